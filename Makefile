@@ -1,0 +1,73 @@
+# Needs Debian 12 (or alike) with python3 3.11, python3-venv and make; everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := 0.13.9
+
+# Without compiled modules each start of the demo takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+# Nothing installed elsewhere on this machine may change what runs here.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export DEBIAN_FRONTEND := noninteractive
+# uv does not read pip's settings: hand over the index and the certificates that this machine has set for pip.
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export SSL_CERT_FILE ?= $(PIP_CERT)
+ifeq ($(UV_DEFAULT_INDEX),)
+unexport UV_DEFAULT_INDEX
+endif
+ifeq ($(UV_INDEX),)
+unexport UV_INDEX
+endif
+ifeq ($(UV_FIND_LINKS),)
+unexport UV_FIND_LINKS
+endif
+ifeq ($(SSL_CERT_FILE),)
+unexport SSL_CERT_FILE
+endif
+
+.PHONY: help setup system demo lint check test bench
+.DEFAULT_GOAL := help
+
+help: ## Say what there is to make
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+setup: .venv/.done ## Make the virtual environment in .venv, and nothing else
+
+.venv/.done: requirements.lock
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && \
+	  apt-get install -qq -y python3-venv >/dev/null; } || { echo "Install python3-venv first." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	@index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null); \
+	test -z "$$index" || export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@touch $@
+
+system: ## Install what the tests need beside Python: Chromium and PostgreSQL (root only, if missing)
+	@missing=; test -x /usr/bin/chromium || missing="chromium"; \
+	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	test -z "$$missing" && exit 0; \
+	test "$$(id -u)" = 0 || { echo "Install these first: $$missing" >&2; exit 1; }; \
+	echo "Installing $$missing"; \
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null
+
+demo: setup ## Run the console with everything that it needs: make demo ARGS="--port 8000 --data DIR --latency MS"
+	@exec $(BIN)/python manage.py demo $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy console stores clusters manage.py
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+check: lint ## Linters, types and the quick tests
+	env -u DATABASE_URL $(BIN)/python -m pytest -q -m "not slow"
+
+test: setup system lint ## The whole suite, on SQLite and on PostgreSQL
+	env -u DATABASE_URL $(BIN)/python -m pytest -q
+	$(BIN)/python -m tests.postgres -- $(BIN)/python -m pytest -q -m "not browser"
+
+bench: setup ## Print each figure as `name value unit`, and write bench.json
+	$(BIN)/python -m tests.bench

@@ -1,0 +1,1 @@
+"""Clusters: PostgreSQL nodes and the stores attached to them. Sits above stores; nothing imports it."""

@@ -1,0 +1,82 @@
+"""Who may see and do what: one middleware that finds the member, three decorators that views wear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.functional import SimpleLazyObject
+from django_htmx.middleware import HtmxDetails
+
+from console.accounts.models import Membership, User
+
+View = Callable[..., HttpResponse]
+
+
+class MemberRequest(HttpRequest):
+    """A request whose sender is a member of an organisation."""
+
+    user: User
+    membership: Membership
+    htmx: HtmxDetails
+
+
+def membership(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Add request.membership, the member's place in the open organisation, or None; asked for only when read."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        request.membership = SimpleLazyObject(lambda: _membership(request))  # type: ignore[attr-defined]
+        return get_response(request)
+
+    return respond
+
+
+def _membership(request: HttpRequest) -> Membership | None:
+    if not request.user.is_authenticated:
+        return None
+    mine = Membership.objects.filter(user=request.user).select_related("organisation").order_by("pk")
+    return mine.first()
+
+
+def member(view: View) -> View:
+    """Let members in; people without an organisation (support staff, say) are told so."""
+
+    @login_required
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not cast(MemberRequest, request).membership:
+            raise PermissionDenied("You are not a member of an organisation. Ask one of its owners to add you.")
+        return view(request, *args, **kwargs)
+
+    return checked
+
+
+def manager(view: View) -> View:
+    """Let owners and admins in; viewers are told that they may only look."""
+
+    @member
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not cast(MemberRequest, request).membership.can_manage:
+            raise PermissionDenied("You are a viewer here. Ask an owner or admin of the organisation to do this.")
+        return view(request, *args, **kwargs)
+
+    return checked
+
+
+def enterprise(view: View) -> View:
+    """Let members of Enterprise organisations in; others see what the feature is and how to get it."""
+
+    @wraps(view)
+    @member
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not cast(MemberRequest, request).membership.organisation.is_enterprise:
+            return render(request, "stores/edition.html", status=403)
+        return view(request, *args, **kwargs)
+
+    return checked

@@ -1,0 +1,78 @@
+"""What can be done to a linked account, for views, the admin and commands."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+from django.utils import timezone
+
+from console.accounts.models import CloudAccount, Organisation
+from stores.providers import PROVIDERS
+from stores.providers.base import Account, LinkError
+
+
+class InUse(Exception):
+    """The account cannot be unlinked; `users` are the names of what uses it."""
+
+    def __init__(self, users: list[str]) -> None:
+        super().__init__(", ".join(users))
+        self.users = users
+
+
+def link(
+    organisation: Organisation, *, provider: str, name: str, settings: dict[str, str], secrets: dict[str, str]
+) -> CloudAccount:
+    """Ask the cloud who this is, and keep the account; raises LinkError, with nothing kept, when the cloud refuses."""
+    pk = uuid4()
+    identity = PROVIDERS[provider].identify(Account(pk, "", "", settings, secrets))
+    try:
+        with transaction.atomic():
+            return CloudAccount.objects.create(
+                id=pk,
+                organisation=organisation,
+                provider_key=provider,
+                name=name,
+                number=identity.number,
+                partition=identity.partition,
+                settings=settings,
+                secrets=secrets,
+                verified_at=timezone.now(),
+            )
+    except IntegrityError as error:
+        raise LinkError("A linked account of this name exists. Choose another name.", "name") from error
+
+
+def verify(account: CloudAccount) -> bool:
+    """Ask the cloud again who this is; the answer, or what went wrong, is kept on the account."""
+    try:
+        identity = account.provider.identify(account.credentials())
+    except LinkError as error:
+        account.verify_error = str(error)
+    else:
+        account.verify_error = ""
+        if identity.number != account.number:
+            account.verify_error = f"These credentials now belong to account {identity.number}, not {account.number}."
+    if not account.verify_error:
+        account.verified_at = timezone.now()
+    account.save(update_fields=["verify_error", "verified_at"])
+    return not account.verify_error
+
+
+def users_of(account: CloudAccount) -> list[str]:
+    """Return the names of what keeps the account from being unlinked, whatever app it lives in."""
+    protecting = [relation for relation in CloudAccount._meta.related_objects if relation.one_to_many]
+    return [
+        f"{relation.related_model._meta.verbose_name} {row}"
+        for relation in protecting
+        for row in relation.related_model._default_manager.filter(**{relation.field.name: account}).order_by("pk")[:50]
+    ]
+
+
+def unlink(account: CloudAccount) -> None:
+    """Forget the account and its secrets; raises InUse while stores or clusters use it."""
+    try:
+        account.delete()
+    except ProtectedError as error:
+        raise InUse(users_of(account)) from error

@@ -1,0 +1,133 @@
+"""Who uses the console, and the cloud accounts that they linked."""
+
+from __future__ import annotations
+
+from typing import Self
+from uuid import uuid4
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AbstractUser, AnonymousUser
+from django.db import models
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils import timezone
+
+from console.accounts.encryption import EncryptedJSONField
+from stores.providers import PROVIDERS
+from stores.providers.base import Account, Provider
+
+
+class User(AbstractUser):
+    """A person who signs in; what they may do comes from their membership, or from is_staff for support."""
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username
+
+
+class Organisation(models.Model):
+    """The tenant: owns everything else."""
+
+    class Edition(models.TextChoices):
+        DEVELOPER = "developer", "Developer"
+        ENTERPRISE = "enterprise", "Enterprise"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    name = models.CharField(max_length=100)
+    edition = models.CharField(max_length=20, choices=Edition, default=Edition.DEVELOPER)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    members = models.ManyToManyField(User, through="Membership", related_name="organisations")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_enterprise(self) -> bool:
+        """Return whether backup stores are part of the edition."""
+        return self.edition == self.Edition.ENTERPRISE
+
+
+class Membership(models.Model):
+    """A user in an organisation, with what they may do there."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", "Owner"
+        ADMIN = "admin", "Admin"
+        VIEWER = "viewer", "Viewer"
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organisation", "user"], name="one_membership_per_user_and_organisation")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}, {self.get_role_display()} of {self.organisation}"
+
+    @property
+    def can_manage(self) -> bool:
+        """Return whether the member may change stores and cloud accounts."""
+        return self.role in {self.Role.OWNER, self.Role.ADMIN}
+
+
+class OwnedQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    """Rows that belong to an organisation: every query of a view begins with visible_to()."""
+
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """Return the rows of the organisations in which the user is a member; nobody else sees them."""
+        return self.filter(organisation__memberships__user=user.pk)
+
+
+class CloudAccountQuerySet(OwnedQuerySet):
+    def of_provider(self, key: str) -> Self:
+        """Return the accounts of one provider, by name."""
+        return self.filter(provider_key=key).order_by(Lower("name"))
+
+
+class CloudAccount(models.Model):
+    """A linked account of a cloud: who it is was read from the cloud itself, its secrets are encrypted."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="cloud_accounts")
+    provider_key = models.CharField("provider", max_length=20)
+    name = models.CharField(max_length=60)
+    number = models.CharField("account ID", max_length=64)
+    partition = models.CharField(max_length=20, blank=True)
+    settings = models.JSONField(default=dict)  # nothing secret: role ARN and external ID, or access key ID
+    secrets = EncryptedJSONField(default=dict)
+    created_at = models.DateTimeField("linked", default=timezone.now, editable=False)
+    verified_at = models.DateTimeField(null=True, editable=False)
+    verify_error = models.TextField(blank=True, editable=False)
+
+    objects = CloudAccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("organisation", Lower("name"), name="one_account_name_per_organisation"),
+        ]
+        indexes = [models.Index(fields=["organisation", "-created_at", "-id"], name="accounts_page_by_page")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("accounts:detail", args=[self.pk])
+
+    @property
+    def provider(self) -> Provider:
+        """Return the cloud's functions and words."""
+        return PROVIDERS[self.provider_key]
+
+    @property
+    def method(self) -> str:
+        """Return how the console signs in to the account: "role" or "access_key"."""
+        return "role" if "role_arn" in self.settings else "access_key"
+
+    def credentials(self) -> Account:
+        """Return the account as its provider needs it, secrets decrypted."""
+        return Account(self.id, self.number, self.partition, self.settings, self.secrets)

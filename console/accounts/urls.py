@@ -1,0 +1,12 @@
+from django.urls import path
+
+from console.accounts import views
+
+app_name = "accounts"
+urlpatterns = [
+    path("", views.account_list, name="list"),
+    path("link/", views.account_link, name="link"),
+    path("<uuid:pk>/", views.account_detail, name="detail"),
+    path("<uuid:pk>/verify/", views.account_verify, name="verify"),
+    path("<uuid:pk>/unlink/", views.account_unlink, name="unlink"),
+]

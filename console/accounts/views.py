@@ -1,0 +1,171 @@
+"""Cloud Accounts: the list, linking, verifying, unlinking."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console.accounts import actions
+from console.accounts.access import MemberRequest, manager, member
+from console.accounts.forms import LinkForm, TypedNameForm
+from console.accounts.models import CloudAccount
+from console.web import dialog_done, dialog_form, fragment_or_page, paginate
+from stores.providers import PLANNED, PROVIDERS
+from stores.providers.aws_access import statements, trust_policy
+from stores.providers.base import LinkError
+
+
+class SignIn(LoginView):
+    """The sign-in page; in the demo, and only there, it says who may sign in."""
+
+    template_name = "accounts/login.html"
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
+        """Add the demo's sign-in hint, empty everywhere else."""
+        return super().get_context_data(**kwargs) | {"demo_sign_in": demo_sign_in()}
+
+
+def demo_sign_in() -> list[dict[str, str]]:
+    """Return who may sign in to the demo and with what; nothing in a real deployment."""
+    if not settings.DEMO_FILE:
+        return []
+    try:
+        with open(settings.DEMO_FILE) as file:
+            demo = json.load(file)
+    except (OSError, ValueError):  # not written yet
+        return []
+    people = {"Owner": demo, "Viewer": demo.get("viewer"), "Support (Django admin)": demo.get("support")}
+    return [
+        {"who": who, "username": person["username"], "password": person["password"]}
+        for who, person in people.items()
+        if person
+    ]
+
+
+def provider_tiles(chosen: str) -> list[dict[str, object]]:
+    """Return the provider tiles of a dialog: those that work, then those that do not yet."""
+    working = [(p.key, p.label, p.service, True) for p in PROVIDERS.values()]
+    planned = [(key, label, service, False) for key, label, service in PLANNED]
+    return [
+        {"key": key, "label": label, "service": service, "available": available, "chosen": key == chosen}
+        for key, label, service, available in working + planned
+    ]
+
+
+@require_GET
+@member
+def account_list(request: MemberRequest) -> HttpResponse:
+    """Show the organisation's linked accounts."""
+    accounts = CloudAccount.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    query = request.GET.get("q", "").strip()
+    if query:
+        accounts = accounts.filter(name__icontains=query)
+    context = {"page": paginate(request, accounts), "query": query}
+    return fragment_or_page(request, "accounts/account_list.html", "panes", context)
+
+
+@require_GET
+@member
+def account_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Show one linked account."""
+    account = get_object_or_404(CloudAccount.objects.visible_to(request.user), pk=pk)
+    return fragment_or_page(request, "accounts/account_detail.html", "pane", {"account": account})
+
+
+@require_http_methods(["GET", "POST"])
+@manager
+def account_link(request: MemberRequest) -> HttpResponse:
+    """Link an account: the cloud is asked who it is before anything is kept."""
+    # Ours, never the user's choice (the confused deputy), and the same until an account is linked with it.
+    external_id = request.session.setdefault("external_id", str(uuid4()))
+    organisation = request.membership.organisation
+    if request.method == "POST":
+        form = LinkForm(request.POST, organisation=organisation)
+        if form.is_valid() and (account := _link(form, external_id)):
+            del request.session["external_id"]
+            message = f"{account.name} is linked: AWS says it is account {account.number}."
+            return dialog_done(request, reverse("accounts:list"), "accounts-changed", message=message)
+    else:
+        chosen = request.GET.get("provider", "")
+        form = LinkForm(
+            organisation=organisation,
+            initial={"provider": chosen, "method": "role", "name": request.GET.get("name", "")},
+        )
+    chosen = str(form["provider"].value() or "")
+    context = {
+        "form": form,
+        "providers": provider_tiles(chosen),
+        "chosen": PROVIDERS.get(chosen),
+        "external_id": external_id,
+        "trust_policy": json.dumps(trust_policy(external_id, settings.AWS_PRINCIPAL), indent=2),
+        "permissions_policy": json.dumps(statements("YOUR-ACCOUNT-ID", "aws"), indent=2),
+    }
+    return dialog_form(request, "accounts/account_link.html", context)
+
+
+def _link(form: LinkForm, external_id: str) -> CloudAccount | None:
+    data = form.cleaned_data
+    by_role = data["method"] == "role"
+    try:
+        return actions.link(
+            form.organisation,
+            provider=data["provider"],
+            name=data["name"],
+            settings={"role_arn": data["role_arn"], "external_id": external_id}
+            if by_role
+            else {"access_key_id": data["access_key_id"]},
+            secrets={} if by_role else {"secret_access_key": data["secret_access_key"]},
+        )
+    except LinkError as error:
+        form.add_error(error.field or None, str(error))
+        return None
+
+
+@require_POST
+@manager
+def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Ask the cloud again whether the account still works."""
+    account = get_object_or_404(CloudAccount.objects.visible_to(request.user), pk=pk)
+    if actions.verify(account):
+        return dialog_done(
+            request, account.get_absolute_url(), "accounts-changed", message=f"{account.name} is verified."
+        )
+    messages.error(request, f"{account.name} could not be verified: {account.verify_error}")
+    return dialog_done(request, account.get_absolute_url(), "accounts-changed")
+
+
+@require_http_methods(["GET", "POST"])
+@manager
+def account_unlink(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Unlink an account that nothing uses, after its name was typed."""
+    account = get_object_or_404(CloudAccount.objects.visible_to(request.user), pk=pk)
+    form = TypedNameForm(request.POST if request.method == "POST" else None, expected=account.name)
+    users = actions.users_of(account)
+    if form.is_bound and form.is_valid():
+        try:
+            actions.unlink(account)
+        except actions.InUse as error:
+            users = error.users
+            form.add_error(None, "The account is in use and stays linked. Delete what uses it first.")
+        else:
+            message = f"{form.expected} is unlinked. Nothing was changed in the cloud."
+            return dialog_done(request, reverse("accounts:list"), "accounts-changed", message=message)
+    context = {"form": form, "account": account, "users": users}
+    return dialog_form(request, "accounts/account_unlink.html", context)
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """Go to the first page that the visitor has a use for."""
+    if request.user.is_staff and not getattr(request, "membership", None):  # type: ignore[union-attr]
+        return redirect("admin:index")
+    return redirect("stores:list")

@@ -1,0 +1,101 @@
+"""The demo's sample data: people, a linked account, two stores, all made by the product's own actions."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import boto3
+from botocore.exceptions import ClientError
+
+from console.accounts import actions as accounts
+from console.accounts.models import CloudAccount, Membership, Organisation, User
+from stores import actions as stores
+from stores.models import State, Store
+from stores.providers.aws_access import statements, trust_policy
+
+ACME, OTHER, DEVELOPER = "Acme Retail", "Globex Logistics", "Initech Labs"
+ROLE_NAME = "storekeeper"
+STORES = {"orders-ireland": "eu-west-1", "orders-oregon": "us-west-2"}
+MEMBERS = (  # key in demo.json, first name, last name, organisation, role
+    ("owner", "Olivia", "Owens", ACME, Membership.Role.OWNER),
+    ("admin", "Adam", "Ames", ACME, Membership.Role.ADMIN),
+    ("viewer", "Vera", "Vance", ACME, Membership.Role.VIEWER),
+    ("stranger", "Sam", "Stone", OTHER, Membership.Role.ADMIN),
+    ("developer", "Dora", "Dean", DEVELOPER, Membership.Role.OWNER),
+)
+WAIT_SECONDS = 60
+
+
+def load(demo: dict[str, Any]) -> Iterator[str]:
+    """Make what is missing of the sample data; yields a line for each thing that a newcomer should know."""
+    organisations = {
+        name: Organisation.objects.get_or_create(name=name, defaults={"edition": edition})[0]
+        for name, edition in ((ACME, "enterprise"), (OTHER, "enterprise"), (DEVELOPER, "developer"))
+    }
+    for key, first, last, organisation, role in MEMBERS:
+        user = _user(demo[key], first_name=first, last_name=last)
+        Membership.objects.get_or_create(user=user, organisation=organisations[organisation], defaults={"role": role})
+    _user(demo["support"], first_name="Sue", last_name="Summers", is_staff=True, is_superuser=True)
+
+    acme = organisations[ACME]
+    account = CloudAccount.objects.filter(organisation=acme).order_by("created_at").first()
+    external_id = account.settings.get("external_id", "") if account else str(uuid4())
+    if external_id:
+        role_arn = _role(demo["aws"], external_id)
+    if account is None:
+        settings = {"role_arn": role_arn, "external_id": external_id}
+        account = accounts.link(acme, provider="aws", name="Acme production", settings=settings, secrets={})
+        owner = User.objects.get(username=demo["owner"]["username"])
+        made = [stores.create(account, name=name, region=region, by=owner) for name, region in STORES.items()]
+        yield from _wait(made)
+    else:
+        yield from _heal()
+
+
+def _user(person: dict[str, str], **values: Any) -> User:
+    user, made = User.objects.get_or_create(username=person["username"], defaults=values)
+    if made:
+        user.set_password(person["password"])
+        user.save()
+    return user
+
+
+def _role(aws: dict[str, str], external_id: str) -> str:
+    """Make the role that the linked account trusts the console with, as an administrator would; return its ARN."""
+    iam = boto3.client(
+        "iam",
+        endpoint_url=aws["endpoint"],
+        region_name="us-east-1",
+        aws_access_key_id=aws["access_key_id"],
+        aws_secret_access_key=aws["secret_access_key"],
+    )
+    trust = trust_policy(external_id, f"arn:aws:iam::{aws['account_id']}:root")
+    try:
+        iam.create_role(RoleName=ROLE_NAME, AssumeRolePolicyDocument=json.dumps(trust))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "EntityAlreadyExists":
+            raise
+    policy = json.dumps(statements(aws["account_id"]))
+    iam.put_role_policy(RoleName=ROLE_NAME, PolicyName="storekeeper", PolicyDocument=policy)
+    return f"arn:aws:iam::{aws['account_id']}:role/{ROLE_NAME}"
+
+
+def _wait(made: list[Store]) -> Iterator[str]:
+    """Wait until the worker has made the stores, so that a newcomer finds them available."""
+    until = time.monotonic() + WAIT_SECONDS
+    for store in made:
+        while store.is_busy and time.monotonic() < until:
+            time.sleep(0.1)
+            store.refresh_from_db()
+        yield f"  {'store':<17} {store.name} in {store.region}: {store.get_state_display().lower()}"
+
+
+def _heal() -> Iterator[str]:
+    """Have the stores' buckets made again, which an emulator that was started anew has forgotten."""
+    for store in Store.objects.filter(state__in=[State.AVAILABLE, State.DEGRADED]).order_by("created_at"):
+        stores.repair(store, by=None)
+        yield f"  {'store':<17} {store.name}: the emulator forgot its buckets, they are made again (without objects)"

@@ -1,0 +1,57 @@
+"""What every answer carries: security headers, and flash messages also on a fragment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.contrib.messages import get_messages
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+def headers(get_response: GetResponse) -> GetResponse:
+    """Close each page to foreign and inline code, and keep private pages out of caches."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        return response
+
+    return respond
+
+
+def flash_messages(get_response: GetResponse) -> GetResponse:
+    """Let messages ride along with any fragment, out of band; on a 204 they wait for the refresh that follows."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if (
+            getattr(request, "htmx", False)
+            and response.status_code in {200, 422}
+            and not response.streaming
+            and response.get("Content-Type", "").startswith("text/html")
+            and (waiting := list(get_messages(request)))
+        ):
+            response.content += render_to_string("_flash.html", {"messages": waiting, "oob": True}, request).encode()
+        return response
+
+    return respond

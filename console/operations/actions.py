@@ -1,0 +1,52 @@
+"""Verbs for the subjects' own actions: begin a piece of work."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from console.accounts.models import User
+from console.operations import registry
+from console.operations.engine import record_of
+from console.operations.models import Operation, Subject
+from console.operations.tasks import run_operation
+
+
+class NotNow(Exception):
+    """The verb is not allowed in the state that the subject has; the message says which."""
+
+
+def begin(subject: Subject, verb: str, *, by: User | None) -> Operation:
+    """Write down the operation and the subject's new state together, and send it to the workers after the commit.
+
+    Raises NotNow, with nothing changed, when the state does not allow the verb or another operation is at work.
+    """
+    work, transition = registry.find(subject.kind(), verb), subject.VERBS[verb]
+    try:
+        with transaction.atomic():
+            operation = Operation.objects.create(
+                organisation_id=subject.organisation_id,
+                subject_kind=subject.kind(),
+                subject_id=subject.pk,
+                subject_name=subject.name,
+                subject_state_before=subject.state,
+                verb=verb,
+                title=work.title,
+                steps=record_of(work.plan(subject)),
+                requested_by=by,
+            )
+            moved = (
+                type(subject)
+                ._default_manager.filter(Q(state__in=transition.start) | Q(operation=None), pk=subject.pk)
+                .update(state=transition.running, operation=operation)
+            )
+            if not moved:
+                raise NotNow(f"{subject.name} cannot do this now: its state has changed. Reload the page.")
+            # What delay_on_commit does, but a broker that is down must not fail the request: the sweep will find it.
+            transaction.on_commit(partial(run_operation.delay, str(operation.pk)), robust=True)
+    except IntegrityError as error:  # one_unfinished_operation_per_subject
+        raise NotNow(f"Another task is at work on {subject.name}. Wait until it has ended.") from error
+    subject.state, subject.operation = transition.running, operation
+    return operation

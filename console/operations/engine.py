@@ -1,0 +1,169 @@
+"""Carries out operations: the loop over rounds, under a lease. Knows no cloud and no store."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import transaction
+from django.utils import timezone
+
+from console.operations import registry
+from console.operations.models import Operation, Record, Subject
+from console.operations.plan import Conflict, Failed, NotReady, Plan, Refused, Round, Step, StepError, Work
+
+log = logging.getLogger(__name__)
+
+# The lanes of the rounds: they wait for clouds and touch no database, so one pool serves the whole process.
+_lanes = ThreadPoolExecutor(max_workers=64, thread_name_prefix="step")
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the operation; this one must change nothing more."""
+
+
+def run(pk: UUID) -> float | None:
+    """Carry out what remains of an operation, if it is due; safe to call again after any failure, by anybody.
+
+    Returns the seconds after which to call again, or None when there is nothing more to do here.
+    """
+    operation = Operation.objects.claim(pk, f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}")
+    if operation is None:
+        return None
+    work = registry.find(operation.subject_kind, operation.verb)
+    subject: Subject = work.model.objects.get(pk=operation.subject_id)
+    try:
+        _run_rounds(operation, work, subject)
+        _finish(operation, subject, Operation.State.DONE)
+    except LeaseLost:
+        log.warning("operation %s: the lease was lost, another worker goes on", pk)
+    except NotReady as error:
+        return _again(operation, subject, error)
+    except Refused as error:
+        _finish(operation, subject, Operation.State.REFUSED, error)
+    except StepError as error:
+        _finish(operation, subject, Operation.State.FAILED, error)
+    except DatabaseError:
+        raise  # nothing can be written now; the lease runs out and the sweep sends the operation again
+    except Exception as error:
+        log.exception("operation %s: unexpected error", pk)
+        name = type(error).__name__
+        message = f"The console met an unexpected error ({name}); its log has the details."
+        return _again(operation, subject, NotReady(message, patience=600, code=name))
+    return None
+
+
+def record_of(plan: Plan) -> list[Record]:
+    """Return the record of a plan of which nothing has run."""
+    return [
+        {"round": number, "title": step.title, "state": "waiting", "started": None, "finished": None, "note": ""}
+        for number, round_ in enumerate(plan)
+        for step in round_
+    ]
+
+
+def _run_rounds(operation: Operation, work: Work, subject: Subject) -> None:
+    plan = work.plan(subject)
+    fresh = record_of(plan)
+    if [step["title"] for step in operation.steps] != [step["title"] for step in fresh]:
+        operation.steps = fresh  # a new release has another plan: its steps are idempotent, so all are run
+    try:
+        spec = work.spec(subject)
+        for number, round_ in enumerate(plan):
+            records = [step for step in operation.steps if step["round"] == number]
+            if any(step["state"] != "done" for step in records):
+                _run_round(operation, round_, records, spec)
+        return
+    except Conflict as conflict:
+        with transaction.atomic():
+            _held(operation.renew())
+            resolved = work.resolve(subject, conflict)
+            operation.steps = record_of(plan) if resolved else operation.steps
+            _held(operation.record(operation.steps))
+        if not resolved:
+            raise
+    _run_rounds(operation, work, subject)
+
+
+def _run_round(operation: Operation, round_: Round, records: list[Record], spec: Any) -> None:
+    """Run the unfinished steps of a round at once; raises the error that weighs most when some fail."""
+    todo = [(step, record) for step, record in zip(round_, records, strict=True) if record["state"] != "done"]
+    for _, record in todo:
+        record.update(state="running", started=_now(), finished=None, note="")
+    _held(operation.record(operation.steps))
+    running: dict[Future[datetime], Record] = {_lanes.submit(_timed, step, spec): record for step, record in todo}
+    errors: list[StepError] = []
+    while running:
+        ended, _ = wait(running, timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
+        if not ended:
+            _held(operation.renew())
+        for future in ended:
+            record = running.pop(future)
+            try:
+                record.update(state="done", finished=future.result().isoformat())
+            except StepError as error:
+                state = "waiting" if isinstance(error, NotReady) else "failed"
+                record.update(state=state, finished=_now(), note=error.message)
+                errors.append(error)
+        if ended and running:
+            _held(operation.record(operation.steps))
+    if errors:
+        raise max(errors, key=_weight)
+    operation.retries, operation.retrying_since, operation.retry_note = 0, None, ""
+
+
+def _timed(step: Step, spec: Any) -> datetime:
+    step.run(spec)
+    return timezone.now()
+
+
+def _weight(error: StepError) -> int:
+    """Return how final an error is: a lane that must wait does not hide one that has failed."""
+    return [NotReady, Conflict, Refused, Failed].index(type(error)) if type(error) is not StepError else 3
+
+
+def _again(operation: Operation, subject: Subject, error: NotReady) -> float | None:
+    """Put the operation off, growing from 1 s to 30 s; give up when its patience has run out."""
+    since = operation.retrying_since or timezone.now()
+    if (timezone.now() - since).total_seconds() > error.patience:
+        message = f"{error.message} It stayed so for {error.patience:g} seconds, so this was given up."
+        _finish(operation, subject, Operation.State.FAILED, Failed(message, **error.details))
+        return None
+    seconds = min(30.0, 2.0**operation.retries)
+    return seconds if operation.postpone(seconds, error.message) else None
+
+
+def _finish(operation: Operation, subject: Subject, state: str, error: StepError | None = None) -> None:
+    """End the operation and move its subject, together or not at all."""
+    transition = subject.VERBS[operation.verb]
+    target = {
+        Operation.State.DONE.value: transition.done,
+        Operation.State.FAILED.value: transition.failed,
+        Operation.State.REFUSED.value: operation.subject_state_before,
+    }[str(state)]
+    try:
+        with transaction.atomic():
+            _held(operation.finish(state, error.message if error else "", error.details if error else None))
+            if target is None:
+                subject.delete()
+            else:
+                type(subject)._default_manager.filter(pk=subject.pk).update(state=target)
+    except LeaseLost:
+        log.warning("operation %s: finished by another worker", operation.pk)
+
+
+def _held(answer: bool) -> None:
+    if not answer:
+        raise LeaseLost
+
+
+def _now() -> str:
+    return timezone.now().isoformat()

@@ -1,0 +1,220 @@
+"""Asynchronous work on any subject: one row per piece of work, which is at once its lease, its record and its report.
+
+Every change to a running operation is a conditional UPDATE that names the fence of the worker's claim: no lock is held
+over a network call, a worker that lost its lease changes nothing, and the row count is the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Self, cast
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from console.accounts.models import Organisation, OwnedQuerySet, User
+
+Record = dict[str, Any]  # one step: title, round, state, started, finished, note
+
+
+class OperationQuerySet(OwnedQuerySet):
+    def unfinished(self) -> Self:
+        """Return the operations that still have something to do."""
+        return self.filter(state__in=Operation.UNFINISHED)
+
+    def due(self, *, grace: float = 0) -> Self:
+        """Return the unfinished operations that nobody holds and that were due `grace` seconds ago."""
+        return self.unfinished().filter(due_at__lte=timezone.now() - timedelta(seconds=grace))
+
+    def claim(self, pk: UUID, worker: str) -> Operation | None:
+        """Take the lease of a due operation; None when it is finished, held by another or not yet due."""
+        now = timezone.now()
+        taken = (
+            self.due()
+            .filter(pk=pk)
+            .update(
+                state=Operation.State.RUNNING,
+                fence=F("fence") + 1,
+                due_at=now + timedelta(seconds=settings.LEASE_SECONDS),
+                worker=worker,
+                updated_at=now,
+            )
+        )
+        return cast("Operation", self.get(pk=pk)) if taken else None
+
+
+class Operation(models.Model):
+    """One verb on one subject, with the record of its steps. The pages call it a task."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+        REFUSED = "refused", "Refused"
+
+    UNFINISHED: ClassVar = (State.WAITING, State.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="+")
+    subject_kind = models.CharField(max_length=20)
+    subject_id = models.UUIDField()
+    subject_name = models.CharField(max_length=100)
+    subject_state_before = models.CharField(max_length=20, blank=True)  # where a refused operation returns to
+    verb = models.CharField(max_length=20)
+    title = models.CharField("name", max_length=100)
+    state = models.CharField(max_length=20, choices=State, default=State.WAITING)
+    steps = models.JSONField(default=list)
+    error = models.TextField(blank=True)
+    details = models.JSONField(default=dict)  # of the error: action, statement, request_id, code, commands
+    retry_note = models.TextField(blank=True)
+    retries = models.PositiveIntegerField(default=0)  # in a row, without a finished step between
+    retrying_since = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(default=timezone.now)  # nobody but the holder of the fence may touch it before
+    fence = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=100, blank=True)
+    requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = OperationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject_kind", "subject_id"],
+                condition=Q(state__in=("waiting", "running")),
+                name="one_unfinished_operation_per_subject",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=("waiting", "running"), finished_at=None)
+                | Q(state__in=("done", "failed", "refused"), finished_at__isnull=False),
+                name="a_finished_operation_says_when",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=("failed", "refused")) | ~Q(error=""),
+                name="a_failed_operation_says_why",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organisation", "-created_at", "-id"], name="operations_page_by_page"),
+            # The sweep looks at the few unfinished ones among the many that are history.
+            models.Index(fields=["due_at"], condition=Q(state__in=("waiting", "running")), name="operations_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.subject_name}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("tasks:detail", args=[self.pk])
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Return whether there is still something to do."""
+        return self.state in self.UNFINISHED
+
+    @property
+    def progress(self) -> int:
+        """Return the share of finished steps in per cent."""
+        if self.state == self.State.DONE:
+            return 100
+        done = sum(step["state"] == "done" for step in self.steps)
+        return round(100 * done / len(self.steps)) if self.steps else 0
+
+    @property
+    def timeline(self) -> list[Record]:
+        """Return the steps for a page: title, state, seconds it took (or None), note."""
+        return [{**step, "seconds": _seconds(step)} for step in self.steps]
+
+    # What the holder of the fence may do; each answers whether it still held it.
+
+    def record(self, steps: Sequence[Record]) -> bool:
+        """Write the steps down and renew the lease."""
+        return self._write(steps=list(steps))
+
+    def renew(self) -> bool:
+        """Renew the lease while a step takes its time."""
+        return self._write()
+
+    def postpone(self, seconds: float, note: str) -> bool:
+        """Hand the operation back until `seconds` from now; `note` says why, to whoever looks at the page."""
+        now = timezone.now()
+        return self._write(
+            state=self.State.WAITING,
+            due_at=now + timedelta(seconds=seconds),
+            retry_note=note,
+            retries=self.retries + 1,
+            retrying_since=self.retrying_since or now,
+            steps=self.steps,
+        )
+
+    def finish(self, state: str, error: str = "", details: dict[str, str] | None = None) -> bool:
+        """End the operation; call it in the transaction that changes the subject."""
+        return self._write(
+            state=state, error=error, details=details or {}, steps=self.steps, retry_note="", finished_at=timezone.now()
+        )
+
+    def _write(self, **values: Any) -> bool:
+        now = timezone.now()
+        values = {"due_at": now + timedelta(seconds=settings.LEASE_SECONDS), "updated_at": now, **values}
+        held = Operation.objects.filter(pk=self.pk, fence=self.fence, state=self.State.RUNNING).update(**values)
+        if held:
+            for name, value in values.items():
+                setattr(self, name, value)
+        return bool(held)
+
+
+def _seconds(step: Record) -> float | None:
+    started, finished = (parse_datetime(step[key]) if step.get(key) else None for key in ("started", "finished"))
+    return (finished - started).total_seconds() if started and finished else None
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What a verb does to the state of its subject; `done=None` says that the subject is gone."""
+
+    start: tuple[str, ...]
+    running: str
+    done: str | None
+    failed: str
+
+
+class Subject(models.Model):
+    """Something that operations work on: its states and verbs are a table, its last operation is its story."""
+
+    VERBS: ClassVar[dict[str, Transition]]
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="%(class)ss")
+    name = models.CharField(max_length=60)
+    state = models.CharField(max_length=20)
+    operation = models.ForeignKey(Operation, models.PROTECT, null=True, editable=False, related_name="+")
+    created_at = models.DateTimeField("created", default=timezone.now, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def kind(cls) -> str:
+        """Return the word under which operations know this model."""
+        return cls._meta.model_name or ""
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether an operation is at work on it."""
+        return any(self.state == verb.running for verb in self.VERBS.values())
+
+    def may(self, verb: str) -> bool:
+        """Return whether the verb is allowed in the present state."""
+        return self.state in self.VERBS[verb].start

@@ -1,0 +1,75 @@
+"""What a piece of work consists of, as plain data: a plan is a list of rounds, a round is steps that run at once.
+
+Knows no Django, no cloud and no store, so that the providers can import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """One idempotent call or few, with the sentence that people read while it runs."""
+
+    title: str
+    run: Callable[[Any], None]
+
+
+class Round(tuple[Step, ...]):
+    """Steps that touch different things and therefore run at the same time."""
+
+    __slots__ = ()
+
+    def __new__(cls, *steps: Step) -> Round:
+        return super().__new__(cls, steps)
+
+
+Plan = tuple[Round, ...]
+
+
+class StepError(Exception):
+    """A step that did not reach its state; the message is for an administrator to act on."""
+
+    def __init__(self, message: str, **details: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = {key: value for key, value in details.items() if value}
+
+
+class NotReady(StepError):
+    """Not yet: the same step may succeed later; the engine tries again for `patience` seconds, then gives up."""
+
+    def __init__(self, message: str, *, patience: float = 120, **details: str) -> None:
+        super().__init__(message, **details)
+        self.patience = patience
+
+
+class Failed(StepError):
+    """Final: trying again without a change by the administrator would fail again."""
+
+
+class Refused(StepError):
+    """The work must not be done as things are; nothing was changed, the subject returns to the state it had."""
+
+
+class Conflict(StepError):
+    """The subject itself must change (a new bucket name, say) before the plan is tried again."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one verb means for one model of subjects: registered by the subject's app in its plans.py.
+
+    `plan` and `spec` are asked anew at every run, so a deploy never meets an old plan. `resolve` answers a Conflict:
+    it changes the subject and says whether the plan may be tried again.
+    """
+
+    model: Any
+    verb: str
+    title: str
+    plan: Callable[[Any], Plan]
+    spec: Callable[[Any], Any]
+    resolve: Callable[[Any, Conflict], bool] = field(default=lambda subject, conflict: False)

@@ -1,0 +1,30 @@
+"""What the workers run: fetch and call, nothing more."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from celery import shared_task
+
+from console.operations import engine
+from console.operations.models import Operation
+
+SWEEP_GRACE = 3.0  # seconds: what was sent just now is on its way and need not be sent again
+SWEEP_EXPIRES = 10.0  # seconds: without workers, sweeps must not fill the broker
+SWEEP_AT_MOST = 200  # operations in one sweep; the next sweep follows in seconds
+
+
+@shared_task
+def run_operation(pk: str) -> None:
+    """Carry out an operation, and come back when it asks for it."""
+    if seconds := engine.run(UUID(pk)):
+        run_operation.apply_async((pk,), countdown=seconds)
+
+
+@shared_task
+def resume_stalled() -> int:
+    """Send again each operation that nobody works on: its message was lost, its worker died, the broker was down."""
+    due = Operation.objects.due(grace=SWEEP_GRACE).order_by("due_at").values_list("pk", flat=True)[:SWEEP_AT_MOST]
+    for pk in due:
+        run_operation.apply_async((str(pk),), expires=SWEEP_EXPIRES)
+    return len(due)

@@ -1,0 +1,45 @@
+"""Tasks: what was asked for, what is at work, and what became of it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_GET
+
+from console.accounts.access import MemberRequest, enterprise
+from console.operations.models import Operation
+from console.web import fragment_or_page, paginate
+
+
+@require_GET
+@enterprise
+def task_list(request: MemberRequest) -> HttpResponse:
+    """Show the organisation's tasks, newest first, filtered by ?q= and ?state=."""
+    tasks = Operation.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    query, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
+    if query:
+        tasks = tasks.filter(Q(subject_name__icontains=query) | Q(title__icontains=query))
+    if state in Operation.State.values:
+        tasks = tasks.filter(state=state)
+    page = paginate(request, tasks.select_related("requested_by"))
+    context = {
+        "page": page,
+        "query": query,
+        "state": state,
+        "states": Operation.State.choices,
+        "busy": any(task.is_unfinished for task in page.items),
+    }
+    return fragment_or_page(request, "operations/task_list.html", "table", context)
+
+
+@require_GET
+@enterprise
+def task_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Show one task with its steps, times and error."""
+    tasks = Operation.objects.visible_to(request.user).select_related("requested_by")
+    task = get_object_or_404(tasks, pk=pk)
+    context = {"operation": task, "busy": task.is_unfinished}
+    return fragment_or_page(request, "operations/task_detail.html", "task", context)

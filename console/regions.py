@@ -1,0 +1,72 @@
+"""The one table of the clouds' regions, with coordinates. Knows no app."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from math import asin, cos, radians, sin, sqrt
+from pathlib import Path
+
+EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
+# Named in botocore's partitions.json, but without an S3 endpoint or LocationConstraint (botocore 1.44.5).
+NOT_OPEN = {"me-west-1", "sa-west-1"}
+
+
+@dataclass(frozen=True)
+class Region:
+    """A provider's region; `account_namespace` is AWS's account regional namespace for bucket names."""
+
+    provider: str
+    code: str
+    name: str
+    city: str
+    country: str
+    lat: float
+    lon: float
+    partition: str
+    account_namespace: bool
+
+    @property
+    def place(self) -> str:
+        """Return the place in words, such as "Dublin, Ireland"."""
+        return f"{self.city}, {self.country}" if self.city != self.country else self.city
+
+
+@cache
+def table() -> dict[tuple[str, str], Region]:
+    """Return every region that can be offered, by provider and code (sources stand in regions.json)."""
+    rows = json.loads((Path(__file__).parent / "regions.json").read_text())
+    return {
+        (row["provider"], row["code"]): Region(
+            provider=row["provider"],
+            code=row["code"],
+            name=row["name"],
+            city=row["city"],
+            country=row["country"],
+            lat=row["lat"],
+            lon=row["lon"],
+            partition=row.get("partition") or "",
+            account_namespace=bool(row.get("account_regional_namespace")),
+        )
+        for row in rows
+        if row["code"] not in NOT_OPEN
+    }
+
+
+@cache
+def regions(provider: str) -> tuple[Region, ...]:
+    """Return a provider's regions in the order of their codes."""
+    return tuple(sorted((r for (key, _), r in table().items() if key == provider), key=lambda r: r.code))
+
+
+def find(provider: str, code: str) -> Region | None:
+    """Return the region, or None when the provider has none of that code."""
+    return table().get((provider, code))
+
+
+def distance_km(a: Region, b: Region) -> float:
+    """Return the great-circle distance in kilometres (haversine formula)."""
+    phi_a, phi_b = radians(a.lat), radians(b.lat)
+    h = sin((phi_b - phi_a) / 2) ** 2 + cos(phi_a) * cos(phi_b) * sin(radians(b.lon - a.lon) / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * asin(sqrt(h))

@@ -1,0 +1,23 @@
+"""Every URL of the console; the paths are a contract."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
+
+from console.accounts.views import SignIn, home
+from console.probes import healthz, readyz
+
+admin.site.site_header = admin.site.site_title = "Storekeeper support"
+admin.site.index_title = "Organisations and their stores"
+
+urlpatterns = [
+    path("", home, name="home"),
+    path("login/", SignIn.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("stores/", include("stores.urls")),
+    path("cloud-accounts/", include("console.accounts.urls")),
+    path("tasks/", include("console.operations.urls")),
+    path("admin/", admin.site.urls),
+    path("healthz", healthz),
+    path("readyz", readyz),
+]

@@ -1,0 +1,55 @@
+"""What can be done to a store, for views, the admin and commands."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from django.db import IntegrityError, transaction
+
+from console.accounts.models import CloudAccount, User
+from console.operations.actions import NotNow, begin
+from stores.models import Store
+
+
+class NameTaken(Exception):
+    """Another store of the organisation has the name."""
+
+
+def create(account: CloudAccount, *, name: str, region: str, by: User | None) -> Store:
+    """Write the store down with both bucket names, and begin to create it; raises NameTaken."""
+    pk = uuid4()
+    bucket, log_bucket = account.provider.bucket_names(pk, region, account.number)
+    try:
+        with transaction.atomic():
+            store = Store.objects.create(
+                id=pk,
+                organisation_id=account.organisation_id,
+                cloud_account=account,
+                name=name,
+                region=region,
+                bucket=bucket,
+                log_bucket=log_bucket,
+            )
+            begin(store, "create", by=by)
+    except IntegrityError as error:
+        if Store.objects.filter(organisation_id=account.organisation_id, name__iexact=name).exists():
+            raise NameTaken from error
+        raise
+    return store
+
+
+def delete(store: Store, *, by: User | None) -> None:
+    """Begin to delete the store; raises NotNow when its state does not allow it."""
+    begin(store, "delete", by=by)
+
+
+def repair(store: Store, *, by: User | None) -> None:
+    """Begin to bring both buckets back to what they should be; raises NotNow when the state does not allow it."""
+    begin(store, "repair", by=by)
+
+
+def retry(store: Store, *, by: User | None) -> None:
+    """Begin again what failed; raises NotNow when nothing did."""
+    if not store.can_retry or store.operation is None:
+        raise NotNow(f"{store.name} has no failed task to try again.")
+    begin(store, store.operation.verb, by=by)

@@ -1,0 +1,110 @@
+"""Backup stores: two buckets each, with the states that they can be in."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.urls import reverse
+
+from console.accounts.models import CloudAccount, OwnedQuerySet
+from console.operations.models import Subject, Transition
+from console.regions import find
+from stores.providers.base import Provider, StoreSpec
+
+
+class State(models.TextChoices):
+    CREATING = "creating", "Creating"
+    AVAILABLE = "available", "Available"
+    DELETING = "deleting", "Deleting"
+    FAILED = "failed", "Failed"
+    DEGRADED = "degraded", "Degraded"
+
+
+class StoreQuerySet(OwnedQuerySet):
+    def search(self, text: str) -> Self:
+        """Return the stores whose name, ID or buckets hold the text."""
+        text = text.strip()
+        if not text:
+            return self
+        return self.filter(
+            Q(name__icontains=text)
+            | Q(id__icontains=text.replace("-", ""))  # SQLite keeps UUIDs without dashes
+            | Q(id__icontains=text)
+            | Q(bucket__icontains=text)
+            | Q(log_bucket__icontains=text)
+        )
+
+    def with_story(self) -> Self:
+        """Return the stores with all that a pane shows, in one query."""
+        return self.select_related("cloud_account", "operation")
+
+
+class Store(Subject):
+    """A backup store: the bucket of the backups, and the bucket of the first one's access logs."""
+
+    VERBS: ClassVar = {
+        "create": Transition((State.FAILED,), State.CREATING, State.AVAILABLE, State.FAILED),
+        "repair": Transition((State.AVAILABLE, State.DEGRADED), State.CREATING, State.AVAILABLE, State.FAILED),
+        "delete": Transition((State.AVAILABLE, State.FAILED, State.DEGRADED), State.DELETING, None, State.FAILED),
+    }
+
+    cloud_account = models.ForeignKey(CloudAccount, models.PROTECT, related_name="stores")
+    region = models.CharField(max_length=40)
+    bucket = models.CharField(max_length=63, unique=True)
+    log_bucket = models.CharField(max_length=63, unique=True)
+    names_tried = models.PositiveSmallIntegerField(default=1, editable=False)
+    state = models.CharField(max_length=20, choices=State, default=State.CREATING)
+
+    objects = StoreQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("organisation", Lower("name"), name="one_store_name_per_organisation"),
+            models.CheckConstraint(condition=~Q(name=""), name="a_store_has_a_name"),
+            models.CheckConstraint(condition=~Q(bucket=F("log_bucket")), name="a_store_has_two_buckets"),
+            models.CheckConstraint(condition=Q(state__in=State.values), name="a_store_is_in_a_known_state"),
+        ]
+        indexes = [models.Index(fields=["organisation", "-created_at", "-id"], name="stores_page_by_page")]
+
+    def get_absolute_url(self) -> str:
+        return reverse("stores:detail", args=[self.pk])
+
+    @property
+    def provider(self) -> Provider:
+        """Return the cloud's functions and words."""
+        return self.cloud_account.provider
+
+    @property
+    def place(self) -> str:
+        """Return where the region is, such as "Dublin, Ireland"."""
+        region = find(self.cloud_account.provider_key, self.region)
+        return region.place if region else ""
+
+    @property
+    def bucket_arn(self) -> str:
+        """Return the ARN of the backup bucket."""
+        return self.provider.bucket_arn(self.bucket, self.cloud_account.partition)
+
+    @property
+    def log_bucket_arn(self) -> str:
+        """Return the ARN of the log bucket."""
+        return self.provider.bucket_arn(self.log_bucket, self.cloud_account.partition)
+
+    @property
+    def can_delete(self) -> bool:
+        """Return whether Delete Store is offered."""
+        return self.may("delete")
+
+    @property
+    def can_retry(self) -> bool:
+        """Return whether Try again is offered: the last operation failed, and the store is still waiting for it."""
+        return self.state == State.FAILED and self.operation is not None and self.operation.state == "failed"
+
+    def spec(self) -> StoreSpec:
+        """Return the store as its provider needs it."""
+        return StoreSpec(
+            self.id, self.name, self.cloud_account.credentials(), self.region, self.bucket, self.log_bucket
+        )

@@ -1,0 +1,298 @@
+"""Getting into an AWS account: clients, assumed roles, who we are there, and the policies that let us in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import UUID
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from .aws_errors import ACTIONS, EXPIRED, NO_OWN_IDENTITY, ON_OBJECTS, code_of, step_error
+from .base import Account, Identity, LinkError, StoreSpec
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+    from mypy_boto3_sts.type_defs import AssumeRoleResponseTypeDef, CredentialsTypeDef
+
+# Few attempts, and no adaptive mode, which sleeps inside a worker: the operation's own backoff, which is recorded and
+# holds no worker, follows. The pool is as large as the number of threads that may share a client.
+NETWORK = Config(
+    retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=20, max_pool_connections=64
+)
+S3_NETWORK = NETWORK.merge(Config(signature_version="s3v4"))
+
+# The STS endpoint of each partition. A regional one, because tokens of the global endpoint are not valid in opt-in
+# regions (IAM user guide, "Manage AWS STS in an AWS Region").
+HOME_REGIONS = {
+    "aws": "us-east-1",
+    "aws-cn": "cn-north-1",
+    "aws-us-gov": "us-gov-west-1",
+    "aws-eusc": "eusc-de-east-1",
+}
+ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::(\d{12}):role/[\w+=,.@/-]+")
+SESSION_SECONDS = 3600  # the most that role chaining allows
+RENEW_BEFORE = timedelta(minutes=5)
+
+
+class Keys(TypedDict, total=False):
+    """What a client signs with; none of them means the console's own identity."""
+
+    aws_access_key_id: str
+    aws_secret_access_key: str
+    aws_session_token: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A cached client, valid for these credentials until then."""
+
+    client: S3Client
+    fingerprint: str
+    until: datetime
+
+
+_clients: dict[tuple[UUID, str], _Entry] = {}
+_lock = Lock()
+
+
+@cache
+def _session() -> boto3.Session:
+    """Return the process's one session: each further one would cost 13 MB, a client of it half of one."""
+    return boto3.Session()
+
+
+@contextmanager
+def calling(operation: str, spec: StoreSpec, bucket: str) -> Iterator[S3Client]:
+    """Lend a client for one call on one bucket; whatever botocore raises leaves as a StepError."""
+    try:
+        yield s3_client(spec.account, spec.region)
+    except (BotoCoreError, ClientError) as error:
+        if code_of(error) in EXPIRED:
+            forget_clients(spec.account)
+        raise step_error(error, operation, spec, bucket) from error
+
+
+def s3_client(account: Account, region: str) -> S3Client:
+    """Return the client of this account and region, made anew when its credentials changed or are about to expire."""
+    key, fingerprint = (account.id, region), _fingerprint(account)
+    entry = _clients.get(key)
+    if entry and entry.fingerprint == fingerprint and datetime.now(UTC) < entry.until:
+        return entry.client
+    until = datetime.max.replace(tzinfo=UTC)
+    if account.settings.get("role_arn"):  # outside the lock: it waits for the network
+        credentials = _assume(account)["Credentials"]
+        until = credentials["Expiration"] - RENEW_BEFORE
+        keys = _keys(credentials)
+    else:
+        keys = _access_key(account)
+    with _lock:  # making a client is the one thing in a session that threads must not do together
+        client: S3Client = _session().client("s3", region_name=region, config=S3_NETWORK, **keys)
+        _clients[key] = _Entry(client, fingerprint, until)
+    return client
+
+
+def forget_clients(account: Account | None = None) -> None:
+    """Drop the cached clients of this account, or of all: the next call signs in again."""
+    with _lock:
+        for key in [key for key in _clients if account is None or key[0] == account.id]:
+            del _clients[key]
+
+
+def _fingerprint(account: Account) -> str:
+    """Return a digest of what the account signs in with, so that a changed key takes effect at once."""
+    given = json.dumps([dict(account.settings), dict(account.secrets)], sort_keys=True)
+    return hashlib.sha256(given.encode()).hexdigest()
+
+
+def _access_key(account: Account) -> Keys:
+    return {
+        "aws_access_key_id": account.settings.get("access_key_id", ""),
+        "aws_secret_access_key": account.secrets.get("secret_access_key", ""),
+    }
+
+
+def _keys(credentials: CredentialsTypeDef) -> Keys:
+    return {
+        "aws_access_key_id": credentials["AccessKeyId"],
+        "aws_secret_access_key": credentials["SecretAccessKey"],
+        "aws_session_token": credentials["SessionToken"],
+    }
+
+
+def _sts(partition: str, keys: Keys) -> STSClient:
+    """Return a client of the partition's STS."""
+    with _lock:
+        return _session().client("sts", region_name=HOME_REGIONS[partition], config=NETWORK, **keys)
+
+
+def _assume(account: Account, *, with_external_id: bool = True) -> AssumeRoleResponseTypeDef:
+    role = account.settings["role_arn"]
+    optional: dict[str, Any] = {"ExternalId": account.settings.get("external_id", "")} if with_external_id else {}
+    return _sts(role.split(":")[1], {}).assume_role(
+        RoleArn=role, RoleSessionName="storekeeper", DurationSeconds=SESSION_SECONDS, **optional
+    )
+
+
+# Linking an account
+
+REFUSED_SIGN_INS = {
+    "InvalidClientTokenId": ("AWS does not know this access key ID, or the key is inactive.", "access_key_id"),
+    "SignatureDoesNotMatch": ("This secret does not belong to the access key ID.", "secret_access_key"),
+    "AccessDenied": ("AWS refused to say whose access key this is; a policy denies sts:GetCallerIdentity.", ""),
+}
+REFUSED_ROLES = {
+    "AccessDenied": (
+        "AWS does not let the console assume this role. Check the ARN, and that the role's trust policy names the "
+        "console and this external ID. A role made within the last minute may not be known everywhere yet.",
+        "role_arn",
+    ),
+    "ValidationError": ("AWS does not accept this ARN or its external ID.", "role_arn"),
+    "InvalidClientTokenId": (f"AWS does not accept the console's own credentials. {NO_OWN_IDENTITY}", ""),
+    "SignatureDoesNotMatch": (f"AWS does not accept the console's own credentials. {NO_OWN_IDENTITY}", ""),
+    "ExpiredToken": ("The console's own AWS credentials have expired. Renew them, then link the account.", ""),
+}
+
+
+def identify(account: Account) -> Identity:
+    """Ask AWS whose account this is; raise LinkError when it cannot, or must not, be used as it was given."""
+    try:
+        return _identify_role(account) if account.settings.get("role_arn") else _identify_key(account)
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise LinkError(NO_OWN_IDENTITY) from error
+    except BotoCoreError as error:
+        raise LinkError(f"The console got no answer from AWS: {error}") from error
+
+
+def _identify_key(account: Account) -> Identity:
+    for name, label in (("access_key_id", "access key ID"), ("secret_access_key", "secret access key")):
+        if not (account.settings.get(name) or account.secrets.get(name)):
+            raise LinkError(f"Enter the {label}.", name)
+    partition = account.settings.get("partition") or "aws"
+    try:
+        arn = _sts(partition, _access_key(account)).get_caller_identity()["Arn"]
+    except ClientError as error:
+        raise _link_error(error, REFUSED_SIGN_INS) from error
+    return _identity(arn)
+
+
+def _identify_role(account: Account) -> Identity:
+    if not ROLE_ARN.fullmatch(account.settings["role_arn"]):
+        raise LinkError(
+            "This is not the ARN of a role, such as arn:aws:iam::123456789012:role/storekeeper.", "role_arn"
+        )
+    try:
+        arn = _assume(account)["AssumedRoleUser"]["Arn"]
+    except ClientError as error:
+        raise _link_error(error, REFUSED_ROLES) from error
+    # A role that does not ask for the external ID could be used by any customer of this console (IAM user guide,
+    # "The confused deputy problem"), so AWS has to refuse us without it.
+    try:
+        _assume(account, with_external_id=False)
+    except ClientError as error:
+        if code_of(error) != "AccessDenied":
+            raise _link_error(error, REFUSED_ROLES) from error
+        return _identity(arn)
+    condition = json.dumps(_external_id_condition(account.settings.get("external_id", "")))
+    raise LinkError(
+        f"This role can be assumed without the external ID. Add the condition {condition} to its trust policy, then "
+        "link the account again.",
+        "role_arn",
+    )
+
+
+def _identity(arn: str) -> Identity:
+    _, partition, _, _, number, _ = arn.split(":", 5)
+    return Identity(number=number, partition=partition, arn=arn)
+
+
+def _link_error(error: ClientError, meanings: dict[str, tuple[str, str]]) -> LinkError:
+    reason = error.response.get("Error", {}).get("Message", "no reason given")
+    message, field = meanings.get(code_of(error), (f"AWS refused: {code_of(error)}: {reason}", ""))
+    return LinkError(message, field)
+
+
+# What an administrator sets up in AWS
+
+
+def statements(account_number: str, partition: str = "aws", *, global_names: bool = False) -> dict[str, Any]:
+    """Return the policy of the console's role or user: all that it ever does, on its own buckets only.
+
+    `global_names` also allows names without the account's own namespace, for the few regions that lack it.
+    """
+    own = f"arn:{partition}:s3:::pgbk-*" + ("" if global_names else f"-{account_number}-*-an")
+    logs = f"arn:{partition}:s3:::pgbk-*" + ("-log/*" if global_names else f"-log-{account_number}-*-an/*")
+    in_account = {"StringEquals": {"aws:ResourceAccount": account_number}}
+    create = {"Sid": "CreateStoreBuckets", "Effect": "Allow", "Action": "s3:CreateBucket", "Resource": own}
+    if not global_names:
+        create["Condition"] = {"StringEquals": {"s3:x-amz-bucket-namespace": "account-regional"}}  # type: ignore[assignment]
+    configure = [op for op in ACTIONS if op not in ON_OBJECTS | {"CreateBucket", "ListBuckets", "AssumeRole"}]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            create,
+            # Asked for while the bucket does not exist yet, hence no condition on whose it is.
+            {
+                "Sid": "CheckedDuringCreate",
+                "Effect": "Allow",
+                "Action": [*ACTIONS["CreateBucket"][1:]],
+                "Resource": own,
+            },
+            {
+                "Sid": "ConfigureStoreBuckets",
+                "Effect": "Allow",
+                "Action": [*(action for op in configure for action in ACTIONS[op]), *VERIFY_ACTIONS],
+                "Resource": own,
+                "Condition": in_account,
+            },
+            {
+                "Sid": "EmptyLogBucketOnDelete",
+                "Effect": "Allow",
+                "Action": [action for op in ACTIONS if op in ON_OBJECTS for action in ACTIONS[op]],
+                "Resource": logs,
+                "Condition": in_account,
+            },
+            {"Sid": "FindStoreBuckets", "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"},
+        ],
+    }
+
+
+# Reads that show whether a store's buckets are still as the console left them.
+VERIFY_ACTIONS = (
+    "s3:ListBucket",
+    "s3:GetBucketPolicy",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketOwnershipControls",
+    "s3:GetEncryptionConfiguration",
+)
+
+
+def trust_policy(external_id: str, principal: str) -> dict[str, Any]:
+    """Return the trust policy that lets the console (its ARN), and nobody else's use of it, assume the role."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": principal},
+                "Action": "sts:AssumeRole",
+                "Condition": _external_id_condition(external_id),
+            }
+        ],
+    }
+
+
+def _external_id_condition(external_id: str) -> dict[str, dict[str, str]]:
+    return {"StringEquals": {"sts:ExternalId": external_id}}

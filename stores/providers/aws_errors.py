@@ -1,0 +1,209 @@
+"""What Amazon's errors mean for a store: one table, in words that an administrator can act on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import partial
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
+
+from console.operations.plan import Conflict, Failed, NotReady, StepError
+
+from .base import StoreSpec
+
+# The IAM actions that S3 checks for each of our calls (Service Authorization Reference, "Amazon S3"). Creating also
+# asks for the two that belong to the tags and to the ownership header in the call.
+ACTIONS = {
+    "CreateBucket": ("s3:CreateBucket", "s3:TagResource", "s3:PutBucketOwnershipControls"),
+    "PutBucketPolicy": ("s3:PutBucketPolicy",),
+    "PutBucketLifecycleConfiguration": ("s3:PutLifecycleConfiguration",),
+    "PutBucketLogging": ("s3:PutBucketLogging",),
+    "GetBucketLogging": ("s3:GetBucketLogging",),
+    "GetBucketTagging": ("s3:GetBucketTagging",),
+    "ListObjectVersions": ("s3:ListBucketVersions",),
+    "ListMultipartUploads": ("s3:ListBucketMultipartUploads",),
+    "DeleteBucket": ("s3:DeleteBucket",),
+    "DeleteObjects": ("s3:DeleteObject",),
+    "AbortMultipartUpload": ("s3:AbortMultipartUpload",),
+    "ListBuckets": ("s3:ListAllMyBuckets",),
+    "AssumeRole": ("sts:AssumeRole",),
+}
+ON_OBJECTS = {"DeleteObjects", "AbortMultipartUpload"}
+
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+
+NO_OWN_IDENTITY = (
+    "The console itself has no AWS identity to assume the role with. Give its processes one: an instance or task role, "
+    "or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in their environment."
+)
+
+
+def wait(patience: float) -> Callable[..., StepError]:
+    """Return the reaction "try again for so many seconds"."""
+    return partial(NotReady, patience=patience)
+
+
+# Codes (or operation:code, which wins), the reaction, and what to tell. Meanings: Amazon S3 API reference, "Error
+# responses". Times: a released name may stay blocked for an hour, a conflicting change is over in less than a minute,
+# and a new bucket is visible everywhere within two.
+ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
+    (
+        "AccessDenied UnauthorizedAccess 403",
+        Failed,
+        "AWS refused {action} on {bucket}. Allow it in the policy of the console's role or user (the statement is in "
+        "the details), then try again. AWS says: {reason}",
+    ),
+    (
+        "AssumeRole:AccessDenied AssumeRole:403",
+        Failed,
+        "AWS does not let the console assume {role}. Check that its trust policy names the console and the external ID "
+        "of this account, then try again. AWS says: {reason}",
+    ),
+    (
+        "InvalidAccessKeyId InvalidClientTokenId SignatureDoesNotMatch",
+        Failed,
+        "AWS does not accept the credentials of account {number} any more. Link the account again with a valid key.",
+    ),
+    (
+        " ".join(sorted(EXPIRED)),
+        wait(120),
+        "The session in account {number} ran out; the console opens a new one.",
+    ),
+    (
+        "BucketAlreadyExists",
+        Conflict,
+        "The name {bucket} is taken by another AWS account.",
+    ),
+    (
+        "TooManyBuckets",
+        Failed,
+        "Account {number} has as many buckets as its quota allows. Delete unused buckets, or ask for more: Service "
+        "Quotas, Amazon S3, “General purpose buckets” (commercial accounts: in region us-east-1). Then try again.",
+    ),
+    (
+        "SlowDown Throttling ThrottlingException RequestLimitExceeded TooManyRequestsException 429 "
+        "ServiceUnavailable InternalError 500 502 503 504",
+        wait(600),
+        "AWS is busy and asked the console to slow down ({code}).",
+    ),
+    (
+        "RequestTimeout",
+        wait(600),
+        "AWS did not receive the whole request in time.",
+    ),
+    (
+        "RequestTimeTooSkewed",
+        Failed,
+        "The console's clock differs from Amazon's by more than 15 minutes. Set its server's clock, then try again.",
+    ),
+    (
+        "CreateBucket:OperationAborted DeleteBucket:OperationAborted",
+        wait(600),
+        "AWS is still releasing the name {bucket}, or is changing the bucket. Try again later: it may take an hour.",
+    ),
+    (
+        "OperationAborted",
+        wait(60),
+        "AWS is applying another change to {bucket}.",
+    ),
+    (
+        "NoSuchBucket",
+        wait(120),
+        "AWS does not show bucket {bucket} yet. If someone deleted it meanwhile, try again: it is created anew.",
+    ),
+    (
+        "InvalidTargetBucketForLogging",
+        wait(30),
+        "AWS does not accept {log_bucket} as the target of access logs. Check that no policy of your organisation "
+        "closes it to logging.s3.amazonaws.com, then try again.",
+    ),
+    (
+        "CrossLocationLoggingProhibitted CrossLocationLoggingProhibited",  # S3 has long misspelt it
+        Failed,
+        "{log_bucket} is not in region {region}, so {bucket} cannot log to it. Delete the store and create it again.",
+    ),
+    (
+        "InvalidToken AuthFailure AllAccessDisabled OptInRequired RegionDisabledException "
+        "IllegalLocationConstraintException InvalidLocationConstraint",
+        Failed,
+        "Region {region} is not enabled in account {number}. Enable it in AWS (Account, AWS Regions), wait until it is "
+        "shown as enabled, then try again. AWS says: {reason}",
+    ),
+    (
+        "MalformedPolicy InvalidBucketName InvalidNamespaceHeader AccessControlListNotSupported",
+        Failed,
+        "AWS rejected the console's request for {bucket} ({code}: {reason}). This is a fault in the console: please "
+        "report it.",
+    ),
+)
+ERRORS = {code: (reaction, message) for codes, reaction, message in ROWS for code in codes.split()}
+
+
+def code_of(error: Exception) -> str:
+    """Return Amazon's error code, or '' when no answer came from Amazon."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def statement(operation: str, bucket: str, partition: str, actions: tuple[str, ...] = ()) -> dict[str, object]:
+    """Return the IAM statement that allows this call on this very bucket."""
+    arn = f"arn:{partition}:s3:::{bucket}"
+    resource = "*" if operation == "ListBuckets" else f"{arn}/*" if operation in ON_OBJECTS else arn
+    return {"Effect": "Allow", "Action": list(actions or ACTIONS[operation]), "Resource": resource}
+
+
+def step_error(error: ClientError | BotoCoreError, operation: str, spec: StoreSpec, bucket: str) -> StepError:
+    """Return what this error of botocore means for the step that called."""
+    if isinstance(error, ClientError):
+        return _answered(error, spec, bucket)
+    details = {"code": type(error).__name__, "operation": operation, "bucket": bucket}
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        return Failed(NO_OWN_IDENTITY, **details)
+    if isinstance(error, HTTPClientError):  # time-outs, refused and broken connections, TLS
+        if "resolve" in str(error):
+            # Not final at once, although a region that does not exist looks the same: a resolver may have a bad minute.
+            return wait(120)(
+                f"The console cannot find the address of Amazon S3 in {spec.region}. Check the console's DNS, and that "
+                f"the region is enabled in account {spec.account.number}.",
+                **details,
+            )
+        return wait(600)(
+            f"The console got no answer from Amazon S3 in {spec.region}. Check that its network lets it out to AWS.",
+            **details,
+        )
+    return Failed(f"The call {operation} could not be made: {error}", **details)
+
+
+def _answered(error: ClientError, spec: StoreSpec, bucket: str) -> StepError:
+    operation, code = error.operation_name, code_of(error)  # AssumeRole may have failed on the way to our call
+    metadata = error.response.get("ResponseMetadata", {})
+    reason = str(error.response.get("Error", {}).get("Message", "")) or "no reason given"
+    request_id = str(metadata.get("RequestId", ""))
+    details = {"code": code, "operation": operation, "bucket": bucket, "request_id": request_id}
+    if code in {"AccessDenied", "UnauthorizedAccess", "403"}:
+        # Newer answers name the one action that was missing: "… is not authorized to perform: s3:TagResource on …".
+        named = re.search(r"perform: (s3:\w+)", reason)
+        actions = (named[1],) if named else ACTIONS.get(operation, (operation,))
+        details["action"] = ", ".join(actions)
+        if operation != "AssumeRole":
+            details["statement"] = json.dumps(statement(operation, bucket, spec.account.partition, actions), indent=2)
+    reaction, message = ERRORS.get(f"{operation}:{code}") or ERRORS.get(code) or _unknown(metadata)
+    text = message.format(
+        action=details.get("action", ""),
+        bucket=bucket,
+        code=code,
+        log_bucket=spec.log_bucket,
+        number=spec.account.number,
+        reason=reason,
+        region=spec.region,
+        role=spec.account.settings.get("role_arn", ""),
+    )
+    if "explicit deny" in reason:
+        text += " An explicit deny wins over any permission: it is that policy which has to change."
+    return reaction(text, **details)
+
+
+def _unknown(metadata: object) -> tuple[Callable[..., StepError], str]:
+    status = metadata.get("HTTPStatusCode", 0) if isinstance(metadata, dict) else 0
+    return ERRORS["SlowDown"] if status >= 500 else (Failed, "AWS refused the request for {bucket}: {code}: {reason}")

@@ -1,0 +1,114 @@
+"""Backup Stores: the list, the dialogs, one store."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
+
+from console.accounts.access import MemberRequest, enterprise, manager
+from console.accounts.forms import TypedNameForm
+from console.accounts.models import CloudAccount
+from console.accounts.views import provider_tiles
+from console.operations.actions import NotNow
+from console.web import dialog_done, dialog_form, fragment_or_page, paginate
+from stores import actions
+from stores.forms import StoreForm
+from stores.models import Store
+from stores.providers import PROVIDERS
+
+
+@require_GET
+@enterprise
+def store_list(request: MemberRequest) -> HttpResponse:
+    """Show the organisation's stores, newest first, searched by ?q=."""
+    organisation = request.membership.organisation
+    stores = Store.objects.visible_to(request.user).filter(organisation=organisation)
+    query = request.GET.get("q", "").strip()
+    page = paginate(request, stores.search(query).with_story())
+    context = {
+        "page": page,
+        "query": query,
+        "busy": any(store.is_busy for store in page.items),
+        # Only an empty list needs to know what the next step is.
+        "has_accounts": bool(page.items) or CloudAccount.objects.filter(organisation=organisation).exists(),
+    }
+    return fragment_or_page(request, "stores/list.html", "panes", context)
+
+
+@require_GET
+@enterprise
+def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Show one store; a page that watched its deletion goes back to the list when it is gone."""
+    store = Store.objects.visible_to(request.user).with_story().filter(pk=pk).first()
+    if store is None and request.htmx:
+        messages.info(request, "The store is gone.")
+        return HttpResponseClientRedirect(reverse("stores:list"))
+    store = store or get_object_or_404(Store.objects.none())
+    return fragment_or_page(request, "stores/detail.html", "pane", {"store": store, "busy": store.is_busy})
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def store_create(request: MemberRequest) -> HttpResponse:
+    """Create a store: written down at once, made by a worker."""
+    if request.method == "POST":
+        form = StoreForm(request.POST, membership=request.membership)
+        if form.is_valid():
+            data = form.cleaned_data
+            try:
+                store = actions.create(data["cloud_account"], name=data["name"], region=data["region"], by=request.user)
+            except actions.NameTaken:
+                form.add_error("name", "A backup store of this name exists. Choose another name.")
+            else:
+                return dialog_done(
+                    request, reverse("stores:list"), "stores-changed", message=f"{store.name} is being created."
+                )
+    else:
+        form = StoreForm(membership=request.membership, initial=request.GET.dict())
+    context = {
+        "form": form,
+        "providers": provider_tiles(form.provider_key),
+        "chosen": PROVIDERS.get(form.provider_key),
+        "regions": form.regions(),
+        "has_accounts": form.fields["cloud_account"].queryset.exists(),  # type: ignore[attr-defined]
+    }
+    return dialog_form(request, "stores/create.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Delete a store after its name was typed; the worker refuses it while the store holds data."""
+    store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
+    form = TypedNameForm(request.POST if request.method == "POST" else None, expected=store.name)
+    if form.is_bound and form.is_valid():
+        try:
+            actions.delete(store, by=request.user)
+        except NotNow as error:
+            form.add_error(None, str(error))
+        else:
+            message = f"{store.name} is being deleted."
+            return dialog_done(request, reverse("stores:list"), "stores-changed", message=message)
+    return dialog_form(request, "stores/delete.html", {"form": form, "store": store})
+
+
+@require_POST
+@enterprise
+@manager
+def store_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Try again what failed."""
+    store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
+    try:
+        actions.retry(store, by=request.user)
+    except NotNow as error:
+        messages.error(request, str(error))
+        return dialog_done(request, reverse("stores:list"), "stores-changed")
+    return dialog_done(request, reverse("stores:list"), "stores-changed", message=f"Trying again: {store.name}.")

@@ -1,0 +1,83 @@
+"""What every test may ask for: three people, a linked account, an emulated Amazon, and no way out of this machine."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests import factories
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_connect = socket.socket.connect
+
+
+def _connect_within_this_machine(self: socket.socket, address: object) -> None:
+    host = address[0] if isinstance(address, tuple) else None
+    if host is not None and host not in LOOPBACK:
+        raise PermissionError(f"a test tried to reach {host}")
+    _connect(self, address)
+
+
+socket.socket.connect = _connect_within_this_machine
+
+
+@pytest.fixture(autouse=True)
+def _plain_static_files(settings):
+    """Serve static files under their own names: the manifest is made by collectstatic, which only the demo runs."""
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def acme(db):
+    """An Enterprise organisation."""
+    return factories.organisation("Acme")
+
+
+@pytest.fixture
+def alice(acme):
+    """Owns Acme."""
+    return factories.user("alice", acme, "owner")
+
+
+@pytest.fixture
+def bob(acme):
+    """Views Acme."""
+    return factories.user("bob", acme, "viewer")
+
+
+@pytest.fixture
+def charlie(db):
+    """A stranger: an administrator, but of another organisation."""
+    return factories.user("charlie", factories.organisation("Charlie's"), "admin")
+
+
+@pytest.fixture
+def account(acme):
+    """An account of Acme, linked by access key."""
+    return factories.account(acme)
+
+
+@pytest.fixture(scope="session")
+def _emulator():
+    from console.demo.emulator import Emulator
+
+    emulator = Emulator().start()
+    yield emulator
+    emulator.stop()
+
+
+@pytest.fixture
+def amazon(_emulator, monkeypatch):
+    """Amazon, emulated, empty at the start of each test."""
+    from stores.providers.aws_access import forget_clients
+
+    _emulator.reset()
+    forget_clients()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", _emulator.url)
+    yield _emulator
+    forget_clients()

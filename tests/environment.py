@@ -1,0 +1,15 @@
+"""The environment of the tests, loaded before Django's settings are (`-p tests.environment`)."""
+
+import os
+
+os.environ.setdefault("SECRET_KEY", "tests")
+os.environ.setdefault("FIELD_ENCRYPTION_KEYS", "9jEtFzJsF8mTz0JZ1Y9Cz6f5bXr1u2Gq0xQ3m3l8Zqk=")
+os.environ.setdefault("DATABASE_URL", "sqlite:///:memory:")
+os.environ.setdefault("INSECURE_HTTP", "1")
+os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")  # nothing listens there: the broker is down by default
+# Nothing of the machine's own Amazon settings may leak into a test.
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loop in the test's thread

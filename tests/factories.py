@@ -1,0 +1,54 @@
+"""Rows for tests, each with the least that is valid."""
+
+from __future__ import annotations
+
+from console.accounts.models import CloudAccount, Membership, Organisation, User
+from console.demo.emulator import Emulator
+from stores.models import State, Store
+from uuid import uuid4
+
+
+def organisation(name="Acme", edition="enterprise"):
+    return Organisation.objects.create(name=name, edition=edition)
+
+
+def user(username, organisation=None, role="owner", **values):
+    person = User.objects.create_user(username, password="secret", **values)
+    if organisation:
+        Membership.objects.create(user=person, organisation=organisation, role=role)
+    return person
+
+
+def account(organisation, name="prod", **values):
+    return CloudAccount.objects.create(
+        **{
+            "organisation": organisation,
+            "name": name,
+            "provider_key": "aws",
+            "number": Emulator.account_id,
+            "partition": "aws",
+            "settings": {"access_key_id": Emulator.access_key_id},
+            "secrets": {"secret_access_key": Emulator.secret_access_key},
+            **values,
+        }
+    )
+
+
+def store(account, name="orders", state=State.AVAILABLE, **values):
+    """A store as the database knows it; nothing is made in the cloud."""
+    pk = uuid4()
+    region = values.pop("region", "eu-west-1")
+    bucket, log_bucket = account.provider.bucket_names(pk, region, account.number)
+    return Store.objects.create(
+        **{
+            "id": pk,
+            "organisation": account.organisation,
+            "cloud_account": account,
+            "name": name,
+            "region": region,
+            "bucket": bucket,
+            "log_bucket": log_bucket,
+            "state": state,
+            **values,
+        }
+    )

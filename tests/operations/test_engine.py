@@ -1,0 +1,285 @@
+"""The engine over plans that the tests write themselves, on a real subject."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError
+from django.utils import timezone
+
+from console.operations import engine, registry
+from console.operations.actions import NotNow, begin
+from console.operations.models import Operation
+from console.operations.plan import Conflict, Failed, NotReady, Refused, Round, Step, Work
+from stores.models import State, Store
+from tests import factories
+
+
+@pytest.fixture
+def plan(monkeypatch):
+    """A list of rounds that "create" means for a store in this test."""
+    rounds: list[Round] = []
+    monkeypatch.setitem(
+        registry._works,
+        ("store", "create"),
+        Work(
+            model=Store, verb="create", title="Create", plan=lambda store: tuple(rounds), spec=lambda store: store.name
+        ),
+    )
+    return rounds
+
+
+@pytest.fixture
+def store(account):
+    return factories.store(account, state=State.CREATING)
+
+
+def failing(error):
+    def run(spec):
+        raise error
+
+    return run
+
+
+def due_now(operation):
+    Operation.objects.filter(pk=operation.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+
+
+def test_run_makes_every_step_once_in_order(plan, store, alice):
+    seen = []
+    plan += [
+        Round(Step("one", lambda spec: seen.append((1, spec)))),
+        Round(Step("two", lambda spec: seen.append((2, spec)))),
+    ]
+    operation = begin(store, "create", by=alice)
+    assert engine.run(operation.pk) is None
+    operation.refresh_from_db()
+    store.refresh_from_db()
+    assert seen == [(1, "orders"), (2, "orders")]
+    assert (operation.state, operation.progress, store.state) == ("done", 100, "available")
+    assert [step["state"] for step in operation.steps] == ["done", "done"]
+    assert all(step["seconds"] >= 0 for step in operation.timeline)
+
+
+def test_run_runs_the_steps_of_a_round_at_once(plan, store, alice):
+    meeting = threading.Barrier(2, timeout=5)
+    plan.append(Round(Step("left", lambda spec: meeting.wait()), Step("right", lambda spec: meeting.wait())))
+    operation = begin(store, "create", by=alice)
+    engine.run(operation.pk)  # one after the other, neither would pass the barrier
+    operation.refresh_from_db()
+    assert operation.state == "done"
+
+
+def test_run_records_a_step_before_it_runs(plan, store, alice):
+    states = []
+    plan.append(Round(Step("one", lambda spec: None)))
+
+    def look(spec):
+        states.append(True)
+
+    plan.append(Round(Step("two", look)))
+    operation = begin(store, "create", by=alice)
+    written = []
+    original = Operation.record
+
+    def record(self, steps):
+        written.append([step["state"] for step in steps] + [bool(states)])
+        return original(self, steps)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Operation, "record", record)
+        engine.run(operation.pk)
+    assert ["done", "running", False] in written
+
+
+def test_run_goes_on_where_it_was_left(plan, store, alice):
+    seen = []
+    trouble = [NotReady("Amazon is slow.")]
+    plan += [
+        Round(Step("one", lambda spec: seen.append("one"))),
+        Round(Step("two", lambda spec: failing(trouble.pop())(spec) if trouble else seen.append("two"))),
+    ]
+    operation = begin(store, "create", by=alice)
+    assert engine.run(operation.pk) == 1
+    operation.refresh_from_db()
+    assert (operation.state, operation.retry_note) == ("waiting", "Amazon is slow.")
+    assert engine.run(operation.pk) is None  # not due yet: nothing happens
+    assert seen == ["one"]
+    due_now(operation)
+    engine.run(operation.pk)
+    operation.refresh_from_db()
+    assert (seen, operation.state, operation.retry_note) == (["one", "two"], "done", "")
+
+
+def test_run_gives_up_when_patience_has_run_out(plan, store, alice):
+    plan.append(Round(Step("one", failing(NotReady("Amazon is slow.", patience=60, code="SlowDown")))))
+    operation = begin(store, "create", by=alice)
+    engine.run(operation.pk)
+    due_now(operation)
+    Operation.objects.filter(pk=operation.pk).update(retrying_since=timezone.now() - timedelta(seconds=61))
+    engine.run(operation.pk)
+    operation.refresh_from_db()
+    store.refresh_from_db()
+    assert (operation.state, store.state, operation.details) == ("failed", "failed", {"code": "SlowDown"})
+    assert "given up" in operation.error
+
+
+def test_run_ends_with_a_failure(plan, store, alice):
+    plan.append(Round(Step("one", failing(Failed("No.", request_id="R1"))), Step("two", lambda spec: None)))
+    operation = begin(store, "create", by=alice)
+    engine.run(operation.pk)
+    operation.refresh_from_db()
+    store.refresh_from_db()
+    assert (operation.state, operation.error, operation.details) == ("failed", "No.", {"request_id": "R1"})
+    assert [step["state"] for step in operation.steps] == ["failed", "done"]
+    assert store.state == "failed"
+
+
+def test_run_puts_a_refused_subject_back(plan, store, alice, monkeypatch):
+    work = registry.find("store", "create")
+    monkeypatch.setitem(
+        registry._works,
+        ("store", "delete"),
+        Work(
+            model=Store,
+            verb="delete",
+            title="Delete",
+            plan=lambda s: (Round(Step("look", failing(Refused("It holds 3 objects.")))),),
+            spec=work.spec,
+        ),
+    )
+    Store.objects.filter(pk=store.pk).update(state=State.AVAILABLE)
+    store.refresh_from_db()
+    operation = begin(store, "delete", by=alice)
+    engine.run(operation.pk)
+    operation.refresh_from_db()
+    store.refresh_from_db()
+    assert (operation.state, store.state) == ("refused", "available")
+
+
+@pytest.mark.parametrize(("resolves", "state"), [(True, "done"), (False, "failed")])
+def test_run_asks_the_subject_to_resolve_a_conflict(plan, store, alice, monkeypatch, resolves, state):
+    trouble = [Conflict("The name is taken.")]
+    plan.append(Round(Step("one", lambda spec: failing(trouble.pop())(spec) if trouble else None)))
+    work = registry.find("store", "create")
+    monkeypatch.setitem(
+        registry._works,
+        ("store", "create"),
+        Work(
+            model=Store,
+            verb="create",
+            title="Create",
+            plan=work.plan,
+            spec=work.spec,
+            resolve=lambda subject, conflict: resolves,
+        ),
+    )
+    operation = begin(store, "create", by=alice)
+    engine.run(operation.pk)
+    operation.refresh_from_db()
+    assert operation.state == state
+
+
+def test_run_tries_again_after_an_unexpected_error(plan, store, alice):
+    plan.append(Round(Step("one", failing(ZeroDivisionError("secret=hunter2")))))
+    operation = begin(store, "create", by=alice)
+    assert engine.run(operation.pk) == 1
+    operation.refresh_from_db()
+    assert operation.state == "waiting"
+    assert "hunter2" not in operation.retry_note
+
+
+def test_run_leaves_a_held_operation_alone(plan, store, alice):
+    plan.append(Round(Step("one", lambda spec: None)))
+    operation = begin(store, "create", by=alice)
+    assert Operation.objects.claim(operation.pk, "another")
+    assert engine.run(operation.pk) is None
+    operation.refresh_from_db()
+    assert operation.worker == "another"
+
+
+def test_run_changes_nothing_after_its_lease_was_taken(plan, store, alice):
+    """A worker that wakes up late finds another fence on the row."""
+
+    def lose_the_lease(spec):
+        due_now(operation)
+        assert Operation.objects.claim(operation.pk, "another")
+
+    plan.append(Round(Step("one", lambda spec: None)))
+    operation = begin(store, "create", by=alice)
+    mine = Operation.objects.claim(operation.pk, "me")
+    lose_the_lease(None)
+    assert not mine.record([])
+    assert not mine.postpone(1, "later")
+    assert not mine.finish("done")
+    operation.refresh_from_db()
+    assert (operation.worker, operation.fence, operation.state) == ("another", 2, "running")
+
+
+def test_begin_refuses_a_second_operation(plan, store, alice):
+    plan.append(Round(Step("one", lambda spec: None)))
+    begin(store, "create", by=alice)
+    with pytest.raises(NotNow):
+        begin(store, "create", by=alice)
+    assert Operation.objects.count() == 1
+
+
+def test_begin_survives_a_broker_that_is_down(plan, store, alice, django_capture_on_commit_callbacks):
+    plan.append(Round(Step("one", lambda spec: None)))
+    with django_capture_on_commit_callbacks(execute=False) as callbacks:
+        operation = begin(store, "create", by=alice)
+    assert len(callbacks) == 1
+    due_now(operation)
+    assert list(Operation.objects.due(grace=0.5)) == [operation]
+
+
+def test_constraint_one_unfinished_operation_per_subject(plan, store, alice):
+    begin(store, "create", by=alice)
+    with pytest.raises(IntegrityError, match="one_unfinished_operation_per_subject|subject_id"):
+        Operation.objects.create(
+            organisation=store.organisation, subject_kind="store", subject_id=store.pk, subject_name="x", verb="create"
+        )
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"state": "done"}, "a_finished_operation_says_when"),
+        ({"state": "failed", "finished_at": timezone.now()}, "a_failed_operation_says_why"),
+    ],
+)
+def test_constraint_of_a_finished_operation(store, values, name):
+    with pytest.raises(IntegrityError, match=name):
+        Operation.objects.create(
+            organisation=store.organisation,
+            subject_kind="store",
+            subject_id=store.pk,
+            subject_name="x",
+            verb="create",
+            **values,
+        )
+
+
+def test_constraint_allows_a_finished_operation_beside_an_unfinished_one(store):
+    for state, finished in (("done", timezone.now()), ("waiting", None)):
+        Operation.objects.create(
+            organisation=store.organisation,
+            subject_kind="store",
+            subject_id=store.pk,
+            subject_name="x",
+            verb="create",
+            state=state,
+            finished_at=finished,
+        )
+    assert Operation.objects.unfinished().count() == 1
+
+
+def test_every_verb_has_work_and_known_states():
+    """The table of states is complete: each verb of a subject is known to the registry, and each state exists."""
+    for verb, transition in Store.VERBS.items():
+        assert registry.find("store", verb)
+        named = {*transition.start, transition.running, transition.failed, transition.done or State.FAILED}
+        assert named <= set(State.values)
+        assert transition.running not in transition.start

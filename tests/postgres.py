@@ -1,0 +1,114 @@
+"""Run a command on a throw-away PostgreSQL: `python -m tests.postgres -- pytest -m "not browser"`."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Nothing here has to survive a power cut, and the tests wait for every write.
+SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+
+
+def binaries() -> Path:
+    """Return the folder of PostgreSQL's programs: the newest of Debian's, or the one on PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if on_path := shutil.which("initdb"):
+        found.append(Path(on_path).resolve())
+    if not found:
+        raise SystemExit("PostgreSQL is not installed: no initdb on PATH or below /usr/lib/postgresql (make system).")
+    return found[-1].parent
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def cluster() -> Iterator[str]:
+    """Run a new cluster and yield the URL of its database; nothing of it remains afterwards."""
+    # PostgreSQL refuses to run as root.
+    owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+    as_owner: dict[str, Any] = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    if owner:
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+    programs, port, server = binaries(), free_port(), None
+    options = {**SETTINGS, "listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "port": str(port)}
+    try:
+        initdb = [str(programs / "initdb"), f"--pgdata={folder / 'data'}", "--username=postgres", "--auth=trust"]
+        made = subprocess.run(
+            [*initdb, "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
+            check=False,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            **as_owner,
+        )
+        if made.returncode:
+            raise SystemExit(f"initdb failed: {made.stderr}")
+        log = folder / "server.log"
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                [
+                    programs / "postgres",
+                    "-D",
+                    folder / "data",
+                    *(f"--{name}={value}" for name, value in options.items()),
+                ],
+                cwd=folder,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for the command; the server ends after it
+                **as_owner,
+            )
+        ready = [str(programs / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}", "--timeout=1"]
+        for _ in range(300):
+            if server.poll() is not None:
+                raise SystemExit(f"PostgreSQL did not start: {log.read_text()}")
+            if subprocess.run(ready, check=False).returncode == 0:
+                break
+            time.sleep(0.1)
+        yield f"postgres://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        if server:
+            server.send_signal(signal.SIGQUIT)  # immediate: there is nothing to save
+            server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command with DATABASE_URL set to a new cluster, and return its exit status."""
+    command = arguments[1:] if arguments[:1] == ["--"] else arguments
+    if not command:
+        raise SystemExit("usage: python -m tests.postgres -- COMMAND [ARGUMENT...]")
+    # SIGTERM becomes an exception, so that the cluster ends on it as it does on Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with cluster() as url:
+            process = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                process.terminate()
+                process.wait()
+                raise
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
