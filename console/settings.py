@@ -193,7 +193,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", "INFO")},
     # botocore's debug log holds signed requests; never let it out.
-    "loggers": {"botocore": {"level": "INFO"}, "celery": {"level": "INFO"}},
+    "loggers": {"botocore": {"level": "WARNING"}, "celery": {"level": "INFO"}},
 }
 
 # The identity that roles in linked accounts trust: shown in the trust policy of Link Cloud Account.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
+from django.utils import timezone
+
 from console.accounts.models import CloudAccount, Membership, Organisation, User
 from console.demo.emulator import Emulator
+from console.operations.models import Operation
 from stores.models import State, Store
-from uuid import uuid4
+
 
 
 def organisation(name="Acme", edition="enterprise"):
@@ -52,3 +57,20 @@ def store(account, name="orders", state=State.AVAILABLE, **values):
             **values,
         }
     )
+
+
+def failed_store(account, name="orders", error="AWS refused it.", details=None):
+    """A store whose creation failed."""
+    operation = Operation.objects.create(
+        organisation=account.organisation,
+        subject_kind="store",
+        subject_id=uuid4(),
+        subject_name=name,
+        verb="create",
+        title="Create Backup Store",
+        state="failed",
+        error=error,
+        details=details or {},
+        finished_at=timezone.now(),
+    )
+    return store(account, name=name, state=State.FAILED, operation=operation)

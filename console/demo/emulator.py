@@ -16,17 +16,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from io import BytesIO
 from typing import Any, ClassVar, NamedTuple, Self
 from urllib.parse import parse_qsl
-from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import botocore.session
-import xmltodict
+import xmltodict  # type: ignore[import-untyped]
 from moto.core.utils import utcnow
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.iam.models import Role, iam_backends
@@ -56,7 +54,7 @@ OBJECT_OPERATIONS = {
 def bucket_and_object_operations() -> dict[tuple[str, bool, str], str]:
     """Return the S3 API's operation names by (method, whether a key is named, subresource), from botocore's model."""
     model = botocore.session.get_session().get_service_model("s3")
-    names = {}
+    names: dict[tuple[str, bool, str], str] = {}
     for name in model.operation_names:
         operation = model.operation_model(name)
         if not operation.deprecated:
@@ -91,14 +89,14 @@ class Call:
         request = Request(environ)
         self.environ, self.headers, self.query = environ, request.headers, request.args
         self.body: bytes = environ["wsgi.input"].getvalue()
-        form = request.content_type or "application/x-www-form-urlencoded"
-        is_form = request.method == "POST" and form.startswith("application/x-www-form-urlencoded")
-        self.form = dict(parse_qsl(self.body.decode())) if is_form and b"Action=" in self.body else {}
+        is_form = request.mimetype == "application/x-www-form-urlencoded" and b"Action=" in self.body
+        self.form = dict(parse_qsl(self.body.decode(errors="replace"))) if is_form else {}
 
         credential = re.search(r"Credential=([^,\s]+)", self.headers.get("Authorization", ""))
-        scope = (credential[1] if credential else self.query.get("X-Amz-Credential", "")).split("/")
-        unsigned = ["", "", "us-east-1", "sts" if self.form else "s3"]
-        self.access_key_id, _, self.region, self.service = scope[:4] if len(scope) == 5 else unsigned
+        scope: list[str] = (credential[1] if credential else self.query.get("X-Amz-Credential", "")).split("/")
+        if len(scope) != 5:
+            scope = ["", "", "us-east-1", "sts" if self.form else "s3", ""]
+        self.access_key_id, _, self.region, self.service, _ = scope
         self.account_id = account_of(self.access_key_id)
 
         self.bucket_name, self.key = "", ""
@@ -108,8 +106,10 @@ class Call:
                 self.bucket_name, self.key = bucket_name_from_url(f"http://{request.host}") or "", path
             else:
                 self.bucket_name, _, self.key = path.partition("/")
-        self.operation = self._s3_operation(request.method) if self.service == "s3" else self.form.get("Action", "")
-        self.bucket = find_bucket(self.bucket_name)
+            self.operation = self._s3_operation(request.method)
+        else:
+            self.operation = self.form.get("Action") or self.headers.get("x-amz-target", "").rpartition(".")[2]
+        self.bucket: FakeBucket | None = None  # looked up when the call's turn has come
 
     def _s3_operation(self, method: str) -> str:
         if not self.bucket_name:
@@ -128,12 +128,6 @@ class Call:
         """Whether the call creates, configures or deletes the bucket itself."""
         writes = self.environ["REQUEST_METHOD"] in ("PUT", "DELETE")
         return writes and bool(self.bucket_name) and not self.key
-
-    @property
-    def caller_arn(self) -> str:
-        """The ARN that GetCallerIdentity would answer."""
-        backend = sts_backends[self.account_id or Emulator.account_id][get_partition(self.region)]
-        return backend.get_caller_identity(self.access_key_id, self.region)[1]
 
     def refuse(self, refusal: Refusal) -> Response:
         """Return the error in this service's XML."""
@@ -188,6 +182,13 @@ def conditions_hold(statement: dict[str, Any], context: dict[str, str]) -> bool:
     )
 
 
+def not_authorized(call: Call, action: str, resource: str) -> str:
+    """Return the beginning of AWS's message for a call that no policy allows."""
+    backend = sts_backends[call.account_id or Emulator.account_id][get_partition(call.region)]
+    arn = backend.get_caller_identity(call.access_key_id, call.region)[1]
+    return f"User: {arn} is not authorized to perform: {action} on resource: {resource}"
+
+
 # --- Rules: each may refuse a call; moto serves what none refuses ---------------------------------------------------
 
 
@@ -235,8 +236,10 @@ def check_namespace(call: Call) -> Refusal | None:
 
 def check_region(call: Call) -> Refusal | None:
     """Refuse regions that do not exist ("CreateBucket"); moto compares the constraint with the endpoint."""
-    constraint = create_configuration(call).findtext("{*}LocationConstraint") or call.region
-    if call.operation == "CreateBucket" and not {call.region, constraint} <= known_regions():
+    if call.operation != "CreateBucket":
+        return None
+    constraint = create_configuration(call).get("LocationConstraint") or call.region
+    if not {call.region, constraint} <= known_regions():
         return Refusal(400, "InvalidLocationConstraint", "The specified location-constraint is not valid")
     return None
 
@@ -254,14 +257,15 @@ def check_owner(call: Call) -> Refusal | None:
 def refuse_acls(call: Call) -> Refusal | None:
     """Refuse ACLs on a bucket that has them off ("Controlling ownership of objects and disabling ACLs")."""
     canned = call.headers.get("x-amz-acl", "private") not in ("private", "bucket-owner-full-control")
-    sends_acl = canned or any(name.lower().startswith("x-amz-grant-") for name in call.headers.keys())
+    sends_acl = canned or any(name.lower().startswith("x-amz-grant-") for name, _ in call.headers)
     if call.operation == "CreateBucket":
         if sends_acl and call.headers.get("x-amz-object-ownership", "BucketOwnerEnforced") == "BucketOwnerEnforced":
             message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
             return Refusal(400, "InvalidBucketAclWithObjectOwnership", message)
-    elif call.bucket and call.bucket.ownership_rule == "BucketOwnerEnforced":  # type: ignore[comparison-overlap]
-        if sends_acl or call.operation in ("PutBucketAcl", "PutObjectAcl"):
-            return Refusal(400, "AccessControlListNotSupported", "The bucket does not allow ACLs")
+        return None
+    acls_are_off = call.bucket is not None and str(call.bucket.ownership_rule) == "BucketOwnerEnforced"
+    if acls_are_off and (sends_acl or call.operation in ("PutBucketAcl", "PutObjectAcl")):
+        return Refusal(400, "AccessControlListNotSupported", "The bucket does not allow ACLs")
     return None
 
 
@@ -277,11 +281,9 @@ def check_policy(call: Call) -> Refusal | None:
         return Refusal(400, "MalformedPolicy", "Policy has invalid resource")
     blocks = call.bucket.public_access_block
     if blocks and blocks.block_public_policy and bucket_policy_is_public(call.body):
-        what = (
-            f"User: {call.caller_arn} is not authorized to perform: s3:PutBucketPolicy on resource: {call.bucket.arn}"
-        )
+        message = not_authorized(call, "s3:PutBucketPolicy", call.bucket.arn)
         why = "because public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access."
-        return Refusal(403, "AccessDenied", f"{what} {why}")
+        return Refusal(403, "AccessDenied", f"{message} {why}")
     return None
 
 
@@ -293,7 +295,7 @@ def keep_owned_bucket(call: Call) -> None:
 
 
 def check_trust(call: Call) -> Refusal | None:
-    """Assume only roles that trust the caller, with its external ID ("Access to AWS accounts owned by third parties")."""
+    """Assume only roles that trust the caller and its external ID ("Access to AWS accounts owned by third parties")."""
     if call.operation != "AssumeRole":
         return None
     arn = call.form.get("RoleArn", "")
@@ -303,11 +305,10 @@ def check_trust(call: Call) -> Refusal | None:
         principal = statement.get("Principal")
         trusted = as_list(principal.get("AWS") if isinstance(principal, dict) else principal)
         # A principal of the caller's account is enough: which user of it calls is not what we emulate.
-        if any(name == "*" or str(call.account_id) in name for name in trusted):
-            if statement.get("Effect") == "Allow" and conditions_hold(statement, context):
-                return None
-    message = f"User: {call.caller_arn} is not authorized to perform: sts:AssumeRole on resource: {arn}"
-    return Refusal(403, "AccessDenied", message)
+        trusts_caller = any(name == "*" or str(call.account_id) in name for name in trusted)
+        if trusts_caller and statement.get("Effect") == "Allow" and conditions_hold(statement, context):
+            return None
+    return Refusal(403, "AccessDenied", not_authorized(call, "sts:AssumeRole", arn))
 
 
 def check_session(call: Call) -> Refusal | None:
@@ -341,12 +342,14 @@ RULES: tuple[Callable[[Call], Refusal | None], ...] = (
 class StrictBucket(FakeBucket):
     """A bucket that knows TLS-only policies, and whom logs may be delivered to."""
 
+    __module__ = FakeBucket.__module__  # moto files its models by the second part of that name; "__main__" has none
+
     def get_permission(self, action: str, resource: str) -> Any:
         """Judge a call as one over TLS: moto ignores conditions, so a TLS-only Deny would refuse every call."""
         rest = [
             statement
             for statement in statements(self.policy)
-            if statement.get("Condition") != {"Bool": {"aws:SecureTransport": "false"}}
+            if "false" not in as_list(statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport"))
         ]
         if not rest:
             return PermissionResult.NEUTRAL
@@ -378,10 +381,9 @@ class StrictBucket(FakeBucket):
         )
 
 
-def create_configuration(call: Call) -> ElementTree.Element:
-    """Return the CreateBucketConfiguration that was sent, or an empty element."""
-    has_one = call.operation == "CreateBucket" and call.body
-    return ElementTree.fromstring(call.body) if has_one else ElementTree.Element("CreateBucketConfiguration")
+def create_configuration(call: Call) -> dict[str, Any]:
+    """Return the CreateBucketConfiguration that was sent, or an empty one."""
+    return (xmltodict.parse(call.body)["CreateBucketConfiguration"] if call.body else None) or {}
 
 
 def apply_defaults(call: Call) -> None:
@@ -392,15 +394,13 @@ def apply_defaults(call: Call) -> None:
     """
     if (bucket := find_bucket(call.bucket_name)) is None:
         return
-    bucket.__class__ = StrictBucket
+    bucket.__class__ = StrictBucket  # type: ignore[type-abstract]
     bucket.public_access_block = PublicAccessBlock(True, True, True, True)
     algorithm = {"SSEAlgorithm": "AES256"}
     bucket.encryption = {"Rule": {"ApplyServerSideEncryptionByDefault": algorithm, "BucketKeyEnabled": "false"}}
     bucket.ownership_rule = bucket.ownership_rule or "BucketOwnerEnforced"  # type: ignore[assignment]
-    tags = {
-        tag.findtext("{*}Key", ""): tag.findtext("{*}Value", "")
-        for tag in create_configuration(call).iterfind(".//{*}Tag")
-    }
+    sent = as_list((create_configuration(call).get("Tags") or {}).get("Tag"))
+    tags = {tag["Key"]: tag["Value"] or "" for tag in sent}
     # Also when there are none: moto keeps the tags of a deleted bucket of the same name.
     s3_backends[bucket.account_id][bucket.partition].put_bucket_tagging(bucket.name, tags)
 
@@ -415,16 +415,14 @@ def add_key_format(call: Call, response: Response) -> None:
 # --- The server -----------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Fault:
-    """An answer to give instead of, or after, the real one, so many times; see Emulator.inject."""
+class Fault(NamedTuple):
+    """An answer to give instead of, or after, the real one; see Emulator.inject."""
 
     operation: str
     code: str
     status: int
     message: str
     bucket: str | None
-    times: int
     when: str
     seconds: float
 
@@ -443,7 +441,7 @@ class Emulator:
     account_id: ClassVar[str] = "123456789012"
     # The example key of AWS's documentation: it opens nothing anywhere else.
     access_key_id: ClassVar[str] = "AKIAIOSFODNN7EXAMPLE"
-    secret_access_key: ClassVar[str] = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    secret_access_key: ClassVar[str] = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - an example, see above
 
     def __init__(self, latency_ms: float = 0) -> None:
         self.latency_ms = latency_ms
@@ -495,6 +493,7 @@ class Emulator:
     def inject(
         self,
         operation: str,
+        *,
         code: str = "InternalError",
         status: int = 500,
         message: str = "We encountered an internal error. Please try again.",
@@ -511,15 +510,18 @@ class Emulator:
         if when not in ("before", "after", "drop", "hang"):
             raise ValueError(f"when is before, after, drop or hang, not {when}")
         with self._lock:
-            self._faults.append(Fault(operation, code, status, message, bucket, times, when, seconds))
+            self._faults += [Fault(operation, code, status, message, bucket, when, seconds)] * times
+
+    def mend(self) -> None:
+        """Forget the faults that have not been met."""
+        with self._lock:
+            self._faults.clear()
 
     def _take_fault(self, call: Call) -> Fault | None:
         with self._lock:
             for fault in self._faults:
                 if fault.operation == call.operation and fault.bucket in (None, call.bucket_name):
-                    fault.times -= 1
-                    if fault.times <= 0:
-                        self._faults.remove(fault)
+                    self._faults.remove(fault)
                     return fault
         return None
 
@@ -562,6 +564,7 @@ class Emulator:
                 self._writing.discard(name)
 
     def _obey(self, call: Call) -> Response:
+        call.bucket = find_bucket(call.bucket_name)
         for rule in RULES:
             if refusal := rule(call):
                 return call.refuse(refusal)
@@ -579,15 +582,13 @@ class Emulator:
         try:
             match request.method, request.path:
                 case "POST", "/_emulator/faults":
-                    self.inject(**request.get_json())
+                    self.inject(**json.loads(request.get_data()))
                     return as_json({})
                 case "POST", "/_emulator/accounts":
-                    key_id, secret = self.add_account(request.get_json()["account_id"])
+                    key_id, secret = self.add_account(json.loads(request.get_data())["account_id"])
                     return as_json({"access_key_id": key_id, "secret_access_key": secret})
                 case "GET", path if path in lists:
-                    return as_json(
-                        [asdict(item) if isinstance(item, Fault) else item._asdict() for item in lists[path]]
-                    )
+                    return as_json([item._asdict() for item in lists[path]])
                 case "DELETE", path if path in lists:
                     lists[path].clear()
                     return as_json({})
@@ -660,7 +661,7 @@ class RequestHandler(MotoRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log(self, type: str, message: str, *args: Any) -> None:
+    def log(self, kind: str, message: str, *args: Any) -> None:
         """Stay quiet: Emulator.calls is the log."""
 
 
@@ -676,7 +677,7 @@ def main() -> None:
         signal.signal(name, lambda *_: ended.set())
     parent = os.getppid()
     emulator = Emulator(options.latency).start(options.port)
-    print(f"Amazon, emulated, on {emulator.url}", flush=True)
+    print(f"Amazon, emulated, on {emulator.url}", flush=True)  # noqa: T201 - what the one who started us waits for
     while not ended.wait(0.5):
         if options.watch_parent and os.getppid() != parent:
             break

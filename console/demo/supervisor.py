@@ -1,11 +1,12 @@
 """The demo's processes: starts them, watches them, starts again those that die, and ends them all.
 
-One thread, one loop. Nothing outlives the supervisor, whatever ends it: it ends its children itself on a signal; a guard (this
-file run as a program) ends them when the supervisor is killed; and the kernel tells each of them when both are.
+One thread, one loop. Nothing outlives the supervisor, whatever ends it: on a signal it ends its children itself; when
+it is killed, a guard (this file run as a program) ends them; when the guard is killed as well, the kernel tells them.
 """
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import fcntl
 import hashlib
@@ -21,7 +22,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -31,14 +32,19 @@ HOST = "127.0.0.1"
 GRACE_SECONDS = 3.0  # what a child gets between SIGTERM and SIGKILL; interrupted work is taken up at the next start
 STEADY_SECONDS = 10.0  # a child that lived so long did not die of its start
 LONGEST_BACK_OFF = 30.0
-PEOPLE = {"owner": "olivia", "admin": "adam", "viewer": "vera", "stranger": "sam", "developer": "dora", "support": "sue"}
-ROLES = {
-    "owner": "owner",
-    "admin": "administrator",
-    "viewer": "may only look",
-    "stranger": "administrator of another organisation",
-    "developer": "owner of an organisation of the Developer edition",
-    "support": "support, at /admin/",
+PEOPLE = {  # key in demo.json: username, and what the terminal says of them
+    "owner": ("olivia", "owner"),
+    "admin": ("adam", "administrator"),
+    "viewer": ("vera", "may only look"),
+    "stranger": ("sam", "administrator of another organisation"),
+    "developer": ("dora", "owner of an organisation with the Developer edition"),
+    "support": ("sue", "support, at /admin/"),
+}
+# As in console.demo.emulator.Emulator, which is not imported here: it loads moto, and the start would wait for that.
+AMAZON = {
+    "account_id": "123456789012",
+    "access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
 }
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
@@ -75,7 +81,9 @@ class Job:
     process: subprocess.Popen[bytes]
     log: Path
     speaks: bool = False
-    unread: bytes = field(default=b"")
+    unread: bytes = b""
+    stamp: Path | None = None  # where to note, when it succeeded, the state of what it worked on
+    state: str = ""
 
 
 def free_port(wanted: int = 0) -> int:
@@ -129,24 +137,21 @@ def write_private(path: Path, content: dict[str, Any]) -> None:
 
 def load_secrets(path: Path) -> dict[str, Any]:
     """Return the keys and passwords of this demo, made at its first start."""
-    if path.exists():
-        kept: dict[str, Any] = json.loads(path.read_text())
-        return kept
-    from cryptography.fernet import Fernet  # slow to load, and needed once
-
-    made = {
-        "SECRET_KEY": secrets.token_urlsafe(48),
-        "FIELD_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-        "passwords": {username: secrets.token_urlsafe(9) for username in PEOPLE.values()},
-    }
-    write_private(path, made)
-    return made
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if "SECRET_KEY" not in kept:
+        fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        kept = {"SECRET_KEY": secrets.token_urlsafe(48), "FIELD_ENCRYPTION_KEYS": fernet_key}
+    passwords = {username: secrets.token_urlsafe(9) for username, _ in PEOPLE.values()}
+    kept["passwords"] = {**passwords, **kept.get("passwords", {})}
+    write_private(path, kept)
+    return kept
 
 
 def tell(line: str) -> None:
     """Print a line on the terminal, if it is still there: the demo goes on without a reader."""
     with suppress(OSError):
-        print(line, flush=True)
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def end_with_parent() -> None:
@@ -198,7 +203,7 @@ class Demo:
         except Ended:
             return 0
         except DemoFailed as failure:
-            print(failure, file=sys.stderr)
+            sys.stderr.write(f"{failure}\n")
             return 1
 
     def on_signal(self, number: int, frame: object) -> None:
@@ -225,13 +230,19 @@ class Demo:
         broker, amazon, worker, scheduler, console = self.prepare()
         self.launch(broker)
         self.launch(amazon)
-        self.prepare_database_and_files()
+        migrations = self.refresh("migrate", "*/migrations/*.py", self.data / "demo.sqlite3")
+        files = self.refresh("collectstatic", "static/**/*.*", self.data / "static" / "staticfiles.json")
+        self.wait_for_jobs(*migrations)
         self.launch(worker)
-        self.launch(console)
+        if not files:
+            self.launch(console)
         self.wait(broker, amazon)
         draft = self.file.with_name("demo-draft.json")
         write_private(draft, self.demo)
         samples = self.launch_job("demo_data", speaks=True, DEMO_FILE=str(draft))
+        if files:  # the console reads the list of them when it starts
+            self.wait_for_jobs(*files)
+            self.launch(console)
         self.wait(console)
         self.wait_for_jobs(samples)
         self.launch(scheduler)  # sweeps what stalled: the last thing that a start has to wait for
@@ -247,21 +258,15 @@ class Demo:
         kept = load_secrets(self.data / "secrets.json")
         amazon_url, console_url = f"http://{HOST}:{amazon_port}", f"http://{HOST}:{port}"
         redis_url = f"redis://{HOST}:{broker_port}/0"
-        # Its own constants, so that nothing has to be kept in step; it loads moto only when it serves.
-        emulator = import_module("console.demo.emulator").Emulator
         people = {
-            role: {"username": username, "password": kept["passwords"][username]} for role, username in PEOPLE.items()
+            role: {"username": username, "password": kept["passwords"][username]}
+            for role, (username, _) in PEOPLE.items()
         }
         self.demo = {
             "url": console_url,
             **people["owner"],
             **people,
-            "aws": {
-                "endpoint": amazon_url,
-                "account_id": emulator.account_id,
-                "access_key_id": emulator.access_key_id,
-                "secret_access_key": emulator.secret_access_key,
-            },
+            "aws": {"endpoint": amazon_url, **AMAZON},
         }
         # The machine's own cloud credentials, settings and proxies have no business in a demo.
         strange = ("AWS_", "CELERY_", "GRANIAN_", "DJANGO_")
@@ -282,8 +287,8 @@ class Demo:
             **{name: value for name, value in inherited.items() if name.removesuffix("_FILE") not in settings},
             **settings,
             "AWS_ENDPOINT_URL": amazon_url,
-            "AWS_ACCESS_KEY_ID": emulator.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": emulator.secret_access_key,
+            "AWS_ACCESS_KEY_ID": AMAZON["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": AMAZON["secret_access_key"],
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -303,8 +308,10 @@ class Demo:
         broker = Child(
             "broker",
             # The append-only file keeps queued work over a restart.
-            [str(valkey), "--bind", HOST, "--port", str(broker_port), "--dir", str(self.data / "valkey")]
-            + ["--appendonly", "yes", "--save", "", "--daemonize", "no"],
+            [
+                *(str(valkey), "--bind", HOST, "--port", str(broker_port), "--appendonly", "yes"),
+                *("--save", "", "--dir", str(self.data / "valkey")),
+            ],
             f"redis://{HOST}:{broker_port}/0",
             lambda: answers_ping(broker_port),
         )
@@ -316,7 +323,18 @@ class Demo:
         )
         worker = Child(
             "worker",
-            [*celery, "worker", "--pool", "threads", "--concurrency", "16", "--loglevel", "WARNING"],
+            [
+                *celery,
+                "worker",
+                "--pool",
+                "threads",
+                "--concurrency",
+                "16",
+                "--without-mingle",
+                "--without-gossip",
+                "--loglevel",
+                "WARNING",
+            ],
             "16 threads",
             lambda: True,
         )
@@ -329,35 +347,31 @@ class Demo:
         )
         console = Child(
             "console",
-            [python, "-m", "granian", "--interface", "wsgi", "--workers", "2", "--blocking-threads", "4", "--no-ws"]
-            + ["--workers-kill-timeout", "2", "--host", HOST, "--port", str(port), "--log-level", "warning"]
-            + ["console.wsgi:application"],
+            [
+                *(python, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", HOST, "--port", str(port)),
+                *("--workers", "2", "--blocking-threads", "4", "--workers-kill-timeout", "2", "--log-level", "warning"),
+                "console.wsgi:application",
+            ],
             f"http://{HOST}:{port}/",
             lambda: answers_http(f"http://{HOST}:{port}/healthz", status=200),
         )
         return broker, amazon, worker, scheduler, console
 
-    def prepare_database_and_files(self) -> None:
-        """Migrate and collect static files at the same time, each only if something changed since the last start."""
-        lock_file = BASE_DIR / "requirements.lock"  # apps of others bring migrations and static files as well
-        sources = {
-            "migrate": [*BASE_DIR.glob("*/migrations/*.py"), *BASE_DIR.glob("*/*/migrations/*.py"), lock_file],
-            "collectstatic": [*(path for path in (BASE_DIR / "static").rglob("*") if path.is_file()), lock_file],
-        }
-        results = {"migrate": self.data / "demo.sqlite3", "collectstatic": self.data / "static" / "staticfiles.json"}
-        started: dict[Path, tuple[str, Job]] = {}
-        for command, paths in sources.items():
-            stamp, state = self.data / f"{command}.stamp", fingerprint([*paths, BASE_DIR / "console" / "settings.py"])
-            if results[command].exists() and stamp.exists() and stamp.read_text() == state:
-                continue
-            started[stamp] = state, self.launch_job(command, "--no-input", "--verbosity", "0")
-        self.wait_for_jobs(*(job for _, job in started.values()))
-        for stamp, (state, _) in started.items():
-            stamp.write_text(state)
+    def refresh(self, command: str, sources: str, result: Path) -> list[Job]:
+        """Start a management command if its sources changed since it last made its result."""
+        # Apps of others bring migrations and static files as well, and settings.py says which apps there are.
+        paths = [*BASE_DIR.glob(sources), *BASE_DIR.glob(f"console/{sources}")]
+        state = fingerprint([*paths, BASE_DIR / "requirements.lock", BASE_DIR / "console" / "settings.py"])
+        stamp = self.data / f"{command}.stamp"
+        if result.exists() and stamp.exists() and stamp.read_text() == state:
+            return []
+        job = self.launch_job(command, "--no-input", "--verbosity", "0")
+        job.stamp, job.state = stamp, state
+        return [job]
 
     def spawn(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a process in a group of its own, which Ctrl-C does not reach and which ends as one."""
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603, our own commands
             command,
             cwd=BASE_DIR,
             stdin=subprocess.DEVNULL,
@@ -412,6 +426,8 @@ class Demo:
             if job.process.returncode:
                 tail = "\n".join(job.log.read_text(errors="replace").splitlines()[-15:])
                 raise DemoFailed(f"manage.py {job.name} failed:\n{tail}")
+            if job.stamp:
+                job.stamp.write_text(job.state)
 
     def watch(self, pause: float = 0.2) -> None:
         """Pass a moment: note who answers, start again who died, print what the jobs say."""
@@ -468,14 +484,13 @@ class Demo:
     def greet(self) -> None:
         """Say where the console is, and who may sign in with what."""
         tell(f"\nThe console answers on {self.demo['url']}/\n")
-        for role in PEOPLE:
-            person = self.demo[role]
-            tell(f"  {person['username']:<7} {person['password']:<13} {ROLES[role]}")
+        for role, (username, description) in PEOPLE.items():
+            tell(f"  {username:<7} {self.demo[role]['password']:<13} {description}")
         tell("\nCtrl-C ends it all; the next start finds it as it was.")
 
     def start_guard(self, lock: IO[str]) -> None:
         """Start the process that ends the children should this one be killed; it holds the lock until it has."""
-        self.guard = subprocess.Popen(
+        self.guard = subprocess.Popen(  # noqa: S603, our own command
             [sys.executable, "-S", "-E", __file__, str(self.file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -523,7 +538,7 @@ def end_processes(processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def guard() -> None:
-    """Read process groups, a line for each change, until the supervisor is gone; then end the groups of the last line."""
+    """Read process groups, a line for each change, until the supervisor is gone; then end those of the last line."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups: list[int] = []

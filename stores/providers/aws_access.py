@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Few attempts, and no adaptive mode, which sleeps inside a worker: the operation's own backoff, which is recorded and
 # holds no worker, follows. The pool is as large as the number of threads that may share a client.
 NETWORK = Config(
-    retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=20, max_pool_connections=64
+    retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20, max_pool_connections=64
 )
 S3_NETWORK = NETWORK.merge(Config(signature_version="s3v4"))
 

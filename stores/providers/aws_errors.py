@@ -7,7 +7,16 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from botocore.exceptions import (
+    ConnectionError as NoConnectionError,
+)
 
 from console.operations.plan import Conflict, Failed, NotReady, StepError
 
@@ -60,6 +69,11 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         Failed,
         "AWS does not let the console assume {role}. Check that its trust policy names the console and the external ID "
         "of this account, then try again. AWS says: {reason}",
+    ),
+    (
+        "AssumeRole:InvalidClientTokenId AssumeRole:SignatureDoesNotMatch AssumeRole:ExpiredToken",
+        Failed,
+        f"AWS does not accept the console's own credentials. {NO_OWN_IDENTITY}",
     ),
     (
         "InvalidAccessKeyId InvalidClientTokenId SignatureDoesNotMatch",
@@ -160,8 +174,8 @@ def step_error(error: ClientError | BotoCoreError, operation: str, spec: StoreSp
     details = {"code": type(error).__name__, "operation": operation, "bucket": bucket}
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Failed(NO_OWN_IDENTITY, **details)
-    if isinstance(error, HTTPClientError):  # time-outs, refused and broken connections, TLS
-        if "resolve" in str(error):
+    if isinstance(error, (HTTPClientError, NoConnectionError)):  # time-outs, refused and broken connections, TLS
+        if "resolve" in str(error.kwargs.get("error")):
             # Not final at once, although a region that does not exist looks the same: a resolver may have a bad minute.
             return wait(120)(
                 f"The console cannot find the address of Amazon S3 in {spec.region}. Check the console's DNS, and that "

@@ -1,0 +1,298 @@
+"""A store from the action to the buckets and back, in an emulated Amazon: what the database says is what is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from django.db import IntegrityError
+from django.utils import timezone
+
+from console.operations import engine
+from console.operations.actions import NotNow
+from console.operations.models import Operation
+from stores import actions
+from stores.models import State, Store
+from stores.providers import PROVIDERS
+from tests import factories
+
+
+@pytest.fixture
+def s3(amazon):
+    """The administrator's own S3 client, beside the console's."""
+    return boto3.client(
+        "s3",
+        region_name="us-east-1",
+        aws_access_key_id=amazon.access_key_id,
+        aws_secret_access_key=amazon.secret_access_key,
+    )
+
+
+@pytest.fixture
+def create(account, alice, amazon):
+    def create(name="orders", region="eu-west-1", run=True):
+        store = actions.create(account, name=name, region=region, by=alice)
+        return work(store) if run else store
+
+    return create
+
+
+def work(store):
+    """Do what a worker does with the store's operation, until it is finished or put off."""
+    engine.run(store.operation.pk)
+    return Store.objects.with_story().filter(pk=store.pk).first()
+
+
+def again(store):
+    """Let the time pass until a postponed operation is due, and work on."""
+    Operation.objects.filter(pk=store.operation.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+    return work(store)
+
+
+def buckets(s3):
+    return {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+
+
+def test_create_ends_available_in_seven_calls(create, amazon, s3):
+    store = create()
+    calls = Counter(operation for operation, _, _ in amazon.calls)
+    assert store.state == "available"
+    assert calls == {
+        "CreateBucket": 2,
+        "PutBucketPolicy": 2,
+        "PutBucketLifecycleConfiguration": 2,
+        "PutBucketLogging": 1,
+    }
+    assert buckets(s3) == {store.bucket, store.log_bucket}
+    assert store.operation.progress == 100
+    assert len(store.operation.steps) == 7
+
+
+def test_create_has_its_names_in_the_database_before_the_first_call(create, amazon):
+    store = create(run=False)
+    assert not amazon.calls
+    assert Store.objects.get().bucket == store.bucket
+
+
+def test_create_takes_new_names_when_another_account_has_them(create, amazon, s3):
+    """The global namespace, in a region without the account's own: somebody else was first."""
+    store = create(region="me-south-1", run=False)
+    key, secret = amazon.add_account("210987654321")
+    theirs = boto3.client("s3", region_name="me-south-1", aws_access_key_id=key, aws_secret_access_key=secret)
+    theirs.create_bucket(Bucket=store.bucket, CreateBucketConfiguration={"LocationConstraint": "me-south-1"})
+    taken = store.bucket
+    store = work(store)
+    assert (store.state, store.names_tried) == ("available", 2)
+    assert store.bucket != taken
+    assert store.bucket in buckets(s3)
+    assert not [call for call in amazon.calls if call[1] == taken and call[0] != "CreateBucket"]
+
+
+def test_create_gives_up_after_three_taken_names(create, amazon):
+    amazon.inject(operation="CreateBucket", code="BucketAlreadyExists", status=409, times=20)
+    store = create(region="me-south-1")
+    assert (store.state, store.names_tried) == ("failed", 3)
+    assert "another" in store.operation.error.lower()
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "us-east-1"])
+def test_create_never_touches_a_bucket_that_is_not_ours(create, amazon, s3, region, account):
+    store = create(region=region, run=False)
+    config = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    client = boto3.client(
+        "s3",
+        region_name=region,
+        aws_access_key_id=amazon.access_key_id,
+        aws_secret_access_key=amazon.secret_access_key,
+    )
+    client.create_bucket(Bucket=store.bucket, BucketNamespace="account-regional", **config)
+    client.put_object(Bucket=store.bucket, Key="precious", Body=b"data")
+    store = work(store)
+    assert store.state == "failed"
+    assert store.bucket in store.operation.error
+    with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
+        client.get_bucket_policy(Bucket=store.bucket)
+    # And deleting the failed store leaves it alone, too.
+    actions.delete(store, by=None)
+    assert work(store) is None
+    assert client.get_object(Bucket=store.bucket, Key="precious")["Body"].read() == b"data"
+    assert buckets(s3) == {store.bucket}
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "words"),
+    [
+        ("AccessDenied", 403, "s3:PutBucketPolicy"),
+        ("TooManyBuckets", 400, "quota"),
+    ],
+)
+def test_create_fails_with_words_to_act_on(create, amazon, code, status, words):
+    operation = "PutBucketPolicy" if code == "AccessDenied" else "CreateBucket"
+    amazon.inject(operation=operation, code=code, status=status, times=9)
+    store = create()
+    story = store.operation
+    assert (store.state, story.state) == ("failed", "failed")
+    assert words.lower() in (story.error + str(story.details)).lower()
+    assert story.details["request_id"]
+    if code == "AccessDenied":
+        assert "s3:PutBucketPolicy" in story.details["statement"]
+    # Mended by the administrator, then tried again:
+    amazon.mend()
+    actions.retry(store, by=None)
+    assert work(store).state == "available"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"code": "SlowDown", "status": 503},
+        {"code": "InternalError", "status": 500},
+        {"code": "OperationAborted", "status": 409},
+        {"code": "InternalError", "status": 500, "when": "after"},
+        {"when": "drop"},
+    ],
+)
+@pytest.mark.parametrize("operation", ["CreateBucket", "PutBucketPolicy", "PutBucketLogging"])
+def test_create_outlasts_passing_trouble(create, amazon, s3, fault, operation):
+    amazon.inject(operation=operation, times=8, **fault)
+    store = create()
+    for _ in range(10):
+        if store.state == "available":
+            break
+        assert store.operation.state == "waiting"
+        assert store.operation.retry_note
+        store = again(store)
+    assert store.state == "available"
+    assert buckets(s3) == {store.bucket, store.log_bucket}
+
+
+def test_delete_removes_both_buckets_and_the_row(create, s3):
+    store = create()
+    s3.put_object(Bucket=store.log_bucket, Key="access/log", Body=b"a line")
+    actions.delete(store, by=None)
+    assert work(store) is None
+    assert not buckets(s3)
+    assert Operation.objects.get(verb="delete").state == "done"
+
+
+def fill_with_objects(s3, bucket):
+    for number in range(3):
+        s3.put_object(Bucket=bucket, Key=f"object-{number}", Body=b"x")
+    return "3 objects"
+
+
+def fill_with_versions(s3, bucket):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=bucket, Key="object", Body=b"x")
+    s3.delete_object(Bucket=bucket, Key="object")
+    return "1 delete marker"
+
+
+def fill_with_uploads(s3, bucket):
+    s3.create_multipart_upload(Bucket=bucket, Key="half")
+    return "1 unfinished upload"
+
+
+@pytest.mark.parametrize("fill", [fill_with_objects, fill_with_versions, fill_with_uploads])
+def test_delete_is_refused_while_the_store_holds_data(create, s3, fill):
+    store = create()
+    words = fill(s3, store.bucket)
+    actions.delete(store, by=None)
+    store = work(store)
+    assert (store.state, store.operation.state) == ("available", "refused")
+    assert words in store.operation.error
+    assert store.bucket in str(store.operation.details["commands"])
+    assert s3.get_bucket_logging(Bucket=store.bucket)["LoggingEnabled"]["TargetBucket"] == store.log_bucket
+
+
+def test_delete_that_meets_data_at_the_last_moment_puts_logging_back(create, s3):
+    """The check found the bucket empty, then a node wrote to it: DeleteBucket itself is the atomic check."""
+    store = create()
+    actions.delete(store, by=None)
+    checked = Operation.objects.claim(store.operation.pk, "a worker that was killed after the check")
+    checked.steps[0]["state"] = "done"
+    assert checked.record(checked.steps)
+    s3.put_object(Bucket=store.bucket, Key="late", Body=b"x")
+    store = again(store)
+    assert (store.state, store.operation.state) == ("available", "refused")
+    assert "1 object" in store.operation.error
+    assert s3.get_bucket_logging(Bucket=store.bucket)["LoggingEnabled"]["TargetBucket"] == store.log_bucket
+
+
+def test_delete_twice_at_once_is_one_deletion(create):
+    store = create()
+    stale = Store.objects.get()
+    actions.delete(store, by=None)
+    with pytest.raises(NotNow):
+        actions.delete(stale, by=None)
+    assert Operation.objects.filter(verb="delete").count() == 1
+
+
+def test_delete_of_a_store_that_was_never_made(create, amazon, s3):
+    amazon.inject(operation="CreateBucket", code="TooManyBuckets", status=400, times=2)
+    store = create()
+    assert store.state == "failed"
+    actions.delete(store, by=None)
+    assert work(store) is None
+    assert not buckets(s3)
+
+
+def test_repair_makes_lost_buckets_again(create, amazon, s3):
+    store = create()
+    s3.delete_bucket(Bucket=store.bucket)
+    actions.repair(store, by=None)
+    assert work(store).state == "available"
+    assert buckets(s3) == {store.bucket, store.log_bucket}
+
+
+def test_two_workers_with_the_same_message_do_the_work_once(create, amazon):
+    store = create(run=False)
+    held = Operation.objects.claim(store.operation.pk, "the first")
+    assert engine.run(store.operation.pk) is None
+    assert not amazon.calls
+    assert held.fence == 1
+
+
+def test_a_worker_that_died_is_followed_by_another(create, amazon, s3):
+    """The first worker got as far as the policies, then was killed: nothing of what it did is lost or doubled."""
+    store = create(run=False)
+    dead = Operation.objects.claim(store.operation.pk, "the dead one")
+    for record in dead.steps[:2]:
+        PROVIDERS["aws"].provision[0][dead.steps.index(record)].run(store.spec())
+        record["state"] = "done"
+    assert dead.record(dead.steps)
+    store = again(store)
+    assert store.state == "available"
+    assert Counter(operation for operation, _, _ in amazon.calls)["CreateBucket"] == 2
+    assert buckets(s3) == {store.bucket, store.log_bucket}
+
+
+@pytest.mark.parametrize("values", [{"name": ""}, {"state": "dreaming"}])
+def test_constraints_of_a_store(account, values):
+    with pytest.raises(IntegrityError):
+        factories.store(account, **values)
+
+
+def test_constraint_a_store_has_two_buckets(account):
+    with pytest.raises(IntegrityError, match="a_store_has_two_buckets"):
+        factories.store(account, bucket="same", log_bucket="same")
+
+
+def test_constraint_one_store_name_per_organisation(account, charlie):
+    factories.store(account, name="orders")
+    factories.store(factories.account(charlie.organisations.get()), name="orders")
+    with pytest.raises(IntegrityError):
+        factories.store(account, name="Orders")
+
+
+def test_constraint_a_bucket_belongs_to_one_store(account):
+    store = factories.store(account)
+    with pytest.raises(IntegrityError):
+        factories.store(account, name="other", bucket=store.bucket)
+
+
+def test_states_are_only_those_of_the_table(account):
+    assert set(State.values) == {"creating", "available", "deleting", "failed", "degraded"}

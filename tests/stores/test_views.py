@@ -1,0 +1,336 @@
+"""Backup Stores in the browser's words: what is answered, to whom, and what changed."""
+
+from __future__ import annotations
+
+import threading
+from uuid import uuid4
+
+import pytest
+from django.db import connection, connections
+from django.test import Client
+from django.urls import reverse
+
+from console.operations.models import Operation
+from stores.models import State, Store
+from tests import factories
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def form(account):
+    return {"provider": "aws", "name": "orders", "cloud_account": str(account.pk), "region": "eu-west-1"}
+
+
+@pytest.fixture
+def as_alice(client, alice):
+    client.force_login(alice)
+    return client
+
+
+def test_store_list_offers_the_next_step_when_empty(as_alice):
+    page = as_alice.get("/stores/").content.decode()
+    assert reverse("accounts:link") in page  # no account yet: that is the first step
+
+
+def test_store_list_shows_what_a_pane_must_show(as_alice, account):
+    store = factories.store(account, region="eu-west-1")
+    page = as_alice.get("/stores/").content.decode()
+    for value in (
+        str(store.pk),
+        str(account.pk),
+        "eu-west-1",
+        "Dublin, Ireland",
+        store.bucket,
+        store.bucket_arn,
+        store.log_bucket,
+        store.log_bucket_arn,
+        "Show more details",
+    ):
+        assert value in page
+
+
+def test_store_list_answers_htmx_with_the_panes_alone(as_alice, account):
+    factories.store(account)
+    answer = as_alice.get("/stores/", headers=HTMX)
+    assert 'id="stores-panes"' in answer.content.decode()
+    assert "<html" not in answer.content.decode()
+    assert "HX-Request" in answer["Vary"]
+
+
+@pytest.mark.parametrize("find", ["name", "id", "bucket", "log_bucket"])
+def test_store_list_searches(as_alice, account, find):
+    wanted = factories.store(account, name="payments")
+    factories.store(account, name="orders")
+    answer = as_alice.get("/stores/", {"q": str(getattr(wanted, find))})
+    assert [store.name for store in answer.context["page"].items] == ["payments"]
+
+
+def test_store_list_says_when_nothing_was_found(as_alice, account):
+    factories.store(account)
+    answer = as_alice.get("/stores/", {"q": "nothing like it"})
+    assert answer.status_code == 200
+    assert "nothing like it" in answer.content.decode()
+
+
+def test_store_list_turns_pages_both_ways(as_alice, account):
+    for number in range(45):
+        factories.store(account, name=f"store-{number:02}")
+    seen, url, pages = [], "/stores/", []
+    while url:
+        page = as_alice.get(url).context["page"]
+        pages.append([store.name for store in page.items])
+        seen += pages[-1]
+        url = page.next and "/stores/" + page.next
+        back = page.previous and "/stores/" + page.previous
+    assert [len(names) for names in pages] == [20, 20, 5]
+    assert seen == [f"store-{number:02}" for number in reversed(range(45))]
+    assert [store.name for store in as_alice.get(back).context["page"].items] == pages[1]
+
+
+def test_store_list_takes_a_broken_cursor_for_none(as_alice, account):
+    factories.store(account)
+    for cursor in ("x", "%00", "MjAyNg", "💥"):
+        assert len(as_alice.get("/stores/", {"after": cursor}).context["page"].items) == 1
+
+
+@pytest.mark.parametrize("number", [1, 20])
+def test_store_list_asks_the_same_few_questions(as_alice, account, django_assert_num_queries, number):
+    for n in range(number):
+        factories.store(account, name=f"store-{n}")
+    with django_assert_num_queries(5):  # session, user, membership, count, stores
+        as_alice.get("/stores/")
+
+
+def test_store_list_polls_only_while_something_is_busy(as_alice, account):
+    store = factories.store(account)
+    assert "every 1s" not in as_alice.get("/stores/").content.decode()
+    Store.objects.filter(pk=store.pk).update(state=State.CREATING)
+    factories.store(account, name="second", state=State.CREATING)
+    assert as_alice.get("/stores/").content.decode().count("every 1s") == 1
+
+
+def test_store_create_expands_for_the_chosen_provider(as_alice, account):
+    assert 'name="region"' not in as_alice.get("/stores/create/").content.decode()
+    opened = as_alice.get("/stores/create/", {"provider": "aws"}).content.decode()
+    assert 'name="region"' in opened
+    assert account.name in opened
+
+
+def test_store_create_writes_the_store_and_its_operation(as_alice, alice, form, account):
+    answer = as_alice.post("/stores/create/", form, headers=HTMX)
+    store = Store.objects.get()
+    assert (answer.status_code, store.name, store.state) == (204, "orders", "creating")
+    assert "stores-changed" in answer["HX-Trigger"]
+    assert "dialog-close" in answer["HX-Trigger"]
+    assert store.bucket.startswith("pgbk-")
+    assert store.bucket.endswith("-123456789012-eu-west-1-an")
+    assert (store.operation.verb, store.operation.requested_by) == ("create", alice)
+    assert store.operation.organisation == account.organisation
+
+
+def test_store_create_redirects_without_scripts(as_alice, form):
+    answer = as_alice.post("/stores/create/", form)
+    assert (answer.status_code, answer["Location"]) == (302, "/stores/")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "word"),
+    [
+        ("name", "", "name"),
+        ("name", "   ", "name"),
+        ("name", "x" * 61, "60"),
+        ("name", "bell\x07", "control"),
+        ("name", "nul\x00", "Null"),
+        ("region", "", "region"),
+        ("region", "eu-nowhere-1", "eu-nowhere-1"),
+        ("region", "cn-north-1", "aws"),
+        ("provider", "azure", "available"),
+        ("provider", "", "provider"),
+        ("cloud_account", "", "account"),
+        ("cloud_account", "not-a-uuid", "account"),
+        ("cloud_account", str(uuid4()), "account"),
+    ],
+)
+def test_store_create_refuses_bad_input(as_alice, form, field, value, word):
+    answer = as_alice.post("/stores/create/", {**form, field: value}, headers=HTMX)
+    assert answer.status_code == 422
+    assert word in " ".join(answer.context["form"].errors[field])
+    assert not Store.objects.exists()
+    assert not Operation.objects.exists()
+
+
+def test_store_create_refuses_an_account_of_another_organisation(as_alice, form, charlie):
+    foreign = factories.account(charlie.organisations.get(), name="foreign")
+    answer = as_alice.post("/stores/create/", {**form, "cloud_account": str(foreign.pk)})
+    assert answer.status_code == 422
+    assert not Store.objects.exists()
+
+
+def test_store_create_refuses_a_taken_name(as_alice, form):
+    assert as_alice.post("/stores/create/", form).status_code == 302
+    answer = as_alice.post("/stores/create/", {**form, "name": "ORDERS"})
+    assert answer.status_code == 422
+    assert "exists" in answer.context["form"].errors["name"][0]
+    assert Store.objects.count() == Operation.objects.count() == 1
+
+
+def test_store_create_answers_422_to_an_empty_post(as_alice, account):
+    assert as_alice.post("/stores/create/", {}).status_code == 422
+
+
+@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "`${alert(1)}`", "Bestellungen 🚀", "O'Hara & sons"])
+def test_store_create_shows_markup_as_text(as_alice, form, name):
+    assert as_alice.post("/stores/create/", {**form, "name": name}).status_code == 302
+    page = as_alice.get("/stores/").content.decode()
+    assert "<img src=x" not in page
+    assert Store.objects.get().name == name
+
+
+@pytest.mark.django_db(transaction=True)
+def test_store_create_twice_at_once_makes_one(alice, form):
+    """Two requests at the same moment: one wins, the other is told; a double click is the same thing."""
+    if connection.vendor == "sqlite" and connection.is_in_memory_db():
+        pytest.fail("this test needs a database that two connections can share")
+    gate, codes = threading.Barrier(2, timeout=10), []
+
+    def post():
+        browser = Client()
+        browser.force_login(alice)
+        gate.wait()
+        codes.append(browser.post("/stores/create/", form).status_code)
+        connections.close_all()
+
+    threads = [threading.Thread(target=post) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == [302, 422]
+    assert Store.objects.count() == Operation.objects.count() == 1
+
+
+def test_store_create_waits_for_a_broker_that_is_down(as_alice, form, django_capture_on_commit_callbacks, caplog):
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = as_alice.post("/stores/create/", form)
+    assert answer.status_code == 302
+    assert Operation.objects.get().state == "waiting"
+    assert "Error calling" in caplog.text  # the message could not be sent, and that is logged
+
+
+def test_store_detail_shows_one_store(as_alice, account):
+    store = factories.store(account)
+    assert store.bucket in as_alice.get(store.get_absolute_url()).content.decode()
+
+
+def test_store_detail_sends_a_watcher_back_when_the_store_is_gone(as_alice):
+    url = reverse("stores:detail", args=[uuid4()])
+    assert as_alice.get(url).status_code == 404
+    assert as_alice.get(url, headers=HTMX)["HX-Redirect"] == "/stores/"
+
+
+def test_store_delete_wants_the_exact_name(as_alice, account):
+    store = factories.store(account, name="Orders")
+    url = reverse("stores:delete", args=[store.pk])
+    assert "Orders" in as_alice.get(url).content.decode()
+    for wrong in ("", "orders", "Orders ", " Orders"):
+        answer = as_alice.post(url, {"name": wrong}, headers=HTMX)
+        assert answer.status_code == 422
+    store.refresh_from_db()
+    assert store.state == "available"
+    assert not Operation.objects.exists()
+
+
+def test_store_delete_begins_and_closes_the_dialog(as_alice, account):
+    store = factories.store(account)
+    answer = as_alice.post(reverse("stores:delete", args=[store.pk]), {"name": store.name}, headers=HTMX)
+    store.refresh_from_db()
+    assert (answer.status_code, store.state, store.operation.verb) == (204, "deleting", "delete")
+
+
+@pytest.mark.parametrize("state", [State.CREATING, State.DELETING])
+def test_store_delete_is_refused_while_busy(as_alice, account, state):
+    store = factories.store(account, state=state)
+    operation = Operation.objects.create(
+        organisation=store.organisation, subject_kind="store", subject_id=store.pk, subject_name="x", verb="create"
+    )
+    Store.objects.filter(pk=store.pk).update(operation=operation)
+    answer = as_alice.post(reverse("stores:delete", args=[store.pk]), {"name": store.name})
+    assert answer.status_code == 422
+    assert Operation.objects.count() == 1
+
+
+def test_store_retry_begins_again_what_failed(as_alice, account, alice):
+    store = factories.failed_store(account)
+    answer = as_alice.post(reverse("stores:retry", args=[store.pk]), headers=HTMX)
+    store.refresh_from_db()
+    assert (answer.status_code, store.state, Operation.objects.count()) == (204, "creating", 2)
+
+
+def test_store_retry_is_refused_when_nothing_failed(as_alice, account):
+    store = factories.store(account)
+    as_alice.post(reverse("stores:retry", args=[store.pk]), headers=HTMX)
+    store.refresh_from_db()
+    assert store.state == "available"
+    assert not Operation.objects.exists()
+
+
+def urls_of(store):
+    return [
+        ("get", "/stores/"),
+        ("get", "/stores/create/"),
+        ("post", "/stores/create/"),
+        ("get", reverse("stores:detail", args=[store.pk])),
+        ("get", reverse("stores:delete", args=[store.pk])),
+        ("post", reverse("stores:delete", args=[store.pk])),
+        ("post", reverse("stores:retry", args=[store.pk])),
+    ]
+
+
+def test_every_url_asks_strangers_to_sign_in(client, account):
+    for method, url in urls_of(factories.store(account)):
+        answer = getattr(client, method)(url)
+        assert (answer.status_code, answer["Location"].split("?")[0]) == (302, "/login/")
+
+
+def test_every_url_of_a_store_is_404_to_another_organisation(client, account, charlie):
+    store = factories.store(account)
+    client.force_login(charlie)
+    for method, url in urls_of(store):
+        if str(store.pk) in url:
+            assert getattr(client, method)(url, {"name": store.name}).status_code == 404
+    assert str(store.pk) not in client.get("/stores/").content.decode()
+    store.refresh_from_db()
+    assert store.state == "available"
+
+
+def test_a_viewer_reads_and_changes_nothing(client, account, bob, form):
+    store = factories.failed_store(account)
+    client.force_login(bob)
+    assert client.get("/stores/").status_code == 200
+    assert client.get(store.get_absolute_url()).status_code == 200
+    assert reverse("stores:create") not in client.get("/stores/").content.decode()
+    for method, url in urls_of(store):
+        if method == "post" or "create" in url or "delete" in url:
+            assert getattr(client, method)(url, {**form, "name": store.name}).status_code == 403
+    assert Store.objects.count() == 1
+    assert Operation.objects.count() == 1
+
+
+def test_every_url_refuses_a_developer_edition(client, account, alice, acme):
+    store = factories.store(account)
+    acme.edition = "developer"
+    acme.save()
+    client.force_login(alice)
+    for method, url in urls_of(store):
+        answer = getattr(client, method)(url, {"name": store.name})
+        assert answer.status_code == 403
+        assert "Enterprise" in answer.content.decode()
+    store.refresh_from_db()
+    assert store.state == "available"
+
+
+def test_wrong_methods_are_refused(as_alice, account):
+    store = factories.store(account)
+    assert as_alice.get(reverse("stores:retry", args=[store.pk])).status_code == 405
+    assert as_alice.delete(reverse("stores:detail", args=[store.pk])).status_code == 405
