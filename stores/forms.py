@@ -38,7 +38,7 @@ class StoreForm(forms.Form):
         super().__init__(data, **options)
         self.membership = membership
         self.provider_key = str(self["provider"].value() or "")
-        accounts = cast(forms.ModelChoiceField[CloudAccount], self.fields["cloud_account"])
+        accounts = cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
         accounts.queryset = (
             CloudAccount.objects.visible_to(membership.user)
             .filter(organisation=membership.organisation)

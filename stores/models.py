@@ -103,8 +103,14 @@ class Store(Subject):
         """Return whether Try again is offered: the last operation failed, and the store is still waiting for it."""
         return self.state == State.FAILED and self.operation is not None and self.operation.state == "failed"
 
-    def spec(self) -> StoreSpec:
+    def spec(self, *, complete: bool = False) -> StoreSpec:
         """Return the store as its provider needs it."""
         return StoreSpec(
-            self.id, self.name, self.cloud_account.credentials(), self.region, self.bucket, self.log_bucket
+            id=self.id,
+            name=self.name,
+            account=self.cloud_account.credentials(),
+            region=self.region,
+            bucket=self.bucket,
+            log_bucket=self.log_bucket,
+            complete=complete,
         )

@@ -22,6 +22,16 @@ def _connect_within_this_machine(self: socket.socket, address: object) -> None:
 socket.socket.connect = _connect_within_this_machine
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory):
+    """Keep SQLite's test database in a file: one in memory cannot be shared by two connections."""
+    from django.conf import settings
+
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+        settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = name
+
+
 @pytest.fixture(autouse=True)
 def _plain_static_files(settings):
     """Serve static files under their own names: the manifest is made by collectstatic, which only the demo runs."""

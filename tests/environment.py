@@ -1,6 +1,8 @@
 """The environment of the tests, loaded before Django's settings are (`-p tests.environment`)."""
 
 import os
+import tempfile
+from pathlib import Path
 
 os.environ.setdefault("SECRET_KEY", "tests")
 os.environ.setdefault("FIELD_ENCRYPTION_KEYS", "9jEtFzJsF8mTz0JZ1Y9Cz6f5bXr1u2Gq0xQ3m3l8Zqk=")
@@ -13,3 +15,8 @@ for name in [name for name in os.environ if name.startswith("AWS_")]:
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loop in the test's thread
+
+# WhiteNoise warns of a folder that is not there, and warnings are errors.
+static_root = Path(tempfile.gettempdir()) / "storekeeper-tests-static"
+static_root.mkdir(exist_ok=True)
+os.environ["STATIC_ROOT"] = str(static_root)

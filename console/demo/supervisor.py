@@ -470,12 +470,21 @@ class Demo:
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             when = f"in {child.back_off:g} s" if child.back_off else "now"
             self.say(child, f"ended ({how}); starting it again {when}")
+            if child.name.startswith("Amazon"):
+                self.void_sessions()
         elif not child.ready and child.answers():
             again, child.ready = self.file.exists(), True
             if not again:
                 self.say(child, child.url)
             elif child.name.startswith("Amazon"):
                 self.launch_job("demo_data", speaks=True)  # it forgot its buckets
+
+    def void_sessions(self) -> None:
+        """Have the worker sign in to Amazon anew: an emulator that was started again knows none of its sessions."""
+        for child in self.children:
+            if child.name == "worker" and child.process:
+                self.say(child, "starts again as well: its sessions with Amazon are void")
+                signal_group(child.process.pid, signal.SIGKILL)
 
     def say(self, child: Child, words: str) -> None:
         """Print a line on a child."""

@@ -106,6 +106,7 @@ class Operation(models.Model):
         ]
         indexes = [
             models.Index(fields=["organisation", "-created_at", "-id"], name="operations_page_by_page"),
+            models.Index(fields=["subject_id", "-created_at"], name="operations_of_a_subject"),
             # The sweep looks at the few unfinished ones among the many that are history.
             models.Index(fields=["due_at"], condition=Q(state__in=("waiting", "running")), name="operations_due"),
         ]

@@ -1,0 +1,147 @@
+// The console's own behaviour, on top of htmx: dialogs, menus, copying, typed confirmation, times, theme.
+// Everything works without it as full pages.
+"use strict";
+(() => {
+  const dialog = document.getElementById("dialog");
+  const said = document.getElementById("said");
+  const say = (text) => { said.textContent = ""; requestAnimationFrame(() => { said.textContent = text; }); };
+  document.documentElement.dataset.scripts = "on";
+
+  // A refreshed region keeps what the reader unfolded, and what is under their hands.
+  if (window.Idiomorph) {
+    Idiomorph.defaults.ignoreActiveValue = true;
+    Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.localName === "details");
+  }
+
+  // Dialogs: whatever htmx puts into #dialog opens it; its own close event empties it and gives the focus back.
+  let opener = null;
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.target === dialog) opener = event.detail.elt.closest("details.menu")?.querySelector("summary") ?? event.detail.elt;
+  });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (dialog.contains(event.detail.elt) || event.detail.target === dialog) {
+      if (!dialog.open && dialog.childElementCount) dialog.showModal();
+    }
+  });
+  const close = () => { if (dialog.open) dialog.close(); };
+  document.body.addEventListener("dialog-close", () => {
+    close();
+    // A dialog opened as a page of its own goes to the list where its result shows.
+    const page = document.querySelector("#content > .panel a[data-close]");
+    if (page) location.assign(page.href);
+  });
+  dialog?.addEventListener("close", () => {
+    dialog.replaceChildren();
+    if (opener?.isConnected) opener.focus();
+    opener = null;
+  });
+  dialog?.addEventListener("click", (event) => { if (event.target === dialog) close(); });
+
+  // Menus: <details class="menu">, with arrows, Home, End and Escape.
+  const entries = (menu) => [...menu.querySelectorAll(".menu-panel a, .menu-panel button")];
+  const fold = (menu, focus) => { menu.open = false; if (focus) menu.querySelector("summary").focus(); };
+  document.addEventListener("keydown", (event) => {
+    const menu = event.target.closest?.("details.menu");
+    if (!menu) return;
+    const all = entries(menu);
+    const at = all.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at < 0 ? all.length - 1 : at - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (event.key === "Escape" && menu.open) { event.preventDefault(); fold(menu, true); }
+    else if (to !== undefined && all.length) {
+      event.preventDefault();
+      menu.open = true;
+      all[(to + all.length) % all.length].focus();
+    }
+  });
+
+  document.addEventListener("click", async (event) => {
+    const target = event.target.closest?.("button, a, summary") ?? event.target;
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target) || target.matches?.(".menu-panel a, .menu-panel button")) fold(menu, false);
+    }
+    if (target.matches?.("[data-close]") && dialog.contains(target)) { event.preventDefault(); close(); }
+    if (target.matches?.("[data-dismiss]")) target.parentElement.remove();
+    if (target.matches?.("[data-copy]")) {
+      try { await navigator.clipboard.writeText(target.dataset.copy); target.dataset.done = ""; say("Copied"); }
+      catch { say("Copying is not allowed here; select the text instead."); }
+      setTimeout(() => delete target.dataset.done, 1500);
+    }
+    if (target.matches?.("[data-theme-toggle]")) {
+      const root = document.documentElement;
+      const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+      root.dataset.theme = dark ? "light" : "dark";
+      document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; SameSite=Lax`;
+    }
+  });
+
+  // Typed confirmation: the button waits for the exact name; the server checks it again.
+  const confirmable = (form) => {
+    const button = form.querySelector("button[type=submit]");
+    button.disabled = form.elements.name.value !== form.dataset.confirm;
+  };
+  // The place of the region whose code stands in the field.
+  const place = (field) => {
+    const where = document.querySelector(`[data-place-of="${field.id}"]`);
+    if (where) where.textContent = [...(field.list?.options ?? [])].find((o) => o.value === field.value.trim().toLowerCase())?.textContent ?? "";
+  };
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("form[data-confirm]");
+    if (form) confirmable(form);
+    if (event.target.list) place(event.target);
+  });
+  // A form without htmx is sent once, however often its button is clicked.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.matches("[hx-post], [hx-get]") || event.defaultPrevented) return;
+    if (form.dataset.sent !== undefined) event.preventDefault();
+    form.dataset.sent = "";
+  });
+  addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
+
+  // Times in the reader's own zone.
+  const steps = [[60, "second"], [60, "minute"], [24, "hour"], [7, "day"], [4.35, "week"], [12, "month"], [Infinity, "year"]];
+  const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  const ago = (date) => {
+    let amount = (date - Date.now()) / 1000;
+    for (const [size, unit] of steps) {
+      if (Math.abs(amount) < size) return words.format(Math.round(amount), unit);
+      amount /= size;
+    }
+  };
+  const exact = (date) => date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const tell = (time) => {
+    const date = new Date(time.dateTime);
+    const text = time.dataset.time === "exact" ? exact(date) : ago(date);
+    if (time.textContent !== text) time.textContent = text;
+    time.title = date.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+  };
+
+  const prepare = (root) => {
+    root.querySelectorAll("time[data-time]").forEach(tell);
+    root.querySelectorAll("form[data-confirm]").forEach(confirmable);
+    root.querySelectorAll("input[list]").forEach(place);
+    root.querySelectorAll(".field").forEach((field) => {
+      const control = field.querySelector("input, select");
+      const described = [...field.querySelectorAll(".hint, .error")].map((p) => p.id).filter(Boolean);
+      if (control && described.length && !control.hasAttribute("aria-describedby")) control.setAttribute("aria-describedby", described.join(" "));
+    });
+    root.querySelector("[data-focus]")?.focus();
+  };
+  prepare(document);
+  setInterval(() => document.querySelectorAll("time[data-time=ago]").forEach(tell), 30000);
+
+  // Badges that changed are announced.
+  const states = new Map();
+  const announce = () => {
+    for (const pane of document.querySelectorAll(".pane[id]")) {
+      const badge = pane.querySelector(".badge")?.textContent;
+      const name = pane.querySelector("h2 a")?.textContent;
+      if (states.has(pane.id) && badge && states.get(pane.id) !== badge) say(`${name}: ${badge}`);
+      states.set(pane.id, badge);
+    }
+  };
+  announce();
+  document.addEventListener("htmx:afterSettle", (event) => { prepare(event.detail.target?.isConnected ? event.detail.target : document); announce(); });
+  document.addEventListener("htmx:responseError", (event) => say(event.detail.xhr.status === 403 ? "You may not do this." : "The console did not answer as expected. Reload the page."));
+  document.addEventListener("htmx:sendError", () => say("The console cannot be reached. It is tried again."));
+})();

@@ -1,0 +1,24 @@
+"""Run all measurements, print each figure as it is found, and keep them in bench.json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from tests import environment  # noqa: F401 - before Django's settings are read
+from tests.bench import pages, provisioning
+
+
+def main() -> None:
+    figures: dict[str, tuple[float, str]] = {}
+    for measure in (provisioning.measure, pages.measure):
+        for name, value, unit in measure():
+            figures[name] = (round(value, 4), unit)
+            print(f"{name} {value:.4g} {unit}", flush=True)
+    kept = {name: {"value": value, "unit": unit} for name, (value, unit) in figures.items()}
+    Path("bench.json").write_text(json.dumps(kept, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

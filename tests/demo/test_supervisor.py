@@ -1,0 +1,241 @@
+"""`manage.py demo`, started for real: what it promises to those who start it, and that nothing outlives it."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import closing, suppress
+from pathlib import Path
+
+import boto3
+import pytest
+
+from console.demo import supervisor
+from console.demo.emulator import Emulator
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+]  # starts processes of its own, on SQLite whatever the suite runs on
+
+CHILDREN = ["broker", "amazon", "worker", "scheduler", "console"]
+
+
+class Running:
+    """A demo that was started, and what it has printed."""
+
+    def __init__(self, data: Path, port: int = 0):
+        self.data, self.printed = data, data.with_suffix(".out")
+        (data / "demo.json").unlink(missing_ok=True)  # of one that was killed together with its guard
+        command = [sys.executable, "manage.py", "demo", "--port", str(port), "--data", str(data), "--latency", "0"]
+        with self.printed.open("wb") as output:
+            self.process = subprocess.Popen(command, stdout=output, stderr=output)
+
+    @property
+    def output(self) -> str:
+        return self.printed.read_text()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return json.loads((self.data / "pids.json").read_text())
+
+    def answering(self) -> dict:
+        """Wait until it answers, and return its demo.json."""
+        file = self.data / "demo.json"
+        wait_until(lambda: file.exists() or self.process.poll() is not None, seconds=90)
+        assert file.exists(), self.output
+        return json.loads(file.read_text())
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+def wait_until(happened, seconds: float = 20):
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+def processes() -> dict[int, int]:
+    """Return the parent of each process that lives."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                found[int(folder.name)] = int(parent)
+    return found
+
+
+def descendants(pid: int) -> set[int]:
+    parents = processes()
+    family, grown = {pid}, True
+    while grown:
+        more = {child for child, parent in parents.items() if parent in family} - family
+        family, grown = family | more, bool(more)
+    return family - {pid}
+
+
+def status_of(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.status
+    except OSError:
+        return 0
+
+
+def store_states(data: Path) -> set[str]:
+    with closing(sqlite3.connect(f"file:{data / 'demo.sqlite3'}?mode=ro", uri=True)) as database:
+        return {state for (state,) in database.execute("select state from stores_store")}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The folder of all demos here: each but the first finds what the one before it left."""
+    return tmp_path_factory.mktemp("demo") / "data"
+
+
+@pytest.fixture
+def start(data):
+    """Start demos that end with the test."""
+    started = []
+
+    def start(**options):
+        started.append(Running(data, **options))
+        return started[-1]
+
+    yield start
+    for demo in started:
+        if demo.process.poll() is None:
+            demo.end()
+
+
+def test_amazon_is_the_emulators():
+    assert {name: getattr(Emulator, name) for name in supervisor.AMAZON} == supervisor.AMAZON
+
+
+def test_demo_writes_what_others_rely_on(start):
+    demo = start()
+    told = demo.answering()
+    assert status_of(f"{told['url']}/healthz") == 200
+    for person in (told, *(told[key] for key in ("owner", "admin", "viewer", "stranger", "support"))):
+        assert person["username"]
+        assert len(person["password"]) >= 12
+    assert told["url"] in demo.output
+    assert told["password"] in demo.output
+    for name in ("demo.json", "secrets.json"):
+        assert oct((demo.data / name).stat().st_mode).endswith("600")
+    aws = told["aws"]
+    client = boto3.client(
+        "sts",
+        endpoint_url=aws["endpoint"],
+        region_name="us-east-1",
+        aws_access_key_id=aws["access_key_id"],
+        aws_secret_access_key=aws["secret_access_key"],
+    )
+    assert client.get_caller_identity()["Account"] == aws["account_id"]
+    client.close()
+
+
+def test_demo_keeps_passwords_and_data_over_a_restart(start):
+    first = start()
+    told = first.answering()
+    first.end()
+    database = (first.data / "demo.sqlite3").stat().st_ino
+    second = start()
+    again = second.answering()
+    assert again["password"] == told["password"]
+    assert (second.data / "demo.sqlite3").stat().st_ino == database
+
+
+def test_demo_starts_again_each_child_that_dies(start):
+    demo = start()
+    told = demo.answering()
+    wait_until(lambda: store_states(demo.data) == {"available"})
+    before = demo.pids
+    for name in CHILDREN:
+        os.kill(before[name], signal.SIGKILL)
+    wait_until(lambda: demo.output.count("started again") == len(CHILDREN))
+    assert all(demo.pids[name] != before[name] for name in CHILDREN)
+    assert demo.output.count("; starting it again") == len(CHILDREN)
+    wait_until(lambda: status_of(f"{told['url']}/healthz") == 200)
+    # What the emulator forgot is made again.
+    wait_until(lambda: "forgot" in demo.output.partition("started again")[2])
+    wait_until(lambda: store_states(demo.data) == {"available"})
+    # A child's own child counts too: the web server does not go on with one worker fewer.
+    killed = next(iter(descendants(demo.pids["console"])))
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: demo.output.count("started again") == len(CHILDREN) + 1)
+    wait_until(lambda: status_of(f"{told['url']}/healthz") == 200)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_demo_ends_with_all_its_children(start, number):
+    demo = start()
+    told = demo.answering()
+    family = descendants(demo.process.pid)
+    assert len(family) >= len(CHILDREN) + 2  # the web server's workers
+    assert demo.end(number) == 0
+    assert not family & processes().keys()
+    assert not (demo.data / "demo.json").exists()
+    assert status_of(f"{told['url']}/healthz") == 0
+    assert "Traceback" not in demo.output
+
+
+def test_demo_ends_while_it_starts(start):
+    demo = start()
+    wait_until(lambda: "broker" in demo.output)
+    family = descendants(demo.process.pid)
+    assert demo.end() == 0
+    assert not family & processes().keys()
+
+
+def test_children_end_when_the_demo_is_killed(start):
+    demo = start()
+    demo.answering()
+    family = descendants(demo.process.pid)
+    demo.end(signal.SIGKILL)
+    wait_until(lambda: not family & processes().keys(), seconds=5)
+    assert not (demo.data / "demo.json").exists()
+
+
+def test_children_end_when_the_demo_and_its_guard_are_killed(start):
+    demo = start()
+    demo.answering()
+    family = descendants(demo.process.pid)
+    guard = {pid for pid in family if b"supervisor.py" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    assert len(guard) == 1
+    for pid in (*guard, demo.process.pid):
+        os.kill(pid, signal.SIGKILL)
+    demo.process.wait(5)
+    wait_until(lambda: not family & processes().keys(), seconds=15)
+
+
+def test_demo_takes_a_free_port_for_a_taken_one(start):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        demo = start(port=port)
+        told = demo.answering()
+        assert f"Port {port} is taken" in demo.output
+        assert not told["url"].endswith(f":{port}")
+
+
+def test_demo_refuses_a_folder_in_use(start, data):
+    start().answering()
+    second = subprocess.run(
+        [sys.executable, "manage.py", "demo", "--port", "0", "--data", str(data)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert second.returncode == 1
+    assert "Another demo runs" in second.stderr
+    assert (data / "demo.json").exists()

@@ -1,0 +1,90 @@
+"""`manage.py demo` as a process of its own, and a browserless visitor of it: for the bench and the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from http.cookiejar import CookieJar
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, Request, build_opener
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@contextmanager
+def running_demo(data: Path, latency: int = 0, port: int = 0, patience: float = 90):
+    """Give the contents of demo.json while the demo runs; its output is in `output.log`."""
+    clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "output.log").open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "demo", "--port", str(port), "--data", str(data), "--latency", str(latency)],
+            cwd=ROOT,
+            env=clean,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield {**wait_for_demo(process, data, patience), "pid": process.pid}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for_demo(process, data: Path, patience: float) -> dict:
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        if (data / "demo.json").exists():
+            return json.loads((data / "demo.json").read_text())
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise RuntimeError(f"the demo did not start:\n{(data / 'output.log').read_text()}")
+
+
+class _StayHere(HTTPRedirectHandler):
+    def redirect_request(self, *args):
+        return None
+
+
+class Visitor:
+    """A signed-in visitor that speaks HTTP, with cookies and the CSRF token that forms carry."""
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        self.url = url.rstrip("/")
+        self.opener = build_opener(HTTPCookieProcessor(CookieJar()), _StayHere())
+        self.token = ""
+        self.get("/login/")
+        status, _ = self.post("/login/", {"username": username, "password": password})
+        if status != 302:
+            raise RuntimeError(f"{username} could not sign in: {status}")
+        self.get("/stores/create/?provider=aws")
+
+    def get(self, path: str) -> tuple[int, str]:
+        return self._open(Request(self.url + path))
+
+    def post(self, path: str, data: dict) -> tuple[int, str]:
+        body = urlencode({**data, "csrfmiddlewaretoken": self.token}).encode()
+        return self._open(Request(self.url + path, body, {"Referer": self.url + path}))
+
+    def _open(self, request: Request) -> tuple[int, str]:
+        try:
+            with self.opener.open(request, timeout=30) as answer:
+                status, text = answer.status, answer.read().decode()
+        except HTTPError as error:
+            status, text = error.code, error.read().decode()
+        if found := re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', text):
+            self.token = found[1]
+        return status, text
