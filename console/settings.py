@@ -142,6 +142,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # A broker that is down must not hold up the page: the sweep finds what could not be sent.
     "socket_connect_timeout": 1,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
     "socket_timeout": 5,
     "visibility_timeout": 600,
     "unacked_restore_interval": 5,

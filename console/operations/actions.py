@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
@@ -44,8 +42,12 @@ def begin(subject: Subject, verb: str, *, by: User | None) -> Operation:
             )
             if not moved:
                 raise NotNow(f"{subject.name} cannot do this now: its state has changed. Reload the page.")
-            # What delay_on_commit does, but a broker that is down must not fail the request: the sweep will find it.
-            transaction.on_commit(partial(run_operation.delay, str(operation.pk)), robust=True)
+
+            def send() -> None:
+                run_operation.delay(str(operation.pk))
+
+            # As delay_on_commit, but a broker that is down must not fail the request: the sweep will find the operation.
+            transaction.on_commit(send, robust=True)
     except IntegrityError as error:  # one_unfinished_operation_per_subject
         raise NotNow(f"Another task is at work on {subject.name}. Wait until it has ended.") from error
     subject.state, subject.operation = transition.running, operation

@@ -148,7 +148,7 @@ def test_store_create_redirects_without_scripts(as_alice, form):
         ("provider", "azure", "available"),
         ("provider", "", "provider"),
         ("cloud_account", "", "account"),
-        ("cloud_account", "not-a-uuid", "account"),
+        ("cloud_account", "not-a-uuid", "UUID"),
         ("cloud_account", str(uuid4()), "account"),
     ],
 )
