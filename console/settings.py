@@ -115,7 +115,7 @@ TEMPLATES = [
 # Where things are kept
 DATABASES = {
     "default": dj_database_url.parse(
-        env("DATABASE_URL", "sqlite:////nonexistent" if BUILDING else None, hint="postgres://user:password@host/name"),
+        env("DATABASE_URL", "sqlite://:memory:" if BUILDING else None, hint="postgres://user:password@host/name"),
         conn_max_age=600,
         conn_health_checks=True,
     )

@@ -15,6 +15,7 @@ from django.contrib import messages
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.utils.cache import patch_vary_headers
 
 PAGE_SIZE = 20
@@ -22,9 +23,10 @@ COUNT_AT_MOST = 1000  # counting 100,000 rows costs more than the page itself
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
-    """Context of every page: the member that looks at it, and the theme that they chose."""
+    """Context of every page: the member that looks at it, the theme that they chose, the file of icons."""
     theme = request.COOKIES.get("theme", "")
     return {
+        "icons": static("icons.svg"),
         "membership": getattr(request, "membership", None),
         "theme": theme if theme in {"light", "dark"} else "",
     }

@@ -94,6 +94,18 @@ class Store(Subject):
         return self.provider.bucket_arn(self.log_bucket, self.cloud_account.partition)
 
     @property
+    def facts(self) -> list[tuple[str, object, str]]:
+        """Return what "Show more details" shows: label, exact value, and a word of explanation or nothing."""
+        return [
+            ("Cloud Account ID", self.cloud_account_id, ""),
+            ("Region", self.region, self.place),
+            ("Bucket Name", self.bucket, ""),
+            ("Bucket ARN", self.bucket_arn, ""),
+            ("Log Bucket Name", self.log_bucket, ""),
+            ("Log Bucket ARN", self.log_bucket_arn, ""),
+        ]
+
+    @property
     def can_delete(self) -> bool:
         """Return whether Delete Store is offered."""
         return self.may("delete")

@@ -22,6 +22,8 @@ from stores.forms import StoreForm
 from stores.models import Store
 from stores.providers import PROVIDERS
 
+PANES = 12  # on a page, in two columns
+
 
 @require_GET
 @enterprise
@@ -30,7 +32,7 @@ def store_list(request: MemberRequest) -> HttpResponse:
     organisation = request.membership.organisation
     stores = Store.objects.visible_to(request.user).filter(organisation=organisation)
     query = request.GET.get("q", "").strip()
-    page = paginate(request, stores.search(query).with_story())
+    page = paginate(request, stores.search(query).with_story(), size=PANES)
     context = {
         "page": page,
         "query": query,

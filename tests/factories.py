@@ -12,7 +12,6 @@ from console.operations.models import Operation
 from stores.models import State, Store
 
 
-
 def organisation(name="Acme", edition="enterprise"):
     return Organisation.objects.create(name=name, edition=edition)
 

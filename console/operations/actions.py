@@ -46,7 +46,7 @@ def begin(subject: Subject, verb: str, *, by: User | None) -> Operation:
             def send() -> None:
                 run_operation.delay(str(operation.pk))
 
-            # As delay_on_commit, but a broker that is down must not fail the request: the sweep will find the operation.
+            # As delay_on_commit, but a broker that is down must not fail the request: the sweep will find the row.
             transaction.on_commit(send, robust=True)
     except IntegrityError as error:  # one_unfinished_operation_per_subject
         raise NotNow(f"Another task is at work on {subject.name}. Wait until it has ended.") from error

@@ -33,12 +33,16 @@ def measure() -> Iterator[Figure]:
 
 
 def _measure(folder: Path) -> Iterator[Figure]:
+    from django.contrib import admin
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
 
+    from stores.models import Store
+    from stores.views import PANES
     from tests import factories
 
+    admin.site._registry[Store].list_per_page = PANES  # the same rows; it would show 100
     organisation = factories.organisation()
     account = factories.account(organisation)
     owner = factories.user("owner", organisation, is_staff=True, is_superuser=True)

@@ -182,5 +182,3 @@ class Console:
             if time.monotonic() > until:
                 raise RuntimeError("the stores did not become available within a minute")
             time.sleep(0.002)
-
-

@@ -237,7 +237,7 @@ def test_begin_survives_a_broker_that_is_down(plan, store, alice, django_capture
 
 def test_constraint_one_unfinished_operation_per_subject(plan, store, alice):
     begin(store, "create", by=alice)
-    with pytest.raises(IntegrityError, match="one_unfinished_operation_per_subject|subject_id"):
+    with pytest.raises(IntegrityError, match=r"one_unfinished_operation_per_subject|subject_id"):
         Operation.objects.create(
             organisation=store.organisation, subject_kind="store", subject_id=store.pk, subject_name="x", verb="create"
         )
