@@ -5,6 +5,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from console.accounts.views import SignIn, home
+from console.operations.metrics import metrics
 from console.probes import healthz, readyz
 
 admin.site.site_header = admin.site.site_title = "Storekeeper support"
@@ -20,4 +21,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
 ]

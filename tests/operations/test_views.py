@@ -155,3 +155,12 @@ def test_admin_is_for_staff(client, alice):
     client.force_login(alice)
     assert client.get("/admin/").status_code == 302
     assert client.get(reverse("home"))["Location"] == "/stores/"
+
+
+def test_metrics_count_what_is_unfinished(client, failed):
+    answer = client.get("/metrics").content.decode()
+    assert 'storekeeper_operations{state="waiting"} 0' in answer
+    Operation.objects.update(state="waiting", finished_at=None, created_at=timezone.now() - timedelta(seconds=90))
+    answer = client.get("/metrics").content.decode()
+    assert 'storekeeper_operations{state="waiting"} 1' in answer
+    assert float(answer.split()[-1]) >= 90
