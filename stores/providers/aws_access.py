@@ -18,6 +18,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from console.operations.plan import NotReady
+
 from .aws_errors import ACTIONS, EXPIRED, NO_OWN_IDENTITY, ON_OBJECTS, code_of, step_error
 from .base import Account, Identity, LinkError, StoreSpec
 
@@ -73,14 +75,26 @@ def _session() -> boto3.Session:
     return boto3.Session()
 
 
+# What AWS answers to the keys of a session whose role was deleted, also when it was made again since.
+STALE_SESSION = frozenset({"InvalidAccessKeyId", "InvalidClientTokenId"})
+
+
 @contextmanager
 def calling(operation: str, spec: StoreSpec, bucket: str) -> Iterator[S3Client]:
     """Lend a client for one call on one bucket; whatever botocore raises leaves as a StepError."""
     try:
         yield s3_client(spec.account, spec.region)
     except (BotoCoreError, ClientError) as error:
-        if code_of(error) in EXPIRED:
+        stale = "role_arn" in spec.account.settings and code_of(error) in STALE_SESSION
+        if stale or code_of(error) in EXPIRED:
             forget_clients(spec.account)
+        if stale:
+            raise NotReady(
+                "AWS no longer knows the session of the role; the console opens a new one.",
+                patience=60,
+                code=code_of(error),
+                bucket=bucket,
+            ) from error
         raise step_error(error, operation, spec, bucket) from error
 
 

@@ -1,6 +1,7 @@
 """The contract that every provider keeps, and what the AWS one does, against the strict emulator."""
 
 import json
+import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -41,8 +42,8 @@ def emulator(server, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     server.reset()
     yield server
@@ -802,3 +803,13 @@ def test_statements_allow_every_call_and_touch_no_backup_object():
 
 def as_list(value):
     return value if isinstance(value, list) else [value]
+
+
+def test_a_session_that_aws_no_longer_knows_is_opened_again(emulator, role):
+    """The role was deleted and made again: the keys of the old session are refused, those of a new one are not."""
+    spec = make_spec(account=role_account(role(aws_access.trust_policy("8c1f", PRINCIPAL))))
+    emulator.inject("CreateBucket", code="InvalidAccessKeyId", status=403)
+    with pytest.raises(NotReady, match="new one"):
+        AWS.provision[0][0].run(spec)
+    AWS.provision[0][0].run(spec)
+    assert [call.operation for call in emulator.calls].count("AssumeRole") == 2
