@@ -59,8 +59,8 @@ def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
 @enterprise
 @manager
 def store_create(request: MemberRequest) -> HttpResponse:
-    """Create a store: written down at once, made by a worker."""
-    if request.method == "POST":
+    """Create a store: written down at once, made by a worker. Without scripts, Continue first expands the dialog."""
+    if request.method == "POST" and "continue" not in request.POST:
         form = StoreForm(request.POST, membership=request.membership)
         if form.is_valid():
             data = form.cleaned_data
@@ -73,7 +73,7 @@ def store_create(request: MemberRequest) -> HttpResponse:
                     request, reverse("stores:list"), "stores-changed", message=f"{store.name} is being created."
                 )
     else:
-        form = StoreForm(membership=request.membership, initial=request.GET.dict())
+        form = StoreForm(membership=request.membership, initial=(request.POST or request.GET).dict())
     context = {
         "form": form,
         "providers": provider_tiles(form.provider_key),

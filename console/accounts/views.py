@@ -88,18 +88,16 @@ def account_link(request: MemberRequest) -> HttpResponse:
     # Ours, never the user's choice (the confused deputy), and the same until an account is linked with it.
     external_id = request.session.setdefault("external_id", str(uuid4()))
     organisation = request.membership.organisation
-    if request.method == "POST":
+    if request.method == "POST" and "continue" not in request.POST:
         form = LinkForm(request.POST, organisation=organisation)
         if form.is_valid() and (account := _link(form, external_id)):
             del request.session["external_id"]
             message = f"{account.name} is linked: AWS says it is account {account.number}."
             return dialog_done(request, reverse("accounts:list"), "accounts-changed", message=message)
     else:
-        chosen = request.GET.get("provider", "")
-        form = LinkForm(
-            organisation=organisation,
-            initial={"provider": chosen, "method": "role", "name": request.GET.get("name", "")},
-        )
+        given = request.POST or request.GET
+        initial = {"provider": given.get("provider", ""), "name": given.get("name", ""), "method": "role"}
+        form = LinkForm(organisation=organisation, initial=initial)
     chosen = str(form["provider"].value() or "")
     context = {
         "form": form,

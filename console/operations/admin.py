@@ -1,4 +1,4 @@
-"""Support's view of operations: see why something failed, and hand a stuck one to another worker."""
+"""Support's view of operations: find any, and see why it failed."""
 
 from __future__ import annotations
 
@@ -14,4 +14,3 @@ class OperationAdmin(ReadOnlyAdmin):
     list_filter = ["state", "verb", "subject_kind", "created_at"]
     search_fields = ["id", "subject_name", "subject_id", "organisation__name", "error"]
     list_select_related = ["organisation", "requested_by"]
-    date_hierarchy = None

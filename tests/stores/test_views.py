@@ -117,6 +117,13 @@ def test_store_create_expands_for_the_chosen_provider(as_alice, account):
     assert account.name in opened
 
 
+def test_store_create_expands_without_scripts_too(as_alice, account):
+    answer = as_alice.post("/stores/create/", {"provider": "aws", "continue": "1"})
+    assert answer.status_code == 200
+    assert 'name="region"' in answer.content.decode()
+    assert not Store.objects.exists()
+
+
 def test_store_create_writes_the_store_and_its_operation(as_alice, alice, form, account):
     answer = as_alice.post("/stores/create/", form, headers=HTMX)
     store = Store.objects.get()

@@ -1,0 +1,364 @@
+"""The console as people use it: a real browser, a real worker, a real broker."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from uuid import uuid4
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+SLOW = {"code": "SlowDown", "status": 503}
+
+
+def fresh(prefix="store"):
+    return f"{prefix}-{uuid4().hex[:8]}"
+
+
+def pane_of(page, name):
+    return page.locator(".pane", has_text=name)
+
+
+def fill_dialog(page, name, region="eu-central-1"):
+    page.click(".heading >> text=Create Backup Store")
+    page.click("dialog .tile:has([value=aws])")
+    page.fill("dialog [name=name]", name)
+    page.select_option("dialog [name=cloud_account]", index=1)
+    page.fill("dialog [name=region]", region)
+
+
+def create(page, name, **where):
+    fill_dialog(page, name, **where)
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog")).not_to_be_visible()
+    return pane_of(page, name)
+
+
+def available(pane, seconds=20):
+    expect(pane.locator(".badge")).to_have_text("Available", timeout=seconds * 1000)
+
+
+def delete(page, name):
+    pane_of(page, name).locator(".menu > summary").click()
+    pane_of(page, name).get_by_text("Delete Store").click()
+    page.fill("dialog [name=name]", name)
+    page.click("dialog button[type=submit]")
+
+
+def test_main_job_from_sign_in_to_deletion(visit, demo):
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    name = fresh()
+    pane = create(page, name)
+    expect(pane.locator(".steps li")).to_have_count(7)
+    available(pane)
+    # Nothing is busy any more: the page falls silent.
+    page.wait_for_timeout(1200)
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.wait_for_timeout(2500)
+    assert requests == []
+    pane.get_by_text("Show more details").click()
+    expect(pane.get_by_text("Show less details")).to_be_visible()
+    pane.locator("[aria-label='Copy Bucket ARN']").click()
+    arn = page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch(r"arn:aws:s3:::pgbk-[a-z2-7]{12}-123456789012-eu-central-1-an", arn)
+    expect(page.locator("#said")).to_have_text("Copied")
+    pane.locator(".menu > summary").click()
+    pane.get_by_text("Delete Store").click()
+    button = page.locator("dialog button[type=submit]")
+    for typed, ready in (("", False), (name.upper(), False), (name + " ", False), (name, True)):
+        page.fill("dialog [name=name]", typed)
+        assert button.is_enabled() is ready
+    button.click()
+    expect(pane).to_have_count(0, timeout=15_000)
+    names = {bucket["Name"] for bucket in demo.s3().list_buckets()["Buckets"]}
+    assert arn.rsplit(":", 1)[1] not in names
+
+
+def test_poll_leaves_the_reader_s_place_alone(visit, demo):
+    """While one store is made: another's details stay unfolded, the focus and the typed text stay."""
+    page = visit()
+    other = pane_of(page, "orders-oregon")
+    other.get_by_text("Show more details").click()
+    demo.fault("PutBucketPolicy", times=12, **SLOW)
+    first, second = (create(page, fresh("slow")) for _ in range(2))
+    expect(first.get_by_text("Trying again by itself")).to_be_visible(timeout=10_000)
+    assert page.locator("[hx-trigger='every 1s']").count() == 1
+    page.focus("#q")
+    page.evaluate("document.querySelector('#q').value = 'half a wo'")
+    with page.expect_response(lambda answer: "/stores/" in answer.url):
+        pass
+    page.wait_for_timeout(1500)
+    assert page.evaluate("[document.activeElement.id, document.activeElement.value]") == ["q", "half a wo"]
+    expect(other.get_by_text("Show less details")).to_be_visible()
+    demo.mend()
+    for pane in (first, second):
+        available(pane, 40)
+
+
+def test_keyboard_alone_does_it(visit):
+    page = visit()
+    opener = page.locator(".heading >> text=Create Backup Store")
+    opener.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog")).to_be_visible()
+    for _ in range(12):  # round and round, never out of the dialog (the browser's own bar counts as body)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).not_to_be_visible()
+    expect(opener).to_be_focused()
+
+    menu = pane_of(page, "orders-oregon").locator(".menu")
+    button = menu.locator("summary")
+    button.focus()
+    page.keyboard.press("ArrowDown")
+    expect(menu.get_by_text("Open")).to_be_focused()
+    page.keyboard.press("End")
+    expect(menu.get_by_text("Delete Store")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(menu.get_by_text("Open")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(button).to_be_focused()
+    expect(menu.locator(".menu-panel")).not_to_be_visible()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog [name=name]")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(button).to_be_focused()
+
+
+def test_bad_input_is_said_beside_the_field(visit):
+    page = visit()
+    page.click(".heading >> text=Create Backup Store")
+    page.click("dialog .tile:has([value=aws])")
+    page.fill("dialog [name=region]", "nowhere-1")
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog .notice.bad")).to_be_focused()
+    for field in ("name", "cloud_account", "region"):
+        control = page.locator(f"dialog [name={field}]")
+        expect(control).to_have_attribute("aria-invalid", "true")
+        described = control.get_attribute("aria-describedby")
+        text = " ".join(page.locator(f"[id='{one}']").inner_text() for one in described.split())
+        assert page.locator(f"#id_{field}_error").inner_text() in text
+    assert page.input_value("dialog [name=region]") == "nowhere-1"
+
+
+def test_a_typed_name_survives_the_choice_of_a_provider(visit):
+    page = visit(path="/stores/create/?provider=aws")
+    page.fill("[name=name]", "typed before")
+    page.locator(".tile:has([value=aws]) input").dispatch_event("change")
+    page.wait_for_timeout(500)
+    assert page.input_value("[name=name]") == "typed before"
+
+
+def test_double_click_makes_one_store(visit):
+    page = visit()
+    name = fresh("twice")
+    fill_dialog(page, name)
+    page.dblclick("dialog button[type=submit]")
+    available(pane_of(page, name))
+    page.goto(f"/stores/?q={name}")
+    expect(page.locator(".pane")).to_have_count(1)
+
+
+def test_a_denied_action_is_explained_and_tried_again(visit, demo):
+    page = visit()
+    demo.fault("PutBucketPolicy", code="AccessDenied", status=403, message="no", times=4)
+    pane = create(page, fresh("denied"))
+    expect(pane.locator(".badge")).to_have_text("Failed", timeout=15_000)
+    demo.mend()
+    expect(pane.locator(".notice")).to_contain_text("s3:PutBucketPolicy")
+    pane.get_by_text("Add this statement to the role's policy").click()
+    expect(pane.locator(".notice pre")).to_contain_text('"Effect": "Allow"')
+    expect(pane.get_by_text("AWS request ID")).to_be_visible()
+    pane.locator(".pane-action button").click()
+    available(pane)
+
+
+def test_a_store_with_data_is_not_deleted(visit, demo):
+    page = visit()
+    name = fresh("full")
+    pane = create(page, name)
+    available(pane)
+    bucket = pane.locator("[aria-label='Copy Bucket Name']").get_attribute("data-copy")
+    demo.s3("eu-central-1").put_object(Bucket=bucket, Key="backup/info", Body=b"x")
+    delete(page, name)
+    expect(pane.locator(".notice.warn")).to_contain_text("1 object", timeout=15_000)
+    expect(pane.locator(".badge")).to_have_text("Available")
+    pane.get_by_text("Commands that empty the bucket").click()
+    expect(pane.locator(".notice pre")).to_contain_text(f"aws s3 rm s3://{bucket} --recursive")
+    demo.s3("eu-central-1").delete_object(Bucket=bucket, Key="backup/info")
+    delete(page, name)
+    expect(pane).to_have_count(0, timeout=15_000)
+
+
+def test_without_scripts_everything_is_a_page(visit):
+    page = visit(path="/stores/", java_script_enabled=False)
+    name = fresh("plain")
+    page.click(".heading >> text=Create Backup Store")
+    page.check("[name=provider][value=aws]", force=True)
+    page.click("button:has-text('Continue')")
+    page.click("button[type=submit]")
+    expect(page.get_by_text("Give the store a name.")).to_be_visible()
+    page.fill("[name=name]", name)
+    page.select_option("[name=cloud_account]", index=1)
+    page.fill("[name=region]", "eu-west-3")
+    page.click("button[type=submit]")
+    expect(page).to_have_url(re.compile("/stores/$"))
+    available(pane_of(page, name))  # the page refreshes itself while something is busy
+    pane_of(page, name).get_by_text("Show more details").click()
+    expect(pane_of(page, name).get_by_text("Log Bucket ARN")).to_be_visible()
+    pane_of(page, name).locator(".menu > summary").click()
+    pane_of(page, name).get_by_text("Delete Store").click()
+    page.fill("[name=name]", "wrong")
+    page.click("button[type=submit]")
+    expect(page.get_by_text("This is not the name")).to_be_visible()
+    page.fill("[name=name]", name)
+    page.click("button[type=submit]")
+    expect(pane_of(page, name)).to_have_count(0, timeout=20_000)
+    page.click("header .menu > summary")
+    page.click("text=Sign out")
+    expect(page).to_have_url(re.compile("/login/"))
+
+
+def test_first_load_is_light(visit):
+    page = visit(role="owner", path="/tasks/")
+    cookies = page.context.cookies()
+    cold = visit(role=None, path="/login/")
+    cold.context.add_cookies(cookies)
+    session = cold.context.new_cdp_session(cold)
+    session.send("Network.enable")
+    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    sizes = []
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    cold.goto("/stores/", wait_until="networkidle")
+    assert cold.locator("h1").inner_text() == "Backup Stores"
+    assert 4 <= len(sizes) <= 8
+    assert sum(sizes) <= 100_000
+
+
+def test_viewer_stranger_and_developer_see_what_is_theirs(visit, demo):
+    owner = visit()
+    link = pane_of(owner, "orders-oregon").locator("h2 a").get_attribute("href")
+    viewer = visit("viewer", link)
+    expect(viewer.locator("h1")).to_have_text("orders-oregon")
+    viewer.locator(".pane .menu > summary").click()
+    assert viewer.get_by_text("Delete Store").count() == 0
+    viewer.goto("/stores/")
+    assert viewer.get_by_text("Create Backup Store").count() == 0
+    stranger = visit("stranger", link)
+    expect(stranger.locator("h1")).to_have_text("There is nothing here")
+    developer = visit("developer", "/stores/")
+    expect(developer.locator("h1")).to_contain_text("Enterprise edition")
+
+
+def test_theme_is_kept_and_times_are_the_reader_s(visit):
+    page = visit(timezone_id="Asia/Tokyo", color_scheme="light")
+    page.click("[data-theme-toggle]")
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.goto("/tasks/")
+    shown = page.locator("td time[data-time=exact]").first
+    expected = page.evaluate(
+        "t => new Date(t).toLocaleString(undefined, {dateStyle: 'medium', timeStyle: 'medium', timeZone: 'Asia/Tokyo'})",
+        shown.get_attribute("datetime"),
+    )
+    assert shown.inner_text() == expected
+
+
+PAGES = (
+    "/stores/",
+    "/stores/create/?provider=aws",
+    "/cloud-accounts/",
+    "/cloud-accounts/link/?provider=aws",
+    "/tasks/",
+)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_scrolls_sideways(visit, width):
+    page = visit(viewport={"width": width, "height": 800})
+    for path in PAGES:
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)])
+def test_accessibility_rules_hold(visit, scheme, width):
+    # axe works by inline styles; what the policy says to those is not the page's doing.
+    page = visit(
+        color_scheme=scheme,
+        viewport={"width": width, "height": 800},
+        expected=["Applying inline style", "Executing inline script"],
+        bypass_csp=True,
+    )
+    found = []
+
+    def check(what):
+        found.extend(
+            f"{what}: {violation['id']} {[node['target'] for node in violation['nodes']]}"
+            for violation in Axe().run(page).response["violations"]
+        )
+
+    def unfold():
+        page.locator("details.more > summary").first.click()
+
+    for path in (*PAGES, "/stores/create/", "/no/such/page/", "/stores/?q=nothing"):
+        page.goto(path)
+        if path in {"/stores/", "/tasks/"}:
+            unfold()
+        check(path)
+    page.goto("/stores/")
+    page.locator(".pane .menu > summary").first.click()
+    check("menu")
+    page.locator(".pane .menu >> text=Delete Store").first.click()
+    page.wait_for_selector("dialog[open] [name=name]")
+    check("delete dialog")
+    page.goto("/stores/")
+    page.click(".heading >> text=Create Backup Store")
+    page.click("dialog .tile:has([value=aws])")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("dialog .error")
+    check("create dialog with errors")
+    page.goto("/tasks/")
+    page.click(".tasks tbody a")
+    check("task")
+    page.goto("/stores/")
+    page.click(".pane h2 a")
+    check("store")
+    page.goto("/cloud-accounts/")
+    page.locator(".pane .menu > summary").first.click()
+    page.click("text=Unlink Account")
+    page.wait_for_selector("dialog[open]")
+    check("unlink dialog")
+    page.context.clear_cookies()
+    page.goto("/login/")
+    check("login")
+    assert not found
+
+
+def test_a_killed_worker_loses_nothing(visit, demo):
+    page = visit()
+    demo.fault("PutBucketLifecycleConfiguration", when="hang", seconds=4, times=2)
+    pane = create(page, fresh("killed"))
+    expect(pane.locator(".steps li.running").first).to_contain_text("Setting", timeout=10_000)
+    os.kill(demo.pid("worker"), signal.SIGKILL)
+    available(pane, 60)  # the lease of the dead worker runs out, the sweep finds the operation
+    page.locator("h2 a", has_text="killed").first.click()
+    name = page.locator("[aria-label='Copy Bucket Name']").get_attribute("data-copy")
+    names = [bucket["Name"] for bucket in demo.s3().list_buckets()["Buckets"] if name[:17] in bucket["Name"]]
+    assert len(names) == 2
+
+
+def test_a_broker_that_is_down_only_delays(visit, demo):
+    page = visit()
+    name = fresh("waits")
+    fill_dialog(page, name)
+    os.kill(demo.pid("broker"), signal.SIGKILL)
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog")).not_to_be_visible(timeout=10_000)
+    available(pane_of(page, name), 60)  # the supervisor starts the broker again, the sweep sends the operation again
