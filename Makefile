@@ -72,5 +72,5 @@ test: setup system lint ## The whole suite, on SQLite and on PostgreSQL
 	env -u DATABASE_URL $(BIN)/python -m pytest -q
 	$(BIN)/python -m tests.postgres -- $(BIN)/python -m pytest -q -m "not browser"
 
-bench: setup ## Print each figure as `name value unit`, and write bench.json
+bench: setup system ## Print each figure as `name value unit`, and write bench.json
 	$(BIN)/python -m tests.bench

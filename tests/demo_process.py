@@ -16,6 +16,19 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, Request, build_opener
 
+# The last ones keep Chromium from calling home, which is no part of a page.
+CHROMIUM = {
+    "executable_path": "/usr/bin/chromium",
+    "args": [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ],
+}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -52,6 +65,17 @@ def wait_for_demo(process, data: Path, patience: float) -> dict:
             break
         time.sleep(0.05)
     raise RuntimeError(f"the demo did not start:\n{(data / 'output.log').read_text()}")
+
+
+def transfers(page, path: str) -> list[float]:
+    """Open a path with an empty cache and return the bytes that came over the wire, one figure for each request."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    sizes: list[float] = []
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    page.goto(path, wait_until="networkidle")
+    return sizes
 
 
 class _StayHere(HTTPRedirectHandler):

@@ -15,9 +15,10 @@ from uuid import uuid4
 
 import boto3
 from botocore.config import Config
+from playwright.sync_api import sync_playwright
 
 from stores.providers.aws import bucket_names
-from tests.demo_process import Visitor, running_demo
+from tests.demo_process import CHROMIUM, Visitor, running_demo, transfers
 
 REGION = "eu-west-1"
 REPEATS = 7
@@ -28,7 +29,25 @@ Figure = tuple[str, float, str]
 def measure() -> Iterator[Figure]:
     for latency in (0, 80):
         with tempfile.TemporaryDirectory() as folder, running_demo(Path(folder), latency) as demo:
+            if not latency:
+                yield from _first_load(demo)
             yield from _measure(demo, Path(folder) / "demo.sqlite3", latency)
+
+
+def _first_load(demo: dict) -> Iterator[Figure]:
+    """Open the stores page in a browser with an empty cache."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**CHROMIUM)
+        page = browser.new_page(base_url=demo["url"])
+        page.goto("/login/")
+        page.fill("[name=username]", demo["username"])
+        page.fill("[name=password]", demo["password"])
+        page.click("button.primary")
+        page.wait_for_load_state()
+        sizes = transfers(page, "/stores/")
+        browser.close()
+    yield "first_load_requests", len(sizes), "requests"
+    yield "first_load_transfer", sum(sizes) / 1000, "kB"
 
 
 def _measure(demo: dict, database: Path, latency: int) -> Iterator[Figure]:

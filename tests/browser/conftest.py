@@ -8,18 +8,8 @@ from urllib.request import Request, urlopen
 import boto3
 import pytest
 
-from tests.demo_process import running_demo
+from tests.demo_process import CHROMIUM, running_demo
 
-# The last ones keep Chromium from calling home, which the tests would report as foreign requests.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (e) =>
@@ -36,7 +26,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args():
-    return {"executable_path": "/usr/bin/chromium", "args": ARGUMENTS}
+    return CHROMIUM
 
 
 class Demo:

@@ -11,6 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from tests.demo_process import transfers
+
 SLOW = {"code": "SlowDown", "status": 503}
 
 
@@ -227,15 +229,9 @@ def test_without_scripts_everything_is_a_page(visit):
 
 def test_first_load_is_light(visit):
     page = visit(role="owner", path="/tasks/")
-    cookies = page.context.cookies()
     cold = visit(role=None, path="/login/")
-    cold.context.add_cookies(cookies)
-    session = cold.context.new_cdp_session(cold)
-    session.send("Network.enable")
-    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
-    sizes = []
-    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
-    cold.goto("/stores/", wait_until="networkidle")
+    cold.context.add_cookies(page.context.cookies())
+    sizes = transfers(cold, "/stores/")
     assert cold.locator("h1").inner_text() == "Backup Stores"
     assert 4 <= len(sizes) <= 8
     assert sum(sizes) <= 100_000
@@ -264,7 +260,7 @@ def test_theme_is_kept_and_times_are_the_reader_s(visit):
     page.goto("/tasks/")
     shown = page.locator("td time[data-time=exact]").first
     expected = page.evaluate(
-        "t => new Date(t).toLocaleString(undefined, {dateStyle: 'medium', timeStyle: 'medium', timeZone: 'Asia/Tokyo'})",
+        "t => new Date(t).toLocaleString([], {dateStyle: 'medium', timeStyle: 'medium', timeZone: 'Asia/Tokyo'})",
         shown.get_attribute("datetime"),
     )
     assert shown.inner_text() == expected
