@@ -20,6 +20,7 @@
   });
   document.addEventListener("htmx:afterSwap", (event) => {
     if (dialog.contains(event.detail.elt) || event.detail.target === dialog) {
+      prepare(dialog); // before anybody can click: a confirmation starts disabled
       if (!dialog.open && dialog.childElementCount) dialog.showModal();
     }
   });
