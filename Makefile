@@ -47,8 +47,10 @@ setup: .venv/.done ## Make the virtual environment in .venv, and nothing else
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@touch $@
 
+# libatomic1: the Node that Playwright carries is linked against it.
 system: ## Install what the tests need beside Python: Chromium and PostgreSQL (root only, if missing)
 	@missing=; test -x /usr/bin/chromium || missing="chromium"; \
+	ls /usr/lib/*/libatomic.so.1 >/dev/null 2>&1 || missing="$$missing libatomic1"; \
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	test -z "$$missing" && exit 0; \
 	test "$$(id -u)" = 0 || { echo "Install these first: $$missing" >&2; exit 1; }; \

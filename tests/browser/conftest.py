@@ -18,13 +18,6 @@ document.addEventListener("securitypolicyviolation", (e) =>
 EXPECTED_STATUS = {403, 404, 422}  # answers that a person is meant to see
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if "tests/browser" in str(item.path):
-            item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.browser)
-
-
 @pytest.fixture(scope="session")
 def browser_type_launch_args():
     return CHROMIUM
