@@ -4,13 +4,21 @@
 (() => {
   const dialog = document.getElementById("dialog");
   const said = document.getElementById("said");
-  const say = (text) => { said.textContent = ""; requestAnimationFrame(() => { said.textContent = text; }); };
+  // Behind an open dialog everything is mute, so the voice moves into it.
+  const say = (text) => {
+    const place = dialog.open ? dialog : document.body;
+    if (said.parentElement !== place) place.append(said);
+    said.textContent = "";
+    requestAnimationFrame(() => { said.textContent = text; });
+  };
   document.documentElement.dataset.scripts = "on";
 
   // A refreshed region keeps what the reader unfolded, and what is under their hands.
   if (window.Idiomorph) {
     Idiomorph.defaults.ignoreActiveValue = true;
     Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.localName === "details");
+    // A time that stays the same keeps the reader's zone; otherwise it would flicker with every poll.
+    Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, fresh) => !(old.localName === "time" && old.dateTime === fresh.dateTime);
   }
 
   // Dialogs: whatever htmx puts into #dialog opens it; its own close event empties it and gives the focus back.
@@ -36,7 +44,10 @@
     if (opener?.isConnected) opener.focus();
     opener = null;
   });
-  dialog?.addEventListener("click", (event) => { if (event.target === dialog) close(); });
+  // A click beside the dialog closes it, but not text that was marked and let go out there.
+  let pressed = null;
+  dialog?.addEventListener("pointerdown", (event) => { pressed = event.target; });
+  dialog?.addEventListener("click", (event) => { if (event.target === dialog && pressed === dialog) close(); });
 
   // Menus: <details class="menu">, with arrows, Home, End and Escape.
   const entries = (menu) => [...menu.querySelectorAll(".menu-panel a, .menu-panel button")];
@@ -53,6 +64,11 @@
       menu.open = true;
       all[(to + all.length) % all.length].focus();
     }
+  });
+
+  document.addEventListener("focusout", (event) => {
+    const menu = event.target.closest?.("details.menu[open]");
+    if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) fold(menu, false);
   });
 
   document.addEventListener("click", async (event) => {
@@ -131,18 +147,57 @@
   prepare(document);
   setInterval(() => document.querySelectorAll("time[data-time=ago]").forEach(tell), 30000);
 
-  // Badges that changed are announced.
+  // What changed is announced: badges, and how many a search found.
   const states = new Map();
   const announce = () => {
+    const news = [];
+    const note = (key, state, text) => {
+      if (states.has(key) && states.get(key) !== state) news.push(text);
+      states.set(key, state);
+    };
     for (const pane of document.querySelectorAll(".pane[id]")) {
       const badge = pane.querySelector(".badge")?.textContent;
-      const name = pane.querySelector("h2 a")?.textContent;
-      if (states.has(pane.id) && badge && states.get(pane.id) !== badge) say(`${name}: ${badge}`);
-      states.set(pane.id, badge);
+      const name = pane.querySelector("h2 a")?.textContent ?? "";
+      if (badge) note(pane.id, badge, `${name} ${badge}`.trim());
     }
+    const count = document.querySelector("#content .count, #content .empty h2")?.textContent.trim();
+    if (count) note("count", count, count);
+    if (news.length) say(news.join(". "));
   };
   announce();
   document.addEventListener("htmx:afterSettle", (event) => { prepare(event.detail.target?.isConnected ? event.detail.target : document); announce(); });
-  document.addEventListener("htmx:responseError", (event) => say(event.detail.xhr.status === 403 ? "You may not do this." : "The console did not answer as expected. Reload the page."));
-  document.addEventListener("htmx:sendError", () => say("The console cannot be reached. It is tried again."));
+
+  // Trouble stands where the reader looks until the same request succeeds ("*": until any is answered), and is said once.
+  const complain = (text, path) => {
+    const place = dialog.open ? dialog.querySelector(".dialog-body > header") : document.getElementById("flash");
+    if (!place || [...document.querySelectorAll("[data-trouble]")].some((line) => line.textContent === text)) return;
+    const line = document.createElement("p");
+    line.className = "flash error";
+    line.dataset.trouble = path;
+    line.textContent = text;
+    if (dialog.open) place.after(line); else place.append(line);
+    say(text);
+  };
+  const troubles = {
+    403: "You may not do this. If that is a surprise, reload the page.",
+    404: "This is not here any more. Reload the page.",
+  };
+  document.addEventListener("htmx:responseError", (event) => complain(
+    troubles[event.detail.xhr.status] ?? "The console did not answer as expected. Try again, or reload the page.",
+    event.detail.pathInfo.requestPath,
+  ));
+  document.addEventListener("htmx:sendError", () => complain("The console cannot be reached. Try again in a moment.", "*"));
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const { xhr, successful, pathInfo } = event.detail;
+    for (const line of document.querySelectorAll("[data-trouble]")) {
+      const over = line.dataset.trouble === "*" ? xhr.status > 0 : successful && line.dataset.trouble === pathInfo.requestPath;
+      if (over) line.remove();
+    }
+  });
+  // The session has ended: the sign-in page is a page, not a part of this one.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!new URL(event.detail.xhr.responseURL, location).pathname.startsWith("/login/")) return;
+    event.detail.shouldSwap = false;
+    location.reload();
+  });
 })();

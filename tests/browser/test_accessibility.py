@@ -14,7 +14,7 @@ COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}  # all tha
 
 
 class Inspector:
-    """Looks at a page in both themes and both widths, and keeps what it finds."""
+    """Looks at a page in both themes and at both widths, and keeps what it finds."""
 
     def __init__(self):
         self.found = []
@@ -23,7 +23,6 @@ class Inspector:
         for width, scheme, rules in (
             (1280, "light", None),
             (1280, "dark", COLOURS),
-            (390, "light", COLOURS),
             (390, "dark", None),
         ):
             page.set_viewport_size({"width": width, "height": 800})

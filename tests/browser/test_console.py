@@ -309,3 +309,26 @@ def test_a_broker_that_is_down_only_delays(visit, demo):
     expect(page.locator("dialog")).not_to_be_visible(timeout=10_000)
     expect(pane_of(page, name).locator(".badge")).to_have_text("Creating")
     available(pane_of(page, name), 60)  # the supervisor starts the broker again, the sweep sends the operation again
+
+
+def test_an_ended_session_leads_to_the_sign_in_page(visit):
+    page = visit()
+    page.context.clear_cookies()
+    page.click(".heading >> text=Create Backup Store")
+    expect(page).to_have_url(re.compile(r"/login/\?next=/stores/"))
+    assert page.locator("#content").count() == 1
+
+
+def test_a_drag_out_of_the_dialog_keeps_what_was_typed(visit):
+    page = visit()
+    page.click(".heading >> text=Create Backup Store")
+    page.click("dialog .tile:has([value=aws])")
+    page.fill("dialog [name=name]", "half typed")
+    field = page.locator("dialog [name=name]").bounding_box()
+    page.mouse.move(field["x"] + 20, field["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(5, 5)
+    page.mouse.up()
+    assert page.input_value("dialog [name=name]") == "half typed"
+    page.mouse.click(5, 5)
+    expect(page.locator("dialog")).not_to_be_visible()
