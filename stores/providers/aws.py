@@ -428,5 +428,4 @@ AWS = Provider(
     identify=identify,
     bucket_names=bucket_names,
     bucket_arn=bucket_arn,
-    secret_fields=frozenset({"secret_access_key"}),
 )

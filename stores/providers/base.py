@@ -67,4 +67,3 @@ class Provider:
     # Store ID, region code, account number: (bucket, log bucket).
     bucket_names: Callable[[UUID, str, str], tuple[str, str]]
     bucket_arn: Callable[[str, str], str]  # bucket name, partition: its ARN
-    secret_fields: frozenset[str] = frozenset()
