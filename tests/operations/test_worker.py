@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib import import_module
 from urllib.parse import quote
 
@@ -63,13 +64,15 @@ def start_worker(broker, amazon, tmp_path):
                 env={**os.environ, "DATABASE_URL": database_url(), "REDIS_URL": broker},
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
         started.append(process)
         return process
 
     yield start
     for process in started:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with it the beat in it, which outlives a killed worker
         process.wait()
 
 
