@@ -61,6 +61,11 @@ def dialog_done(request: HttpRequest, url: str, *events: str, message: str = "")
     return response
 
 
+def searched(request: HttpRequest) -> str:
+    """Return what ?q= asks for, without the NUL characters that PostgreSQL takes in no text."""
+    return request.GET.get("q", "").replace("\x00", "").strip()
+
+
 @dataclass(frozen=True)
 class Page:
     """One page of a list, newest first, with the query strings of its neighbours ("" where there is none)."""

@@ -26,7 +26,6 @@ class State(models.TextChoices):
 class StoreQuerySet(OwnedQuerySet):
     def search(self, text: str) -> Self:
         """Return the stores whose name, ID or buckets hold the text."""
-        text = text.strip()
         if not text:
             return self
         return self.filter(

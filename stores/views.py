@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -16,7 +16,7 @@ from console.accounts.forms import TypedNameForm
 from console.accounts.models import CloudAccount
 from console.accounts.views import provider_tiles
 from console.operations.actions import NotNow
-from console.web import dialog_done, dialog_form, fragment_or_page, paginate
+from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores import actions
 from stores.forms import StoreForm
 from stores.models import Store
@@ -31,7 +31,7 @@ def store_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's stores, newest first, searched by ?q=."""
     organisation = request.membership.organisation
     stores = Store.objects.visible_to(request.user).filter(organisation=organisation)
-    query = request.GET.get("q", "").strip()
+    query = searched(request)
     page = paginate(request, stores.search(query).with_story(), size=PANES)
     context = {
         "page": page,
@@ -48,10 +48,11 @@ def store_list(request: MemberRequest) -> HttpResponse:
 def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one store; a page that watched its deletion goes back to the list when it is gone."""
     store = Store.objects.visible_to(request.user).with_story().filter(pk=pk).first()
-    if store is None and request.htmx:
+    if store is None:
+        if not request.htmx:
+            raise Http404
         messages.info(request, "The store is gone.")
         return HttpResponseClientRedirect(reverse("stores:list"))
-    store = store or get_object_or_404(Store.objects.none())
     return fragment_or_page(request, "stores/detail.html", "pane", {"store": store, "busy": store.is_busy})
 
 

@@ -17,7 +17,7 @@ from console.accounts import actions
 from console.accounts.access import MemberRequest, manager, member
 from console.accounts.forms import LinkForm, TypedNameForm
 from console.accounts.models import CloudAccount
-from console.web import dialog_done, dialog_form, fragment_or_page, paginate
+from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores.providers import PLANNED, PROVIDERS
 from stores.providers.aws_access import statements, trust_policy
 from stores.providers.base import LinkError
@@ -66,7 +66,7 @@ def provider_tiles(chosen: str) -> list[dict[str, object]]:
 def account_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's linked accounts."""
     accounts = CloudAccount.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
-    query = request.GET.get("q", "").strip()
+    query = searched(request)
     if query:
         accounts = accounts.filter(name__icontains=query)
     context = {"page": paginate(request, accounts), "query": query}

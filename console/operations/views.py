@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 
 from console.accounts.access import MemberRequest, enterprise
 from console.operations.models import Operation
-from console.web import fragment_or_page, paginate
+from console.web import fragment_or_page, paginate, searched
 
 
 @require_GET
@@ -19,7 +19,7 @@ from console.web import fragment_or_page, paginate
 def task_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's tasks, newest first, filtered by ?q= and ?state=."""
     tasks = Operation.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
-    query, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
+    query, state = searched(request), request.GET.get("state", "")
     if query:
         tasks = tasks.filter(Q(subject_name__icontains=query) | Q(title__icontains=query))
     if state in Operation.State.values:

@@ -66,6 +66,13 @@ def test_store_list_searches(as_alice, account, find):
     assert [store.name for store in answer.context["page"].items] == ["payments"]
 
 
+@pytest.mark.parametrize("path", ["/stores/", "/tasks/", "/cloud-accounts/"])
+@pytest.mark.parametrize("text", ["\x00", "a\x00b", "%", "'\"--", "💥", "x" * 5000])
+def test_no_search_text_breaks_a_list(as_alice, account, path, text):
+    factories.store(account)
+    assert as_alice.get(path, {"q": text}).status_code == 200
+
+
 def test_store_list_says_when_nothing_was_found(as_alice, account):
     factories.store(account)
     answer = as_alice.get("/stores/", {"q": "nothing like it"})
