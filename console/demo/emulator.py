@@ -27,7 +27,7 @@ import botocore.session
 import xmltodict  # type: ignore[import-untyped]
 from moto.core.utils import utcnow
 from moto.iam.access_control import IAMPolicy, PermissionResult
-from moto.iam.models import Role, iam_backends
+from moto.iam.models import IAMBackend, Role, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.exceptions import CrossLocationLoggingProhibited, InvalidTargetBucketForLogging
 from moto.s3.models import FakeBucket, PublicAccessBlock, S3Backend, s3_backends
@@ -152,6 +152,11 @@ def find_bucket(name: str) -> FakeBucket | None:
     """Return the bucket of that name, whoever owns it."""
     partition, account_id = s3_backends.bucket_accounts.get(name, ("", ""))
     return s3_backends[account_id][partition].buckets.get(name) if account_id else None
+
+
+def iam_of(call: Call) -> IAMBackend:
+    """Return the caller's IAM, as moto keeps it."""
+    return iam_backends[call.account_id or Emulator.account_id][get_partition(call.region)]
 
 
 def find_role(arn: str) -> Role | None:
@@ -322,6 +327,30 @@ def check_session(call: Call) -> Refusal | None:
     return None
 
 
+def check_role_policies(call: Call) -> Refusal | None:
+    """Refuse inline policies that together are too long, whitespace not counted ("IAM and AWS STS quotas")."""
+    if call.operation != "PutRolePolicy":
+        return None
+    name = call.form.get("RoleName", "")
+    role = next((role for role in iam_of(call).get_roles() if role.name == name), None)
+    policies = {**(role.policies if role else {}), call.form.get("PolicyName", ""): call.form.get("PolicyDocument", "")}
+    if sum(len(re.sub(r"\s", "", policy)) for policy in policies.values()) > 10_240:
+        return Refusal(409, "LimitExceeded", f"Maximum policy size of 10240 bytes exceeded for role {name}")
+    return None
+
+
+def check_held_role(call: Call) -> Refusal | None:
+    """Know that a profile does not hold the role to take out of it ("RemoveRoleFromInstanceProfile")."""
+    if call.operation != "RemoveRoleFromInstanceProfile":
+        return None
+    name, role_name = call.form.get("InstanceProfileName", ""), call.form.get("RoleName", "")
+    profile = iam_of(call).instance_profiles.get(name)
+    if profile and all(role.name != role_name for role in profile.roles):
+        message = f"Role {role_name} in Instance Profile {name} cannot be found."
+        return Refusal(404, "NoSuchEntity", message)
+    return None
+
+
 RULES: tuple[Callable[[Call], Refusal | None], ...] = (
     check_caller,
     check_session,
@@ -333,6 +362,8 @@ RULES: tuple[Callable[[Call], Refusal | None], ...] = (
     check_policy,
     keep_owned_bucket,
     check_trust,
+    check_role_policies,
+    check_held_role,
 )
 
 
@@ -470,9 +501,13 @@ class Emulator:
             server.server_close()
 
     def reset(self) -> None:
-        """Forget all buckets, faults and calls; accounts, keys and roles stay."""
+        """Forget all buckets, nodes' roles, faults and calls; accounts, keys and other roles stay."""
         for account in list(s3_backends.values()):
             account.reset()
+        for iam in [iam for account in list(iam_backends.values()) for iam in list(account.values())]:
+            for named in (iam.roles, iam.instance_profiles):
+                for key in [key for key, entity in named.items() if entity.path == "/pgbk/"]:
+                    del named[key]
         self._faults.clear()
         self.calls.clear()
 

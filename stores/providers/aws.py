@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 from console.operations.plan import Failed, NotReady, Refused, Round, Step
 from console.regions import find
 
-from .aws_access import calling, identify
-from .aws_errors import code_of
+from .aws_access import calling, identify, tag_value
+from .aws_errors import bucket_arn, code_of
+from .aws_nodes import DISMISS, GRANT, REVOKE, facts, policy, refusal
 from .base import Provider, StoreSpec
 
 if TYPE_CHECKING:
@@ -47,11 +48,6 @@ def bucket_names(store_id: UUID, region: str, account_number: str) -> tuple[str,
         id12 = letters[-12:]  # the end, because a version 7 UUID begins with the time
         return f"pgbk-{id12}-{account_number}-{region}-an", f"pgbk-{id12}-log-{account_number}-{region}-an"
     return f"pgbk-{letters}", f"pgbk-{letters}-log"
-
-
-def bucket_arn(name: str, partition: str = "aws") -> str:
-    """Return the bucket's ARN."""
-    return f"arn:{partition}:s3:::{name}"
 
 
 def _in_account_namespace(spec: StoreSpec, bucket: str) -> bool:
@@ -158,7 +154,7 @@ def _creation(spec: StoreSpec) -> CreateBucketConfigurationTypeDef:
     configuration: CreateBucketConfigurationTypeDef = {
         "Tags": [
             {"Key": STORE_TAG, "Value": str(spec.id)},
-            {"Key": "storekeeper:store-name", "Value": _tag_value(spec.name)},
+            {"Key": "storekeeper:store-name", "Value": tag_value(spec.name)},
             {"Key": "storekeeper:managed-by", "Value": "storekeeper"},
         ]
     }
@@ -166,11 +162,6 @@ def _creation(spec: StoreSpec) -> CreateBucketConfigurationTypeDef:
         constraint: BucketLocationConstraintType = spec.region  # type: ignore[assignment]
         configuration["LocationConstraint"] = constraint
     return configuration
-
-
-def _tag_value(text: str) -> str:
-    """Return the text in the characters and the length that tags allow (S3 user guide, "Object tags")."""
-    return "".join(c if c.isalnum() or c in " +-=._:/@" else "_" for c in text).strip()[:256]
 
 
 def ensure_log_policy(spec: StoreSpec) -> None:
@@ -428,4 +419,10 @@ AWS = Provider(
     identify=identify,
     bucket_names=bucket_names,
     bucket_arn=bucket_arn,
+    grant=GRANT,
+    revoke=REVOKE,
+    dismiss=DISMISS,
+    access_facts=facts,
+    access_policy=policy,
+    access_refusal=refusal,
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from uuid import UUID
 
 import boto3
@@ -20,10 +20,22 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from console.operations.plan import NotReady
 
-from .aws_errors import ACTIONS, EXPIRED, NO_OWN_IDENTITY, ON_OBJECTS, code_of, step_error
+from .aws_errors import (
+    ACTIONS,
+    EXPIRED,
+    IAM_ACTIONS,
+    NO_OWN_IDENTITY,
+    ON_OBJECTS,
+    Subject,
+    bucket_arn,
+    code_of,
+    on_bucket,
+    step_error,
+)
 from .base import Account, Identity, LinkError, StoreSpec
 
 if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
     from mypy_boto3_sts.type_defs import AssumeRoleResponseTypeDef, CredentialsTypeDef
@@ -35,8 +47,8 @@ NETWORK = Config(
 )
 S3_NETWORK = NETWORK.merge(Config(signature_version="s3v4"))
 
-# The STS endpoint of each partition. A regional one, because tokens of the global endpoint are not valid in opt-in
-# regions (IAM user guide, "Manage AWS STS in an AWS Region").
+# Where each partition's IAM, which is global, and the STS that we ask are. A regional STS, because tokens of the global
+# endpoint are not valid in opt-in regions (IAM user guide, "Manage AWS STS in an AWS Region").
 HOME_REGIONS = {
     "aws": "us-east-1",
     "aws-cn": "cn-north-1",
@@ -44,6 +56,7 @@ HOME_REGIONS = {
     "aws-eusc": "eusc-de-east-1",
 }
 ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::(\d{12}):role/[\w+=,.@/-]+")
+IAM_PATH = "/pgbk/"  # of all roles and instance profiles that the console makes: its policy allows no other
 SESSION_SECONDS = 3600  # the most that role chaining allows
 RENEW_BEFORE = timedelta(minutes=5)
 
@@ -60,12 +73,12 @@ class Keys(TypedDict, total=False):
 class _Entry:
     """A cached client, valid for these credentials until then."""
 
-    client: S3Client
+    client: Any
     fingerprint: str
     until: datetime
 
 
-_clients: dict[tuple[UUID, str], _Entry] = {}
+_clients: dict[tuple[UUID, str, str], _Entry] = {}
 _lock = Lock()
 
 
@@ -82,25 +95,50 @@ STALE_SESSION = frozenset({"InvalidAccessKeyId", "InvalidClientTokenId"})
 @contextmanager
 def calling(operation: str, spec: StoreSpec, bucket: str) -> Iterator[S3Client]:
     """Lend a client for one call on one bucket; whatever botocore raises leaves as a StepError."""
-    try:
+    with _reporting(operation, on_bucket(spec, bucket)):
         yield s3_client(spec.account, spec.region)
+
+
+@contextmanager
+def calling_iam(operation: str, subject: Subject) -> Iterator[IAMClient]:
+    """Lend a client for one call on a role or an instance profile; whatever botocore raises leaves as a StepError."""
+    with _reporting(operation, subject):
+        yield iam_client(subject.account)
+
+
+@contextmanager
+def _reporting(operation: str, subject: Subject) -> Iterator[None]:
+    try:
+        yield
     except (BotoCoreError, ClientError) as error:
-        stale = "role_arn" in spec.account.settings and code_of(error) in STALE_SESSION
+        account = subject.account
+        stale = "role_arn" in account.settings and code_of(error) in STALE_SESSION
         if stale or code_of(error) in EXPIRED:
-            forget_clients(spec.account)
+            forget_clients(account)
         if stale:
             raise NotReady(
                 "AWS no longer knows the session of the role; the console opens a new one.",
                 patience=60,
                 code=code_of(error),
-                bucket=bucket,
+                **subject.details,
             ) from error
-        raise step_error(error, operation, spec, bucket) from error
+        raise step_error(error, operation, subject) from error
 
 
 def s3_client(account: Account, region: str) -> S3Client:
     """Return the client of this account and region, made anew when its credentials changed or are about to expire."""
-    key, fingerprint = (account.id, region), _fingerprint(account)
+    client: S3Client = _client("s3", account, region)
+    return client
+
+
+def iam_client(account: Account) -> IAMClient:
+    """Return the client of this account's IAM, which is one for all regions of the partition."""
+    client: IAMClient = _client("iam", account, HOME_REGIONS[account.partition])
+    return client
+
+
+def _client(service: Literal["s3", "iam"], account: Account, region: str) -> Any:
+    key, fingerprint = (account.id, service, region), _fingerprint(account)
     entry = _clients.get(key)
     if entry and entry.fingerprint == fingerprint and datetime.now(UTC) < entry.until:
         return entry.client
@@ -112,7 +150,8 @@ def s3_client(account: Account, region: str) -> S3Client:
     else:
         keys = _access_key(account)
     with _lock:  # making a client is the one thing in a session that threads must not do together
-        client: S3Client = _session().client("s3", region_name=region, config=S3_NETWORK, **keys)
+        config = S3_NETWORK if service == "s3" else NETWORK
+        client = _session().client(service, region_name=region, config=config, **keys)
         _clients[key] = _Entry(client, fingerprint, until)
     return client
 
@@ -245,13 +284,14 @@ def statements(account_number: str, partition: str = "aws", *, global_names: boo
 
     `global_names` also allows names without the account's own namespace, for the few regions that lack it.
     """
-    own = f"arn:{partition}:s3:::pgbk-*" + ("" if global_names else f"-{account_number}-*-an")
-    logs = f"arn:{partition}:s3:::pgbk-*" + ("-log/*" if global_names else f"-log-{account_number}-*-an/*")
+    own = bucket_arn("pgbk-*", partition) + ("" if global_names else f"-{account_number}-*-an")
+    logs = bucket_arn("pgbk-*", partition) + ("-log/*" if global_names else f"-log-{account_number}-*-an/*")
     in_account = {"StringEquals": {"aws:ResourceAccount": account_number}}
     create = {"Sid": "CreateStoreBuckets", "Effect": "Allow", "Action": "s3:CreateBucket", "Resource": own}
     if not global_names:
         create["Condition"] = {"StringEquals": {"s3:x-amz-bucket-namespace": "account-regional"}}  # type: ignore[assignment]
-    configure = [op for op in ACTIONS if op not in ON_OBJECTS | {"CreateBucket", "ListBuckets", "AssumeRole"}]
+    elsewhere = ON_OBJECTS | IAM_ACTIONS.keys() | {"CreateBucket", "ListBuckets", "AssumeRole"}
+    configure = [op for op in ACTIONS if op not in elsewhere]
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -278,8 +318,44 @@ def statements(account_number: str, partition: str = "aws", *, global_names: boo
                 "Condition": in_account,
             },
             {"Sid": "FindStoreBuckets", "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"},
+            *_node_statements(account_number, partition),
         ],
     }
+
+
+def _node_statements(account_number: str, partition: str) -> list[dict[str, Any]]:
+    """Return what it takes to give database nodes their roles and instance profiles, below a path of our own."""
+    iam = f"arn:{partition}:iam::{account_number}"
+    roles, profiles = f"{iam}:role{IAM_PATH}*", f"{iam}:instance-profile{IAM_PATH}*"
+    reads = ["iam:GetRole", "iam:GetInstanceProfile"]
+    elsewhere = {*reads, "iam:PassRole"}
+    return [
+        {
+            "Sid": "ManageNodeRoles",
+            "Effect": "Allow",
+            "Action": [action for op in IAM_ACTIONS for action in IAM_ACTIONS[op] if action not in elsewhere],
+            "Resource": [roles, profiles],
+        },
+        # Also without the path: a name that nothing has, or something outside our path, may be checked without it.
+        {
+            "Sid": "FindNodeRoles",
+            "Effect": "Allow",
+            "Action": reads,
+            "Resource": [f"{iam}:role/pgbk*", f"{iam}:instance-profile/pgbk*"],
+        },
+        {
+            "Sid": "HandNodeRolesToInstances",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": roles,
+            "Condition": {"StringEquals": {"iam:PassedToService": instance_service(partition)}},
+        },
+    ]
+
+
+def instance_service(partition: str) -> str:
+    """Return the principal of EC2, whose name has an ending of its own in China."""
+    return "ec2.amazonaws.com.cn" if partition == "aws-cn" else "ec2.amazonaws.com"
 
 
 # Reads that show whether a store's buckets are still as the console left them.
@@ -310,3 +386,8 @@ def trust_policy(external_id: str, principal: str) -> dict[str, Any]:
 
 def _external_id_condition(external_id: str) -> dict[str, dict[str, str]]:
     return {"StringEquals": {"sts:ExternalId": external_id}}
+
+
+def tag_value(text: str) -> str:
+    """Return the text in the characters and the length that tags allow (S3 user guide, "Object tags"; IAM's too)."""
+    return "".join(c if c.isalnum() or c in " +-=._:/@" else "_" for c in text).strip()[:256]

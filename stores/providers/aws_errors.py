@@ -1,10 +1,11 @@
-"""What Amazon's errors mean for a store: one table, in words that an administrator can act on."""
+"""What Amazon's errors mean for a step: one table, in words that an administrator can act on."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from botocore.exceptions import (
@@ -20,11 +21,26 @@ from botocore.exceptions import (
 
 from console.operations.plan import Conflict, Failed, NotReady, StepError
 
-from .base import StoreSpec
+from .base import Account, StoreSpec
 
-# The IAM actions that S3 checks for each of our calls (Service Authorization Reference, "Amazon S3"). Creating also
-# asks for the two that belong to the tags and to the ownership header in the call.
+# The actions that IAM checks for its own calls (Service Authorization Reference, "AWS Identity and Access Management").
+# Creating also asks for the one that belongs to the tags; filling a profile, for the right to hand over the role.
+IAM_ACTIONS = {
+    "CreateRole": ("iam:CreateRole", "iam:TagRole"),
+    "GetRole": ("iam:GetRole",),
+    "PutRolePolicy": ("iam:PutRolePolicy",),
+    "DeleteRolePolicy": ("iam:DeleteRolePolicy",),
+    "DeleteRole": ("iam:DeleteRole",),
+    "CreateInstanceProfile": ("iam:CreateInstanceProfile", "iam:TagInstanceProfile"),
+    "GetInstanceProfile": ("iam:GetInstanceProfile",),
+    "AddRoleToInstanceProfile": ("iam:AddRoleToInstanceProfile", "iam:PassRole"),
+    "RemoveRoleFromInstanceProfile": ("iam:RemoveRoleFromInstanceProfile",),
+    "DeleteInstanceProfile": ("iam:DeleteInstanceProfile",),
+}
+# Those that S3 checks for each of our calls (the same reference, "Amazon S3"). Creating also asks for the two that
+# belong to the tags and to the ownership header in the call.
 ACTIONS = {
+    **IAM_ACTIONS,
     "CreateBucket": ("s3:CreateBucket", "s3:TagResource", "s3:PutBucketOwnershipControls"),
     "PutBucketPolicy": ("s3:PutBucketPolicy",),
     "PutBucketLifecycleConfiguration": ("s3:PutLifecycleConfiguration",),
@@ -61,7 +77,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "AccessDenied UnauthorizedAccess 403",
         Failed,
-        "AWS refused {action} on {bucket}. Allow it in the policy of the console's role or user (the statement is in "
+        "AWS refused {action} on {name}. Allow it in the policy of the console's role or user (the statement is in "
         "the details), then try again. AWS says: {reason}",
     ),
     (
@@ -88,7 +104,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "BucketAlreadyExists",
         Conflict,
-        "The name {bucket} is taken by another AWS account.",
+        "The name {name} is taken by another AWS account.",
     ),
     (
         "TooManyBuckets",
@@ -103,6 +119,37 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "AWS is busy and asked the console to slow down ({code}).",
     ),
     (
+        "ConcurrentModification EntityTemporarilyUnmodifiable",
+        wait(60),
+        "AWS is applying another change to {name}.",
+    ),
+    # IAM is eventually consistent: it may take seconds until a change is seen (IAM user guide, "Troubleshoot IAM").
+    (
+        "NoSuchEntity",
+        wait(60),
+        "AWS does not show {name} yet. If someone deleted it meanwhile, try again: it is created anew.",
+    ),
+    (
+        "DeleteConflict",
+        wait(60),
+        "AWS does not delete {name}, because something that the console did not add still belongs to it. In IAM, "
+        "detach all other policies from the role and take it out of all instance profiles, then delete the cluster "
+        "again. AWS says: {reason}",
+    ),
+    (
+        "LimitExceeded",
+        Failed,
+        "Account {number} has as many IAM roles or instance profiles as its quota allows. Delete unused ones, or ask "
+        "for more: Service Quotas, AWS Identity and Access Management (IAM), “Roles per account” and “Instance "
+        "profiles per account” (commercial accounts: in region us-east-1). Then try again. AWS says: {reason}",
+    ),
+    (
+        "PutRolePolicy:LimitExceeded",
+        Failed,
+        "The inline policies of {name} would be longer than AWS allows. Attach fewer stores to the cluster, or delete "
+        "other inline policies from the role, then try again. AWS says: {reason}",
+    ),
+    (
         "RequestTimeout",
         wait(600),
         "AWS did not receive the whole request in time.",
@@ -115,17 +162,17 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "CreateBucket:OperationAborted DeleteBucket:OperationAborted",
         wait(600),
-        "AWS is still releasing the name {bucket}, or is changing the bucket. Try again later: it may take an hour.",
+        "AWS is still releasing the name {name}, or is changing the bucket. Try again later: it may take an hour.",
     ),
     (
         "OperationAborted",
         wait(60),
-        "AWS is applying another change to {bucket}.",
+        "AWS is applying another change to {name}.",
     ),
     (
         "NoSuchBucket",
         wait(120),
-        "AWS does not show bucket {bucket} yet. If someone deleted it meanwhile, try again: it is created anew.",
+        "AWS does not show bucket {name} yet. If someone deleted it meanwhile, try again: it is created anew.",
     ),
     (
         "InvalidTargetBucketForLogging",
@@ -136,7 +183,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "CrossLocationLoggingProhibitted CrossLocationLoggingProhibited",  # S3 has long misspelt it
         Failed,
-        "{log_bucket} is not in region {region}, so {bucket} cannot log to it. Delete the store and create it again.",
+        "{log_bucket} is not in region {region}, so {name} cannot log to it. Delete the store and create it again.",
     ),
     (
         "InvalidToken AuthFailure AllAccessDisabled OptInRequired RegionDisabledException "
@@ -146,9 +193,10 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "shown as enabled, then try again. AWS says: {reason}",
     ),
     (
-        "MalformedPolicy InvalidBucketName InvalidNamespaceHeader AccessControlListNotSupported",
+        "MalformedPolicy MalformedPolicyDocument InvalidBucketName InvalidNamespaceHeader "
+        "AccessControlListNotSupported",
         Failed,
-        "AWS rejected the console's request for {bucket} ({code}: {reason}). This is a fault in the console: please "
+        "AWS rejected the console's request for {name} ({code}: {reason}). This is a fault in the console: please "
         "report it.",
     ),
 )
@@ -160,58 +208,97 @@ def code_of(error: Exception) -> str:
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
-def statement(operation: str, bucket: str, partition: str, actions: tuple[str, ...] = ()) -> dict[str, object]:
-    """Return the IAM statement that allows this call on this very bucket."""
-    arn = f"arn:{partition}:s3:::{bucket}"
-    resource = "*" if operation == "ListBuckets" else f"{arn}/*" if operation in ON_OBJECTS else arn
-    return {"Effect": "Allow", "Action": list(actions or ACTIONS[operation]), "Resource": resource}
+@dataclass(frozen=True)
+class Subject:
+    """What a call is about, in the words of its errors."""
+
+    account: Account
+    service: str
+    region: str
+    name: str
+    details: Mapping[str, str]
+    resource: Callable[[str, str], str]  # operation and action: the ARN that a statement allowing it names
+    log_bucket: str = ""
 
 
-def step_error(error: ClientError | BotoCoreError, operation: str, spec: StoreSpec, bucket: str) -> StepError:
+def bucket_arn(name: str, partition: str = "aws") -> str:
+    """Return the bucket's ARN."""
+    return f"arn:{partition}:s3:::{name}"
+
+
+def on_bucket(spec: StoreSpec, bucket: str) -> Subject:
+    """Return a bucket of this store as the subject of a call."""
+    return Subject(
+        account=spec.account,
+        service="Amazon S3",
+        region=spec.region,
+        name=bucket,
+        details={"bucket": bucket},
+        resource=partial(_bucket_resource, bucket_arn(bucket, spec.account.partition)),
+        log_bucket=spec.log_bucket,
+    )
+
+
+def _bucket_resource(arn: str, operation: str, action: str) -> str:
+    return "*" if operation == "ListBuckets" else f"{arn}/*" if operation in ON_OBJECTS else arn
+
+
+def statement(operation: str, subject: Subject, actions: tuple[str, ...]) -> dict[str, object]:
+    """Return the IAM statement that allows this call on this very subject."""
+    resources = list(dict.fromkeys(subject.resource(operation, action) for action in actions))
+    return {
+        "Effect": "Allow",
+        "Action": list(actions),
+        "Resource": resources if len(resources) > 1 else resources[0],
+    }
+
+
+def step_error(error: ClientError | BotoCoreError, operation: str, subject: Subject) -> StepError:
     """Return what this error of botocore means for the step that called."""
     if isinstance(error, ClientError):
-        return _answered(error, spec, bucket)
-    details = {"code": type(error).__name__, "operation": operation, "bucket": bucket}
+        return _answered(error, subject)
+    details = {"code": type(error).__name__, "operation": operation, **subject.details}
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Failed(NO_OWN_IDENTITY, **details)
     if isinstance(error, (HTTPClientError, NoConnectionError)):  # time-outs, refused and broken connections, TLS
         if "resolve" in str(error.kwargs.get("error")):
             # Not final at once, although a region that does not exist looks the same: a resolver may have a bad minute.
             return wait(120)(
-                f"The console cannot find the address of Amazon S3 in {spec.region}. Check the console's DNS, and that "
-                f"the region is enabled in account {spec.account.number}.",
+                f"The console cannot find the address of {subject.service} in {subject.region}. Check the console's "
+                f"DNS, and that the region is enabled in account {subject.account.number}.",
                 **details,
             )
         return wait(600)(
-            f"The console got no answer from Amazon S3 in {spec.region}. Check that its network lets it out to AWS.",
+            f"The console got no answer from {subject.service} in {subject.region}. Check that its network lets it out "
+            "to AWS.",
             **details,
         )
     return Failed(f"The call {operation} could not be made: {error}", **details)
 
 
-def _answered(error: ClientError, spec: StoreSpec, bucket: str) -> StepError:
+def _answered(error: ClientError, subject: Subject) -> StepError:
     operation, code = error.operation_name, code_of(error)  # AssumeRole may have failed on the way to our call
     metadata = error.response.get("ResponseMetadata", {})
     reason = str(error.response.get("Error", {}).get("Message", "")) or "no reason given"
     request_id = str(metadata.get("RequestId", ""))
-    details = {"code": code, "operation": operation, "bucket": bucket, "request_id": request_id}
+    details = {"code": code, "operation": operation, **subject.details, "request_id": request_id}
     if code in {"AccessDenied", "UnauthorizedAccess", "403"}:
         # Newer answers name the one action that was missing: "… is not authorized to perform: s3:TagResource on …".
-        named = re.search(r"perform: (s3:\w+)", reason)
+        named = re.search(r"perform: ((?:s3|iam):\w+)", reason)
         actions = (named[1],) if named else ACTIONS.get(operation, (operation,))
         details["action"] = ", ".join(actions)
         if operation != "AssumeRole":
-            details["statement"] = json.dumps(statement(operation, bucket, spec.account.partition, actions), indent=2)
+            details["statement"] = json.dumps(statement(operation, subject, actions), indent=2)
     reaction, message = ERRORS.get(f"{operation}:{code}") or ERRORS.get(code) or _unknown(metadata)
     text = message.format(
         action=details.get("action", ""),
-        bucket=bucket,
         code=code,
-        log_bucket=spec.log_bucket,
-        number=spec.account.number,
+        log_bucket=subject.log_bucket,
+        name=subject.name,
+        number=subject.account.number,
         reason=reason,
-        region=spec.region,
-        role=spec.account.settings.get("role_arn", ""),
+        region=subject.region,
+        role=subject.account.settings.get("role_arn", ""),
     )
     if "explicit deny" in reason:
         text += " An explicit deny wins over any permission: it is that policy which has to change."
@@ -220,4 +307,4 @@ def _answered(error: ClientError, spec: StoreSpec, bucket: str) -> StepError:
 
 def _unknown(metadata: object) -> tuple[Callable[..., StepError], str]:
     status = metadata.get("HTTPStatusCode", 0) if isinstance(metadata, dict) else 0
-    return ERRORS["SlowDown"] if status >= 500 else (Failed, "AWS refused the request for {bucket}: {code}: {reason}")
+    return ERRORS["SlowDown"] if status >= 500 else (Failed, "AWS refused the request for {name}: {code}: {reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from console.operations.plan import Plan
@@ -38,6 +39,17 @@ class StoreSpec:
 
 
 @dataclass(frozen=True)
+class AccessSpec:
+    """What the nodes of one cluster may use, in one account: their own folder in each of these buckets."""
+
+    id: UUID  # the cluster's
+    name: str
+    account: Account
+    prefix: str  # the cluster's own folder in each bucket, such as c-k3v9x2m7q4ta
+    buckets: tuple[str, ...]  # the backup buckets of the attached stores, in a stable order
+
+
+@dataclass(frozen=True)
 class Identity:
     """Who the cloud says we are: read from it, never typed."""
 
@@ -67,3 +79,9 @@ class Provider:
     # Store ID, region code, account number: (bucket, log bucket).
     bucket_names: Callable[[UUID, str, str], tuple[str, str]]
     bucket_arn: Callable[[str, str], str]  # bucket name, partition: its ARN
+    grant: Plan  # steps on an AccessSpec, whose nodes may then use exactly its buckets
+    revoke: Plan  # no store is left: every permission is taken back, what carries them stays
+    dismiss: Plan  # what carries the permissions is deleted too
+    access_facts: Callable[[AccessSpec], list[tuple[str, str]]]  # label and exact value, for whoever starts nodes
+    access_policy: Callable[[AccessSpec], dict[str, Any]]  # the policy document that the nodes get
+    access_refusal: Callable[[AccessSpec], str]  # why so many stores do not fit, in one sentence; "" when they do
