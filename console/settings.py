@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "console.accounts",
     "console.operations",
     "stores",
+    "clusters",
     "console.demo",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -107,6 +108,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "console.web.page",
+                "clusters.navigation.pane",
             ],
         },
     }
@@ -188,6 +190,10 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+
+# The map's background is an outline of our own; a tile server is fetched by the browser, and sees who looks at what.
+MAP_TILES_URL = env("MAP_TILES_URL", "")  # such as https://tiles.example.org/{z}/{x}/{y}.png
+MAP_TILES = (MAP_TILES_URL, env("MAP_TILES_ATTRIBUTION", "")) if MAP_TILES_URL else None
 
 LOGGING = {
     "version": 1,

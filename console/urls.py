@@ -16,6 +16,7 @@ urlpatterns = [
     path("login/", SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("stores/", include("stores.urls")),
+    path("clusters/", include("clusters.urls")),
     path("cloud-accounts/", include("console.accounts.urls")),
     path("tasks/", include("console.operations.urls")),
     path("admin/", admin.site.urls),

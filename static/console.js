@@ -18,7 +18,9 @@
     Idiomorph.defaults.ignoreActiveValue = true;
     Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.localName === "details");
     // A time that stays the same keeps the reader's zone; otherwise it would flicker with every poll.
-    Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, fresh) => !(old.localName === "time" && old.dateTime === fresh.dateTime);
+    // What scripts have made (chips, a map) is theirs.
+    Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, fresh) =>
+      !(old.localName === "time" && old.dateTime === fresh.dateTime) && !(old.dataset && "kept" in old.dataset);
   }
 
   // Dialogs: whatever htmx puts into #dialog opens it; its own close event empties it and gives the focus back.

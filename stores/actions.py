@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from django.db import IntegrityError, transaction
 
+from console.accounts.actions import InUse, users_of
 from console.accounts.models import CloudAccount, User
 from console.operations.actions import NotNow, begin
 from stores.models import Store
@@ -39,8 +40,15 @@ def create(account: CloudAccount, *, name: str, region: str, by: User | None) ->
 
 
 def delete(store: Store, *, by: User | None) -> None:
-    """Begin to delete the store; raises NotNow when its state does not allow it."""
-    begin(store, "delete", by=by)
+    """Begin to delete the store; raises NotNow when its state does not allow it, InUse while something uses it.
+
+    Its row is locked first, as it is by whoever begins to use it: of the two, one wins.
+    """
+    with transaction.atomic():
+        Store.objects.select_for_update().filter(pk=store.pk).first()
+        if users := users_of(store):
+            raise InUse(users)
+        begin(store, "delete", by=by)
 
 
 def repair(store: Store, *, by: User | None) -> None:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts.access import MemberRequest, enterprise, manager
+from console.accounts.actions import InUse, users_of
 from console.accounts.forms import TypedNameForm
 from console.accounts.models import CloudAccount
 from console.accounts.views import provider_tiles
@@ -53,7 +54,9 @@ def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
             raise Http404
         messages.info(request, "The store is gone.")
         return HttpResponseClientRedirect(reverse("stores:list"))
-    return fragment_or_page(request, "stores/detail.html", "pane", {"store": store, "busy": store.is_busy})
+    return fragment_or_page(
+        request, "stores/detail.html", "pane", {"store": store, "busy": store.is_busy, "users": users_of(store)}
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -97,10 +100,12 @@ def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
             actions.delete(store, by=request.user)
         except NotNow as error:
             form.add_error(None, str(error))
+        except InUse as error:
+            form.add_error(None, f"{store.name} is in use: {error}. Detach it there first; nothing was changed.")
         else:
             message = f"{store.name} is being deleted."
             return dialog_done(request, reverse("stores:list"), "stores-changed", message=message)
-    return dialog_form(request, "stores/delete.html", {"form": form, "store": store})
+    return dialog_form(request, "stores/delete.html", {"form": form, "store": store, "users": users_of(store)})
 
 
 @require_POST

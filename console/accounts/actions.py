@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 from django.db import IntegrityError, transaction
-from django.db.models import ProtectedError
+from django.db.models import PROTECT, Model, ProtectedError
 from django.utils import timezone
 
 from console.accounts.models import CloudAccount, Organisation
@@ -14,7 +14,7 @@ from stores.providers.base import Account, LinkError
 
 
 class InUse(Exception):
-    """The account cannot be unlinked; `users` are the names of what uses it."""
+    """It cannot be deleted while it is in use; `users` are the names of what uses it."""
 
     def __init__(self, users: list[str]) -> None:
         super().__init__(", ".join(users))
@@ -60,13 +60,13 @@ def verify(account: CloudAccount) -> bool:
     return not account.verify_error
 
 
-def users_of(account: CloudAccount) -> list[str]:
-    """Return the names of what keeps the account from being unlinked, whatever app it lives in."""
-    protecting = [relation for relation in CloudAccount._meta.related_objects if relation.one_to_many]
+def users_of(used: Model) -> list[str]:
+    """Return the names of what keeps an account or a store from being deleted, whatever app it lives in."""
+    protecting = [relation for relation in used._meta.related_objects if relation.on_delete is PROTECT]
     return [
         f"{relation.related_model._meta.verbose_name} {row}"
         for relation in protecting
-        for row in relation.related_model._default_manager.filter(**{relation.field.name: account}).order_by("pk")[:50]
+        for row in relation.related_model._default_manager.filter(**{relation.field.name: used}).order_by("pk")[:50]
     ]
 
 

@@ -1,16 +1,19 @@
-"""The demo's sample data: people, a linked account, two stores, all made by the product's own actions."""
+"""The demo's sample data: people, a linked account, stores and a cluster, all made by the product's own actions."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
 import boto3
 from botocore.exceptions import ClientError
 
+from clusters import actions as clusters
+from clusters.models import Cluster, Database
+from clusters.models import State as ClusterState
 from console.accounts import actions as accounts
 from console.accounts.models import CloudAccount, Membership, Organisation, User
 from stores import actions as stores
@@ -20,6 +23,7 @@ from stores.providers.aws_access import statements, trust_policy
 ACME, OTHER, DEVELOPER = "Acme Retail", "Globex Logistics", "Initech Labs"
 ROLE_NAME = "storekeeper"
 STORES = {"orders-ireland": "eu-west-1", "orders-oregon": "us-west-2"}
+CLUSTER, NODES, DATA_DIRECTORY = "orders", ("eu-west-1", "us-west-2", "eu-central-1"), "/var/lib/postgresql/17/main"
 MEMBERS = (  # key in demo.json, first name, last name, organisation, role
     ("owner", "Olivia", "Owens", ACME, Membership.Role.OWNER),
     ("admin", "Adam", "Ames", ACME, Membership.Role.ADMIN),
@@ -52,6 +56,10 @@ def load(demo: dict[str, Any]) -> Iterator[str]:
         owner = User.objects.get(username=demo["owner"]["username"])
         made = [stores.create(account, name=name, region=region, by=owner) for name, region in STORES.items()]
         yield from _wait(made)
+        attached = [store for store in made if store.state == State.AVAILABLE]
+        cluster = clusters.create(account, name=CLUSTER, regions=NODES, stores=attached, by=owner)
+        Database.objects.create(cluster=cluster, name="orders", version="17", data_directory=DATA_DIRECTORY)
+        yield from _wait([cluster])
     else:
         yield from _heal()
 
@@ -84,14 +92,15 @@ def _role(aws: dict[str, str], external_id: str) -> str:
     return f"arn:aws:iam::{aws['account_id']}:role/{ROLE_NAME}"
 
 
-def _wait(made: list[Store]) -> Iterator[str]:
-    """Wait until the worker has made the stores, so that a newcomer finds them available."""
+def _wait(made: Sequence[Store | Cluster]) -> Iterator[str]:
+    """Wait until the worker has made them, so that a newcomer finds them available."""
     until = time.monotonic() + WAIT_SECONDS
-    for store in made:
-        while store.is_busy and time.monotonic() < until:
+    for one in made:
+        while one.is_busy and time.monotonic() < until:
             time.sleep(0.1)
-            store.refresh_from_db()
-        yield f"  {'store':<17} {store.name} in {store.region}: {store.get_state_display().lower()}"
+            one.refresh_from_db()
+        where = f" in {one.region}" if isinstance(one, Store) else ""
+        yield f"  {one.kind():<17} {one.name}{where}: {one.get_state_display().lower()}"
 
 
 def _heal() -> Iterator[str]:
@@ -99,3 +108,6 @@ def _heal() -> Iterator[str]:
     for store in Store.objects.filter(state__in=[State.AVAILABLE, State.DEGRADED]).order_by("created_at"):
         stores.repair(store, by=None)
         yield f"  {'store':<17} {store.name}: the emulator forgot its buckets, they are made again (without objects)"
+    for cluster in Cluster.objects.filter(state=ClusterState.AVAILABLE, attachments__isnull=False).distinct():
+        clusters.repair(cluster, by=None)
+        yield f"  {'cluster':<17} {cluster.name}: the emulator forgot its nodes' role, it is made again"

@@ -152,6 +152,8 @@ def _finish(operation: Operation, subject: Subject, state: str, error: StepError
     try:
         with transaction.atomic():
             _held(operation.finish(state, error.message if error else "", error.details if error else None))
+            if state == Operation.State.DONE:
+                registry.find(operation.subject_kind, operation.verb).done(subject)
             if target is None:
                 subject.delete()
             else:

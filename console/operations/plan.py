@@ -64,7 +64,8 @@ class Work:
     """What one verb means for one model of subjects: registered by the subject's app in its plans.py.
 
     `plan` and `spec` are asked anew at every run, so a deploy never meets an old plan. `resolve` answers a Conflict:
-    it changes the subject and says whether the plan may be tried again.
+    it changes the subject and says whether the plan may be tried again. `done` changes what else changes when the work
+    is done, in the transaction that says so.
     """
 
     model: Any
@@ -73,3 +74,4 @@ class Work:
     plan: Callable[[Any], Plan]
     spec: Callable[[Any], Any]
     resolve: Callable[[Any, Conflict], bool] = field(default=lambda subject, conflict: False)
+    done: Callable[[Any], None] = field(default=lambda subject: None)

@@ -1,0 +1,157 @@
+"""What can be done to a cluster, for views, the admin and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, Attachment, Cluster, Node, Repository
+from console.accounts.actions import InUse
+from console.accounts.models import CloudAccount, User
+from console.operations.actions import NotNow, begin
+from stores.models import State, Store
+
+
+class NameTaken(Exception):
+    """Another cluster of the organisation has the name."""
+
+
+class NotAttachable(Exception):
+    """Some of the stores cannot be attached; the message names them and says why."""
+
+
+class Changed(Exception):
+    """Somebody else has changed the cluster's stores since they were read."""
+
+
+class NodesRefused(Exception):
+    """The nodes cannot be added or removed; the message says why."""
+
+
+def create(
+    account: CloudAccount, *, name: str, regions: Sequence[str], stores: Collection[Store], by: User | None
+) -> Cluster:
+    """Write the cluster down with its nodes, and begin to attach the stores; raises NameTaken or NotAttachable."""
+    try:
+        with transaction.atomic():
+            cluster = Cluster.objects.create(
+                organisation_id=account.organisation_id, cloud_account=account, name=name, nodes_made=len(regions)
+            )
+            Node.objects.bulk_create(
+                Node(cluster=cluster, name=f"n{number}", region=region) for number, region in enumerate(regions, 1)
+            )
+            _attach(cluster, stores)
+            begin(cluster, "create", by=by)
+    except IntegrityError as error:
+        if Cluster.objects.filter(organisation_id=account.organisation_id, name__iexact=name).exists():
+            raise NameTaken from error
+        raise
+    return cluster
+
+
+def update_stores(cluster: Cluster, *, stores: Collection[Store], version: int | None = None, by: User | None) -> bool:
+    """Begin to attach and detach until the cluster has exactly these stores; False when it has them already.
+
+    `version` is that of the choice that was shown: raises Changed when it is no longer the latest. Raises NotAttachable
+    and NotNow; nothing is changed then.
+    """
+    with transaction.atomic():
+        # Taken before anything is read, so that of two administrators the second one waits, and then is told.
+        shown = {} if version is None else {"version": version}
+        if not Cluster.objects.filter(pk=cluster.pk, **shown).update(version=F("version") + 1):
+            raise Changed
+        # Asked anew: what came with the cluster was read before the lock.
+        there = {one.store_id: one for one in Attachment.objects.filter(cluster=cluster)}
+        wanted = {store.pk for store in stores}
+        kept = {pk for pk, one in there.items() if one.state == Attachment.State.ATTACHED}
+        if kept == wanted and len(there) == len(kept):
+            transaction.set_rollback(True)
+            return False
+        cluster.attachments.exclude(store__in=wanted).update(state=Attachment.State.DETACHING)
+        cluster.attachments.filter(store__in=wanted, state=Attachment.State.DETACHING).update(
+            state=Attachment.State.ATTACHING
+        )
+        _attach(cluster, [store for store in stores if store.pk not in there])
+        begin(cluster, "update", by=by)
+    return True
+
+
+def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
+    """Write attachments down. The stores' rows are locked, so that none of them can begin to be deleted meanwhile."""
+    account = cluster.cloud_account
+    locked = Store.objects.select_for_update().filter(pk__in=[store.pk for store in stores]).order_by("pk")
+    found = {store.pk: store for store in locked}
+    for store in stores:
+        now = found.get(store.pk)
+        if now is None or now.state != State.AVAILABLE or now.cloud_account_id != account.pk:
+            why = "does not exist any more" if now is None else f"is {now.get_state_display().lower()}"
+            if now and now.cloud_account_id != account.pk:
+                why = f"is not in {account.name}, the account of the cluster"
+            raise NotAttachable(f"{store.name} {why}. Only an available store of the same account can be attached.")
+    numbers = {one.store_id: one for one in cluster.repositories.all()}
+    last = max((one.number for one in numbers.values()), default=0)
+    for store in stores:
+        repository = numbers.get(store.pk)
+        if repository is None:
+            last += 1
+            if last > REPOSITORIES_AT_MOST:
+                raise NotAttachable(
+                    f"pgBackRest knows {REPOSITORIES_AT_MOST} repositories, and this cluster has had as many stores. "
+                    "Numbers are not given twice, since a node may still have the old store under one. Attach stores "
+                    "that it had before, or make a new cluster."
+                )
+            repository = Repository.objects.create(cluster=cluster, store=store, number=last)
+        Attachment.objects.create(cluster=cluster, store=store, repository=repository)
+    spec = cluster.spec()
+    if spec.buckets and (refusal := account.provider.access_refusal(spec)):
+        raise NotAttachable(refusal)
+
+
+def add_nodes(cluster: Cluster, *, regions: Sequence[str]) -> list[str]:
+    """Add a node in each of the regions and return their names; raises NodesRefused."""
+    with transaction.atomic():
+        made = Cluster.objects.filter(pk=cluster.pk, state__in=Cluster.VERBS["update"].start)
+        if not made.update(nodes_made=F("nodes_made") + len(regions)):
+            raise NodesRefused(f"{cluster.name} is at work. Wait until its task has ended.")
+        if Node.objects.filter(cluster=cluster).count() + len(regions) > NODES_AT_MOST:
+            raise NodesRefused(f"A cluster has at most {NODES_AT_MOST} nodes.")
+        cluster.refresh_from_db(fields=["nodes_made"])
+        first = cluster.nodes_made - len(regions) + 1
+        nodes = [Node(cluster=cluster, name=f"n{first + at}", region=region) for at, region in enumerate(regions)]
+        Node.objects.bulk_create(nodes)
+    return [node.name for node in nodes]
+
+
+def remove_nodes(cluster: Cluster, *, names: Iterable[str]) -> None:
+    """Remove the nodes, but never the last one; raises NodesRefused."""
+    with transaction.atomic():
+        # The update locks the row: two who remove different nodes at once must not leave none.
+        free = Cluster.objects.filter(pk=cluster.pk, state__in=Cluster.VERBS["update"].start)
+        if not free.update(nodes_made=F("nodes_made")):
+            raise NodesRefused(f"{cluster.name} is at work. Wait until its task has ended.")
+        nodes = Node.objects.filter(cluster=cluster)
+        nodes.filter(name__in=list(names)).delete()
+        if not nodes.exists():
+            raise NodesRefused("A cluster keeps at least one node. Delete the cluster instead.")
+
+
+def repair(cluster: Cluster, *, by: User | None) -> None:
+    """Begin to give the nodes again what they should have in the cloud; raises NotNow when the state forbids it."""
+    begin(cluster, "update", by=by)
+
+
+def delete(cluster: Cluster, *, by: User | None) -> None:
+    """Begin to delete the cluster; raises NotNow, and InUse with the stores that are still attached."""
+    with transaction.atomic():
+        begin(cluster, "delete", by=by)
+        if attached := [str(name) for name in cluster.stores.order_by("name").values_list("name", flat=True)]:
+            raise InUse(attached)
+
+
+def retry(cluster: Cluster, *, by: User | None) -> None:
+    """Begin again what failed; raises NotNow when nothing did."""
+    if not cluster.can_retry or cluster.operation is None:
+        raise NotNow(f"{cluster.name} has no failed task to try again.")
+    begin(cluster, cluster.operation.verb, by=by)

@@ -1,0 +1,113 @@
+"""The stores that can be chosen for a cluster, as the Backup Stores field shows them, and what detaching some means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+from zlib import crc32
+
+from clusters.models import Cluster
+from clusters.proximity import Site, nearest_km, round_trip_ms
+from console.accounts.models import CloudAccount
+from console.regions import Region, find
+from stores.models import State, Store
+
+Nodes = Sequence[tuple[str, Region]]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A store as the field offers it."""
+
+    id: str
+    name: str
+    region: Region
+    km: int | None  # to the nearest node; None without nodes
+    state: str
+    attached: bool
+    chosen: bool
+
+    @property
+    def usable(self) -> bool:
+        """Return whether it may be chosen: what is attached already may stay, whatever its state."""
+        return self.attached or self.state == State.AVAILABLE
+
+    @property
+    def round_trip(self) -> int:
+        """Return the estimated round trip to the nearest node in milliseconds."""
+        return round_trip_ms(self.km or 0)
+
+    @property
+    def label(self) -> str:
+        """Return all that is to be said about it in one line, for the map."""
+        where = f"{self.name}, {self.region.code}, {self.region.place}"
+        if not self.usable:
+            return f"{where}, cannot be chosen: it is {State(self.state).label.lower()}"
+        return where if self.km is None else f"{where}, {self.km:,} km from the nearest node"
+
+    @property
+    def site(self) -> Site:
+        """Return it as the proximity's functions know it."""
+        return Site(self.id, self.name, self.region)
+
+
+def options(
+    account: CloudAccount, nodes: Nodes, *, chosen: Collection[str] = (), attached: Collection[str] = ()
+) -> list[Option]:
+    """Return the account's stores: those chosen or attached first, then nearest first."""
+    rows = Store.objects.filter(organisation=account.organisation_id, cloud_account=account)
+    away: dict[str, int | None] = {}
+    found = []
+    for pk, name, code, state in rows.values_list("id", "name", "region", "state"):
+        region = find(account.provider_key, code)
+        if region is None:
+            continue
+        if code not in away:
+            away[code] = nearest_km(region, nodes)
+        key = str(pk)
+        found.append(Option(key, name, region, away[code], state, key in attached, key in chosen))
+    return sorted(found, key=lambda one: (not (one.chosen or one.attached), one.km or 0, one.name.lower()))
+
+
+def digest(found: Iterable[Option], nodes: Nodes) -> str:
+    """Return a short text that changes when the map of these stores and nodes would."""
+    pins = sorted((one.id, one.region.code) for one in found)
+    return f"{crc32(repr((pins, [(name, region.code) for name, region in nodes])).encode()):08x}"
+
+
+def consequences(cluster: Cluster, removed: Collection[UUID], left: Collection[Store]) -> list[str]:
+    """Return what detaching these stores will mean, most serious first; nothing when nothing is detached."""
+    going = [one.store for one in cluster.wanted if one.store_id in removed]
+    if not going:
+        return []
+    said = []
+    if not left:
+        said.append("No store is left: no node has a place to archive to, and WAL piles up until its disk is full.")
+    for name, region in cluster.places:
+        lost = [store.name for store in going if store.region == region.code]
+        if lost and left and not any(store.region == region.code for store in left):
+            said.append(f"{name} loses {' and '.join(lost)}, the only store in its region ({region.code}).")
+    said.extend(
+        (
+            f"{one.store.name} (repo{one.repository.number}) may hold the only full backup: the console has not looked "
+            "into it. Its objects stay there, but the nodes can no longer read or expire them. Check with "
+            f"“pgbackrest --repo={one.repository.number} info” on a node first."
+        )
+        for one in cluster.wanted
+        if one.store_id in removed
+    )
+    said.append(
+        "Take the repository out of every node's pgBackRest configuration first: a node that still has it can push no "
+        "WAL at all, not even to the other stores."
+    )
+    return said
+
+
+def changed_meanwhile(cluster: Cluster) -> str:
+    """Return what to tell the second of two administrators who change the same cluster at once."""
+    names = ", ".join(one.store.name for one in cluster.wanted) or "none"
+    return (
+        f"Somebody else has changed the stores of {cluster.name} since you opened this: it has {names} now. Nothing of "
+        "yours was carried out, and your choice still stands below; look at it again, then update."
+    )

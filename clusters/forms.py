@@ -1,0 +1,251 @@
+"""The forms of clusters; their field names are a contract."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any, cast
+from uuid import UUID
+
+from django import forms
+
+from clusters.choice import changed_meanwhile, consequences
+from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, Cluster, Database
+from console.accounts.models import CloudAccount, Membership
+from console.regions import Region, find, regions
+from stores.models import State, Store
+from stores.providers import PROVIDERS
+
+
+class StoresField(forms.TypedMultipleChoiceField):
+    """The IDs of chosen stores; which of them may be chosen is for the form to say, with their names."""
+
+    def __init__(self) -> None:
+        super().__init__(required=False, coerce=UUID, error_messages={"invalid_choice": "This is not a backup store."})
+
+    def valid_value(self, value: Any) -> bool:
+        """Return whether it looks like an ID at all."""
+        try:
+            UUID(str(value))
+        except ValueError:
+            return False
+        return True
+
+
+class RegionsField(forms.MultipleChoiceField):
+    """The codes of regions, one for each node."""
+
+    def __init__(self) -> None:
+        super().__init__(error_messages={"required": "Choose at least one region: each gets one node."})
+
+    def valid_value(self, value: Any) -> bool:
+        """Leave it to the form, which knows the provider."""
+        return True
+
+
+def chosen_stores(
+    ids: list[UUID],
+    membership: Membership,
+    account: CloudAccount,
+    attached: set[UUID] = frozenset(),  # type: ignore[assignment]
+) -> list[Store]:
+    """Return the stores, each once, in the order given; raises ValidationError for one that cannot be attached."""
+    ids = list(dict.fromkeys(ids))
+    if len(ids) > REPOSITORIES_AT_MOST:
+        raise forms.ValidationError(
+            f"pgBackRest knows at most {REPOSITORIES_AT_MOST} repositories; {len(ids)} stores were chosen."
+        )
+    mine = Store.objects.visible_to(membership.user).filter(organisation=membership.organisation)
+    found = {store.pk: store for store in mine.filter(pk__in=ids)}
+    if missing := len(ids) - len(found):
+        raise forms.ValidationError(
+            f"{missing} of the chosen stores {'does' if missing == 1 else 'do'} not exist any more. The list below is "
+            "as it is now."
+        )
+    for store in found.values():
+        if store.cloud_account_id != account.pk:
+            raise forms.ValidationError(f"{store.name} is not in {account.name}, the account of the cluster.")
+        if store.state != State.AVAILABLE and store.pk not in attached:
+            state = store.get_state_display().lower()
+            raise forms.ValidationError(f"{store.name} is {state}. Only an available store can be attached.")
+    return [found[pk] for pk in ids]
+
+
+def known_regions(codes: list[str], account: CloudAccount) -> list[str]:
+    """Return the codes, if the account can reach them all; raises ValidationError."""
+    codes = [code.strip().lower() for code in codes]
+    if len(codes) > NODES_AT_MOST:
+        raise forms.ValidationError(f"A cluster has at most {NODES_AT_MOST} nodes; {len(codes)} were asked for.")
+    for code in codes:
+        region = find(account.provider_key, code)
+        if region is None:
+            raise forms.ValidationError(f"There is no region {code} here. Choose one of the list, such as eu-west-1.")
+        if region.partition != account.partition:
+            raise forms.ValidationError(f"{account.name} is an account of {account.partition}: {code} is not in it.")
+    return codes
+
+
+class ClusterForm(forms.Form):
+    """A cluster to create: name, linked account, regions of its nodes, stores."""
+
+    name = forms.CharField(max_length=60, label="Cluster Name", error_messages={"required": "Give the cluster a name."})
+    cloud_account = forms.ModelChoiceField(
+        CloudAccount.objects.none(),
+        empty_label="Choose a linked account",
+        error_messages={
+            "required": "Choose the account that the nodes and their stores are in.",
+            "invalid_choice": "Choose one of the linked accounts.",
+        },
+    )
+    regions = RegionsField()
+    backup_stores = StoresField()
+
+    def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.membership = membership
+        accounts = cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
+        accounts.queryset = (
+            CloudAccount.objects.visible_to(membership.user)
+            .filter(organisation=membership.organisation, provider_key__in=PROVIDERS)
+            .order_by("name")
+        )
+        accounts.label_from_instance = lambda account: f"{account.name} ({account.number})"  # type: ignore
+
+    @property
+    def account(self) -> CloudAccount | None:
+        """Return the account that is chosen so far, valid or not as the rest may be."""
+        field = cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
+        try:
+            account: CloudAccount | None = field.clean(self["cloud_account"].value())
+        except forms.ValidationError:
+            return None
+        return account
+
+    @property
+    def chosen_regions(self) -> list[tuple[str, Region]]:
+        """Return the nodes that the chosen regions would make, as far as the regions exist."""
+        account, codes = self.account, self["regions"].value() or []
+        places = [find(account.provider_key, str(code)) for code in codes] if account else []
+        return [(f"n{number}", region) for number, region in enumerate(filter(None, places), 1)]
+
+    @property
+    def offered_regions(self) -> list[Region]:
+        """Return the regions that the chosen account can reach."""
+        account = self.account
+        return [one for one in regions(account.provider_key) if one.partition == account.partition] if account else []
+
+    def clean_name(self) -> str:
+        """Return the name, if it can be read and no other cluster of the organisation has it."""
+        name = unicodedata.normalize("NFC", str(self.cleaned_data["name"]))
+        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+            raise forms.ValidationError("The name holds control characters. Use letters, digits, spaces and signs.")
+        if Cluster.objects.filter(organisation=self.membership.organisation, name__iexact=name).exists():
+            raise forms.ValidationError("A cluster of this name exists. Choose another name.")
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        """Check regions and stores against the account."""
+        data = super().clean() or {}
+        if account := data.get("cloud_account"):
+            for name, check in (
+                ("regions", lambda codes: known_regions(codes, account)),
+                ("backup_stores", lambda ids: chosen_stores(ids, self.membership, account)),
+            ):
+                if name in data:
+                    try:
+                        data[name] = check(data[name])
+                    except forms.ValidationError as error:
+                        self.add_error(name, error)
+        return data
+
+
+class StoresForm(forms.Form):
+    """The stores that a cluster shall have; detaching one asks for a second, informed yes."""
+
+    backup_stores = StoresField()
+    version = forms.IntegerField(required=False)  # of the choice that was shown
+    confirmed = forms.CharField(required=False)  # the names of what is detached, as the warning named them
+
+    def __init__(self, data: Any = None, *, membership: Membership, cluster: Cluster, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.membership, self.cluster = membership, cluster
+        self.attached = {one.store_id for one in cluster.wanted}
+        self.warnings: list[str] = []
+        self.confirmation = ""
+
+    def clean(self) -> dict[str, Any]:
+        """Check the stores, and that whoever detaches some has been told what that means."""
+        data = super().clean() or {}
+        self.fresh = data.get("version") in {None, self.cluster.version}
+        if not self.fresh:
+            raise forms.ValidationError(changed_meanwhile(self.cluster))
+        if "backup_stores" in data:
+            try:
+                data["backup_stores"] = chosen_stores(
+                    data["backup_stores"], self.membership, self.cluster.cloud_account, self.attached
+                )
+            except forms.ValidationError as error:
+                self.add_error("backup_stores", error)
+        if not self.errors:
+            kept = {store.pk for store in data["backup_stores"]}
+            removed = self.attached - kept
+            self.warnings = consequences(self.cluster, removed, data["backup_stores"])
+            self.names = " and ".join(one.store.name for one in self.cluster.wanted if one.store_id in removed)
+            self.confirmation = " ".join(sorted(str(pk) for pk in removed))
+            if self.warnings and data["confirmed"] != self.confirmation:
+                raise forms.ValidationError("Nothing was changed yet. Read what detaching means, then say yes below.")
+        return data
+
+
+class AddNodesForm(forms.Form):
+    """Regions in which the cluster gets one more node each."""
+
+    regions = RegionsField()
+
+    def __init__(self, data: Any = None, *, cluster: Cluster, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.cluster = cluster
+
+    @property
+    def offered_regions(self) -> list[Region]:
+        """Return the regions that the cluster's account can reach."""
+        account = self.cluster.cloud_account
+        return [one for one in regions(account.provider_key) if one.partition == account.partition]
+
+    def clean_regions(self) -> list[str]:
+        """Return the codes, if the account can reach them all."""
+        return known_regions(self.cleaned_data["regions"], self.cluster.cloud_account)
+
+
+class RemoveNodesForm(forms.Form):
+    """Nodes to take out of the cluster."""
+
+    nodes = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose the nodes to remove.", "invalid_choice": "There is no node %(value)s."},
+    )
+
+    def __init__(self, data: Any = None, *, cluster: Cluster, **options: Any) -> None:
+        super().__init__(data, **options)
+        choices = [(node.name, f"{node.name}, {node.region}") for node in cluster.nodes.all()]
+        cast("forms.MultipleChoiceField", self.fields["nodes"]).choices = choices
+
+
+class DatabaseForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A database on the nodes: a stanza on each."""
+
+    class Meta:
+        model = Database
+        fields = ["name", "version", "data_directory", "port"]
+
+    def clean(self) -> dict[str, Any]:
+        """Check against the cluster's other databases, which share its nodes."""
+        data = super().clean() or {}
+        others = Database.objects.filter(cluster=self.instance.cluster).exclude(pk=self.instance.pk)
+        for field, message in (
+            ("name", "A database of this name is in the cluster."),
+            ("port", "Another database of the cluster listens on this port."),
+            ("data_directory", "Another database of the cluster has this data directory."),
+        ):
+            if data.get(field) and others.filter(**{field: data[field]}).exists():
+                self.add_error(field, message)
+        return data

@@ -1,0 +1,30 @@
+"""What the verbs of a cluster mean: the provider gives its nodes access to exactly the attached stores."""
+
+from __future__ import annotations
+
+from clusters.models import Attachment, Cluster
+from console.operations.plan import Plan, Work
+from console.operations.registry import register
+
+
+def access(cluster: Cluster) -> Plan:
+    """Return the plan that leaves the nodes with access to the wanted stores, and to nothing else."""
+    if cluster.attachments.exclude(state=Attachment.State.DETACHING).exists():
+        return cluster.provider.grant
+    return cluster.provider.revoke if cluster.repositories.exists() else ()
+
+
+def dismissal(cluster: Cluster) -> Plan:
+    """Return the plan that takes back what the cloud has for the cluster, if it ever had anything."""
+    return cluster.provider.dismiss if cluster.repositories.exists() else ()
+
+
+def settle(cluster: Cluster) -> None:
+    """Call attached what now is, and forget what no longer is; its repository number stays taken."""
+    cluster.attachments.filter(state=Attachment.State.DETACHING).delete()
+    cluster.attachments.update(state=Attachment.State.ATTACHED)
+
+
+for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
+    register(Work(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle))
+register(Work(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))

@@ -1,0 +1,362 @@
+"""Clusters: the list, the pages, the dialogs, and the maps that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
+
+from clusters import actions, proximity
+from clusters.choice import Nodes, Option, changed_meanwhile, digest, options
+from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, RemoveNodesForm, StoresForm
+from clusters.models import Cluster, Database
+from console import worldmap
+from console.accounts.access import MemberRequest, enterprise, manager
+from console.accounts.actions import InUse
+from console.accounts.forms import TypedNameForm
+from console.accounts.models import CloudAccount
+from console.operations.actions import NotNow
+from console.regions import find, regions
+from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
+
+
+@require_GET
+@enterprise
+def cluster_list(request: MemberRequest) -> HttpResponse:
+    """Show the organisation's clusters, newest first, searched by ?q=."""
+    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    query = searched(request)
+    page = paginate(request, clusters.search(query).with_story())
+    context = {"page": page, "query": query, "busy": any(cluster.is_busy for cluster in page.items)}
+    return fragment_or_page(request, "clusters/list.html", "panes", context)
+
+
+@require_GET
+@enterprise
+def cluster_navigation(request: MemberRequest) -> HttpResponse:
+    """Show the navigation pane's clusters anew."""
+    return render(request, "clusters/_navigation.html", {"path": request.htmx.current_url_abs_path})
+
+
+@require_GET
+@enterprise
+def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Show one cluster; a page that watched its deletion goes back to the list when it is gone."""
+    cluster = _clusters(request).with_story().filter(pk=pk).first()
+    if cluster is None:
+        if not request.htmx:
+            raise Http404
+        messages.info(request, "The cluster is gone.")
+        return HttpResponseClientRedirect(reverse("clusters:list"))
+    chosen = {str(one.store_id) for one in cluster.wanted}
+    found = options(cluster.cloud_account, cluster.places, chosen=chosen, attached=chosen)
+    mine = [one for one in found if one.chosen]
+    context = {
+        "cluster": cluster,
+        "busy": cluster.is_busy,
+        "options": mine,
+        "verdict": _verdict(cluster.places, found),
+        "method": proximity.METHOD,
+        "stores_map": f"{reverse('clusters:store_map')}?cluster={pk}&v={digest(mine, cluster.places)}",
+    }
+    response = fragment_or_page(request, "clusters/detail.html", "cluster", context)
+    if request.htmx and not cluster.is_busy:  # its dot in the navigation pane may be another now
+        trigger_client_event(response, "navigation-changed")
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def cluster_create(request: MemberRequest) -> HttpResponse:
+    """Create a cluster. Continue, which scripts press by themselves, shows what the account and the regions offer."""
+    if request.method == "POST" and "continue" not in request.POST:
+        form = ClusterForm(request.POST, membership=request.membership)
+        if form.is_valid():
+            data = form.cleaned_data
+            try:
+                cluster = actions.create(
+                    data["cloud_account"],
+                    name=data["name"],
+                    regions=data["regions"],
+                    stores=data["backup_stores"],
+                    by=request.user,
+                )
+            except actions.NameTaken:
+                form.add_error("name", "A cluster of this name exists. Choose another name.")
+            except actions.NotAttachable as error:
+                form.add_error("backup_stores", str(error))
+            else:
+                messages.success(request, f"{cluster.name} is being created.")
+                if request.htmx:
+                    return HttpResponseClientRedirect(cluster.get_absolute_url())
+                return dialog_done(request, cluster.get_absolute_url())
+    else:
+        given = request.POST or request.GET
+        initial = {name: given.getlist(name) for name in ("regions", "backup_stores")}
+        form = ClusterForm(membership=request.membership, initial={**given.dict(), **initial})
+    account, nodes = form.account, form.chosen_regions
+    context: dict[str, Any] = {"form": form, "has_accounts": form.fields["cloud_account"].queryset.exists()}  # type: ignore[attr-defined]
+    if account:
+        codes = [str(code) for code in form["regions"].value() or []]
+        context |= {
+            "account": account,
+            "regions": _region_choice(form.offered_regions, codes),
+            "regions_map": _region_map_of(account),
+            **_choice(form, account, nodes),
+        }
+    return dialog_form(request, "clusters/create.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def cluster_stores(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Update a cluster's backup stores: written down at once, carried out by a worker."""
+    cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
+    if request.method == "POST" and "continue" not in request.POST:
+        form = StoresForm(request.POST, membership=request.membership, cluster=cluster)
+        if form.is_valid():
+            data = form.cleaned_data
+            try:
+                changed = actions.update_stores(
+                    cluster, stores=data["backup_stores"], version=data["version"], by=request.user
+                )
+            except actions.Changed:
+                cluster = _clusters(request).with_story().get(pk=pk)
+                form.add_error(None, changed_meanwhile(cluster))
+            except actions.NotAttachable as error:
+                form.add_error("backup_stores", str(error))
+            except NotNow as error:
+                form.add_error(None, str(error))
+            else:
+                message = f"The stores of {cluster.name} are being updated." if changed else "Nothing to change."
+                return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    else:
+        given = request.POST.getlist("backup_stores")
+        first = given if request.method == "POST" else [str(one.store_id) for one in cluster.wanted]
+        form = StoresForm(membership=request.membership, cluster=cluster, initial={"backup_stores": first})
+    context = {"form": form, "cluster": cluster, **_choice(form, cluster.cloud_account, cluster.places, cluster)}
+    return dialog_form(request, "clusters/stores.html", context)
+
+
+def _choice(form: Any, account: CloudAccount, nodes: Nodes, cluster: Cluster | None = None) -> dict[str, Any]:
+    """Return what the Backup Stores field needs: the offer, nearest first, the verdict and the map's address."""
+    chosen = {str(pk) for pk in form["backup_stores"].value() or []}
+    attached = {str(one.store_id) for one in cluster.wanted} if cluster else set()
+    found = options(account, nodes, chosen=chosen, attached=attached)
+    codes = [("regions", region.code) for _, region in nodes]
+    whose = [("cluster", str(cluster.pk)), ("offer", "1")] if cluster else [("cloud_account", str(account.pk)), *codes]
+    # The digest, because a browser evaluates a module once for each address.
+    query = urlencode([*whose, ("v", digest(found, nodes))])
+    return {
+        "options": found,
+        "verdict": _verdict(nodes, found),
+        "method": proximity.METHOD,
+        "stores_map": f"{reverse('clusters:store_map')}?{query}",
+        "verdict_url": reverse("clusters:proximity") + (f"?cluster={cluster.pk}" if cluster else ""),
+    }
+
+
+def _verdict(nodes: Nodes, found: Sequence[Option]) -> proximity.Verdict:
+    chosen = [one.site for one in found if one.chosen]
+    return proximity.judge(nodes, chosen, [one.site for one in found if one.usable and not one.chosen])
+
+
+def _region_map_of(account: CloudAccount) -> str:
+    query = {"provider": account.provider_key, "partition": account.partition}
+    return f"{reverse('clusters:region_map')}?{urlencode(query)}"
+
+
+def _region_choice(offered: Sequence[Any], chosen: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"region": region, "chosen": region.code in chosen} for region in offered]
+
+
+@require_POST  # which changes nothing, but a choice of hundreds of stores is too long for an address
+@enterprise
+def cluster_proximity(request: MemberRequest) -> HttpResponse:
+    """Show the verdict on a choice that is not made yet."""
+    if "cluster" in request.GET:
+        cluster = get_object_or_404(_clusters(request).with_story(), pk=_uuid(request.GET["cluster"]))
+        account, nodes = cluster.cloud_account, cluster.places
+    else:
+        account = get_object_or_404(_accounts(request), pk=_uuid(request.POST.get("cloud_account", "")))
+        nodes = _nodes(account, request.POST.getlist("regions"))
+    found = options(account, nodes, chosen=set(request.POST.getlist("backup_stores")))
+    context = {"verdict": _verdict(nodes, found), "method": proximity.METHOD}
+    return render(request, "clusters/_verdict.html", context)
+
+
+@require_GET
+@enterprise
+def store_map(request: MemberRequest) -> HttpResponse:
+    """Return the map, as an ES module, of ?cluster= with its stores (&offer: with its account's), or of an account."""
+    if "cluster" in request.GET:
+        cluster = get_object_or_404(_clusters(request).with_story(), pk=_uuid(request.GET["cluster"]))
+        account, nodes = cluster.cloud_account, cluster.places
+    else:
+        cluster, account = None, get_object_or_404(_accounts(request), pk=_uuid(request.GET.get("cloud_account", "")))
+        nodes = _nodes(account, request.GET.getlist("regions"))
+    found = options(account, nodes)
+    if cluster and "offer" not in request.GET:
+        attached = {str(one.store_id) for one in cluster.wanted}
+        found = [one for one in found if one.id in attached]
+    return _module("stores", [worldmap.Pin(one.id, one.region.lat, one.region.lon) for one in found], nodes)
+
+
+@require_GET
+@enterprise
+def region_map(request: MemberRequest) -> HttpResponse:
+    """Return the map of a provider's regions, with the organisation's nodes, as an ES module."""
+    key, partition = request.GET.get("provider", ""), request.GET.get("partition")
+    offered = [region for region in regions(key) if partition in (None, region.partition)]
+    pins = [worldmap.Pin(region.code, region.lat, region.lon) for region in offered]
+    rows = _clusters(request).filter(cloud_account__provider_key=key).prefetch_related("nodes")
+    held = sorted({node.region for cluster in rows for node in cluster.nodes.all()})
+    found = [find(key, code) for code in held]
+    return _module("regions", pins, [("nodes", region) for region in found if region])
+
+
+def _module(key: str, pins: list[worldmap.Pin], nodes: Nodes) -> HttpResponse:
+    places = [worldmap.Node(name, region.lat, region.lon, region.place) for name, region in nodes]
+    script = worldmap.module(pins, places, key=key, tiles=settings.MAP_TILES)
+    return HttpResponse(script, content_type="text/javascript; charset=utf-8")
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Add nodes, one in each chosen region."""
+    cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
+    form = AddNodesForm(request.POST if request.method == "POST" else None, cluster=cluster)
+    if form.is_bound and form.is_valid():
+        try:
+            names = actions.add_nodes(cluster, regions=form.cleaned_data["regions"])
+        except actions.NodesRefused as error:
+            form.add_error(None, str(error))
+        else:
+            message = f"{cluster.name} has {' and '.join(names)} now."
+            return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    context = {
+        "form": form,
+        "cluster": cluster,
+        "regions": _region_choice(form.offered_regions, form["regions"].value() or []),
+        "regions_map": _region_map_of(cluster.cloud_account),
+    }
+    return dialog_form(request, "clusters/node_add.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Remove nodes; their backups stay in the stores."""
+    cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
+    form = RemoveNodesForm(request.POST if request.method == "POST" else None, cluster=cluster)
+    if form.is_bound and form.is_valid():
+        try:
+            actions.remove_nodes(cluster, names=form.cleaned_data["nodes"])
+        except actions.NodesRefused as error:
+            form.add_error("nodes", str(error))
+        else:
+            message = f"{' and '.join(form.cleaned_data['nodes'])} removed from {cluster.name}."
+            return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    return dialog_form(request, "clusters/node_remove.html", {"form": form, "cluster": cluster})
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Add a database, which every node runs."""
+    cluster = get_object_or_404(_clusters(request), pk=pk)
+    form = DatabaseForm(request.POST if request.method == "POST" else None, instance=Database(cluster=cluster))
+    if form.is_bound and form.is_valid():
+        form.save()
+        message = f"{form.instance.name} is a stanza on each node of {cluster.name} now."
+        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    return dialog_form(request, "clusters/database_add.html", {"form": form, "cluster": cluster})
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
+    """Forget a database after its name was typed; nothing on the nodes or in the stores changes."""
+    cluster = get_object_or_404(_clusters(request), pk=pk)
+    database = get_object_or_404(cluster.databases, name=name)
+    form = TypedNameForm(request.POST if request.method == "POST" else None, expected=database.name)
+    if form.is_bound and form.is_valid():
+        database.delete()
+        message = f"{name} is no database of {cluster.name} any more."
+        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    context = {"form": form, "cluster": cluster, "database": database}
+    return dialog_form(request, "clusters/database_remove.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Delete a cluster after its name was typed; refused while stores are attached to it."""
+    cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
+    form = TypedNameForm(request.POST if request.method == "POST" else None, expected=cluster.name)
+    if form.is_bound and form.is_valid():
+        try:
+            actions.delete(cluster, by=request.user)
+        except NotNow as error:
+            form.add_error(None, str(error))
+        except InUse as error:
+            form.add_error(
+                None, f"Stores are attached to {cluster.name}: {error}. Take them off with Update Backup Stores first."
+            )
+        else:
+            message = f"{cluster.name} is being deleted."
+            return dialog_done(request, reverse("clusters:list"), "clusters-changed", message=message)
+    return dialog_form(request, "clusters/delete.html", {"form": form, "cluster": cluster})
+
+
+@require_POST
+@enterprise
+@manager
+def cluster_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Try again what failed."""
+    cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
+    try:
+        actions.retry(cluster, by=request.user)
+    except NotNow as error:
+        messages.error(request, str(error))
+        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed")
+    message = f"Trying again: {cluster.name}."
+    return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+
+
+def _clusters(request: MemberRequest) -> Any:
+    return Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+
+
+def _accounts(request: MemberRequest) -> Any:
+    return CloudAccount.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+
+
+def _nodes(account: CloudAccount, codes: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return a node for each region that exists, named as it would be."""
+    found = filter(None, (find(account.provider_key, code) for code in codes))
+    return [(f"n{number}", region) for number, region in enumerate(found, 1)]
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Http404 from error

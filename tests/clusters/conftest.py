@@ -1,0 +1,44 @@
+"""A cluster with three nodes, made by the product's own action."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from clusters import actions
+from clusters.models import Cluster
+from console.operations import engine
+from console.operations.models import Operation
+from tests import factories
+
+REGIONS = ("eu-west-1", "us-east-1", "eu-central-1")
+
+
+def work(cluster):
+    """Do what a worker does with the cluster's operation, until it is finished or put off."""
+    cluster.refresh_from_db()
+    Operation.objects.filter(pk=cluster.operation_id).update(due_at=timezone.now() - timedelta(seconds=1))
+    engine.run(cluster.operation_id)
+    return Cluster.objects.with_story().filter(pk=cluster.pk).first()
+
+
+@pytest.fixture
+def stores(account):
+    """Two available stores, as the database knows them."""
+    return [
+        factories.store(account, name="archive-dub", region="eu-west-1"),
+        factories.store(account, name="archive-iad", region="us-east-1"),
+    ]
+
+
+@pytest.fixture
+def make(account, alice, amazon):
+    """A function that makes a cluster and does its work."""
+
+    def make(stores=(), name="orders", regions=REGIONS, run=True, account=account):
+        cluster = actions.create(account, name=name, regions=list(regions), stores=list(stores), by=alice)
+        return work(cluster) if run else Cluster.objects.with_story().get(pk=cluster.pk)
+
+    return make
