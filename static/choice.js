@@ -26,6 +26,7 @@
     return {
       noun: field.dataset.noun,
       single: false,
+      fixed: optionsOf(field).every((option) => option.checked === undefined), // a map to look at
       label: (id) => find(id)?.dataset.label ?? id,
       state: (id) => {
         const option = find(id);
@@ -36,7 +37,7 @@
       },
       toggle: (id) => {
         const option = find(id);
-        if (!option || option.disabled || option.checked === undefined) return;
+        if (!option || option.disabled) return;
         option.checked = !option.checked;
         changed(option);
       },
@@ -45,6 +46,10 @@
 
   // Maps: made when the switch is turned, made anew when their address has changed.
   const maps = new WeakMap();
+  const live = new Map(); // the same, to end those whose place has left the page
+  const sweep = () => {
+    for (const [host, controller] of live) if (!host.isConnected) { controller.destroy(); live.delete(host); }
+  };
   const showMap = async (field, on) => {
     const host = field.querySelector("[data-map-host]");
     const address = field.dataset.mapSrc;
@@ -61,7 +66,9 @@
       const { mount } = await import(field.dataset.mapMount);
       const controller = await mount(host, apiOf(field));
       if (maps.get(host) !== mine) return;
+      if (!controller) { maps.delete(host); return; }
       mine.controller = controller;
+      live.set(host, controller);
       lines(field);
     } catch (error) {
       maps.delete(host);
@@ -180,5 +187,6 @@
     }
   };
   prepare();
-  document.addEventListener("htmx:afterSettle", prepare);
+  document.addEventListener("htmx:afterSettle", () => { sweep(); prepare(); });
+  document.getElementById("dialog")?.addEventListener("close", () => setTimeout(sweep));
 })();

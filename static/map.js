@@ -115,7 +115,7 @@ window.WorldMap = (() => {
     const paintPin = (element, id) => {
       const state = looks(id);
       dress(element, stateOf(id));
-      element.setAttribute("aria-checked", String(state.chosen));
+      if (!api.fixed) element.setAttribute("aria-checked", String(state.chosen));
       element.setAttribute("aria-label", `${api.label(id)}, ${api.single && state.chosen ? "chosen" : state.says}`);
       if (state === STATES.unusable) element.setAttribute("aria-disabled", "true"); else element.removeAttribute("aria-disabled");
     };
@@ -189,7 +189,7 @@ window.WorldMap = (() => {
     };
 
     const focus = (layer) => layer?.getElement?.()?.focus({ preventScroll: true });
-    const choose = (marker) => { if (looks(marker.options.pin) !== STATES.unusable) api.toggle(marker.options.pin); };
+    const choose = (marker) => { if (!api.fixed && looks(marker.options.pin) !== STATES.unusable) api.toggle(marker.options.pin); };
     const fold = () => {
       const cluster = spread;
       group.unspiderfy();
@@ -280,6 +280,8 @@ window.WorldMap = (() => {
         box.id = id;
         box.setAttribute("role", "group");
         box.setAttribute("aria-label", `Map of ${api.noun}s; the arrow keys move it, plus and minus zoom`);
+        // Leaflet focuses its box as the button goes down; a dialog that scrolled then would take the click away.
+        box.focus = () => HTMLElement.prototype.focus.call(box, { preventScroll: true });
         host.replaceChildren(box, legend);
         return box;
       },
@@ -304,7 +306,7 @@ window.WorldMap = (() => {
           icon: face("map-pin", (element) => {
             element.append(pinShape());
             element.tabIndex = 0;
-            element.setAttribute("role", api.single ? "radio" : "checkbox");
+            element.setAttribute("role", api.fixed ? "img" : api.single ? "radio" : "checkbox");
             shown.set(element, { layer: marker, text: () => element.getAttribute("aria-label") });
             paintPin(element, id);
           }),
