@@ -8,7 +8,7 @@ from uuid import UUID
 from zlib import crc32
 
 from clusters.models import Cluster
-from clusters.proximity import Site, nearest_km, round_trip_ms
+from clusters.proximity import Site, nearest
 from console.accounts.models import CloudAccount
 from console.regions import Region, find
 from stores.models import State, Store
@@ -23,7 +23,8 @@ class Option:
     id: str
     name: str
     region: Region
-    km: int | None  # to the nearest node; None without nodes
+    node: str  # the nearest one; "" without nodes
+    km: int  # to that node
     state: str
     attached: bool
     chosen: bool
@@ -34,17 +35,12 @@ class Option:
         return self.attached or self.state == State.AVAILABLE
 
     @property
-    def round_trip(self) -> int:
-        """Return the estimated round trip to the nearest node in milliseconds."""
-        return round_trip_ms(self.km or 0)
-
-    @property
     def label(self) -> str:
         """Return all that is to be said about it in one line, for the map."""
         where = f"{self.name}, {self.region.code}, {self.region.place}"
         if not self.usable:
             return f"{where}, cannot be chosen: it is {State(self.state).label.lower()}"
-        return where if self.km is None else f"{where}, {self.km:,} km from the nearest node"
+        return f"{where}, {self.km:,} km from {self.node}" if self.node else where
 
     @property
     def site(self) -> Site:
@@ -55,19 +51,19 @@ class Option:
 def options(
     account: CloudAccount, nodes: Nodes, *, chosen: Collection[str] = (), attached: Collection[str] = ()
 ) -> list[Option]:
-    """Return the account's stores: those chosen or attached first, then nearest first."""
+    """Return the account's stores: those attached first, then those chosen, then the rest; each nearest first."""
     rows = Store.objects.filter(organisation=account.organisation_id, cloud_account=account)
-    away: dict[str, int | None] = {}
+    away: dict[str, tuple[str, int]] = {}
     found = []
     for pk, name, code, state in rows.values_list("id", "name", "region", "state"):
         region = find(account.provider_key, code)
         if region is None:
             continue
         if code not in away:
-            away[code] = nearest_km(region, nodes)
+            away[code] = nearest(region, nodes)
         key = str(pk)
-        found.append(Option(key, name, region, away[code], state, key in attached, key in chosen))
-    return sorted(found, key=lambda one: (not (one.chosen or one.attached), one.km or 0, one.name.lower()))
+        found.append(Option(key, name, region, *away[code], state, key in attached, key in chosen))
+    return sorted(found, key=lambda one: (not one.attached, not one.chosen, one.km, one.name.lower()))
 
 
 def digest(found: Iterable[Option], nodes: Nodes) -> str:

@@ -63,9 +63,11 @@ def round_trip_ms(km: float) -> int:
     return round(2 * km * DETOUR / FIBRE_KM_PER_MS + EQUIPMENT_MS)
 
 
-def nearest_km(region: Region, nodes: Iterable[tuple[str, Region]]) -> int | None:
-    """Return the distance from the region to the nearest node, in kilometres; None without nodes."""
-    return min((round(distance_km(region, place)) for _, place in nodes), default=None)
+def nearest(region: Region, nodes: Iterable[tuple[str, Region]]) -> tuple[str, int]:
+    """Return the node that is nearest to the region, and its distance in kilometres; ("", 0) without nodes."""
+    distances = ((round(distance_km(region, place)), name) for name, place in nodes)
+    km, name = min(distances, key=lambda one: one[0], default=(0, ""))
+    return name, km
 
 
 def judge(nodes: Sequence[tuple[str, Region]], chosen: Sequence[Site], offered: Sequence[Site] = ()) -> Verdict:

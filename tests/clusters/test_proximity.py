@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clusters.proximity import Site, judge, nearest_km, round_trip_ms
+from clusters.proximity import Site, judge, nearest, round_trip_ms
 from console.regions import find
 
 
@@ -74,6 +74,7 @@ def test_round_trip_ms_is_light_in_fibre_with_a_detour():
     assert round_trip_ms(6300) == 96  # 95.5
 
 
-def test_nearest_km_is_none_without_nodes():
-    assert nearest_km(region("eu-west-1"), []) is None
-    assert nearest_km(region("eu-west-1"), NODES) == 0
+def test_nearest_names_the_node_and_the_distance():
+    assert nearest(region("eu-west-1"), []) == ("", 0)
+    assert nearest(region("eu-west-1"), NODES) == ("n1", 0)
+    assert nearest(region("eu-west-3"), NODES) == ("n3", 478)
