@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from django import forms
 
 from clusters.choice import changed_meanwhile, consequences
 from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, Cluster, Database
+from console.accounts.forms import NameField
 from console.accounts.models import CloudAccount, Membership
 from console.regions import Region, find, regions
 from stores.models import State, Store
@@ -87,7 +87,7 @@ def known_regions(codes: list[str], account: CloudAccount) -> list[str]:
 class ClusterForm(forms.Form):
     """A cluster to create: name, linked account, regions of its nodes, stores."""
 
-    name = forms.CharField(max_length=60, label="Cluster Name", error_messages={"required": "Give the cluster a name."})
+    name = NameField(label="Cluster Name", error_messages={"required": "Give the cluster a name."})
     cloud_account = forms.ModelChoiceField(
         CloudAccount.objects.none(),
         empty_label="Choose a linked account",
@@ -134,10 +134,8 @@ class ClusterForm(forms.Form):
         return [one for one in regions(account.provider_key) if one.partition == account.partition] if account else []
 
     def clean_name(self) -> str:
-        """Return the name, if it can be read and no other cluster of the organisation has it."""
-        name = unicodedata.normalize("NFC", str(self.cleaned_data["name"]))
-        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-            raise forms.ValidationError("The name holds control characters. Use letters, digits, spaces and signs.")
+        """Return the name, if no other cluster of the organisation has it."""
+        name = str(self.cleaned_data["name"])
         if Cluster.objects.filter(organisation=self.membership.organisation, name__iexact=name).exists():
             raise forms.ValidationError("A cluster of this name exists. Choose another name.")
         return name

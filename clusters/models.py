@@ -12,8 +12,8 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
-from console.accounts.models import CloudAccount, OwnedQuerySet
-from console.operations.models import Subject, Transition
+from console.accounts.models import CloudAccount
+from console.operations.models import Subject, SubjectQuerySet, Transition
 from console.regions import Region, find
 from stores.models import Store
 from stores.providers.base import AccessSpec, Provider
@@ -30,17 +30,7 @@ class State(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
-class ClusterQuerySet(OwnedQuerySet):
-    def search(self, text: str) -> Self:
-        """Return the clusters whose name or ID holds the text."""
-        if not text:
-            return self
-        return self.filter(
-            Q(name__icontains=text)
-            | Q(id__icontains=text.replace("-", ""))  # SQLite keeps UUIDs without dashes
-            | Q(id__icontains=text)
-        )
-
+class ClusterQuerySet(SubjectQuerySet):
     def with_story(self) -> Self:
         """Return the clusters with all that their page shows, in a fixed number of queries."""
         attachments = Attachment.objects.select_related("store", "repository").order_by("repository__number")
@@ -114,16 +104,6 @@ class Cluster(Subject):
     def can_update(self) -> bool:
         """Return whether its stores and nodes may be changed now."""
         return self.may("update")
-
-    @property
-    def can_delete(self) -> bool:
-        """Return whether Delete Cluster is offered."""
-        return self.may("delete")
-
-    @property
-    def can_retry(self) -> bool:
-        """Return whether Try again is offered: the last operation failed, and the cluster is still waiting for it."""
-        return self.state == State.FAILED and self.operation is not None and self.operation.state == "failed"
 
     def spec(self) -> AccessSpec:
         """Return the cluster as its provider needs it, with the backup buckets that its nodes may use."""

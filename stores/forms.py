@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any, cast
 
 from django import forms
 
+from console.accounts.forms import NameField
 from console.accounts.models import CloudAccount, Membership
 from console.regions import Region, find, regions
 from stores.models import Store
@@ -23,7 +23,7 @@ class StoreForm(forms.Form):
             "invalid_choice": "Choose a storage provider that is available.",
         },
     )
-    name = forms.CharField(max_length=60, error_messages={"required": "Give the store a name."})
+    name = NameField(error_messages={"required": "Give the store a name."})
     cloud_account = forms.ModelChoiceField(
         CloudAccount.objects.none(),
         empty_label="Choose a linked account",
@@ -51,10 +51,8 @@ class StoreForm(forms.Form):
         return regions(self.provider_key)
 
     def clean_name(self) -> str:
-        """Return the name, if it can be read and no other store of the organisation has it."""
-        name = unicodedata.normalize("NFC", str(self.cleaned_data["name"]))
-        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-            raise forms.ValidationError("The name holds control characters. Use letters, digits, spaces and signs.")
+        """Return the name, if no other store of the organisation has it."""
+        name = str(self.cleaned_data["name"])
         if Store.objects.filter(organisation=self.membership.organisation, name__iexact=name).exists():
             raise forms.ValidationError("A backup store of this name exists. Choose another name.")
         return name

@@ -9,8 +9,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.urls import reverse
 
-from console.accounts.models import CloudAccount, OwnedQuerySet
-from console.operations.models import Subject, Transition
+from console.accounts.models import CloudAccount
+from console.operations.models import Subject, SubjectQuerySet, Transition
 from console.regions import find
 from stores.providers.base import Provider, StoreSpec
 
@@ -23,18 +23,8 @@ class State(models.TextChoices):
     DEGRADED = "degraded", "Degraded"
 
 
-class StoreQuerySet(OwnedQuerySet):
-    def search(self, text: str) -> Self:
-        """Return the stores whose name, ID or buckets hold the text."""
-        if not text:
-            return self
-        return self.filter(
-            Q(name__icontains=text)
-            | Q(id__icontains=text.replace("-", ""))  # SQLite keeps UUIDs without dashes
-            | Q(id__icontains=text)
-            | Q(bucket__icontains=text)
-            | Q(log_bucket__icontains=text)
-        )
+class StoreQuerySet(SubjectQuerySet):
+    SEARCHED: ClassVar = ("name", "bucket", "log_bucket")
 
     def with_story(self) -> Self:
         """Return the stores with all that a pane shows, in one query."""
@@ -103,16 +93,6 @@ class Store(Subject):
             ("Log Bucket Name", self.log_bucket, ""),
             ("Log Bucket ARN", self.log_bucket_arn, ""),
         ]
-
-    @property
-    def can_delete(self) -> bool:
-        """Return whether Delete Store is offered."""
-        return self.may("delete")
-
-    @property
-    def can_retry(self) -> bool:
-        """Return whether Try again is offered: the last operation failed, and the store is still waiting for it."""
-        return self.state == State.FAILED and self.operation is not None and self.operation.state == "failed"
 
     def spec(self, *, complete: bool = False) -> StoreSpec:
         """Return the store as its provider needs it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 from django import forms
@@ -12,6 +13,20 @@ from stores.providers import PROVIDERS
 
 ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
 ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
+
+
+class NameField(forms.CharField):
+    """A name that people can read: at most 60 characters, none of them a control character."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=60, **options)
+
+    def clean(self, value: Any) -> str:
+        """Return the name in Unicode's composed form, so that the same name has the same characters."""
+        name = unicodedata.normalize("NFC", str(super().clean(value)))
+        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+            raise forms.ValidationError("The name holds control characters. Use letters, digits, spaces and signs.")
+        return name
 
 
 class TypedNameForm(forms.Form):

@@ -188,6 +188,19 @@ class Transition:
     failed: str
 
 
+class SubjectQuerySet(OwnedQuerySet):
+    SEARCHED: ClassVar[tuple[str, ...]] = ("name",)
+
+    def search(self, text: str) -> Self:
+        """Return the rows whose name, ID or whatever else is searched holds the text."""
+        if not text:
+            return self
+        found = Q(id__icontains=text) | Q(id__icontains=text.replace("-", ""))  # SQLite keeps UUIDs without dashes
+        for field in self.SEARCHED:
+            found |= Q(**{f"{field}__icontains": text})
+        return self.filter(found)
+
+
 class Subject(models.Model):
     """Something that operations work on: its states and verbs are a table, its last operation is its story."""
 
@@ -219,3 +232,14 @@ class Subject(models.Model):
     def may(self, verb: str) -> bool:
         """Return whether the verb is allowed in the present state."""
         return self.state in self.VERBS[verb].start
+
+    @property
+    def can_delete(self) -> bool:
+        """Return whether deleting it is offered."""
+        return self.may("delete")
+
+    @property
+    def can_retry(self) -> bool:
+        """Return whether Try again is offered: the last operation failed, and the subject is still waiting for it."""
+        last = self.operation
+        return last is not None and last.state == Operation.State.FAILED and self.state == self.VERBS[last.verb].failed
