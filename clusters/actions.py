@@ -10,7 +10,7 @@ from django.db.models import F
 from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, Attachment, Cluster, Node, Repository
 from console.accounts.actions import InUse
 from console.accounts.models import CloudAccount, User
-from console.operations.actions import NotNow, begin
+from console.operations.actions import begin
 from stores.models import State, Store
 
 
@@ -148,10 +148,3 @@ def delete(cluster: Cluster, *, by: User | None) -> None:
         begin(cluster, "delete", by=by)
         if attached := [str(name) for name in cluster.stores.order_by("name").values_list("name", flat=True)]:
             raise InUse(attached)
-
-
-def retry(cluster: Cluster, *, by: User | None) -> None:
-    """Begin again what failed; raises NotNow when nothing did."""
-    if not cluster.can_retry or cluster.operation is None:
-        raise NotNow(f"{cluster.name} has no failed task to try again.")
-    begin(cluster, cluster.operation.verb, by=by)

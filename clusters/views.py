@@ -24,7 +24,7 @@ from console.accounts.access import MemberRequest, enterprise, manager
 from console.accounts.actions import InUse
 from console.accounts.forms import TypedNameForm
 from console.accounts.models import CloudAccount
-from console.operations.actions import NotNow
+from console.operations.actions import NotNow, retry
 from console.regions import find, regions
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 
@@ -333,7 +333,7 @@ def cluster_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Try again what failed."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
     try:
-        actions.retry(cluster, by=request.user)
+        retry(cluster, by=request.user)
     except NotNow as error:
         messages.error(request, str(error))
         return dialog_done(request, cluster.get_absolute_url(), "clusters-changed")

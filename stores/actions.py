@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from console.accounts.actions import InUse, users_of
 from console.accounts.models import CloudAccount, User
-from console.operations.actions import NotNow, begin
+from console.operations.actions import begin
 from stores.models import Store
 
 
@@ -54,10 +54,3 @@ def delete(store: Store, *, by: User | None) -> None:
 def repair(store: Store, *, by: User | None) -> None:
     """Begin to bring both buckets back to what they should be; raises NotNow when the state does not allow it."""
     begin(store, "repair", by=by)
-
-
-def retry(store: Store, *, by: User | None) -> None:
-    """Begin again what failed; raises NotNow when nothing did."""
-    if not store.can_retry or store.operation is None:
-        raise NotNow(f"{store.name} has no failed task to try again.")
-    begin(store, store.operation.verb, by=by)

@@ -16,7 +16,7 @@ from console.accounts.actions import InUse, users_of
 from console.accounts.forms import TypedNameForm
 from console.accounts.models import CloudAccount
 from console.accounts.views import provider_tiles
-from console.operations.actions import NotNow
+from console.operations.actions import NotNow, retry
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores import actions
 from stores.forms import StoreForm
@@ -115,7 +115,7 @@ def store_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Try again what failed."""
     store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
     try:
-        actions.retry(store, by=request.user)
+        retry(store, by=request.user)
     except NotNow as error:
         messages.error(request, str(error))
         return dialog_done(request, reverse("stores:list"), "stores-changed")

@@ -52,3 +52,10 @@ def begin(subject: Subject, verb: str, *, by: User | None) -> Operation:
         raise NotNow(f"Another task is at work on {subject.name}. Wait until it has ended.") from error
     subject.state, subject.operation = transition.running, operation
     return operation
+
+
+def retry(subject: Subject, *, by: User | None) -> Operation:
+    """Begin again what failed; raises NotNow when nothing did."""
+    if not subject.can_retry or subject.operation is None:
+        raise NotNow(f"{subject.name} has no failed task to try again.")
+    return begin(subject, subject.operation.verb, by=by)

@@ -13,7 +13,7 @@ from django.db import IntegrityError, connections, transaction
 from clusters import actions
 from clusters.models import Attachment, Cluster, Node, Repository
 from console.accounts.actions import InUse, unlink
-from console.operations.actions import NotNow
+from console.operations.actions import NotNow, retry
 from stores import actions as store_actions
 from stores.models import State, Store
 from stores.providers import aws_nodes
@@ -243,7 +243,7 @@ def test_a_role_that_is_there_and_not_ours_is_left_alone(make, stores, iam, alic
     assert "does not belong to this cluster" in cluster.operation.error
     assert iam.list_role_policies(RoleName=name)["PolicyNames"] == []
     iam.delete_role(RoleName=name)
-    actions.retry(cluster, by=alice)
+    retry(cluster, by=alice)
     assert work(cluster).state == "available"
 
 
@@ -253,7 +253,7 @@ def test_a_refused_permission_says_which_and_retry_goes_on(make, stores, amazon,
     assert cluster.state == "failed"
     assert "iam:PutRolePolicy" in cluster.operation.error
     assert [one.state for one in cluster.attachments.all()] == ["attaching", "attaching"]
-    actions.retry(cluster, by=alice)
+    retry(cluster, by=alice)
     assert work(cluster).state == "available"
 
 

@@ -12,7 +12,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from console.operations import engine
-from console.operations.actions import NotNow
+from console.operations.actions import NotNow, retry
 from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
@@ -141,7 +141,7 @@ def test_create_fails_with_words_to_act_on(create, amazon, code, status, words):
         assert "s3:PutBucketPolicy" in story.details["statement"]
     # Mended by the administrator, then tried again:
     amazon.mend()
-    actions.retry(store, by=None)
+    retry(store, by=None)
     assert work(store).state == "available"
 
 
