@@ -22,7 +22,8 @@ from stores.providers.aws_access import statements, trust_policy
 
 ACME, OTHER, DEVELOPER = "Acme Retail", "Globex Logistics", "Initech Labs"
 ROLE_NAME = "storekeeper"
-STORES = {"orders-ireland": "eu-west-1", "orders-oregon": "us-west-2"}
+STORES = {"orders-ireland": "eu-west-1", "orders-oregon": "us-west-2", "orders-frankfurt": "eu-central-1"}
+ATTACHED = ("orders-ireland", "orders-oregon")  # the third is what the map recommends
 CLUSTER, NODES, DATA_DIRECTORY = "orders", ("eu-west-1", "us-west-2", "eu-central-1"), "/var/lib/postgresql/17/main"
 MEMBERS = (  # key in demo.json, first name, last name, organisation, role
     ("owner", "Olivia", "Owens", ACME, Membership.Role.OWNER),
@@ -56,7 +57,7 @@ def load(demo: dict[str, Any]) -> Iterator[str]:
         owner = User.objects.get(username=demo["owner"]["username"])
         made = [stores.create(account, name=name, region=region, by=owner) for name, region in STORES.items()]
         yield from _wait(made)
-        attached = [store for store in made if store.state == State.AVAILABLE]
+        attached = [store for store in made if store.state == State.AVAILABLE and store.name in ATTACHED]
         cluster = clusters.create(account, name=CLUSTER, regions=NODES, stores=attached, by=owner)
         Database.objects.create(cluster=cluster, name="orders", version="17", data_directory=DATA_DIRECTORY)
         yield from _wait([cluster])

@@ -120,7 +120,7 @@ def test_keyboard_alone_does_it(visit):
     expect(page.locator("dialog")).not_to_be_visible()
     expect(opener).to_be_focused()
 
-    menu = pane_of(page, "orders-oregon").locator(".menu")
+    menu = pane_of(page, "orders-frankfurt").locator(".menu")
     button = menu.locator("summary")
     button.focus()
     page.keyboard.press("ArrowDown")
