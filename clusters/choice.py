@@ -52,7 +52,7 @@ def options(
     account: CloudAccount, nodes: Nodes, *, chosen: Collection[str] = (), attached: Collection[str] = ()
 ) -> list[Option]:
     """Return the account's stores: those attached first, then those chosen, then the rest; each nearest first."""
-    rows = Store.objects.filter(organisation=account.organisation_id, cloud_account=account)
+    rows = Store.objects.filter(cloud_account=account)  # which is one organisation's: whoever has found it may see them
     away: dict[str, tuple[str, int]] = {}
     found = []
     for pk, name, code, state in rows.values_list("id", "name", "region", "state"):
