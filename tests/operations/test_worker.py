@@ -14,9 +14,12 @@ from urllib.parse import quote
 import pytest
 from django.db import connection
 
+from clusters import actions as clusters
+from clusters.models import Cluster
 from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
+from tests import factories
 from tests.demo_process import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -117,3 +120,24 @@ def test_a_worker_asked_to_end_finishes_what_it_is_at(start_worker, amazon, acco
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(30) == 0
     assert Store.objects.get().state == State.AVAILABLE
+
+
+def test_a_worker_killed_between_granting_and_recording_is_followed_by_another(start_worker, amazon, account, alice):
+    """Amazon has let the nodes in, its answer never comes, and nobody has written it down."""
+    amazon.inject("PutRolePolicy", when="hang", seconds=30)
+    stores = [factories.store(account, name=name) for name in ("near", "far")]
+    clusters.create(account, name="orders", regions=["eu-west-1"], stores=stores, by=alice)
+    first = start_worker()
+    wait_until(lambda: [step["state"] for step in Operation.objects.get().steps].count("done") >= 3)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    start_worker()
+    wait_until(lambda: Cluster.objects.get().state == "available")
+    operation = Operation.objects.get()
+    assert (operation.state, operation.fence) == ("done", 2)
+    assert [step["state"] for step in operation.steps] == ["done"] * 4
+    assert set(Cluster.objects.get().attachments.values_list("state", "repository__number")) == {
+        ("attached", 1),
+        ("attached", 2),
+    }
+    assert [call for call, _, _ in amazon.calls].count("CreateRole") == 1
