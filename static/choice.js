@@ -11,9 +11,16 @@
     control.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
+  // The options by value, found once: a map of a thousand pins asks for each with every click.
+  const found = new WeakMap();
+  const optionOf = (field, id) => {
+    if (!found.has(field)) found.set(field, new Map(optionsOf(field).map((option) => [option.value, option])));
+    return found.get(field).get(id);
+  };
+
   // What the map asks of the field.
   const apiOf = (field) => {
-    const find = (id) => field.querySelector(`[data-option][value="${CSS.escape(id)}"]`);
+    const find = (id) => optionOf(field, id);
     if (typed(field)) {
       return {
         noun: field.dataset.noun,
@@ -105,13 +112,13 @@
 
   const search = (field) => {
     const words = field.querySelector("[data-search]").value.toLowerCase().split(/\s+/).filter(Boolean);
-    let found = 0;
+    let count = 0;
     for (const row of field.querySelectorAll("[data-list] > li")) {
       const text = row.textContent.toLowerCase();
       row.hidden = !words.every((word) => text.includes(word));
-      if (!row.hidden) found += 1;
+      if (!row.hidden) count += 1;
     }
-    field.querySelector("[data-found]").textContent = words.length ? `${found} found` : "";
+    field.querySelector("[data-found]").textContent = words.length ? `${count} found` : "";
   };
   const shown = (field) => optionsOf(field).filter((option) => !option.disabled && !option.closest("li")?.hidden);
 
@@ -179,6 +186,7 @@
 
   const prepare = () => {
     for (const field of document.querySelectorAll("[data-choice]")) {
+      found.delete(field);
       chips(field);
       const kept = field.querySelector("[data-search]");
       if (kept?.value) search(field);
