@@ -90,8 +90,8 @@ def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
             if now and now.cloud_account_id != account.pk:
                 why = f"is not in {account.name}, the account of the cluster"
             raise NotAttachable(f"{store.name} {why}. Only an available store of the same account can be attached.")
-    numbers = {one.store_id: one for one in cluster.repositories.all()}
-    last = max((one.number for one in numbers.values()), default=0)
+    ever = list(cluster.repositories.all())  # also of stores that are gone, which have no ID any more
+    numbers, last = {one.store_id: one for one in ever}, max((one.number for one in ever), default=0)
     for store in stores:
         repository = numbers.get(store.pk)
         if repository is None:

@@ -173,8 +173,7 @@ class StoresForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Check the stores, and that whoever detaches some has been told what that means."""
         data = super().clean() or {}
-        self.fresh = data.get("version") in {None, self.cluster.version}
-        if not self.fresh:
+        if data.get("version") not in {None, self.cluster.version}:
             raise forms.ValidationError(changed_meanwhile(self.cluster))
         if "backup_stores" in data:
             try:

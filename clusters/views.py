@@ -27,15 +27,15 @@ from console.accounts.models import CloudAccount
 from console.operations.actions import NotNow, retry
 from console.regions import find, regions
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
+from stores.providers import PROVIDERS
 
 
 @require_GET
 @enterprise
 def cluster_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's clusters, newest first, searched by ?q=."""
-    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
     query = searched(request)
-    page = paginate(request, clusters.search(query).with_story())
+    page = paginate(request, _clusters(request).search(query).with_story())
     context = {"page": page, "query": query, "busy": any(cluster.is_busy for cluster in page.items)}
     return fragment_or_page(request, "clusters/list.html", "panes", context)
 
@@ -218,6 +218,8 @@ def store_map(request: MemberRequest) -> HttpResponse:
 def region_map(request: MemberRequest) -> HttpResponse:
     """Return the map of a provider's regions, with the organisation's nodes, as an ES module."""
     key, partition = request.GET.get("provider", ""), request.GET.get("partition")
+    if key not in PROVIDERS:
+        raise Http404
     offered = [region for region in regions(key) if partition in (None, region.partition)]
     pins = [worldmap.Pin(region.code, region.lat, region.lon) for region in offered]
     rows = _clusters(request).filter(cloud_account__provider_key=key).prefetch_related("nodes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import asin, cos, radians, sin, sqrt
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def table() -> dict[tuple[str, str], Region]:
     }
 
 
-@cache
+@lru_cache(maxsize=8)  # bounded: the key may be whatever a form sent
 def regions(provider: str) -> tuple[Region, ...]:
     """Return a provider's regions in the order of their codes."""
     return tuple(sorted((r for (key, _), r in table().items() if key == provider), key=lambda r: r.code))

@@ -113,6 +113,18 @@ def test_a_number_is_not_given_again_when_its_store_is_gone(make, stores, accoun
     assert {one.store.name: one.repository.number for one in cluster.wanted} == {"archive-dub": 1, "new": 3}
 
 
+def test_no_number_is_given_again_when_several_stores_are_gone(make, account, alice):
+    stores = [factories.store(account, name=f"store-{number}") for number in range(5)]
+    cluster = make(stores)
+    actions.update_stores(cluster, stores=stores[:1], by=alice)
+    work(cluster)
+    for store in reversed(stores[1:]):
+        store.delete()
+    actions.update_stores(cluster, stores=[stores[0], factories.store(account, name="new")], by=alice)
+    cluster = work(cluster)
+    assert {one.store.name: one.repository.number for one in cluster.wanted} == {"store-0": 1, "new": 6}
+
+
 def test_the_257th_repository_is_refused_and_nothing_is_changed(make, stores, alice):
     cluster = make(stores[:1])
     Repository.objects.create(cluster=cluster, number=256)
