@@ -16,6 +16,12 @@ from stores.models import State, Store
 Nodes = Sequence[tuple[str, Region]]
 
 
+def planned_nodes(account: CloudAccount, codes: Iterable[str]) -> list[tuple[str, Region]]:
+    """Return the node that each of these regions would get, named as it would be; unknown regions get none."""
+    found = filter(None, (find(account.provider_key, code) for code in codes))
+    return [(f"n{number}", region) for number, region in enumerate(found, 1)]
+
+
 @dataclass(frozen=True)
 class Option:
     """A store as the field offers it."""

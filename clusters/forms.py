@@ -7,11 +7,11 @@ from uuid import UUID
 
 from django import forms
 
-from clusters.choice import changed_meanwhile, consequences
+from clusters.choice import changed_meanwhile, consequences, planned_nodes
 from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, Cluster, Database
 from console.accounts.forms import NameField
 from console.accounts.models import CloudAccount, Membership
-from console.regions import Region, find, regions
+from console.regions import Region, find
 from stores.models import State, Store
 from stores.providers import PROVIDERS
 
@@ -123,15 +123,8 @@ class ClusterForm(forms.Form):
     @property
     def chosen_regions(self) -> list[tuple[str, Region]]:
         """Return the nodes that the chosen regions would make, as far as the regions exist."""
-        account, codes = self.account, self["regions"].value() or []
-        places = [find(account.provider_key, str(code)) for code in codes] if account else []
-        return [(f"n{number}", region) for number, region in enumerate(filter(None, places), 1)]
-
-    @property
-    def offered_regions(self) -> list[Region]:
-        """Return the regions that the chosen account can reach."""
         account = self.account
-        return [one for one in regions(account.provider_key) if one.partition == account.partition] if account else []
+        return planned_nodes(account, [str(code) for code in self["regions"].value() or []]) if account else []
 
     def clean_name(self) -> str:
         """Return the name, if no other cluster of the organisation has it."""
@@ -201,12 +194,6 @@ class AddNodesForm(forms.Form):
     def __init__(self, data: Any = None, *, cluster: Cluster, **options: Any) -> None:
         super().__init__(data, **options)
         self.cluster = cluster
-
-    @property
-    def offered_regions(self) -> list[Region]:
-        """Return the regions that the cluster's account can reach."""
-        account = self.cluster.cloud_account
-        return [one for one in regions(account.provider_key) if one.partition == account.partition]
 
     def clean_regions(self) -> list[str]:
         """Return the codes, if the account can reach them all."""

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from clusters import actions, proximity
-from clusters.choice import Nodes, Option, changed_meanwhile, digest, options
+from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, RemoveNodesForm, StoresForm
 from clusters.models import Cluster, Database
 from console import worldmap
@@ -110,7 +110,7 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
         codes = [str(code) for code in form["regions"].value() or []]
         context |= {
             "account": account,
-            "regions": _region_choice(form.offered_regions, codes),
+            "regions": _region_choice(account.regions, codes),
             "regions_map": _region_map_of(account),
             **_choice(form, account, nodes),
         }
@@ -190,7 +190,7 @@ def cluster_proximity(request: MemberRequest) -> HttpResponse:
         account, nodes = cluster.cloud_account, cluster.places
     else:
         account = get_object_or_404(_accounts(request), pk=_uuid(request.POST.get("cloud_account", "")))
-        nodes = _nodes(account, request.POST.getlist("regions"))
+        nodes = planned_nodes(account, request.POST.getlist("regions"))
     found = options(account, nodes, chosen=set(request.POST.getlist("backup_stores")))
     context = {"verdict": _verdict(nodes, found), "method": proximity.METHOD}
     return render(request, "clusters/_verdict.html", context)
@@ -205,7 +205,7 @@ def store_map(request: MemberRequest) -> HttpResponse:
         account, nodes = cluster.cloud_account, cluster.places
     else:
         cluster, account = None, get_object_or_404(_accounts(request), pk=_uuid(request.GET.get("cloud_account", "")))
-        nodes = _nodes(account, request.GET.getlist("regions"))
+        nodes = planned_nodes(account, request.GET.getlist("regions"))
     found = options(account, nodes)
     if cluster and "offer" not in request.GET:
         attached = {str(one.store_id) for one in cluster.wanted}
@@ -252,7 +252,7 @@ def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     context = {
         "form": form,
         "cluster": cluster,
-        "regions": _region_choice(form.offered_regions, form["regions"].value() or []),
+        "regions": _region_choice(cluster.cloud_account.regions, form["regions"].value() or []),
         "regions_map": _region_map_of(cluster.cloud_account),
     }
     return dialog_form(request, "clusters/node_add.html", context)
@@ -349,12 +349,6 @@ def _clusters(request: MemberRequest) -> Any:
 
 def _accounts(request: MemberRequest) -> Any:
     return CloudAccount.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
-
-
-def _nodes(account: CloudAccount, codes: Sequence[str]) -> list[tuple[str, Any]]:
-    """Return a node for each region that exists, named as it would be."""
-    found = filter(None, (find(account.provider_key, code) for code in codes))
-    return [(f"n{number}", region) for number, region in enumerate(found, 1)]
 
 
 def _uuid(text: str) -> UUID:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.accounts.encryption import EncryptedJSONField
+from console.regions import Region, regions
 from stores.providers import PROVIDERS
 from stores.providers.base import Account, Provider
 
@@ -127,6 +128,11 @@ class CloudAccount(models.Model):
     def method(self) -> str:
         """Return how the console signs in to the account: "role" or "access_key"."""
         return "role" if "role_arn" in self.settings else "access_key"
+
+    @property
+    def regions(self) -> list[Region]:
+        """Return the regions that are in the account's partition, in the order of their codes."""
+        return [region for region in regions(self.provider_key) if region.partition == self.partition]
 
     def credentials(self) -> Account:
         """Return the account as its provider needs it, secrets decrypted."""
