@@ -10,7 +10,7 @@ from zlib import crc32
 from clusters.models import Cluster
 from clusters.proximity import Site, nearest
 from console.accounts.models import CloudAccount
-from console.regions import Region, find
+from console.regions import Region
 from stores.models import State, Store
 
 Nodes = Sequence[tuple[str, Region]]
@@ -18,7 +18,7 @@ Nodes = Sequence[tuple[str, Region]]
 
 def planned_nodes(account: CloudAccount, codes: Iterable[str]) -> list[tuple[str, Region]]:
     """Return the node that each of these regions would get, named as it would be; unknown regions get none."""
-    found = filter(None, (find(account.provider_key, code) for code in codes))
+    found = filter(None, map(account.region, codes))
     return [(f"n{number}", region) for number, region in enumerate(found, 1)]
 
 
@@ -62,7 +62,7 @@ def options(
     away: dict[str, tuple[str, int]] = {}
     found = []
     for pk, name, code, state in rows.values_list("id", "name", "region", "state"):
-        region = find(account.provider_key, code)
+        region = account.region(code)
         if region is None:
             continue
         if code not in away:

@@ -76,11 +76,14 @@ def known_regions(codes: list[str], account: CloudAccount) -> list[str]:
     if len(codes) > NODES_AT_MOST:
         raise forms.ValidationError(f"A cluster has at most {NODES_AT_MOST} nodes; {len(codes)} were asked for.")
     for code in codes:
-        region = find(account.provider_key, code)
-        if region is None:
-            raise forms.ValidationError(f"There is no region {code} here. Choose one of the list, such as eu-west-1.")
-        if region.partition != account.partition:
-            raise forms.ValidationError(f"{account.name} is an account of {account.partition}: {code} is not in it.")
+        if account.region(code) is None:
+            if find(account.provider_key, code):
+                raise forms.ValidationError(
+                    f"{account.name} is an account of {account.partition}: {code} is not in it."
+                )
+            raise forms.ValidationError(
+                f"There is no region {code} here. Choose one of the list, such as {account.regions[0].code}."
+            )
     return codes
 
 

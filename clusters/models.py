@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from console.accounts.models import CloudAccount
 from console.operations.models import Subject, SubjectQuerySet, Transition
-from console.regions import Region, find
+from console.regions import Region
 from stores.models import Store
 from stores.providers.base import AccessSpec, Provider
 
@@ -92,7 +92,7 @@ class Cluster(Subject):
     @property
     def places(self) -> list[tuple[str, Region]]:
         """Return the nodes' names and regions."""
-        found = [(node.name, find(self.cloud_account.provider_key, node.region)) for node in self.nodes.all()]
+        found = [(node.name, self.cloud_account.region(node.region)) for node in self.nodes.all()]
         return [(name, region) for name, region in found if region]
 
     @property
@@ -135,7 +135,7 @@ class Node(models.Model):
     @property
     def place(self) -> str:
         """Return where the node is, such as "Dublin, Ireland"."""
-        region = find(self.cluster.cloud_account.provider_key, self.region)
+        region = self.cluster.cloud_account.region(self.region)
         return region.place if region else ""
 
 

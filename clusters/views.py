@@ -25,7 +25,7 @@ from console.accounts.actions import InUse
 from console.accounts.forms import TypedNameForm
 from console.accounts.models import CloudAccount
 from console.operations.actions import NotNow, retry
-from console.regions import find, regions
+from console.regions import regions
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores.providers import PROVIDERS
 
@@ -173,8 +173,7 @@ def _verdict(nodes: Nodes, found: Sequence[Option]) -> proximity.Verdict:
 
 
 def _region_map_of(account: CloudAccount) -> str:
-    query = {"provider": account.provider_key, "partition": account.partition}
-    return f"{reverse('clusters:region_map')}?{urlencode(query)}"
+    return f"{reverse('clusters:region_map')}?cloud_account={account.pk}"
 
 
 def _region_choice(offered: Sequence[Any], chosen: Sequence[str]) -> list[dict[str, Any]]:
@@ -216,16 +215,19 @@ def store_map(request: MemberRequest) -> HttpResponse:
 @require_GET
 @enterprise
 def region_map(request: MemberRequest) -> HttpResponse:
-    """Return the map of a provider's regions, with the organisation's nodes, as an ES module."""
-    key, partition = request.GET.get("provider", ""), request.GET.get("partition")
-    if key not in PROVIDERS:
-        raise Http404
-    offered = [region for region in regions(key) if partition in (None, region.partition)]
+    """Return the map of an account's or a provider's regions, with the organisation's nodes, as an ES module."""
+    if "cloud_account" in request.GET:
+        account = get_object_or_404(_accounts(request), pk=_uuid(request.GET["cloud_account"]))
+        key, offered = account.provider_key, account.regions
+    else:
+        key = request.GET.get("provider", "")
+        if key not in PROVIDERS:
+            raise Http404
+        offered = list(regions(key))
     pins = [worldmap.Pin(region.code, region.lat, region.lon) for region in offered]
     rows = _clusters(request).filter(cloud_account__provider_key=key).prefetch_related("nodes")
-    held = sorted({node.region for cluster in rows for node in cluster.nodes.all()})
-    found = [find(key, code) for code in held]
-    return _module("regions", pins, [("nodes", region) for region in found if region])
+    held = {node.region for cluster in rows for node in cluster.nodes.all()}
+    return _module("regions", pins, [("nodes", region) for region in offered if region.code in held])
 
 
 def _module(key: str, pins: list[worldmap.Pin], nodes: Nodes) -> HttpResponse:

@@ -11,7 +11,6 @@ from django.urls import reverse
 
 from console.accounts.models import CloudAccount
 from console.operations.models import Subject, SubjectQuerySet, Transition
-from console.regions import find
 from stores.providers.base import Provider, StoreSpec
 
 
@@ -69,7 +68,7 @@ class Store(Subject):
     @property
     def place(self) -> str:
         """Return where the region is, such as "Dublin, Ireland"."""
-        region = find(self.cloud_account.provider_key, self.region)
+        region = self.cloud_account.region(self.region)
         return region.place if region else ""
 
     @property

@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.accounts.encryption import EncryptedJSONField
-from console.regions import Region, regions
+from console.regions import Region
 from stores.providers import PROVIDERS
-from stores.providers.base import Account, Provider
+from stores.providers.base import Account, Capability, Provider
 
 
 class User(AbstractUser):
@@ -131,8 +131,22 @@ class CloudAccount(models.Model):
 
     @property
     def regions(self) -> list[Region]:
-        """Return the regions that are in the account's partition, in the order of their codes."""
-        return [region for region in regions(self.provider_key) if region.partition == self.partition]
+        """Return the regions in which nodes of the account can be, in the order of their codes."""
+        return list(self.provider.regions(self.credentials()))
+
+    @property
+    def store_regions(self) -> list[Region]:
+        """Return the regions in which stores of the account can be made, in the order of their codes."""
+        return list(self.provider.store_regions(self.credentials()))
+
+    def region(self, code: str) -> Region | None:
+        """Return the region, or None when the account reaches none of that code."""
+        return next((region for region in self.regions if region.code == code), None)
+
+    @property
+    def capabilities(self) -> list[Capability]:
+        """Return what the account's server was found to have and to lack; nothing when it has all that a store uses."""
+        return list(self.provider.capabilities(self.credentials()))
 
     def credentials(self) -> Account:
         """Return the account as its provider needs it, secrets decrypted."""

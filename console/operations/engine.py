@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ from django.utils import timezone
 
 from console.operations import registry
 from console.operations.models import Operation, Record, Subject
-from console.operations.plan import Conflict, Failed, NotReady, Plan, Refused, Round, Step, StepError, Work
+from console.operations.plan import Conflict, Failed, Made, NotReady, Plan, Refused, Round, Step, StepError, Work
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def _run_rounds(operation: Operation, work: Work, subject: Subject) -> None:
         for number, round_ in enumerate(plan):
             records = [step for step in operation.steps if step["round"] == number]
             if any(step["state"] != "done" for step in records):
-                _run_round(operation, round_, records, spec)
+                _run_round(operation, round_, records, spec, lambda kept: work.keep(subject, kept))
         return
     except Conflict as conflict:
         with transaction.atomic():
@@ -93,13 +94,17 @@ def _run_rounds(operation: Operation, work: Work, subject: Subject) -> None:
     _run_rounds(operation, work, subject)
 
 
-def _run_round(operation: Operation, round_: Round, records: list[Record], spec: Any) -> None:
+def _run_round(
+    operation: Operation, round_: Round, records: list[Record], spec: Any, keep: Callable[[Any], None]
+) -> None:
     """Run the unfinished steps of a round at once; raises the error that weighs most when some fail."""
     todo = [(step, record) for step, record in zip(round_, records, strict=True) if record["state"] != "done"]
     for _, record in todo:
         record.update(state="running", started=_now(), finished=None, note="")
     _held(operation.record(operation.steps))
-    running: dict[Future[datetime], Record] = {_lanes.submit(_timed, step, spec): record for step, record in todo}
+    running: dict[Future[tuple[datetime, Made]], Record] = {
+        _lanes.submit(_timed, step, spec): record for step, record in todo
+    }
     errors: list[StepError] = []
     while running:
         ended, _ = wait(running, timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
@@ -108,7 +113,12 @@ def _run_round(operation: Operation, round_: Round, records: list[Record], spec:
         for future in ended:
             record = running.pop(future)
             try:
-                record.update(state="done", finished=future.result().isoformat())
+                finished, made = future.result()
+                record.update(state="done", finished=finished.isoformat(), note=made.note)
+                if made.keep is not None:
+                    with transaction.atomic():
+                        _held(operation.record(operation.steps))
+                        keep(made.keep)
             except StepError as error:
                 state = "waiting" if isinstance(error, NotReady) else "failed"
                 record.update(state=state, finished=_now(), note=error.message)
@@ -120,9 +130,9 @@ def _run_round(operation: Operation, round_: Round, records: list[Record], spec:
     operation.retries, operation.retrying_since, operation.retry_note = 0, None, ""
 
 
-def _timed(step: Step, spec: Any) -> datetime:
-    step.run(spec)
-    return timezone.now()
+def _timed(step: Step, spec: Any) -> tuple[datetime, Made]:
+    made = step.run(spec)
+    return timezone.now(), made or Made()
 
 
 def _weight(error: StepError) -> int:

@@ -11,11 +11,23 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Made:
+    """What a step leaves beside the state that it ensures.
+
+    `note` is said beside the step, such as what a server lacks. `keep` is written down together with the step's end,
+    before anything else happens: a key, say, that is shown only once.
+    """
+
+    note: str = ""
+    keep: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Step:
     """One idempotent call or few, with the sentence that people read while it runs."""
 
     title: str
-    run: Callable[[Any], None]
+    run: Callable[[Any], Made | None]
 
 
 class Round(tuple[Step, ...]):
@@ -65,7 +77,7 @@ class Work:
 
     `plan` and `spec` are asked anew at every run, so a deploy never meets an old plan. `resolve` answers a Conflict:
     it changes the subject and says whether the plan may be tried again. `done` changes what else changes when the work
-    is done, in the transaction that says so.
+    is done, in the transaction that says so. `keep` writes down what a step gave to be kept.
     """
 
     model: Any
@@ -75,3 +87,4 @@ class Work:
     spec: Callable[[Any], Any]
     resolve: Callable[[Any, Conflict], bool] = field(default=lambda subject, conflict: False)
     done: Callable[[Any], None] = field(default=lambda subject: None)
+    keep: Callable[[Any, Any], None] = field(default=lambda subject, kept: None)

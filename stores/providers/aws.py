@@ -10,12 +10,13 @@ from uuid import UUID
 from botocore.exceptions import ClientError
 
 from console.operations.plan import Failed, NotReady, Refused, Round, Step
-from console.regions import find
+from console.regions import Region, find, regions
 
 from .aws_access import calling, identify, tag_value
 from .aws_errors import bucket_arn, code_of
 from .aws_nodes import DISMISS, GRANT, REVOKE, facts, policy, refusal
-from .base import Provider, StoreSpec
+from .base import AccessSpec, Account, Objects, Provider, Repository, StoreSpec
+from .s3_objects import S3Objects
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.literals import BucketLocationConstraintType
@@ -389,6 +390,34 @@ def _emptying(spec: StoreSpec, *, versioned: bool, uploads: bool) -> list[str]:
     return commands
 
 
+# What a node, and whoever looks into a repository, needs to know
+
+
+def regions_of(account: Account) -> list[Region]:
+    """Return the regions of the account's partition."""
+    return [region for region in regions("aws") if region.partition == account.partition]
+
+
+def repository(spec: StoreSpec, access: AccessSpec) -> Repository:
+    """Return pgBackRest's options for the bucket; a node signs in with the role that it was started with."""
+    suffix = {"aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}.get(spec.account.partition, "amazonaws.com")
+    return Repository(
+        options=(
+            ("type", "s3"),
+            ("s3-bucket", spec.bucket),
+            ("s3-endpoint", f"s3.{spec.region}.{suffix}"),
+            ("s3-region", spec.region),
+            ("s3-key-type", "auto"),
+        )
+    )
+
+
+def objects(spec: StoreSpec) -> Objects:
+    """Return what reads the backup bucket's objects."""
+    owner = {"ExpectedBucketOwner": spec.account.number}
+    return S3Objects(lambda operation: calling(operation, spec, spec.bucket), spec.bucket, owner)
+
+
 AWS = Provider(
     key="aws",
     label="AWS",
@@ -425,4 +454,9 @@ AWS = Provider(
     access_facts=facts,
     access_policy=policy,
     access_refusal=refusal,
+    regions=regions_of,
+    store_regions=regions_of,
+    capabilities=lambda account: (),
+    repository=repository,
+    objects=objects,
 )

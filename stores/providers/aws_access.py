@@ -290,7 +290,7 @@ def statements(account_number: str, partition: str = "aws", *, global_names: boo
     create = {"Sid": "CreateStoreBuckets", "Effect": "Allow", "Action": "s3:CreateBucket", "Resource": own}
     if not global_names:
         create["Condition"] = {"StringEquals": {"s3:x-amz-bucket-namespace": "account-regional"}}  # type: ignore[assignment]
-    elsewhere = ON_OBJECTS | IAM_ACTIONS.keys() | {"CreateBucket", "ListBuckets", "AssumeRole"}
+    elsewhere = ON_OBJECTS.keys() | IAM_ACTIONS.keys() | {"CreateBucket", "ListBuckets", "AssumeRole"}
     configure = [op for op in ACTIONS if op not in elsewhere]
     return {
         "Version": "2012-10-17",
@@ -313,8 +313,15 @@ def statements(account_number: str, partition: str = "aws", *, global_names: boo
             {
                 "Sid": "EmptyLogBucketOnDelete",
                 "Effect": "Allow",
-                "Action": [action for op in ACTIONS if op in ON_OBJECTS for action in ACTIONS[op]],
+                "Action": [action for op, keys in ON_OBJECTS.items() if keys == "*" for action in ACTIONS[op]],
                 "Resource": logs,
+                "Condition": in_account,
+            },
+            {
+                "Sid": "ReadListsOfBackups",
+                "Effect": "Allow",
+                "Action": [*ACTIONS["GetObject"]],
+                "Resource": f"{own}/{ON_OBJECTS['GetObject']}",
                 "Condition": in_account,
             },
             {"Sid": "FindStoreBuckets", "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"},
@@ -360,7 +367,6 @@ def instance_service(partition: str) -> str:
 
 # Reads that show whether a store's buckets are still as the console left them.
 VERIFY_ACTIONS = (
-    "s3:ListBucket",
     "s3:GetBucketPolicy",
     "s3:GetLifecycleConfiguration",
     "s3:GetBucketPublicAccessBlock",

@@ -52,10 +52,14 @@ ACTIONS = {
     "DeleteBucket": ("s3:DeleteBucket",),
     "DeleteObjects": ("s3:DeleteObject",),
     "AbortMultipartUpload": ("s3:AbortMultipartUpload",),
+    "ListObjectsV2": ("s3:ListBucket",),
+    "GetObject": ("s3:GetObject",),
     "ListBuckets": ("s3:ListAllMyBuckets",),
     "AssumeRole": ("sts:AssumeRole",),
 }
-ON_OBJECTS = {"DeleteObjects", "AbortMultipartUpload"}
+# The calls on objects, with the keys that they are ever made on: a log bucket is emptied, and of a repository nothing
+# is read but the list of its backups (pgBackRest user guide, "Backup Info"; the paths are those of its storage).
+ON_OBJECTS = {"DeleteObjects": "*", "AbortMultipartUpload": "*", "GetObject": "c-*/backup/*/backup.info*"}
 
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 
@@ -240,7 +244,9 @@ def on_bucket(spec: StoreSpec, bucket: str) -> Subject:
 
 
 def _bucket_resource(arn: str, operation: str, action: str) -> str:
-    return "*" if operation == "ListBuckets" else f"{arn}/*" if operation in ON_OBJECTS else arn
+    if operation == "ListBuckets":
+        return "*"
+    return f"{arn}/{ON_OBJECTS[operation]}" if operation in ON_OBJECTS else arn
 
 
 def statement(operation: str, subject: Subject, actions: tuple[str, ...]) -> dict[str, object]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 from console.operations.plan import Plan
+from console.regions import Region
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class AccessSpec:
     account: Account
     prefix: str  # the cluster's own folder in each bucket, such as c-k3v9x2m7q4ta
     buckets: tuple[str, ...]  # the backup buckets of the attached stores, in a stable order
+    # The nodes' own key, as an earlier step gave it to the console to keep (`Made.keep`); empty with role-based access.
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,46 @@ class Identity:
     number: str
     partition: str
     arn: str
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Something that a store would like of its server, whether this server has it, and what that means if not."""
+
+    label: str
+    has: bool
+    without: str
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A store as pgBackRest's configuration names it: options without their `repoN-`, in the order of the file."""
+
+    options: tuple[tuple[str, str], ...]
+    secret: frozenset[str] = frozenset()  # names of those options that only a member who has just signed in may read
+    ca_certificate: str = ""  # PEM, if the server's certificate is not one that every system trusts
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object in a bucket."""
+
+    key: str
+    size: int  # bytes
+    modified: datetime
+
+
+class Objects(Protocol):
+    """Reading what is in a backup bucket; whatever goes wrong leaves as a StepError."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names directly below a prefix that ends in "/" and hold something, without that prefix."""
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Return the objects below a prefix, in the order of their keys, page by page as they are asked for."""
+
+    def read(self, key: str, at_most: int) -> bytes | None:
+        """Return the object, or as much of it as `at_most` bytes; None when there is none."""
 
 
 class LinkError(Exception):
@@ -85,3 +129,8 @@ class Provider:
     access_facts: Callable[[AccessSpec], list[tuple[str, str]]]  # label and exact value, for whoever starts nodes
     access_policy: Callable[[AccessSpec], dict[str, Any]]  # the policy document that the nodes get
     access_refusal: Callable[[AccessSpec], str]  # why so many stores do not fit, in one sentence; "" when they do
+    regions: Callable[[Account], Sequence[Region]]  # where nodes of the account can be, by code
+    store_regions: Callable[[Account], Sequence[Region]]  # where its stores can be made
+    capabilities: Callable[[Account], Sequence[Capability]]  # what the server was found to have and to lack; () for all
+    repository: Callable[[StoreSpec, AccessSpec], Repository]  # how a node of the cluster reaches the store
+    objects: Callable[[StoreSpec], Objects]
