@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.utils import timezone
 
-from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, Attachment, Cluster, Node, Repository
+from clusters import inventory
+from clusters.handover import Handover
+from clusters.models import (
+    NODES_AT_MOST,
+    REPOSITORIES_AT_MOST,
+    Attachment,
+    BackupPolicy,
+    Cluster,
+    Node,
+    RemovedNode,
+    Repository,
+    Stanza,
+    new_token,
+)
+from clusters.tasks import look_into
 from console.accounts.actions import InUse
 from console.accounts.models import CloudAccount, User
 from console.operations.actions import begin
@@ -132,9 +148,67 @@ def remove_nodes(cluster: Cluster, *, names: Iterable[str]) -> None:
         if not free.update(nodes_made=F("nodes_made")):
             raise NodesRefused(f"{cluster.name} is at work. Wait until its task has ended.")
         nodes = Node.objects.filter(cluster=cluster)
-        nodes.filter(name__in=list(names)).delete()
+        going = nodes.filter(name__in=list(names))
+        RemovedNode.objects.bulk_create(
+            RemovedNode(
+                cluster=cluster,
+                name=node.name,
+                region=node.region,
+                secrets=node.secrets,
+                applied_sha256=node.applied_sha256,
+                reported_at=node.reported_at,
+            )
+            for node in going
+            if node.reported_at  # else nothing is known to be out
+        )
+        going.delete()
         if not nodes.exists():
             raise NodesRefused("A cluster keeps at least one node. Delete the cluster instead.")
+
+
+def write_to(node: Node, *, choice: str, stores: Collection[Store] = ()) -> None:
+    """Choose which of the cluster's stores the node writes to; raises NotAttachable for one that is not attached."""
+    with transaction.atomic():
+        there = {one.store_id: one for one in Attachment.objects.select_for_update().filter(cluster=node.cluster_id)}
+        if missing := [store.name for store in stores if store.pk not in there]:
+            raise NotAttachable(f"{' and '.join(missing)} is not attached to the cluster any more.")
+        node.writes_to = choice
+        node.save(update_fields=["writes_to"])
+        node.chosen.set([there[store.pk] for store in stores] if choice == Node.WritesTo.CHOSEN else [])
+
+
+def follow_cluster(node: Node) -> None:
+    """Forget the node's own backup policy: the cluster's is in force again."""
+    BackupPolicy.objects.filter(node=node).delete()
+
+
+def report(handover: Handover, *, sha256: str, version: str, system_ids: Mapping[str, str]) -> None:
+    """Keep what a node says of itself: the digest of its file, its pgBackRest, its databases' system identifiers."""
+    node, now = handover.node, timezone.now()
+    with transaction.atomic():
+        node.applied_sha256, node.applied_version, node.reported_at = sha256, version, now
+        if sha256 == handover.sha256:
+            node.applied_targets = handover.numbers
+        node.save(update_fields=["applied_sha256", "applied_version", "reported_at", "applied_targets"])
+        for database in handover.cluster.databases.all():
+            if system_id := system_ids.get(database.name):
+                Stanza.objects.update_or_create(
+                    node=node,
+                    database=database,
+                    defaults={"cluster_id": node.cluster_id, "system_id": system_id, "reported_at": now},
+                )
+
+
+def new_report_token(node: Node) -> None:
+    """Give the node another token for its reports; the old one is void at once."""
+    node.secrets = {**node.secrets, **new_token()}
+    node.save(update_fields=["secrets"])
+
+
+def look_into_backups(cluster: Cluster) -> None:
+    """Have the workers look into the cluster's repositories now."""
+    for pk in inventory.ask(cluster.pk):
+        transaction.on_commit(partial(look_into.delay, pk), robust=True)
 
 
 def repair(cluster: Cluster, *, by: User | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 from zlib import crc32
 
+from clusters.backups import only_full_backups
 from clusters.models import Cluster
 from clusters.proximity import Site, nearest
 from console.accounts.models import CloudAccount
@@ -90,15 +91,25 @@ def consequences(cluster: Cluster, removed: Collection[UUID], left: Collection[S
         lost = [store.name for store in going if store.region == region.code]
         if lost and left and not any(store.region == region.code for store in left):
             said.append(f"{name} loses {' and '.join(lost)}, the only store in its region ({region.code}).")
-    said.extend(
-        (
-            f"{one.store.name} (repo{one.repository.number}) may hold the only full backup: the console has not looked "
-            "into it. Its objects stay there, but the nodes can no longer read or expire them. Check with "
-            f"“pgbackrest --repo={one.repository.number} info” on a node first."
+    numbers = {one.repository.number for one in cluster.wanted if one.store_id in removed}
+    lost, all_read = only_full_backups(cluster, numbers)
+    said.extend(lost)
+    if not all_read:
+        said.extend(
+            (
+                f"{one.store.name} (repo{one.repository.number}) may hold the only full backup: the console has not "
+                f"been able to look into it. Check with “pgbackrest --repo={one.repository.number} info” on a node."
+            )
+            for one in cluster.wanted
+            if one.store_id in removed
         )
-        for one in cluster.wanted
-        if one.store_id in removed
-    )
+    said.append("Its objects stay in the store, but the nodes can no longer read or expire them.")
+    if writing := [node.name for node in cluster.nodes.all() if numbers & set(node.applied_targets)]:
+        said.append(
+            f"{' and '.join(writing)} still {'has' if len(writing) == 1 else 'have'} it in the configuration that "
+            f"{'it' if len(writing) == 1 else 'they'} reported last. Archiving there stops as soon as the access goes. "
+            "Choose other stores for the node first, apply its file, and wait until its page says applied."
+        )
     said.append(
         "Take the repository out of every node's pgBackRest configuration first: a node that still has it can push no "
         "WAL at all, not even to the other stores."

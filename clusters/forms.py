@@ -6,9 +6,13 @@ from typing import Any, cast
 from uuid import UUID
 
 from django import forms
+from django.utils import timezone
 
 from clusters.choice import changed_meanwhile, consequences, planned_nodes
-from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, Cluster, Database
+from clusters.handover import attached
+from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, Cluster, Database, Node
+from clusters.pgbackrest import RESERVED
+from clusters.schedules import KINDS, Unusable, collision, parse
 from console.accounts.forms import NameField
 from console.accounts.models import CloudAccount, Membership
 from console.regions import Region, find
@@ -224,6 +228,13 @@ class DatabaseForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Database
         fields = ["name", "version", "data_directory", "port"]
 
+    def clean_name(self) -> str:
+        """Return the name, unless pgBackRest's file gives it a meaning of its own."""
+        name = str(self.cleaned_data["name"])
+        if name in RESERVED:
+            raise forms.ValidationError(f"pgBackRest keeps the name {name} for itself. Choose another, such as main.")
+        return name
+
     def clean(self) -> dict[str, Any]:
         """Check against the cluster's other databases, which share its nodes."""
         data = super().clean() or {}
@@ -235,4 +246,83 @@ class DatabaseForm(forms.ModelForm):  # type: ignore[type-arg]
         ):
             if data.get(field) and others.filter(**{field: data[field]}).exists():
                 self.add_error(field, message)
+        return data
+
+
+class NodeStoresForm(forms.Form):
+    """The stores that one node writes to: its nearest, all, or these."""
+
+    choice = forms.ChoiceField(choices=Node.WritesTo, required=False, widget=forms.RadioSelect)
+    backup_stores = StoresField()
+
+    def __init__(self, data: Any = None, *, cluster: Cluster, node: Node) -> None:
+        super().__init__(data, initial={"choice": node.writes_to})
+        self.attached = {one.store_id: one.store for one in attached(cluster)}
+
+    def clean_choice(self) -> str:
+        """Return the choice; whoever sends stores alone means those."""
+        return self.cleaned_data["choice"] or Node.WritesTo.CHOSEN
+
+    def clean(self) -> dict[str, Any]:
+        """Check the stores, where they are what counts."""
+        data = super().clean() or {}
+        if data.get("choice") != Node.WritesTo.CHOSEN:
+            data["backup_stores"] = []
+        elif "backup_stores" in data:
+            ids = list(dict.fromkeys(data["backup_stores"]))
+            if not ids:
+                self.add_error("backup_stores", "Choose at least one store: a node without one cannot archive its WAL.")
+            elif missing := [pk for pk in ids if pk not in self.attached]:
+                count = f"{len(missing)} of these stores {'is' if len(missing) == 1 else 'are'}"
+                self.add_error("backup_stores", f"{count} not attached to the cluster. Attach it there first.")
+            else:
+                data["backup_stores"] = [self.attached[pk] for pk in ids]
+        return data
+
+
+class NodeForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What is installed on a node."""
+
+    class Meta:
+        model = Node
+        fields = ["pgbackrest_version"]
+
+
+class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """How long backups are kept, and when they are made."""
+
+    class Meta:
+        model = BackupPolicy
+        fields = [
+            "retention_full",
+            "retention_type",
+            "retention_diff",
+            "full_schedule",
+            "diff_schedule",
+            "incr_schedule",
+        ]
+
+    def clean(self) -> dict[str, Any]:
+        """Check that each schedule comes, and that no two begin in the same minute."""
+        data = super().clean() or {}
+        given = {}
+        for kind in KINDS:
+            field = f"{kind}_schedule"
+            expression = data[field] = " ".join(data.get(field, "").split())
+            if expression:
+                try:
+                    parse(expression)
+                    given[kind] = expression
+                except Unusable as error:
+                    self.add_error(field, str(error))
+        if meeting := collision(given, timezone.now()):
+            first, second, when = meeting
+            self.add_error(
+                f"{second}_schedule",
+                f"This begins together with the {KINDS[first]} backup, next on {when:%A %d %B %Y at %H:%M}; pgBackRest "
+                "makes one backup of a stanza at a time, and one of the two would fail. Leave that time out, such as "
+                "with 1-6 for Monday to Saturday.",
+            )
+        if (given.get("diff") or given.get("incr")) and not given.get("full") and not self.errors:
+            self.add_error("full_schedule", "Plan full backups too: the others build on one, and it must not grow old.")
         return data

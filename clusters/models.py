@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from base64 import b32encode
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -12,6 +13,8 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
+from clusters.pgbackrest import VERSIONS
+from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import CloudAccount
 from console.operations.models import Subject, SubjectQuerySet, Transition
 from console.regions import Region
@@ -19,6 +22,7 @@ from stores.models import Store
 from stores.providers.base import AccessSpec, Provider
 
 NODES_AT_MOST = 20
+RETENTION = [MinValueValidator(1), MaxValueValidator(9_999_999)]  # what pgBackRest takes
 REPOSITORIES_AT_MOST = 256  # pgBackRest's repoN: "key must be between 1 and 256"
 
 
@@ -30,12 +34,30 @@ class State(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
+def new_passphrase() -> dict[str, str]:
+    """Return the secrets of a new repository: 64 random characters that pgBackRest encrypts it with."""
+    return {"cipher_pass": secrets.token_urlsafe(48)}
+
+
+def new_token() -> dict[str, str]:
+    """Return the secrets of a new node: the token with which it reports what is applied on it."""
+    return {"report_token": secrets.token_urlsafe(32)}
+
+
 class ClusterQuerySet(SubjectQuerySet):
     def with_story(self) -> Self:
         """Return the clusters with all that their page shows, in a fixed number of queries."""
         attachments = Attachment.objects.select_related("store", "repository").order_by("repository__number")
         return self.select_related("cloud_account", "operation").prefetch_related(
-            "nodes", "databases", Prefetch("attachments", attachments)
+            "databases",
+            Prefetch("nodes", Node.objects.prefetch_related("chosen")),
+            Prefetch("attachments", attachments),
+        )
+
+    def with_handover(self) -> Self:
+        """Return the clusters with all that their nodes are handed, and what their repositories hold."""
+        return self.with_story().prefetch_related(
+            "policies", "stanzas", "removed_nodes", Prefetch("repositories", Repository.objects.with_inventory())
         )
 
 
@@ -55,6 +77,8 @@ class Cluster(Subject):
         default=1, editable=False
     )  # of its choice of stores: who changes it says from which
     stores = models.ManyToManyField(Store, through="Attachment", related_name="clusters")
+    # What a step of the provider gave to be kept: the key that the nodes sign in with, where they have one.
+    keys = EncryptedJSONField(default=dict)
 
     objects = ClusterQuerySet.as_manager()
 
@@ -90,6 +114,12 @@ class Cluster(Subject):
         return [one for one in self.attachments.all() if one.state != Attachment.State.DETACHING]
 
     @property
+    def policy(self) -> BackupPolicy:
+        """Return how the cluster's nodes keep and make backups, where they do not differ."""
+        found = (one for one in self.policies.all() if one.node_id is None)
+        return next(found, None) or BackupPolicy(cluster=self)
+
+    @property
     def places(self) -> list[tuple[str, Region]]:
         """Return the nodes' names and regions."""
         found = [(node.name, self.cloud_account.region(node.region)) for node in self.nodes.all()]
@@ -113,24 +143,61 @@ class Cluster(Subject):
             .values_list("store__bucket", flat=True)
         )
         return AccessSpec(
-            id=self.id, name=self.name, account=self.cloud_account.credentials(), prefix=self.prefix, buckets=buckets
+            id=self.id,
+            name=self.name,
+            account=self.cloud_account.credentials(),
+            prefix=self.prefix,
+            buckets=buckets,
+            keys=self.keys,
         )
 
 
 class Node(models.Model):
     """A machine that runs PostgreSQL and pgBackRest, in one region."""
 
+    class WritesTo(models.TextChoices):
+        NEAREST = "nearest", "the nearest store"
+        ALL = "all", "all stores of the cluster"
+        CHOSEN = "chosen", "chosen stores"
+
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="nodes")
     name = models.CharField(max_length=10)
     region = models.CharField(max_length=40)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    pgbackrest_version = models.CharField(
+        "pgBackRest version",
+        max_length=10,
+        default=VERSIONS[-1].number,
+        choices=[(v.number, v.number) for v in VERSIONS],
+    )
+    writes_to = models.CharField(max_length=10, choices=WritesTo, default=WritesTo.NEAREST)
+    chosen: Any = models.ManyToManyField("Attachment", related_name="chosen_by")  # where writes_to is CHOSEN
+    secrets = EncryptedJSONField(default=new_token)
+    # What the node itself said last; nothing here was seen by the console.
+    applied_sha256 = models.CharField(max_length=64, blank=True, editable=False)
+    applied_version = models.CharField(max_length=20, blank=True, editable=False)  # of pgBackRest
+    applied_targets: Any = models.JSONField(default=list, editable=False)  # repository numbers in the last known file
+    reported_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ["pk"]
-        constraints = [models.UniqueConstraint(fields=["cluster", "name"], name="one_node_name_per_cluster")]
+        constraints = [
+            models.UniqueConstraint(fields=["cluster", "name"], name="one_node_name_per_cluster"),
+            models.CheckConstraint(
+                condition=Q(writes_to__in=("nearest", "all", "chosen")), name="a_node_writes_to_a_known_choice"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("clusters:node", args=[self.cluster_id, self.name])
+
+    @property
+    def configuration_url(self) -> str:
+        """Return the address of the node's pgbackrest.conf."""
+        return reverse("clusters:node_configuration", args=[self.cluster_id, self.name])
 
     @property
     def place(self) -> str:
@@ -178,6 +245,91 @@ class Database(models.Model):
         return self.name
 
 
+class RemovedNode(models.Model):
+    """A node that was taken out of its cluster while its configuration was out: it may still write to the stores."""
+
+    cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="removed_nodes")
+    name = models.CharField(max_length=10)
+    region = models.CharField(max_length=40)
+    secrets = EncryptedJSONField(default=dict)
+    applied_sha256 = models.CharField(max_length=64)
+    reported_at = models.DateTimeField()
+    removed_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["cluster", "name"], name="one_removed_node_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_still_at_work(self) -> bool:
+        """Return whether the node has reported since it was removed: then its configuration is still in place."""
+        return self.reported_at > self.removed_at
+
+
+class BackupPolicy(models.Model):
+    """How long backups are kept and when they are made: for a cluster, or for one node that differs from it."""
+
+    class RetentionType(models.TextChoices):
+        TIME = "time", "days"
+        COUNT = "count", "full backups"
+
+    cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="policies")
+    node = models.OneToOneField(Node, models.CASCADE, null=True, related_name="policy")
+    retention_type = models.CharField(max_length=10, choices=RetentionType, default=RetentionType.TIME)
+    retention_full = models.PositiveIntegerField("keep", default=14, validators=RETENTION)
+    retention_diff = models.PositiveIntegerField("differential backups", null=True, blank=True, validators=RETENTION)
+    # cron expressions, read by the node's own clock; empty: never
+    full_schedule = models.CharField("full", max_length=100, blank=True, default="0 1 * * 0")
+    diff_schedule = models.CharField("differential", max_length=100, blank=True, default="")
+    incr_schedule = models.CharField("incremental", max_length=100, blank=True, default="0 1 * * 1-6")
+
+    class Meta:
+        verbose_name_plural = "backup policies"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster"], condition=Q(node=None), name="one_backup_policy_per_cluster_beside_its_nodes"
+            ),
+            models.CheckConstraint(condition=Q(retention_full__gte=1), name="a_backup_policy_keeps_something"),
+            models.CheckConstraint(
+                condition=Q(retention_type__in=("time", "count")), name="a_backup_policy_keeps_by_days_or_by_number"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"backup policy of {self.node or self.cluster}"
+
+    @property
+    def schedules(self) -> dict[str, str]:
+        """Return the cron expressions by pgBackRest's backup type, without those that are empty."""
+        given = {"full": self.full_schedule, "diff": self.diff_schedule, "incr": self.incr_schedule}
+        return {kind: expression for kind, expression in given.items() if expression}
+
+
+class Stanza(models.Model):
+    """A database on a node, with the system identifier that the node reported for it."""
+
+    cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="stanzas")
+    node = models.ForeignKey(Node, models.CASCADE, related_name="stanzas")
+    database = models.ForeignKey(Database, models.CASCADE, related_name="stanzas")
+    system_id = models.CharField("system identifier", max_length=20)
+    reported_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "database"], name="one_stanza_per_node_and_database")]
+
+    def __str__(self) -> str:
+        return f"{self.database} on {self.node}"
+
+
+class RepositoryQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    def with_inventory(self) -> Self:
+        """Return the repositories with their stores and what was last seen in them, by number."""
+        return self.select_related("store", "inventory").order_by("number")
+
+
 class Repository(models.Model):
     """The number under which pgBackRest knows a store in a cluster: given once, kept for ever, never given again.
 
@@ -188,6 +340,9 @@ class Repository(models.Model):
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="repositories")
     store = models.ForeignKey(Store, models.SET_NULL, null=True, related_name="+")
     number = models.PositiveSmallIntegerField()
+    secrets = EncryptedJSONField(default=new_passphrase)
+
+    objects = RepositoryQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "repositories"
@@ -229,3 +384,26 @@ class Attachment(models.Model):
 
     def __str__(self) -> str:
         return self.cluster.name
+
+
+class Inventory(models.Model):
+    """What was last seen in a repository, and how the last look at it went."""
+
+    repository = models.OneToOneField(Repository, models.CASCADE)
+    content: Any = models.JSONField(default=list)  # stanzas, as clusters.repository.Holding keeps them
+    read_at = models.DateTimeField(null=True)  # of the content
+    error = models.TextField(blank=True)  # of the last look, if it failed
+    tried_at = models.DateTimeField(null=True)
+    wanted_at = models.DateTimeField(null=True)  # when somebody asked for a look
+    due_at = models.DateTimeField(default=timezone.now, db_index=True)  # nobody looks before
+
+    class Meta:
+        verbose_name_plural = "inventories"
+
+    def __str__(self) -> str:
+        return f"inventory of {self.repository}"
+
+    @property
+    def is_awaited(self) -> bool:
+        """Return whether somebody has asked for a look that has not come yet."""
+        return self.wanted_at is not None and (self.tried_at is None or self.tried_at < self.wanted_at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from clusters.models import Attachment, Cluster
 from console.operations.plan import Plan, Work
 from console.operations.registry import register
@@ -25,6 +27,11 @@ def settle(cluster: Cluster) -> None:
     cluster.attachments.update(state=Attachment.State.ATTACHED)
 
 
+def keep(cluster: Cluster, keys: Any) -> None:
+    """Keep the key that the nodes sign in with: their server shows it only once."""
+    Cluster.objects.filter(pk=cluster.pk).update(keys=keys)
+
+
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
-    register(Work(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle))
+    register(Work(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keep))
 register(Work(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from clusters import views
+from clusters import node_views, views
 
 app_name = "clusters"
 urlpatterns = [
@@ -14,6 +14,20 @@ urlpatterns = [
     path("<uuid:pk>/backup-stores/", views.cluster_stores, name="stores"),
     path("<uuid:pk>/nodes/add/", views.node_add, name="node_add"),
     path("<uuid:pk>/nodes/remove/", views.node_remove, name="node_remove"),
+    path("<uuid:pk>/nodes/<slug:name>/", node_views.node_detail, name="node"),
+    path("<uuid:pk>/nodes/<slug:name>/edit/", node_views.node_edit, name="node_edit"),
+    path("<uuid:pk>/nodes/<slug:name>/backup-stores/", node_views.node_stores, name="node_stores"),
+    path("<uuid:pk>/nodes/<slug:name>/policy/", node_views.policy, name="node_policy"),
+    path("<uuid:pk>/nodes/<slug:name>/pgbackrest.conf", node_views.node_configuration, name="node_configuration"),
+    path("<uuid:pk>/nodes/<slug:name>/setup.sh", node_views.node_setup, name="node_setup"),
+    path("<uuid:pk>/nodes/<slug:name>/crontab", node_views.node_schedule, {"kind": "crontab"}, name="node_crontab"),
+    path("<uuid:pk>/nodes/<slug:name>/timers.sh", node_views.node_schedule, {"kind": "timers"}, name="node_timers"),
+    path("<uuid:pk>/nodes/<slug:name>/files/", node_views.node_files, name="node_files"),
+    path("<uuid:pk>/nodes/<slug:name>/token/", node_views.node_token, name="node_token"),
+    path("<uuid:pk>/nodes/<slug:name>/applied/", node_views.node_applied, name="node_applied"),
+    path("<uuid:pk>/removed-nodes/<slug:name>/forget/", node_views.removed_node_forget, name="removed_node_forget"),
+    path("<uuid:pk>/policy/", node_views.policy, name="policy"),
+    path("<uuid:pk>/backups/refresh/", node_views.backups_refresh, name="backups_refresh"),
     path("<uuid:pk>/databases/add/", views.database_add, name="database_add"),
     path("<uuid:pk>/databases/<slug:name>/remove/", views.database_remove, name="database_remove"),
     path("<uuid:pk>/delete/", views.cluster_delete, name="delete"),

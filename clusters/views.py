@@ -11,14 +11,18 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from clusters import actions, proximity
+from clusters.backups import bookcases
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, RemoveNodesForm, StoresForm
+from clusters.handover import attached, handovers
 from clusters.models import Cluster, Database
+from clusters.schedules import times
 from console import worldmap
 from console.accounts.access import MemberRequest, enterprise, manager
 from console.accounts.actions import InUse
@@ -51,7 +55,7 @@ def cluster_navigation(request: MemberRequest) -> HttpResponse:
 @enterprise
 def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one cluster; a page that watched its deletion goes back to the list when it is gone."""
-    cluster = _clusters(request).with_story().filter(pk=pk).first()
+    cluster = _clusters(request).with_handover().filter(pk=pk).first()
     if cluster is None:
         if not request.htmx:
             raise Http404
@@ -60,10 +64,15 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     chosen = {str(one.store_id) for one in cluster.wanted}
     found = options(cluster.cloud_account, cluster.places, chosen=chosen, attached=chosen)
     mine = [one for one in found if one.chosen]
+    cases = bookcases(cluster)
     context = {
         "cluster": cluster,
-        "busy": cluster.is_busy,
+        "busy": cluster.is_busy or any(case.inventory and case.inventory.is_awaited for case in cases),
         "options": mine,
+        "handovers": handovers(cluster),
+        "columns": attached(cluster),
+        "cases": cases,
+        "times": times(cluster.policy.schedules, timezone.now()),
         "verdict": _verdict(cluster.places, found),
         "method": proximity.METHOD,
         "stores_map": f"{reverse('clusters:store_map')}?cluster={pk}&v={digest(mine, cluster.places)}",
@@ -122,7 +131,7 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
 @manager
 def cluster_stores(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Update a cluster's backup stores: written down at once, carried out by a worker."""
-    cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
+    cluster = get_object_or_404(_clusters(request).with_handover(), pk=pk)
     if request.method == "POST" and "continue" not in request.POST:
         form = StoresForm(request.POST, membership=request.membership, cluster=cluster)
         if form.is_valid():
@@ -132,7 +141,7 @@ def cluster_stores(request: MemberRequest, pk: UUID) -> HttpResponse:
                     cluster, stores=data["backup_stores"], version=data["version"], by=request.user
                 )
             except actions.Changed:
-                cluster = _clusters(request).with_story().get(pk=pk)
+                cluster = _clusters(request).with_handover().get(pk=pk)
                 form.add_error(None, changed_meanwhile(cluster))
             except actions.NotAttachable as error:
                 form.add_error("backup_stores", str(error))

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
+from console.accounts.confirmation import confirm_password
 from console.accounts.views import SignIn, home
 from console.operations.metrics import metrics
 from console.probes import healthz, readyz
@@ -15,6 +16,7 @@ urlpatterns = [
     path("", home, name="home"),
     path("login/", SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("confirm/", confirm_password, name="confirm"),
     path("stores/", include("stores.urls")),
     path("clusters/", include("clusters.urls")),
     path("cloud-accounts/", include("console.accounts.urls")),

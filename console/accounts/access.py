@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
 
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 from django_htmx.middleware import HtmxDetails
 
@@ -64,6 +69,32 @@ def manager(view: View) -> View:
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not cast(MemberRequest, request).membership.can_manage:
             raise PermissionDenied("You are a viewer here. Ask an owner or admin of the organisation to do this.")
+        return view(request, *args, **kwargs)
+
+    return checked
+
+
+CONFIRMED_FOR = 300  # seconds that a password counts as just given
+
+
+def confirm(request: HttpRequest) -> None:
+    """Note that the person at the keyboard has just given the password."""
+    request.session["confirmed_at"] = time.time()
+
+
+@receiver(user_logged_in)
+def _signed_in(request: HttpRequest | None = None, **_: Any) -> None:
+    if request is not None:
+        confirm(request)
+
+
+def confirmed(view: View) -> View:
+    """Let in who has given the password just now; ask others for it first, then bring them here. For secrets."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if time.time() - request.session.get("confirmed_at", 0) > CONFIRMED_FOR:
+            return redirect_to_login(request.get_full_path(), reverse("confirm"))
         return view(request, *args, **kwargs)
 
     return checked

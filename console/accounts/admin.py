@@ -9,7 +9,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from console.accounts.models import CloudAccount, Membership, Organisation, User
+from console.accounts.models import AuditEvent, CloudAccount, Membership, Organisation, User
 
 admin.site.register(User, UserAdmin)
 
@@ -65,3 +65,11 @@ class CloudAccountAdmin(ReadOnlyAdmin):
         "verify_error",
         "created_at",
     ]
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "organisation", "actor_name", "action", "subject"]
+    list_filter = ["action", "created_at"]
+    search_fields = ["actor_name", "subject", "organisation__name", "id"]
+    list_select_related = ["organisation"]

@@ -151,3 +151,35 @@ class CloudAccount(models.Model):
     def credentials(self) -> Account:
         """Return the account as its provider needs it, secrets decrypted."""
         return Account(self.id, self.number, self.partition, self.settings, self.secrets)
+
+
+class AuditEventQuerySet(OwnedQuerySet):
+    def note(self, membership: Membership, action: str, subject: object) -> None:
+        """Write down that the member has done this to, or seen this of, the subject; nothing secret goes in."""
+        self.create(
+            organisation=membership.organisation,
+            actor=membership.user,
+            actor_name=membership.user.username,
+            action=action,
+            subject=str(subject)[:200],
+        )
+
+
+class AuditEvent(models.Model):
+    """Who did what, and when; never changed, never deleted with the person."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="+")
+    actor = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    actor_name = models.CharField("who", max_length=150)
+    action = models.CharField("what", max_length=100)
+    subject = models.CharField("of what", max_length=200)
+    created_at = models.DateTimeField("when", default=timezone.now, editable=False)
+
+    objects = AuditEventQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["organisation", "-created_at", "-id"], name="audit_page_by_page")]
+
+    def __str__(self) -> str:
+        return f"{self.actor_name}: {self.action}: {self.subject}"

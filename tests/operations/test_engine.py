@@ -65,7 +65,11 @@ def test_run_makes_every_step_once_in_order(plan, store, alice):
 
 def test_run_runs_the_steps_of_a_round_at_once(plan, store, alice):
     meeting = threading.Barrier(2, timeout=5)
-    plan.append(Round(Step("left", lambda spec: meeting.wait()), Step("right", lambda spec: meeting.wait())))
+
+    def meet(spec):
+        meeting.wait()
+
+    plan.append(Round(Step("left", meet), Step("right", meet)))
     operation = begin(store, "create", by=alice)
     engine.run(operation.pk)  # one after the other, neither would pass the barrier
     operation.refresh_from_db()

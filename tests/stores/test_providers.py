@@ -18,7 +18,7 @@ from moto.sts.models import sts_backends
 from console.demo.emulator import Emulator
 from console.operations.plan import Conflict, Failed, NotReady, Refused, StepError
 from console.regions import regions
-from stores.providers import PLANNED, PROVIDERS, aws, aws_access
+from stores.providers import PLANNED, PROVIDERS, aws, aws_access, s3_buckets
 from stores.providers.base import Account, LinkError, StoreSpec
 
 NUMBER = Emulator.account_id
@@ -492,7 +492,7 @@ def test_remove_refuses_unfinished_uploads(emulator, store):
 
 
 def test_remove_says_so_when_there_are_more(emulator, store, monkeypatch):
-    monkeypatch.setattr(aws, "PAGE", 2)
+    monkeypatch.setattr(s3_buckets, "PAGE", 2)
     for number in range(3):
         s3(store).put_object(Bucket=store.bucket, Key=f"k{number}", Body=b"1")
     with pytest.raises(Refused, match="still holds 2 or more objects"):
@@ -605,7 +605,7 @@ def test_remove_says_which_log_could_not_be_deleted(emulator, store):
 
 
 def test_remove_goes_on_later_when_there_are_many_logs(emulator, store, monkeypatch):
-    monkeypatch.setattr(aws, "PAGES_PER_RUN", 1)
+    monkeypatch.setattr(s3_buckets, "PAGES_PER_RUN", 1)
     s3(store).put_object(Bucket=store.log_bucket, Key="a", Body=b"1")
     with pytest.raises(NotReady, match="there are many"):
         aws.remove_log_bucket(store)
@@ -792,12 +792,14 @@ def test_statements_allow_every_call_and_touch_no_backup_object():
     allowed = {action for one in policy["Statement"] for action in as_list(one["Action"])}
     needed = {action for actions in aws_access.ACTIONS.values() for action in actions if action.startswith("s3:")}
     assert needed <= allowed
-    assert not allowed & {"s3:GetObject", "s3:PutObject", "s3:DeleteObjectVersion", "s3:*"}
+    assert not allowed & {"s3:PutObject", "s3:DeleteObjectVersion", "s3:*"}
     for one in policy["Statement"]:
         if ":s3:::" in one["Resource"]:
             assert f"-{NUMBER}-" in one["Resource"]
         if "s3:DeleteObject" in one["Action"]:
             assert one["Resource"] == f"arn:aws:s3:::pgbk-*-log-{NUMBER}-*-an/*"
+        if "s3:GetObject" in one["Action"]:  # the lists of backups, and no backup
+            assert one["Resource"] == f"arn:aws:s3:::pgbk-*-{NUMBER}-*-an/c-*/backup/*/backup.info*"
     assert "arn:aws-cn:s3:::pgbk-*" in json.dumps(aws_access.statements(NUMBER, "aws-cn", global_names=True))
 
 

@@ -1,0 +1,139 @@
+"""The backups that the repositories hold, as pages show them: whose they are, how old, and what only one store has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from django.utils.dateparse import parse_datetime
+
+from clusters.models import Cluster, Inventory, Repository
+from clusters.repository import Backup, Holding, from_json
+from clusters.schedules import KINDS
+
+
+@dataclass(frozen=True)
+class Row:
+    """One backup for the page; sizes in bytes."""
+
+    backup: Backup
+
+    @property
+    def kind(self) -> str:
+        """Return the type in words."""
+        return KINDS[self.backup.kind]
+
+    @property
+    def stopped_at(self) -> datetime:
+        """Return when it was complete."""
+        return datetime.fromtimestamp(self.backup.stopped, UTC)
+
+    @property
+    def seconds(self) -> int:
+        """Return how long it took."""
+        return self.backup.stopped - self.backup.started
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A stanza of a node in one repository."""
+
+    holding: Holding
+    known_id: str  # the system identifier that the node reported for this database; "" when it never has
+    is_gone: bool  # no such node or database is in the cluster any more
+
+    @property
+    def is_foreign(self) -> bool:
+        """Return whether something else than the node's own database writes here."""
+        return bool(self.known_id and self.holding.system_id and self.known_id != self.holding.system_id)
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Return whether nobody has said yet which database this should be."""
+        return bool(self.holding.system_id and not self.known_id and not self.is_gone)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Return the backups, newest first."""
+        return [Row(one) for one in reversed(self.holding.backups)]
+
+    @property
+    def own(self) -> list[Row]:
+        """Return the backups of the node's own database, newest first; none while it is not known which that is."""
+        return [row for row in self.rows if self.known_id and row.backup.system_id == self.known_id]
+
+    @property
+    def last_full(self) -> Row | None:
+        """Return the newest full backup."""
+        return next((row for row in self.rows if row.backup.kind == "full"), None)
+
+    @property
+    def last_wal_at(self) -> datetime | None:
+        """Return when the last WAL segment came."""
+        return parse_datetime(self.holding.last_wal_at)
+
+    @property
+    def stored(self) -> int:
+        """Return the bytes that the backups take in the repository."""
+        return sum(row.backup.stored for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Bookcase:
+    """A repository of the cluster, with what was last seen in it."""
+
+    repository: Repository
+    inventory: Inventory | None
+    shelves: Sequence[Shelf]
+
+
+def bookcases(cluster: Cluster) -> list[Bookcase]:
+    """Return what is known of the cluster's attached repositories, by number."""
+    nodes = {node.pk: node.name for node in cluster.nodes.all()}
+    databases = {database.pk: database.name for database in cluster.databases.all()}
+    known = {(nodes[one.node_id], databases[one.database_id]): one.system_id for one in cluster.stanzas.all()}
+    here = {(node, database) for node in nodes.values() for database in databases.values()}
+    attached = {one.repository_id for one in cluster.attachments.all()}
+    found = []
+    for repository in cluster.repositories.all():
+        if repository.pk not in attached:
+            continue
+        inventory = getattr(repository, "inventory", None)
+        holdings = from_json(inventory.content) if inventory else []
+        shelves = [
+            Shelf(one, known.get((one.node, one.stanza), ""), (one.node, one.stanza) not in here) for one in holdings
+        ]
+        found.append(Bookcase(repository, inventory, shelves))
+    return found
+
+
+def only_full_backups(cluster: Cluster, repositories: set[int]) -> tuple[list[str], bool]:
+    """Return what would be lost with these repositories, in sentences, and whether all of them have been looked into.
+
+    Lost is a stanza whose full backups are in none of the cluster's other repositories, as far as those were read.
+    """
+    cases = bookcases(cluster)
+    kept = {
+        (shelf.holding.node, shelf.holding.stanza)
+        for case in cases
+        if case.repository.number not in repositories
+        for shelf in case.shelves
+        if shelf.last_full and not shelf.is_foreign
+    }
+    going = [case for case in cases if case.repository.number in repositories]
+    said = [
+        f"{case.repository.store} (repo{case.repository.number}) holds the only full backups of {shelf.holding.stanza} "
+        f"on {shelf.holding.node}, the newest {shelf.last_full.backup.label}."
+        for case in going
+        for shelf in case.shelves
+        if shelf.last_full and (shelf.holding.node, shelf.holding.stanza) not in kept
+    ]
+    read = all(
+        case.inventory
+        and case.inventory.read_at
+        and all(one.holding.status in {"read", "empty"} for one in case.shelves)
+        for case in going
+    )
+    return said, read

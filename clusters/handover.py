@@ -1,0 +1,295 @@
+"""What a node is handed: which stores it writes to, its configuration, its schedule, and the commands to run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from clusters import schedules
+from clusters.models import Attachment, BackupPolicy, Cluster, Node
+from clusters.pgbackrest import BY_NUMBER, FILE, Configuration, Stanza, Target, troubles
+from clusters.schedules import File
+from console.regions import distance_km
+from stores.providers.base import AccessSpec
+
+REPORT = "/etc/pgbackrest/report.sh"
+
+
+def attached(cluster: Cluster) -> list[Attachment]:
+    """Return the stores that nodes may write to now, by repository number; not those that come or go."""
+    return [one for one in cluster.attachments.all() if one.state == Attachment.State.ATTACHED]
+
+
+def nearest(cluster: Cluster, node: Node) -> Attachment | None:
+    """Return the attached store that is nearest to the node; of two as near, the one with the lower number."""
+    here = cluster.cloud_account.region(node.region)
+    away = []
+    for one in attached(cluster):
+        there = cluster.cloud_account.region(one.store.region)
+        away.append((distance_km(here, there) if here and there else float("inf"), one.repository.number, one))
+    return min(away, key=lambda row: row[:2])[2] if away else None
+
+
+def written_by(cluster: Cluster, node: Node) -> list[Attachment]:
+    """Return the stores that the node writes to, by repository number."""
+    there = attached(cluster)
+    if node.writes_to == Node.WritesTo.ALL:
+        return there
+    if node.writes_to == Node.WritesTo.CHOSEN:
+        chosen = {one.pk for one in node.chosen.all()}
+        if found := [one for one in there if one.pk in chosen]:
+            return found
+    # Also when all that were chosen are detached: a node without a repository cannot archive.
+    first = nearest(cluster, node)
+    return [first] if first else []
+
+
+def policy_of(cluster: Cluster, node: Node) -> BackupPolicy:
+    """Return the node's own policy, or the cluster's."""
+    return next((one for one in cluster.policies.all() if one.node_id == node.pk), None) or cluster.policy
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something to run on the node, with what it is for."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Handover:
+    """All that one node is handed."""
+
+    cluster: Cluster
+    node: Node
+    access: AccessSpec
+
+    @cached_property
+    def attachments(self) -> list[Attachment]:
+        """Return the stores that the node writes to, by repository number."""
+        return written_by(self.cluster, self.node)
+
+    @cached_property
+    def policy(self) -> BackupPolicy:
+        """Return how the node keeps and makes backups."""
+        return policy_of(self.cluster, self.node)
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """Return the node's pgbackrest.conf."""
+        account = self.cluster.cloud_account
+        targets = []
+        for one in self.attachments:
+            one.store.cloud_account = account  # which it has in common with the cluster
+            targets.append(
+                Target(
+                    number=one.repository.number,
+                    store=f"{one.store.name}, {one.store.region}",
+                    path=f"{self.cluster.repository_path}/{self.node.name}",
+                    repository=account.provider.repository(one.store.spec(), self.access),
+                    cipher_pass=one.repository.secrets["cipher_pass"],
+                    retention_type=self.policy.retention_type,
+                    retention_full=self.policy.retention_full,
+                    retention_diff=self.policy.retention_diff,
+                )
+            )
+        stanzas = [
+            Stanza(one.name, int(one.version), one.data_directory, one.port) for one in self.cluster.databases.all()
+        ]
+        return Configuration(
+            self.cluster.name, self.node.name, BY_NUMBER[self.node.pgbackrest_version], targets, stanzas
+        )
+
+    @cached_property
+    def masked(self) -> str:
+        """Return the file with each secret hidden."""
+        return self.configuration.render(secrets=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Return the digest of the complete file."""
+        return self.configuration.sha256
+
+    @property
+    def troubles(self) -> list[str]:
+        """Return what will not work on the node, in sentences."""
+        return troubles(self.configuration)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Return the repository numbers in the file."""
+        return [target.number for target in self.configuration.targets]
+
+    @property
+    def state(self) -> str:
+        """Return applied, outdated or unknown: what the node itself said of its file, measured by ours."""
+        if not self.node.reported_at:
+            return "unknown"
+        return "applied" if self.node.applied_sha256 == self.sha256 else "outdated"
+
+    @property
+    def stanzas(self) -> list[str]:
+        """Return the names of the stanzas."""
+        return [stanza.name for stanza in self.configuration.stanzas]
+
+    @property
+    def crontab(self) -> File:
+        """Return the schedule for cron, with the report of what is applied."""
+        lines = schedules.crontab(self.cluster.name, self.stanzas, self.numbers, self.policy.schedules)
+        return File("/etc/cron.d/pgbackrest", f"{lines}*/5 * * * * postgres {REPORT}\n")
+
+    @property
+    def units(self) -> list[File]:
+        """Return the same for systemd."""
+        made = schedules.units(self.cluster.name, self.stanzas, self.numbers, self.policy.schedules)
+        return [
+            *made,
+            File(
+                "/etc/systemd/system/pgbackrest-report.service",
+                "[Unit]\nDescription=Tell Storekeeper what is applied\n\n"
+                f"[Service]\nType=oneshot\nUser=postgres\nExecStart={REPORT}\n",
+            ),
+            File(
+                "/etc/systemd/system/pgbackrest-report.timer",
+                "[Unit]\nDescription=Tell Storekeeper what is applied\n\n[Timer]\nOnCalendar=*:0/5\n\n"
+                "[Install]\nWantedBy=timers.target\n",
+            ),
+        ]
+
+    @property
+    def timers_script(self) -> str:
+        """Return a shell script that installs the timers instead of the crontab, to be run as root on the node."""
+        lines = ["#!/bin/sh", "set -eu"]
+        for file in self.units:
+            lines += [f"cat > {file.path} <<'END_OF_FILE'", file.content.rstrip("\n"), "END_OF_FILE"]
+        timers = " ".join(file.path.rsplit("/", 1)[1] for file in self.units if file.path.endswith(".timer"))
+        return "\n".join(
+            [*lines, f"rm -f {self.crontab.path}", "systemctl daemon-reload", f"systemctl enable --now {timers}", ""]
+        )
+
+    @property
+    def certificates(self) -> list[File]:
+        """Return the certificates that the node needs to know the servers by."""
+        return [
+            File(target.ca_file, target.repository.ca_certificate.strip() + "\n")
+            for target in self.configuration.targets
+            if target.repository.ca_certificate
+        ]
+
+    def report(self, address: str) -> File:
+        """Return the script that tells the console, at that address, which file the node has; it holds a token."""
+        query = "SELECT system_identifier FROM pg_control_system()"
+        asked = [
+            (stanza.name, f"psql -XAtq -p {stanza.port} -d postgres -c '{query}'")
+            for stanza in self.configuration.stanzas
+        ]
+        ids = "".join(f'  --data-urlencode "system_id.{name}=$({command})" \\\n' for name, command in asked)
+        token = self.node.secrets["report_token"]
+        # The token goes in by standard input: a command line can be read by every user of the node.
+        return File(
+            REPORT,
+            "#!/bin/sh\n# Tells Storekeeper which pgBackRest configuration this node has.\n"
+            "curl -fsS --max-time 20 --config - \\\n"
+            f'  --data-urlencode "sha256=$(sha256sum < {FILE} | cut -d" " -f1)" \\\n'
+            '  --data-urlencode "version=$(pgbackrest version | cut -d" " -f2)" \\\n'
+            f'{ids}  {shlex.quote(address)} <<END\nheader = "Authorization: Bearer {token}"\nEND\n',
+        )
+
+    def setup(self, address: str) -> str:
+        """Return a shell script that puts every file in its place, to be run as root on the node."""
+        private, public = "postgres:postgres 0640", "root:root 0644"
+        files = [
+            (File(FILE, self.configuration.render(secrets=True)), private),
+            *((one, public) for one in self.certificates),
+            (self.report(address), "postgres:postgres 0750"),
+            (self.crontab, public),
+        ]
+        lines = [
+            "#!/bin/sh",
+            f"# {self.cluster.name}, node {self.node.name}: run as root on the node. It holds secrets.",
+            "set -eu",
+            "umask 077",
+            "for folder in /etc/pgbackrest /var/log/pgbackrest /var/spool/pgbackrest; do",
+            '  install -d -o postgres -g postgres -m 0750 "$folder"',
+            "done",
+        ]
+        for file, how in files:
+            owner, mode = how.split()
+            lines += [
+                f"cat > {file.path} <<'END_OF_FILE'",
+                file.content.rstrip("\n"),
+                "END_OF_FILE",
+                f"chown {owner} {file.path}",
+                f"chmod {mode} {file.path}",
+            ]
+        return "\n".join([*lines, f"echo 'Storekeeper: {self.node.name} has its files.'", ""])
+
+    report_path = REPORT
+
+    @property
+    def archiving(self) -> list[str]:
+        """Return PostgreSQL's archive_command for each database."""
+        return [archive_command(name) for name in self.stanzas]
+
+    @property
+    def run_setup(self) -> str:
+        """Return the command that runs the set-up script where it was downloaded."""
+        return f"sudo sh {self.node.name}-setup.sh"
+
+    @property
+    def commands(self) -> Sequence[Command]:
+        """Return what to run on the node first, in this order."""
+        found = [
+            Command(f"Archive the WAL of {stanza.name} (then restart its PostgreSQL)", self._archiving(stanza))
+            for stanza in self.configuration.stanzas
+        ]
+        for name in self.stanzas:
+            found.append(Command(f"Create the stanza {name}", _as_postgres(f"--stanza={name} stanza-create")))
+            found.append(
+                Command(f"Check that WAL of {name} reaches the stores", _as_postgres(f"--stanza={name} check"))
+            )
+            found.extend(
+                Command(f"Make a first backup of {name}", f"sudo -u postgres {line}")
+                for line in schedules.commands(name, "full", self.numbers)
+            )
+        found.append(Command("Tell the console", f"sudo -u postgres {REPORT}"))
+        return found
+
+    @property
+    def restores(self) -> Sequence[Command]:
+        """Return how each database is restored into an empty folder, from the first store that the node writes to."""
+        return [
+            Command(
+                f"Restore {stanza.name} into an empty folder",
+                _as_postgres(
+                    f"--stanza={stanza.name} --repo={number} --pg1-path={stanza.data_directory}-restored restore"
+                ),
+            )
+            for stanza in self.configuration.stanzas
+            for number in self.numbers[:1]
+        ]
+
+    @staticmethod
+    def _archiving(stanza: Stanza) -> str:
+        return (
+            f'sudo -u postgres psql -p {stanza.port} -c "ALTER SYSTEM SET archive_mode = on" '
+            f"-c \"ALTER SYSTEM SET archive_command = '{archive_command(stanza.name)}'\""
+        )
+
+
+def handovers(cluster: Cluster) -> list[Handover]:
+    """Return what each node of the cluster is handed, in the order of their names."""
+    access = cluster.spec()
+    return [Handover(cluster, node, access) for node in cluster.nodes.all()]
+
+
+def archive_command(stanza: str) -> str:
+    """Return PostgreSQL's archive_command for the stanza."""
+    return f"pgbackrest --stanza={stanza} archive-push %p"
+
+
+def _as_postgres(arguments: str) -> str:
+    return f"sudo -u postgres pgbackrest {arguments}"

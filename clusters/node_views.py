@@ -1,0 +1,292 @@
+"""One node: which stores it writes to, when it backs up, what it is handed, and what it says of itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from clusters import actions
+from clusters.forms import NodeForm, NodeStoresForm, PolicyForm
+from clusters.handover import Handover, attached, handovers, nearest, policy_of
+from clusters.models import Cluster, Node, RemovedNode
+from clusters.proximity import round_trip_ms
+from clusters.schedules import times
+from console.accounts.access import MemberRequest, confirmed, enterprise, manager
+from console.accounts.models import AuditEvent
+from console.regions import distance_km
+from console.web import dialog_done, dialog_form, fragment_or_page
+
+SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){1,3}(dev)?", re.ASCII)
+SYSTEM_ID = re.compile(r"\d{1,20}", re.ASCII)
+
+
+def _handover(request: MemberRequest, pk: UUID, name: str) -> Handover:
+    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    cluster = get_object_or_404(clusters.with_handover(), pk=pk)
+    found = next((one for one in handovers(cluster) if one.node.name == name), None)
+    if found is None:
+        raise Http404
+    return found
+
+
+def report_address(request: HttpRequest, node: Node) -> str:
+    """Return where the node reports what is applied on it."""
+    return request.build_absolute_uri(reverse("clusters:node_applied", args=[node.cluster_id, node.name]))
+
+
+@require_GET
+@enterprise
+def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
+    """Show one node and what it is handed, with each secret hidden."""
+    handover = _handover(request, pk, name)
+    context = {
+        "cluster": handover.cluster,
+        "node": handover.node,
+        "handover": handover,
+        "stanzas": [one for one in handover.cluster.stanzas.all() if one.node_id == handover.node.pk],
+        "times": times(handover.policy.schedules, timezone.now()),
+    }
+    return fragment_or_page(request, "clusters/node.html", "node", context)
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
+    """Choose which of the cluster's stores the node writes to."""
+    handover = _handover(request, pk, name)
+    cluster, node = handover.cluster, handover.node
+    form = NodeStoresForm(request.POST if request.method == "POST" else None, cluster=cluster, node=node)
+    if form.is_bound and form.is_valid():
+        try:
+            actions.write_to(node, choice=form.cleaned_data["choice"], stores=form.cleaned_data["backup_stores"])
+        except actions.NotAttachable as error:
+            form.add_error("backup_stores", str(error))
+        else:
+            message = f"{node.name} has a new configuration: apply it on the node."
+            return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
+    here, first = cluster.cloud_account.region(node.region), nearest(cluster, node)
+    written = {str(one.store_id) for one in handover.attachments}
+    chosen = {str(pk) for pk in form["backup_stores"].value() or []} if form.is_bound else written
+    offered = []
+    for one in attached(cluster):
+        there = cluster.cloud_account.region(one.store.region)
+        km = round(distance_km(here, there)) if here and there else 0
+        offered.append(
+            {
+                "attachment": one,
+                "km": km,
+                "round_trip": round_trip_ms(km),
+                "nearest": one == first,
+                "chosen": str(one.store_id) in chosen,
+            }
+        )
+    context = {"form": form, "cluster": cluster, "node": node, "offered": offered}
+    return dialog_form(request, "clusters/node_stores.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def node_edit(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
+    """Say which pgBackRest the node has."""
+    handover = _handover(request, pk, name)
+    node = handover.node
+    form = NodeForm(request.POST if request.method == "POST" else None, instance=node)
+    if form.is_bound and form.is_valid():
+        node.save(update_fields=["pgbackrest_version"])
+        message = f"{node.name} is handed a configuration for pgBackRest {node.pgbackrest_version}."
+        return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
+    context = {"form": form, "cluster": handover.cluster, "node": node}
+    return dialog_form(request, "clusters/node_edit.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
+    """Set retention and schedules, for the cluster or for one node of it; a node can follow the cluster again."""
+    if name:
+        handover = _handover(request, pk, name)
+        cluster, node, back = handover.cluster, handover.node, handover.node.get_absolute_url()
+    else:
+        clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+        cluster, node = get_object_or_404(clusters.with_handover(), pk=pk), None
+        back = cluster.get_absolute_url()
+    found = policy_of(cluster, node) if node else cluster.policy
+    own = bool(node and found.node_id)
+    if node and not own:  # begin with what is in force
+        found.pk, found.node, found._state.adding = None, node, True
+    if node and request.method == "POST" and "follow" in request.POST:
+        actions.follow_cluster(node)
+        return dialog_done(request, back, "clusters-changed", message=f"{node.name} follows {cluster.name} again.")
+    form = PolicyForm(request.POST if request.method == "POST" else None, instance=found)
+    if form.is_bound and form.is_valid():
+        form.save()
+        message = f"The backups of {node or cluster} are planned anew: apply the new files on the nodes."
+        return dialog_done(request, back, "clusters-changed", message=message)
+    context: dict[str, Any] = {"form": form, "cluster": cluster, "node": node, "own": own, "back": back}
+    if not form.errors:
+        context["times"] = times(found.schedules, timezone.now())
+    return dialog_form(request, "clusters/policy.html", context)
+
+
+# What holds secrets: for who manages, has just given the password, and is written down for having looked.
+
+
+def _secret(request: MemberRequest, handover: Handover, what: str) -> None:
+    AuditEvent.objects.note(request.membership, f"Was shown {what}", f"{handover.cluster.name}, {handover.node.name}")
+
+
+def _text(content: str, name: str) -> HttpResponse:
+    response = HttpResponse(content, content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _unfinished(handover: Handover) -> HttpResponse | None:
+    """Return the refusal of a file that pgBackRest could not work with, such as one that writes to a local disk."""
+    if handover.configuration.is_complete:
+        return None
+    missing = "a database" if handover.configuration.targets else "a backup store"
+    text = f"{handover.cluster.name} has no configuration yet: give it {missing} first.\n"
+    return HttpResponse(text, status=409, content_type="text/plain; charset=utf-8")
+
+
+@require_GET
+@never_cache
+@enterprise
+@manager
+@confirmed
+def node_configuration(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
+    """Return the node's pgbackrest.conf, complete."""
+    handover = _handover(request, pk, name)
+    if refused := _unfinished(handover):
+        return refused
+    _secret(request, handover, "pgbackrest.conf with its secrets")
+    return _text(handover.configuration.render(secrets=True), "pgbackrest.conf")
+
+
+@require_GET
+@never_cache
+@enterprise
+@manager
+@confirmed
+def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
+    """Return the script that puts all files in their places."""
+    handover = _handover(request, pk, name)
+    if refused := _unfinished(handover):
+        return refused
+    _secret(request, handover, "the set-up script with its secrets")
+    return _text(handover.setup(report_address(request, handover.node)), f"{name}-setup.sh")
+
+
+@require_GET
+@never_cache
+@enterprise
+@manager
+@confirmed
+def node_files(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
+    """Show the files that hold secrets, to be copied."""
+    handover = _handover(request, pk, name)
+    _secret(request, handover, "pgbackrest.conf and the report script with their secrets")
+    context = {
+        "cluster": handover.cluster,
+        "node": handover.node,
+        "handover": handover,
+        "configuration": handover.configuration.render(secrets=True),
+        "report": handover.report(report_address(request, handover.node)),
+    }
+    return dialog_form(request, "clusters/node_files.html", context)
+
+
+@require_GET
+@enterprise
+def node_schedule(request: MemberRequest, pk: UUID, name: str, kind: str) -> HttpResponse:
+    """Return the schedule as a file: for cron, or a script that installs systemd's timers."""
+    handover = _handover(request, pk, name)
+    if kind == "crontab":
+        return _text(handover.crontab.content, "pgbackrest")
+    return _text(handover.timers_script, f"{name}-timers.sh")
+
+
+@require_POST
+@enterprise
+@manager
+@confirmed
+def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
+    """Give the node another token for its reports."""
+    handover = _handover(request, pk, name)
+    actions.new_report_token(handover.node)
+    AuditEvent.objects.note(request.membership, "Made a new report token", f"{handover.cluster.name}, {name}")
+    messages.warning(request, f"{name} has a new token: until its report.sh is replaced, its reports are refused.")
+    return dialog_done(request, handover.node.get_absolute_url(), "clusters-changed")
+
+
+# What nodes say
+
+
+@csrf_exempt
+@require_POST
+def node_applied(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
+    """Take a node's report of what is applied on it: 200 with applied or outdated; 410 once it is removed."""
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+    node = Node.objects.filter(cluster=pk, name=name).first()
+    gone = None if node else RemovedNode.objects.filter(cluster=pk, name=name).first()
+    known = node or gone
+    if known is None or not constant_time_compare(token, known.secrets.get("report_token", "")) or not token:
+        return _said("The token is not this node's. Take report.sh from the console again.", 401)
+    sha256, version = request.POST.get("sha256", ""), request.POST.get("version", "")
+    ids = {
+        key.removeprefix("system_id."): value
+        for key, value in request.POST.dict().items()
+        if key.startswith("system_id.") and SYSTEM_ID.fullmatch(value)
+    }
+    if not SHA256.fullmatch(sha256) or not (version == "" or VERSION.fullmatch(version)):
+        return _said("Send sha256 (64 hexadecimal digits) and version (as pgbackrest version says it).", 422)
+    if gone:
+        RemovedNode.objects.filter(pk=gone.pk).update(reported_at=timezone.now(), applied_sha256=sha256)
+        return _said(f"{name} was removed in the console. Stop pgBackRest here: empty archive_command first.", 410)
+    cluster = Cluster.objects.with_handover().get(pk=pk)
+    handover = next(one for one in handovers(cluster) if one.node.name == name)
+    actions.report(handover, sha256=sha256, version=version, system_ids=ids)
+    return _said(handover.state, 200)
+
+
+def _said(text: str, status: int) -> HttpResponse:
+    return HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
+
+
+@require_POST
+@enterprise
+def backups_refresh(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Have the cluster's repositories looked into now."""
+    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    cluster = get_object_or_404(clusters, pk=pk)
+    actions.look_into_backups(cluster)
+    return dialog_done(request, cluster.get_absolute_url(), "clusters-changed")
+
+
+@require_POST
+@enterprise
+@manager
+def removed_node_forget(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
+    """Forget a removed node, once its configuration is gone from its machine."""
+    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    cluster = get_object_or_404(clusters, pk=pk)
+    removed = get_object_or_404(cluster.removed_nodes, name=name)
+    removed.delete()
+    return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=f"{name} is forgotten.")

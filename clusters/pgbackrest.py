@@ -1,0 +1,178 @@
+"""pgBackRest's configuration of one node, as text: what its versions differ in, and the file itself. Pure.
+
+Options and their meaning: pgBackRest's configuration reference; what versions brought: its release notes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from stores.providers.base import Repository
+
+FILE = "/etc/pgbackrest/pgbackrest.conf"
+HIDDEN = "••••••••"
+RESERVED = frozenset({"global"})  # a section of the file, so no stanza can have the name
+
+
+@dataclass(frozen=True)
+class Version:
+    """A pgBackRest release, with what the configuration and the databases must know of it."""
+
+    number: str
+    newest_postgresql: int
+    has_block: bool = True  # block incremental backups: a beta in 2.45, which refuses them, finished in 2.46
+    matches_addresses: bool = True  # certificates that name the server by its IP address
+    runs_as_root: bool = False  # all commands; from 2.59 on only restore does
+
+
+VERSIONS = (
+    Version("2.45", 15, has_block=False, matches_addresses=False, runs_as_root=True),
+    *(Version(f"2.{minor}", 15, runs_as_root=True) for minor in (46, 47)),
+    *(Version(f"2.{minor}", 16, runs_as_root=True) for minor in (48, 49, 50, 51)),
+    *(Version(f"2.{minor}", 17, runs_as_root=True) for minor in (52, 53, 54)),
+    *(Version(f"2.{minor}", 18, runs_as_root=True) for minor in (55, 56, 57, 58)),
+    Version("2.59", 18),
+)
+BY_NUMBER = {version.number: version for version in VERSIONS}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A repository that the node writes to."""
+
+    number: int
+    store: str  # its name, for people
+    path: str  # of this node's repository in the bucket
+    repository: Repository
+    cipher_pass: str
+    retention_type: str  # time (days) or count
+    retention_full: int
+    retention_diff: int | None
+
+    @property
+    def ca_file(self) -> str:
+        """Return where the node keeps the certificate that the server's is checked against."""
+        return f"/etc/pgbackrest/repo{self.number}-ca.pem"
+
+
+@dataclass(frozen=True)
+class Stanza:
+    """A PostgreSQL database cluster of the node."""
+
+    name: str
+    postgresql: int  # major version
+    data_directory: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """All that a node's file says."""
+
+    cluster: str
+    node: str
+    version: Version
+    targets: Sequence[Target]
+    stanzas: Sequence[Stanza]
+
+    def render(self, *, secrets: bool) -> str:
+        """Return the file; without secrets each of them is a row of dots."""
+        return "".join(
+            f"{line}\n" if isinstance(line, str) else f"{line.name}={line.shown(secrets)}\n" for line in self._lines()
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Return the hex digest of the whole file, as sha256sum prints it on a node that has it."""
+        return hashlib.sha256(self.render(secrets=True).encode()).hexdigest()
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether pgBackRest can work with it: there is somewhere to write to, and something to write."""
+        return bool(self.targets and self.stanzas)
+
+    def _lines(self) -> Iterable[str | _Option]:
+        yield f"# {self.cluster}, node {self.node}: made by Storekeeper for pgBackRest {self.version.number}."
+        yield f"# Save as {FILE}, owner postgres, mode 0640: it holds secrets."
+        yield "# Leave it as it is: its SHA-256 tells the console whether it is up to date."
+        yield "[global]"
+        yield _Option("process-max", "4")
+        yield _Option("start-fast", "y")
+        yield _Option("compress-type", "zst")
+        yield _Option("archive-async", "y")
+        yield _Option("spool-path", "/var/spool/pgbackrest")
+        yield _Option("log-level-console", "warn")
+        yield _Option("log-level-file", "detail")
+        for target in self.targets:
+            yield ""
+            yield f"# {target.store}"
+            yield from self._target(target)
+        for stanza in self.stanzas:
+            yield ""
+            yield f"[{stanza.name}]"
+            yield _Option("pg1-path", stanza.data_directory)
+            yield _Option("pg1-port", str(stanza.port))
+
+    def _target(self, target: Target) -> Iterable[str | _Option]:
+        def option(name: str, value: str, secret: bool = False) -> _Option:
+            return _Option(f"repo{target.number}-{name}", value, secret)
+
+        for name, value in target.repository.options:
+            yield option(name, value, name in target.repository.secret)
+            if name == "type":
+                yield option("path", target.path)
+        if target.repository.ca_certificate:
+            yield option("storage-ca-file", target.ca_file)
+        yield option("retention-full-type", target.retention_type)
+        yield option("retention-full", str(target.retention_full))
+        if target.retention_diff:
+            yield option("retention-diff", str(target.retention_diff))
+        yield option("bundle", "y")
+        if self.version.has_block:
+            yield option("block", "y")
+        yield option("cipher-type", "aes-256-cbc")
+        yield option("cipher-pass", target.cipher_pass, secret=True)
+
+
+@dataclass(frozen=True)
+class _Option:
+    name: str
+    value: str
+    secret: bool = False
+
+    def shown(self, secrets: bool) -> str:
+        return HIDDEN if self.secret and not secrets else self.value
+
+
+def troubles(configuration: Configuration) -> list[str]:
+    """Return what will not work with the node's version of pgBackRest, each in a sentence that says what to do."""
+    version = configuration.version
+    said = []
+    for stanza in configuration.stanzas:
+        if stanza.postgresql > version.newest_postgresql:
+            needed = next((v.number for v in VERSIONS if v.newest_postgresql >= stanza.postgresql), "a newer one")
+            said.append(
+                f"pgBackRest {version.number} does not know PostgreSQL {stanza.postgresql}, which {stanza.name} runs. "
+                f"Install {needed} or newer on the node."
+            )
+    for target in configuration.targets:
+        options = dict(target.repository.options)
+        endpoint = options.get("s3-endpoint", "")
+        if (
+            not version.matches_addresses
+            and endpoint.replace(".", "").isdigit()
+            and "storage-verify-tls" not in options
+        ):
+            said.append(
+                f"pgBackRest {version.number} does not find an IP address ({endpoint}) in a certificate. Give the "
+                "server a name, or install 2.46 or newer on the node."
+            )
+        if options.get("s3-key-type", "shared") == "shared" and "s3-key" not in options:
+            said.append(
+                f"{target.store} has no key for the nodes yet: its server has no IAM users. Make a key there that is "
+                f"limited to {target.path.split('/')[1]}/ in {options.get('s3-bucket')}, and add "
+                f"repo{target.number}-s3-key and repo{target.number}-s3-key-secret to the file."
+            )
+    return said

@@ -1,0 +1,182 @@
+"""When backups are made: cron expressions in words, their next runs, and the same as crontab lines and timers. Pure.
+
+An expression means what Debian's cron makes of it (crontab(5)); the node's own clock reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from cronsim import CronSim, CronSimError
+
+KINDS = {"full": "full", "diff": "differential", "incr": "incremental"}  # pgBackRest's --type: in words
+# cron's own letters are the names of months and days; CronSim also reads L, # and W, which cron does not.
+EXPRESSION = re.compile(
+    r"[\d*,/\-\s]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat", re.I
+)
+WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+RUNS_COMPARED = 1000  # how many runs of the rarer of two schedules are looked at
+
+
+class Unusable(ValueError):
+    """The expression cannot be a schedule; the message says why."""
+
+
+def parse(expression: str) -> CronSim:
+    """Return the expression, understood; raises Unusable when cron would not run it, or never."""
+    fields = expression.split()
+    if len(fields) != 5 or EXPRESSION.sub("", expression):
+        raise Unusable(
+            "Give the five fields of a cron expression: minute, hour, day of the month, month, day of the week, such "
+            "as 0 1 * * 0 for Sundays at 01:00."
+        )
+    now = datetime(2024, 1, 1)  # by the clock of whichever node reads it
+    try:
+        schedule = CronSim(expression, now)
+        next(schedule)
+    except StopIteration:
+        raise Unusable("This never comes: there is no such day. Choose another day or month.") from None
+    except CronSimError as error:
+        if _is_a_day_that_never_comes(fields, now):
+            raise Unusable("This never comes: there is no such day. Choose another day or month.") from error
+        raise Unusable(f"cron does not understand this: {str(error)[:1].lower()}{str(error)[1:]}.") from error
+    return CronSim(expression, now)
+
+
+def _is_a_day_that_never_comes(fields: Sequence[str], now: datetime) -> bool:
+    try:
+        CronSim(" ".join((*fields[:3], "*", fields[4])), now)
+        CronSim(" ".join((*fields[:2], "*", *fields[3:])), now)
+    except CronSimError:
+        return False
+    return True
+
+
+def in_words(expression: str) -> str:
+    """Return the schedule in words, such as "At 01:00 on Sunday"."""
+    return parse(expression).explain()
+
+
+def next_runs(expression: str, now: datetime, number: int = 3) -> list[datetime]:
+    """Return the next times at which the schedule comes; `now`, and they, are what the node's clock shows."""
+    return list(islice(CronSim(expression, now.replace(tzinfo=None)), number))
+
+
+@dataclass(frozen=True)
+class Time:
+    """A schedule as pages show it."""
+
+    kind: str  # in words
+    expression: str
+    words: str
+    next: Sequence[datetime]
+
+
+def times(schedules: Mapping[str, str], now: datetime) -> list[Time]:
+    """Return the schedules in words, with their next runs by a clock that shows UTC, as those of most servers do."""
+    return [
+        Time(KINDS[kind], expression, in_words(expression), next_runs(expression, now))
+        for kind, expression in schedules.items()
+    ]
+
+
+def collision(schedules: Mapping[str, str], now: datetime) -> tuple[str, str, datetime] | None:
+    """Return the first two types of backup that would begin in the same minute, and when; None when none do."""
+    for at, (first, expression) in enumerate(schedules.items()):
+        for second, other in list(schedules.items())[at + 1 :]:
+            if when := _meeting(expression, other, now.replace(tzinfo=None)):
+                return first, second, when
+    return None
+
+
+def _meeting(one: str, other: str, now: datetime) -> datetime | None:
+    rare, often = sorted((CronSim(one, now), CronSim(other, now)), key=lambda cron: len(cron.hours) * len(cron.minutes))
+    return next((when for when in islice(rare, RUNS_COMPARED) if _comes_at(often, when)), None)
+
+
+def _comes_at(cron: CronSim, when: datetime) -> bool:
+    day, weekday = when.day in cron.days, when.isoweekday() % 7 in _weekdays(cron)
+    on_this_day = day and weekday if cron.day_and else day or weekday
+    return on_this_day and when.month in cron.months and when.hour in cron.hours and when.minute in cron.minutes
+
+
+def _weekdays(cron: CronSim) -> set[int]:
+    """Return the days of the week, Sunday being 0; pairs, such as the second Monday, are not cron's."""
+    return {day % 7 for day in cron.weekdays if isinstance(day, int)}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a node is handed."""
+
+    path: str
+    content: str
+
+
+def commands(stanza: str, kind: str, repositories: Sequence[int]) -> list[str]:
+    """Return what makes a backup of this type in each repository, one after the other: a stanza takes one at a time."""
+    return [f"pgbackrest --stanza={stanza} --repo={number} --type={kind} backup" for number in repositories]
+
+
+def crontab(cluster: str, stanzas: Sequence[str], repositories: Sequence[int], schedules: Mapping[str, str]) -> str:
+    """Return the node's file below /etc/cron.d; a failure in one repository does not keep the next from its backup."""
+    lines = [
+        f"{expression} postgres {'; '.join(commands(stanza, kind, repositories))}"
+        for stanza in stanzas
+        for kind, expression in schedules.items()
+    ]
+    return "\n".join((f"# Backups of {cluster}, by the clock of this node", *lines, ""))
+
+
+def units(
+    cluster: str, stanzas: Sequence[str], repositories: Sequence[int], schedules: Mapping[str, str]
+) -> list[File]:
+    """Return the same as systemd's services and timers."""
+    files = []
+    for stanza in stanzas:
+        for kind, expression in schedules.items():
+            name, title = f"/etc/systemd/system/pgbackrest-{stanza}-{kind}", f"{KINDS[kind]} backup of {stanza}"
+            runs = "".join(f"ExecStart=-/usr/bin/{command}\n" for command in commands(stanza, kind, repositories))
+            files.append(
+                File(
+                    f"{name}.service",
+                    f"[Unit]\nDescription={cluster}: {title}\nAfter=network-online.target\n\n"
+                    f"[Service]\nType=oneshot\nUser=postgres\n{runs}",
+                )
+            )
+            times = "".join(f"OnCalendar={calendar}\n" for calendar in on_calendar(expression))
+            files.append(
+                File(
+                    f"{name}.timer",
+                    f"[Unit]\nDescription={cluster}: {title}\n\n[Timer]\n{times}Persistent=true\n\n"
+                    "[Install]\nWantedBy=timers.target\n",
+                )
+            )
+    return files
+
+
+def on_calendar(expression: str) -> Iterator[str]:
+    """Return systemd's calendar events (systemd.time(7)) that together come when the cron expression does.
+
+    cron takes a day that either the day of the month or the day of the week names, when both are given; systemd one
+    that both name. So there may be two.
+    """
+    cron = parse(expression)
+    clock = f"{_list(cron.hours, 24)}:{_list(cron.minutes, 60)}:00"
+    months = _list(cron.months, 12)
+    weekdays = sorted(_weekdays(cron))
+    every_day, every_weekday = len(cron.days) == 31, len(weekdays) == 7
+    names = "" if every_weekday else ",".join(WEEKDAYS[day] for day in weekdays) + " "
+    if every_day or every_weekday or cron.day_and:
+        yield f"{names}*-{months}-{_list(cron.days, 31)} {clock}"
+    else:
+        yield f"*-{months}-{_list(cron.days, 31)} {clock}"
+        yield f"{names}*-{months}-* {clock}"
+
+
+def _list(values: set[int], every: int) -> str:
+    return "*" if len(values) == every else ",".join(f"{value:02d}" for value in sorted(values))

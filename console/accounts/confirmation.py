@@ -1,0 +1,53 @@
+"""Asking again for the password, before something that a person who found the screen unlocked must not see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods
+from django_htmx.http import HttpResponseLocation
+
+from console.accounts.access import confirm
+from console.accounts.models import User
+from console.web import dialog_form
+
+
+class PasswordForm(forms.Form):
+    """The password of whoever is signed in."""
+
+    password = forms.CharField(
+        strip=False,
+        max_length=200,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
+        error_messages={"required": "Enter your password."},
+    )
+
+    def __init__(self, data: Any = None, *, user: User) -> None:
+        super().__init__(data)
+        self.user = user
+
+    def clean_password(self) -> str:
+        """Return the password, if it is the right one."""
+        if not self.user.check_password(self.cleaned_data["password"]):
+            raise forms.ValidationError("This is not your password.")
+        return str(self.cleaned_data["password"])
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def confirm_password(request: HttpRequest) -> HttpResponse:
+    """Ask for the password, then go on to ?next=, in the dialog if that is where it was asked."""
+    given = request.POST.get("next") or request.GET.get("next", "")
+    onwards = given if url_has_allowed_host_and_scheme(given, {request.get_host()}) else "/"
+    form = PasswordForm(request.POST if request.method == "POST" else None, user=request.user)  # type: ignore[arg-type]
+    if form.is_bound and form.is_valid():
+        confirm(request)
+        if request.htmx:  # type: ignore[attr-defined]
+            return HttpResponseLocation(onwards, target="#dialog", swap="innerHTML")
+        return redirect(onwards)
+    return dialog_form(request, "accounts/confirm.html", {"form": form, "next": onwards})
