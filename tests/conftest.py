@@ -81,6 +81,16 @@ def _emulator():
     emulator.stop()
 
 
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory):
+    """A real S3 server over TLS, which every test of this run shares."""
+    from console.demo.object_server import ObjectServer
+
+    server = ObjectServer(tmp_path_factory.mktemp("objects")).start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def amazon(_emulator, monkeypatch):
     """Amazon, emulated, empty at the start of each test."""

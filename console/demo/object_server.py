@@ -1,0 +1,219 @@
+"""A real S3 server of one's own on this machine: SeaweedFS over TLS, with a certificate authority of its own.
+
+For the demo and the tests. It keeps its data, its keys and its certificates in one folder.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+HOST = "127.0.0.1"
+NAME = "localhost"  # not the address: pgBackRest 2.45 does not look for those in a certificate
+VALID = datetime.timedelta(days=3650)
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
+
+
+class ObjectServer:
+    """A SeaweedFS server; `start()` returns when it answers."""
+
+    region = "us-east-1"
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        """Prepare a server that keeps everything in the folder; port 0 takes the one it had, or a free one."""
+        self.folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept = self._kept()
+        self.access_key_id: str = kept["access_key_id"]
+        self.secret_access_key: str = kept["secret_access_key"]
+        self.port: int = port or _free(kept["port"])
+        self.endpoint = f"https://{NAME}:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._certify()
+
+    def _kept(self) -> dict[str, Any]:
+        """Return what stays the same from one start to the next."""
+        file = self.folder / "server.json"
+        if not file.exists():
+            made = {
+                "access_key_id": "storekeeper" + secrets.token_hex(6),
+                "secret_access_key": secrets.token_urlsafe(30),
+                "port": _free(0),
+            }
+            _write_private(file, json.dumps(made).encode())
+        kept: dict[str, Any] = json.loads(file.read_text())
+        return kept
+
+    @cached_property
+    def ca_certificate(self) -> str:
+        """Return the certificate of the authority that signed the server's, as PEM."""
+        return self.ca_file.read_text()
+
+    @property
+    def ca_file(self) -> Path:
+        """Return where that certificate is."""
+        return self.folder / "ca.pem"
+
+    @cached_property
+    def command(self) -> list[str]:
+        """Return the command line; every port is bound to the loopback interface, and nothing is reported home."""
+        options = {
+            "dir": self._data,
+            "ip": HOST,
+            "ip.bind": HOST,
+            "master.telemetry": "false",
+            "webdav": "false",
+            "admin.ui": "false",
+            "s3.iam.readOnly": "false",
+            "s3.port": _free(0),
+            "s3.port.https": self.port,
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.cert.file": self.folder / "server.pem",
+            "s3.key.file": self.folder / "server.key",
+            "master.volumeSizeLimitMB": 64,
+            **{port: _free(0) for port in PORTS},
+        }
+        weed = Path(sys.executable).with_name("weed")
+        return [str(weed), "mini", *(f"-{name}={value}" for name, value in options.items())]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return what the process needs beside its command line: its administrator's key."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key_id, "AWS_SECRET_ACCESS_KEY": self.secret_access_key}
+
+    @property
+    def _data(self) -> Path:
+        data = self.folder / "data"
+        data.mkdir(mode=0o700, exist_ok=True)
+        return data
+
+    def answers(self) -> bool:
+        """Return whether the S3 port takes connections."""
+        with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
+            return True
+        return False
+
+    def start(self) -> Self:
+        """Start the server as a child that dies with this process, and wait until it answers."""
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603, our own command
+                self.command,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509, one call into the kernel
+            )
+        until = time.monotonic() + 30
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > until:
+                self.stop()
+                raise RuntimeError(f"The object server did not start; see {self.folder / 'server.log'}.")
+            time.sleep(0.05)
+        return self
+
+    def stop(self) -> None:
+        """End the server; its data stay."""
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def _certify(self) -> None:
+        """Make an authority and a certificate of the server's, once."""
+        if (self.folder / "server.pem").exists():
+            return
+        ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Storekeeper demo authority")])
+        ca = (
+            _certificate(ca_name, ca_name, ca_key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
+            .sign(ca_key, hashes.SHA256())
+        )
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+        names = x509.SubjectAlternativeName([x509.DNSName(NAME), x509.IPAddress(ip_address(HOST))])
+        server = (
+            _certificate(name, ca_name, key)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(names, critical=False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+            .sign(ca_key, hashes.SHA256())
+        )
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        _write_private(self.folder / "server.key", pem)
+        self.ca_file.write_bytes(ca.public_bytes(Encoding.PEM))
+        (self.folder / "server.pem").write_bytes(server.public_bytes(Encoding.PEM))
+
+
+PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+)
+
+
+def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + VALID)
+    )
+
+
+def _free(wanted: int | str) -> int:
+    """Return the wanted port if nothing listens on it, else a free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, int(wanted)))
+        except OSError:
+            return _free(0)
+        return int(probe.getsockname()[1])
+
+
+def _write_private(file: Path, content: bytes) -> None:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+        opened.write(content)
+
+
+def _end_with_parent() -> None:
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
