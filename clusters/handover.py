@@ -116,7 +116,7 @@ class Handover:
     @property
     def troubles(self) -> list[str]:
         """Return what will not work on the node, in sentences."""
-        return troubles(self.configuration)
+        return troubles(self.configuration, self.node.applied_version)
 
     @property
     def numbers(self) -> list[int]:

@@ -167,8 +167,9 @@ class Node(models.Model):
     pgbackrest_version = models.CharField(
         "pgBackRest version",
         max_length=10,
-        default=VERSIONS[-1].number,
-        choices=[(v.number, v.number) for v in VERSIONS],
+        blank=True,
+        default="",
+        choices=[(version.number, version.label) for version in VERSIONS if version.number],
     )
     writes_to = models.CharField(max_length=10, choices=WritesTo, default=WritesTo.NEAREST)
     chosen: Any = models.ManyToManyField("Attachment", related_name="chosen_by")  # where writes_to is CHOSEN

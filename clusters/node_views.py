@@ -20,6 +20,7 @@ from clusters import actions
 from clusters.forms import NodeForm, NodeStoresForm, PolicyForm
 from clusters.handover import Handover, attached, handovers, nearest, policy_of
 from clusters.models import Cluster, Node, RemovedNode
+from clusters.pgbackrest import BY_NUMBER
 from clusters.proximity import round_trip_ms
 from clusters.schedules import times
 from console.accounts.access import MemberRequest, confirmed, enterprise, manager
@@ -107,7 +108,7 @@ def node_edit(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     form = NodeForm(request.POST if request.method == "POST" else None, instance=node)
     if form.is_bound and form.is_valid():
         node.save(update_fields=["pgbackrest_version"])
-        message = f"{node.name} is handed a configuration for pgBackRest {node.pgbackrest_version}."
+        message = f"{node.name} is handed a configuration for pgBackRest {BY_NUMBER[node.pgbackrest_version].label}."
         return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
     context = {"form": form, "cluster": handover.cluster, "node": node}
     return dialog_form(request, "clusters/node_edit.html", context)

@@ -20,20 +20,25 @@ RESERVED = frozenset({"global"})  # a section of the file, so no stanza can have
 class Version:
     """A pgBackRest release, with what the configuration and the databases must know of it."""
 
-    number: str
+    number: str  # "" stands for any: a file that each of them takes
     newest_postgresql: int
-    has_block: bool = True  # block incremental backups: a beta in 2.45, which refuses them, finished in 2.46
-    matches_addresses: bool = True  # certificates that name the server by its IP address
-    runs_as_root: bool = False  # all commands; from 2.59 on only restore does
+    has_block: bool = True  # block incremental backups: 2.45 ends each backup with error 31 (a beta), 2.46 has them
+    finds_addresses: bool = True  # in a certificate; 2.45 finds names only
+
+    @property
+    def label(self) -> str:
+        """Return how people call it."""
+        return self.number or "2.45 to 2.59"
 
 
+# The releases that brought a PostgreSQL version: 2.48 for 16, 2.52 for 17, 2.55 for 18.
 VERSIONS = (
-    Version("2.45", 15, has_block=False, matches_addresses=False, runs_as_root=True),
-    *(Version(f"2.{minor}", 15, runs_as_root=True) for minor in (46, 47)),
-    *(Version(f"2.{minor}", 16, runs_as_root=True) for minor in (48, 49, 50, 51)),
-    *(Version(f"2.{minor}", 17, runs_as_root=True) for minor in (52, 53, 54)),
-    *(Version(f"2.{minor}", 18, runs_as_root=True) for minor in (55, 56, 57, 58)),
-    Version("2.59", 18),
+    Version("", 18, has_block=False, finds_addresses=False),
+    Version("2.45", 15, has_block=False, finds_addresses=False),
+    *(Version(f"2.{minor}", 15) for minor in (46, 47)),
+    *(Version(f"2.{minor}", 16) for minor in (48, 49, 50, 51)),
+    *(Version(f"2.{minor}", 17) for minor in (52, 53, 54)),
+    *(Version(f"2.{minor}", 18) for minor in (55, 56, 57, 58, 59)),
 )
 BY_NUMBER = {version.number: version for version in VERSIONS}
 
@@ -94,7 +99,7 @@ class Configuration:
         return bool(self.targets and self.stanzas)
 
     def _lines(self) -> Iterable[str | _Option]:
-        yield f"# {self.cluster}, node {self.node}: made by Storekeeper for pgBackRest {self.version.number}."
+        yield f"# {self.cluster}, node {self.node}: made by Storekeeper for pgBackRest {self.version.label}."
         yield f"# Save as {FILE}, owner postgres, mode 0640: it holds secrets."
         yield "# Leave it as it is: its SHA-256 tells the console whether it is up to date."
         yield "[global]"
@@ -146,28 +151,38 @@ class _Option:
         return HIDDEN if self.secret and not secrets else self.value
 
 
-def troubles(configuration: Configuration) -> list[str]:
-    """Return what will not work with the node's version of pgBackRest, each in a sentence that says what to do."""
-    version = configuration.version
+def release(reported: str) -> Version | None:
+    """Return the version that a node reported, such as 2.59.1, if it is one that we know."""
+    return BY_NUMBER.get(".".join(reported.split(".")[:2])) if reported else None
+
+
+def troubles(configuration: Configuration, reported: str = "") -> list[str]:
+    """Return what will not work with the node's version of pgBackRest, each in a sentence that says what to do.
+
+    `reported` is the version that the node said it has; it counts more than the one that the file was made for.
+    """
+    version = release(reported) or configuration.version
     said = []
+    if configuration.version.has_block and not version.has_block:
+        said.append(
+            f"The node reports pgBackRest {reported}, and this file is for {configuration.version.number}: each backup "
+            f"would end with an error, since {reported} knows no repo-block. Change the version of the node."
+        )
     for stanza in configuration.stanzas:
         if stanza.postgresql > version.newest_postgresql:
-            needed = next((v.number for v in VERSIONS if v.newest_postgresql >= stanza.postgresql), "a newer one")
+            needed = next(v.number for v in VERSIONS if v.number and v.newest_postgresql >= stanza.postgresql)
             said.append(
-                f"pgBackRest {version.number} does not know PostgreSQL {stanza.postgresql}, which {stanza.name} runs. "
+                f"pgBackRest {version.label} does not know PostgreSQL {stanza.postgresql}, which {stanza.name} runs. "
                 f"Install {needed} or newer on the node."
             )
     for target in configuration.targets:
         options = dict(target.repository.options)
         endpoint = options.get("s3-endpoint", "")
-        if (
-            not version.matches_addresses
-            and endpoint.replace(".", "").isdigit()
-            and "storage-verify-tls" not in options
-        ):
+        is_address = endpoint.replace(".", "").isdigit()
+        if is_address and not version.finds_addresses and "storage-verify-tls" not in options:
             said.append(
-                f"pgBackRest {version.number} does not find an IP address ({endpoint}) in a certificate. Give the "
-                "server a name, or install 2.46 or newer on the node."
+                f"pgBackRest 2.45 does not find an IP address ({endpoint}) in a certificate. Give the server a name, "
+                "or say that the node has a newer one."
             )
         if options.get("s3-key-type", "shared") == "shared" and "s3-key" not in options:
             said.append(
