@@ -20,13 +20,12 @@ SWEEP_AT_MOST = 200  # repositories in one sweep; the next one follows in second
 
 def due() -> list[int]:
     """Return the keys of the repositories in use that nobody has looked into for a while, the longest first."""
-    now = timezone.now()
     used = Attachment.objects.exclude(state=Attachment.State.ATTACHING).values("repository")
     Inventory.objects.bulk_create(
         [Inventory(repository_id=one["repository"]) for one in used.filter(repository__inventory=None)],
         ignore_conflicts=True,
     )
-    waiting = Inventory.objects.filter(due_at__lte=now, repository__in=used).order_by("due_at")
+    waiting = Inventory.objects.filter(due_at__lte=timezone.now(), repository__in=used).order_by("due_at")
     return list(waiting.values_list("repository_id", flat=True)[:SWEEP_AT_MOST])
 
 

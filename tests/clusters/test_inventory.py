@@ -1,0 +1,118 @@
+"""Looking into repositories, as the workers do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import boto3
+import pytest
+from django.utils import timezone
+
+from clusters import actions, inventory
+from clusters.models import Inventory
+from clusters.repository import from_json
+from clusters.tasks import look_into_due
+from console.operations import engine
+from stores import actions as stores_actions
+from tests.clusters.conftest import work
+from tests.clusters.test_repository import FILES, PASSPHRASE, PLAIN
+
+
+@pytest.fixture
+def cluster(make, account, alice):
+    """A cluster with one store, whose buckets are there."""
+    store = stores_actions.create(account, name="archive", region="eu-west-1", by=alice)
+    engine.run(store.operation_id)
+    store.refresh_from_db()
+    return make([store])
+
+
+@pytest.fixture
+def put(amazon, cluster):
+    """A function that puts an object into the cluster's store, as a node would."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=amazon.url,
+        region_name="eu-west-1",
+        aws_access_key_id=amazon.access_key_id,
+        aws_secret_access_key=amazon.secret_access_key,
+    )
+    bucket = cluster.stores.get().bucket
+
+    def put(key, content):
+        client.put_object(Bucket=bucket, Key=f"{cluster.prefix}/{key}", Body=content)
+
+    return put
+
+
+def look(cluster):
+    [pk] = inventory.ask(cluster.pk)
+    inventory.look(pk)
+    return Inventory.objects.get(repository=pk)
+
+
+def test_look_keeps_what_the_repository_holds(cluster, put):
+    put("n1/backup/orders/backup.info", PLAIN)
+    put(f"n1/archive/orders/15-1/0000000100000000/000000010000000000000009-{'a' * 40}.zst", b"wal")
+    kept = look(cluster)
+    [holding] = from_json(kept.content)
+    assert (holding.status, len(holding.backups), holding.last_wal) == ("read", 2, "000000010000000000000009")
+    assert kept.read_at == kept.tried_at
+    assert not kept.is_awaited
+
+
+def test_look_reads_with_the_passphrase_of_this_repository(cluster, put):
+    put("n1/backup/orders/backup.info", (FILES / "encrypted/backup.info").read_bytes())
+    assert from_json(look(cluster).content)[0].status == "encrypted"
+    repository = cluster.repositories.get()
+    repository.secrets = {"cipher_pass": PASSPHRASE}
+    repository.save()
+    assert from_json(look(cluster).content)[0].status == "read"
+
+
+def test_look_goes_through_more_than_one_page(cluster, put, monkeypatch):
+    for number in range(1005):
+        put(f"n1/backup/db{number:04}/x", b"")
+    monkeypatch.setattr("clusters.repository.FOLDERS_AT_MOST", 2000)
+    monkeypatch.setattr("clusters.repository._look_at", lambda objects, base, node, stanza, passphrase: stanza)
+    from clusters import repository
+
+    store = cluster.stores.get()
+    found = repository.look(store.provider.objects(store.spec()), cluster.prefix, "")
+    assert (len(found), found[-1]) == (1005, "db1004")
+
+
+def test_look_says_which_permission_is_missing_and_keeps_the_rest(cluster, put, amazon):
+    put("n1/backup/orders/backup.info", PLAIN)
+    before = look(cluster)
+    amazon.inject("GetObject", code="AccessDenied", status=403)
+    after = look(cluster)
+    assert "s3:GetObject" in after.error
+    assert (after.content, after.read_at) == (before.content, before.read_at)
+    assert look(cluster).error == ""
+
+
+def test_look_is_done_once_however_often_it_is_asked(cluster, amazon):
+    [pk] = inventory.ask(cluster.pk)
+    inventory.look(pk)
+    calls = len(amazon.calls)
+    inventory.look(pk)
+    assert len(amazon.calls) == calls
+
+
+def test_due_finds_each_repository_in_use_in_its_time(cluster, alice):
+    assert inventory.due() == [cluster.repositories.get().pk]
+    inventory.look(cluster.repositories.get().pk)
+    assert inventory.due() == []
+    Inventory.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    assert len(inventory.due()) == 1
+    actions.update_stores(cluster, stores=[], by=alice)
+    work(cluster)
+    assert inventory.due() == []  # detached: whoever has it now may not be looked at
+
+
+def test_look_into_due_sends_each_to_a_worker(cluster, settings, monkeypatch):
+    sent = []
+    monkeypatch.setattr("clusters.tasks.look_into.apply_async", lambda args, **options: sent.append(args))
+    assert look_into_due() == 1
+    assert sent == [(cluster.repositories.get().pk,)]

@@ -1,0 +1,436 @@
+"""One node in the browser's words, and what it says itself."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+
+import pytest
+from django.test import Client
+
+from clusters import actions, inventory
+from clusters.handover import handovers
+from clusters.models import BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
+from clusters.repository import Backup, Holding, as_json
+from console.accounts.models import AuditEvent
+from tests import factories
+from tests.clusters.conftest import work
+from tests.clusters.test_pgbackrest import options
+from tests.clusters.test_views import HTMX, as_alice, text_of  # noqa: F401, a fixture
+
+SYSTEM_ID, FOREIGN_ID = "7711134786693777346", "7000000000000000001"
+POLICY = {
+    "retention_full": "14",
+    "retention_type": "time",
+    "retention_diff": "",
+    "full_schedule": "0 1 * * 0",
+    "diff_schedule": "",
+    "incr_schedule": "0 1 * * 1-6",
+}
+
+
+@pytest.fixture
+def cluster(make, stores):
+    """Three nodes (eu-west-1, us-east-1, eu-central-1), two stores (eu-west-1, us-east-1), one database."""
+    made = make(stores)
+    Database.objects.create(cluster=made, name="orders", version="15", data_directory="/var/lib/postgresql/15/main")
+    return Cluster.objects.with_handover().get(pk=made.pk)
+
+
+def handover(cluster, name="n1"):
+    fresh = Cluster.objects.with_handover().get(pk=cluster.pk)
+    return next(one for one in handovers(fresh) if one.node.name == name)
+
+
+def at(cluster, rest="", name="n1"):
+    return f"/clusters/{cluster.pk}/nodes/{name}/{rest}"
+
+
+def report(cluster, name="n1", client=None, token=None, **data):
+    token = token or Node.objects.get(cluster=cluster, name=name).secrets["report_token"]
+    return (client or Client()).post(
+        at(cluster, "applied/", name), {"version": "2.45", **data}, headers={"Authorization": f"Bearer {token}"}
+    )
+
+
+# Which node writes where
+
+
+def test_nodes_write_to_their_nearest_store(cluster):
+    found = {one.node.name: [target.store for target in one.configuration.targets] for one in handovers(cluster)}
+    assert found == {
+        "n1": ["archive-dub, eu-west-1"],
+        "n2": ["archive-iad, us-east-1"],
+        "n3": ["archive-dub, eu-west-1"],
+    }
+
+
+def test_matrix_shows_who_writes_where(as_alice, cluster):  # noqa: F811
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    matrix = page[page.index('<table class="matrix">') :]
+    rows = [row.count('class="writes"') for row in matrix[: matrix.index("</table>")].split("<tr>")[2:]]
+    assert rows == [1, 1, 1]
+
+
+def test_node_stores_adds_a_store_and_says_what_it_costs(as_alice, cluster, stores):  # noqa: F811
+    dialog = text_of(as_alice.get(at(cluster, "backup-stores/"), headers=HTMX))
+    assert "Every WAL segment goes to each" in dialog
+    assert "cannot be reached" in dialog
+    answer = as_alice.post(
+        at(cluster, "backup-stores/"), {"backup_stores": [str(store.pk) for store in stores]}, headers=HTMX
+    )
+    assert answer.status_code == 204
+    assert handover(cluster).numbers == [1, 2]
+    assert handover(cluster, "n2").numbers == [2]
+
+
+def test_node_stores_follows_all_or_the_nearest_again(as_alice, cluster, account, alice):  # noqa: F811
+    as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
+    third = factories.store(account, name="archive-fra", region="eu-central-1")
+    actions.update_stores(cluster, stores=[*cluster.stores.all(), third], by=alice)
+    work(cluster)
+    assert handover(cluster).numbers == [1, 2, 3]
+    assert handover(cluster, "n3").numbers == [3]  # which follows its nearest one
+    as_alice.post(at(cluster, "backup-stores/"), {"choice": "nearest"}, headers=HTMX)
+    assert handover(cluster).numbers == [1]
+
+
+def test_node_stores_refuses_none_and_strangers(as_alice, cluster, account):  # noqa: F811
+    other = factories.store(account, name="unattached", region="eu-central-1")
+    for data, why in (
+        ({"backup_stores": []}, "at least one"),
+        ({"backup_stores": [str(other.pk)]}, "not attached"),
+        ({"backup_stores": ["nonsense"]}, "not a backup store"),
+        ({"choice": "sideways"}, "sideways"),
+    ):
+        answer = as_alice.post(at(cluster, "backup-stores/"), data, headers=HTMX)
+        assert (answer.status_code, why in text_of(answer)) == (422, True), data
+    assert handover(cluster).numbers == [1]
+
+
+def test_a_node_whose_chosen_store_is_detached_falls_back_to_its_nearest(cluster, stores, alice):
+    node = Node.objects.get(cluster=cluster, name="n1")
+    actions.write_to(node, choice="chosen", stores=[stores[1]])
+    assert handover(cluster).numbers == [2]
+    actions.update_stores(cluster, stores=[stores[0]], by=alice)
+    assert handover(cluster).numbers == [1]  # at once: what is going is not handed out any more
+    work(cluster)
+    assert handover(cluster).numbers == [1]
+
+
+# Retention and schedules
+
+
+def test_policy_of_the_cluster_counts_for_nodes_that_have_none(as_alice, cluster):  # noqa: F811
+    url = f"/clusters/{cluster.pk}/policy/"
+    assert as_alice.get(url, headers=HTMX).status_code == 200
+    answer = as_alice.post(url, {**POLICY, "retention_type": "count", "retention_full": "3"}, headers=HTMX)
+    assert answer.status_code == 204
+    answer = as_alice.post(at(cluster, "policy/"), {**POLICY, "retention_full": "30"}, headers=HTMX)
+    assert answer.status_code == 204
+    kept = {
+        one.node.name: (one.policy.retention_type, one.policy.retention_full)
+        for one in handovers(Cluster.objects.with_handover().get(pk=cluster.pk))
+    }
+    assert kept == {"n1": ("time", 30), "n2": ("count", 3), "n3": ("count", 3)}
+    assert "repo1-retention-full=30" in handover(cluster).masked
+    as_alice.post(at(cluster, "policy/"), {"follow": "1"}, headers=HTMX)
+    assert handover(cluster).policy.retention_full == 3
+    assert BackupPolicy.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "why"),
+    [
+        ({"full_schedule": "0 0 31 2 *"}, "full_schedule", "never comes"),
+        ({"full_schedule": "tomorrow"}, "full_schedule", "five fields"),
+        ({"incr_schedule": "0 1 * * *"}, "incr_schedule", "begins together with the full backup"),
+        ({"full_schedule": ""}, "full_schedule", "Plan full backups too"),
+        ({"retention_full": "0"}, "retention_full", "greater than or equal to 1"),
+        ({"retention_full": "99999999999999999999"}, "retention_full", "less than or equal"),
+        ({"retention_type": "moons"}, "retention_type", "moons"),
+    ],
+)
+def test_policy_refuses_what_would_not_work(as_alice, cluster, change, field, why):  # noqa: F811
+    answer = as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, **change}, headers=HTMX)
+    page = text_of(answer)
+    assert answer.status_code == 422
+    assert why in page[page.index(f'id="id_{field}_error"') :]
+    assert not BackupPolicy.objects.exists()
+
+
+def test_node_page_says_when_backups_run(as_alice, cluster):  # noqa: F811
+    page = text_of(as_alice.get(at(cluster)))
+    assert "At 01:00 on Sunday" in page
+    assert page.count("next:") == 2
+
+
+# What is handed over
+
+
+def test_configuration_is_the_whole_file_and_its_digest_is_shown(as_alice, cluster):  # noqa: F811
+    answer = as_alice.get(at(cluster, "pgbackrest.conf"))
+    assert (answer.status_code, answer["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    assert "no-store" in answer["Cache-Control"]
+    found = options(answer.content.decode())
+    assert found["repo1-path"] == f"{cluster.repository_path}/n1"
+    assert len(found["repo1-cipher-pass"]) == 64
+    assert found["pg1-port"] == "5432"
+    assert hashlib.sha256(answer.content).hexdigest() in text_of(as_alice.get(at(cluster)))
+
+
+def test_passphrases_differ_and_stay(cluster, alice, stores):
+    first = [one.secrets["cipher_pass"] for one in cluster.repositories.order_by("number")]
+    assert len(set(first)) == 2
+    actions.update_stores(cluster, stores=[], by=alice)
+    work(cluster)
+    actions.update_stores(cluster, stores=stores, by=alice)
+    work(cluster)
+    assert [one.secrets["cipher_pass"] for one in cluster.repositories.order_by("number")] == first
+
+
+def test_secrets_are_on_no_page(as_alice, cluster):  # noqa: F811
+    secrets = [one.secrets["cipher_pass"] for one in cluster.repositories.all()]
+    secrets += [one.secrets["report_token"] for one in cluster.nodes.all()]
+    for path in (cluster.get_absolute_url(), at(cluster), at(cluster, "crontab"), at(cluster, "timers.sh")):
+        page = as_alice.get(path).content.decode()
+        assert not [secret for secret in secrets if secret in page], path
+
+
+@pytest.mark.parametrize("path", ["pgbackrest.conf", "setup.sh", "files/"])
+def test_secrets_are_shown_after_the_password_and_written_down(as_alice, cluster, path):  # noqa: F811
+    session = as_alice.session
+    session["confirmed_at"] = time.time() - 3600
+    session.save()
+    answer = as_alice.get(at(cluster, path))
+    assert (answer.status_code, answer["Location"]) == (302, f"/confirm/?next={at(cluster, path)}")
+    assert not AuditEvent.objects.exists()
+    wrong = as_alice.post("/confirm/", {"password": "wrong", "next": at(cluster, path)}, headers=HTMX)
+    assert (wrong.status_code, "not your password" in text_of(wrong)) == (422, True)
+    assert as_alice.get(at(cluster, path)).status_code == 302
+    right = as_alice.post("/confirm/", {"password": "secret", "next": at(cluster, path)})
+    assert (right.status_code, right["Location"]) == (302, at(cluster, path))
+    shown = as_alice.get(at(cluster, path))
+    passphrase = cluster.repositories.get(number=1).secrets["cipher_pass"]
+    assert passphrase in shown.content.decode()
+    event = AuditEvent.objects.get()
+    assert (event.actor_name, event.subject) == ("alice", "orders, n1")
+    assert passphrase not in event.action
+
+
+def test_confirm_goes_nowhere_else(as_alice):  # noqa: F811
+    for elsewhere in ("https://evil.example/", "//evil.example", "javascript:alert(1)"):
+        answer = as_alice.post("/confirm/", {"password": "secret", "next": elsewhere})
+        assert answer["Location"] == "/"
+
+
+def test_secrets_are_for_managers_of_this_organisation(client, cluster, bob, charlie):
+    for path in ("pgbackrest.conf", "setup.sh", "files/"):
+        for person, status in ((bob, 403), (charlie, 404)):
+            client.force_login(person)
+            assert client.get(at(cluster, path)).status_code == status
+    client.force_login(bob)
+    assert client.get(at(cluster)).status_code == 200
+    assert "Show with secrets" not in text_of(client.get(at(cluster)))
+    client.force_login(charlie)
+    for path in ("", "backup-stores/", "policy/", "edit/", "crontab"):
+        assert client.get(at(cluster, path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["backup-stores/", "policy/", "edit/", "token/"])
+def test_viewers_change_nothing(client, cluster, bob, path):
+    client.force_login(bob)
+    before = handover(cluster).sha256
+    assert client.post(at(cluster, path), {**POLICY, "choice": "all"}, headers=HTMX).status_code == 403
+    assert handover(cluster).sha256 == before
+
+
+def test_nothing_is_handed_over_that_would_back_up_to_a_local_disk(as_alice, make):  # noqa: F811
+    bare = make()
+    answer = as_alice.get(at(bare, "pgbackrest.conf"))
+    assert (answer.status_code, b"a backup store first" in answer.content) == (409, True)
+    assert "Update Backup Stores" in text_of(as_alice.get(at(bare)))
+    assert as_alice.get(at(bare, name="n9")).status_code == 404
+
+
+def test_setup_script_writes_every_file(as_alice, cluster, tmp_path):  # noqa: F811
+    script = as_alice.get(at(cluster, "setup.sh")).content.decode()
+    written = re.findall(r"^cat > (\S+) <<'END_OF_FILE'$", script, re.MULTILINE)
+    assert written == ["/etc/pgbackrest/pgbackrest.conf", "/etc/pgbackrest/report.sh", "/etc/cron.d/pgbackrest"]
+    assert handover(cluster).configuration.render(secrets=True) in script
+    assert "http://testserver" + at(cluster, "applied/") in script
+
+
+def test_node_version_changes_the_file(as_alice, cluster):  # noqa: F811
+    assert "repo1-block" not in handover(cluster).masked
+    assert as_alice.post(at(cluster, "edit/"), {"pgbackrest_version": "2.59"}, headers=HTMX).status_code == 204
+    assert "repo1-block=y" in handover(cluster).masked
+    assert as_alice.post(at(cluster, "edit/"), {"pgbackrest_version": "1.0"}, headers=HTMX).status_code == 422
+
+
+def test_a_database_cannot_have_the_name_of_a_section(as_alice, cluster):  # noqa: F811
+    data = {"name": "global", "version": "15", "data_directory": "/data", "port": "5433"}
+    answer = as_alice.post(f"/clusters/{cluster.pk}/databases/add/", data, headers=HTMX)
+    assert (answer.status_code, "keeps the name global for itself" in text_of(answer)) == (422, True)
+
+
+# What nodes say
+
+
+def test_report_tells_applied_from_out_of_date(as_alice, cluster):  # noqa: F811
+    assert "Not reported" in text_of(as_alice.get(at(cluster)))
+    answer = report(cluster, sha256=handover(cluster).sha256, **{"system_id.orders": SYSTEM_ID})
+    assert (answer.status_code, answer.content) == (200, b"applied\n")
+    assert Stanza.objects.get().system_id == SYSTEM_ID
+    assert Node.objects.get(cluster=cluster, name="n1").applied_targets == [1]
+    assert "Applied" in text_of(as_alice.get(cluster.get_absolute_url()))
+    as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
+    assert "Out of date" in text_of(as_alice.get(at(cluster)))
+    assert report(cluster, sha256="0" * 64).content == b"outdated\n"
+    assert Node.objects.get(cluster=cluster, name="n1").applied_targets == [1]  # the last file that is known
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        ({"sha256": "short"}, 422),
+        ({"sha256": "Z" * 64}, 422),
+        ({}, 422),
+        ({"sha256": "0" * 64, "version": "<script>"}, 422),
+        ({"sha256": "0" * 64, "version": ""}, 200),
+        ({"sha256": "0" * 64, "system_id.orders": "no number"}, 200),
+        ({"sha256": "0" * 64, "system_id.unknown": "7"}, 200),
+    ],
+)
+def test_report_takes_nothing_else(cluster, data, status):
+    assert report(cluster, **data).status_code == status
+    assert not Stanza.objects.exists()
+    assert bool(Node.objects.get(cluster=cluster, name="n1").reported_at) == (status == 200)
+
+
+def test_report_needs_the_node_s_own_token(as_alice, cluster):  # noqa: F811
+    other = Node.objects.get(cluster=cluster, name="n2").secrets["report_token"]
+    for token in ("wrong", other, " "):
+        assert report(cluster, token=token, sha256="0" * 64).status_code == 401
+    assert Client().post(at(cluster, "applied/"), {"sha256": "0" * 64}).status_code == 401
+    unknown = at(cluster, "applied/", "n9")
+    assert Client().post(unknown, headers={"Authorization": f"Bearer {other}"}).status_code == 401
+    assert not Node.objects.exclude(reported_at=None).exists()
+    old = Node.objects.get(cluster=cluster, name="n1").secrets["report_token"]
+    assert as_alice.post(at(cluster, "token/"), headers=HTMX).status_code == 204
+    assert report(cluster, token=old, sha256="0" * 64).status_code == 401
+    assert report(cluster, sha256="0" * 64).status_code == 200
+
+
+def test_report_needs_no_csrf_token(cluster):
+    assert report(cluster, client=Client(enforce_csrf_checks=True), sha256="0" * 64).status_code == 200
+
+
+def test_a_node_removed_while_its_configuration_is_out_is_not_forgotten(as_alice, cluster):  # noqa: F811
+    token = Node.objects.get(cluster=cluster, name="n2").secrets["report_token"]
+    report(cluster, "n2", sha256=handover(cluster, "n2").sha256)
+    as_alice.post(f"/clusters/{cluster.pk}/nodes/remove/", {"nodes": ["n2", "n3"]}, headers=HTMX)
+    assert [one.name for one in RemovedNode.objects.all()] == ["n2"]  # nothing is out on n3
+    assert as_alice.get(at(cluster, "pgbackrest.conf", "n2")).status_code == 404
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert "n2 was removed, and its configuration may still be out" in page
+    assert "It has reported since" not in page
+    answer = report(cluster, "n2", token=token, sha256="0" * 64)
+    assert (answer.status_code, b"was removed" in answer.content) == (410, True)
+    assert report(cluster, "n2", token="wrong", sha256="0" * 64).status_code == 401
+    assert "It has reported since" in text_of(as_alice.get(cluster.get_absolute_url()))
+    as_alice.post(f"/clusters/{cluster.pk}/removed-nodes/n2/forget/", headers=HTMX)
+    assert not RemovedNode.objects.exists()
+
+
+# What the repositories hold
+
+
+def seen(cluster, *holdings, number=1, **values):
+    """Keep what a look into a repository would have found."""
+    from django.utils import timezone
+
+    repository = cluster.repositories.get(number=number)
+    now = timezone.now()
+    Inventory.objects.update_or_create(
+        repository=repository,
+        defaults={"content": as_json(list(holdings)), "read_at": now, "tried_at": now, **values},
+    )
+
+
+def holding(node="n1", system_id=SYSTEM_ID, kind="full", **values):
+    backup = Backup("20261122-140000F", kind, 1795358980, 1795358985, 2_000_000, 300_000, "A", "B", system_id, False)
+    return Holding(
+        **{
+            "node": node,
+            "stanza": "orders",
+            "status": "read",
+            "system_id": system_id,
+            "postgresql": "15",
+            "backups": [backup],
+            "last_wal": "000000010000000000000007",
+            "last_wal_at": "2026-11-22T14:00:00+00:00",
+            **values,
+        }
+    )
+
+
+def test_backups_are_listed_by_store_and_stanza(as_alice, cluster):  # noqa: F811
+    report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
+    seen(cluster, holding())
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    for text in ("20261122-140000F", "5 s", "1.9 MB", "293.0 KB", "000000010000000000000007", "last full"):
+        assert text.replace(" ", "") in page.replace("\xa0", "").replace(" ", ""), text
+    assert "Foreign" not in page
+    assert "Not confirmed" not in page
+
+
+def test_a_repository_of_another_database_is_foreign_and_never_adopted(as_alice, cluster):  # noqa: F811
+    seen(cluster, holding(system_id=FOREIGN_ID))
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert "Not confirmed" in page  # the node has not said yet who it is
+    report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert "Foreign" in page
+    assert FOREIGN_ID in page
+    assert Stanza.objects.get().system_id == SYSTEM_ID
+
+
+def test_detaching_names_the_only_full_backups(as_alice, cluster, stores):  # noqa: F811
+    url = f"/clusters/{cluster.pk}/backup-stores/"
+    keep_second = {"version": cluster.version, "backup_stores": [str(stores[1].pk)]}
+    page = text_of(as_alice.post(url, keep_second, headers=HTMX))
+    assert "may hold the only full backup" in page
+    seen(cluster, holding())
+    page = text_of(as_alice.post(url, keep_second, headers=HTMX))
+    assert "holds the only full backups of orders on n1, the newest 20261122-140000F" in page
+    assert "may hold" not in page
+    seen(cluster, holding(), number=2)
+    assert "only full backup" not in text_of(as_alice.post(url, keep_second, headers=HTMX))
+    report(cluster, sha256=handover(cluster).sha256)
+    assert "n1 still has it in the configuration" in text_of(as_alice.post(url, keep_second, headers=HTMX))
+
+
+def test_last_known_backups_are_shown_with_their_age_while_the_server_is_down(as_alice, cluster, amazon):  # noqa: F811
+    seen(cluster, holding())
+    amazon.inject("ListObjectsV2", code="ServiceUnavailable", status=503, times=10)
+    assert as_alice.post(f"/clusters/{cluster.pk}/backups/refresh/", headers=HTMX).status_code == 204
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert "looking" in page
+    assert 'hx-trigger="every 1s"' in page
+    inventory.look(cluster.repositories.get(number=1).pk)
+    inventory.look(cluster.repositories.get(number=2).pk)
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert "failed: AWS is busy" in page
+    assert "What is below was seen" in page
+    assert "20261122-140000F" in page
+    assert 'hx-trigger="every 1s"' not in page
+
+
+def test_cluster_page_asks_as_much_for_many_nodes_as_for_one(as_alice, cluster, django_assert_max_num_queries):  # noqa: F811
+    with django_assert_max_num_queries(25) as few:
+        as_alice.get(cluster.get_absolute_url())
+    actions.add_nodes(cluster, regions=["eu-west-1"] * 10)
+    with django_assert_max_num_queries(len(few)):
+        as_alice.get(cluster.get_absolute_url())

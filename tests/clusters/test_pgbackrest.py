@@ -1,0 +1,123 @@
+"""The configuration file of a node, and what differs between releases of pgBackRest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from clusters.pgbackrest import BY_NUMBER, HIDDEN, Configuration, Stanza, Target, troubles
+from stores.providers.base import Repository
+
+BY_ROLE = Repository(
+    (("type", "s3"), ("s3-bucket", "b"), ("s3-endpoint", "s3.eu-west-1.amazonaws.com"), ("s3-key-type", "auto"))
+)
+BY_KEY = Repository(
+    (
+        ("type", "s3"),
+        ("s3-bucket", "b"),
+        ("s3-endpoint", "store.example"),
+        ("s3-key", "AK"),
+        ("s3-key-secret", "SECRET"),
+    ),
+    frozenset({"s3-key", "s3-key-secret"}),
+    "-----BEGIN CERTIFICATE-----",
+)
+
+
+def target(number=1, repository=BY_ROLE, **values):
+    return Target(
+        **{
+            "number": number,
+            "store": f"store {number}",
+            "path": "/c-abc/n1",
+            "repository": repository,
+            "cipher_pass": f"passphrase-{number}",
+            "retention_type": "time",
+            "retention_full": 14,
+            "retention_diff": None,
+            **values,
+        }
+    )
+
+
+def configuration(*targets, version="2.59", postgresql=15):
+    stanzas = [Stanza("orders", postgresql, "/var/lib/postgresql/15/main", 5432)]
+    return Configuration("shop", "n1", BY_NUMBER[version], targets or (target(),), stanzas)
+
+
+def options(text):
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+
+
+def test_render_numbers_every_option_of_a_repository():
+    found = options(configuration(target(2), target(7, BY_KEY)).render(secrets=True))
+    assert found["repo2-path"] == found["repo7-path"] == "/c-abc/n1"
+    assert found["repo2-s3-key-type"] == "auto"
+    assert found["repo7-s3-key-secret"] == "SECRET"
+    assert found["repo7-storage-ca-file"] == "/etc/pgbackrest/repo7-ca.pem"
+    assert found["repo2-cipher-pass"] == "passphrase-2"
+    assert {name.split("-")[0] for name in found if name.startswith("repo")} == {"repo2", "repo7"}
+
+
+def test_render_hides_each_secret():
+    text = configuration(target(7, BY_KEY)).render(secrets=False)
+    assert not {"AK", "SECRET", "passphrase-7"} & set(options(text).values())
+    assert text.count(HIDDEN) == 3
+
+
+def test_render_has_one_section_for_each_stanza_and_no_comment_behind_a_value():
+    lines = configuration().render(secrets=True).splitlines()
+    assert [line for line in lines if line.startswith("[")] == ["[global]", "[orders]"]
+    assert not [line for line in lines if "#" in line and not line.startswith("#")]  # pgBackRest would read them
+
+
+@pytest.mark.parametrize(("version", "block"), [("", False), ("2.45", False), ("2.46", True), ("2.59", True)])
+def test_render_asks_for_block_incremental_backups_where_they_are_known(version, block):
+    found = options(configuration(version=version).render(secrets=True))
+    assert ("repo1-block" in found) == block
+    assert found["repo1-bundle"] == "y"
+
+
+def test_sha256_is_what_sha256sum_prints_of_the_whole_file():
+    given = configuration()
+    assert given.sha256 == hashlib.sha256(given.render(secrets=True).encode()).hexdigest()
+    other = replace(given, targets=[replace(given.targets[0], cipher_pass="another")])
+    assert other.sha256 != given.sha256
+
+
+def test_render_gives_retention_as_it_was_set():
+    found = options(
+        configuration(target(retention_type="count", retention_full=3, retention_diff=5)).render(secrets=True)
+    )
+    assert (found["repo1-retention-full-type"], found["repo1-retention-full"]) == ("count", "3")
+    assert found["repo1-retention-diff"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("version", "postgresql", "needed"),
+    [("2.45", 17, "2.52"), ("2.51", 17, "2.52"), ("2.52", 17, ""), ("2.45", 15, "")],
+)
+def test_troubles_name_the_release_that_a_postgresql_needs(version, postgresql, needed):
+    said = troubles(configuration(version=version, postgresql=postgresql))
+    assert bool(said) == bool(needed)
+    assert not needed or f"Install {needed} or newer" in said[0]
+
+
+def test_troubles_believe_the_node_more_than_the_form():
+    said = troubles(configuration(version="2.59"), "2.45")
+    assert "each backup would end with an error" in said[0]
+    assert troubles(configuration(version="2.59"), "2.59.1") == []
+    assert troubles(configuration(version=""), "2.45") == []
+
+
+def test_troubles_of_a_server_that_is_known_by_its_address():
+    at = replace(BY_KEY, options=(("type", "s3"), ("s3-endpoint", "192.0.2.7"), ("s3-key", "AK")))
+    assert "does not find an IP address (192.0.2.7)" in troubles(configuration(target(1, at), version="2.45"))[0]
+    assert troubles(configuration(target(1, at), version="2.59")) == []
+
+
+def test_troubles_say_when_the_nodes_have_no_key():
+    without = Repository((("type", "s3"), ("s3-bucket", "b"), ("s3-endpoint", "store.example")))
+    assert "limited to c-abc/ in b" in troubles(configuration(target(4, without)))[0]
