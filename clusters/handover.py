@@ -243,9 +243,10 @@ class Handover:
     def commands(self) -> Sequence[Command]:
         """Return what to run on the node first, in this order."""
         found = [
-            Command(f"Archive the WAL of {stanza.name} (then restart its PostgreSQL)", self._archiving(stanza))
+            Command(f"Have PostgreSQL archive the WAL of {stanza.name}", self._archiving(stanza))
             for stanza in self.configuration.stanzas
         ]
+        found.append(Command("Restart PostgreSQL, which archive_mode needs once", "sudo systemctl restart postgresql"))
         for name in self.stanzas:
             found.append(Command(f"Create the stanza {name}", _as_postgres(f"--stanza={name} stanza-create")))
             found.append(
