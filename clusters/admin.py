@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from clusters.models import Attachment, Cluster, Database, Node, Repository
+from clusters.models import (
+    Attachment,
+    BackupPolicy,
+    Cluster,
+    Database,
+    Inventory,
+    Node,
+    RemovedNode,
+    Repository,
+    Stanza,
+)
 from console.accounts.admin import ReadOnlyAdmin
 from console.operations.admin import SubjectAdmin
 
-admin.site.register([Attachment, Database, Node, Repository], ReadOnlyAdmin)
+admin.site.register(
+    [Attachment, BackupPolicy, Database, Inventory, Node, RemovedNode, Repository, Stanza], ReadOnlyAdmin
+)
 
 
 @admin.register(Cluster)

@@ -75,20 +75,20 @@ def chosen_stores(
 
 
 def known_regions(codes: list[str], account: CloudAccount) -> list[str]:
-    """Return the codes, if the account can reach them all; raises ValidationError."""
-    codes = [code.strip().lower() for code in codes]
+    """Return the codes, as they are written, if the account can reach them all; raises ValidationError."""
     if len(codes) > NODES_AT_MOST:
         raise forms.ValidationError(f"A cluster has at most {NODES_AT_MOST} nodes; {len(codes)} were asked for.")
+    written = {region.code.lower(): region.code for region in account.regions}
     for code in codes:
-        if account.region(code) is None:
-            if find(account.provider_key, code):
+        if code.strip().lower() not in written:
+            if find(account.provider_key, code.strip().lower()):
                 raise forms.ValidationError(
                     f"{account.name} is an account of {account.partition}: {code} is not in it."
                 )
             raise forms.ValidationError(
                 f"There is no region {code} here. Choose one of the list, such as {account.regions[0].code}."
             )
-    return codes
+    return [written[code.strip().lower()] for code in codes]
 
 
 class ClusterForm(forms.Form):

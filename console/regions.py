@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+import unicodedata
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from math import asin, cos, radians, sin, sqrt
 from pathlib import Path
@@ -35,7 +37,35 @@ class Region:
 
 @cache
 def table() -> dict[tuple[str, str], Region]:
-    """Return every region that can be offered, by provider and code (sources stand in regions.json)."""
+    """Return every region that can be offered, by provider and code."""
+    return _clouds() | {(place.provider, place.code): place for place in places()}
+
+
+@cache
+def places() -> tuple[Region, ...]:
+    """Return the places where a cloud has a region, each once: what a server that is in no cloud can be near to."""
+    found: dict[str, Region] = {}
+    for region in _clouds().values():
+        code = _slug(region.city)
+        place = replace(region, provider="s3", code=code, name=region.place, partition="", account_namespace=False)
+        found.setdefault(code, place)
+    return tuple(found[code] for code in sorted(found))
+
+
+def find_place(text: str) -> Region | None:
+    """Return the place of this code or name, such as "sao-paulo", "São Paulo" or "São Paulo, Brazil"."""
+    wanted = _slug(text)
+    return next((one for one in places() if wanted and wanted in {one.code, _slug(one.place)}), None)
+
+
+def _slug(text: str) -> str:
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
+
+
+@cache
+def _clouds() -> dict[tuple[str, str], Region]:
+    """Return the regions of the clouds (sources stand in regions.json)."""
     rows = json.loads((Path(__file__).parent / "regions.json").read_text())
     return {
         (row["provider"], row["code"]): Region(

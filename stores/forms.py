@@ -11,6 +11,7 @@ from console.accounts.models import CloudAccount, Membership
 from console.regions import Region, find, regions
 from stores.models import Store
 from stores.providers import PROVIDERS
+from stores.providers.base import Provider
 
 
 class StoreForm(forms.Form):
@@ -32,7 +33,7 @@ class StoreForm(forms.Form):
             "invalid_choice": "Choose one of the linked accounts of this provider.",
         },
     )
-    region = forms.CharField(max_length=40, error_messages={"required": "Choose a region."})
+    region = forms.CharField(max_length=40, required=False)  # not asked where an account has only one
 
     def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
         super().__init__(data, **options)
@@ -46,6 +47,21 @@ class StoreForm(forms.Form):
         )
         accounts.label_from_instance = lambda account: f"{account.name} ({account.number})"  # type: ignore
 
+    @property
+    def account(self) -> CloudAccount | None:
+        """Return the account that is chosen so far, valid or not as the rest may be."""
+        field = cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
+        try:
+            account: CloudAccount | None = field.clean(self["cloud_account"].value())
+        except forms.ValidationError:
+            return None
+        return account
+
+    @property
+    def chosen_provider(self) -> Provider | None:
+        """Return the provider that is chosen so far."""
+        return PROVIDERS.get(self.provider_key)
+
     def regions(self) -> tuple[Region, ...]:
         """Return the regions that the chosen provider offers."""
         return regions(self.provider_key)
@@ -57,18 +73,26 @@ class StoreForm(forms.Form):
             raise forms.ValidationError("A backup store of this name exists. Choose another name.")
         return name
 
-    def clean_region(self) -> str:
-        """Return the region's code, if the provider has it."""
-        code = str(self.cleaned_data["region"]).strip().lower()
-        if not find(self.provider_key, code):
-            raise forms.ValidationError(f"There is no region {code} here. Choose one of the list, such as eu-west-1.")
-        return code
-
     def clean(self) -> dict[str, Any]:
-        """Check that the account can reach the region."""
+        """Check that the account can reach the region, which need not be said where there is only one."""
         data = super().clean() or {}
-        account, code = data.get("cloud_account"), data.get("region")
-        region = find(self.provider_key, code) if code else None
-        if account and region and region.partition != account.partition:
-            self.add_error("region", f"{account.name} is an account of {account.partition}: {code} is not in it.")
+        account, code = data.get("cloud_account"), str(data.get("region", "")).strip()
+        provider = self.chosen_provider
+        if provider and provider.one_region:
+            own = account.store_regions[0].code if account else ""
+            if account and code and code.lower() != own.lower():
+                self.add_error("region", f"The stores of {account.name} are in its own region, {own}.")
+            data["region"] = own
+        elif not code:
+            self.add_error("region", "Choose a region.")
+        else:
+            data["region"] = self._region_of_cloud(account, code.lower())
         return data
+
+    def _region_of_cloud(self, account: CloudAccount | None, code: str) -> str:
+        known = find(self.provider_key, code)
+        if not known:
+            self.add_error("region", f"There is no region {code} here. Choose one of the list, such as eu-west-1.")
+        elif account and known not in account.store_regions:
+            self.add_error("region", f"{account.name} is an account of {account.partition}: {code} is not in it.")
+        return code

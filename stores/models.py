@@ -87,10 +87,7 @@ class Store(Subject):
         return [
             ("Cloud Account ID", self.cloud_account_id, ""),
             ("Region", self.region, self.place),
-            ("Bucket Name", self.bucket, ""),
-            ("Bucket ARN", self.bucket_arn, ""),
-            ("Log Bucket Name", self.log_bucket, ""),
-            ("Log Bucket ARN", self.log_bucket_arn, ""),
+            *((label, value, "") for label, value in self.provider.store_facts(self.spec())),
         ]
 
     def spec(self, *, complete: bool = False) -> StoreSpec:

@@ -21,7 +21,6 @@ from console.web import dialog_done, dialog_form, fragment_or_page, paginate, se
 from stores import actions
 from stores.forms import StoreForm
 from stores.models import Store
-from stores.providers import PROVIDERS
 
 PANES = 12  # on a page, in two columns
 
@@ -63,7 +62,7 @@ def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
 @enterprise
 @manager
 def store_create(request: MemberRequest) -> HttpResponse:
-    """Create a store: written down at once, made by a worker. Without scripts, Continue first expands the dialog."""
+    """Create a store: written down at once, made by a worker. Continue expands the dialog, without scripts too."""
     if request.method == "POST" and "continue" not in request.POST:
         form = StoreForm(request.POST, membership=request.membership)
         if form.is_valid():
@@ -81,7 +80,8 @@ def store_create(request: MemberRequest) -> HttpResponse:
     context = {
         "form": form,
         "providers": provider_tiles(form.provider_key),
-        "chosen": PROVIDERS.get(form.provider_key),
+        "chosen": form.chosen_provider,
+        "account": form.account,
         "regions": form.regions(),
         "has_accounts": form.fields["cloud_account"].queryset.exists(),  # type: ignore[attr-defined]
     }

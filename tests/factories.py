@@ -38,6 +38,27 @@ def account(organisation, name="prod", **values):
     )
 
 
+def server(organisation, name="cellar", **settings):
+    """A linked S3-compatible server; nothing answers there."""
+    return account(
+        organisation,
+        name=name,
+        provider_key="s3",
+        number="s3.example.com:9000",
+        partition="",
+        settings={
+            "endpoint": "https://s3.example.com:9000",
+            "region": "us-east-1",
+            "location": "dublin",
+            "addressing_style": "path",
+            "ca_certificate": "",
+            "access_key_id": "KEY",
+            "has": "bucket_policy iam_users ownership tags upload_expiry versioning",
+            **settings,
+        },
+    )
+
+
 def store(account, name="orders", state=State.AVAILABLE, **values):
     """A store as the database knows it; nothing is made in the cloud."""
     pk = uuid4()

@@ -36,7 +36,7 @@ def link(
                 name=name,
                 number=identity.number,
                 partition=identity.partition,
-                settings=settings,
+                settings={**settings, **identity.found},
                 secrets=secrets,
                 verified_at=timezone.now(),
             )
@@ -56,7 +56,8 @@ def verify(account: CloudAccount) -> bool:
             account.verify_error = f"These credentials now belong to account {identity.number}, not {account.number}."
     if not account.verify_error:
         account.verified_at = timezone.now()
-    account.save(update_fields=["verify_error", "verified_at"])
+        account.settings = {**account.settings, **identity.found}
+    account.save(update_fields=["verify_error", "verified_at", "settings"])
     return not account.verify_error
 
 

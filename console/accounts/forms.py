@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from typing import Any
+from urllib.parse import urlsplit
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from django import forms
+from django.conf import settings
 
 from console.accounts.models import CloudAccount, Organisation
+from console.regions import Region, find, find_place, places
 from stores.providers import PROVIDERS
+from stores.providers.aws_access import statements, trust_policy
 
 ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
+HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
+SIGNING_REGION = re.compile(r"(?!\d+$)(?!-)[a-zA-Z0-9-]{1,40}(?<!-)", re.ASCII)  # what botocore takes for a region
+NUMBER_AT_MOST = 64  # of the account's number, which for a server is its name and port
 ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
 
 
@@ -27,6 +37,13 @@ class NameField(forms.CharField):
         if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
             raise forms.ValidationError("The name holds control characters. Use letters, digits, spaces and signs.")
         return name
+
+
+class SecretField(forms.CharField):
+    """A secret: typed, and never given back to the page."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=256, widget=forms.PasswordInput(attrs={"autocomplete": "off"}), **options)
 
 
 class TypedNameForm(forms.Form):
@@ -47,28 +64,18 @@ class TypedNameForm(forms.Form):
 
 
 class LinkForm(forms.Form):
-    """An AWS account to link, by a role that the console assumes or by an access key."""
+    """An account to link: what every provider asks for. The rest is in a form for each provider."""
 
     provider = forms.ChoiceField(
         choices=[(p.key, p.label) for p in PROVIDERS.values()],
         error_messages={"invalid_choice": "Choose a provider that is available."},
     )
     name = forms.CharField(max_length=60)
-    method = forms.ChoiceField(
-        choices=[("role", "IAM role"), ("access_key", "Access key")], widget=forms.RadioSelect, initial="role"
-    )
-    role_arn = forms.CharField(label="AWS IAM Role", required=False, max_length=600)
-    access_key_id = forms.CharField(label="Access Key ID", required=False, max_length=128)
-    secret_access_key = forms.CharField(
-        label="Secret Access Key",
-        required=False,
-        max_length=256,
-        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),  # never refilled
-    )
 
-    def __init__(self, data: Any = None, *, organisation: Organisation, **options: Any) -> None:
+    def __init__(self, data: Any = None, *, organisation: Organisation, external_id: str = "", **options: Any) -> None:
         super().__init__(data, **options)
         self.organisation = organisation
+        self.external_id = external_id  # ours, for the clouds that know such a thing
 
     def clean_name(self) -> str:
         """Return the name, if no other account of the organisation has it."""
@@ -76,6 +83,25 @@ class LinkForm(forms.Form):
         if CloudAccount.objects.filter(organisation=self.organisation, name__iexact=name).exists():
             raise forms.ValidationError("A linked account of this name exists. Choose another name.")
         return name
+
+    def account_settings(self) -> dict[str, str]:
+        """Return what the account's provider needs to know, nothing of it secret."""
+        return {}
+
+    def account_secrets(self) -> dict[str, str]:
+        """Return what is kept encrypted."""
+        return {}
+
+
+class AWSLinkForm(LinkForm):
+    """An AWS account to link, by a role that the console assumes or by an access key."""
+
+    method = forms.ChoiceField(
+        choices=[("role", "IAM role"), ("access_key", "Access key")], widget=forms.RadioSelect, initial="role"
+    )
+    role_arn = forms.CharField(label="AWS IAM Role", required=False, max_length=600)
+    access_key_id = forms.CharField(label="Access Key ID", required=False, max_length=128)
+    secret_access_key = SecretField(label="Secret Access Key", required=False)
 
     def clean(self) -> dict[str, Any]:
         """Check the fields of the chosen method, and those only."""
@@ -89,3 +115,155 @@ class LinkForm(forms.Form):
             if not data.get("secret_access_key"):
                 self.add_error("secret_access_key", "Enter the secret that AWS showed with the access key.")
         return data
+
+    def account_settings(self) -> dict[str, str]:
+        """Return the role with our external ID, or the access key's ID."""
+        if self.cleaned_data["method"] == "role":
+            return {"role_arn": self.cleaned_data["role_arn"], "external_id": self.external_id}
+        return {"access_key_id": self.cleaned_data["access_key_id"]}
+
+    def account_secrets(self) -> dict[str, str]:
+        """Return the access key's secret; a role has none."""
+        by_role = self.cleaned_data["method"] == "role"
+        return {} if by_role else {"secret_access_key": self.cleaned_data["secret_access_key"]}
+
+    def trust_policy(self) -> str:
+        """Return the trust policy of a role that lets the console in, and nobody else."""
+        return json.dumps(trust_policy(self.external_id, settings.AWS_PRINCIPAL), indent=2)
+
+    def permissions_policy(self) -> str:
+        """Return the permissions that the role needs."""
+        return json.dumps(statements("YOUR-ACCOUNT-ID", "aws"), indent=2)
+
+
+class S3LinkForm(LinkForm):
+    """An S3-compatible server to link, by its address and an access key."""
+
+    endpoint = forms.CharField(
+        label="Endpoint",
+        max_length=300,
+        widget=forms.TextInput(
+            attrs={"placeholder": "https://s3.example.com", "inputmode": "url", "autocomplete": "off"}
+        ),
+        error_messages={"required": "Enter the server's address, such as https://s3.example.com."},
+    )
+    region = forms.CharField(
+        label="Region",
+        max_length=40,
+        error_messages={"required": "Enter the region that the server signs for, such as us-east-1."},
+    )
+    location = forms.CharField(
+        label="Location",
+        max_length=80,
+        required=False,
+        widget=forms.TextInput(attrs={"list": "places", "autocomplete": "off"}),
+    )
+    addressing_style = forms.ChoiceField(
+        label="Addressing Style",
+        choices=[("path", "Path: https://server/bucket"), ("host", "Host: https://bucket.server")],
+        required=False,
+        initial="path",
+    )
+    ca_certificate = forms.CharField(
+        label="CA Certificate",
+        max_length=100_000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"}),
+    )
+    # Not "verify": a field that is absent must mean that certificates are verified.
+    skip_tls_verify = forms.BooleanField(
+        label="Do not verify the server's certificate",
+        required=False,
+        widget=forms.CheckboxInput(attrs={"role": "switch"}),
+    )
+    access_key_id = forms.CharField(
+        label="Access Key ID", max_length=128, error_messages={"required": "Enter the access key's ID."}
+    )
+    secret_access_key = SecretField(
+        label="Secret Access Key", error_messages={"required": "Enter the secret of the access key."}
+    )
+
+    def places(self) -> tuple[Region, ...]:
+        """Return the places that a server can be near to."""
+        return places()
+
+    def clean_endpoint(self) -> str:
+        """Return the endpoint as https://host, with :port if that is not 443."""
+        given = str(self.cleaned_data["endpoint"]).strip()
+        try:
+            url = urlsplit(given if "//" in given else f"https://{given}")
+            port = url.port
+        except ValueError as error:
+            raise forms.ValidationError("This is no address. Enter one such as https://s3.example.com.") from error
+        if url.scheme != "https":
+            raise forms.ValidationError("Enter an address with https://: pgBackRest speaks S3 over TLS only.")
+        if url.username is not None or url.query or url.fragment or url.path not in {"", "/"}:
+            raise forms.ValidationError("Enter only the server's name and port, such as https://s3.example.com:9000.")
+        host = url.hostname or ""
+        if not HOST.fullmatch(host):
+            raise forms.ValidationError("This is no name of a server. Enter one such as https://s3.example.com.")
+        number = host if port in {None, 443} else f"{host}:{port}"
+        if len(number) > NUMBER_AT_MOST:
+            raise forms.ValidationError(f"The server's name and port may have {NUMBER_AT_MOST} characters at most.")
+        return f"https://{number}"
+
+    def clean_region(self) -> str:
+        """Return the region as it is given: other servers than Amazon's have capitals in it."""
+        region = str(self.cleaned_data["region"]).strip()
+        if not SIGNING_REGION.fullmatch(region):
+            raise forms.ValidationError("A region has letters, digits and hyphens, such as us-east-1.")
+        return region
+
+    def clean_addressing_style(self) -> str:
+        """Return the style; path when none is chosen, which every server understands."""
+        return self.cleaned_data["addressing_style"] or "path"
+
+    def clean_ca_certificate(self) -> str:
+        """Return the certificates and nothing else of what was pasted."""
+        text = str(self.cleaned_data["ca_certificate"]).strip()
+        if "PRIVATE KEY" in text:
+            raise forms.ValidationError(
+                "This holds a private key, which only the server may have. Paste only the certificate."
+            )
+        if not text:
+            return ""
+        try:
+            found = x509.load_pem_x509_certificates(text.encode())
+        except ValueError as error:
+            raise forms.ValidationError(
+                "This is no certificate. Paste one as PEM: it begins with -----BEGIN CERTIFICATE-----."
+            ) from error
+        return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
+
+    def clean(self) -> dict[str, Any]:
+        """Find out where the server stands; the regions of a cloud say it themselves."""
+        data = super().clean() or {}
+        if "location" in data and "region" in data:
+            given = data["location"].strip()
+            cloud = find("aws", data["region"])
+            place = find_place(given or (cloud.city if cloud else ""))
+            if place:
+                data["location"] = place.code
+            elif given:
+                self.add_error("location", f"There is no place {given} here. Choose the one nearest to the server.")
+            else:
+                self.add_error("location", f"Say where the server stands: {data['region']} does not tell.")
+        return data
+
+    def account_settings(self) -> dict[str, str]:
+        """Return how the server is reached."""
+        names = ("endpoint", "region", "location", "addressing_style", "ca_certificate", "access_key_id")
+        verify = {"verify_tls": "no"} if self.cleaned_data["skip_tls_verify"] else {}
+        return {**{name: self.cleaned_data[name] for name in names}, **verify}
+
+    def account_secrets(self) -> dict[str, str]:
+        """Return the access key's secret."""
+        return {"secret_access_key": self.cleaned_data["secret_access_key"]}
+
+
+LINK_FORMS: dict[str, type[LinkForm]] = {"aws": AWSLinkForm, "s3": S3LinkForm}
+
+
+def link_form(provider: str) -> type[LinkForm]:
+    """Return the form of this provider; of one that does not exist, the form that says so."""
+    return LINK_FORMS.get(provider, LinkForm)

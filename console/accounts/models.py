@@ -15,7 +15,7 @@ from django.utils import timezone
 from console.accounts.encryption import EncryptedJSONField
 from console.regions import Region
 from stores.providers import PROVIDERS
-from stores.providers.base import Account, Capability, Provider
+from stores.providers.base import Account, Capability, Fact, Provider
 
 
 class User(AbstractUser):
@@ -147,6 +147,11 @@ class CloudAccount(models.Model):
     def capabilities(self) -> list[Capability]:
         """Return what the account's server was found to have and to lack; nothing when it has all that a store uses."""
         return list(self.provider.capabilities(self.credentials()))
+
+    @property
+    def facts(self) -> list[Fact]:
+        """Return what identifies the account and how the console signs in to it."""
+        return list(self.provider.account_facts(self.credentials()))
 
     def credentials(self) -> Account:
         """Return the account as its provider needs it, secrets decrypted."""

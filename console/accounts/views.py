@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -15,11 +16,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console.accounts import actions
 from console.accounts.access import MemberRequest, manager, member
-from console.accounts.forms import LinkForm, TypedNameForm
+from console.accounts.forms import LinkForm, TypedNameForm, link_form
 from console.accounts.models import CloudAccount
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores.providers import PLANNED, PROVIDERS
-from stores.providers.aws_access import statements, trust_policy
 from stores.providers.base import LinkError
 
 
@@ -87,44 +87,40 @@ def account_link(request: MemberRequest) -> HttpResponse:
     """Link an account: the cloud is asked who it is before anything is kept."""
     # Ours, never the user's choice (the confused deputy), and the same until an account is linked with it.
     external_id = request.session.setdefault("external_id", str(uuid4()))
-    organisation = request.membership.organisation
+    given = request.POST or request.GET
+    form_class = link_form(given.get("provider", ""))
+    common: dict[str, Any] = {"organisation": request.membership.organisation, "external_id": external_id}
     if request.method == "POST" and "continue" not in request.POST:
-        form = LinkForm(request.POST, organisation=organisation)
-        if form.is_valid() and (account := _link(form, external_id)):
+        form = form_class(request.POST, **common)
+        if form.is_valid() and (account := _link(form)):
             del request.session["external_id"]
-            message = f"{account.name} is linked: AWS says it is account {account.number}."
+            message = f"{account.name} is linked: {account.provider.linked(account.credentials())}"
             return dialog_done(request, reverse("accounts:list"), "accounts-changed", message=message)
     else:
-        given = request.POST or request.GET
-        initial = {"provider": given.get("provider", ""), "name": given.get("name", ""), "method": "role"}
-        form = LinkForm(organisation=organisation, initial=initial)
+        form = form_class(initial={name: given.get(name, "") for name in ("provider", "name")}, **common)
     chosen = str(form["provider"].value() or "")
     context = {
         "form": form,
         "providers": provider_tiles(chosen),
         "chosen": PROVIDERS.get(chosen),
+        "fields": f"accounts/_link_{chosen}.html" if chosen in PROVIDERS else "",
         "external_id": external_id,
-        "trust_policy": json.dumps(trust_policy(external_id, settings.AWS_PRINCIPAL), indent=2),
-        "permissions_policy": json.dumps(statements("YOUR-ACCOUNT-ID", "aws"), indent=2),
     }
     return dialog_form(request, "accounts/account_link.html", context)
 
 
-def _link(form: LinkForm, external_id: str) -> CloudAccount | None:
+def _link(form: LinkForm) -> CloudAccount | None:
     data = form.cleaned_data
-    by_role = data["method"] == "role"
     try:
         return actions.link(
             form.organisation,
             provider=data["provider"],
             name=data["name"],
-            settings={"role_arn": data["role_arn"], "external_id": external_id}
-            if by_role
-            else {"access_key_id": data["access_key_id"]},
-            secrets={} if by_role else {"secret_access_key": data["secret_access_key"]},
+            settings=form.account_settings(),
+            secrets=form.account_secrets(),
         )
     except LinkError as error:
-        form.add_error(error.field or None, str(error))
+        form.add_error(error.field if error.field in form.fields else None, str(error))
         return None
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from base64 import b32encode
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from botocore.exceptions import ClientError
 
-from console.operations.plan import Failed, NotReady, Refused, Round, Step
+from console.operations.plan import Failed, NotReady, Round, Step
 from console.regions import Region, find, regions
 
-from .aws_access import calling, identify, tag_value
+from .aws_access import account_facts, calling, identify
 from .aws_errors import bucket_arn, code_of
 from .aws_nodes import DISMISS, GRANT, REVOKE, facts, policy, refusal
 from .base import AccessSpec, Account, Objects, Provider, Repository, StoreSpec
+from .s3_buckets import STORE_TAG, Bucket, global_names, log_delivery, log_expiry, only_tls, tags, upload_expiry
+from .s3_buckets import refusal as refusal_to_delete
 from .s3_objects import S3Objects
 
 if TYPE_CHECKING:
@@ -25,13 +26,7 @@ if TYPE_CHECKING:
         CreateBucketConfigurationTypeDef,
         CreateBucketRequestTypeDef,
         LifecycleRuleUnionTypeDef,
-        ObjectIdentifierTypeDef,
     )
-
-STORE_TAG = "storekeeper:store-id"  # whose bucket it is; the console touches none without it
-LOG_DAYS = 90
-PAGE = 1000  # the most that S3 lists, or deletes, in one call
-PAGES_PER_RUN = 100  # then the worker is free for others, and the step goes on later
 
 
 # Names
@@ -43,12 +38,12 @@ def bucket_names(store_id: UUID, region: str, account_number: str) -> tuple[str,
     They are in the account's own namespace, where nobody else can take them, in every region that has it (Amazon S3
     user guide, "Account regional namespaces"); elsewhere the whole of the ID makes them unique.
     """
-    letters = b32encode(store_id.bytes).decode().rstrip("=").lower()
+    bucket, log_bucket = global_names(store_id)
     here = find("aws", region)
     if here and here.account_namespace:
-        id12 = letters[-12:]  # the end, because a version 7 UUID begins with the time
+        id12 = bucket[-12:]  # the end, because a version 7 UUID begins with the time
         return f"pgbk-{id12}-{account_number}-{region}-an", f"pgbk-{id12}-log-{account_number}-{region}-an"
-    return f"pgbk-{letters}", f"pgbk-{letters}-log"
+    return bucket, log_bucket
 
 
 def _in_account_namespace(spec: StoreSpec, bucket: str) -> bool:
@@ -59,18 +54,18 @@ def _in_account_namespace(spec: StoreSpec, bucket: str) -> bool:
 # Whose bucket it is
 
 
+def _bucket(spec: StoreSpec, name: str) -> Bucket:
+    return Bucket(name, lambda operation: calling(operation, spec, name), _expected(spec))
+
+
+def _expected(spec: StoreSpec) -> dict[str, Any]:
+    return {"ExpectedBucketOwner": spec.account.number}
+
+
 def store_tag(spec: StoreSpec, bucket: str) -> str | None:
     """Return the store ID that the bucket is tagged with, '' when with none; None when there is no such bucket."""
-    with calling("GetBucketTagging", spec, bucket) as s3:
-        try:
-            answer = s3.get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=spec.account.number)
-        except ClientError as error:
-            if code_of(error) == "NoSuchBucket":
-                return None
-            if code_of(error) == "NoSuchTagSet":
-                return ""
-            raise
-    return next((tag["Value"] for tag in answer["TagSet"] if tag["Key"] == STORE_TAG), "")
+    found = _bucket(spec, bucket).tags()
+    return None if found is None else found.get(STORE_TAG, "")
 
 
 def _adopt(spec: StoreSpec, bucket: str, tag: str | None) -> None:
@@ -152,13 +147,7 @@ def _ensure_bucket(spec: StoreSpec, bucket: str) -> None:
 
 def _creation(spec: StoreSpec) -> CreateBucketConfigurationTypeDef:
     """Return the region and the tags: given in the create call, so that the bucket never stands untagged."""
-    configuration: CreateBucketConfigurationTypeDef = {
-        "Tags": [
-            {"Key": STORE_TAG, "Value": str(spec.id)},
-            {"Key": "storekeeper:store-name", "Value": tag_value(spec.name)},
-            {"Key": "storekeeper:managed-by", "Value": "storekeeper"},
-        ]
-    }
+    configuration: CreateBucketConfigurationTypeDef = {"Tags": tags(spec)}
     if spec.region != "us-east-1":  # which is the default, and refused as a value
         constraint: BucketLocationConstraintType = spec.region  # type: ignore[assignment]
         configuration["LocationConstraint"] = constraint
@@ -167,17 +156,9 @@ def _creation(spec: StoreSpec) -> CreateBucketConfigurationTypeDef:
 
 def ensure_log_policy(spec: StoreSpec) -> None:
     """Let Amazon's log delivery write, for the backup bucket alone, and refuse plain HTTP."""
-    delivery = {
-        "Sid": "S3ServerAccessLogs",
-        "Effect": "Allow",
-        "Principal": {"Service": "logging.s3.amazonaws.com"},
-        "Action": "s3:PutObject",
-        "Resource": f"{bucket_arn(spec.log_bucket, spec.account.partition)}/*",
-        "Condition": {
-            "ArnLike": {"aws:SourceArn": bucket_arn(spec.bucket, spec.account.partition)},
-            "StringEquals": {"aws:SourceAccount": spec.account.number},
-        },
-    }
+    arns = [bucket_arn(bucket, spec.account.partition) for bucket in (spec.log_bucket, spec.bucket)]
+    delivery = log_delivery(*arns)
+    delivery["Condition"]["StringEquals"] = {"aws:SourceAccount": spec.account.number}
     _put_policy(spec, spec.log_bucket, delivery)
 
 
@@ -188,40 +169,19 @@ def ensure_policy(spec: StoreSpec) -> None:
 
 def _put_policy(spec: StoreSpec, bucket: str, *allowed: dict[str, Any]) -> None:
     arn = bucket_arn(bucket, spec.account.partition)
-    only_tls = {
-        "Sid": "DenyInsecureTransport",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [arn, f"{arn}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [*allowed, only_tls]})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [*allowed, only_tls(arn)]})
     with calling("PutBucketPolicy", spec, bucket) as s3:
         s3.put_bucket_policy(Bucket=bucket, Policy=policy, ExpectedBucketOwner=spec.account.number)
 
 
 def ensure_log_expiry(spec: StoreSpec) -> None:
     """Let access logs expire."""
-    rule: LifecycleRuleUnionTypeDef = {
-        "ID": "expire-logs",
-        "Status": "Enabled",
-        "Filter": {"Prefix": ""},
-        "Expiration": {"Days": LOG_DAYS},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-    }
-    _put_lifecycle(spec, spec.log_bucket, rule)
+    _put_lifecycle(spec, spec.log_bucket, log_expiry())
 
 
 def ensure_upload_expiry(spec: StoreSpec) -> None:
     """Let unfinished uploads expire, since pgBackRest never aborts one."""
-    rule: LifecycleRuleUnionTypeDef = {
-        "ID": "abort-mpu",
-        "Status": "Enabled",
-        "Filter": {"Prefix": ""},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-    }
-    _put_lifecycle(spec, spec.bucket, rule)
+    _put_lifecycle(spec, spec.bucket, upload_expiry())
 
 
 def _put_lifecycle(spec: StoreSpec, bucket: str, rule: LifecycleRuleUnionTypeDef) -> None:
@@ -270,91 +230,25 @@ def remove_bucket(spec: StoreSpec) -> None:
     if not _is_ours_to_delete(spec, spec.bucket):
         return
     _put_logging(spec, {})
-    if not _delete_bucket(spec, spec.bucket):
+    if not _bucket(spec, spec.bucket).delete():
         _refuse_if_anything_is_left(spec)
         raise NotReady(f"AWS does not see yet that {spec.bucket} is empty.", bucket=spec.bucket)
 
 
 def remove_log_bucket(spec: StoreSpec) -> None:
     """Delete the access logs and their bucket."""
-    bucket, owner = spec.log_bucket, spec.account.number
-    if not _is_ours_to_delete(spec, bucket):
+    if not _is_ours_to_delete(spec, spec.log_bucket):
         return
-    for _ in range(PAGES_PER_RUN):
-        # Always the first page: what it listed is gone when the next one is asked for.
-        if not (objects := _first_page(spec, bucket)):
-            break
-        with calling("DeleteObjects", spec, bucket) as s3:
-            answer = s3.delete_objects(
-                Bucket=bucket, Delete={"Objects": objects, "Quiet": True}, ExpectedBucketOwner=owner
-            )
-            for refused in answer.get("Errors", []):
-                raise ClientError(
-                    {"Error": {"Code": refused["Code"], "Message": refused["Message"]}}, "DeleteObjects"
-                )  # the first says it for all
-    else:
-        raise NotReady("Deleting the access logs: there are many.", patience=86400)
-    with calling("ListMultipartUploads", spec, bucket) as s3:
-        uploads = s3.list_multipart_uploads(Bucket=bucket, ExpectedBucketOwner=owner).get("Uploads", [])
-    for upload in uploads:
-        with calling("AbortMultipartUpload", spec, bucket) as s3:
-            s3.abort_multipart_upload(
-                Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"], ExpectedBucketOwner=owner
-            )
-    if not _delete_bucket(spec, bucket):
+    logs = _bucket(spec, spec.log_bucket)
+    logs.empty()
+    if not logs.delete():
         raise NotReady("Amazon is still delivering late access logs; they are deleted as they come.", patience=3600)
 
 
-def _first_page(spec: StoreSpec, bucket: str) -> list[ObjectIdentifierTypeDef]:
-    with calling("ListObjectVersions", spec, bucket) as s3:
-        page = s3.list_object_versions(Bucket=bucket, ExpectedBucketOwner=spec.account.number)
-    found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-    # Naming a version asks for s3:DeleteObjectVersion, even the "null" one of a bucket that has no versions; the
-    # console's role has no need of it unless someone turned versioning on.
-    if page.get("DeleteMarkers") or any(one["VersionId"] != "null" for one in found):
-        return [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
-    return [{"Key": one["Key"]} for one in found]
-
-
-def _delete_bucket(spec: StoreSpec, bucket: str) -> bool:
-    """Delete the bucket and say whether it is gone; it stays when something is in it."""
-    with calling("DeleteBucket", spec, bucket) as s3:
-        try:
-            s3.delete_bucket(Bucket=bucket, ExpectedBucketOwner=spec.account.number)
-        except ClientError as error:
-            if code_of(error) == "BucketNotEmpty":
-                return False
-            if code_of(error) != "NoSuchBucket":
-                raise
-    return True
-
-
 def _refuse_if_anything_is_left(spec: StoreSpec) -> None:
-    bucket, owner = spec.bucket, spec.account.number
-    with calling("ListObjectVersions", spec, bucket) as s3:
-        page = s3.list_object_versions(Bucket=bucket, MaxKeys=PAGE, ExpectedBucketOwner=owner)
-    with calling("ListMultipartUploads", spec, bucket) as s3:
-        unfinished = s3.list_multipart_uploads(Bucket=bucket, ExpectedBucketOwner=owner)
-    versions = page.get("Versions", [])
-    objects = sum(one["IsLatest"] for one in versions)
-    older = len(versions) - objects
-    markers = len(page.get("DeleteMarkers", []))
-    uploads = len(unfinished.get("Uploads", []))
-    if page["IsTruncated"]:
-        kinds = "objects, older versions and delete markers" if older or markers else "objects"
-        counts = [f"{PAGE:,} or more {kinds}"]
-    else:
-        counts = [_count(objects, "object"), _count(older, "older version"), _count(markers, "delete marker")]
-    more = unfinished["IsTruncated"]
-    counts.append(f"{PAGE:,} or more unfinished uploads" if more else _count(uploads, "unfinished upload"))
-    if not (left := [count for count in counts if count]):
-        return
-    _restore_logging(spec)
-    raise Refused(
-        f"The backup bucket still holds {_sentence(left)}. Empty it in AWS, then delete the store again.",
-        bucket=bucket,
-        commands="\n".join(_emptying(spec, versioned=bool(older or markers), uploads=bool(uploads))),
-    )
+    if left := _bucket(spec, spec.bucket).left():
+        _restore_logging(spec)
+        raise refusal_to_delete(spec.bucket, left, "in AWS", f"--region {spec.region}")
 
 
 def _restore_logging(spec: StoreSpec) -> None:
@@ -363,31 +257,6 @@ def _restore_logging(spec: StoreSpec) -> None:
         status = s3.get_bucket_logging(Bucket=spec.bucket, ExpectedBucketOwner=spec.account.number)
     if not status.get("LoggingEnabled") and store_tag(spec, spec.log_bucket) == str(spec.id):
         ensure_access_logging(spec)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number > 1 else ''}" if number else ""
-
-
-def _sentence(parts: list[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def _emptying(spec: StoreSpec, *, versioned: bool, uploads: bool) -> list[str]:
-    """Return the commands of the AWS CLI that empty the backup bucket, for an administrator to run."""
-    where = f"--bucket {spec.bucket} --region {spec.region}"
-    commands = [f"aws s3 rm s3://{spec.bucket} --recursive --region {spec.region}"]
-    if versioned:
-        commands.append("# Repeat these two until there is nothing left (they take 250 at a time):")
-        for kind in ("Versions", "DeleteMarkers"):
-            query = f"--query '{{Objects: {kind}[].{{Key: Key, VersionId: VersionId}}}}' --output json"
-            listing = f"aws s3api list-object-versions {where} --max-keys 250 --no-paginate {query}"
-            commands.append(f'aws s3api delete-objects {where} --delete "$({listing})"')
-    if uploads:
-        listing = f"aws s3api list-multipart-uploads {where} --query 'Uploads[].[UploadId, Key]' --output text"
-        abort = f'aws s3api abort-multipart-upload {where} --upload-id "$id" --key "$key"'
-        commands.append(f"{listing} | while read -r id key; do {abort}; done")
-    return commands
 
 
 # What a node, and whoever looks into a repository, needs to know
@@ -414,8 +283,17 @@ def repository(spec: StoreSpec, access: AccessSpec) -> Repository:
 
 def objects(spec: StoreSpec) -> Objects:
     """Return what reads the backup bucket's objects."""
-    owner = {"ExpectedBucketOwner": spec.account.number}
-    return S3Objects(lambda operation: calling(operation, spec, spec.bucket), spec.bucket, owner)
+    return S3Objects(lambda operation: calling(operation, spec, spec.bucket), spec.bucket, _expected(spec))
+
+
+def store_facts(spec: StoreSpec) -> list[tuple[str, str]]:
+    """Return both buckets with their ARNs."""
+    return [
+        ("Bucket Name", spec.bucket),
+        ("Bucket ARN", bucket_arn(spec.bucket, spec.account.partition)),
+        ("Log Bucket Name", spec.log_bucket),
+        ("Log Bucket ARN", bucket_arn(spec.log_bucket, spec.account.partition)),
+    ]
 
 
 AWS = Provider(
@@ -459,4 +337,7 @@ AWS = Provider(
     capabilities=lambda account: (),
     repository=repository,
     objects=objects,
+    account_facts=account_facts,
+    store_facts=store_facts,
+    linked=lambda account: f"AWS says it is account {account.number}.",
 )

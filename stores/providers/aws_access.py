@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ from .aws_errors import (
     on_bucket,
     step_error,
 )
-from .base import Account, Identity, LinkError, StoreSpec
+from .base import Account, Fact, Identity, LinkError, StoreSpec
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -59,6 +59,7 @@ ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::(\d{12}):role/
 IAM_PATH = "/pgbk/"  # of all roles and instance profiles that the console makes: its policy allows no other
 SESSION_SECONDS = 3600  # the most that role chaining allows
 RENEW_BEFORE = timedelta(minutes=5)
+FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Keys(TypedDict, total=False):
@@ -138,20 +139,31 @@ def iam_client(account: Account) -> IAMClient:
 
 
 def _client(service: Literal["s3", "iam"], account: Account, region: str) -> Any:
+    return client_of(service, account, region, lambda: _sign_in(service, account))
+
+
+def _sign_in(service: Literal["s3", "iam"], account: Account) -> tuple[dict[str, Any], datetime]:
+    config = S3_NETWORK if service == "s3" else NETWORK
+    if not account.settings.get("role_arn"):
+        return {"config": config, **_access_key(account)}, FOREVER
+    credentials = _assume(account)["Credentials"]
+    return {"config": config, **_keys(credentials)}, credentials["Expiration"] - RENEW_BEFORE
+
+
+def client_of(
+    service: Literal["s3", "iam"], account: Account, region: str, sign_in: Callable[[], tuple[dict[str, Any], datetime]]
+) -> Any:
+    """Return the account's client in this region, made anew when what it signs in with changed or is about to expire.
+
+    `sign_in` returns what only this client is made with, and until when that is valid.
+    """
     key, fingerprint = (account.id, service, region), _fingerprint(account)
     entry = _clients.get(key)
     if entry and entry.fingerprint == fingerprint and datetime.now(UTC) < entry.until:
         return entry.client
-    until = datetime.max.replace(tzinfo=UTC)
-    if account.settings.get("role_arn"):  # outside the lock: it waits for the network
-        credentials = _assume(account)["Credentials"]
-        until = credentials["Expiration"] - RENEW_BEFORE
-        keys = _keys(credentials)
-    else:
-        keys = _access_key(account)
+    options, until = sign_in()  # outside the lock: it may wait for the network
     with _lock:  # making a client is the one thing in a session that threads must not do together
-        config = S3_NETWORK if service == "s3" else NETWORK
-        client = _session().client(service, region_name=region, config=config, **keys)
+        client = _session().client(service, region_name=region, **options)
         _clients[key] = _Entry(client, fingerprint, until)
     return client
 
@@ -196,6 +208,19 @@ def _assume(account: Account, *, with_external_id: bool = True) -> AssumeRoleRes
     return _sts(role.split(":")[1], {}).assume_role(
         RoleArn=role, RoleSessionName="storekeeper", DurationSeconds=SESSION_SECONDS, **optional
     )
+
+
+def account_facts(account: Account) -> list[Fact]:
+    """Return who the account is, and how the console signs in to it."""
+    settings = account.settings
+    by_role = "role_arn" in settings
+    sign_in = ("IAM Role ARN", "role_arn") if by_role else ("Access Key ID", "access_key_id")
+    return [
+        Fact(sign_in[0], settings.get(sign_in[1], ""), more=False),
+        Fact("Account ID", account.number, more=False),
+        *([Fact("External ID", settings.get("external_id", ""))] if by_role else []),
+        Fact("Partition", account.partition),
+    ]
 
 
 # Linking an account
@@ -392,8 +417,3 @@ def trust_policy(external_id: str, principal: str) -> dict[str, Any]:
 
 def _external_id_condition(external_id: str) -> dict[str, dict[str, str]]:
     return {"StringEquals": {"sts:ExternalId": external_id}}
-
-
-def tag_value(text: str) -> str:
-    """Return the text in the characters and the length that tags allow (S3 user guide, "Object tags"; IAM's too)."""
-    return "".join(c if c.isalnum() or c in " +-=._:/@" else "_" for c in text).strip()[:256]

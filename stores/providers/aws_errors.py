@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from botocore.exceptions import (
@@ -74,6 +74,7 @@ def wait(patience: float) -> Callable[..., StepError]:
     return partial(NotReady, patience=patience)
 
 
+UNKNOWN = "*"  # stands for every code that is in no row
 # Codes (or operation:code, which wins), the reaction, and what to tell. Meanings: Amazon S3 API reference, "Error
 # responses". Times: a released name may stay blocked for an hour, a conflicting change is over in less than a minute,
 # and a new bucket is visible everywhere within two.
@@ -81,8 +82,8 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "AccessDenied UnauthorizedAccess 403",
         Failed,
-        "AWS refused {action} on {name}. Allow it in the policy of the console's role or user (the statement is in "
-        "the details), then try again. AWS says: {reason}",
+        "{who} refused {action} on {name}. Allow it in the policy of the console's role or user (the statement is in "
+        "the details), then try again. {who} says: {reason}",
     ),
     (
         "AssumeRole:AccessDenied AssumeRole:403",
@@ -120,18 +121,18 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "SlowDown Throttling ThrottlingException RequestLimitExceeded TooManyRequestsException 429 "
         "ServiceUnavailable InternalError 500 502 503 504",
         wait(600),
-        "AWS is busy and asked the console to slow down ({code}).",
+        "{who} is busy and asked the console to slow down ({code}).",
     ),
     (
         "ConcurrentModification EntityTemporarilyUnmodifiable",
         wait(60),
-        "AWS is applying another change to {name}.",
+        "{who} is applying another change to {name}.",
     ),
     # IAM is eventually consistent: it may take seconds until a change is seen (IAM user guide, "Troubleshoot IAM").
     (
         "NoSuchEntity",
         wait(60),
-        "AWS does not show {name} yet. If someone deleted it meanwhile, try again: it is created anew.",
+        "{who} does not show {name} yet. If someone deleted it meanwhile, try again: it is created anew.",
     ),
     (
         "DeleteConflict",
@@ -156,7 +157,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "RequestTimeout",
         wait(600),
-        "AWS did not receive the whole request in time.",
+        "{who} did not receive the whole request in time.",
     ),
     (
         "RequestTimeTooSkewed",
@@ -166,17 +167,17 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "CreateBucket:OperationAborted DeleteBucket:OperationAborted",
         wait(600),
-        "AWS is still releasing the name {name}, or is changing the bucket. Try again later: it may take an hour.",
+        "{who} is still releasing the name {name}, or is changing the bucket. Try again later: it may take an hour.",
     ),
     (
         "OperationAborted",
         wait(60),
-        "AWS is applying another change to {name}.",
+        "{who} is applying another change to {name}.",
     ),
     (
         "NoSuchBucket",
         wait(120),
-        "AWS does not show bucket {name} yet. If someone deleted it meanwhile, try again: it is created anew.",
+        "{who} does not show bucket {name} yet. If someone deleted it meanwhile, try again: it is created anew.",
     ),
     (
         "InvalidTargetBucketForLogging",
@@ -203,13 +204,25 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "AWS rejected the console's request for {name} ({code}: {reason}). This is a fault in the console: please "
         "report it.",
     ),
+    (UNKNOWN, Failed, "{who} refused the request for {name}: {code}: {reason}"),
 )
-ERRORS = {code: (reaction, message) for codes, reaction, message in ROWS for code in codes.split()}
+Row = tuple[Callable[..., StepError], str]
+
+
+def by_code(rows: Iterable[tuple[str, Callable[..., StepError], str]]) -> dict[str, Row]:
+    """Return reaction and message by code."""
+    return {code: (reaction, message) for codes, reaction, message in rows for code in codes.split()}
+
+
+ERRORS = by_code(ROWS)
 
 
 def code_of(error: Exception) -> str:
-    """Return Amazon's error code, or '' when no answer came from Amazon."""
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+    """Return the error code of the answer, or its HTTP status when it names none; '' when there was no answer."""
+    if not isinstance(error, ClientError):
+        return ""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+    return str(error.response.get("Error", {}).get("Code") or status)
 
 
 @dataclass(frozen=True)
@@ -223,11 +236,14 @@ class Subject:
     details: Mapping[str, str]
     resource: Callable[[str, str], str]  # operation and action: the ARN that a statement allowing it names
     log_bucket: str = ""
+    who: str = "AWS"
+    actions: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ACTIONS)
+    errors: Mapping[str, Row] = field(default_factory=lambda: ERRORS)
 
 
-def bucket_arn(name: str, partition: str = "aws") -> str:
-    """Return the bucket's ARN."""
-    return f"arn:{partition}:s3:::{name}"
+def bucket_arn(name: str, partition: str = "") -> str:
+    """Return the bucket's ARN; servers that have no partitions write Amazon's first."""
+    return f"arn:{partition or 'aws'}:s3:::{name}"
 
 
 def on_bucket(spec: StoreSpec, bucket: str) -> Subject:
@@ -238,12 +254,13 @@ def on_bucket(spec: StoreSpec, bucket: str) -> Subject:
         region=spec.region,
         name=bucket,
         details={"bucket": bucket},
-        resource=partial(_bucket_resource, bucket_arn(bucket, spec.account.partition)),
+        resource=partial(bucket_resource, bucket_arn(bucket, spec.account.partition)),
         log_bucket=spec.log_bucket,
     )
 
 
-def _bucket_resource(arn: str, operation: str, action: str) -> str:
+def bucket_resource(arn: str, operation: str, action: str) -> str:
+    """Return the ARN that a statement allowing this operation names: the bucket's, or that of objects in it."""
     if operation == "ListBuckets":
         return "*"
     return f"{arn}/{ON_OBJECTS[operation]}" if operation in ON_OBJECTS else arn
@@ -262,7 +279,7 @@ def statement(operation: str, subject: Subject, actions: tuple[str, ...]) -> dic
 def step_error(error: ClientError | BotoCoreError, operation: str, subject: Subject) -> StepError:
     """Return what this error of botocore means for the step that called."""
     if isinstance(error, ClientError):
-        return _answered(error, subject)
+        return answered(error, subject)
     details = {"code": type(error).__name__, "operation": operation, **subject.details}
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Failed(NO_OWN_IDENTITY, **details)
@@ -282,7 +299,8 @@ def step_error(error: ClientError | BotoCoreError, operation: str, subject: Subj
     return Failed(f"The call {operation} could not be made: {error}", **details)
 
 
-def _answered(error: ClientError, subject: Subject) -> StepError:
+def answered(error: ClientError, subject: Subject) -> StepError:
+    """Return what this answer means, by the subject's own table; an unknown one is final, unless the server is ill."""
     operation, code = error.operation_name, code_of(error)  # AssumeRole may have failed on the way to our call
     metadata = error.response.get("ResponseMetadata", {})
     reason = str(error.response.get("Error", {}).get("Message", "")) or "no reason given"
@@ -291,11 +309,11 @@ def _answered(error: ClientError, subject: Subject) -> StepError:
     if code in {"AccessDenied", "UnauthorizedAccess", "403"}:
         # Newer answers name the one action that was missing: "… is not authorized to perform: s3:TagResource on …".
         named = re.search(r"perform: ((?:s3|iam):\w+)", reason)
-        actions = (named[1],) if named else ACTIONS.get(operation, (operation,))
+        actions = (named[1],) if named else subject.actions.get(operation, (operation,))
         details["action"] = ", ".join(actions)
         if operation != "AssumeRole":
             details["statement"] = json.dumps(statement(operation, subject, actions), indent=2)
-    reaction, message = ERRORS.get(f"{operation}:{code}") or ERRORS.get(code) or _unknown(metadata)
+    reaction, message = _row(subject.errors, operation, code, metadata)
     text = message.format(
         action=details.get("action", ""),
         code=code,
@@ -305,12 +323,15 @@ def _answered(error: ClientError, subject: Subject) -> StepError:
         reason=reason,
         region=subject.region,
         role=subject.account.settings.get("role_arn", ""),
+        operation=operation,
+        who=subject.who,
     )
     if "explicit deny" in reason:
         text += " An explicit deny wins over any permission: it is that policy which has to change."
     return reaction(text, **details)
 
 
-def _unknown(metadata: object) -> tuple[Callable[..., StepError], str]:
+def _row(errors: Mapping[str, Row], operation: str, code: str, metadata: object) -> Row:
     status = metadata.get("HTTPStatusCode", 0) if isinstance(metadata, dict) else 0
-    return ERRORS["SlowDown"] if status >= 500 else (Failed, "AWS refused the request for {name}: {code}: {reason}")
+    known = errors.get(f"{operation}:{code}") or errors.get(code)
+    return known or errors["SlowDown" if status >= 500 else UNKNOWN]

@@ -12,9 +12,10 @@ from botocore.exceptions import ClientError
 
 from console.operations.plan import Failed, NotReady, Round, Step
 
-from .aws_access import HOME_REGIONS, IAM_PATH, calling_iam, instance_service, tag_value
+from .aws_access import HOME_REGIONS, IAM_PATH, calling_iam, instance_service
 from .aws_errors import Subject, bucket_arn, code_of
 from .base import AccessSpec
+from .s3_buckets import tag_value
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import InstanceProfileTypeDef, TagTypeDef
@@ -29,7 +30,7 @@ POLICY_CHARACTERS = 10_240
 
 
 def node_name(spec: AccessSpec) -> str:
-    """Return the name of the cluster's role, which is its instance profile's too."""
+    """Return the name of the cluster's role, which is its instance profile's too; elsewhere its user's."""
     return f"pgbk-{spec.prefix}"
 
 
@@ -81,16 +82,17 @@ def _statements(arn: str, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def _document(policy: dict[str, Any]) -> str:
+def compact(policy: dict[str, Any]) -> str:
+    """Return the policy as IAM counts it, without whitespace."""
     return json.dumps(policy, separators=(",", ":"))
 
 
 def refusal(spec: AccessSpec) -> str:
     """Return why the policy of so many stores does not fit on a role, with the number that does; '' when it fits."""
-    room = POLICY_CHARACTERS - len(_document({**policy(spec), "Statement": []}))
+    room = POLICY_CHARACTERS - len(compact({**policy(spec), "Statement": []}))
     for fit, bucket in enumerate(spec.buckets):
         arn = bucket_arn(bucket, spec.account.partition)
-        room -= sum(len(_document(statement)) + 1 for statement in _statements(arn, spec.prefix))  # 1: the comma
+        room -= sum(len(compact(statement)) + 1 for statement in _statements(arn, spec.prefix))  # 1: the comma
         if room < -1:  # the last statement has none
             return (
                 f"{len(spec.buckets)} stores are too many for one cluster: AWS limits the permissions of its nodes' "
@@ -132,7 +134,8 @@ def _resource(spec: AccessSpec, operation: str, action: str) -> str:
     return profile_arn(spec) if "InstanceProfile" in action else role_arn(spec)
 
 
-def _tags(spec: AccessSpec) -> list[TagTypeDef]:
+def node_tags(spec: AccessSpec) -> list[TagTypeDef]:
+    """Return the tags of all that the console makes for the nodes of the cluster."""
     return [
         {"Key": CLUSTER_TAG, "Value": str(spec.id)},
         {"Key": "storekeeper:cluster-name", "Value": tag_value(spec.name)},
@@ -145,7 +148,7 @@ def _cluster(tags: Iterable[TagTypeDef]) -> str:
 
 
 @contextmanager
-def _or_nothing() -> Iterator[None]:
+def or_nothing() -> Iterator[None]:
     """Go on after NoSuchEntity, as when it was deleted by an attempt whose answer got lost."""
     try:
         yield
@@ -156,13 +159,13 @@ def _or_nothing() -> Iterator[None]:
 
 def role_tag(spec: AccessSpec) -> str | None:
     """Return the cluster ID that the role is tagged with, '' when with none; None when there is no such role."""
-    with calling_iam("GetRole", _role(spec)) as iam, _or_nothing():
+    with calling_iam("GetRole", _role(spec)) as iam, or_nothing():
         return _cluster(iam.get_role(RoleName=node_name(spec))["Role"].get("Tags", []))
     return None
 
 
 def _read_profile(spec: AccessSpec) -> InstanceProfileTypeDef | None:
-    with calling_iam("GetInstanceProfile", _profile(spec)) as iam, _or_nothing():
+    with calling_iam("GetInstanceProfile", _profile(spec)) as iam, or_nothing():
         return iam.get_instance_profile(InstanceProfileName=node_name(spec))["InstanceProfile"]
     return None
 
@@ -195,9 +198,9 @@ def ensure_role(spec: AccessSpec) -> None:
             iam.create_role(
                 RoleName=node_name(spec),
                 Path=IAM_PATH,
-                AssumeRolePolicyDocument=_document(trust(spec)),
+                AssumeRolePolicyDocument=compact(trust(spec)),
                 Description="Lets the nodes of one database cluster use their backup stores.",
-                Tags=_tags(spec),
+                Tags=node_tags(spec),
             )
             return
         except ClientError as error:
@@ -210,7 +213,7 @@ def ensure_instance_profile(spec: AccessSpec) -> None:
     """Create the instance profile, which is how EC2 gives a role to an instance."""
     with calling_iam("CreateInstanceProfile", _profile(spec)) as iam:
         try:
-            iam.create_instance_profile(InstanceProfileName=node_name(spec), Path=IAM_PATH, Tags=_tags(spec))
+            iam.create_instance_profile(InstanceProfileName=node_name(spec), Path=IAM_PATH, Tags=node_tags(spec))
             return
         except ClientError as error:
             if code_of(error) != "EntityAlreadyExists":
@@ -226,7 +229,7 @@ def ensure_node_policy(spec: AccessSpec) -> None:
     # Read again, although the round before did: the role may have been replaced since by somebody else's.
     _adopt(spec, _role(spec), role_tag(spec))
     with calling_iam("PutRolePolicy", _role(spec)) as iam:
-        iam.put_role_policy(RoleName=node_name(spec), PolicyName=POLICY, PolicyDocument=_document(policy(spec)))
+        iam.put_role_policy(RoleName=node_name(spec), PolicyName=POLICY, PolicyDocument=compact(policy(spec)))
 
 
 def ensure_profile_holds_role(spec: AccessSpec) -> None:
@@ -278,7 +281,7 @@ def remove_node_policy(spec: AccessSpec) -> None:
 
 
 def _delete_policy(spec: AccessSpec) -> None:
-    with calling_iam("DeleteRolePolicy", _role(spec)) as iam, _or_nothing():
+    with calling_iam("DeleteRolePolicy", _role(spec)) as iam, or_nothing():
         iam.delete_role_policy(RoleName=node_name(spec), PolicyName=POLICY)
 
 
@@ -288,9 +291,9 @@ def remove_instance_profile(spec: AccessSpec) -> None:
     if profile is None or _cluster(profile.get("Tags", [])) != str(spec.id):
         return
     if any(role["RoleName"] == name for role in profile["Roles"]):
-        with calling_iam("RemoveRoleFromInstanceProfile", _profile(spec)) as iam, _or_nothing():
+        with calling_iam("RemoveRoleFromInstanceProfile", _profile(spec)) as iam, or_nothing():
             iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=name)
-    with calling_iam("DeleteInstanceProfile", _profile(spec)) as iam, _or_nothing():
+    with calling_iam("DeleteInstanceProfile", _profile(spec)) as iam, or_nothing():
         iam.delete_instance_profile(InstanceProfileName=name)
 
 
@@ -299,7 +302,7 @@ def remove_role(spec: AccessSpec) -> None:
     if role_tag(spec) != str(spec.id):
         return
     _delete_policy(spec)
-    with calling_iam("DeleteRole", _role(spec)) as iam, _or_nothing():
+    with calling_iam("DeleteRole", _role(spec)) as iam, or_nothing():
         iam.delete_role(RoleName=node_name(spec))
 
 

@@ -17,10 +17,10 @@ class Account:
     """A linked cloud account as its provider needs it; `secrets` never leaves this object."""
 
     id: UUID
-    number: str  # AWS: the 12-digit account ID
-    partition: str  # AWS: aws, aws-cn, aws-us-gov, aws-eusc
-    settings: Mapping[str, str]  # AWS: role_arn and external_id, or access_key_id
-    secrets: Mapping[str, str]  # AWS: secret_access_key, or nothing
+    number: str  # AWS: the 12-digit account ID; S3-compatible: the server's host, with its port if that is not 443
+    partition: str  # AWS: aws, aws-cn, aws-us-gov, aws-eusc; S3-compatible: nothing
+    settings: Mapping[str, str]  # AWS: role_arn and external_id, or access_key_id; S3-compatible: see s3_server.py
+    secrets: Mapping[str, str]  # secret_access_key, or nothing
 
     def __repr__(self) -> str:
         """Return the account without its secrets, since tracebacks and logs print this."""
@@ -59,7 +59,18 @@ class Identity:
 
     number: str
     partition: str
-    arn: str
+    arn: str = ""
+    found: Mapping[str, str] = field(default_factory=dict)  # what the account's settings shall say from now on
+
+
+@dataclass(frozen=True)
+class Fact:
+    """An exact value about an account, with its label."""
+
+    label: str
+    value: str
+    more: bool = True  # shown with the other details, not at first sight
+    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,3 +145,7 @@ class Provider:
     capabilities: Callable[[Account], Sequence[Capability]]  # what the server was found to have and to lack; () for all
     repository: Callable[[StoreSpec, AccessSpec], Repository]  # how a node of the cluster reaches the store
     objects: Callable[[StoreSpec], Objects]
+    account_facts: Callable[[Account], Sequence[Fact]]  # what identifies the account, and how the console signs in
+    store_facts: Callable[[StoreSpec], Sequence[tuple[str, str]]]  # label and exact value of what the store is
+    linked: Callable[[Account], str]  # one sentence about the account that was just linked
+    one_region: bool = False  # an account is one server in one place, so a store's region is never asked

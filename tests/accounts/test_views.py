@@ -9,6 +9,7 @@ import pytest
 from django.urls import reverse
 
 from console.accounts import actions
+from console.accounts.forms import link_form
 from console.accounts.models import CloudAccount
 from stores.providers.aws_access import trust_policy
 from tests import factories
@@ -179,6 +180,184 @@ def test_account_verify_notices_another_account(as_alice, amazon, account):
     assert "210987654321" in account.verify_error
 
 
+def by_endpoint(**values):
+    return {
+        "provider": "s3",
+        "name": "cellar",
+        "endpoint": "https://s3.example.com:9000",
+        "region": "us-east-1",
+        "access_key_id": "KEY",
+        "secret_access_key": SECRET,
+        **values,
+    }
+
+
+def on(server, **values):
+    return by_endpoint(
+        **{
+            "endpoint": server.endpoint,
+            "ca_certificate": server.ca_certificate,
+            "access_key_id": server.access_key_id,
+            "secret_access_key": server.secret_access_key,
+            **values,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked", "not_asked"),
+    [("aws", "role_arn", "endpoint"), ("s3", "endpoint", "role_arn"), ("azure", "provider", "endpoint")],
+)
+def test_account_link_asks_what_the_provider_needs(as_alice, provider, asked, not_asked):
+    page = as_alice.get("/cloud-accounts/link/", {"provider": provider}, headers=HTMX).content.decode()
+    assert f'name="{asked}"' in page
+    assert f'name="{not_asked}"' not in page
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "word"),
+    [
+        ({"name": ""}, "name", "required"),
+        ({"endpoint": ""}, "endpoint", "address"),
+        ({"endpoint": "http://s3.example.com"}, "endpoint", "TLS"),
+        ({"endpoint": "ftp://s3.example.com"}, "endpoint", "https"),
+        ({"endpoint": "https://s3.example.com/bucket"}, "endpoint", "only"),
+        ({"endpoint": "https://s3.example.com?x=1"}, "endpoint", "only"),
+        ({"endpoint": "https://me:secret@s3.example.com"}, "endpoint", "only"),
+        ({"endpoint": "https://@s3.example.com"}, "endpoint", "only"),
+        ({"endpoint": "https://s3.example.com:port"}, "endpoint", "address"),
+        ({"endpoint": "https://s3.example.com:99999"}, "endpoint", "address"),
+        ({"endpoint": "https://[::1]"}, "endpoint", "name"),
+        ({"endpoint": "https://-x"}, "endpoint", "name"),
+        ({"endpoint": f"https://{'x' * 65}"}, "endpoint", "64"),
+        ({"region": ""}, "region", "region"),
+        ({"region": "-x"}, "region", "letters"),
+        ({"region": "a b"}, "region", "letters"),
+        ({"region": "garage"}, "location", "where"),
+        ({"location": "Atlantis"}, "location", "Atlantis"),
+        ({"addressing_style": "sideways"}, "addressing_style", "sideways"),
+        ({"ca_certificate": "hello"}, "ca_certificate", "certificate"),
+        ({"ca_certificate": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"}, "ca_certificate", "no"),
+        (
+            {"ca_certificate": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"},
+            "ca_certificate",
+            "private",
+        ),
+        ({"access_key_id": ""}, "access_key_id", "ID"),
+        ({"secret_access_key": ""}, "secret_access_key", "secret"),
+    ],
+)
+def test_account_link_of_a_server_refuses_bad_input(as_alice, values, field, word):
+    answer = as_alice.post("/cloud-accounts/link/", by_endpoint(**values), headers=HTMX)
+    assert answer.status_code == 422
+    assert word in " ".join(answer.context["form"].errors[field])
+    assert SECRET not in answer.content.decode()
+    assert not CloudAccount.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "endpoint"),
+    [
+        ("https://S3.Example.com/", "https://s3.example.com"),
+        ("https://s3.example.com:443", "https://s3.example.com"),
+        ("s3.example.com:9000", "https://s3.example.com:9000"),
+        (" https://10.0.0.7:9000/ ", "https://10.0.0.7:9000"),
+    ],
+)
+def test_account_link_writes_an_endpoint_in_one_way(acme, given, endpoint):
+    form = link_form("s3")(by_endpoint(endpoint=given), organisation=acme)
+    assert form.is_valid(), form.errors
+    assert form.account_settings()["endpoint"] == endpoint
+
+
+@pytest.mark.parametrize(
+    ("region", "given", "code"),
+    [
+        ("us-east-1", "", "ashburn"),
+        ("eu-west-1", "", "dublin"),
+        ("eu-west-1", "oslo", "oslo"),
+        ("garage", "São Paulo, Brazil", "sao-paulo"),
+        ("RegionOne", "sao paulo", "sao-paulo"),
+    ],
+)
+def test_account_link_finds_out_where_a_server_stands(acme, region, given, code):
+    form = link_form("s3")(by_endpoint(region=region, location=given), organisation=acme)
+    assert form.is_valid(), form.errors
+    assert form.account_settings()["location"] == code
+    assert form.account_settings()["region"] == region
+
+
+def test_account_link_verifies_certificates_unless_told_otherwise(acme):
+    for values, expected in (({}, None), ({"skip_tls_verify": "on"}, "no")):
+        form = link_form("s3")(by_endpoint(**values), organisation=acme)
+        assert form.is_valid()
+        assert form.account_settings().get("verify_tls") == expected
+
+
+@pytest.mark.slow
+def test_account_link_of_a_server_proves_it(as_alice, object_server):
+    answer = as_alice.post("/cloud-accounts/link/", on(object_server), headers=HTMX)
+    assert answer.status_code == 204, answer.context["form"].errors
+    account = CloudAccount.objects.get()
+    number = object_server.endpoint.removeprefix("https://")
+    assert (account.provider_key, account.number, account.partition) == ("s3", number, "")
+    assert account.secrets == {"secret_access_key": object_server.secret_access_key}
+    assert "bucket_policy" in account.settings["has"]
+    page = as_alice.get("/cloud-accounts/").content.decode()
+    for words in (
+        object_server.endpoint,
+        "Ashburn, United States",
+        "verified with your CA certificate",
+        "Access logging",
+    ):
+        assert words in page
+    assert "the log bucket stays empty" in page
+    assert object_server.secret_access_key not in page
+    assert "The server lacks access logging" in page  # the message of the link
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"secret_access_key": "wrong"}, "secret_access_key"),
+        ({"access_key_id": "UNKNOWNUNKNOWN00"}, "access_key_id"),
+        ({"ca_certificate": ""}, "ca_certificate"),
+        ({"endpoint": "https://localhost:9"}, "endpoint"),
+    ],
+)
+def test_account_link_says_beside_the_field_what_a_server_refused(as_alice, object_server, values, field):
+    answer = as_alice.post("/cloud-accounts/link/", on(object_server, **values), headers=HTMX)
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == [field]
+    assert not CloudAccount.objects.exists()
+
+
+@pytest.mark.slow
+def test_account_verify_of_a_server_finds_out_again_what_it_has(as_alice, acme, object_server):
+    assert as_alice.post("/cloud-accounts/link/", on(object_server)).status_code == 302
+    account = CloudAccount.objects.get()
+    found = account.settings["has"]
+    account.settings["has"] = "access_logging"  # as if the server had been another one then
+    account.save()
+    assert actions.verify(account)
+    account.refresh_from_db()
+    assert account.settings["has"] == found
+    account.secrets = {"secret_access_key": "changed"}
+    account.save()
+    assert not actions.verify(account)
+    account.refresh_from_db()
+    assert account.settings["has"] == found
+    assert "secret" in account.verify_error
+
+
+def test_account_pane_warns_of_a_certificate_that_is_not_verified(as_alice, acme):
+    factories.server(acme, verify_tls="no")
+    page = as_alice.get("/cloud-accounts/").content.decode()
+    assert "NOT verified" in page
+    assert "Warning" in page
+
+
 def test_account_unlink_wants_the_exact_name(as_alice, account):
     url = reverse("accounts:unlink", args=[account.pk])
     assert as_alice.post(url, {"name": "other"}).status_code == 422
@@ -205,7 +384,8 @@ def test_strangers_see_404_and_viewers_change_nothing(client, account, bob, char
         assert (client.get(url) if path == "detail" else client.post(url, {"name": account.name})).status_code == (
             200 if path == "detail" else 403
         )
-    assert client.post("/cloud-accounts/link/", {}).status_code == 403
+    for values in ({}, by_endpoint()):
+        assert client.post("/cloud-accounts/link/", values).status_code == 403
     assert CloudAccount.objects.count() == 1
 
 

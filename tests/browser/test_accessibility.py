@@ -110,7 +110,7 @@ def test_accessibility_of_stores_at_work_failed_and_refused(visit, inspector, de
     demo.fault("PutBucketPolicy", code="AccessDenied", status=403, message="no", times=4)
     expect(pane.locator(".badge")).to_have_text("Failed", timeout=30_000)
     demo.mend()
-    pane.get_by_text("Add this statement to the role's policy").click()
+    pane.get_by_text("Add this statement to the policy of the console's role or user").click()
     inspector.check(page, "store that failed")
     pane.locator(".pane-action button").click()
     available(pane)

@@ -183,9 +183,9 @@ def test_a_denied_action_is_explained_and_tried_again(visit, demo):
     expect(pane_of(viewer, "denied").locator(".notice").first).to_contain_text("s3:PutBucketPolicy")
     assert viewer.get_by_role("button", name="Try again").count() == 0
     expect(pane.locator(".notice")).to_contain_text("s3:PutBucketPolicy")
-    pane.get_by_text("Add this statement to the role's policy").click()
+    pane.get_by_text("Add this statement to the policy of the console's role or user").click()
     expect(pane.locator(".notice pre")).to_contain_text('"Effect": "Allow"')
-    expect(pane.get_by_text("AWS request ID")).to_be_visible()
+    expect(pane.get_by_text("Request ID")).to_be_visible()
     pane.locator(".pane-action button").click()
     available(pane)
 

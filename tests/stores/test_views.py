@@ -230,6 +230,77 @@ def test_store_create_waits_for_a_broker_that_is_down(as_alice, form, django_cap
     assert "Error calling" in caplog.text  # the message could not be sent, and that is logged
 
 
+@pytest.fixture
+def server(acme):
+    return factories.server(acme)
+
+
+def test_store_create_asks_no_region_where_there_is_one(as_alice, server):
+    opened = as_alice.get("/stores/create/", {"provider": "s3"}).content.decode()
+    assert server.name in opened
+    assert 'name="region"' not in opened
+    assert "What this server can do" not in opened
+
+
+def test_store_create_shows_what_a_server_can_do_before_anything_is_made(as_alice, server):
+    given = {"provider": "s3", "name": "orders", "cloud_account": str(server.pk), "continue": "1"}
+    answer = as_alice.post("/stores/create/", given, headers=HTMX)
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    for words in ("us-east-1", "Dublin, Ireland", "What this server can do", "the log bucket stays empty"):
+        assert words in page
+    assert 'name="region"' not in page
+    assert 'value="orders"' in page
+    assert not Store.objects.exists()
+
+
+@pytest.mark.parametrize("region", [None, "", "us-east-1", "US-EAST-1"])
+def test_store_create_on_a_server_takes_its_region(as_alice, server, region):
+    given = {"provider": "s3", "name": "orders", "cloud_account": str(server.pk)}
+    answer = as_alice.post("/stores/create/", given if region is None else {**given, "region": region}, headers=HTMX)
+    assert answer.status_code == 204
+    store = Store.objects.get()
+    assert (store.region, store.place) == ("us-east-1", "Dublin, Ireland")
+    assert store.log_bucket == f"{store.bucket}-log"
+    facts = {label: value for label, value, _ in store.facts}
+    assert list(facts) == ["Cloud Account ID", "Region", "Bucket Name", "Log Bucket Name", "Endpoint"]
+    page = as_alice.get("/stores/").content.decode()
+    assert "https://s3.example.com:9000" in page
+    assert "arn:" not in page
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "dublin", "x"])
+def test_store_create_on_a_server_refuses_another_region(as_alice, server, region):
+    given = {"provider": "s3", "name": "orders", "cloud_account": str(server.pk), "region": region}
+    answer = as_alice.post("/stores/create/", given, headers=HTMX)
+    assert answer.status_code == 422
+    assert "us-east-1" in answer.context["form"].errors["region"][0]
+    assert "us-east-1" in answer.content.decode()
+    assert not Store.objects.exists()
+
+
+@pytest.mark.parametrize("values", [{"cloud_account": ""}, {"cloud_account": str(uuid4())}, {"name": ""}])
+def test_store_create_on_a_server_refuses_bad_input(as_alice, server, values):
+    given = {"provider": "s3", "name": "orders", "cloud_account": str(server.pk), **values}
+    answer = as_alice.post("/stores/create/", given, headers=HTMX)
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == list(values)
+    assert not Store.objects.exists()
+
+
+def test_store_create_never_makes_a_store_of_one_provider_in_an_account_of_another(as_alice, server, form):
+    answer = as_alice.post("/stores/create/", {**form, "cloud_account": str(server.pk)})
+    assert answer.status_code == 422
+    assert answer.context["form"].errors["cloud_account"]
+
+
+def test_region_map_shows_places_for_a_server(as_alice, server):
+    for query in ({"provider": "s3"}, {"cloud_account": str(server.pk)}):
+        answer = as_alice.get(reverse("clusters:region_map"), query)
+        assert answer.status_code == 200
+        assert "sao-paulo" in answer.content.decode()
+
+
 def test_store_detail_shows_one_store(as_alice, account):
     store = factories.store(account)
     assert store.bucket in as_alice.get(store.get_absolute_url()).content.decode()

@@ -1,0 +1,233 @@
+"""What every server that speaks S3 has in common, Amazon's or another's: what a store's buckets get, and their end."""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from botocore.exceptions import ClientError
+
+from console.operations.plan import NotReady, Refused
+
+from .aws_errors import code_of
+from .base import StoreSpec
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import LifecycleRuleUnionTypeDef, ObjectIdentifierTypeDef, TagTypeDef
+
+STORE_TAG = "storekeeper:store-id"  # whose bucket it is; the console touches none that has another's
+LOG_DAYS = 90
+PAGE = 1000  # the most that S3 lists, or deletes, in one call
+PAGES_PER_RUN = 100  # then the worker is free for others, and the step goes on later
+
+
+# What a store's buckets get
+
+
+def global_names(store_id: UUID) -> tuple[str, str]:
+    """Return the names of the backup bucket and of its log bucket where all names of a server share one space."""
+    letters = b32encode(store_id.bytes).decode().rstrip("=").lower()
+    return f"pgbk-{letters}", f"pgbk-{letters}-log"
+
+
+def tag_value(text: str) -> str:
+    """Return the text in the characters and the length that tags allow (S3 user guide, "Object tags"; IAM's too)."""
+    return "".join(c if c.isalnum() or c in " +-=._:/@" else "_" for c in text).strip()[:256]
+
+
+def tags(spec: StoreSpec) -> list[TagTypeDef]:
+    """Return the tags of the store's buckets."""
+    return [
+        {"Key": STORE_TAG, "Value": str(spec.id)},
+        {"Key": "storekeeper:store-name", "Value": tag_value(spec.name)},
+        {"Key": "storekeeper:managed-by", "Value": "storekeeper"},
+    ]
+
+
+def only_tls(arn: str) -> dict[str, Any]:
+    """Return the statement that refuses plain HTTP to this bucket."""
+    return {
+        "Sid": "DenyInsecureTransport",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+
+def log_delivery(log_arn: str, arn: str) -> dict[str, Any]:
+    """Return the statement that lets log delivery write into the log bucket, for the backup bucket alone."""
+    return {
+        "Sid": "S3ServerAccessLogs",
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"{log_arn}/*",
+        "Condition": {"ArnLike": {"aws:SourceArn": arn}},
+    }
+
+
+def log_expiry() -> LifecycleRuleUnionTypeDef:
+    """Return the rule that lets access logs expire."""
+    return {
+        "ID": "expire-logs",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "Expiration": {"Days": LOG_DAYS},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    }
+
+
+def upload_expiry() -> LifecycleRuleUnionTypeDef:
+    """Return the rule that lets unfinished uploads expire, since pgBackRest never aborts one."""
+    return {
+        "ID": "abort-mpu",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+    }
+
+
+# What is in a bucket, and its end
+
+
+@dataclass(frozen=True)
+class Left:
+    """What keeps a bucket from being deleted."""
+
+    counts: tuple[str, ...]  # such as "3 objects"
+    versioned: bool
+    uploads: bool
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket; `calling` lends a client for one operation on it and turns its errors into StepErrors."""
+
+    name: str
+    calling: Callable[[str], AbstractContextManager[S3Client]]
+    expected: dict[str, Any]  # what each call adds, such as whose bucket it must be
+
+    def tags(self) -> dict[str, str] | None:
+        """Return its tags; None when there is no such bucket."""
+        with self.calling("GetBucketTagging") as s3:
+            try:
+                answer = s3.get_bucket_tagging(Bucket=self.name, **self.expected)
+            except ClientError as error:
+                if code_of(error) == "NoSuchBucket":
+                    return None
+                if code_of(error) == "NoSuchTagSet":
+                    return {}
+                raise
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    def left(self) -> Left | None:
+        """Return what is in it, counted as far as one page goes; None when it is empty."""
+        with self.calling("ListObjectVersions") as s3:
+            page = s3.list_object_versions(Bucket=self.name, MaxKeys=PAGE, **self.expected)
+        with self.calling("ListMultipartUploads") as s3:
+            unfinished = s3.list_multipart_uploads(Bucket=self.name, **self.expected)
+        versions = page.get("Versions", [])
+        objects = sum(one["IsLatest"] for one in versions)
+        older = len(versions) - objects
+        markers = len(page.get("DeleteMarkers", []))
+        uploads = len(unfinished.get("Uploads", []))
+        if page["IsTruncated"]:
+            kinds = "objects, older versions and delete markers" if older or markers else "objects"
+            counts = [f"{PAGE:,} or more {kinds}"]
+        else:
+            counts = [_count(objects, "object"), _count(older, "older version"), _count(markers, "delete marker")]
+        more = unfinished["IsTruncated"]
+        counts.append(f"{PAGE:,} or more unfinished uploads" if more else _count(uploads, "unfinished upload"))
+        found = tuple(count for count in counts if count)
+        return Left(found, versioned=bool(older or markers), uploads=bool(uploads)) if found else None
+
+    def empty(self, patience: float = 86400) -> None:
+        """Delete all that is in it, versions and unfinished uploads too; raises NotReady when there is very much."""
+        for _ in range(PAGES_PER_RUN):
+            # Always the first page: what it listed is gone when the next one is asked for.
+            if not (objects := self._first_page()):
+                break
+            with self.calling("DeleteObjects") as s3:
+                answer = s3.delete_objects(
+                    Bucket=self.name, Delete={"Objects": objects, "Quiet": True}, **self.expected
+                )
+                for refused in answer.get("Errors", []):
+                    raise ClientError(
+                        {"Error": {"Code": refused["Code"], "Message": refused["Message"]}}, "DeleteObjects"
+                    )  # the first says it for all
+        else:
+            raise NotReady("Deleting the access logs: there are many.", patience=patience)
+        with self.calling("ListMultipartUploads") as s3:
+            uploads = s3.list_multipart_uploads(Bucket=self.name, **self.expected).get("Uploads", [])
+        for upload in uploads:
+            with self.calling("AbortMultipartUpload") as s3:
+                s3.abort_multipart_upload(
+                    Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"], **self.expected
+                )
+
+    def _first_page(self) -> list[ObjectIdentifierTypeDef]:
+        with self.calling("ListObjectVersions") as s3:
+            page = s3.list_object_versions(Bucket=self.name, **self.expected)
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        # Naming a version asks for s3:DeleteObjectVersion, even the "null" one of a bucket that has no versions; the
+        # console's role has no need of it unless someone turned versioning on.
+        if page.get("DeleteMarkers") or any(one["VersionId"] != "null" for one in found):
+            return [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
+        return [{"Key": one["Key"]} for one in found]
+
+    def delete(self) -> bool:
+        """Delete it and say whether it is gone; it stays when something is in it."""
+        with self.calling("DeleteBucket") as s3:
+            try:
+                s3.delete_bucket(Bucket=self.name, **self.expected)
+            except ClientError as error:
+                if code_of(error) == "BucketNotEmpty":
+                    return False
+                if code_of(error) != "NoSuchBucket":
+                    raise
+        return True
+
+
+def refusal(bucket: str, left: Left, where: str, options: str, *first: str) -> Refused:
+    """Return the refusal to delete a bucket that still holds something, with the commands that empty it.
+
+    `options` are those of the AWS CLI that reach the bucket; `first` are comments that stand above the commands.
+    """
+    return Refused(
+        f"The backup bucket still holds {listed(left.counts)}. Empty it {where}, then delete the store again.",
+        bucket=bucket,
+        commands="\n".join([*first, *_emptying(bucket, left, options)]),
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}" if number else ""
+
+
+def listed(parts: tuple[str, ...]) -> str:
+    """Return the parts as a sentence lists them: "a, b and c"."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _emptying(bucket: str, left: Left, options: str) -> list[str]:
+    """Return the commands of the AWS CLI that empty the bucket, for an administrator to run."""
+    where = f"--bucket {bucket} {options}"
+    commands = [f"aws s3 rm s3://{bucket} --recursive {options}"]
+    if left.versioned:
+        commands.append("# Repeat these two until there is nothing left (they take 250 at a time):")
+        for kind in ("Versions", "DeleteMarkers"):
+            query = f"--query '{{Objects: {kind}[].{{Key: Key, VersionId: VersionId}}}}' --output json"
+            listing = f"aws s3api list-object-versions {where} --max-keys 250 --no-paginate {query}"
+            commands.append(f'aws s3api delete-objects {where} --delete "$({listing})"')
+    if left.uploads:
+        listing = f"aws s3api list-multipart-uploads {where} --query 'Uploads[].[UploadId, Key]' --output text"
+        abort = f'aws s3api abort-multipart-upload {where} --upload-id "$id" --key "$key"'
+        commands.append(f"{listing} | while read -r id key; do {abort}; done")
+    return commands
