@@ -14,8 +14,9 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.config import Config
 
-from console.demo import supervisor
+from console.demo.credentials import AMAZON
 from console.demo.emulator import Emulator
 
 pytestmark = [
@@ -23,7 +24,7 @@ pytestmark = [
     pytest.mark.browser,
 ]  # starts processes of its own, on SQLite whatever the suite runs on
 
-CHILDREN = ["broker", "amazon", "worker", "scheduler", "console"]
+CHILDREN = ["broker", "amazon", "object-server", "worker", "scheduler", "console"]
 
 
 class Running:
@@ -91,9 +92,27 @@ def status_of(url: str) -> int:
         return 0
 
 
+def object_server_of(told: dict):
+    """Return a client of the demo's object server, as demo.json describes it."""
+    return boto3.client(
+        "s3",
+        endpoint_url=told["s3"]["endpoint"],
+        region_name=told["s3"]["region"],
+        aws_access_key_id=told["s3"]["access_key_id"],
+        aws_secret_access_key=told["s3"]["secret_access_key"],
+        verify=told["s3"]["ca_certificate"],
+        config=Config(s3={"addressing_style": "path"}),
+    )
+
+
 def store_states(data: Path) -> set[str]:
     with closing(sqlite3.connect(f"file:{data / 'demo.sqlite3'}?mode=ro", uri=True)) as database:
         return {state for (state,) in database.execute("select state from stores_store")}
+
+
+def stores(data: Path) -> list[str]:
+    with closing(sqlite3.connect(f"file:{data / 'demo.sqlite3'}?mode=ro", uri=True)) as database:
+        return sorted(name for (name,) in database.execute("select name from stores_store"))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +137,7 @@ def start(data):
 
 
 def test_amazon_is_the_emulators():
-    assert {name: getattr(Emulator, name) for name in supervisor.AMAZON} == supervisor.AMAZON
+    assert {name: getattr(Emulator, name) for name in AMAZON} == AMAZON
 
 
 def test_demo_writes_what_others_rely_on(start):
@@ -142,17 +161,29 @@ def test_demo_writes_what_others_rely_on(start):
     )
     assert client.get_caller_identity()["Account"] == aws["account_id"]
     client.close()
+    assert set(told["s3"]) == {"endpoint", "region", "access_key_id", "secret_access_key", "ca_certificate"}
+    buckets = object_server_of(told).list_buckets()["Buckets"]
+    assert len(buckets) == 2  # those of ledger-frankfurt
 
 
 def test_demo_keeps_passwords_and_data_over_a_restart(start):
     first = start()
     told = first.answering()
+    objects = object_server_of(told)
+    bucket = objects.list_buckets()["Buckets"][0]["Name"]
+    objects.put_object(Bucket=bucket, Key="kept", Body=b"kept")
     first.end()
     database = (first.data / "demo.sqlite3").stat().st_ino
+    names = stores(first.data)
     second = start()
     again = second.answering()
     assert again["password"] == told["password"]
     assert (second.data / "demo.sqlite3").stat().st_ino == database
+    assert stores(second.data) == names
+    assert again["s3"] == told["s3"]
+    assert objects.get_object(Bucket=bucket, Key="kept")["Body"].read() == b"kept"
+    objects.delete_object(Bucket=bucket, Key="kept")
+    assert "ledger-frankfurt" not in second.output  # it needs no repair: nothing was forgotten
 
 
 def test_demo_starts_again_each_child_that_dies(start):
@@ -210,7 +241,7 @@ def test_children_end_when_the_demo_and_its_guard_are_killed(start):
     demo = start()
     demo.answering()
     family = descendants(demo.process.pid)
-    guard = {pid for pid in family if b"supervisor.py" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    guard = {pid for pid in family if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()}
     assert len(guard) == 1
     for pid in (*guard, demo.process.pid):
         os.kill(pid, signal.SIGKILL)

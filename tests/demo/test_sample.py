@@ -1,0 +1,129 @@
+"""The demo's sample data: what a newcomer finds, what a second start adds, and what an older demo gets."""
+
+import threading
+
+import boto3
+import pytest
+from botocore.config import Config
+from django.db import connection
+from moto.iam.models import iam_backends
+
+from clusters.models import Cluster
+from console.accounts.models import CloudAccount
+from console.demo import sample
+from console.demo.credentials import PEOPLE
+from console.operations import engine
+from console.operations.models import Operation
+from stores.models import Store
+from tests import factories
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def demo(amazon, object_server, monkeypatch):
+    """What the supervisor writes into demo.json."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", amazon.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", amazon.secret_access_key)
+    yield {
+        **{role: {"username": username, "password": "secret"} for role, (username, _) in PEOPLE.items()},
+        "aws": {
+            "endpoint": amazon.url,
+            "account_id": amazon.account_id,
+            "access_key_id": amazon.access_key_id,
+            "secret_access_key": amazon.secret_access_key,
+        },
+        "s3": {
+            "endpoint": object_server.endpoint,
+            "region": object_server.region,
+            "access_key_id": object_server.access_key_id,
+            "secret_access_key": object_server.secret_access_key,
+            "ca_certificate": str(object_server.ca_file),
+        },
+    }
+    iam_backends[amazon.account_id]["aws"].roles.clear()  # the emulator keeps roles, whose external ID is of this test
+
+
+@pytest.fixture
+def load(demo, transactional_db):
+    """Load the sample data while a thread does what the workers do; return the lines."""
+    ended = threading.Event()
+
+    def work():
+        while not ended.wait(0.05):
+            for pk in Operation.objects.due().values_list("pk", flat=True):
+                engine.run(pk)
+        connection.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    yield lambda: list(sample.load(demo))
+    ended.set()
+    worker.join()
+
+
+def settle():
+    """Wait until nothing is at work any more."""
+    pause = threading.Event()
+    while Operation.objects.unfinished().exists():
+        pause.wait(0.05)
+
+
+def test_load_makes_two_accounts_with_their_stores_and_clusters(load, demo, object_server):
+    lines = load()
+    assert "ledger-frankfurt in Frankfurt, Germany: available" in " ".join(lines)
+    assert dict(Store.objects.values_list("name", "state")) == dict.fromkeys(
+        [*sample.STORES, "ledger-frankfurt"], "available"
+    )
+    ledger = Cluster.objects.get(name="ledger")
+    assert ledger.state == "available"
+    assert [store.name for store in ledger.stores.all()] == ["ledger-frankfurt"]
+    assert [node.region for node in ledger.nodes.all()] == [object_server.region]
+    # As Debian 12 makes it, so that a newcomer can follow by hand.
+    database = ledger.databases.get()
+    facts = (database.name, database.version, database.data_directory, database.port)
+    assert facts == ("ledger", "15", "/var/lib/postgresql/15/main", 5432)
+    account = CloudAccount.objects.get(provider_key="s3")
+    assert (account.name, account.settings["location"]) == ("Acme datacentre", "frankfurt")
+    server = boto3.client(
+        "s3",
+        endpoint_url=object_server.endpoint,
+        region_name=object_server.region,
+        aws_access_key_id=object_server.access_key_id,
+        aws_secret_access_key=object_server.secret_access_key,
+        verify=str(object_server.ca_file),
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    bucket = Store.objects.get(name="ledger-frankfurt").bucket
+    assert bucket in {one["Name"] for one in server.list_buckets()["Buckets"]}
+    server.close()
+
+
+def test_load_makes_nothing_twice_and_repairs_what_the_emulator_forgot(load):
+    load()
+    before = Store.objects.count(), Cluster.objects.count(), CloudAccount.objects.count()
+    lines = " ".join(load())
+    settle()
+    assert (Store.objects.count(), Cluster.objects.count(), CloudAccount.objects.count()) == before
+    for name in (*sample.STORES, "orders"):
+        assert f"{name}: the emulator forgot" in lines
+    assert "ledger" not in lines  # the object server forgets nothing
+    assert set(Store.objects.values_list("state", flat=True)) == {"available"}
+
+
+def test_load_gives_an_older_demo_what_is_new(load, transactional_db):
+    acme = factories.organisation(sample.ACME)
+    account = factories.account(acme, name="Acme production")
+    load()
+    assert list(CloudAccount.objects.filter(provider_key="aws")) == [account]
+    assert [store.name for store in Store.objects.all()] == ["ledger-frankfurt"]
+    assert [cluster.name for cluster in Cluster.objects.all()] == ["ledger"]
+
+
+def test_load_follows_the_object_server_to_another_port(load, demo):
+    factories.account(factories.organisation(sample.ACME), name="Acme production")
+    load()
+    demo["s3"]["endpoint"] = "https://localhost:1"
+    assert "https://localhost:1" in " ".join(load())
+    account = CloudAccount.objects.get(provider_key="s3")
+    assert (account.settings["endpoint"], account.number) == ("https://localhost:1", "localhost:1")

@@ -1,0 +1,257 @@
+"""From nothing to a restored database: the running console, a real S3 server, real PostgreSQL, Debian's pgBackRest."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.demo_process import Visitor, running_demo
+from tests.pgbackrest_node import FOLDERS, Node
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    # The configuration is taken as it is, so it needs the places that it names.
+    pytest.mark.skipif(os.geteuid() != 0, reason="puts files below /etc as root, as an administrator of a node does"),
+]
+CRON = Path("/etc/cron.d/pgbackrest")
+UUID = r"[0-9a-f-]{36}"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    with running_demo(tmp_path_factory.mktemp("demo")) as facts:
+        yield facts
+
+
+@pytest.fixture
+def node(tmp_path):
+    """A database node whose places for pgBackRest are empty; what stood there before comes back."""
+    aside = [(Path(place), tmp_path / str(number)) for number, place in enumerate([*FOLDERS, CRON])]
+    for place, kept in aside:
+        if place.exists():
+            shutil.move(place, kept)
+    node = Node()
+    yield node
+    node.remove()
+    for place, kept in aside:
+        shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink(missing_ok=True)
+        if kept.exists():
+            shutil.move(kept, place)
+
+
+def text_of(page):
+    """Return what a reader sees, on one line."""
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+class Console:
+    """The console as its owner uses it, page by page."""
+
+    def __init__(self, demo):
+        self.visitor = Visitor(demo["url"], demo["username"], demo["password"])
+
+    def get(self, path, status=200):
+        found, text = self.visitor.get(path)
+        assert found == status, (path, found, text)
+        return text
+
+    def post(self, path, data, status=302):
+        found, text = self.visitor.post(path, data)
+        assert found == status, (path, found, text_of(text))
+        return text
+
+    def find(self, path, name):
+        """Return the ID in the link that has this name."""
+        found = re.search(rf'href="/[a-z-]+/({UUID})/"[^>]*>(?:<[^>]*>)*{re.escape(name)}<', self.get(path))
+        assert found, (path, name)
+        return found[1]
+
+    def wait(self, path, text, gone=None, seconds=60):
+        """Wait until the page says this, and return the page."""
+        until = time.monotonic() + seconds
+        while True:
+            status, page = self.visitor.get(path)
+            main = page[page.find('<main id="content"') :]  # the navigation has states of its own
+            if (status == gone) if gone else (text in text_of(main)):
+                return page
+            assert time.monotonic() < until, (path, text, text_of(page))
+            time.sleep(0.2)
+
+    def commands(self, page):
+        """Return the commands that a page shows, in their order."""
+        return [html.unescape(one) for one in re.findall(r'data-copy="([^"]+)" aria-label="Copy the command"', page)]
+
+
+class Clock:
+    """How long each part took; printed at the end."""
+
+    def __init__(self):
+        self.times, self.last = [], time.monotonic()
+
+    def lap(self, name):
+        now = time.monotonic()
+        self.times.append(f"{name} {now - self.last:.2f} s")
+        self.last = now
+
+
+def test_from_nothing_to_a_restored_database(demo, node, tmp_path, capsys):
+    console, clock, server = Console(demo), Clock(), demo["s3"]
+    account = console.find("/cloud-accounts/", "Acme datacentre")
+
+    # A store, a cluster with one node, a database
+    console.post("/stores/create/", {"provider": "s3", "name": "e2e-store", "cloud_account": account})
+    store = console.find("/stores/?q=e2e-store", "e2e-store")
+    console.wait(f"/stores/{store}/", "Available")
+    clock.lap("store")
+    cluster_form = {"name": "e2e", "cloud_account": account, "regions": server["region"], "backup_stores": store}
+    console.post("/clusters/create/", cluster_form)
+    cluster = console.find("/clusters/?q=e2e", "e2e")
+    page = f"/clusters/{cluster}/"
+    console.wait(page, "Available")
+    database = {"name": "main", "version": "15", "data_directory": str(node.data), "port": node.port}
+    console.post(f"{page}databases/add/", database)
+    clock.lap("cluster, store attached")
+
+    # The files, as they are
+    script = tmp_path / "n1-setup.sh"
+    script.write_text(console.get(f"{page}nodes/n1/setup.sh"))
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    configuration = console.get(f"{page}nodes/n1/pgbackrest.conf")
+    assert Path("/etc/pgbackrest/pgbackrest.conf").read_text() == configuration
+    assert oct(Path("/etc/pgbackrest/pgbackrest.conf").stat().st_mode & 0o777) == "0o640"
+    node.start()
+
+    # What the page says to run
+    set_up, archive, restart, create, check, backup, report, restore = console.commands(console.get(f"{page}nodes/n1/"))
+    assert set_up == "sudo sh n1-setup.sh"
+    assert restart == "sudo systemctl restart postgresql"
+    node.shell(archive)
+    node.stop()
+    node.start()
+    clock.lap("PostgreSQL set up")
+    node.shell(create)
+    clock.lap("stanza-create")
+    node.shell(check)
+    clock.lap("check")
+    node.shell(backup)
+    clock.lap("full backup")
+    node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 200000) AS n")
+    crontab = console.get(f"{page}nodes/n1/crontab")
+    incremental = re.search(r"^[^#]\S* \S+ \S+ \S+ \S+ postgres (.* --type=incr backup)$", crontab, re.MULTILINE)[1]
+    node.shell(incremental)
+    clock.lap("incremental backup")
+    restored = Path(f"{node.data}-restored")
+    node.shell(restore)
+    node.start(restored, "-p", str(node.port + 1), "-c", "archive_mode=off")
+    assert node.sql("SELECT count(*) FROM receipts", node.port + 1) == "200000"
+    node.stop(restored)
+    clock.lap("restore, start, count")
+
+    # What the node says of itself, and what the console sees
+    assert node.shell(report).stdout == "applied\n"
+    told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]
+    labels = [one["label"] for one in told["backup"]]
+    assert [one["type"] for one in told["backup"]] == ["full", "incr"]
+    console.post(f"{page}backups/refresh/", {})
+    shown = console.wait(page, labels[1])
+    assert all(label in shown for label in labels)
+    for text in ("Applied", told["archive"][0]["max"]):
+        assert text in text_of(shown)
+    for text in ("Foreign", "Not confirmed", "Encrypted", "Damaged"):
+        assert text not in text_of(shown)
+    clock.lap("backups listed")
+
+    refuse_all_that_is_not_the_node_s(configuration, server)
+    clock.lap("the node's key tried elsewhere")
+
+    # Detached only after a second, informed yes
+    refused = text_of(console.post(f"{page}backup-stores/", {}, status=422))
+    assert "What detaching means" in refused
+    assert f"holds the only full backups of main on n1, the newest {labels[0]}" in refused
+    assert "n1 still has it in the configuration" in refused
+    console.post(f"{page}backup-stores/", {"confirmed": store})
+    console.wait(page, "None: no store is attached.")
+    assert node.run("pgbackrest", "--stanza=main", "check", check=False, timeout=200).returncode  # the access is gone
+    clock.lap("detached")
+
+    # Deleted only when it is empty
+    console.post(f"/stores/{store}/delete/", {"name": "e2e-store"})
+    refusal = console.wait(f"/stores/{store}/", "still holds")
+    counts = re.search(r"still holds (\d+) objects", text_of(refusal))
+    assert int(counts[1]) > 20
+    shown = html.unescape(re.search(r'data-copy="([^"]*aws s3 rm[^"]*)"', refusal)[1])
+    (tmp_path / "ca.pem").write_text(Path(server["ca_certificate"]).read_text())
+    subprocess.run(
+        ["sh", "-euc", shown],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "AWS_ACCESS_KEY_ID": server["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": server["secret_access_key"],
+        },
+    )
+    console.post(f"/stores/{store}/delete/", {"name": "e2e-store"})
+    console.wait(f"/stores/{store}/", "", gone=404)
+    clock.lap("emptied by the commands shown, deleted")
+    console.post(f"{page}delete/", {"name": "e2e"})
+    console.wait(page, "", gone=404)
+    with capsys.disabled():
+        print("\n  " + "\n  ".join(clock.times))
+
+
+def refuse_all_that_is_not_the_node_s(configuration, server):
+    """Try the node's own key on its own folder, and on all that is not the node's."""
+    found = dict(line.split("=", 1) for line in configuration.splitlines() if "=" in line and line[0] != "#")
+    options = {
+        "endpoint_url": server["endpoint"],
+        "region_name": server["region"],
+        "verify": server["ca_certificate"],
+        "config": Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    }
+    key = {"aws_access_key_id": found["repo1-s3-key"], "aws_secret_access_key": found["repo1-s3-key-secret"]}
+    administrator = {
+        "aws_access_key_id": server["access_key_id"],
+        "aws_secret_access_key": server["secret_access_key"],
+    }
+    s3, root = boto3.client("s3", **options, **key), boto3.client("s3", **options, **administrator)
+    bucket, prefix = found["repo1-s3-bucket"], found["repo1-path"].split("/")[1]
+    s3.put_object(Bucket=bucket, Key=f"{prefix}/n1/probe", Body=b"")
+    s3.delete_object(Bucket=bucket, Key=f"{prefix}/n1/probe")
+    other = next(one["Name"] for one in root.list_buckets()["Buckets"] if one["Name"] != bucket)
+    root.put_object(Bucket=bucket, Key="c-another/n1/secret", Body=b"theirs")
+    for name, arguments in (
+        ("put_object", {"Bucket": bucket, "Key": "c-another/n1/x", "Body": b""}),
+        ("get_object", {"Bucket": bucket, "Key": "c-another/n1/secret"}),
+        ("delete_object", {"Bucket": bucket, "Key": "c-another/n1/secret"}),
+        ("list_objects_v2", {"Bucket": bucket, "Prefix": "c-another/"}),
+        ("list_objects_v2", {"Bucket": bucket}),
+        ("put_object", {"Bucket": bucket, "Key": f"{prefix}x/n1", "Body": b""}),
+        ("put_object", {"Bucket": other, "Key": f"{prefix}/n1/x", "Body": b""}),
+        ("list_objects_v2", {"Bucket": other, "Prefix": f"{prefix}/"}),
+        ("get_bucket_policy", {"Bucket": bucket}),
+        ("delete_bucket_policy", {"Bucket": bucket}),
+        ("put_bucket_policy", {"Bucket": bucket, "Policy": '{"Version": "2012-10-17", "Statement": []}'}),
+        ("put_bucket_versioning", {"Bucket": bucket, "VersioningConfiguration": {"Status": "Suspended"}}),
+        ("delete_bucket", {"Bucket": other}),
+        ("create_bucket", {"Bucket": "pgbk-of-a-node"}),
+    ):
+        with pytest.raises(ClientError) as refused:
+            getattr(s3, name)(**arguments)
+        assert refused.value.response["Error"]["Code"] in {"AccessDenied", "403"}, (name, arguments, refused.value)
+    assert root.get_object(Bucket=bucket, Key="c-another/n1/secret")["Body"].read() == b"theirs"
+    root.delete_object(Bucket=bucket, Key="c-another/n1/secret")
