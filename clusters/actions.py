@@ -199,6 +199,12 @@ def report(handover: Handover, *, sha256: str, version: str, system_ids: Mapping
                 )
 
 
+def give_key(cluster: Cluster, *, access_key_id: str, secret_access_key: str) -> None:
+    """Keep the key that was made by hand for the nodes; it is in their files from now on."""
+    cluster.keys = {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
+    cluster.save(update_fields=["keys"])
+
+
 def new_report_token(node: Node) -> None:
     """Give the node another token for its reports; the old one is void at once."""
     node.secrets = {**node.secrets, **new_token()}

@@ -288,6 +288,25 @@ class NodeForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ["pgbackrest_version"]
 
 
+class KeyForm(forms.Form):
+    """The key that the nodes sign in with, made by hand; both halves belong together, so both are asked for."""
+
+    access_key_id = forms.CharField(label="Access Key ID", max_length=128)
+    secret_access_key = forms.CharField(
+        label="Secret Access Key",
+        max_length=256,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),  # never refilled
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what would not be one value in pgBackRest's file."""
+        data = super().clean() or {}
+        for name, value in list(data.items()):
+            if not value.isprintable() or " " in value:
+                self.add_error(name, "A key has no spaces and no control characters.")
+        return data
+
+
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
     """How long backups are kept, and when they are made."""
 

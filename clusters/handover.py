@@ -261,7 +261,9 @@ class Handover:
 
     @property
     def restores(self) -> Sequence[Command]:
-        """Return how each database is restored into an empty folder, from the first store that the node writes to."""
+        """Return how each database is restored into an empty folder, from the nearest store that the node writes to."""
+        first = nearest(self.cluster, self.node)
+        near = [first.repository.number] if first in self.attachments else []  # type: ignore[union-attr]
         return [
             Command(
                 f"Restore {stanza.name} into an empty folder",
@@ -270,7 +272,7 @@ class Handover:
                 ),
             )
             for stanza in self.configuration.stanzas
-            for number in self.numbers[:1]
+            for number in (near or self.numbers)[:1]
         ]
 
     @staticmethod

@@ -57,11 +57,12 @@ def look(pk: int) -> None:
             found.secrets.get("cipher_pass", ""),
         )
     except StepError as error:
-        kept.update(error=error.message, tried_at=timezone.now())
+        kept.update(error=error.message, details=error.details, tried_at=timezone.now())
     except Exception as error:
         log.exception("repository %s: unexpected error", pk)
         name = type(error).__name__
-        kept.update(error=f"Unexpected error ({name}); the console's log has the details.", tried_at=timezone.now())
+        said = f"Unexpected error ({name}); the console's log has the details."
+        kept.update(error=said, details={}, tried_at=timezone.now())
     else:
         now = timezone.now()
-        kept.update(content=repository.as_json(holdings), error="", read_at=now, tried_at=now)
+        kept.update(content=repository.as_json(holdings), error="", details={}, read_at=now, tried_at=now)

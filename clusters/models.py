@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from base64 import b32encode
 from typing import Any, ClassVar, Self
@@ -129,6 +130,17 @@ class Cluster(Subject):
     def facts(self) -> list[tuple[str, str]]:
         """Return what the cloud has for the nodes: label and exact value, such as the ARN of their role."""
         return self.provider.access_facts(self.spec()) if self.repositories.exists() else []
+
+    @property
+    def permissions(self) -> str:
+        """Return the policy of the nodes as JSON, such as a key that is made by hand needs; "" without a store."""
+        spec = self.spec()
+        return json.dumps(self.provider.access_policy(spec), indent=2) if spec.buckets else ""
+
+    @property
+    def takes_key(self) -> bool:
+        """Return whether the nodes' key is made by hand, and given to the console here."""
+        return self.provider.takes_key(self.cloud_account.credentials())
 
     @property
     def can_update(self) -> bool:
@@ -394,6 +406,7 @@ class Inventory(models.Model):
     content: Any = models.JSONField(default=list)  # stanzas, as clusters.repository.Holding keeps them
     read_at = models.DateTimeField(null=True)  # of the content
     error = models.TextField(blank=True)  # of the last look, if it failed
+    details: Any = models.JSONField(default=dict)  # of the error: such as the statement that would mend it
     tried_at = models.DateTimeField(null=True)
     wanted_at = models.DateTimeField(null=True)  # when somebody asked for a look
     due_at = models.DateTimeField(default=timezone.now, db_index=True)  # nobody looks before

@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from clusters import actions
-from clusters.forms import NodeForm, NodeStoresForm, PolicyForm
+from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
 from clusters.handover import Handover, attached, handovers, nearest, policy_of
 from clusters.models import Cluster, Node, RemovedNode
 from clusters.pgbackrest import BY_NUMBER
@@ -224,10 +224,27 @@ def node_schedule(request: MemberRequest, pk: UUID, name: str, kind: str) -> Htt
     return _text(handover.timers_script, f"{name}-timers.sh")
 
 
+@require_http_methods(["GET", "POST"])
+@enterprise
+@manager
+def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Take the nodes' key, where their server makes none; it is never shown again."""
+    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    cluster = get_object_or_404(clusters.with_story(), pk=pk)
+    if not cluster.takes_key:
+        raise Http404
+    form = KeyForm(request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        actions.give_key(cluster, **form.cleaned_data)
+        AuditEvent.objects.note(request.membership, "Entered the nodes' key", cluster.name)
+        message = f"The nodes of {cluster.name} have a new key: apply their files."
+        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    return dialog_form(request, "clusters/key.html", {"form": form, "cluster": cluster})
+
+
 @require_POST
 @enterprise
 @manager
-@confirmed
 def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Give the node another token for its reports."""
     handover = _handover(request, pk, name)

@@ -186,8 +186,8 @@ def troubles(configuration: Configuration, reported: str = "") -> list[str]:
             )
         if options.get("s3-key-type", "shared") == "shared" and "s3-key" not in options:
             said.append(
-                f"{target.store} has no key for the nodes yet: its server has no IAM users. Make a key there that is "
-                f"limited to {target.path.split('/')[1]}/ in {options.get('s3-bucket')}, and add "
-                f"repo{target.number}-s3-key and repo{target.number}-s3-key-secret to the file."
+                f"{target.store} has no key for the nodes yet, and its server makes none for the console. "
+                f"Make one there by hand, limited to {target.path.split('/')[1]}/ in {options.get('s3-bucket')}, and "
+                "enter it on the cluster's page (Details, Nodes' Key)."
             )
     return said

@@ -26,6 +26,7 @@ urlpatterns = [
     path("<uuid:pk>/nodes/<slug:name>/token/", node_views.node_token, name="node_token"),
     path("<uuid:pk>/nodes/<slug:name>/applied/", node_views.node_applied, name="node_applied"),
     path("<uuid:pk>/removed-nodes/<slug:name>/forget/", node_views.removed_node_forget, name="removed_node_forget"),
+    path("<uuid:pk>/key/", node_views.cluster_key, name="key"),
     path("<uuid:pk>/policy/", node_views.policy, name="policy"),
     path("<uuid:pk>/backups/refresh/", node_views.backups_refresh, name="backups_refresh"),
     path("<uuid:pk>/databases/add/", views.database_add, name="database_add"),

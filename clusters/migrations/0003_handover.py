@@ -44,6 +44,7 @@ class Migration(migrations.Migration):
                 ('content', models.JSONField(default=list)),
                 ('read_at', models.DateTimeField(null=True)),
                 ('error', models.TextField(blank=True)),
+                ('details', models.JSONField(default=dict)),
                 ('tried_at', models.DateTimeField(null=True)),
                 ('wanted_at', models.DateTimeField(null=True)),
                 ('due_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),

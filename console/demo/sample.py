@@ -1,11 +1,13 @@
-"""The demo's sample data: people, a linked account, stores and a cluster, all made by the product's own actions."""
+"""The demo's sample data: people, linked accounts, stores and clusters, all made by the product's own actions."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import boto3
@@ -25,6 +27,10 @@ ROLE_NAME = "storekeeper"
 STORES = {"orders-ireland": "eu-west-1", "orders-oregon": "us-west-2", "orders-frankfurt": "eu-central-1"}
 ATTACHED = ("orders-ireland", "orders-oregon")  # the third is what the map recommends
 CLUSTER, NODES, DATA_DIRECTORY = "orders", ("eu-west-1", "us-west-2", "eu-central-1"), "/var/lib/postgresql/17/main"
+# Beside Amazon: a server that keeps what real nodes write, and a cluster that is Debian 12's own, to follow by hand.
+SERVER, SERVER_STORE, SERVER_PLACE = "Acme datacentre", "ledger-frankfurt", "frankfurt"
+SERVER_CLUSTER, SERVER_DATABASE = "ledger", {"version": "15", "data_directory": "/var/lib/postgresql/15/main"}
+SERVER_PGBACKREST = "2.45"
 MEMBERS = (  # key in demo.json, first name, last name, organisation, role
     ("owner", "Olivia", "Owens", ACME, Membership.Role.OWNER),
     ("admin", "Adam", "Ames", ACME, Membership.Role.ADMIN),
@@ -46,23 +52,57 @@ def load(demo: dict[str, Any]) -> Iterator[str]:
         Membership.objects.get_or_create(user=user, organisation=organisations[organisation], defaults={"role": role})
     _user(demo["support"], first_name="Sue", last_name="Summers", is_staff=True, is_superuser=True)
 
-    acme = organisations[ACME]
-    account = CloudAccount.objects.filter(organisation=acme).order_by("created_at").first()
+    owner = User.objects.get(username=demo["owner"]["username"])
+    yield from _amazon(organisations[ACME], demo["aws"], owner)
+    yield from _server(organisations[ACME], demo["s3"], owner)
+
+
+def _amazon(acme: Organisation, aws: dict[str, str], owner: User) -> Iterator[str]:
+    """Make the AWS account with its stores and cluster, or what the emulator has forgotten of them."""
+    account = CloudAccount.objects.filter(organisation=acme, provider_key="aws").order_by("created_at").first()
     external_id = account.settings.get("external_id", "") if account else str(uuid4())
     if external_id:
-        role_arn = _role(demo["aws"], external_id)
-    if account is None:
-        settings = {"role_arn": role_arn, "external_id": external_id}
-        account = accounts.link(acme, provider="aws", name="Acme production", settings=settings, secrets={})
-        owner = User.objects.get(username=demo["owner"]["username"])
-        made = [stores.create(account, name=name, region=region, by=owner) for name, region in STORES.items()]
-        yield from _wait(made)
-        attached = [store for store in made if store.state == State.AVAILABLE and store.name in ATTACHED]
-        cluster = clusters.create(account, name=CLUSTER, regions=NODES, stores=attached, by=owner)
-        Database.objects.create(cluster=cluster, name="orders", version="17", data_directory=DATA_DIRECTORY)
-        yield from _wait([cluster])
-    else:
+        role_arn = _role(aws, external_id)
+    if account:
         yield from _heal()
+        return
+    settings = {"role_arn": role_arn, "external_id": external_id}
+    account = accounts.link(acme, provider="aws", name="Acme production", settings=settings, secrets={})
+    made = [stores.create(account, name=name, region=region, by=owner) for name, region in STORES.items()]
+    yield from _wait(made)
+    attached = [store for store in made if store.state == State.AVAILABLE and store.name in ATTACHED]
+    cluster = clusters.create(account, name=CLUSTER, regions=NODES, stores=attached, by=owner)
+    Database.objects.create(cluster=cluster, name="orders", version="17", data_directory=DATA_DIRECTORY)
+    yield from _wait([cluster])
+
+
+def _server(acme: Organisation, server: dict[str, str], owner: User) -> Iterator[str]:
+    """Link the object server and make its store and cluster; all of that stays, and follows when the server moves."""
+    endpoint = server["endpoint"]
+    account = CloudAccount.objects.filter(organisation=acme, provider_key="s3").order_by("created_at").first()
+    if account:
+        if account.name == SERVER and account.settings["endpoint"] != endpoint:
+            account.settings["endpoint"], account.number = endpoint, urlsplit(endpoint).netloc
+            account.save(update_fields=["settings", "number"])
+            yield f"  {'account':<17} {account.name}: its port was taken, it is at {endpoint} now"
+        return
+    settings = {
+        "endpoint": endpoint,
+        "region": server["region"],
+        "location": SERVER_PLACE,
+        "addressing_style": "path",
+        "ca_certificate": Path(server["ca_certificate"]).read_text(),
+        "access_key_id": server["access_key_id"],
+    }
+    key = {"secret_access_key": server["secret_access_key"]}
+    account = accounts.link(acme, provider="s3", name=SERVER, settings=settings, secrets=key)
+    store = stores.create(account, name=SERVER_STORE, region=server["region"], by=owner)
+    yield from _wait([store])
+    attached = [store] if store.state == State.AVAILABLE else []
+    cluster = clusters.create(account, name=SERVER_CLUSTER, regions=[server["region"]], stores=attached, by=owner)
+    cluster.nodes.update(pgbackrest_version=SERVER_PGBACKREST)
+    Database.objects.create(cluster=cluster, name="ledger", **SERVER_DATABASE)
+    yield from _wait([cluster])
 
 
 def _user(person: dict[str, str], **values: Any) -> User:
@@ -100,15 +140,18 @@ def _wait(made: Sequence[Store | Cluster]) -> Iterator[str]:
         while one.is_busy and time.monotonic() < until:
             time.sleep(0.1)
             one.refresh_from_db()
-        where = f" in {one.region}" if isinstance(one, Store) else ""
+        region = one.cloud_account.region(one.region) if isinstance(one, Store) else None
+        where = f" in {region.place}" if region else ""
         yield f"  {one.kind():<17} {one.name}{where}: {one.get_state_display().lower()}"
 
 
 def _heal() -> Iterator[str]:
     """Have the stores' buckets made again, which an emulator that was started anew has forgotten."""
-    for store in Store.objects.filter(state__in=[State.AVAILABLE, State.DEGRADED]).order_by("created_at"):
+    forgotten = {"cloud_account__provider_key": "aws"}
+    for store in Store.objects.filter(state__in=[State.AVAILABLE, State.DEGRADED], **forgotten).order_by("created_at"):
         stores.repair(store, by=None)
         yield f"  {'store':<17} {store.name}: the emulator forgot its buckets, they are made again (without objects)"
-    for cluster in Cluster.objects.filter(state=ClusterState.AVAILABLE, attachments__isnull=False).distinct():
+    attached = Cluster.objects.filter(state=ClusterState.AVAILABLE, attachments__isnull=False, **forgotten)
+    for cluster in attached.distinct():
         clusters.repair(cluster, by=None)
         yield f"  {'cluster':<17} {cluster.name}: the emulator forgot its nodes' role, it is made again"

@@ -148,4 +148,6 @@ class Provider:
     account_facts: Callable[[Account], Sequence[Fact]]  # what identifies the account, and how the console signs in
     store_facts: Callable[[StoreSpec], Sequence[tuple[str, str]]]  # label and exact value of what the store is
     linked: Callable[[Account], str]  # one sentence about the account that was just linked
+    # Whether the nodes' key has to be made by hand and given to the console, because the server makes none.
+    takes_key: Callable[[Account], bool] = lambda account: False
     one_region: bool = False  # an account is one server in one place, so a store's region is never asked

@@ -521,5 +521,6 @@ S3_COMPATIBLE = Provider(
     account_facts=account_facts,
     store_facts=store_facts,
     linked=linked,
+    takes_key=lambda account: not has(account, USERS),
     one_region=True,
 )

@@ -15,6 +15,11 @@ def pane_of(page, name):
     return page.locator(".pane", has_text=name)
 
 
+def choose_amazon(page):
+    """Choose the account of the emulated Amazon where accounts of all clouds are offered."""
+    page.select_option("[name=cloud_account]", label="Acme production (123456789012)")
+
+
 def fill_dialog(page, name, region="eu-central-1"):
     page.click(".heading >> text=Create Backup Store")
     page.click("dialog .tile:has([value=aws])")

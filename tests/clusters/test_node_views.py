@@ -434,3 +434,48 @@ def test_cluster_page_asks_as_much_for_many_nodes_as_for_one(as_alice, cluster, 
     actions.add_nodes(cluster, regions=["eu-west-1"] * 10)
     with django_assert_max_num_queries(len(few)):
         as_alice.get(cluster.get_absolute_url())
+
+
+# A server that makes no keys
+
+
+@pytest.fixture
+def by_hand(acme, make, alice):
+    """A cluster on a server without users that the console could make, with a store."""
+    account = factories.server(acme, has="")
+    store = factories.store(account, name="cellar", region="us-east-1")
+    made = make([store], name="cellar", regions=["us-east-1"], account=account)
+    Database.objects.create(cluster=made, name="orders", version="15", data_directory="/data", port=5432)
+    return made
+
+
+def test_key_is_entered_where_the_server_makes_none(as_alice, by_hand):  # noqa: F811
+    url = f"/clusters/{by_hand.pk}/key/"
+    page = text_of(as_alice.get(by_hand.get_absolute_url()))
+    assert url in page
+    assert "has no key for the nodes yet" in text_of(as_alice.get(at(by_hand)))
+    assert f"{by_hand.prefix}/*" in text_of(as_alice.get(url, headers=HTMX))
+    for data in ({}, {"access_key_id": "AK"}, {"access_key_id": "A\nK", "secret_access_key": "S K"}):
+        assert as_alice.post(url, data, headers=HTMX).status_code == 422
+    answer = as_alice.post(url, {"access_key_id": "AK-HAND", "secret_access_key": "S3CRET"}, headers=HTMX)
+    assert answer.status_code == 204
+    assert AuditEvent.objects.get().action == "Entered the nodes' key"
+    found = options(as_alice.get(at(by_hand, "pgbackrest.conf")).content.decode())
+    assert (found["repo1-s3-key"], found["repo1-s3-key-secret"]) == ("AK-HAND", "S3CRET")
+    for path in (by_hand.get_absolute_url(), at(by_hand), url):
+        assert "S3CRET" not in as_alice.get(path).content.decode()
+    assert "has no key" not in text_of(as_alice.get(at(by_hand)))
+
+
+def test_key_is_not_asked_for_elsewhere(as_alice, client, cluster, by_hand, bob):  # noqa: F811
+    assert as_alice.get(f"/clusters/{cluster.pk}/key/").status_code == 404
+    assert f"/clusters/{cluster.pk}/key/" not in text_of(as_alice.get(cluster.get_absolute_url()))
+    client.force_login(bob)
+    assert client.get(f"/clusters/{by_hand.pk}/key/").status_code == 403
+
+
+def test_downloads_that_may_ask_for_the_password_are_no_download_links(as_alice, cluster):  # noqa: F811
+    page = text_of(as_alice.get(at(cluster)))
+    for name in ("setup.sh", "pgbackrest.conf"):
+        assert f'{name}"' in page
+        assert f'{name}" download' not in page  # else the browser saves the page that asks

@@ -78,8 +78,9 @@ def test_load_makes_two_accounts_with_their_stores_and_clusters(load, demo, obje
     ledger = Cluster.objects.get(name="ledger")
     assert ledger.state == "available"
     assert [store.name for store in ledger.stores.all()] == ["ledger-frankfurt"]
-    assert [node.region for node in ledger.nodes.all()] == [object_server.region]
-    # As Debian 12 makes it, so that a newcomer can follow by hand.
+    # As Debian 12 has it, so that a newcomer can follow by hand.
+    nodes = [(node.region, node.pgbackrest_version) for node in ledger.nodes.all()]
+    assert nodes == [(object_server.region, "2.45")]
     database = ledger.databases.get()
     facts = (database.name, database.version, database.data_directory, database.port)
     assert facts == ("ledger", "15", "/var/lib/postgresql/15/main", 5432)

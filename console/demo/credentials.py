@@ -1,0 +1,46 @@
+"""Who may sign in to the demo, and the keys that it keeps from one start to the next."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+PEOPLE = {  # key in demo.json: username, and what the terminal says of them
+    "owner": ("olivia", "owner"),
+    "admin": ("adam", "administrator"),
+    "viewer": ("vera", "may only look"),
+    "stranger": ("sam", "administrator of another organisation"),
+    "developer": ("dora", "owner of an organisation with the Developer edition"),
+    "support": ("sue", "support, at /admin/"),
+}
+# As in console.demo.emulator.Emulator, which is not imported here: it loads moto, and the start would wait for that.
+AMAZON = {
+    "account_id": "123456789012",
+    "access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+}
+
+
+def load_secrets(path: Path) -> dict[str, Any]:
+    """Return the keys and passwords of this demo, made at its first start."""
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if "SECRET_KEY" not in kept:
+        fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        kept = {"SECRET_KEY": secrets.token_urlsafe(48), "FIELD_ENCRYPTION_KEYS": fernet_key}
+    passwords = {username: secrets.token_urlsafe(9) for username, _ in PEOPLE.values()}
+    kept["passwords"] = {**passwords, **kept.get("passwords", {})}
+    write_private(path, json.dumps(kept, indent=2))
+    return kept
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, all at once."""
+    draft = path.with_name(path.name + ".tmp")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)
