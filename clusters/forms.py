@@ -13,11 +13,10 @@ from clusters.handover import attached
 from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, Cluster, Database, Node
 from clusters.pgbackrest import RESERVED
 from clusters.schedules import KINDS, Unusable, collision, parse
-from console.accounts.forms import NameField
+from console.accounts.forms import AccountForm, NameField, SecretField
 from console.accounts.models import CloudAccount, Membership
 from console.regions import Region, find
 from stores.models import State, Store
-from stores.providers import PROVIDERS
 
 
 class StoresField(forms.TypedMultipleChoiceField):
@@ -91,7 +90,7 @@ def known_regions(codes: list[str], account: CloudAccount) -> list[str]:
     return [written[code.strip().lower()] for code in codes]
 
 
-class ClusterForm(forms.Form):
+class ClusterForm(AccountForm):
     """A cluster to create: name, linked account, regions of its nodes, stores."""
 
     name = NameField(label="Cluster Name", error_messages={"required": "Give the cluster a name."})
@@ -105,27 +104,6 @@ class ClusterForm(forms.Form):
     )
     regions = RegionsField()
     backup_stores = StoresField()
-
-    def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
-        super().__init__(data, **options)
-        self.membership = membership
-        accounts = cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
-        accounts.queryset = (
-            CloudAccount.objects.visible_to(membership.user)
-            .filter(organisation=membership.organisation, provider_key__in=PROVIDERS)
-            .order_by("name")
-        )
-        accounts.label_from_instance = lambda account: f"{account.name} ({account.number})"  # type: ignore
-
-    @property
-    def account(self) -> CloudAccount | None:
-        """Return the account that is chosen so far, valid or not as the rest may be."""
-        field = cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
-        try:
-            account: CloudAccount | None = field.clean(self["cloud_account"].value())
-        except forms.ValidationError:
-            return None
-        return account
 
     @property
     def chosen_regions(self) -> list[tuple[str, Region]]:
@@ -292,11 +270,7 @@ class KeyForm(forms.Form):
     """The key that the nodes sign in with, made by hand; both halves belong together, so both are asked for."""
 
     access_key_id = forms.CharField(label="Access Key ID", max_length=128)
-    secret_access_key = forms.CharField(
-        label="Secret Access Key",
-        max_length=256,
-        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),  # never refilled
-    )
+    secret_access_key = SecretField(label="Secret Access Key")
 
     def clean(self) -> dict[str, Any]:
         """Refuse what would not be one value in pgBackRest's file."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 
-from console.accounts.forms import NameField
-from console.accounts.models import CloudAccount, Membership
+from console.accounts.forms import AccountForm, NameField
+from console.accounts.models import CloudAccount, CloudAccountQuerySet
 from console.regions import Region, find, regions
 from stores.models import Store
 from stores.providers import PROVIDERS
 from stores.providers.base import Provider
 
 
-class StoreForm(forms.Form):
+class StoreForm(AccountForm):
     """A store to create: provider, name, linked account and region."""
 
     provider = forms.ChoiceField(
@@ -35,27 +35,14 @@ class StoreForm(forms.Form):
     )
     region = forms.CharField(max_length=40, required=False)  # not asked where an account has only one
 
-    def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
-        super().__init__(data, **options)
-        self.membership = membership
-        self.provider_key = str(self["provider"].value() or "")
-        accounts = cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
-        accounts.queryset = (
-            CloudAccount.objects.visible_to(membership.user)
-            .filter(organisation=membership.organisation)
-            .of_provider(self.provider_key)
-        )
-        accounts.label_from_instance = lambda account: f"{account.name} ({account.number})"  # type: ignore
+    def offered(self, accounts: CloudAccountQuerySet) -> CloudAccountQuerySet:
+        """Return the accounts of the chosen provider."""
+        return accounts.of_provider(self.provider_key)
 
     @property
-    def account(self) -> CloudAccount | None:
-        """Return the account that is chosen so far, valid or not as the rest may be."""
-        field = cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
-        try:
-            account: CloudAccount | None = field.clean(self["cloud_account"].value())
-        except forms.ValidationError:
-            return None
-        return account
+    def provider_key(self) -> str:
+        """Return the key of the provider that is chosen so far."""
+        return str(self["provider"].value() or "")
 
     @property
     def chosen_provider(self) -> Provider | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django import forms
 from django.conf import settings
 
-from console.accounts.models import CloudAccount, Organisation
+from console.accounts.models import CloudAccount, CloudAccountQuerySet, Membership, Organisation
 from console.regions import Region, find, find_place, places
 from stores.providers import PROVIDERS
 from stores.providers.aws_access import statements, trust_policy
@@ -37,6 +37,36 @@ class NameField(forms.CharField):
         if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
             raise forms.ValidationError("The name holds control characters. Use letters, digits, spaces and signs.")
         return name
+
+
+class AccountForm(forms.Form):
+    """Something that is made in a linked account, which its field `cloud_account` chooses."""
+
+    def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.membership = membership
+        self.accounts.queryset = self.offered(
+            CloudAccount.objects.visible_to(membership.user).filter(organisation=membership.organisation)
+        )
+        self.accounts.label_from_instance = lambda account: f"{account.name} ({account.number})"  # type: ignore
+
+    def offered(self, accounts: CloudAccountQuerySet) -> CloudAccountQuerySet:
+        """Return those of the organisation's accounts that can be chosen, in their order."""
+        return accounts.filter(provider_key__in=PROVIDERS).order_by("name")
+
+    @property
+    def accounts(self) -> forms.ModelChoiceField[CloudAccount]:
+        """Return the field that chooses the account."""
+        return cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
+
+    @property
+    def account(self) -> CloudAccount | None:
+        """Return the account that is chosen so far, valid or not as the rest may be."""
+        try:
+            account: CloudAccount | None = self.accounts.clean(self["cloud_account"].value())
+        except forms.ValidationError:
+            return None
+        return account
 
 
 class SecretField(forms.CharField):
