@@ -290,16 +290,6 @@ def _said(text: str, status: int) -> HttpResponse:
 
 @require_POST
 @enterprise
-def backups_refresh(request: MemberRequest, pk: UUID) -> HttpResponse:
-    """Have the cluster's repositories looked into now."""
-    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
-    cluster = get_object_or_404(clusters, pk=pk)
-    actions.look_into_backups(cluster)
-    return dialog_done(request, cluster.get_absolute_url(), "clusters-changed")
-
-
-@require_POST
-@enterprise
 @manager
 def removed_node_forget(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Forget a removed node, once its configuration is gone from its machine."""

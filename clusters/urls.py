@@ -1,6 +1,6 @@
 from django.urls import path
 
-from clusters import node_views, views
+from clusters import backup_views, node_views, views
 
 app_name = "clusters"
 urlpatterns = [
@@ -10,6 +10,7 @@ urlpatterns = [
     path("proximity/", views.cluster_proximity, name="proximity"),
     path("regions.js", views.region_map, name="region_map"),
     path("stores.js", views.store_map, name="store_map"),
+    path("stores/<uuid:pk>/backups/", backup_views.store_backups, name="store_backups"),
     path("<uuid:pk>/", views.cluster_detail, name="detail"),
     path("<uuid:pk>/backup-stores/", views.cluster_stores, name="stores"),
     path("<uuid:pk>/nodes/add/", views.node_add, name="node_add"),
@@ -28,7 +29,7 @@ urlpatterns = [
     path("<uuid:pk>/removed-nodes/<slug:name>/forget/", node_views.removed_node_forget, name="removed_node_forget"),
     path("<uuid:pk>/key/", node_views.cluster_key, name="key"),
     path("<uuid:pk>/policy/", node_views.policy, name="policy"),
-    path("<uuid:pk>/backups/refresh/", node_views.backups_refresh, name="backups_refresh"),
+    path("<uuid:pk>/backups/refresh/", backup_views.backups_refresh, name="backups_refresh"),
     path("<uuid:pk>/databases/add/", views.database_add, name="database_add"),
     path("<uuid:pk>/databases/<slug:name>/remove/", views.database_remove, name="database_remove"),
     path("<uuid:pk>/delete/", views.cluster_delete, name="delete"),

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import boto3
 import pytest
+from botocore.config import Config
 from django.utils import timezone
 
 from clusters import actions, inventory
@@ -14,6 +15,7 @@ from clusters.repository import from_json
 from clusters.tasks import look_into_due
 from console.operations import engine
 from stores import actions as stores_actions
+from tests import factories
 from tests.clusters.conftest import work
 from tests.clusters.test_repository import FILES, PASSPHRASE, PLAIN
 
@@ -90,6 +92,49 @@ def test_look_says_which_permission_is_missing_and_keeps_the_rest(cluster, put, 
     assert "s3:GetObject" in after.error
     assert (after.content, after.read_at) == (before.content, before.read_at)
     assert look(cluster).error == ""
+
+
+@pytest.mark.slow
+def test_look_keeps_the_last_known_while_the_server_is_down(acme, make, tmp_path):
+    """A real server, which is then really stopped."""
+    from console.demo.object_server import ObjectServer
+
+    server = ObjectServer(tmp_path / "objects").start()
+    try:
+        account = factories.server(
+            acme,
+            endpoint=server.endpoint,
+            ca_certificate=server.ca_certificate,
+            access_key_id=server.access_key_id,
+            has="",
+        )
+        account.secrets = {"secret_access_key": server.secret_access_key}
+        account.save()
+        store = factories.store(account, name="cellar", region="us-east-1")
+        cluster = make([store], regions=["us-east-1"], account=account)
+        client = boto3.client(
+            "s3",
+            endpoint_url=server.endpoint,
+            region_name=server.region,
+            verify=str(server.ca_file),
+            aws_access_key_id=server.access_key_id,
+            aws_secret_access_key=server.secret_access_key,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+        client.create_bucket(Bucket=store.bucket)
+        client.put_object(Bucket=store.bucket, Key=f"{cluster.prefix}/n1/backup/orders/backup.info", Body=PLAIN)
+        before = look(cluster)
+        assert (before.error, len(from_json(before.content)[0].backups)) == ("", 2)
+        server.stop()
+        down = look(cluster)
+        assert "no answer" in down.error
+        assert (down.content, down.read_at) == (before.content, before.read_at)
+        assert down.tried_at > down.read_at
+        server.start()
+        again = look(cluster)
+        assert (again.error, again.read_at > before.read_at) == ("", True)
+    finally:
+        server.stop()
 
 
 def test_look_is_done_once_however_often_it_is_asked(cluster, amazon):

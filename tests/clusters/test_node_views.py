@@ -386,6 +386,20 @@ def test_backups_are_listed_by_store_and_stanza(as_alice, cluster):  # noqa: F81
     assert "Not confirmed" not in page
 
 
+def test_a_store_s_page_has_the_backups_of_every_cluster_that_uses_it(as_alice, client, cluster, make, stores, charlie):  # noqa: F811
+    make([stores[0]], name="shop")
+    seen(cluster, holding())
+    seen(cluster, holding(node="n2"), number=2)
+    assert f"/clusters/stores/{stores[0].pk}/backups/" in text_of(as_alice.get(stores[0].get_absolute_url()))
+    for headers in ({}, HTMX):
+        page = text_of(as_alice.get(f"/clusters/stores/{stores[0].pk}/backups/", headers=headers))
+        assert page.count("20261122-140000F") == 1  # that of the other store is not here
+        assert (">orders</a>" in page, ">shop</a>" in page) == (True, True)
+        assert "Not looked into yet" in page
+    client.force_login(charlie)
+    assert client.get(f"/clusters/stores/{stores[0].pk}/backups/").status_code == 404
+
+
 def test_a_repository_of_another_database_is_foreign_and_never_adopted(as_alice, cluster):  # noqa: F811
     seen(cluster, holding(system_id=FOREIGN_ID))
     page = text_of(as_alice.get(cluster.get_absolute_url()))

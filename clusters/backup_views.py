@@ -1,0 +1,41 @@
+"""The backups that were seen: looking anew, and what one store holds."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_GET, require_POST
+
+from clusters import actions
+from clusters.backups import bookcases
+from clusters.models import Cluster
+from console.accounts.access import MemberRequest, enterprise
+from console.web import dialog_done, fragment_or_page
+from stores.models import Store
+
+
+@require_POST
+@enterprise
+def backups_refresh(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Have the cluster's repositories looked into now."""
+    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    cluster = get_object_or_404(clusters, pk=pk)
+    actions.look_into_backups(cluster)
+    return dialog_done(request, cluster.get_absolute_url(), "clusters-changed")
+
+
+@require_GET
+@enterprise
+def store_backups(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Show what was last seen in one store, cluster by cluster."""
+    store = get_object_or_404(Store.objects.visible_to(request.user), pk=pk)
+    clusters = Cluster.objects.visible_to(request.user).filter(attachments__store=store)
+    found = [
+        (cluster, case)
+        for cluster in clusters.with_handover().order_by("name")
+        for case in bookcases(cluster)
+        if case.repository.store_id == store.pk
+    ]
+    return fragment_or_page(request, "clusters/store_backups.html", "backups", {"store": store, "found": found})
