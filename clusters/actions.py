@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -175,6 +176,11 @@ def write_to(node: Node, *, choice: str, stores: Collection[Store] = ()) -> None
         node.writes_to = choice
         node.save(update_fields=["writes_to"])
         node.chosen.set([there[store.pk] for store in stores] if choice == Node.WritesTo.CHOSEN else [])
+
+
+def plan_backups(cluster: Cluster, node: Node | None, **values: Any) -> None:
+    """Set how long backups are kept and when they are made, for the cluster or for one node of it."""
+    BackupPolicy.objects.update_or_create(cluster=cluster, node=node, defaults=values)
 
 
 def follow_cluster(node: Node) -> None:

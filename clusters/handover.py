@@ -268,7 +268,8 @@ class Handover:
             Command(
                 f"Restore {stanza.name} into an empty folder",
                 _as_postgres(
-                    f"--stanza={stanza.name} --repo={number} --pg1-path={stanza.data_directory}-restored restore"
+                    f"--stanza={stanza.name} --repo={number} "
+                    f"--pg1-path={shlex.quote(f'{stanza.data_directory}-restored')} restore"
                 ),
             )
             for stanza in self.configuration.stanzas

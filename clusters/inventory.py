@@ -46,8 +46,8 @@ def look(pk: int) -> None:
     # Whoever moves the date has the work: a message that comes twice changes nothing.
     if not Inventory.objects.filter(repository=pk, due_at__lte=now).update(due_at=now + EVERY):
         return
-    found = Repository.objects.select_related("cluster__cloud_account", "store__cloud_account").get(pk=pk)
-    if found.store is None:
+    found = Repository.objects.select_related("cluster__cloud_account", "store__cloud_account").filter(pk=pk).first()
+    if found is None or found.store is None:
         return
     kept = Inventory.objects.filter(repository=pk)
     try:

@@ -128,14 +128,12 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
         back = cluster.get_absolute_url()
     found = policy_of(cluster, node) if node else cluster.policy
     own = bool(node and found.node_id)
-    if node and not own:  # begin with what is in force
-        found.pk, found.node, found._state.adding = None, node, True
     if node and request.method == "POST" and "follow" in request.POST:
         actions.follow_cluster(node)
         return dialog_done(request, back, "clusters-changed", message=f"{node.name} follows {cluster.name} again.")
     form = PolicyForm(request.POST if request.method == "POST" else None, instance=found)
     if form.is_bound and form.is_valid():
-        form.save()
+        actions.plan_backups(cluster, node, **form.cleaned_data)
         message = f"The backups of {node or cluster} are planned anew: apply the new files on the nodes."
         return dialog_done(request, back, "clusters-changed", message=message)
     context: dict[str, Any] = {"form": form, "cluster": cluster, "node": node, "own": own, "back": back}

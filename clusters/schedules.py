@@ -139,12 +139,13 @@ def units(
     files = []
     for stanza in stanzas:
         for kind, expression in schedules.items():
-            name, title = f"/etc/systemd/system/pgbackrest-{stanza}-{kind}", f"{KINDS[kind]} backup of {stanza}"
+            name = f"/etc/systemd/system/pgbackrest-{stanza}-{kind}"
+            title = f"{cluster.replace('%', '%%')}: {KINDS[kind]} backup of {stanza}"  # % begins a specifier
             runs = "".join(f"ExecStart=-/usr/bin/{command}\n" for command in commands(stanza, kind, repositories))
             files.append(
                 File(
                     f"{name}.service",
-                    f"[Unit]\nDescription={cluster}: {title}\nAfter=network-online.target\n\n"
+                    f"[Unit]\nDescription={title}\nAfter=network-online.target\n\n"
                     f"[Service]\nType=oneshot\nUser=postgres\n{runs}",
                 )
             )
@@ -152,7 +153,7 @@ def units(
             files.append(
                 File(
                     f"{name}.timer",
-                    f"[Unit]\nDescription={cluster}: {title}\n\n[Timer]\n{times}Persistent=true\n\n"
+                    f"[Unit]\nDescription={title}\n\n[Timer]\n{times}Persistent=true\n\n"
                     "[Install]\nWantedBy=timers.target\n",
                 )
             )
