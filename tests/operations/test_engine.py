@@ -12,7 +12,7 @@ from django.utils import timezone
 from console.operations import engine, registry
 from console.operations.actions import NotNow, begin
 from console.operations.models import Operation
-from console.operations.plan import Conflict, Failed, NotReady, Refused, Round, Step, Work
+from console.operations.plan import Conflict, Failed, Made, NotReady, Refused, Round, Step, Work
 from stores.models import State, Store
 from tests import factories
 
@@ -61,6 +61,56 @@ def test_run_makes_every_step_once_in_order(plan, store, alice):
     assert (operation.state, operation.progress, store.state) == ("done", 100, "available")
     assert [step["state"] for step in operation.steps] == ["done", "done"]
     assert all(step["seconds"] >= 0 for step in operation.timeline)
+
+
+@pytest.fixture
+def kept(plan, monkeypatch):
+    """What the steps of this test's plan gave to be kept, and the state of the step when it was."""
+    found = []
+
+    def keep(store, given):
+        found.append((given, Operation.objects.get(subject_id=store.pk).steps[0]["state"]))
+
+    monkeypatch.setitem(
+        registry._works,
+        ("store", "create"),
+        Work(
+            model=Store,
+            verb="create",
+            title="Create",
+            plan=lambda store: tuple(plan),
+            spec=lambda store: store.name,
+            keep=keep,
+        ),
+    )
+    return found
+
+
+def test_run_keeps_what_a_step_gives_together_with_its_end(plan, store, alice, kept):
+    plan.append(Round(Step("key", lambda spec: Made("A new key.", {"secret": "s3cret"}))))
+    operation = begin(store, "create", by=alice)
+    engine.run(operation.pk)
+    operation.refresh_from_db()
+    assert kept == [({"secret": "s3cret"}, "done")]
+    assert operation.steps[0]["note"] == "A new key."
+    assert "s3cret" not in str(operation.steps)
+    assert "s3cret" not in repr(Made(keep={"secret": "s3cret"}))
+
+
+def test_run_keeps_nothing_after_its_lease_was_taken(plan, store, alice, kept, monkeypatch):
+    original = Operation.record
+
+    def record(self, steps):
+        if steps[0]["state"] == "done":  # another worker has taken over while the step ran
+            Operation.objects.filter(pk=self.pk).update(fence=99)
+        return original(self, steps)
+
+    monkeypatch.setattr(Operation, "record", record)
+    plan.append(Round(Step("key", lambda spec: Made(keep="late"))))
+    operation = begin(store, "create", by=alice)
+    engine.run(operation.pk)
+    operation.refresh_from_db()
+    assert (kept, operation.steps[0]["state"]) == ([], "running")
 
 
 def test_run_runs_the_steps_of_a_round_at_once(plan, store, alice):
