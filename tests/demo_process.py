@@ -100,7 +100,7 @@ class Visitor:
         return self._open(Request(self.url + path))
 
     def post(self, path: str, data: dict) -> tuple[int, str]:
-        body = urlencode({**data, "csrfmiddlewaretoken": self.token}).encode()
+        body = urlencode({**data, "csrfmiddlewaretoken": self.token}, doseq=True).encode()
         return self._open(Request(self.url + path, body, {"Referer": self.url + path}))
 
     def _open(self, request: Request) -> tuple[int, str]:

@@ -214,6 +214,50 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, capsys):
         print("\n  " + "\n  ".join(clock.times))
 
 
+def test_two_repositories(demo, node, tmp_path):
+    """A node that writes to two stores: one file, one backup in each, and a restore from the second."""
+    console, server = Console(demo), demo["s3"]
+    account = console.find("/cloud-accounts/", "Acme datacentre")
+    stores = []
+    for name in ("e2e-first", "e2e-second"):
+        console.post("/stores/create/", {"provider": "s3", "name": name, "cloud_account": account})
+        stores.append(console.find(f"/stores/?q={name}", name))
+        console.wait(f"/stores/{stores[-1]}/", "Available")
+    form = {"name": "e2e-two", "cloud_account": account, "regions": server["region"], "backup_stores": stores}
+    console.post("/clusters/create/", form)
+    cluster = console.find("/clusters/?q=e2e-two", "e2e-two")
+    page = f"/clusters/{cluster}/"
+    console.wait(page, "Available")
+    database = {"name": "main", "version": "15", "data_directory": str(node.data), "port": node.port}
+    console.post(f"{page}databases/add/", database)
+    console.post(f"{page}nodes/n1/edit/", {"pgbackrest_version": "2.45"})
+    console.post(f"{page}nodes/n1/backup-stores/", {"choice": "all"})
+    script = tmp_path / "n1-setup.sh"
+    script.write_text(console.get(f"{page}nodes/n1/setup.sh"))
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    node.start()
+    _, archive, _, create, check, first, second, report, _ = console.commands(console.get(f"{page}nodes/n1/"))
+    node.shell(archive)
+    node.stop()
+    node.start()
+    node.shell(create)
+    node.shell(check)
+    assert ("--repo=1" in first, "--repo=2" in second) == (True, True)
+    crontab = console.get(f"{page}nodes/n1/crontab")
+    node.shell(re.search(r"^0 1 \* \* 0 postgres (.*)$", crontab, re.MULTILINE)[1])
+    assert node.shell(report).stdout == "applied\n"
+    told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]["backup"]
+    assert sorted(one["database"]["repo-key"] for one in told) == [1, 2]
+    console.post(f"{page}backups/refresh/", {})
+    shown = console.wait(page, told[1]["label"])
+    assert told[0]["label"] in shown
+    restored = Path(f"{node.data}-restored")
+    node.run("pgbackrest", "--stanza=main", "--repo=2", f"--pg1-path={restored}", "restore")
+    node.start(restored, "-p", str(node.port + 1), "-c", "archive_mode=off")
+    assert node.sql("SELECT 1", node.port + 1) == "1"
+    node.stop(restored)
+
+
 def refuse_all_that_is_not_the_node_s(configuration, server):
     """Try the node's own key on its own folder, and on all that is not the node's."""
     found = dict(line.split("=", 1) for line in configuration.splitlines() if "=" in line and line[0] != "#")
