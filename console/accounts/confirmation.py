@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import forms
@@ -10,7 +11,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
-from django_htmx.http import HttpResponseLocation
 
 from console.accounts.access import confirm
 from console.accounts.models import User
@@ -48,6 +48,8 @@ def confirm_password(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         confirm(request)
         if request.htmx:  # type: ignore[attr-defined]
-            return HttpResponseLocation(onwards, target="#dialog", swap="innerHTML")
+            # Into the dialog, as if the password had not come between; the page below keeps its address.
+            where = {"path": onwards, "target": "#dialog", "swap": "innerHTML", "push": "false"}
+            return HttpResponse(headers={"HX-Location": json.dumps(where)})
         return redirect(onwards)
     return dialog_form(request, "accounts/confirm.html", {"form": form, "next": onwards})

@@ -49,7 +49,8 @@ def test_the_password_is_asked_for_in_the_dialog_and_then_goes_on(visit, demo):
     expect(dialog.get_by_text("This is not your password.")).to_be_visible()
     dialog.get_by_label("Password").fill(demo.person("owner")["password"])
     page.keyboard.press("Enter")
-    expect(dialog.get_by_text("repo1-cipher-pass=")).to_be_visible()
+    expect(dialog.get_by_text("repo1-cipher-pass=")).to_be_visible(timeout=15_000)
+    assert page.url.removeprefix(demo.url) == url
 
 
 def test_a_node_is_given_a_second_store_and_follows_the_nearest_again(visit):
