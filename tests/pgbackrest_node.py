@@ -60,9 +60,9 @@ class Node:
         log = self.folder / f"{where.name}.log"
         self.run(binaries() / "pg_ctl", "-D", where, "-l", log, "-w", "-o", " ".join(options), "start")
 
-    def stop(self, data: Path | None = None) -> None:
+    def stop(self, data: Path | None = None, how: str = "fast") -> None:
         """Stop that server."""
-        self.run(binaries() / "pg_ctl", "-D", data or self.data, "-m", "fast", "-w", "stop", check=False)
+        self.run(binaries() / "pg_ctl", "-D", data or self.data, "-m", how, "-w", "stop", check=False)
 
     def sql(self, text: str, port: int | None = None) -> str:
         """Return what psql prints for the statement."""
@@ -72,5 +72,5 @@ class Node:
     def remove(self, *others: Path) -> None:
         """Stop everything and delete it."""
         for data in (*others, self.data):
-            self.stop(data)
+            self.stop(data, "immediate")  # it would wait for its archive, which may be gone
         shutil.rmtree(self.folder, ignore_errors=True)

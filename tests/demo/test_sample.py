@@ -25,6 +25,8 @@ def demo(amazon, object_server, monkeypatch):
     """What the supervisor writes into demo.json."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", amazon.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", amazon.secret_access_key)
+    roles = iam_backends[amazon.account_id]["aws"].roles
+    roles.clear()  # the emulator keeps them, and their external ID is of another test
     yield {
         **{role: {"username": username, "password": "secret"} for role, (username, _) in PEOPLE.items()},
         "aws": {
@@ -41,7 +43,7 @@ def demo(amazon, object_server, monkeypatch):
             "ca_certificate": str(object_server.ca_file),
         },
     }
-    iam_backends[amazon.account_id]["aws"].roles.clear()  # the emulator keeps roles, whose external ID is of this test
+    roles.clear()
 
 
 @pytest.fixture
