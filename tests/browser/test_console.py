@@ -247,6 +247,7 @@ def test_without_scripts_everything_is_a_page(visit, demo):
 def test_first_load_is_light(visit):
     page = visit(role="owner", path="/tasks/")
     cold = visit(role=None, path="/login/")
+    cold.wait_for_load_state("networkidle")  # its own icon may still be under way
     cold.context.add_cookies(page.context.cookies())
     sizes = transfers(cold, "/stores/")
     assert cold.locator("h1").inner_text() == "Backup Stores"
