@@ -23,22 +23,23 @@ class Version:
     number: str  # "" stands for any: a file that each of them takes
     newest_postgresql: int
     has_block: bool = True  # block incremental backups: 2.45 ends each backup with error 31 (a beta), 2.46 has them
-    finds_addresses: bool = True  # in a certificate; 2.45 finds names only
+    finds_addresses: bool = True  # in a certificate; 2.45 finds names only, 2.55.1 and 2.60.0 were seen to find both
 
     @property
     def label(self) -> str:
         """Return how people call it."""
-        return self.number or "2.45 to 2.59"
+        return self.number or f"{VERSIONS[1].number} to {VERSIONS[-1].number}"
 
 
-# The releases that brought a PostgreSQL version: 2.48 for 16, 2.52 for 17, 2.55 for 18.
+# The releases that brought a PostgreSQL version: 2.48 for 16, 2.52 for 17, 2.55 for 18. Backups were made with files
+# for 2.45 (by 2.45) and for 2.59 (by 2.55.1 and 2.60.0).
 VERSIONS = (
     Version("", 18, has_block=False, finds_addresses=False),
     Version("2.45", 15, has_block=False, finds_addresses=False),
     *(Version(f"2.{minor}", 15) for minor in (46, 47)),
     *(Version(f"2.{minor}", 16) for minor in (48, 49, 50, 51)),
     *(Version(f"2.{minor}", 17) for minor in (52, 53, 54)),
-    *(Version(f"2.{minor}", 18) for minor in (55, 56, 57, 58, 59)),
+    *(Version(f"2.{minor}", 18) for minor in (55, 56, 57, 58, 59, 60)),
 )
 BY_NUMBER = {version.number: version for version in VERSIONS}
 

@@ -104,7 +104,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='node',
             name='pgbackrest_version',
-            field=models.CharField(blank=True, default='', choices=[('2.45', '2.45'), ('2.46', '2.46'), ('2.47', '2.47'), ('2.48', '2.48'), ('2.49', '2.49'), ('2.50', '2.50'), ('2.51', '2.51'), ('2.52', '2.52'), ('2.53', '2.53'), ('2.54', '2.54'), ('2.55', '2.55'), ('2.56', '2.56'), ('2.57', '2.57'), ('2.58', '2.58'), ('2.59', '2.59')], max_length=10, verbose_name='pgBackRest version'),
+            field=models.CharField(blank=True, default='', choices=[('2.45', '2.45'), ('2.46', '2.46'), ('2.47', '2.47'), ('2.48', '2.48'), ('2.49', '2.49'), ('2.50', '2.50'), ('2.51', '2.51'), ('2.52', '2.52'), ('2.53', '2.53'), ('2.54', '2.54'), ('2.55', '2.55'), ('2.56', '2.56'), ('2.57', '2.57'), ('2.58', '2.58'), ('2.59', '2.59'), ('2.60', '2.60')], max_length=10, verbose_name='pgBackRest version'),
         ),
         migrations.AddField(
             model_name='node',

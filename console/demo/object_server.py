@@ -12,8 +12,9 @@ import secrets
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cached_property
+from http.client import HTTPConnection, HTTPException
 from importlib.metadata import files
 from ipaddress import ip_address
 from pathlib import Path
@@ -117,9 +118,14 @@ class ObjectServer:
         return logs
 
     def answers(self) -> bool:
-        """Return whether the S3 port takes connections, which the server opens as one of its last."""
-        with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
-            return True
+        """Return whether the S3 port takes connections and the volumes are there, which may take seconds longer."""
+        with (
+            suppress(OSError, HTTPException, ValueError),
+            socket.create_connection((HOST, self.port), timeout=1),
+            closing(HTTPConnection(HOST, self.ports["master.port"], timeout=1)) as master,
+        ):
+            master.request("GET", "/dir/status")
+            return bool(json.load(master.getresponse())["Topology"].get("Max"))
         return False
 
     def start(self) -> Self:

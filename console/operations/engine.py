@@ -23,12 +23,19 @@ from console.operations.plan import Conflict, Failed, Made, NotReady, Plan, Refu
 
 log = logging.getLogger(__name__)
 
+# Set when this process has been asked to end: what it works on goes to another after the steps that are running.
+ending = threading.Event()
+
 # The lanes of the rounds: they wait for clouds and touch no database, so one pool serves the whole process.
 _lanes = ThreadPoolExecutor(max_workers=64, thread_name_prefix="step")
 
 
 class LeaseLost(Exception):
     """Another worker has taken the operation; this one must change nothing more."""
+
+
+class Ending(Exception):
+    """This process ends; another one goes on with what remains."""
 
 
 def run(pk: UUID) -> float | None:
@@ -46,6 +53,8 @@ def run(pk: UUID) -> float | None:
         _finish(operation, subject, Operation.State.DONE)
     except LeaseLost:
         log.warning("operation %s: the lease was lost, another worker goes on", pk)
+    except Ending:
+        return 0.0 if operation.hand_back() else None
     except NotReady as error:
         return _again(operation, subject, error)
     except Refused as error:
@@ -81,6 +90,8 @@ def _run_rounds(operation: Operation, work: Work, subject: Subject) -> None:
         for number, round_ in enumerate(plan):
             records = [step for step in operation.steps if step["round"] == number]
             if any(step["state"] != "done" for step in records):
+                if ending.is_set():
+                    raise Ending
                 _run_round(operation, round_, records, spec, lambda kept: work.keep(subject, kept))
         return
     except Conflict as conflict:

@@ -157,6 +157,10 @@ class Operation(models.Model):
             steps=self.steps,
         )
 
+    def hand_back(self) -> bool:
+        """Let another worker go on at once; what was retried, and for how long, stays as it is."""
+        return self._write(state=self.State.WAITING, due_at=timezone.now(), steps=self.steps)
+
     def finish(self, state: str, error: str = "", details: dict[str, str] | None = None) -> bool:
         """End the operation; call it in the transaction that changes the subject."""
         return self._write(

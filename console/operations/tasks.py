@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from celery import shared_task
+from celery.signals import worker_shutting_down
 
 from console.operations import engine
 from console.operations.models import Operation
@@ -17,8 +18,15 @@ SWEEP_AT_MOST = 200  # operations in one sweep; the next sweep follows in second
 @shared_task
 def run_operation(pk: str) -> None:
     """Carry out an operation, and come back when it asks for it."""
-    if seconds := engine.run(UUID(pk)):
+    seconds = engine.run(UUID(pk))
+    if seconds is not None:
         run_operation.apply_async((pk,), countdown=seconds)
+
+
+@worker_shutting_down.connect
+def hand_over(**_: object) -> None:
+    """Have this worker, which was asked to end, give what it works on to another."""
+    engine.ending.set()
 
 
 @shared_task

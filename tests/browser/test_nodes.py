@@ -44,9 +44,12 @@ def test_the_password_is_asked_for_in_the_dialog_and_then_goes_on(visit, demo):
     url = page.url.removeprefix(demo.url)
     page.evaluate(f"htmx.ajax('GET', '/confirm/?next={url}files/', '#dialog')")
     dialog = page.locator("dialog[open]")
+    expect(dialog.get_by_label("Password")).to_be_visible()
+    expect(page.locator(".htmx-added")).to_have_count(0)  # until then its form would be sent as a page's
     dialog.get_by_label("Password").fill("wrong")
     page.keyboard.press("Enter")
     expect(dialog.get_by_text("This is not your password.")).to_be_visible()
+    expect(page.locator(".htmx-added")).to_have_count(0)
     dialog.get_by_label("Password").fill(demo.person("owner")["password"])
     page.keyboard.press("Enter")
     expect(dialog.get_by_text("repo1-cipher-pass=")).to_be_visible(timeout=15_000)

@@ -57,7 +57,7 @@ class Running:
         return self.process.wait(20)
 
 
-def wait_until(happened, seconds: float = 20):
+def wait_until(happened, seconds: float = 45):
     until = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < until, "waited in vain"
@@ -246,7 +246,7 @@ def test_children_end_when_the_demo_and_its_guard_are_killed(start):
     for pid in (*guard, demo.process.pid):
         os.kill(pid, signal.SIGKILL)
     demo.process.wait(5)
-    wait_until(lambda: not family & processes().keys(), seconds=15)
+    wait_until(lambda: not family & processes().keys(), seconds=40)
 
 
 def test_demo_takes_a_free_port_for_a_taken_one(start):

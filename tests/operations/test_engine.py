@@ -254,6 +254,27 @@ def test_run_leaves_a_held_operation_alone(plan, store, alice):
     assert operation.worker == "another"
 
 
+def test_run_hands_back_what_remains_when_the_process_ends(plan, store, alice, monkeypatch):
+    ending = threading.Event()
+    monkeypatch.setattr(engine, "ending", ending)
+    seen = []
+
+    def last(spec):
+        seen.append("one")
+        ending.set()
+
+    plan += [Round(Step("one", last)), Round(Step("two", lambda spec: seen.append("two")))]
+    operation = begin(store, "create", by=alice)
+    assert engine.run(operation.pk) == 0
+    operation.refresh_from_db()
+    assert (operation.state, operation.retries, seen) == ("waiting", 0, ["one"])
+    assert [step["state"] for step in operation.steps] == ["done", "waiting"]
+    ending.clear()
+    engine.run(operation.pk)  # at once: it is due
+    operation.refresh_from_db()
+    assert (operation.state, operation.fence, seen) == ("done", 2, ["one", "two"])
+
+
 def test_run_changes_nothing_after_its_lease_was_taken(plan, store, alice):
     """A worker that wakes up late finds another fence on the row."""
 

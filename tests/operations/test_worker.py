@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 from django.db import connection
+from django.utils.dateparse import parse_datetime
 
 from clusters import actions as clusters
 from clusters.models import Cluster
@@ -112,14 +113,25 @@ def test_a_worker_killed_in_the_middle_is_followed_by_another(start_worker, amaz
     }
 
 
-def test_a_worker_asked_to_end_finishes_what_it_is_at(start_worker, amazon, account, alice):
+def test_a_worker_asked_to_end_finishes_its_steps_and_hands_the_rest_to_another(
+    start_worker, amazon, account, alice, tmp_path
+):
     amazon.inject("PutBucketPolicy", when="hang", seconds=2, times=2)
+    workers = [start_worker(), start_worker()]
+    wait_until(lambda: (tmp_path / "worker.log").read_text().count(" ready.") == 2)
     actions.create(account, name="orders", region="eu-west-1", by=alice)
-    worker = start_worker()
     wait_until(lambda: any(step["state"] == "done" for step in Operation.objects.get().steps))
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(30) == 0
-    assert Store.objects.get().state == State.AVAILABLE
+    pid = int(Operation.objects.get().worker.split(":")[1])
+    first = next(worker for worker in workers if worker.pid == pid)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(30) == 0
+    wait_until(lambda: Store.objects.get().state == State.AVAILABLE)
+    operation = Operation.objects.get()
+    assert (operation.fence, operation.retries, operation.retry_note) == (2, 0, "")
+    started = [parse_datetime(step["started"]) for step in operation.steps]
+    finished = [parse_datetime(step["finished"]) for step in operation.steps]
+    assert (started[4] - finished[3]).total_seconds() < 1  # the next round, by the other one
+    assert [call for call, _, _ in amazon.calls].count("PutBucketPolicy") == 2  # nothing was done again
 
 
 def test_a_worker_killed_between_granting_and_recording_is_followed_by_another(start_worker, amazon, account, alice):
