@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 
 from clusters import actions as clusters
 from clusters.models import Cluster, Database
-from clusters.models import State as ClusterState
 from console.accounts import actions as accounts
 from console.accounts.models import CloudAccount, Membership, Organisation, User
+from console.operations.actions import retry
 from stores import actions as stores
 from stores.models import State, Store
 from stores.providers.aws_access import statements, trust_policy
@@ -146,12 +146,20 @@ def _wait(made: Sequence[Store | Cluster]) -> Iterator[str]:
 
 
 def _heal() -> Iterator[str]:
-    """Have the stores' buckets made again, which an emulator that was started anew has forgotten."""
-    forgotten = {"cloud_account__provider_key": "aws"}
-    for store in Store.objects.filter(state__in=[State.AVAILABLE, State.DEGRADED], **forgotten).order_by("created_at"):
-        stores.repair(store, by=None)
+    """Have made again what an emulator that was started anew has forgotten: buckets, and the nodes' role."""
+    mine = Store.objects.filter(cloud_account__provider_key="aws").order_by("created_at")
+    used = Cluster.objects.filter(cloud_account__provider_key="aws", attachments__isnull=False).distinct()
+    for _ in _wait([*mine, *used]):  # what the last run left unfinished fails now, if the role was not there yet
+        pass
+    for store in mine.select_related("operation"):
+        if store.can_retry:
+            retry(store, by=None)
+        elif store.may("repair"):
+            stores.repair(store, by=None)
         yield f"  {'store':<17} {store.name}: the emulator forgot its buckets, they are made again (without objects)"
-    attached = Cluster.objects.filter(state=ClusterState.AVAILABLE, attachments__isnull=False, **forgotten)
-    for cluster in attached.distinct():
-        clusters.repair(cluster, by=None)
+    for cluster in used.select_related("operation"):
+        if cluster.can_retry:
+            retry(cluster, by=None)
+        elif cluster.may("update"):
+            clusters.repair(cluster, by=None)
         yield f"  {'cluster':<17} {cluster.name}: the emulator forgot its nodes' role, it is made again"

@@ -121,7 +121,7 @@ def test_cluster_is_made_changed_and_deleted(visit):
     dialog.get_by_role("checkbox", name=re.compile("I have read this")).check()
     dialog.get_by_role("button", name="Update Backup Stores").click()
     expect(page.locator("dialog")).not_to_be_visible()
-    expect(page.locator(".verdict")).to_contain_text("No backup store is chosen", timeout=20_000)
+    expect(page.locator("main .verdict")).to_contain_text("No backup store is chosen", timeout=20_000)
     expect(page.locator("h1 .badge")).to_have_text("Available", timeout=20_000)
 
     page.locator("#cluster-menu > summary").click()

@@ -114,6 +114,17 @@ def test_load_makes_nothing_twice_and_repairs_what_the_emulator_forgot(load):
     assert set(Store.objects.values_list("state", flat=True)) == {"available"}
 
 
+def test_load_tries_again_what_failed_before_the_emulator_had_its_role(load):
+    load()
+    settle()
+    store = Store.objects.get(name="orders-ireland")
+    Operation.objects.filter(pk=store.operation_id).update(state="failed", error="AWS does not let the console in.")
+    Store.objects.filter(pk=store.pk).update(state="failed")
+    load()
+    settle()
+    assert set(Store.objects.values_list("state", flat=True)) == {"available"}
+
+
 def test_load_gives_an_older_demo_what_is_new(load, transactional_db):
     acme = factories.organisation(sample.ACME)
     account = factories.account(acme, name="Acme production")
