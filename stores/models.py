@@ -35,7 +35,9 @@ class Store(Subject):
 
     VERBS: ClassVar = {
         "create": Transition((State.FAILED,), State.CREATING, State.AVAILABLE, State.FAILED),
-        "repair": Transition((State.AVAILABLE, State.DEGRADED), State.CREATING, State.AVAILABLE, State.FAILED),
+        "repair": Transition(
+            (State.AVAILABLE, State.DEGRADED, State.FAILED), State.CREATING, State.AVAILABLE, State.FAILED
+        ),
         "delete": Transition((State.AVAILABLE, State.FAILED, State.DEGRADED), State.DELETING, None, State.FAILED),
     }
 

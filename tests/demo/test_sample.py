@@ -118,7 +118,8 @@ def test_load_tries_again_what_failed_before_the_emulator_had_its_role(load):
     load()
     settle()
     store = Store.objects.get(name="orders-ireland")
-    Operation.objects.filter(pk=store.operation_id).update(state="failed", error="AWS does not let the console in.")
+    lost = {"state": "failed", "verb": "repair", "error": "AWS does not let the console in."}
+    Operation.objects.filter(pk=store.operation_id).update(**lost)
     Store.objects.filter(pk=store.pk).update(state="failed")
     load()
     settle()

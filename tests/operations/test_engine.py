@@ -9,6 +9,7 @@ import pytest
 from django.db import IntegrityError
 from django.utils import timezone
 
+from clusters.models import Cluster
 from console.operations import engine, registry
 from console.operations.actions import NotNow, begin
 from console.operations.models import Operation
@@ -358,3 +359,10 @@ def test_every_verb_has_work_and_known_states():
         named = {*transition.start, transition.running, transition.failed, transition.done or State.FAILED}
         assert named <= set(State.values)
         assert transition.running not in transition.start
+
+
+@pytest.mark.parametrize("model", [Store, Cluster])
+def test_whatever_fails_can_be_tried_again(model):
+    """Try again is offered wherever a verb ends as failed, so the verb has to be allowed from there."""
+    for verb, transition in model.VERBS.items():
+        assert transition.failed in transition.start, verb
