@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -24,10 +23,9 @@ from clusters.models import (
     Stanza,
     new_token,
 )
-from clusters.tasks import look_into
 from console.accounts.actions import InUse
 from console.accounts.models import CloudAccount, User
-from console.operations.actions import begin
+from console.operations.actions import ask, begin
 from stores.models import State, Store
 
 
@@ -219,8 +217,7 @@ def new_report_token(node: Node) -> None:
 
 def look_into_backups(cluster: Cluster) -> None:
     """Have the workers look into the cluster's repositories now."""
-    for pk in inventory.ask(cluster.pk):
-        transaction.on_commit(partial(look_into.delay, pk), robust=True)
+    ask(inventory.of(cluster.pk))
 
 
 def repair(cluster: Cluster, *, by: User | None) -> None:

@@ -18,6 +18,7 @@ from clusters.pgbackrest import VERSIONS
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import CloudAccount
 from console.operations.models import Subject, SubjectQuerySet, Transition
+from console.operations.readings import Reading
 from console.regions import Region
 from stores.models import Store
 from stores.providers.base import AccessSpec, Provider
@@ -399,25 +400,15 @@ class Attachment(models.Model):
         return self.cluster.name
 
 
-class Inventory(models.Model):
-    """What was last seen in a repository, and how the last look at it went."""
+class Inventory(Reading):
+    """What was last seen in a repository: stanzas, as clusters.repository.Holding keeps them."""
+
+    LABEL: ClassVar = "inventory"
 
     repository = models.OneToOneField(Repository, models.CASCADE)
-    content: Any = models.JSONField(default=list)  # stanzas, as clusters.repository.Holding keeps them
-    read_at = models.DateTimeField(null=True)  # of the content
-    error = models.TextField(blank=True)  # of the last look, if it failed
-    details: Any = models.JSONField(default=dict)  # of the error: such as the statement that would mend it
-    tried_at = models.DateTimeField(null=True)
-    wanted_at = models.DateTimeField(null=True)  # when somebody asked for a look
-    due_at = models.DateTimeField(default=timezone.now, db_index=True)  # nobody looks before
 
     class Meta:
         verbose_name_plural = "inventories"
 
     def __str__(self) -> str:
         return f"inventory of {self.repository}"
-
-    @property
-    def is_awaited(self) -> bool:
-        """Return whether somebody has asked for a look that has not come yet."""
-        return self.wanted_at is not None and (self.tried_at is None or self.tried_at < self.wanted_at)

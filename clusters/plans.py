@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from clusters.models import Attachment, Cluster
+from clusters import inventory
+from clusters.models import Attachment, Cluster, Inventory
 from console.operations.plan import Plan, Work
+from console.operations.readings import Reader
+from console.operations.readings import register as register_reader
 from console.operations.registry import register
 
 
@@ -35,3 +39,12 @@ def keep(cluster: Cluster, keys: Any) -> None:
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
     register(Work(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keep))
 register(Work(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))
+register_reader(
+    Reader(
+        model=Inventory,
+        read=inventory.look,
+        every=lambda inventory: timedelta(minutes=10),
+        rows=inventory.in_use,
+        lane="repository__cluster__cloud_account",
+    )
+)

@@ -154,7 +154,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
     "resume-stalled": {"task": "console.operations.tasks.resume_stalled", "schedule": 3.0, "options": {"expires": 3}},
-    "look-into-due": {"task": "clusters.tasks.look_into_due", "schedule": 30.0, "options": {"expires": 20}},
+    "read-due": {"task": "console.operations.tasks.read_due", "schedule": 30.0, "options": {"expires": 20}},
 }
 
 # Signing in

@@ -9,7 +9,8 @@ from console.accounts.models import User
 from console.operations import registry
 from console.operations.engine import record_of
 from console.operations.models import Operation, Subject
-from console.operations.tasks import run_operation
+from console.operations.readings import ReadingQuerySet
+from console.operations.tasks import read, run_operation
 
 
 class NotNow(Exception):
@@ -59,3 +60,15 @@ def retry(subject: Subject, *, by: User | None) -> Operation:
     if not subject.can_retry or subject.operation is None:
         raise NotNow(f"{subject.name} has no failed task to try again.")
     return begin(subject, subject.operation.verb, by=by)
+
+
+def ask(readings: ReadingQuerySet) -> None:
+    """Have these read anew, now."""
+    keys = list(readings.values_list("pk", flat=True))
+    readings.wanted()
+
+    def send() -> None:
+        for pk in keys:
+            read.delay(readings.model.LABEL, pk)
+
+    transaction.on_commit(send, robust=True)

@@ -153,8 +153,8 @@ def _weight(error: StepError) -> int:
 
 def _again(operation: Operation, subject: Subject, error: NotReady) -> float | None:
     """Put the operation off, growing from 1 s to 30 s; give up when its patience has run out."""
-    since = operation.retrying_since or timezone.now()
-    if (timezone.now() - since).total_seconds() > error.patience:
+    since = operation.retrying_since or operation.claimed_at
+    if (operation.claimed_at - since).total_seconds() > error.patience:
         message = f"{error.message} It stayed so for {error.patience:g} seconds, so this was given up."
         _finish(operation, subject, Operation.State.FAILED, Failed(message, **error.details))
         return None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self, cast
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -31,23 +32,25 @@ class OperationQuerySet(OwnedQuerySet):
 
     def due(self, *, grace: float = 0) -> Self:
         """Return the unfinished operations that nobody holds and that were due `grace` seconds ago."""
-        return self.unfinished().filter(due_at__lte=timezone.now() - timedelta(seconds=grace))
+        return self.unfinished().filter(due_at__lte=Now() - timedelta(seconds=grace))
 
     def claim(self, pk: UUID, worker: str) -> Operation | None:
-        """Take the lease of a due operation; None when it is finished, held by another or not yet due."""
-        now = timezone.now()
+        """Take the lease of a due operation; None when it is finished, held by another or not yet due.
+
+        Leases go by the database's clock alone, because two workers' clocks may differ.
+        """
         taken = (
             self.due()
             .filter(pk=pk)
             .update(
                 state=Operation.State.RUNNING,
                 fence=F("fence") + 1,
-                due_at=now + timedelta(seconds=settings.LEASE_SECONDS),
+                due_at=_lease_end(),
                 worker=worker,
-                updated_at=now,
+                updated_at=Now(),
             )
         )
-        return cast("Operation", self.get(pk=pk)) if taken else None
+        return cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk)) if taken else None
 
 
 class Operation(models.Model):
@@ -77,13 +80,15 @@ class Operation(models.Model):
     retry_note = models.TextField(blank=True)
     retries = models.PositiveIntegerField(default=0)  # in a row, without a finished step between
     retrying_since = models.DateTimeField(null=True)
-    due_at = models.DateTimeField(default=timezone.now)  # nobody but the holder of the fence may touch it before
+    due_at = models.DateTimeField(db_default=Now())  # nobody but the holder of the fence may touch it before
     fence = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True)
     requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True)
+
+    claimed_at: datetime  # by the database's clock: only what claim() returns has it
 
     objects = OperationQuerySet.as_manager()
 
@@ -147,34 +152,37 @@ class Operation(models.Model):
 
     def postpone(self, seconds: float, note: str) -> bool:
         """Hand the operation back until `seconds` from now; `note` says why, to whoever looks at the page."""
-        now = timezone.now()
         return self._write(
             state=self.State.WAITING,
-            due_at=now + timedelta(seconds=seconds),
+            due_at=Now() + timedelta(seconds=seconds),
             retry_note=note,
             retries=self.retries + 1,
-            retrying_since=self.retrying_since or now,
+            retrying_since=self.retrying_since or Now(),
             steps=self.steps,
         )
 
     def hand_back(self) -> bool:
         """Let another worker go on at once; what was retried, and for how long, stays as it is."""
-        return self._write(state=self.State.WAITING, due_at=timezone.now(), steps=self.steps)
+        return self._write(state=self.State.WAITING, due_at=Now(), steps=self.steps)
 
     def finish(self, state: str, error: str = "", details: dict[str, str] | None = None) -> bool:
         """End the operation; call it in the transaction that changes the subject."""
         return self._write(
-            state=state, error=error, details=details or {}, steps=self.steps, retry_note="", finished_at=timezone.now()
+            state=state, error=error, details=details or {}, steps=self.steps, retry_note="", finished_at=Now()
         )
 
     def _write(self, **values: Any) -> bool:
-        now = timezone.now()
-        values = {"due_at": now + timedelta(seconds=settings.LEASE_SECONDS), "updated_at": now, **values}
+        values = {"due_at": _lease_end(), "updated_at": Now(), **values}
         held = Operation.objects.filter(pk=self.pk, fence=self.fence, state=self.State.RUNNING).update(**values)
         if held:
             for name, value in values.items():
-                setattr(self, name, value)
+                if not hasattr(value, "resolve_expression"):
+                    setattr(self, name, value)
         return bool(held)
+
+
+def _lease_end() -> Any:
+    return Now() + timedelta(seconds=settings.LEASE_SECONDS)
 
 
 def _seconds(step: Record) -> float | None:

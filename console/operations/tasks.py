@@ -7,11 +7,12 @@ from uuid import UUID
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from console.operations import engine
+from console.operations import engine, readings
 from console.operations.models import Operation
 
 SWEEP_GRACE = 3.0  # seconds: what was sent just now is on its way and need not be sent again
 SWEEP_EXPIRES = 10.0  # seconds: without workers, sweeps must not fill the broker
+READINGS_EXPIRE = 25.0
 SWEEP_AT_MOST = 200  # operations in one sweep; the next sweep follows in seconds
 
 
@@ -35,4 +36,21 @@ def resume_stalled() -> int:
     due = Operation.objects.due(grace=SWEEP_GRACE).order_by("due_at").values_list("pk", flat=True)[:SWEEP_AT_MOST]
     for pk in due:
         run_operation.apply_async((str(pk),), expires=SWEEP_EXPIRES)
+    return len(due)
+
+
+@shared_task
+def read(label: str, pk: int) -> None:
+    """Do a reading, then the one that is due next in its lane."""
+    readings.read(label, pk)
+    if following := readings.follower(label, pk):
+        read.apply_async((label, following), expires=READINGS_EXPIRE)
+
+
+@shared_task
+def read_due() -> int:
+    """Have each reading done that is due."""
+    due = readings.due()
+    for label, pk in due:
+        read.apply_async((label, pk), expires=READINGS_EXPIRE)
     return len(due)

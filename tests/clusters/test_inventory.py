@@ -13,8 +13,8 @@ from django.utils import timezone
 from clusters import actions, inventory
 from clusters.models import Inventory
 from clusters.repository import from_json
-from clusters.tasks import look_into_due
-from console.operations import engine
+from console.operations import engine, readings
+from console.operations.tasks import read_due
 from stores import actions as stores_actions
 from tests import factories
 from tests.clusters.conftest import work
@@ -49,9 +49,11 @@ def put(amazon, cluster):
 
 
 def look(cluster):
-    [pk] = inventory.ask(cluster.pk)
-    inventory.look(pk)
-    return Inventory.objects.get(repository=pk)
+    actions.look_into_backups(cluster)
+    kept = inventory.of(cluster.pk).get()
+    readings.read("inventory", kept.pk)
+    kept.refresh_from_db()
+    return kept
 
 
 def test_look_keeps_what_the_repository_holds(cluster, put):
@@ -141,26 +143,26 @@ def test_look_keeps_the_last_known_while_the_server_is_down(acme, make, tmp_path
 
 
 def test_look_is_done_once_however_often_it_is_asked(cluster, amazon):
-    [pk] = inventory.ask(cluster.pk)
-    inventory.look(pk)
+    kept = look(cluster)
     calls = len(amazon.calls)
-    inventory.look(pk)
+    readings.read("inventory", kept.pk)
     assert len(amazon.calls) == calls
 
 
 def test_due_finds_each_repository_in_use_in_its_time(cluster, alice):
-    assert inventory.due() == [cluster.repositories.get().pk]
-    inventory.look(cluster.repositories.get().pk)
-    assert inventory.due() == []
+    [(label, pk)] = readings.due()
+    assert (label, Inventory.objects.get(pk=pk).repository) == ("inventory", cluster.repositories.get())
+    readings.read(label, pk)
+    assert readings.due() == []
     Inventory.objects.update(due_at=timezone.now() - timedelta(seconds=1))
-    assert len(inventory.due()) == 1
+    assert len(readings.due()) == 1
     actions.update_stores(cluster, stores=[], by=alice)
     work(cluster)
-    assert inventory.due() == []  # detached: whoever has it now may not be looked at
+    assert readings.due() == []  # detached: whoever has it now may not be looked at
 
 
-def test_look_into_due_sends_each_to_a_worker(cluster, settings, monkeypatch):
+def test_read_due_sends_each_to_a_worker(cluster, monkeypatch):
     sent = []
-    monkeypatch.setattr("clusters.tasks.look_into.apply_async", lambda args, **options: sent.append(args))
-    assert look_into_due() == 1
-    assert sent == [(cluster.repositories.get().pk,)]
+    monkeypatch.setattr("console.operations.tasks.read.apply_async", lambda args, **options: sent.append(args))
+    assert read_due() == 1
+    assert sent == [("inventory", inventory.of(cluster.pk).get().pk)]

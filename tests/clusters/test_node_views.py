@@ -9,11 +9,12 @@ import time
 import pytest
 from django.test import Client
 
-from clusters import actions, inventory
+from clusters import actions
 from clusters.handover import handovers
 from clusters.models import BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
 from clusters.repository import Backup, Holding, as_json
 from console.accounts.models import AuditEvent
+from console.operations import readings
 from tests import factories
 from tests.clusters.conftest import work
 from tests.clusters.test_pgbackrest import options
@@ -433,8 +434,8 @@ def test_last_known_backups_are_shown_with_their_age_while_the_server_is_down(as
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert "looking" in page
     assert 'hx-trigger="every 1s"' in page
-    inventory.look(cluster.repositories.get(number=1).pk)
-    inventory.look(cluster.repositories.get(number=2).pk)
+    for label, pk in readings.due():
+        readings.read(label, pk)
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert "failed: AWS is busy" in page
     assert "What is below was seen" in page

@@ -1,0 +1,150 @@
+"""What is read of a cloud now and then and kept: a page shows the last known and how old it is, and never waits for it.
+
+All times are the database's, because two workers' clocks may differ.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+
+from django.db import models, transaction
+from django.db.models import Count, Q
+from django.db.models.functions import Now
+
+from console.operations.plan import StepError
+
+log = logging.getLogger(__name__)
+
+HELD = timedelta(minutes=2)  # a reading that has told nothing for so long has lost its worker
+AGAIN = timedelta(minutes=15)  # after a failed try, if it is not due before anyway
+AT_ONCE = 4  # readings of one kind in one lane, such as a cloud account
+SWEEP_AT_MOST = 200  # readings in one sweep; the next one follows in seconds
+
+
+class ReadingQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    def due(self) -> Self:
+        """Return what nobody has read for a while, or somebody has asked for, and nobody is reading now."""
+        return self.filter(Q(held_until=None) | Q(held_until__lte=Now()), due_at__lte=Now())
+
+    def held(self) -> Self:
+        """Return what is being read now."""
+        return self.filter(held_until__gt=Now())
+
+    def wanted(self) -> None:
+        """Note that somebody wants to see these anew; send them to the workers after the commit."""
+        self.update(wanted_at=Now(), due_at=Now())
+
+
+class Reading(models.Model):
+    """What was last read of something, and how the last try went. A model for each kind, one row for each subject."""
+
+    LABEL: ClassVar[str]  # what the workers' messages call this kind
+
+    content: Any = models.JSONField(default=list)
+    read_at = models.DateTimeField(null=True)  # of the content
+    error = models.TextField(blank=True)  # of the last try, if it failed
+    details: Any = models.JSONField(default=dict)  # of the error: such as the statement that would mend it
+    tried_at = models.DateTimeField(null=True)
+    wanted_at = models.DateTimeField(null=True)  # when somebody asked for it
+    due_at = models.DateTimeField(db_default=Now(), null=True, db_index=True)  # nobody reads before; null: never
+    held_until = models.DateTimeField(null=True)  # a worker is at it
+    progress = models.CharField(max_length=100, blank=True)  # how far it is, for who waits
+
+    objects = ReadingQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+    @property
+    def is_awaited(self) -> bool:
+        """Return whether somebody has asked for it and has not got it yet."""
+        return self.wanted_at is not None and (self.tried_at is None or self.tried_at < self.wanted_at)
+
+    def tell(self, progress: str) -> None:
+        """Say how far the reading is, and that its worker is alive."""
+        type(self)._default_manager.filter(pk=self.pk).update(progress=progress, held_until=Now() + HELD)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one kind of reading is done: registered by the app's plans.py.
+
+    `read` gets the row and returns its new content, or raises a StepError; it may `tell` how far it is. `kept` changes
+    what else follows, in the transaction that keeps the content. `every` says how long that lasts; None until somebody
+    asks. `rows` are those that may be read by themselves, `lane` names the field whose values share a budget.
+    """
+
+    model: type[Reading]
+    read: Callable[[Any], Any]
+    every: Callable[[Any], timedelta] | None
+    rows: Callable[[], ReadingQuerySet]
+    lane: str
+    kept: Callable[[Any], None] = lambda reading: None
+
+
+_readers: dict[str, Reader] = {}
+
+
+def register(reader: Reader) -> None:
+    """Make a kind of reading known."""
+    _readers[reader.model.LABEL] = reader
+
+
+def due() -> list[tuple[str, int]]:
+    """Return the readings that are due, as label and key, the longest first; no more than a lane can take."""
+    return [(label, pk) for label, reader in _readers.items() for pk in _due(reader)]
+
+
+def _due(reader: Reader) -> list[int]:
+    rows, lane = reader.rows(), reader.lane
+    busy = dict(reader.model._default_manager.all().held().values_list(lane).annotate(Count("pk")).order_by())
+    found: list[int] = []
+    for pk, key in rows.due().order_by("due_at").values_list("pk", lane)[: 10 * SWEEP_AT_MOST]:
+        busy[key] = busy.get(key, 0) + 1
+        if busy[key] <= AT_ONCE and len(found) < SWEEP_AT_MOST:
+            found.append(pk)
+    return found
+
+
+def follower(label: str, pk: int) -> int | None:
+    """Return the reading that is due next in the same lane, so that a worker that has done one can go on."""
+    reader = _readers[label]
+    lane = reader.model._default_manager.filter(pk=pk).values(reader.lane)[:1]
+    return reader.rows().filter(**{reader.lane: lane}).due().order_by("due_at").values_list("pk", flat=True).first()
+
+
+def read(label: str, pk: int) -> None:
+    """Read anew what is due, and keep that; or else why it could not be read. Changes nothing when it is not due."""
+    reader = _readers[label]
+    rows = reader.model._default_manager.filter(pk=pk)
+    # Whoever holds it has the work: a message that comes twice changes nothing.
+    if not rows.due().update(held_until=Now() + HELD, progress=""):
+        return
+    reading = rows.get()
+    begun = rows.annotate(now=Now()).values_list("now", flat=True).get()
+    values: dict[str, Any] = {"error": "", "details": {}}
+    try:
+        values |= {"content": reader.read(reading), "read_at": begun}
+    except StepError as error:
+        values = {"error": error.message, "details": error.details}
+    except Exception as error:
+        log.exception("%s %s: unexpected error", label, pk)
+        name = type(error).__name__
+        values["error"] = f"Unexpected error ({name}); the console's log has the details."
+    with transaction.atomic():
+        rows.update(**values, tried_at=begun, held_until=None, progress="")
+        # Asked for again meanwhile, it stays due.
+        rows.filter(Q(wanted_at=None) | Q(wanted_at__lte=begun)).update(due_at=_next(reader, reading, values["error"]))
+        if not values["error"]:
+            reader.kept(rows.get())
+
+
+def _next(reader: Reader, reading: Reading, error: str) -> Any:
+    if not reader.every:
+        return None
+    every = reader.every(reading)
+    return Now() + (min(every, AGAIN) if error else every)
