@@ -12,12 +12,15 @@ from uuid import uuid4
 
 import boto3
 from botocore.exceptions import ClientError
+from django.db.models.functions import Now
 
 from clusters import actions as clusters
 from clusters.models import Cluster, Database
 from console.accounts import actions as accounts
 from console.accounts.models import CloudAccount, Membership, Organisation, User
 from console.operations.actions import retry
+from console.operations.models import Operation
+from console.operations.tasks import run_operation
 from stores import actions as stores
 from stores.models import State, Store
 from stores.providers.aws_access import statements, trust_policy
@@ -145,10 +148,19 @@ def _wait(made: Sequence[Store | Cluster]) -> Iterator[str]:
         yield f"  {one.kind():<17} {one.name}{where}: {one.get_state_display().lower()}"
 
 
+def _take_up() -> None:
+    """Have the worker go on with what the last run left: its own worker is gone, whatever its leases say."""
+    left = Operation.objects.unfinished()
+    left.update(due_at=Now())
+    for pk in left.values_list("pk", flat=True):
+        run_operation.delay(str(pk))
+
+
 def _heal() -> Iterator[str]:
     """Have made again what an emulator that was started anew has forgotten: buckets, and the nodes' role."""
     mine = Store.objects.filter(cloud_account__provider_key="aws").order_by("created_at")
     used = Cluster.objects.filter(cloud_account__provider_key="aws", attachments__isnull=False).distinct()
+    _take_up()
     for _ in _wait([*mine, *used]):  # what the last run left unfinished fails now, if the role was not there yet
         pass
     for store in mine.select_related("operation"):

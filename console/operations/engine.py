@@ -43,6 +43,8 @@ def run(pk: UUID) -> float | None:
 
     Returns the seconds after which to call again, or None when there is nothing more to do here.
     """
+    if ending.is_set():
+        return 0.0  # a message that came to the wrong one
     operation = Operation.objects.claim(pk, f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}")
     if operation is None:
         return None
