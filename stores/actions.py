@@ -7,9 +7,11 @@ from uuid import uuid4
 from django.db import IntegrityError, transaction
 
 from console.accounts.actions import InUse, users_of
-from console.accounts.models import CloudAccount, User
-from console.operations.actions import begin
-from stores.models import Store
+from console.accounts.models import AuditEvent, CloudAccount, Membership, User
+from console.operations.actions import NotNow, ask, begin
+from stores import posture
+from stores.findings import Line, agreed
+from stores.models import Posture, State, Store
 
 
 class NameTaken(Exception):
@@ -51,6 +53,33 @@ def delete(store: Store, *, by: User | None) -> None:
         begin(store, "delete", by=by)
 
 
-def repair(store: Store, *, by: User | None) -> None:
-    """Begin to bring both buckets back to what they should be; raises NotNow when the state does not allow it."""
-    begin(store, "repair", by=by)
+def repair(store: Store, *, by: User | None, seen: str | None = None) -> None:
+    """Begin to bring both buckets back to what they should be; raises NotNow when the state does not allow it.
+
+    `seen` is agreed() of what the user agreed to mend; raises posture.Changed when something else differs now.
+    """
+    with transaction.atomic():
+        if seen is not None and agreed(Posture.objects.select_for_update().get(store=store).drift) != seen:
+            raise posture.Changed
+        begin(store, "repair", by=by)
+
+
+def verify(store: Store) -> None:
+    """Have both buckets looked at now; raises NotNow while something works on them."""
+    if store.state not in (State.AVAILABLE, State.DEGRADED):
+        raise NotNow(f"{store.name} is not checked while it is {store.get_state_display().lower()}.")
+    Posture.objects.get_or_create(store=store)
+    ask(Posture.objects.filter(store=store))
+
+
+def accept(store: Store, *, name: str, seen: str, by: Membership) -> Line:
+    """Accept what was found of one control as meant; raises posture.Changed when something else was found since."""
+    line = posture.accept(store, name=name, seen=seen, by=by.user)
+    AuditEvent.objects.note(by, "Accepted a deviation", f"{store}: {line.sentence}")
+    return line
+
+
+def reconsider(store: Store, *, name: str, by: Membership) -> None:
+    """Take back that a deviation was accepted."""
+    posture.reconsider(store, name=name)
+    AuditEvent.objects.note(by, "Took back an accepted deviation", f"{store}: {name}")

@@ -83,3 +83,9 @@ class StoreForm(AccountForm):
         elif account and known not in account.store_regions:
             self.add_error("region", f"{account.name} is an account of {account.partition}: {code} is not in it.")
         return code
+
+
+class RepairForm(forms.Form):
+    """What was shown to whoever agrees to a repair."""
+
+    seen = forms.CharField(widget=forms.HiddenInput, required=False)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import cached_property
 
 from console.accounts.models import CloudAccount
 from console.operations.models import Subject, SubjectQuerySet, Transition
+from console.operations.readings import Reading
+from stores.findings import Line
 from stores.providers.base import Provider, StoreSpec
 
 
@@ -20,6 +26,7 @@ class State(models.TextChoices):
     DELETING = "deleting", "Deleting"
     FAILED = "failed", "Failed"
     DEGRADED = "degraded", "Degraded"
+    REPAIRING = "repairing", "Repairing"
 
 
 class StoreQuerySet(SubjectQuerySet):
@@ -27,7 +34,7 @@ class StoreQuerySet(SubjectQuerySet):
 
     def with_story(self) -> Self:
         """Return the stores with all that a pane shows, in one query."""
-        return self.select_related("cloud_account", "operation")
+        return self.select_related("cloud_account", "operation", "posture")
 
 
 class Store(Subject):
@@ -35,9 +42,7 @@ class Store(Subject):
 
     VERBS: ClassVar = {
         "create": Transition((State.FAILED,), State.CREATING, State.AVAILABLE, State.FAILED),
-        "repair": Transition(
-            (State.AVAILABLE, State.DEGRADED, State.FAILED), State.CREATING, State.AVAILABLE, State.FAILED
-        ),
+        "repair": Transition((State.AVAILABLE, State.DEGRADED), State.REPAIRING, State.AVAILABLE, State.DEGRADED),
         "delete": Transition((State.AVAILABLE, State.FAILED, State.DEGRADED), State.DELETING, None, State.FAILED),
     }
 
@@ -92,6 +97,16 @@ class Store(Subject):
             *((label, value, "") for label, value in self.provider.store_facts(self.spec())),
         ]
 
+    @property
+    def may_verify(self) -> bool:
+        """Return whether its buckets are there to be looked at, and nothing works on them."""
+        return self.state in {State.AVAILABLE, State.DEGRADED}
+
+    @property
+    def is_watched(self) -> bool:
+        """Return whether something will change soon: work on it, or a look at its buckets that was asked for."""
+        return self.is_busy or (hasattr(self, "posture") and self.posture.is_awaited)
+
     def spec(self, *, complete: bool = False) -> StoreSpec:
         """Return the store as its provider needs it."""
         return StoreSpec(
@@ -103,3 +118,41 @@ class Store(Subject):
             log_bucket=self.log_bucket,
             complete=complete,
         )
+
+
+class Posture(Reading):
+    """What was last seen of a store's buckets, control by control, as stores.posture.Line keeps it."""
+
+    LABEL: ClassVar = "posture"
+    OVERDUE: ClassVar = timedelta(hours=36)  # checks are daily: then one was missed
+
+    store = models.OneToOneField(Store, models.CASCADE)
+    accepted: Any = models.JSONField(default=dict)  # by control: what was seen, who accepted it, and when
+
+    def __str__(self) -> str:
+        return f"posture of {self.store}"
+
+    @cached_property
+    def lines(self) -> list[Line]:
+        """Return what was last seen, with what was accepted of exactly that."""
+        found = [Line(**one) for one in self.content]
+        return [replace(line, accepted=self._accepted(line)) for line in found]
+
+    def _accepted(self, line: Line) -> dict[str, str] | None:
+        kept = self.accepted.get(line.name)
+        return kept if kept and kept["seen"] == line.seen and not line.fixed else None
+
+    @property
+    def drift(self) -> list[Line]:
+        """Return what differs from what is wanted and was not accepted."""
+        return [line for line in self.lines if line.is_drift]
+
+    @property
+    def unseen(self) -> list[Line]:
+        """Return what the console may not see."""
+        return [line for line in self.lines if line.state == "unseen"]
+
+    @property
+    def is_overdue(self) -> bool:
+        """Return whether a daily check was missed."""
+        return self.read_at is not None and timezone.now() - self.read_at > self.OVERDUE

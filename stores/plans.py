@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from uuid import uuid4
 
+from console.operations.actions import ask
 from console.operations.models import Operation
-from console.operations.plan import Conflict, Work
+from console.operations.plan import Conflict, Plan, Round, Step, Work
+from console.operations.readings import Reader
+from console.operations.readings import register as register_reader
 from console.operations.registry import register
-from stores.models import Store
+from stores import posture
+from stores.models import Posture, Store
+from stores.providers.base import Provider, StoreSpec
 
 NAMES_AT_MOST = 3  # three random names taken in a row is no accident: somebody should look
 
@@ -32,17 +38,69 @@ def was_complete(store: Store) -> bool:
     return Operation.objects.filter(subject_id=store.pk, verb="create", state=Operation.State.DONE).exists()
 
 
-for verb, title in (("create", "Create Backup Store"), ("repair", "Repair Backup Store")):
-    register(
-        Work(
-            model=Store,
-            verb=verb,
-            title=title,
-            plan=lambda store: store.provider.provision,  # each step ensures a state, so it also restores one
-            spec=Store.spec,
-            resolve=take_new_name,
-        )
+def repair(store: Store) -> Plan:
+    """Return the plan that brings back what the last check found to differ, and nothing else; all, if it found nothing.
+
+    The tags come first: they say whose the buckets are. The log bucket is mended before anything logs into it.
+    """
+    found = store.posture.drift if hasattr(store, "posture") else []
+    if not found:
+        return store.provider.provision
+    again = store.provider.provision if any(line.state == "gone" for line in found) else ()
+    off = [line for line in found if line.state == "off" and line.key != "tags"]
+    own = Round(
+        _mending(store.provider, "Checking whose the log bucket is", "tags", log=True),
+        _mending(store.provider, "Checking whose the backup bucket is", "tags", log=False),
     )
+    mended = []
+    for line in sorted(off, key=lambda line: not line.log):
+        title = f"Setting {_lower(line.label)} of the {line.bucket_words}"
+        mended.append(Round(_mending(store.provider, title, line.key, log=line.log)))
+    return (*again, own, *mended)
+
+
+def _mending(provider: Provider, title: str, key: str, *, log: bool) -> Step:
+    return Step(title, partial(_mend, provider, key, log))
+
+
+def _mend(provider: Provider, key: str, log: bool, spec: StoreSpec) -> None:
+    for control in provider.controls(spec):
+        if (control.key, control.log) == (key, log):
+            control.ensure()
+
+
+def _lower(label: str) -> str:
+    return label[0].lower() + label[1:]
+
+
+def check_soon(store: Store) -> None:
+    """Have the store checked, now that its buckets are as they should be."""
+    Posture.objects.get_or_create(store=store)
+    ask(Posture.objects.filter(store=store))
+
+
+register(
+    Work(
+        model=Store,
+        verb="create",
+        title="Create Backup Store",
+        plan=lambda store: store.provider.provision,
+        spec=Store.spec,
+        resolve=take_new_name,
+        done=check_soon,
+    )
+)
+register(
+    Work(
+        model=Store,
+        verb="repair",
+        title="Repair Backup Store",
+        plan=repair,
+        spec=Store.spec,
+        resolve=take_new_name,
+        done=check_soon,
+    )
+)
 register(
     Work(
         model=Store,
@@ -50,5 +108,15 @@ register(
         title="Delete Backup Store",
         plan=lambda store: store.provider.remove,
         spec=lambda store: store.spec(complete=was_complete(store)),
+    )
+)
+register_reader(
+    Reader(
+        model=Posture,
+        read=posture.check,
+        every=posture.every,
+        rows=posture.checkable,
+        lane="store__cloud_account",
+        kept=posture.settle,
     )
 )

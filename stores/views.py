@@ -36,7 +36,7 @@ def store_list(request: MemberRequest) -> HttpResponse:
     context = {
         "page": page,
         "query": query,
-        "busy": any(store.is_busy for store in page.items),
+        "busy": any(store.is_watched for store in page.items),
         # Only an empty list needs to know what the next step is.
         "has_accounts": bool(page.items) or CloudAccount.objects.filter(organisation=organisation).exists(),
     }
@@ -54,7 +54,7 @@ def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         messages.info(request, "The store is gone.")
         return HttpResponseClientRedirect(reverse("stores:list"))
     return fragment_or_page(
-        request, "stores/detail.html", "pane", {"store": store, "busy": store.is_busy, "users": users_of(store)}
+        request, "stores/detail.html", "pane", {"store": store, "busy": store.is_watched, "users": users_of(store)}
     )
 
 

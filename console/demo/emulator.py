@@ -376,11 +376,12 @@ class StrictBucket(FakeBucket):
     __module__ = FakeBucket.__module__  # moto files its models by the second part of that name; "__main__" has none
 
     def get_permission(self, action: str, resource: str) -> Any:
-        """Judge a call as one over TLS: moto ignores conditions, so a TLS-only Deny would refuse every call."""
+        """Judge a call as one over TLS 1.3: moto ignores conditions, so a TLS-only Deny would refuse every call."""
         rest = [
             statement
             for statement in statements(self.policy)
             if "false" not in as_list(statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport"))
+            and "s3:TlsVersion" not in statement.get("Condition", {}).get("NumericLessThan", {})
         ]
         if not rest:
             return PermissionResult.NEUTRAL

@@ -22,7 +22,7 @@ from console.operations.actions import retry
 from console.operations.models import Operation
 from console.operations.tasks import run_operation
 from stores import actions as stores
-from stores.models import State, Store
+from stores.models import Posture, State, Store
 from stores.providers.aws_access import statements, trust_policy
 
 ACME, OTHER, DEVELOPER = "Acme Retail", "Globex Logistics", "Initech Labs"
@@ -161,6 +161,7 @@ def _heal() -> Iterator[str]:
     mine = Store.objects.filter(cloud_account__provider_key="aws").order_by("created_at")
     used = Cluster.objects.filter(cloud_account__provider_key="aws", attachments__isnull=False).distinct()
     _take_up()
+    Posture.objects.filter(store__in=mine).delete()  # what was seen of buckets that are no more
     for _ in _wait([*mine, *used]):  # what the last run left unfinished fails now, if the role was not there yet
         pass
     for store in mine.select_related("operation"):

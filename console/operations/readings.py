@@ -15,12 +15,13 @@ from django.db import models, transaction
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
-from console.operations.plan import StepError
+from console.operations.plan import NotReady, StepError
 
 log = logging.getLogger(__name__)
 
 HELD = timedelta(minutes=2)  # a reading that has told nothing for so long has lost its worker
 AGAIN = timedelta(minutes=15)  # after a failed try, if it is not due before anyway
+SOON = timedelta(minutes=1)  # after one that may succeed by itself
 AT_ONCE = 4  # readings of one kind in one lane, such as a cloud account
 SWEEP_AT_MOST = 200  # readings in one sweep; the next one follows in seconds
 
@@ -122,15 +123,18 @@ def read(label: str, pk: int) -> None:
     reader = _readers[label]
     rows = reader.model._default_manager.filter(pk=pk)
     # Whoever holds it has the work: a message that comes twice changes nothing.
-    if not rows.due().update(held_until=Now() + HELD, progress=""):
+    readable = reader.rows().due().filter(pk=pk).values("pk")
+    if not rows.filter(pk__in=readable).update(held_until=Now() + HELD, progress=""):
         return
     reading = rows.get()
     begun = rows.annotate(now=Now()).values_list("now", flat=True).get()
     values: dict[str, Any] = {"error": "", "details": {}}
+    again = AGAIN
     try:
         values |= {"content": reader.read(reading), "read_at": begun}
     except StepError as error:
         values = {"error": error.message, "details": error.details}
+        again = SOON if isinstance(error, NotReady) else AGAIN
     except Exception as error:
         log.exception("%s %s: unexpected error", label, pk)
         name = type(error).__name__
@@ -138,13 +142,14 @@ def read(label: str, pk: int) -> None:
     with transaction.atomic():
         rows.update(**values, tried_at=begun, held_until=None, progress="")
         # Asked for again meanwhile, it stays due.
-        rows.filter(Q(wanted_at=None) | Q(wanted_at__lte=begun)).update(due_at=_next(reader, reading, values["error"]))
+        following = _next(reader, reading, again if values["error"] else None)
+        rows.filter(Q(wanted_at=None) | Q(wanted_at__lte=begun)).update(due_at=following)
         if not values["error"]:
             reader.kept(rows.get())
 
 
-def _next(reader: Reader, reading: Reading, error: str) -> Any:
+def _next(reader: Reader, reading: Reading, again: timedelta | None) -> Any:
     if not reader.every:
         return None
     every = reader.every(reading)
-    return Now() + (min(every, AGAIN) if error else every)
+    return Now() + (min(every, again) if again else every)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,18 +15,41 @@ from console.regions import Region, find, regions
 from .aws_access import account_facts, calling, identify
 from .aws_errors import bucket_arn, code_of
 from .aws_nodes import DISMISS, GRANT, REVOKE, facts, policy, refusal
-from .base import AccessSpec, Account, Objects, Provider, Repository, StoreSpec
-from .s3_buckets import STORE_TAG, Bucket, global_names, log_delivery, log_expiry, only_tls, tags, upload_expiry
+from .base import AccessSpec, Account, Control, Objects, Provider, Repository, StoreSpec
+from .s3_buckets import (
+    STORE_TAG,
+    Bucket,
+    document,
+    global_names,
+    log_delivery,
+    log_expiry,
+    logging_target,
+    only_new_tls,
+    only_tls,
+    tags,
+    upload_expiry,
+)
 from .s3_buckets import refusal as refusal_to_delete
 from .s3_objects import S3Objects
+from .s3_settings import (
+    CLOSED,
+    ENCRYPTION,
+    LIFECYCLE,
+    LOGGING,
+    OWNER_ENFORCED,
+    OWNERSHIP,
+    POLICY,
+    PUBLIC_ACCESS_BLOCK,
+    SSE_S3,
+    own_tags,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.literals import BucketLocationConstraintType
     from mypy_boto3_s3.type_defs import (
-        BucketLoggingStatusTypeDef,
         CreateBucketConfigurationTypeDef,
         CreateBucketRequestTypeDef,
-        LifecycleRuleUnionTypeDef,
+        TagTypeDef,
     )
 
 
@@ -147,7 +171,8 @@ def _ensure_bucket(spec: StoreSpec, bucket: str) -> None:
 
 def _creation(spec: StoreSpec) -> CreateBucketConfigurationTypeDef:
     """Return the region and the tags: given in the create call, so that the bucket never stands untagged."""
-    configuration: CreateBucketConfigurationTypeDef = {"Tags": tags(spec)}
+    tag_set: list[TagTypeDef] = [{"Key": key, "Value": value} for key, value in tags(spec).items()]
+    configuration: CreateBucketConfigurationTypeDef = {"Tags": tag_set}
     if spec.region != "us-east-1":  # which is the default, and refused as a value
         constraint: BucketLocationConstraintType = spec.region  # type: ignore[assignment]
         configuration["LocationConstraint"] = constraint
@@ -155,55 +180,41 @@ def _creation(spec: StoreSpec) -> CreateBucketConfigurationTypeDef:
 
 
 def ensure_log_policy(spec: StoreSpec) -> None:
-    """Let Amazon's log delivery write, for the backup bucket alone, and refuse plain HTTP."""
-    arns = [bucket_arn(bucket, spec.account.partition) for bucket in (spec.log_bucket, spec.bucket)]
-    delivery = log_delivery(*arns)
+    """Let Amazon's log delivery write, for the backup bucket alone, and refuse plain HTTP and old TLS."""
+    POLICY.write(_bucket(spec, spec.log_bucket), _log_policy(spec))
+
+
+def _log_policy(spec: StoreSpec) -> dict[str, Any]:
+    arn, log_arn = (bucket_arn(bucket, spec.account.partition) for bucket in (spec.bucket, spec.log_bucket))
+    delivery = log_delivery(log_arn, arn)
     delivery["Condition"]["StringEquals"] = {"aws:SourceAccount": spec.account.number}
-    _put_policy(spec, spec.log_bucket, delivery)
+    return document(delivery, only_tls(log_arn), only_new_tls(log_arn))
 
 
 def ensure_policy(spec: StoreSpec) -> None:
-    """Refuse plain HTTP."""
-    _put_policy(spec, spec.bucket)
+    """Refuse plain HTTP and old TLS."""
+    POLICY.write(_bucket(spec, spec.bucket), _policy(spec))
 
 
-def _put_policy(spec: StoreSpec, bucket: str, *allowed: dict[str, Any]) -> None:
-    arn = bucket_arn(bucket, spec.account.partition)
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [*allowed, only_tls(arn)]})
-    with calling("PutBucketPolicy", spec, bucket) as s3:
-        s3.put_bucket_policy(Bucket=bucket, Policy=policy, ExpectedBucketOwner=spec.account.number)
+def _policy(spec: StoreSpec) -> dict[str, Any]:
+    arn = bucket_arn(spec.bucket, spec.account.partition)
+    return document(only_tls(arn), only_new_tls(arn))
 
 
 def ensure_log_expiry(spec: StoreSpec) -> None:
     """Let access logs expire."""
-    _put_lifecycle(spec, spec.log_bucket, log_expiry())
+    LIFECYCLE.write(_bucket(spec, spec.log_bucket), [log_expiry()])
 
 
 def ensure_upload_expiry(spec: StoreSpec) -> None:
     """Let unfinished uploads expire, since pgBackRest never aborts one."""
-    _put_lifecycle(spec, spec.bucket, upload_expiry())
-
-
-def _put_lifecycle(spec: StoreSpec, bucket: str, rule: LifecycleRuleUnionTypeDef) -> None:
-    with calling("PutBucketLifecycleConfiguration", spec, bucket) as s3:
-        s3.put_bucket_lifecycle_configuration(
-            Bucket=bucket, LifecycleConfiguration={"Rules": [rule]}, ExpectedBucketOwner=spec.account.number
-        )
+    LIFECYCLE.write(_bucket(spec, spec.bucket), [upload_expiry()])
 
 
 def ensure_access_logging(spec: StoreSpec) -> None:
     """Log every request to the backup bucket into the log bucket, by day of the event."""
     try:
-        _put_logging(
-            spec,
-            {
-                "LoggingEnabled": {
-                    "TargetBucket": spec.log_bucket,
-                    "TargetPrefix": "access/",
-                    "TargetObjectKeyFormat": {"PartitionedPrefix": {"PartitionDateSource": "EventTime"}},
-                }
-            },
-        )
+        LOGGING.write(_bucket(spec, spec.bucket), logging_target(spec))
     except NotReady as error:
         if error.details.get("code") == "InvalidTargetBucketForLogging":  # it, or its policy, was taken away meanwhile
             ensure_log_bucket(spec)
@@ -211,9 +222,27 @@ def ensure_access_logging(spec: StoreSpec) -> None:
         raise
 
 
-def _put_logging(spec: StoreSpec, status: BucketLoggingStatusTypeDef) -> None:
-    with calling("PutBucketLogging", spec, spec.bucket) as s3:
-        s3.put_bucket_logging(Bucket=spec.bucket, BucketLoggingStatus=status, ExpectedBucketOwner=spec.account.number)
+# What both buckets should have
+
+
+def controls(spec: StoreSpec) -> list[Control]:
+    """Return what both buckets should have for ever, part of which AWS gives every new bucket by itself."""
+    found = []
+    for log, name, policy_, rules in (
+        (True, spec.log_bucket, _log_policy(spec), [log_expiry()]),
+        (False, spec.bucket, _policy(spec), [upload_expiry()]),
+    ):
+        bucket = _bucket(spec, name)
+        found += [
+            own_tags(spec, bucket, log=log),
+            PUBLIC_ACCESS_BLOCK.control(bucket, CLOSED, log=log),
+            OWNERSHIP.control(bucket, OWNER_ENFORCED, log=log),
+            POLICY.control(bucket, policy_, log=log),
+            ENCRYPTION.control(bucket, SSE_S3, log=log),
+            LIFECYCLE.control(bucket, rules, log=log),
+        ]
+    target = LOGGING.control(_bucket(spec, spec.bucket), logging_target(spec), log=False)
+    return [*found, replace(target, ensure=partial(ensure_access_logging, spec))]
 
 
 # Deleting
@@ -229,7 +258,7 @@ def remove_bucket(spec: StoreSpec) -> None:
     """Turn logging off and delete the backup bucket; AWS itself refuses, at that very moment, when it is not empty."""
     if not _is_ours_to_delete(spec, spec.bucket):
         return
-    _put_logging(spec, {})
+    LOGGING.write(_bucket(spec, spec.bucket), None)
     if not _bucket(spec, spec.bucket).delete():
         _refuse_if_anything_is_left(spec)
         raise NotReady(f"AWS does not see yet that {spec.bucket} is empty.", bucket=spec.bucket)
@@ -253,9 +282,7 @@ def _refuse_if_anything_is_left(spec: StoreSpec) -> None:
 
 def _restore_logging(spec: StoreSpec) -> None:
     """Turn logging on again if a deletion that went further than this one turned it off: the store stays in use."""
-    with calling("GetBucketLogging", spec, spec.bucket) as s3:
-        status = s3.get_bucket_logging(Bucket=spec.bucket, ExpectedBucketOwner=spec.account.number)
-    if not status.get("LoggingEnabled") and store_tag(spec, spec.log_bucket) == str(spec.id):
+    if not LOGGING.read(_bucket(spec, spec.bucket)) and store_tag(spec, spec.log_bucket) == str(spec.id):
         ensure_access_logging(spec)
 
 
@@ -337,6 +364,7 @@ AWS = Provider(
     capabilities=lambda account: (),
     repository=repository,
     objects=objects,
+    controls=controls,
     account_facts=account_facts,
     store_facts=store_facts,
     linked=lambda account: f"AWS says it is account {account.number}.",

@@ -331,7 +331,7 @@ def statements(account_number: str, partition: str = "aws", *, global_names: boo
             {
                 "Sid": "ConfigureStoreBuckets",
                 "Effect": "Allow",
-                "Action": [*(action for op in configure for action in ACTIONS[op]), *VERIFY_ACTIONS],
+                "Action": [action for op in configure for action in ACTIONS[op]],
                 "Resource": own,
                 "Condition": in_account,
             },
@@ -388,16 +388,6 @@ def _node_statements(account_number: str, partition: str) -> list[dict[str, Any]
 def instance_service(partition: str) -> str:
     """Return the principal of EC2, whose name has an ending of its own in China."""
     return "ec2.amazonaws.com.cn" if partition == "aws-cn" else "ec2.amazonaws.com"
-
-
-# Reads that show whether a store's buckets are still as the console left them.
-VERIFY_ACTIONS = (
-    "s3:GetBucketPolicy",
-    "s3:GetLifecycleConfiguration",
-    "s3:GetBucketPublicAccessBlock",
-    "s3:GetBucketOwnershipControls",
-    "s3:GetEncryptionConfiguration",
-)
 
 
 def trust_policy(external_id: str, principal: str) -> dict[str, Any]:

@@ -92,6 +92,22 @@ class Repository:
 
 
 @dataclass(frozen=True)
+class Control:
+    """One thing that a bucket of a store should have, for ever: how it is seen, compared, mended and said."""
+
+    key: str  # such as public_access_block
+    label: str
+    bucket: str  # its name
+    log: bool  # it is the log bucket
+    wanted: Any  # plain data, as `observe` returns it
+    observe: Callable[[], Any]  # what the bucket has; raises a StepError
+    ensure: Callable[[], None]  # gives the bucket what is wanted; raises a StepError
+    same: Callable[[Any], bool]  # whether what was observed will do
+    words: Callable[[Any], str]  # a value, for people
+    fixed: bool = False  # was promised when the store was made: nothing else can be accepted
+
+
+@dataclass(frozen=True)
 class Entry:
     """An object in a bucket."""
 
@@ -145,6 +161,7 @@ class Provider:
     capabilities: Callable[[Account], Sequence[Capability]]  # what the server was found to have and to lack; () for all
     repository: Callable[[StoreSpec, AccessSpec], Repository]  # how a node of the cluster reaches the store
     objects: Callable[[StoreSpec], Objects]
+    controls: Callable[[StoreSpec], Sequence[Control]]  # what both buckets should have; whose they are comes first
     account_facts: Callable[[Account], Sequence[Fact]]  # what identifies the account, and how the console signs in
     store_facts: Callable[[StoreSpec], Sequence[tuple[str, str]]]  # label and exact value of what the store is
     linked: Callable[[Account], str]  # one sentence about the account that was just linked

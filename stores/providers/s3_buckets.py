@@ -18,7 +18,7 @@ from .base import StoreSpec
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import LifecycleRuleUnionTypeDef, ObjectIdentifierTypeDef, TagTypeDef
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 STORE_TAG = "storekeeper:store-id"  # whose bucket it is; the console touches none that has another's
 LOG_DAYS = 90
@@ -40,25 +40,44 @@ def tag_value(text: str) -> str:
     return "".join(c if c.isalnum() or c in " +-=._:/@" else "_" for c in text).strip()[:256]
 
 
-def tags(spec: StoreSpec) -> list[TagTypeDef]:
+def tags(spec: StoreSpec) -> dict[str, str]:
     """Return the tags of the store's buckets."""
-    return [
-        {"Key": STORE_TAG, "Value": str(spec.id)},
-        {"Key": "storekeeper:store-name", "Value": tag_value(spec.name)},
-        {"Key": "storekeeper:managed-by", "Value": "storekeeper"},
-    ]
+    return {
+        STORE_TAG: str(spec.id),
+        "storekeeper:store-name": tag_value(spec.name),
+        "storekeeper:managed-by": "storekeeper",
+    }
+
+
+def logging_target(spec: StoreSpec) -> dict[str, str]:
+    """Return where the requests to the backup bucket are logged."""
+    return {"bucket": spec.log_bucket, "prefix": "access/"}
 
 
 def only_tls(arn: str) -> dict[str, Any]:
     """Return the statement that refuses plain HTTP to this bucket."""
+    return _refusing("DenyInsecureTransport", arn, {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def only_new_tls(arn: str) -> dict[str, Any]:
+    """Return the statement that refuses TLS before 1.2; it stands alone, because conditions of one are ANDed."""
+    return _refusing("DenyOldTLS", arn, {"NumericLessThan": {"s3:TlsVersion": "1.2"}})
+
+
+def _refusing(sid: str, arn: str, condition: dict[str, Any]) -> dict[str, Any]:
     return {
-        "Sid": "DenyInsecureTransport",
+        "Sid": sid,
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:*",
         "Resource": [arn, f"{arn}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        "Condition": condition,
     }
+
+
+def document(*statements: dict[str, Any]) -> dict[str, Any]:
+    """Return the policy of these statements."""
+    return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 def log_delivery(log_arn: str, arn: str) -> dict[str, Any]:
@@ -73,23 +92,23 @@ def log_delivery(log_arn: str, arn: str) -> dict[str, Any]:
     }
 
 
-def log_expiry() -> LifecycleRuleUnionTypeDef:
+def log_expiry() -> dict[str, Any]:
     """Return the rule that lets access logs expire."""
     return {
         "ID": "expire-logs",
         "Status": "Enabled",
-        "Filter": {"Prefix": ""},
+        "Prefix": "",
         "Expiration": {"Days": LOG_DAYS},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
     }
 
 
-def upload_expiry() -> LifecycleRuleUnionTypeDef:
+def upload_expiry() -> dict[str, Any]:
     """Return the rule that lets unfinished uploads expire, since pgBackRest never aborts one."""
     return {
         "ID": "abort-mpu",
         "Status": "Enabled",
-        "Filter": {"Prefix": ""},
+        "Prefix": "",
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
     }
 

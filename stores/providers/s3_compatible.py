@@ -6,7 +6,7 @@ import secrets
 import shlex
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
@@ -22,6 +22,7 @@ from .base import (
     AccessSpec,
     Account,
     Capability,
+    Control,
     Fact,
     Identity,
     LinkError,
@@ -30,21 +31,34 @@ from .base import (
     Repository,
     StoreSpec,
 )
-from .s3_buckets import STORE_TAG, global_names, listed, log_delivery, log_expiry, only_tls, refusal, upload_expiry
-from .s3_controls import (
-    keeps_lifecycle,
-    keeps_logging,
-    keeps_ownership,
-    keeps_policy,
-    keeps_public_access_block,
-    keeps_tags,
-    keeps_versions,
-    logs,
-    refuses_to_delete_what_is_not_empty,
-    stop_logging,
+from .s3_buckets import (
+    STORE_TAG,
+    document,
+    global_names,
+    listed,
+    log_delivery,
+    log_expiry,
+    logging_target,
+    only_tls,
+    refusal,
+    tags,
+    upload_expiry,
 )
+from .s3_controls import keeps, keeps_logging, logs, refuses_to_delete_what_is_not_empty, stop_logging
 from .s3_objects import S3Objects
 from .s3_server import Lacking, bucket_of, calling, has, host, s3_client, trouble, verifies, who
+from .s3_settings import (
+    CLOSED,
+    LIFECYCLE,
+    LOGGING,
+    OWNER_ENFORCED,
+    OWNERSHIP,
+    POLICY,
+    PUBLIC_ACCESS_BLOCK,
+    TAGS,
+    VERSIONING,
+    own_tags,
+)
 from .s3_users import DISMISS, GRANT, REVOKE, USERS, facts, makes_users
 
 if TYPE_CHECKING:
@@ -145,9 +159,9 @@ def _ensure_bucket(spec: StoreSpec, bucket: str) -> Made | None:
             bucket=bucket,
         )
     return _note(
-        (keeps_tags(spec, bucket), "bucket tags"),
-        (keeps_ownership(spec, bucket), "switch that turns ACLs off"),
-        (keeps_public_access_block(spec, bucket), "public access block"),
+        (keeps(TAGS, spec, bucket, tags(spec)), "bucket tags"),
+        (keeps(OWNERSHIP, spec, bucket, OWNER_ENFORCED), "switch that turns ACLs off"),
+        (keeps(PUBLIC_ACCESS_BLOCK, spec, bucket, CLOSED), "public access block"),
     )
 
 
@@ -184,24 +198,32 @@ def _note(*kept: tuple[bool, str]) -> Made | None:
 
 def ensure_log_policy(spec: StoreSpec) -> Made | None:
     """Refuse plain HTTP, and where the server logs let it write."""
+    return _note((keeps(POLICY, spec, spec.log_bucket, _log_policy(spec)), "bucket policies"))
+
+
+def _log_policy(spec: StoreSpec) -> dict[str, Any]:
     arn, log_arn = bucket_arn(spec.bucket), bucket_arn(spec.log_bucket)
     delivery = [log_delivery(log_arn, arn)] if has(spec.account, "access_logging") else []
-    return _note((keeps_policy(spec, spec.log_bucket, *delivery, only_tls(log_arn)), "bucket policies"))
+    return document(*delivery, only_tls(log_arn))
 
 
 def ensure_policy(spec: StoreSpec) -> Made | None:
     """Refuse plain HTTP."""
-    return _note((keeps_policy(spec, spec.bucket, only_tls(bucket_arn(spec.bucket))), "bucket policies"))
+    return _note((keeps(POLICY, spec, spec.bucket, _policy(spec)), "bucket policies"))
+
+
+def _policy(spec: StoreSpec) -> dict[str, Any]:
+    return document(only_tls(bucket_arn(spec.bucket)))
 
 
 def ensure_log_expiry(spec: StoreSpec) -> Made | None:
     """Let access logs expire."""
-    return _note((keeps_lifecycle(spec, spec.log_bucket, log_expiry()), "expiry of objects and unfinished uploads"))
+    return _note((keeps(LIFECYCLE, spec, spec.log_bucket, [log_expiry()]), "expiry of objects and unfinished uploads"))
 
 
 def ensure_upload_expiry(spec: StoreSpec) -> Made | None:
     """Let unfinished uploads expire, since pgBackRest never aborts one."""
-    return _note((keeps_lifecycle(spec, spec.bucket, upload_expiry()), "expiry of unfinished uploads"))
+    return _note((keeps(LIFECYCLE, spec, spec.bucket, [upload_expiry()]), "expiry of unfinished uploads"))
 
 
 def ensure_access_logging(spec: StoreSpec) -> Made | None:
@@ -240,7 +262,7 @@ def _close(spec: StoreSpec) -> None:
         "Action": "s3:PutObject",
         "Resource": f"{arn}/*",
     }
-    keeps_policy(spec, spec.bucket, only_tls(arn), no_writes)
+    keeps(POLICY, spec, spec.bucket, document(only_tls(arn), no_writes))
 
 
 def remove_log_bucket(spec: StoreSpec) -> None:
@@ -307,24 +329,21 @@ def identify(account: Account) -> Identity:
 
 def _try_out(probe: StoreSpec, made: list[str]) -> list[str]:
     """Return what the server has, as the account's settings list it, and put down the buckets that were made."""
-    bucket, log_bucket, arn, log_arn = (
-        *(probe.bucket, probe.log_bucket),
-        *(bucket_arn(probe.bucket), bucket_arn(probe.log_bucket)),
-    )
+    bucket, log_bucket, log_arn = probe.bucket, probe.log_bucket, bucket_arn(probe.log_bucket)
     _prove_it_is_s3(probe, made)
     made.append(log_bucket)
     _create(probe, log_bucket)
     found = {
-        "tags": keeps_tags(probe, bucket),
-        "ownership": keeps_ownership(probe, bucket),
-        "public_access_block": keeps_public_access_block(probe, bucket),
-        "bucket_policy": keeps_policy(probe, bucket, only_tls(arn)),
-        "upload_expiry": keeps_lifecycle(probe, bucket, upload_expiry()),
+        "tags": keeps(TAGS, probe, bucket, tags(probe)),
+        "ownership": keeps(OWNERSHIP, probe, bucket, OWNER_ENFORCED),
+        "public_access_block": keeps(PUBLIC_ACCESS_BLOCK, probe, bucket, CLOSED),
+        "bucket_policy": keeps(POLICY, probe, bucket, _policy(probe)),
+        "upload_expiry": keeps(LIFECYCLE, probe, bucket, [upload_expiry()]),
     }
-    keeps_policy(probe, log_bucket, log_delivery(log_arn, arn), only_tls(log_arn))
+    keeps(POLICY, probe, log_bucket, document(log_delivery(log_arn, bucket_arn(bucket)), only_tls(log_arn)))
     found["access_logging"] = keeps_logging(probe)
     stop_logging(probe)
-    found["versioning"] = keeps_versions(probe, bucket)
+    found["versioning"] = keeps(VERSIONING, probe, bucket, "Enabled")
     # Last, because a server without the guard deletes the bucket.
     found["deletion_guard"] = refuses_to_delete_what_is_not_empty(probe, bucket)
     return [name for name, it_has in found.items() if it_has]
@@ -479,6 +498,27 @@ def objects(spec: StoreSpec) -> Objects:
     return S3Objects(lambda operation: calling(operation, spec, spec.bucket), spec.bucket, {})
 
 
+def controls(spec: StoreSpec) -> list[Control]:
+    """Return what both buckets should have, as far as the server has it; as it is known when it was last verified."""
+    account, found = spec.account, []
+    for log, name, policy_, rule in (
+        (True, spec.log_bucket, _log_policy(spec), log_expiry()),
+        (False, spec.bucket, _policy(spec), upload_expiry()),
+    ):
+        bucket = bucket_of(spec, name)
+        wishes = (
+            ("public_access_block", PUBLIC_ACCESS_BLOCK, CLOSED),
+            ("ownership", OWNERSHIP, OWNER_ENFORCED),
+            ("bucket_policy", POLICY, policy_),
+            ("upload_expiry", LIFECYCLE, [rule]),
+        )
+        found += [own_tags(spec, bucket, log=log)] if has(account, "tags") else []
+        found += [setting.control(bucket, value, log=log) for key, setting, value in wishes if has(account, key)]
+        if not log and has(account, "access_logging"):
+            found.append(LOGGING.control(bucket, logging_target(spec), log=log))
+    return found
+
+
 S3_COMPATIBLE = Provider(
     key="s3",
     label="S3-compatible",
@@ -518,6 +558,7 @@ S3_COMPATIBLE = Provider(
     capabilities=capabilities,
     repository=repository,
     objects=objects,
+    controls=controls,
     account_facts=account_facts,
     store_facts=store_facts,
     linked=linked,

@@ -145,13 +145,6 @@ class Lacking(Failed):
 SERVER_ACTIONS = {
     **ACTIONS,
     "CreateBucket": ("s3:CreateBucket",),
-    "PutBucketTagging": ("s3:PutBucketTagging",),
-    "GetBucketPolicy": ("s3:GetBucketPolicy",),
-    "GetBucketLifecycleConfiguration": ("s3:GetLifecycleConfiguration",),
-    "PutPublicAccessBlock": ("s3:PutBucketPublicAccessBlock",),
-    "GetPublicAccessBlock": ("s3:GetBucketPublicAccessBlock",),
-    "PutBucketOwnershipControls": ("s3:PutBucketOwnershipControls",),
-    "GetBucketOwnershipControls": ("s3:GetBucketOwnershipControls",),
     "PutBucketVersioning": ("s3:PutBucketVersioning",),
     "GetBucketVersioning": ("s3:GetBucketVersioning",),
     "PutObject": ("s3:PutObject",),

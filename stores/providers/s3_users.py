@@ -19,8 +19,8 @@ from .aws_access import IAM_PATH
 from .aws_errors import Subject, code_of
 from .aws_nodes import CLUSTER_TAG, POLICY, compact, node_name, node_tags, or_nothing, policy
 from .base import AccessSpec, Account
-from .s3_controls import same_policy
 from .s3_server import Lacking, calling_iam, has, on_server
+from .s3_settings import same_document
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import TagTypeDef
@@ -71,7 +71,8 @@ def _keep_policy(account: Account, name: str, document: dict[str, Any]) -> bool:
     with calling_iam("PutUserPolicy", _user(account, name)) as iam:
         iam.put_user_policy(UserName=name, PolicyName=POLICY, PolicyDocument=compact(document))
     with calling_iam("GetUserPolicy", _user(account, name)) as iam:
-        return same_policy(iam.get_user_policy(UserName=name, PolicyName=POLICY).get("PolicyDocument"), document)
+        found = iam.get_user_policy(UserName=name, PolicyName=POLICY).get("PolicyDocument")
+    return same_document(document, found)
 
 
 def _delete_policy(account: Account, name: str) -> None:

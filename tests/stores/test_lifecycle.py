@@ -295,4 +295,4 @@ def test_constraint_a_bucket_belongs_to_one_store(account):
 
 
 def test_states_are_only_those_of_the_table(account):
-    assert set(State.values) == {"creating", "available", "deleting", "failed", "degraded"}
+    assert set(State.values) == {"creating", "available", "deleting", "failed", "degraded", "repairing"}

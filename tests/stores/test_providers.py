@@ -219,10 +219,11 @@ def test_provision_leaves_what_the_specification_says(emulator, region):
     def policy(bucket):
         return json.loads(found[bucket]["get_bucket_policy"]["Policy"])["Statement"]
 
-    [tls] = policy(spec.bucket)
-    assert tls["Effect"] == "Deny"
+    tls, old = policy(spec.bucket)  # two, because the conditions of one statement are ANDed
+    assert (tls["Effect"], old["Effect"]) == ("Deny", "Deny")
     assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    delivery, tls = policy(spec.log_bucket)
+    assert old["Condition"] == {"NumericLessThan": {"s3:TlsVersion": "1.2"}}
+    delivery, tls, _ = policy(spec.log_bucket)
     assert delivery["Principal"] == {"Service": "logging.s3.amazonaws.com"}
     assert delivery["Resource"] == f"arn:aws:s3:::{spec.log_bucket}/*"
     assert delivery["Condition"] == {

@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, SSLError
 
 from console.operations.plan import Conflict, Failed, Made, NotReady, Refused, StepError
-from stores.providers import PROVIDERS, aws_access, s3_compatible, s3_controls, s3_server, s3_users
+from stores.providers import PROVIDERS, aws_access, s3_compatible, s3_server, s3_settings, s3_users
 from stores.providers.aws_errors import code_of
 from stores.providers.base import AccessSpec, Account, LinkError, StoreSpec
 from tests.stores.test_providers import run, steps
@@ -249,9 +249,9 @@ def test_capabilities_say_what_a_missing_control_means():
 def test_policies_are_the_same_however_a_server_writes_them():
     ours = {"Statement": [{"Principal": "*", "Action": "s3:*", "Resource": ["a", "b"]}]}
     theirs = {"Statement": [{"Principal": {"AWS": ["*"]}, "Action": ["s3:*"], "Resource": ["b", "a"]}]}
-    assert s3_controls.same_policy(ours, theirs)
-    assert not s3_controls.same_policy(ours, {"Statement": [{**theirs["Statement"][0], "Action": "s3:Get*"}]})
-    assert not s3_controls.same_policy(ours, None)
+    assert s3_settings.same_document(ours, theirs)
+    assert not s3_settings.same_document(ours, {"Statement": [{**theirs["Statement"][0], "Action": "s3:Get*"}]})
+    assert not s3_settings.same_document(ours, None)
 
 
 def test_no_message_speaks_of_amazon():

@@ -1,0 +1,96 @@
+"""Posture of a store: its buckets are looked at every day, and people decide about what differs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from console.accounts.models import User
+from console.operations.plan import NotReady
+from console.operations.readings import ReadingQuerySet
+from stores.findings import Line
+from stores.models import Posture, State, Store
+from stores.providers.inspection import PRESENCE, inspect
+
+SETTLED = timedelta(minutes=2)  # what was set within it may still be read as it was before: S3 is eventually consistent
+DAY = timedelta(days=1)
+
+
+# Checking
+
+
+def checkable() -> ReadingQuerySet:
+    """Return the postures of the stores that are there; one that is worked on is checked afterwards."""
+    return Posture.objects.filter(store__state__in=(State.AVAILABLE, State.DEGRADED))
+
+
+def check(posture: Posture) -> list[dict[str, Any]]:
+    """Return what both buckets have now, since when; raises a StepError when that could not be found out."""
+    store = posture.store
+    now, before = timezone.now().isoformat(), {line.name: line for line in posture.lines}
+    found = []
+    for finding in inspect(store.provider.controls(store.spec())):
+        line = Line(**asdict(finding), since=now)
+        known = before.get(line.name)
+        same = known is not None and known.seen == line.seen
+        found.append(Line(**{**asdict(line), "since": known.since}) if known and same else line)
+    if any(line.state != "ok" for line in found) and _was_changed_lately(store):
+        raise NotReady(f"{store.provider.label} may not show yet what was just set; it is looked at again in a minute.")
+    return [line.kept() for line in found]
+
+
+def _was_changed_lately(store: Store) -> bool:
+    last = store.operation.finished_at if store.operation else None
+    return last is not None and timezone.now() - last < SETTLED
+
+
+def every(posture: Posture) -> timedelta:
+    """Return how long until the next daily check: at the store's own time of day, so that all are spread over it."""
+    now = timezone.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    own = midnight + timedelta(seconds=UUID(str(posture.store_id)).int % 86_400)
+    while own - now < DAY / 2:
+        own += DAY
+    return own - now
+
+
+def settle(posture: Posture) -> None:
+    """Call the store degraded, or available again, by what was found."""
+    state = State.DEGRADED if posture.drift else State.AVAILABLE
+    Store.objects.filter(Q(state=State.AVAILABLE) | Q(state=State.DEGRADED), pk=posture.store_id).update(state=state)
+
+
+# What people decide
+
+
+class Changed(Exception):
+    """What was found has changed since the page was shown."""
+
+
+def accept(store: Store, *, name: str, seen: str, by: User) -> Line:
+    """Accept what was found of one control as meant; raises Changed when something else has been found since."""
+    with transaction.atomic():
+        posture = Posture.objects.select_for_update().get(store=store)
+        line: Line | None = next((one for one in posture.lines if one.name == name and one.is_drift), None)
+        if line is None or line.seen != seen or line.fixed or line.key == PRESENCE:
+            raise Changed
+        entry = {"seen": seen, "by": by.get_username(), "at": timezone.now().isoformat(), "words": line.words}
+        posture.accepted = {**posture.accepted, name: entry}
+        posture.save(update_fields=["accepted"])
+        settle(posture)
+    return line
+
+
+def reconsider(store: Store, *, name: str) -> None:
+    """Take back that something was accepted."""
+    with transaction.atomic():
+        posture = Posture.objects.select_for_update().get(store=store)
+        posture.accepted = {key: value for key, value in posture.accepted.items() if key != name}
+        posture.save(update_fields=["accepted"])
+        settle(posture)
