@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar, Self
@@ -11,7 +12,6 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.functional import cached_property
 
 from console.accounts.models import CloudAccount
 from console.operations.models import Subject, SubjectQuerySet, Transition
@@ -132,10 +132,13 @@ class Posture(Reading):
     def __str__(self) -> str:
         return f"posture of {self.store}"
 
-    @cached_property
+    @property
     def lines(self) -> list[Line]:
         """Return what was last seen, with what was accepted of exactly that."""
-        found = [Line(**one) for one in self.content]
+        return self.with_decisions([Line(**one) for one in self.content])
+
+    def with_decisions(self, found: Iterable[Line]) -> list[Line]:
+        """Return these lines with what was accepted of them."""
         return [replace(line, accepted=self._accepted(line)) for line in found]
 
     def _accepted(self, line: Line) -> dict[str, str] | None:

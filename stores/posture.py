@@ -40,7 +40,7 @@ def check(posture: Posture) -> list[dict[str, Any]]:
         known = before.get(line.name)
         same = known is not None and known.seen == line.seen
         found.append(Line(**{**asdict(line), "since": known.since}) if known and same else line)
-    if any(line.state != "ok" for line in found) and _was_changed_lately(store):
+    if _was_changed_lately(store) and any(one.is_drift for one in posture.with_decisions(found)):
         raise NotReady(f"{store.provider.label} may not show yet what was just set; it is looked at again in a minute.")
     return [line.kept() for line in found]
 
