@@ -18,7 +18,15 @@ class NameTaken(Exception):
     """Another store of the organisation has the name."""
 
 
-def create(account: CloudAccount, *, name: str, region: str, by: User | None) -> Store:
+def create(
+    account: CloudAccount,
+    *,
+    name: str,
+    region: str,
+    versions_days: int | None = None,
+    lock_days: int | None = None,
+    by: User | None,
+) -> Store:
     """Write the store down with both bucket names, and begin to create it; raises NameTaken."""
     pk = uuid4()
     bucket, log_bucket = account.provider.bucket_names(pk, region, account.number)
@@ -32,6 +40,8 @@ def create(account: CloudAccount, *, name: str, region: str, by: User | None) ->
                 region=region,
                 bucket=bucket,
                 log_bucket=log_bucket,
+                versions_days=versions_days,
+                lock_days=lock_days,
             )
             begin(store, "create", by=by)
     except IntegrityError as error:

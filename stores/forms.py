@@ -10,8 +10,40 @@ from console.accounts.forms import AccountForm, NameField
 from console.accounts.models import CloudAccount, CloudAccountQuerySet
 from console.regions import Region, find, regions
 from stores.models import Store
+from stores.protection import DAYS_AT_MOST, USUAL_VERSIONS, Protection
 from stores.providers import PROVIDERS
 from stores.providers.base import Provider
+
+
+class Days(forms.IntegerField):
+    """A number of days, as Amazon takes it; nothing for none."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            required=False,
+            min_value=1,
+            max_value=DAYS_AT_MOST,
+            error_messages={
+                "invalid": "Enter a whole number of days.",
+                "min_value": "Enter at least one day.",
+                "max_value": f"Enter at most {DAYS_AT_MOST:,} days.",
+            },
+            **options,
+        )
+
+
+class ProtectionForm(forms.Form):
+    """What the calculator of a protected store is asked."""
+
+    versions_days = Days()
+    lock_days = Days()
+    retention_days = Days()
+
+    def protection(self) -> Protection | None:
+        """Return what was asked; None while it makes no sense."""
+        if not self.is_valid() or not (data := self.cleaned_data)["versions_days"] or not data["retention_days"]:
+            return None
+        return Protection(data["versions_days"], data["lock_days"] or 0, data["retention_days"])
 
 
 class StoreForm(AccountForm):
@@ -34,6 +66,9 @@ class StoreForm(AccountForm):
         },
     )
     region = forms.CharField(max_length=40, required=False)  # not asked where an account has only one
+    protected = forms.BooleanField(required=False)
+    versions_days = Days(initial=USUAL_VERSIONS, label="Keep deleted and overwritten files for")
+    lock_days = Days(label="Lock what is written for")
 
     def offered(self, accounts: CloudAccountQuerySet) -> CloudAccountQuerySet:
         """Return the accounts of the chosen provider."""
@@ -74,7 +109,20 @@ class StoreForm(AccountForm):
             self.add_error("region", "Choose a region.")
         else:
             data["region"] = self._region_of_cloud(account, code.lower())
+        self._check_protection(data, account)
         return data
+
+    def _check_protection(self, data: dict[str, Any], account: CloudAccount | None) -> None:
+        if not data.get("protected"):
+            data["versions_days"] = data["lock_days"] = None
+            return
+        offered = account.protections if account else frozenset({"versions", "lock"})
+        if account and "versions" not in offered:
+            self.add_error("protected", f"{account.name} keeps no versions that expire, so it has no protected stores.")
+        elif not data.get("versions_days") and "versions_days" not in self.errors:
+            self.add_error("versions_days", "Say for how many days.")
+        if data.get("lock_days") and "lock" not in offered:
+            self.add_error("lock_days", "Object Lock is not offered for this account. Leave this empty.")
 
     def _region_of_cloud(self, account: CloudAccount | None, code: str) -> str:
         known = find(self.provider_key, code)

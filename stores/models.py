@@ -50,6 +50,10 @@ class Store(Subject):
     region = models.CharField(max_length=40)
     bucket = models.CharField(max_length=63, unique=True)
     log_bucket = models.CharField(max_length=63, unique=True)
+    # A protected store keeps versions so many days after they were overwritten or deleted, and lets nobody delete one
+    # so many days after it was written. Chosen when it is created, and never weakened.
+    versions_days = models.PositiveIntegerField(null=True)
+    lock_days = models.PositiveIntegerField(null=True)
     names_tried = models.PositiveSmallIntegerField(default=1, editable=False)
     state = models.CharField(max_length=20, choices=State, default=State.CREATING)
 
@@ -60,6 +64,9 @@ class Store(Subject):
             models.UniqueConstraint("organisation", Lower("name"), name="one_store_name_per_organisation"),
             models.CheckConstraint(condition=~Q(name=""), name="a_store_has_a_name"),
             models.CheckConstraint(condition=~Q(bucket=F("log_bucket")), name="a_store_has_two_buckets"),
+            models.CheckConstraint(
+                condition=Q(lock_days=None) | Q(versions_days__isnull=False), name="a_lock_needs_versions"
+            ),
             models.CheckConstraint(condition=Q(state__in=State.values), name="a_store_is_in_a_known_state"),
         ]
         indexes = [models.Index(fields=["organisation", "-created_at", "-id"], name="stores_page_by_page")]
@@ -95,7 +102,14 @@ class Store(Subject):
             ("Cloud Account ID", self.cloud_account_id, ""),
             ("Region", self.region, self.place),
             *((label, value, "") for label, value in self.provider.store_facts(self.spec())),
+            *([("Protection", self.protection, "")] if self.versions_days else []),
         ]
+
+    @property
+    def protection(self) -> str:
+        """Return what a protected store promises, in words."""
+        lock = f"; Object Lock (governance) for {self.lock_days} days" if self.lock_days else ""
+        return f"versions kept {self.versions_days} days{lock}" if self.versions_days else ""
 
     @property
     def may_verify(self) -> bool:
@@ -116,6 +130,8 @@ class Store(Subject):
             region=self.region,
             bucket=self.bucket,
             log_bucket=self.log_bucket,
+            versions_days=self.versions_days or 0,
+            lock_days=self.lock_days or 0,
             complete=complete,
         )
 

@@ -38,6 +38,13 @@ def was_complete(store: Store) -> bool:
     return Operation.objects.filter(subject_id=store.pk, verb="create", state=Operation.State.DONE).exists()
 
 
+def provision(store: Store) -> Plan:
+    """Return the plan that creates the store's buckets with all that they should have."""
+    provider = store.provider
+    versions = provider.keep_versions if store.versions_days else ()
+    return (*provider.provision, *versions, *(provider.lock if store.lock_days else ()))
+
+
 def repair(store: Store) -> Plan:
     """Return the plan that brings back what the last check found to differ, and nothing else; all, if it found nothing.
 
@@ -45,8 +52,8 @@ def repair(store: Store) -> Plan:
     """
     found = store.posture.drift if hasattr(store, "posture") else []
     if not found:
-        return store.provider.provision
-    again = store.provider.provision if any(line.state == "gone" for line in found) else ()
+        return provision(store)
+    again = provision(store) if any(line.state == "gone" for line in found) else ()
     off = [line for line in found if line.state == "off" and line.key != "tags"]
     own = Round(
         _mending(store.provider, "Checking whose the log bucket is", "tags", log=True),
@@ -84,7 +91,7 @@ register(
         model=Store,
         verb="create",
         title="Create Backup Store",
-        plan=lambda store: store.provider.provision,
+        plan=provision,
         spec=Store.spec,
         resolve=take_new_name,
         done=check_soon,

@@ -6,6 +6,7 @@ app_name = "stores"
 urlpatterns = [
     path("", views.store_list, name="list"),
     path("create/", views.store_create, name="create"),
+    path("calculator/", views.store_calculator, name="calculator"),
     path("<uuid:pk>/", views.store_detail, name="detail"),
     path("<uuid:pk>/delete/", views.store_delete, name="delete"),
     path("<uuid:pk>/retry/", views.store_retry, name="retry"),

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -19,7 +20,7 @@ from console.accounts.views import provider_tiles
 from console.operations.actions import NotNow, retry
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores import actions
-from stores.forms import StoreForm
+from stores.forms import ProtectionForm, StoreForm
 from stores.models import Store
 
 PANES = 12  # on a page, in two columns
@@ -68,7 +69,14 @@ def store_create(request: MemberRequest) -> HttpResponse:
         if form.is_valid():
             data = form.cleaned_data
             try:
-                store = actions.create(data["cloud_account"], name=data["name"], region=data["region"], by=request.user)
+                store = actions.create(
+                    data["cloud_account"],
+                    name=data["name"],
+                    region=data["region"],
+                    versions_days=data["versions_days"],
+                    lock_days=data["lock_days"],
+                    by=request.user,
+                )
             except actions.NameTaken:
                 form.add_error("name", "A backup store of this name exists. Choose another name.")
             else:
@@ -86,6 +94,17 @@ def store_create(request: MemberRequest) -> HttpResponse:
         "has_accounts": form.fields["cloud_account"].queryset.exists(),  # type: ignore[attr-defined]
     }
     return dialog_form(request, "stores/create.html", context)
+
+
+@require_GET
+@enterprise
+def store_calculator(request: MemberRequest) -> HttpResponse:
+    """Say what a protected store of these days promises and costs."""
+    protection, today = ProtectionForm(request.GET).protection(), timezone.localdate()
+    context = {"protection": protection, "today": today}
+    if protection:
+        context |= {"deletable": protection.deletable(today), "empty": protection.empty(today)}
+    return fragment_or_page(request, "stores/calculator.html", "answer", context)
 
 
 @require_http_methods(["GET", "POST"])

@@ -53,7 +53,7 @@ def server(organisation, name="cellar", **settings):
             "addressing_style": "path",
             "ca_certificate": "",
             "access_key_id": "KEY",
-            "has": "bucket_policy iam_users ownership tags upload_expiry versioning",
+            "has": "bucket_policy iam_users ownership tags upload_expiry version_expiry versioning",
             **settings,
         },
     )

@@ -144,6 +144,11 @@ class CloudAccount(models.Model):
         return next((region for region in self.regions if region.code == code), None)
 
     @property
+    def protections(self) -> frozenset[str]:
+        """Return what a protected store of the account can promise: "versions", and "lock"."""
+        return self.provider.protections(self.credentials())
+
+    @property
     def capabilities(self) -> list[Capability]:
         """Return what the account's server was found to have and to lack; nothing when it has all that a store uses."""
         return list(self.provider.capabilities(self.credentials()))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from botocore.exceptions import ClientError
 
-from console.operations.plan import Failed, NotReady, Round, Step
+from console.operations.plan import Failed, Made, NotReady, Round, Step
 from console.regions import Region, find, regions
 
 from .aws_access import account_facts, calling, identify
@@ -19,6 +19,7 @@ from .base import AccessSpec, Account, Control, Objects, Provider, Repository, S
 from .s3_buckets import (
     STORE_TAG,
     Bucket,
+    backup_rules,
     document,
     global_names,
     log_delivery,
@@ -27,7 +28,6 @@ from .s3_buckets import (
     only_new_tls,
     only_tls,
     tags,
-    upload_expiry,
 )
 from .s3_buckets import refusal as refusal_to_delete
 from .s3_objects import S3Objects
@@ -41,6 +41,10 @@ from .s3_settings import (
     POLICY,
     PUBLIC_ACCESS_BLOCK,
     SSE_S3,
+    VERSIONING,
+    backup_lifecycle,
+    kept_versions,
+    lock,
     own_tags,
 )
 
@@ -152,6 +156,8 @@ def _ensure_bucket(spec: StoreSpec, bucket: str) -> None:
     }
     if _in_account_namespace(spec, bucket):
         request["BucketNamespace"] = "account-regional"
+    if spec.lock_days and bucket == spec.bucket:
+        request["ObjectLockEnabledForBucket"] = True
     with calling("CreateBucket", spec, bucket) as s3:
         try:
             s3.create_bucket(**request)
@@ -207,8 +213,8 @@ def ensure_log_expiry(spec: StoreSpec) -> None:
 
 
 def ensure_upload_expiry(spec: StoreSpec) -> None:
-    """Let unfinished uploads expire, since pgBackRest never aborts one."""
-    LIFECYCLE.write(_bucket(spec, spec.bucket), [upload_expiry()])
+    """Let unfinished uploads expire, since pgBackRest never aborts one; and, where versions are kept, old ones."""
+    LIFECYCLE.write(_bucket(spec, spec.bucket), backup_rules(spec))
 
 
 def ensure_access_logging(spec: StoreSpec) -> None:
@@ -222,27 +228,49 @@ def ensure_access_logging(spec: StoreSpec) -> None:
         raise
 
 
+def ensure_versions(spec: StoreSpec) -> Made | None:
+    """Have the backup bucket keep what is overwritten or deleted."""
+    bucket = _bucket(spec, spec.bucket)
+    if VERSIONING.read(bucket) == "Enabled":
+        return None
+    VERSIONING.write(bucket, "Enabled")
+    # S3 user guide, "Enabling versioning on buckets"
+    return Made(note="AWS asks to wait 15 minutes before the first backup: until then a version may get lost.")
+
+
+def ensure_lock(spec: StoreSpec) -> None:
+    """Let nobody delete what is written into the backup bucket for as long as was promised; never a shorter lock."""
+    control = lock(_bucket(spec, spec.bucket), spec.lock_days)
+    if not control.same(control.observe()):
+        control.ensure()
+
+
 # What both buckets should have
 
 
 def controls(spec: StoreSpec) -> list[Control]:
     """Return what both buckets should have for ever, part of which AWS gives every new bucket by itself."""
-    found = []
-    for log, name, policy_, rules in (
-        (True, spec.log_bucket, _log_policy(spec), [log_expiry()]),
-        (False, spec.bucket, _policy(spec), [upload_expiry()]),
-    ):
-        bucket = _bucket(spec, name)
-        found += [
-            own_tags(spec, bucket, log=log),
-            PUBLIC_ACCESS_BLOCK.control(bucket, CLOSED, log=log),
-            OWNERSHIP.control(bucket, OWNER_ENFORCED, log=log),
-            POLICY.control(bucket, policy_, log=log),
-            ENCRYPTION.control(bucket, SSE_S3, log=log),
-            LIFECYCLE.control(bucket, rules, log=log),
-        ]
-    target = LOGGING.control(_bucket(spec, spec.bucket), logging_target(spec), log=False)
-    return [*found, replace(target, ensure=partial(ensure_access_logging, spec))]
+    log_bucket, bucket = _bucket(spec, spec.log_bucket), _bucket(spec, spec.bucket)
+    logging = LOGGING.control(bucket, logging_target(spec), log=False)
+    return [
+        *_common(spec, log_bucket, _log_policy(spec), log=True),
+        LIFECYCLE.control(log_bucket, [log_expiry()], log=True),
+        *_common(spec, bucket, _policy(spec), log=False),
+        backup_lifecycle(bucket, backup_rules(spec), fixed=bool(spec.versions_days)),
+        *([kept_versions(bucket)] if spec.versions_days else []),
+        *([lock(bucket, spec.lock_days)] if spec.lock_days else []),
+        replace(logging, ensure=partial(ensure_access_logging, spec)),
+    ]
+
+
+def _common(spec: StoreSpec, bucket: Bucket, policy_: dict[str, Any], *, log: bool) -> list[Control]:
+    return [
+        own_tags(spec, bucket, log=log),
+        PUBLIC_ACCESS_BLOCK.control(bucket, CLOSED, log=log),
+        OWNERSHIP.control(bucket, OWNER_ENFORCED, log=log),
+        POLICY.control(bucket, policy_, log=log),
+        ENCRYPTION.control(bucket, SSE_S3, log=log),
+    ]
 
 
 # Deleting
@@ -344,6 +372,8 @@ AWS = Provider(
         ),
         Round(Step("Turning on access logging", ensure_access_logging)),
     ),
+    keep_versions=(Round(Step("Turning on versioning", ensure_versions)),),
+    lock=(Round(Step("Locking what will be written", ensure_lock)),),
     # The log bucket last: it still takes the log of the backup bucket's deletion.
     remove=(
         Round(Step("Checking that the backup bucket is empty", check_bucket_is_empty)),
@@ -368,4 +398,5 @@ AWS = Provider(
     account_facts=account_facts,
     store_facts=store_facts,
     linked=lambda account: f"AWS says it is account {account.number}.",
+    protections=lambda account: frozenset({"versions", "lock"}),
 )

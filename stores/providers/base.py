@@ -38,6 +38,8 @@ class StoreSpec:
     bucket: str
     log_bucket: str
     complete: bool = False  # its creation was finished once, so both buckets are its own even where a tag was lost
+    versions_days: int = 0  # how long the backup bucket keeps what was overwritten or deleted; 0: not at all
+    lock_days: int = 0  # how long nobody may delete what was written (Object Lock, governance); 0: no lock
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ class Provider:
     label: str
     service: str
     provision: Plan  # steps that create both buckets of a StoreSpec
+    keep_versions: Plan  # the steps that a protected store has beside
+    lock: Plan  # and those of one that is locked
     remove: Plan  # steps that delete both, never an object of the backup bucket
     identify: Callable[[Account], Identity]  # asks the cloud; raises LinkError
     # Store ID, region code, account number: (bucket, log bucket).
@@ -165,6 +169,8 @@ class Provider:
     account_facts: Callable[[Account], Sequence[Fact]]  # what identifies the account, and how the console signs in
     store_facts: Callable[[StoreSpec], Sequence[tuple[str, str]]]  # label and exact value of what the store is
     linked: Callable[[Account], str]  # one sentence about the account that was just linked
+    # What a store of the account can promise: "versions", and "lock".
+    protections: Callable[[Account], frozenset[str]] = lambda account: frozenset()
     # Whether the nodes' key has to be made by hand and given to the console, because the server makes none.
     takes_key: Callable[[Account], bool] = lambda account: False
     one_region: bool = False  # an account is one server in one place, so a store's region is never asked

@@ -113,6 +113,22 @@ def upload_expiry() -> dict[str, Any]:
     }
 
 
+def backup_rules(spec: StoreSpec) -> list[dict[str, Any]]:
+    """Return the lifecycle of the backup bucket: never a rule that deletes or moves what is current."""
+    return [upload_expiry(), *([version_expiry(spec.versions_days)] if spec.versions_days else [])]
+
+
+def version_expiry(days: int) -> dict[str, Any]:
+    """Return the rule that lets versions go so many days after they were overwritten or deleted."""
+    return {
+        "ID": "expire-versions",
+        "Status": "Enabled",
+        "Prefix": "",
+        "NoncurrentVersionExpiration": {"NoncurrentDays": days},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+    }
+
+
 # What is in a bucket, and its end
 
 

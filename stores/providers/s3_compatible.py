@@ -33,6 +33,8 @@ from .base import (
 )
 from .s3_buckets import (
     STORE_TAG,
+    Bucket,
+    backup_rules,
     document,
     global_names,
     listed,
@@ -43,6 +45,7 @@ from .s3_buckets import (
     refusal,
     tags,
     upload_expiry,
+    version_expiry,
 )
 from .s3_controls import keeps, keeps_logging, logs, refuses_to_delete_what_is_not_empty, stop_logging
 from .s3_objects import S3Objects
@@ -57,6 +60,8 @@ from .s3_settings import (
     PUBLIC_ACCESS_BLOCK,
     TAGS,
     VERSIONING,
+    backup_lifecycle,
+    kept_versions,
     own_tags,
 )
 from .s3_users import DISMISS, GRANT, REVOKE, USERS, facts, makes_users
@@ -223,7 +228,7 @@ def ensure_log_expiry(spec: StoreSpec) -> Made | None:
 
 def ensure_upload_expiry(spec: StoreSpec) -> Made | None:
     """Let unfinished uploads expire, since pgBackRest never aborts one."""
-    return _note((keeps(LIFECYCLE, spec, spec.bucket, [upload_expiry()]), "expiry of unfinished uploads"))
+    return _note((keeps(LIFECYCLE, spec, spec.bucket, backup_rules(spec)), "expiry of unfinished uploads"))
 
 
 def ensure_access_logging(spec: StoreSpec) -> Made | None:
@@ -344,6 +349,7 @@ def _try_out(probe: StoreSpec, made: list[str]) -> list[str]:
     found["access_logging"] = keeps_logging(probe)
     stop_logging(probe)
     found["versioning"] = keeps(VERSIONING, probe, bucket, "Enabled")
+    found["version_expiry"] = keeps(LIFECYCLE, probe, bucket, [upload_expiry(), version_expiry(1)])
     # Last, because a server without the guard deletes the bucket.
     found["deletion_guard"] = refuses_to_delete_what_is_not_empty(probe, bucket)
     return [name for name, it_has in found.items() if it_has]
@@ -500,23 +506,38 @@ def objects(spec: StoreSpec) -> Objects:
 
 def controls(spec: StoreSpec) -> list[Control]:
     """Return what both buckets should have, as far as the server has it; as it is known when it was last verified."""
-    account, found = spec.account, []
-    for log, name, policy_, rule in (
-        (True, spec.log_bucket, _log_policy(spec), log_expiry()),
-        (False, spec.bucket, _policy(spec), upload_expiry()),
-    ):
-        bucket = bucket_of(spec, name)
-        wishes = (
-            ("public_access_block", PUBLIC_ACCESS_BLOCK, CLOSED),
-            ("ownership", OWNERSHIP, OWNER_ENFORCED),
-            ("bucket_policy", POLICY, policy_),
-            ("upload_expiry", LIFECYCLE, [rule]),
-        )
-        found += [own_tags(spec, bucket, log=log)] if has(account, "tags") else []
-        found += [setting.control(bucket, value, log=log) for key, setting, value in wishes if has(account, key)]
-        if not log and has(account, "access_logging"):
-            found.append(LOGGING.control(bucket, logging_target(spec), log=log))
-    return found
+    account = spec.account
+    log_bucket, bucket = bucket_of(spec, spec.log_bucket), bucket_of(spec, spec.bucket)
+    expires, protected = has(account, "upload_expiry"), bool(spec.versions_days)
+    logging = LOGGING.control(bucket, logging_target(spec), log=False)
+    return [
+        *_common(spec, log_bucket, _log_policy(spec), log=True),
+        *([LIFECYCLE.control(log_bucket, [log_expiry()], log=True)] if expires else []),
+        *_common(spec, bucket, _policy(spec), log=False),
+        *([backup_lifecycle(bucket, backup_rules(spec), fixed=protected)] if expires else []),
+        *([kept_versions(bucket)] if protected else []),
+        *([logging] if has(account, "access_logging") else []),
+    ]
+
+
+def _common(spec: StoreSpec, bucket: Bucket, policy_: dict[str, Any], *, log: bool) -> list[Control]:
+    tagged = [own_tags(spec, bucket, log=log)] if has(spec.account, "tags") else []
+    wishes = (
+        ("public_access_block", PUBLIC_ACCESS_BLOCK, CLOSED),
+        ("ownership", OWNERSHIP, OWNER_ENFORCED),
+        ("bucket_policy", POLICY, policy_),
+    )
+    return tagged + [one.control(bucket, value, log=log) for key, one, value in wishes if has(spec.account, key)]
+
+
+def ensure_versions(spec: StoreSpec) -> Made | None:
+    """Have the backup bucket keep what is overwritten or deleted."""
+    return _note((keeps(VERSIONING, spec, spec.bucket, "Enabled"), "versioning"))
+
+
+def protections(account: Account) -> frozenset[str]:
+    """Return what the server was found able to keep: versions that expire."""
+    return frozenset({"versions"} if has(account, "versioning") and has(account, "version_expiry") else ())
 
 
 S3_COMPATIBLE = Provider(
@@ -539,6 +560,8 @@ S3_COMPATIBLE = Provider(
         ),
         Round(Step("Turning on access logging", ensure_access_logging)),
     ),
+    keep_versions=(Round(Step("Turning on versioning", ensure_versions)),),
+    lock=(),
     remove=(
         Round(Step("Checking that the backup bucket is empty", check_bucket_is_empty)),
         Round(Step("Deleting the backup bucket", remove_bucket)),
@@ -562,6 +585,7 @@ S3_COMPATIBLE = Provider(
     account_facts=account_facts,
     store_facts=store_facts,
     linked=linked,
+    protections=protections,
     takes_key=lambda account: not has(account, USERS),
     one_region=True,
 )

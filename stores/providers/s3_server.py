@@ -145,8 +145,6 @@ class Lacking(Failed):
 SERVER_ACTIONS = {
     **ACTIONS,
     "CreateBucket": ("s3:CreateBucket",),
-    "PutBucketVersioning": ("s3:PutBucketVersioning",),
-    "GetBucketVersioning": ("s3:GetBucketVersioning",),
     "PutObject": ("s3:PutObject",),
     "DeleteObjects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     **{

@@ -337,3 +337,39 @@ def _ensure_tags(wanted: dict[str, str], bucket: Bucket) -> None:
         )
     if not wanted.items() <= found.items():
         TAGS.write(bucket, {**found, **wanted})
+
+
+# What a protected store promises: nothing weaker will do, anything stronger will, and neither is ever weakened.
+
+
+def kept_versions(bucket: Bucket) -> Control:
+    """Return that the bucket keeps versions."""
+    return VERSIONING.control(bucket, "Enabled", log=False, fixed=True)
+
+
+def backup_lifecycle(bucket: Bucket, wanted: list[dict[str, Any]], *, fixed: bool) -> Control:
+    """Return the lifecycle of the backup bucket; versions that are kept longer than was promised will do."""
+    control = LIFECYCLE.control(bucket, wanted, log=False, fixed=fixed)
+    return replace(control, same=partial(_keeps_as_long, wanted)) if fixed else control
+
+
+def _keeps_as_long(wanted: list[dict[str, Any]], observed: list[dict[str, Any]] | None) -> bool:
+    found, days = _without_days(observed or [])
+    promised, at_least = _without_days(wanted)
+    return same_document(promised, found) and days >= at_least
+
+
+def _without_days(rules: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    days = [rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", 0) for rule in rules]
+    return [{key: part for key, part in one.items() if key != "NoncurrentVersionExpiration"} for one in rules], max(
+        days, default=0
+    )
+
+
+def lock(bucket: Bucket, days: int) -> Control:
+    """Return that nobody may delete a version for so many days; a longer or a stricter lock will do."""
+    wanted = {"mode": "GOVERNANCE", "days": days}
+    return replace(
+        OBJECT_LOCK.control(bucket, wanted, log=False, fixed=True),
+        same=lambda observed: observed is not None and observed["days"] >= days,
+    )

@@ -11,36 +11,16 @@ from django.test import Client
 from django.utils import timezone
 
 from console.accounts.models import AuditEvent
-from console.operations import engine, readings
-from console.operations.models import Operation
+from console.operations import readings
 from stores import actions, posture
-from stores.models import Posture, State, Store
+from stores.models import Posture, State
 from tests import factories
 from tests.clusters.test_views import HTMX, text_of
+from tests.stores.conftest import again, check, settled, work
 
 CONTROLS = ("tags", "public_access_block", "ownership", "policy", "encryption", "lifecycle")
 NAMES = [*(f"log.{key}" for key in CONTROLS), *(f"backup.{key}" for key in (*CONTROLS, "logging"))]
 READS = ("Get", "List", "Head")
-
-
-def settled():
-    """Let the last change lie so long ago that AWS shows it."""
-    Operation.objects.exclude(finished_at=None).update(finished_at=timezone.now() - timedelta(hours=1))
-
-
-def check(store):
-    actions.verify(store)
-    readings.read("posture", Posture.objects.get(store=store).pk)
-    return again(store)
-
-
-def again(store):
-    return Store.objects.with_story().get(pk=store.pk)
-
-
-def work(store):
-    engine.run(again(store).operation_id)
-    return again(store)
 
 
 @pytest.fixture
@@ -50,24 +30,6 @@ def store(amazon, account, alice):
     work(made)
     settled()
     return again(made)
-
-
-@pytest.fixture
-def s3(amazon):
-    return boto3.client(
-        "s3",
-        endpoint_url=amazon.url,
-        region_name="eu-west-1",
-        aws_access_key_id=amazon.access_key_id,
-        aws_secret_access_key=amazon.secret_access_key,
-    )
-
-
-@pytest.fixture
-def as_alice(alice):
-    client = Client()
-    client.force_login(alice)
-    return client
 
 
 def tamper(s3, bucket, key):

@@ -1,0 +1,53 @@
+"""What tests of stores do as the workers do, and as an administrator does in AWS itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import boto3
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from console.operations import engine, readings
+from console.operations.models import Operation
+from stores import actions
+from stores.models import Posture, Store
+
+
+def settled():
+    """Let the last change lie so long ago that AWS shows it."""
+    Operation.objects.exclude(finished_at=None).update(finished_at=timezone.now() - timedelta(hours=1))
+
+
+def check(store):
+    actions.verify(store)
+    readings.read("posture", Posture.objects.get(store=store).pk)
+    return again(store)
+
+
+def again(store):
+    return Store.objects.with_story().get(pk=store.pk)
+
+
+def work(store):
+    engine.run(again(store).operation_id)
+    return again(store)
+
+
+@pytest.fixture
+def s3(amazon):
+    return boto3.client(
+        "s3",
+        endpoint_url=amazon.url,
+        region_name="eu-west-1",
+        aws_access_key_id=amazon.access_key_id,
+        aws_secret_access_key=amazon.secret_access_key,
+    )
+
+
+@pytest.fixture
+def as_alice(alice):
+    client = Client()
+    client.force_login(alice)
+    return client
