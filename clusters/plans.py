@@ -46,5 +46,6 @@ register_reader(
         every=lambda inventory: timedelta(minutes=10),
         rows=inventory.in_use,
         lane="repository__cluster__cloud_account",
+        related=("repository__cluster__cloud_account", "repository__store__cloud_account"),
     )
 )

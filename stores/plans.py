@@ -124,6 +124,7 @@ register_reader(
         every=posture.every,
         rows=posture.checkable,
         lane="store__cloud_account",
+        related=("store__cloud_account", "store__operation"),
         kept=posture.settle,
     )
 )

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from console.accounts.models import User
@@ -62,8 +61,10 @@ def every(posture: Posture) -> timedelta:
 
 def settle(posture: Posture) -> None:
     """Call the store degraded, or available again, by what was found."""
-    state = State.DEGRADED if posture.drift else State.AVAILABLE
-    Store.objects.filter(Q(state=State.AVAILABLE) | Q(state=State.DEGRADED), pk=posture.store_id).update(state=state)
+    was, now = State.AVAILABLE, State.DEGRADED
+    if not posture.drift:
+        was, now = now, was
+    Store.objects.filter(pk=posture.store_id, state=was).update(state=now)
 
 
 # What people decide

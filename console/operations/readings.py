@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from django.db import models, transaction
-from django.db.models import Count, Q
+from django.db.models import Case, Count, F, Q, Value, When
 from django.db.models.functions import Now
 
 from console.operations.plan import NotReady, StepError
@@ -84,6 +84,7 @@ class Reader:
     every: Callable[[Any], timedelta] | None
     rows: Callable[[], ReadingQuerySet]
     lane: str
+    related: tuple[str, ...] = ()  # what `read` needs beside the row
     kept: Callable[[Any], None] = lambda reading: None
 
 
@@ -126,12 +127,11 @@ def read(label: str, pk: int) -> None:
     readable = reader.rows().due().filter(pk=pk).values("pk")
     if not rows.filter(pk__in=readable).update(held_until=Now() + HELD, progress=""):
         return
-    reading = rows.get()
-    begun = rows.annotate(now=Now()).values_list("now", flat=True).get()
+    reading = rows.select_related(*reader.related).annotate(begun=Now()).get()
+    again: timedelta | None = None
     values: dict[str, Any] = {"error": "", "details": {}}
-    again = AGAIN
     try:
-        values |= {"content": reader.read(reading), "read_at": begun}
+        values |= {"content": reader.read(reading), "read_at": reading.begun}
     except StepError as error:
         values = {"error": error.message, "details": error.details}
         again = SOON if isinstance(error, NotReady) else AGAIN
@@ -139,17 +139,18 @@ def read(label: str, pk: int) -> None:
         log.exception("%s %s: unexpected error", label, pk)
         name = type(error).__name__
         values["error"] = f"Unexpected error ({name}); the console's log has the details."
+        again = AGAIN
+    # Asked for again meanwhile, it stays due.
+    due_at = Case(When(wanted_at__gt=reading.begun, then=F("due_at")), default=_next(reader, reading, again))
     with transaction.atomic():
-        rows.update(**values, tried_at=begun, held_until=None, progress="")
-        # Asked for again meanwhile, it stays due.
-        following = _next(reader, reading, again if values["error"] else None)
-        rows.filter(Q(wanted_at=None) | Q(wanted_at__lte=begun)).update(due_at=following)
-        if not values["error"]:
-            reader.kept(rows.get())
+        rows.update(**values, tried_at=reading.begun, held_until=None, progress="", due_at=due_at)
+        if not again:
+            reading.content = values["content"]
+            reader.kept(reading)
 
 
 def _next(reader: Reader, reading: Reading, again: timedelta | None) -> Any:
     if not reader.every:
-        return None
+        return Value(None, models.DateTimeField())
     every = reader.every(reading)
     return Now() + (min(every, again) if again else every)

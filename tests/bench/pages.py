@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from tests.bench import worldmap
+from tests.bench import drift, worldmap
 
 Figure = tuple[str, float, str]
 REPEATS = 40
@@ -71,6 +71,7 @@ def _measure(folder: Path) -> Iterator[Figure]:
     last = "/stores/" + _far_cursor(account)
     yield "page_100000_far_page_time", _median(browser, last), "ms"
     yield from worldmap.measure(browser, organisation)
+    yield from drift.measure(organisation)
 
 
 def _median(browser, path: str) -> float:
