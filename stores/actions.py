@@ -69,7 +69,7 @@ def repair(store: Store, *, by: User | None, seen: str | None = None) -> None:
     `seen` is agreed() of what the user agreed to mend; raises posture.Changed when something else differs now.
     """
     with transaction.atomic():
-        if seen is not None and agreed(Posture.objects.select_for_update().get(store=store).drift) != seen:
+        if seen is not None and agreed(posture.locked(store).drift) != seen:
             raise posture.Changed
         begin(store, "repair", by=by)
 
@@ -90,6 +90,6 @@ def accept(store: Store, *, name: str, seen: str, by: Membership) -> Line:
 
 
 def reconsider(store: Store, *, name: str, by: Membership) -> None:
-    """Take back that a deviation was accepted."""
+    """Take back that a deviation was accepted; raises posture.Changed when there is none."""
     posture.reconsider(store, name=name)
     AuditEvent.objects.note(by, "Took back an accepted deviation", f"{store}: {name}")

@@ -74,10 +74,18 @@ class Changed(Exception):
     """What was found has changed since the page was shown."""
 
 
+def locked(store: Store) -> Posture:
+    """Return the store's posture, held until the transaction ends; raises Changed when it was never looked at."""
+    posture: Posture | None = Posture.objects.select_for_update().filter(store=store).first()
+    if posture is None:
+        raise Changed
+    return posture
+
+
 def accept(store: Store, *, name: str, seen: str, by: User) -> Line:
     """Accept what was found of one control as meant; raises Changed when something else has been found since."""
     with transaction.atomic():
-        posture = Posture.objects.select_for_update().get(store=store)
+        posture = locked(store)
         line: Line | None = next((one for one in posture.lines if one.name == name and one.is_drift), None)
         if line is None or line.seen != seen or line.fixed or line.key == PRESENCE:
             raise Changed
@@ -91,7 +99,7 @@ def accept(store: Store, *, name: str, seen: str, by: User) -> Line:
 def reconsider(store: Store, *, name: str) -> None:
     """Take back that something was accepted."""
     with transaction.atomic():
-        posture = Posture.objects.select_for_update().get(store=store)
+        posture = locked(store)
         posture.accepted = {key: value for key, value in posture.accepted.items() if key != name}
         posture.save(update_fields=["accepted"])
         settle(posture)

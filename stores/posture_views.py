@@ -82,5 +82,8 @@ def store_accept(request: MemberRequest, pk: UUID) -> HttpResponse:
 def store_reconsider(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Take back that something was accepted."""
     store = _store(request, pk)
-    actions.reconsider(store, name=request.POST.get("control", ""), by=request.membership)
+    try:
+        actions.reconsider(store, name=request.POST.get("control", ""), by=request.membership)
+    except posture.Changed:
+        messages.error(request, CHANGED)
     return dialog_done(request, store.get_absolute_url(), "stores-changed")

@@ -266,6 +266,14 @@ def test_only_managers_decide(store, bob, charlie, verb):
         assert client.get(url).status_code == 405
 
 
+@pytest.mark.parametrize("verb", ["repair", "accept", "reconsider"])
+def test_deciding_about_a_store_that_was_never_looked_at_changes_nothing(as_alice, account, verb):
+    store = factories.store(account, name="orders", state="available")
+    answer = as_alice.post(f"{store.get_absolute_url()}{verb}/", {"control": "backup.tags", "seen": "0"}, headers=HTMX)
+    assert answer.status_code == (422 if verb == "repair" else 204)
+    assert again(store).state == State.AVAILABLE
+
+
 # Every day
 
 
