@@ -258,7 +258,7 @@ def id_in(name: str) -> str:
 
 def all_buckets(calling: Callable[[str], AbstractContextManager[S3Client]], **options: Any) -> Iterator[BucketTypeDef]:
     """Return the buckets that the account sees, page by page as they are asked for."""
-    token: dict[str, str] | None = {}
+    token: dict[str, Any] | None = {}
     while token is not None:
         with calling("ListBuckets") as s3:
             page = s3.list_buckets(**options, **token)
