@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -78,8 +77,8 @@ def orphan_forget(request: MemberRequest, account: UUID, bucket: str) -> HttpRes
     _, orphan = _orphan(request, account, bucket)
     actions.forget(orphan, by=request.user)
     AuditEvent.objects.note(request.membership, "Forgot an unmanaged bucket", bucket)
-    messages.success(request, f"{bucket} is no longer listed. It was not deleted.")
-    return dialog_done(request, reverse("stores:orphan_list"), CHANGED)
+    message = f"{bucket} is no longer listed. It was not deleted."
+    return dialog_done(request, reverse("stores:orphan_list"), CHANGED, message=message)
 
 
 @require_POST
@@ -90,7 +89,7 @@ def orphan_remember(request: MemberRequest, account: UUID, bucket: str) -> HttpR
     _, orphan = _orphan(request, account, bucket)
     actions.remember(orphan)
     AuditEvent.objects.note(request.membership, "Listed an unmanaged bucket again", bucket)
-    return dialog_done(request, reverse("stores:orphan_list"), CHANGED)
+    return dialog_done(request, reverse("stores:orphan_list"), CHANGED, message=f"{bucket} is listed again.")
 
 
 def _orphan(request: MemberRequest, account: UUID, bucket: str) -> tuple[Ward, Orphan]:

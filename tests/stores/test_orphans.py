@@ -292,6 +292,16 @@ def test_adopt_is_refused_when_several_buckets_could_be_it(account, as_alice, ma
     assert "Several buckets" in answer.content.decode()
 
 
+def test_adopt_waits_for_a_task_that_the_history_says_is_at_work(account, as_alice, made):
+    store = lose(made())
+    Operation.objects.update(state="running", finished_at=None)
+    sweep(account)
+    answer = as_alice.post(path(account, store.bucket, "adopt"), {"name": "orders"}, headers=HTMX)
+    assert answer.status_code == 422
+    assert "Another task is at work" in answer.content.decode()
+    assert not Store.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_adopt_twice_at_once_makes_one_store(account, alice, made):
     store = lose(made())
