@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
 
 from console.accounts.actions import InUse, users_of
 from console.accounts.models import AuditEvent, CloudAccount, Membership, User
 from console.operations.actions import NotNow, ask, begin
-from stores import posture
+from stores import orphans, posture
 from stores.findings import Line, agreed
-from stores.models import Posture, State, Store
+from stores.models import Forgotten, Posture, State, Store
+from stores.orphans import Orphan, Pair, store_id
 
 
 class NameTaken(Exception):
@@ -30,6 +31,21 @@ def create(
     """Write the store down with both bucket names, and begin to create it; raises NameTaken."""
     pk = uuid4()
     bucket, log_bucket = account.provider.bucket_names(pk, region, account.number)
+    promised = {"versions_days": versions_days, "lock_days": lock_days}
+    return _write_down(account, pk, name=name, region=region, bucket=bucket, log_bucket=log_bucket, by=by, **promised)
+
+
+def _write_down(
+    account: CloudAccount,
+    pk: UUID,
+    *,
+    name: str,
+    region: str,
+    bucket: str,
+    log_bucket: str,
+    by: User | None,
+    **promised: int | None,
+) -> Store:
     try:
         with transaction.atomic():
             store = Store.objects.create(
@@ -40,15 +56,65 @@ def create(
                 region=region,
                 bucket=bucket,
                 log_bucket=log_bucket,
-                versions_days=versions_days,
-                lock_days=lock_days,
+                **promised,
             )
             begin(store, "create", by=by)
     except IntegrityError as error:
-        if Store.objects.filter(organisation_id=account.organisation_id, name__iexact=name).exists():
+        if Store.objects.filter(organisation_id=account.organisation_id, name__iexact=name).exclude(pk=pk).exists():
             raise NameTaken from error
         raise
     return store
+
+
+class NotAdoptable(Exception):
+    """The bucket cannot become a store's again; the message says why."""
+
+
+def adopt(orphan: Orphan, found: Pair | None, *, name: str, by: User | None) -> Store:
+    """Write the store down again, with its ID and its buckets, and begin to create it: that takes what has its tag.
+
+    Raises NameTaken, and NotAdoptable when there is such a store by now.
+    """
+    pk = store_id(orphan.bucket)
+    if not orphan.adoptable or pk is None:
+        raise NotAdoptable(orphan.what)
+    if found is None:
+        raise NotAdoptable(TOO_MANY)
+    try:
+        return _write_down(
+            orphan.account,
+            pk,
+            name=name,
+            region=orphan.bucket.region,
+            bucket=found.bucket,
+            log_bucket=found.log_bucket,
+            by=by,
+        )
+    except IntegrityError as error:
+        raise NotAdoptable("Somebody has just adopted this store. Reload the page.") from error
+
+
+TOO_MANY = (
+    "Several buckets of one kind carry this store's tag. Look which one holds its backups, take the tag "
+    "storekeeper:store-id off the others, then look again."
+)
+
+
+def look_for_orphans(account: CloudAccount) -> None:
+    """Have the account swept now."""
+    ask(orphans.sweeps().filter(cloud_account=account))
+
+
+def forget(orphan: Orphan, *, by: User) -> None:
+    """Show the bucket no more among those that belong to no store; nothing changes in the cloud."""
+    Forgotten.objects.get_or_create(
+        cloud_account=orphan.account, bucket=orphan.bucket.name, defaults={"by": by, "by_name": by.username}
+    )
+
+
+def remember(orphan: Orphan) -> None:
+    """Show the bucket again."""
+    Forgotten.objects.filter(cloud_account=orphan.account, bucket=orphan.bucket.name).delete()
 
 
 def delete(store: Store, *, by: User | None) -> None:

@@ -1,4 +1,4 @@
-"""The form of Create Backup Store; its field names are a contract."""
+"""The forms of Create Backup Store, whose field names are a contract, and of adopting a store."""
 
 from __future__ import annotations
 
@@ -7,12 +7,35 @@ from typing import Any
 from django import forms
 
 from console.accounts.forms import AccountForm, NameField
-from console.accounts.models import CloudAccount, CloudAccountQuerySet
+from console.accounts.models import CloudAccount, CloudAccountQuerySet, Organisation
 from console.regions import Region, find, regions
 from stores.models import Store
 from stores.protection import DAYS_AT_MOST, USUAL_VERSIONS, Protection
 from stores.providers import PROVIDERS
 from stores.providers.base import Provider
+
+NAME_TAKEN = "A backup store of this name exists. Choose another name."
+
+
+def free_name(name: str, organisation: Organisation) -> str:
+    """Return the name, if no store of the organisation has it."""
+    if Store.objects.filter(organisation=organisation, name__iexact=name).exists():
+        raise forms.ValidationError(NAME_TAKEN)
+    return name
+
+
+class AdoptForm(forms.Form):
+    """What an adopted store is called: as before, unless another has that name now."""
+
+    name = NameField(error_messages={"required": "Give the store a name."})
+
+    def __init__(self, data: Any = None, *, organisation: Organisation, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.organisation = organisation
+
+    def clean_name(self) -> str:
+        """Return the name, if no store of the organisation has it."""
+        return free_name(str(self.cleaned_data["name"]), self.organisation)
 
 
 class Days(forms.IntegerField):
@@ -90,10 +113,7 @@ class StoreForm(AccountForm):
 
     def clean_name(self) -> str:
         """Return the name, if no other store of the organisation has it."""
-        name = str(self.cleaned_data["name"])
-        if Store.objects.filter(organisation=self.membership.organisation, name__iexact=name).exists():
-            raise forms.ValidationError("A backup store of this name exists. Choose another name.")
-        return name
+        return free_name(str(self.cleaned_data["name"]), self.membership.organisation)
 
     def clean(self) -> dict[str, Any]:
         """Check that the account can reach the region, which need not be said where there is only one."""

@@ -1,4 +1,4 @@
-"""Backup stores: two buckets each, with the states that they can be in."""
+"""Backup stores: two buckets each, with the states that they can be in; and buckets that belong to none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
-from console.accounts.models import CloudAccount
+from console.accounts.models import CloudAccount, User
 from console.operations.models import Subject, SubjectQuerySet, Transition
 from console.operations.readings import Reading
 from stores.findings import Line
@@ -175,3 +175,33 @@ class Posture(Reading):
     def is_overdue(self) -> bool:
         """Return whether a daily check was missed."""
         return self.read_at is not None and timezone.now() - self.read_at > self.OVERDUE
+
+
+class Sweep(Reading):
+    """What was last found in an account that is named like our buckets and belonged to no store."""
+
+    LABEL: ClassVar = "sweep"
+
+    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE)
+
+    def __str__(self) -> str:
+        return f"sweep of {self.cloud_account}"
+
+
+class Forgotten(models.Model):
+    """A bucket that somebody wants to see no more among those that belong to no store."""
+
+    cloud_account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="forgotten")
+    bucket = models.CharField(max_length=63)
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    by_name = models.CharField(max_length=150)
+    at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "forgotten"
+        constraints = [
+            models.UniqueConstraint(fields=["cloud_account", "bucket"], name="a_bucket_is_forgotten_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.bucket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
@@ -11,8 +12,8 @@ from console.operations.plan import Conflict, Plan, Round, Step, Work
 from console.operations.readings import Reader
 from console.operations.readings import register as register_reader
 from console.operations.registry import register
-from stores import posture
-from stores.models import Posture, Store
+from stores import orphans, posture
+from stores.models import Posture, Store, Sweep
 from stores.providers.base import Provider, StoreSpec
 
 NAMES_AT_MOST = 3  # three random names taken in a row is no accident: somebody should look
@@ -126,5 +127,15 @@ register_reader(
         lane="store__cloud_account",
         related=("store__cloud_account", "store__operation"),
         kept=posture.settle,
+    )
+)
+register_reader(
+    Reader(
+        model=Sweep,
+        read=orphans.sweep,
+        every=lambda sweep: timedelta(days=1),
+        rows=orphans.sweeps,
+        lane="cloud_account",
+        related=("cloud_account",),
     )
 )

@@ -1,10 +1,15 @@
 from django.urls import path
 
-from stores import posture_views, views
+from stores import orphan_views, posture_views, views
 
 app_name = "stores"
 urlpatterns = [
     path("", views.store_list, name="list"),
+    path("orphans/", orphan_views.orphan_list, name="orphan_list"),
+    path("orphans/<uuid:account>/look/", orphan_views.orphan_look, name="orphan_look"),
+    path("orphans/<uuid:account>/<str:bucket>/adopt/", orphan_views.orphan_adopt, name="orphan_adopt"),
+    path("orphans/<uuid:account>/<str:bucket>/forget/", orphan_views.orphan_forget, name="orphan_forget"),
+    path("orphans/<uuid:account>/<str:bucket>/remember/", orphan_views.orphan_remember, name="orphan_remember"),
     path("create/", views.store_create, name="create"),
     path("calculator/", views.store_calculator, name="calculator"),
     path("<uuid:pk>/", views.store_detail, name="detail"),

@@ -20,8 +20,9 @@ from console.accounts.views import provider_tiles
 from console.operations.actions import NotNow, retry
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores import actions
-from stores.forms import ProtectionForm, StoreForm
+from stores.forms import NAME_TAKEN, ProtectionForm, StoreForm
 from stores.models import Store
+from stores.orphans import wards
 
 PANES = 12  # on a page, in two columns
 
@@ -38,6 +39,8 @@ def store_list(request: MemberRequest) -> HttpResponse:
         "page": page,
         "query": query,
         "busy": any(store.is_watched for store in page.items),
+        # Stands beside the panes, which polls renew without it.
+        "unmanaged": [] if request.htmx else [ward for ward in wards(request.user, organisation) if ward.orphans],
         # Only an empty list needs to know what the next step is.
         "has_accounts": bool(page.items) or CloudAccount.objects.filter(organisation=organisation).exists(),
     }
@@ -78,7 +81,7 @@ def store_create(request: MemberRequest) -> HttpResponse:
                     by=request.user,
                 )
             except actions.NameTaken:
-                form.add_error("name", "A backup store of this name exists. Choose another name.")
+                form.add_error("name", NAME_TAKEN)
             else:
                 return dialog_done(
                     request, reverse("stores:list"), "stores-changed", message=f"{store.name} is being created."

@@ -444,6 +444,29 @@ def add_key_format(call: Call, response: Response) -> None:
         response.set_data(response.get_data(as_text=True).replace("</LoggingEnabled>", f"{element}</LoggingEnabled>"))
 
 
+def page_buckets(call: Call, response: Response) -> None:
+    """Answer a page, and where each bucket is as soon as anything is asked for ("ListBuckets"); moto does neither."""
+    asked = {key: call.query.get(key, "") for key in ("prefix", "bucket-region", "max-buckets", "continuation-token")}
+    after = base64.urlsafe_b64decode(asked["continuation-token"]).decode()
+    found = [
+        bucket
+        for _, bucket in sorted(s3_backends[str(call.account_id)][get_partition(call.region)].buckets.items())
+        if bucket.name.startswith(asked["prefix"])
+        and bucket.name > after
+        and asked["bucket-region"] in ("", bucket.region_name)
+    ]
+    size = int(asked["max-buckets"] or 10_000)
+    page = [
+        {"Name": bucket.name, "CreationDate": bucket.creation_date_ISO8601}
+        | ({"BucketRegion": bucket.region_name} if any(asked.values()) else {})
+        for bucket in found[:size]
+    ]
+    result: dict[str, Any] = {"Buckets": {"Bucket": page}} if page else {"Buckets": None}
+    if len(found) > size:
+        result["ContinuationToken"] = base64.urlsafe_b64encode(found[size - 1].name.encode()).decode()
+    response.set_data(xmltodict.unparse({"ListAllMyBucketsResult": result}))
+
+
 # --- The server -----------------------------------------------------------------------------------------------------
 
 
@@ -610,6 +633,8 @@ class Emulator:
             apply_defaults(call)
         if call.operation == "GetBucketLogging" and response.status_code == 200:
             add_key_format(call, response)
+        if call.operation == "ListBuckets" and response.status_code == 200:
+            page_buckets(call, response)
         return response
 
     def _steer(self, request: Request) -> Response:

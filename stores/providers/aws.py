@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,16 +13,20 @@ from botocore.exceptions import ClientError
 from console.operations.plan import Failed, Made, NotReady, Round, Step
 from console.regions import Region, find, regions
 
-from .aws_access import account_facts, calling, identify
+from .aws_access import HOME_REGIONS, account_facts, calling, identify
 from .aws_errors import bucket_arn, code_of
 from .aws_nodes import DISMISS, GRANT, REVOKE, facts, policy, refusal
-from .base import AccessSpec, Account, Control, Objects, Provider, Repository, StoreSpec
+from .base import AccessSpec, Account, Control, Leftover, Objects, Provider, Repository, StoreSpec
 from .s3_buckets import (
+    PAGE,
+    PREFIX,
     STORE_TAG,
     Bucket,
+    all_buckets,
     backup_rules,
     document,
     global_names,
+    leftovers,
     log_delivery,
     log_expiry,
     logging_target,
@@ -341,6 +346,25 @@ def objects(spec: StoreSpec) -> Objects:
     return S3Objects(lambda operation: calling(operation, spec, spec.bucket), spec.bucket, _expected(spec))
 
 
+def survey(account: Account, known: Collection[str]) -> Iterator[Leftover]:
+    """Yield the account's buckets, in all regions, that are named like ours and are not known.
+
+    One list serves all regions: asked for a prefix, AWS also says where each bucket is (S3 API reference, ListBuckets).
+    """
+    home = HOME_REGIONS[account.partition]
+
+    def at(region: str, name: str) -> StoreSpec:
+        return StoreSpec(UUID(int=0), "", account, region, name, "")
+
+    listed = all_buckets(lambda operation: calling(operation, at(home, PREFIX), PREFIX), Prefix=PREFIX, MaxBuckets=PAGE)
+    return leftovers(listed, known, home, lambda name, region: _bucket(at(region, name), name).tags())
+
+
+def removal(account: Account, bucket: str, region: str) -> str:
+    """Return the command that deletes the bucket; AWS refuses while anything is in it."""
+    return f"aws s3api delete-bucket --bucket {bucket} --region {region} --expected-bucket-owner {account.number}"
+
+
 def store_facts(spec: StoreSpec) -> list[tuple[str, str]]:
     """Return both buckets with their ARNs."""
     return [
@@ -395,6 +419,8 @@ AWS = Provider(
     repository=repository,
     objects=objects,
     controls=controls,
+    survey=survey,
+    removal=removal,
     account_facts=account_facts,
     store_facts=store_facts,
     linked=lambda account: f"AWS says it is account {account.number}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -118,6 +118,20 @@ class Entry:
     modified: datetime
 
 
+@dataclass(frozen=True)
+class Leftover:
+    """A bucket that is named as the console names buckets, and belongs to no store that the console knows of."""
+
+    name: str
+    region: str
+    created: str  # ISO 8601
+    kind: str  # by its name: "backup", "log", "probe" (of a link test), or "" for a name that the console never gives
+    store_id: str = ""  # by its tag, whatever that says
+    store_name: str = ""
+    error: str = ""  # why its tags could not be read
+    details: Mapping[str, str] = field(default_factory=dict)  # of the error
+
+
 class Objects(Protocol):
     """Reading what is in a backup bucket; whatever goes wrong leaves as a StepError."""
 
@@ -166,6 +180,9 @@ class Provider:
     repository: Callable[[StoreSpec, AccessSpec], Repository]  # how a node of the cluster reaches the store
     objects: Callable[[StoreSpec], Objects]
     controls: Callable[[StoreSpec], Sequence[Control]]  # what both buckets should have; whose they are comes first
+    # Account, names that are no leftovers: what else there is, one by one as its tags are read; changes nothing.
+    survey: Callable[[Account, Collection[str]], Iterator[Leftover]]
+    removal: Callable[[Account, str, str], str]  # bucket, region: the commands that delete it when it is empty
     account_facts: Callable[[Account], Sequence[Fact]]  # what identifies the account, and how the console signs in
     store_facts: Callable[[StoreSpec], Sequence[tuple[str, str]]]  # label and exact value of what the store is
     linked: Callable[[Account], str]  # one sentence about the account that was just linked

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from base64 import b32encode
-from collections.abc import Callable
+import re
+from base64 import b32decode, b32encode
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from botocore.exceptions import ClientError
 
-from console.operations.plan import NotReady, Refused
+from console.operations.plan import NotReady, Refused, StepError
 
 from .aws_errors import code_of
-from .base import StoreSpec
+from .base import Leftover, StoreSpec
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+    from mypy_boto3_s3.type_defs import BucketTypeDef, ObjectIdentifierTypeDef
 
 STORE_TAG = "storekeeper:store-id"  # whose bucket it is; the console touches none that has another's
+NAME_TAG = "storekeeper:store-name"
+PREFIX = "pgbk-"  # of every bucket that the console makes
+GLOBAL_NAME = re.compile(r"pgbk-([a-z2-7]{26})(-log)?")
+REGIONAL_NAME = re.compile(r"pgbk-([a-z2-7]{12})(-log)?-\d{12}-[a-z0-9-]+-an")  # in an account's own namespace
+PROBE_NAME = re.compile(r"pgbk-probe-[0-9a-f]{16}(-log)?")
 LOG_DAYS = 90
 PAGE = 1000  # the most that S3 lists, or deletes, in one call
 PAGES_PER_RUN = 100  # then the worker is free for others, and the step goes on later
@@ -44,7 +50,7 @@ def tags(spec: StoreSpec) -> dict[str, str]:
     """Return the tags of the store's buckets."""
     return {
         STORE_TAG: str(spec.id),
-        "storekeeper:store-name": tag_value(spec.name),
+        NAME_TAG: tag_value(spec.name),
         "storekeeper:managed-by": "storekeeper",
     }
 
@@ -266,3 +272,60 @@ def _emptying(bucket: str, left: Left, options: str) -> list[str]:
         abort = f'aws s3api abort-multipart-upload {where} --upload-id "$id" --key "$key"'
         commands.append(f"{listing} | while read -r id key; do {abort}; done")
     return commands
+
+
+# What belongs to no store
+
+
+def kind_of(name: str) -> str:
+    """Return what a bucket of this name is: "backup", "log", "probe", or "" when the console gives no such name."""
+    if PROBE_NAME.fullmatch(name):
+        return "probe"
+    ours = GLOBAL_NAME.fullmatch(name) or REGIONAL_NAME.fullmatch(name)
+    return "" if not ours else "log" if ours[2] else "backup"
+
+
+def id_in(name: str) -> str:
+    """Return the store ID that the name was made of; "" for a name that does not hold all of one."""
+    ours = GLOBAL_NAME.fullmatch(name)
+    return str(UUID(bytes=b32decode(ours[1].upper() + "======"))) if ours else ""
+
+
+def all_buckets(calling: Callable[[str], AbstractContextManager[S3Client]], **options: Any) -> Iterator[BucketTypeDef]:
+    """Return the buckets that the account sees, page by page as they are asked for."""
+    token: dict[str, Any] | None = {}
+    while token is not None:
+        with calling("ListBuckets") as s3:
+            page = s3.list_buckets(**options, **token)
+        yield from page.get("Buckets", [])
+        token = {"ContinuationToken": page["ContinuationToken"]} if page.get("ContinuationToken") else None
+
+
+def leftovers(
+    buckets: Iterator[BucketTypeDef],
+    known: Collection[str],
+    region: str,
+    tags_of: Callable[[str, str], Mapping[str, str] | None],
+) -> Iterator[Leftover]:
+    """Return those buckets that are named like ours and not known; `tags_of` gets a name and a region.
+
+    What cannot be read of one is said of that one. A region that does not answer is not asked again.
+    """
+    silent: dict[str, StepError] = {}
+    for one in buckets:
+        name, where = one["Name"], one.get("BucketRegion") or region
+        if not name.startswith(PREFIX) or name in known:
+            continue
+        created = one["CreationDate"].isoformat() if "CreationDate" in one else ""
+        found = Leftover(name, where, created, kind_of(name))
+        try:
+            if where in silent:
+                raise silent[where]
+            tags = tags_of(name, where)
+        except StepError as error:
+            if isinstance(error, NotReady):
+                silent[where] = error
+            yield replace(found, error=error.message, details=error.details)
+        else:
+            if tags is not None:  # else it is gone
+                yield replace(found, store_id=tags.get(STORE_TAG, ""), store_name=tags.get(NAME_TAG, ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from .base import (
     Control,
     Fact,
     Identity,
+    Leftover,
     LinkError,
     Objects,
     Provider,
@@ -32,11 +34,15 @@ from .base import (
     StoreSpec,
 )
 from .s3_buckets import (
+    PREFIX,
     STORE_TAG,
     Bucket,
+    all_buckets,
     backup_rules,
     document,
     global_names,
+    id_in,
+    leftovers,
     listed,
     log_delivery,
     log_expiry,
@@ -47,7 +53,13 @@ from .s3_buckets import (
     upload_expiry,
     version_expiry,
 )
-from .s3_controls import keeps, keeps_logging, logs, refuses_to_delete_what_is_not_empty, stop_logging
+from .s3_controls import (
+    keeps,
+    keeps_logging,
+    logs,
+    refuses_to_delete_what_is_not_empty,
+    stop_logging,
+)
 from .s3_objects import S3Objects
 from .s3_server import Lacking, bucket_of, calling, has, host, s3_client, trouble, verifies, who
 from .s3_settings import (
@@ -286,14 +298,13 @@ def _refuse_if_anything_is_left(spec: StoreSpec) -> None:
         ensure_policy(spec)
         if has(spec.account, "access_logging") and not logs(spec):
             ensure_access_logging(spec)
-        options, *first = _cli(spec)
+        options, *first = _cli(spec.account, spec.region)
         raise refusal(spec.bucket, left, "on the server", options, *first)
 
 
-def _cli(spec: StoreSpec) -> list[str]:
+def _cli(account: Account, region: str) -> list[str]:
     """Return the options of the AWS CLI that reach the server, then comments on what else it takes."""
-    account = spec.account
-    options = f"--endpoint-url {shlex.quote(account.settings['endpoint'])} --region {shlex.quote(spec.region)}"
+    options = f"--endpoint-url {shlex.quote(account.settings['endpoint'])} --region {shlex.quote(region)}"
     comments = [
         f"# Sign in as a user of {host(account)} who may delete these objects: AWS_ACCESS_KEY_ID and "
         "AWS_SECRET_ACCESS_KEY."
@@ -420,6 +431,31 @@ def _is_gone(probe: StoreSpec, name: str) -> bool:
         return bucket.delete()
     except StepError:
         return False
+
+
+def survey(account: Account, known: Collection[str]) -> Iterator[Leftover]:
+    """Yield the server's buckets, as far as the console's key sees them, that are named like ours and are not known."""
+    region = account.settings["region"]
+
+    def tags_of(name: str, region: str) -> Mapping[str, str] | None:
+        if not has(account, "tags"):  # then the name proves whose it is, which nobody could guess
+            return {STORE_TAG: id_in(name)}
+        return bucket_of(StoreSpec(UUID(int=0), "", account, region, name, ""), name).tags()
+
+    everything = StoreSpec(UUID(int=0), "", account, region, PREFIX, "")
+    listed = all_buckets(lambda operation: calling(operation, everything, PREFIX))
+    return leftovers(listed, known, region, tags_of)
+
+
+def removal(account: Account, bucket: str, region: str) -> str:
+    """Return the commands that delete the bucket, and warn where the server would delete one that is not empty."""
+    options, *first = _cli(account, region)
+    if not has(account, "deletion_guard"):
+        first += [
+            "# This server deletes a bucket with all that is in it. See that this lists nothing:",
+            f"aws s3 ls s3://{bucket} --recursive {options}",
+        ]
+    return "\n".join([*first, f"aws s3api delete-bucket --bucket {bucket} {options}"])
 
 
 def capabilities(account: Account) -> list[Capability]:
@@ -582,6 +618,8 @@ S3_COMPATIBLE = Provider(
     repository=repository,
     objects=objects,
     controls=controls,
+    survey=survey,
+    removal=removal,
     account_facts=account_facts,
     store_facts=store_facts,
     linked=linked,

@@ -44,7 +44,14 @@ def inspector():
 
 def test_accessibility_of_the_pages(visit, inspector):
     page = visit(bypass_csp=True)
-    for path in ("/stores/?q=nothing", "/stores/create/", "/cloud-accounts/link/", "/tasks/?q=nothing", "/no/such/"):
+    for path in (
+        "/stores/?q=nothing",
+        "/stores/orphans/",
+        "/stores/create/",
+        "/cloud-accounts/link/",
+        "/tasks/?q=nothing",
+        "/no/such/",
+    ):
         page.goto(path)
         inspector.check(page, path)
     page.goto("/stores/?q=orders")

@@ -19,6 +19,7 @@ from stores import actions as stores_actions
 from tests import factories
 from tests.clusters.conftest import work
 from tests.clusters.test_repository import FILES, PASSPHRASE, PLAIN
+from tests.stores.conftest import due
 
 
 @pytest.fixture
@@ -149,20 +150,16 @@ def test_look_is_done_once_however_often_it_is_asked(cluster, amazon):
     assert len(amazon.calls) == calls
 
 
-def due():
-    return [one for one in readings.due() if one[0] == "inventory"]
-
-
 def test_due_finds_each_repository_in_use_in_its_time(cluster, alice):
-    [(label, pk)] = due()
-    assert (label, Inventory.objects.get(pk=pk).repository) == ("inventory", cluster.repositories.get())
-    readings.read(label, pk)
-    assert due() == []
+    [pk] = due("inventory")
+    assert Inventory.objects.get(pk=pk).repository == cluster.repositories.get()
+    readings.read("inventory", pk)
+    assert due("inventory") == []
     Inventory.objects.update(due_at=timezone.now() - timedelta(seconds=1))
-    assert len(due()) == 1
+    assert len(due("inventory")) == 1
     actions.update_stores(cluster, stores=[], by=alice)
     work(cluster)
-    assert due() == []  # detached: whoever has it now may not be looked at
+    assert due("inventory") == []  # detached: whoever has it now may not be looked at
 
 
 def test_read_due_sends_each_to_a_worker(cluster, monkeypatch):

@@ -486,6 +486,28 @@ def test_buckets_are_found_in_the_host_name_too(emulator: Emulator) -> None:
     assert emulator.calls[-1] == ("GetBucketTagging", BUCKET, 404)
 
 
+def test_buckets_are_listed_page_by_page_with_their_regions_when_asked_for_some(
+    emulator: Emulator, s3: Any, stranger: Any
+) -> None:
+    names = [f"paged-{number}" for number in range(5)]
+    for name in (*names, "other-bucket"):
+        s3.create_bucket(Bucket=name, **configuration())
+    stranger.create_bucket(Bucket="paged-theirs", **configuration())
+    assert all("BucketRegion" not in one for one in s3.list_buckets()["Buckets"])
+    seen: list[Any] = []
+    token: dict[str, str] = {}
+    pages = 0
+    while token or not pages:
+        page = s3.list_buckets(Prefix="paged-", MaxBuckets=2, **token)
+        seen += page["Buckets"]
+        token = {"ContinuationToken": page["ContinuationToken"]} if "ContinuationToken" in page else {}
+        pages += 1
+    assert pages == 3
+    assert [one["Name"] for one in seen] == names
+    assert {one["BucketRegion"] for one in seen} == {"eu-west-1"}
+    assert s3.list_buckets(BucketRegion="us-west-2")["Buckets"] == []
+
+
 def test_reset_forgets_buckets_faults_and_calls_but_no_accounts(
     emulator: Emulator, s3: Any, other_key: tuple[str, str]
 ) -> None:

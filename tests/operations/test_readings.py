@@ -13,6 +13,7 @@ from console.operations.actions import ask
 from console.operations.plan import Failed, NotReady
 from stores.models import Posture
 from tests import factories
+from tests.stores.conftest import due
 
 
 @pytest.fixture
@@ -90,9 +91,9 @@ def test_read_is_done_by_one_at_a_time(row, reads):
 
 def test_a_reading_whose_worker_died_is_due_again(row, reads):
     Posture.objects.update(held_until=timezone.now() + timedelta(minutes=1))
-    assert readings.due() == []
+    assert due("posture") == []
     Posture.objects.update(held_until=timezone.now() - timedelta(seconds=1))
-    assert readings.due() == [("posture", row.pk)]
+    assert due("posture") == [row.pk]
     reads(lambda row: [])
     assert read(row).held_until is None
 
@@ -104,10 +105,10 @@ def test_what_is_asked_for_while_it_is_read_is_read_again(row, reads):
 
     reads(asked_again)
     assert read(row).is_awaited
-    assert readings.due() == [("posture", row.pk)]
+    assert due("posture") == [row.pk]
     reads(lambda row: [])
     assert not read(row).is_awaited
-    assert readings.due() == []
+    assert due("posture") == []
 
 
 def test_tell_says_how_far_it_is_and_holds_on(row, reads):

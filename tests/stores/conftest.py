@@ -51,3 +51,8 @@ def as_alice(alice):
     client = Client()
     client.force_login(alice)
     return client
+
+
+def due(label):
+    """Return the keys of the readings of one kind that are due."""
+    return [pk for kind, pk in readings.due() if kind == label]

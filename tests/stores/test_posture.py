@@ -16,7 +16,7 @@ from stores import actions, posture
 from stores.models import Posture, State
 from tests import factories
 from tests.clusters.test_views import HTMX, text_of
-from tests.stores.conftest import again, check, settled, work
+from tests.stores.conftest import again, check, due, settled, work
 
 CONTROLS = ("tags", "public_access_block", "ownership", "policy", "encryption", "lifecycle")
 NAMES = [*(f"log.{key}" for key in CONTROLS), *(f"backup.{key}" for key in (*CONTROLS, "logging"))]
@@ -71,8 +71,8 @@ WORDS = {
 def test_a_new_store_is_checked_soon_and_has_all_that_is_wanted(amazon, account, alice):
     store = work(actions.create(account, name="orders", region="eu-west-1", by=alice))
     assert store.posture.is_awaited
-    [(label, pk)] = [one for one in readings.due() if one[0] == "posture"]
-    readings.read(label, pk)
+    [pk] = due("posture")
+    readings.read("posture", pk)
     store = again(store)
     assert [line.name for line in store.posture.lines] == NAMES
     assert {line.state for line in store.posture.lines} == {"ok"}
@@ -249,7 +249,7 @@ def test_a_store_at_work_is_not_checked(as_alice, store, s3, alice):
     actions.repair(found, by=alice)
     assert as_alice.post(f"{store.get_absolute_url()}verify/", headers=HTMX).status_code == 204
     assert "is not checked while it is repairing" in text_of(as_alice.get(store.get_absolute_url()))
-    assert [one for one in readings.due() if one[0] == "posture"] == []
+    assert due("posture") == []
 
 
 @pytest.mark.parametrize("verb", ["verify", "repair", "accept", "reconsider"])
@@ -292,10 +292,10 @@ def test_no_more_than_four_of_an_account_are_read_at_once(account, acme):
         Posture.objects.create(store=factories.store(account, name=f"s{number}"))
     other = factories.account(acme, name="other")
     Posture.objects.create(store=factories.store(other, name="elsewhere"))
-    assert len(readings.due()) == 5
+    assert len(due("posture")) == 5
     held = Posture.objects.filter(store__cloud_account=account).order_by("pk")[:3]
     Posture.objects.filter(pk__in=[one.pk for one in held]).update(held_until=timezone.now() + timedelta(minutes=1))
-    assert len(readings.due()) == 2
+    assert len(due("posture")) == 2
 
 
 def test_missed_checks_are_shown(as_alice, store):
