@@ -148,7 +148,8 @@ def _timed(step: Step, spec: Any) -> tuple[datetime, Made]:
 
 def _weight(error: StepError) -> int:
     """Return how final an error is: a lane that must wait does not hide one that has failed."""
-    return [NotReady, Conflict, Refused, Failed].index(type(error)) if type(error) is not StepError else 3
+    kinds = (NotReady, Conflict, Refused)  # whatever else there is, is final
+    return next((weight for weight, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
 
 
 def _again(operation: Operation, subject: Subject, error: NotReady) -> float | None:
