@@ -19,7 +19,19 @@ from django.utils import timezone
 
 from console.operations import registry
 from console.operations.models import Operation, Record, Subject
-from console.operations.plan import Conflict, Failed, Made, NotReady, Plan, Refused, Round, Step, StepError, Work
+from console.operations.plan import (
+    Conflict,
+    Denied,
+    Failed,
+    Made,
+    NotReady,
+    Plan,
+    Refused,
+    Round,
+    Step,
+    StepError,
+    Work,
+)
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +72,8 @@ def run(pk: UUID) -> float | None:
     except Refused as error:
         _finish(operation, subject, Operation.State.REFUSED, error)
     except StepError as error:
+        if isinstance(error, Denied) and _failed_before(operation, error.details.get("code")):
+            return _again(operation, subject, NotReady(error.message, patience=error.SETTLES, **error.details))
         _finish(operation, subject, Operation.State.FAILED, error)
     except DatabaseError:
         raise  # nothing can be written now; the lease runs out and the sweep sends the operation again
@@ -152,6 +166,13 @@ def _weight(error: StepError) -> int:
     return next((weight for weight, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
 
 
+def _failed_before(operation: Operation, code: str | None) -> bool:
+    """Return whether the subject's last operation failed of the same: then somebody may just have mended the cause."""
+    earlier = Operation.objects.filter(subject_id=operation.subject_id, created_at__lt=operation.created_at)
+    last = earlier.order_by("-created_at").first()
+    return last is not None and last.state == last.State.FAILED and last.details.get("code") == code
+
+
 def _again(operation: Operation, subject: Subject, error: NotReady) -> float | None:
     """Put the operation off, growing from 1 s to 30 s; give up when its patience has run out."""
     since = operation.retrying_since or operation.claimed_at
@@ -159,6 +180,8 @@ def _again(operation: Operation, subject: Subject, error: NotReady) -> float | N
         message = f"{error.message} It stayed so for {error.patience:g} seconds, so this was given up."
         _finish(operation, subject, Operation.State.FAILED, Failed(message, **error.details))
         return None
+    for step in operation.steps:
+        step["state"] = "waiting" if step["state"] == "failed" else step["state"]
     seconds = min(30.0, 2.0**operation.retries)
     return seconds if operation.postpone(seconds, error.message) else None
 

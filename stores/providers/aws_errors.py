@@ -19,7 +19,7 @@ from botocore.exceptions import (
     ConnectionError as NoConnectionError,
 )
 
-from console.operations.plan import Conflict, Failed, NotReady, StepError
+from console.operations.plan import Conflict, Denied, Failed, NotReady, StepError
 
 from .base import Account, StoreSpec
 
@@ -81,13 +81,13 @@ UNKNOWN = "*"  # stands for every code that is in no row
 ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "AccessDenied UnauthorizedAccess 403",
-        Failed,
+        Denied,
         "{who} refused {action} on {name}. Allow it in the policy of the console's role or user (the statement is in "
         "the details), then try again. {who} says: {reason}",
     ),
     (
         "AssumeRole:AccessDenied AssumeRole:403",
-        Failed,
+        Denied,
         "AWS does not let the console assume {role}. Check that its trust policy names the console and the external ID "
         "of this account, then try again. AWS says: {reason}",
     ),

@@ -26,7 +26,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import InsecureRequestWarning
 
-from console.operations.plan import Conflict, Failed, NotReady, StepError
+from console.operations.plan import Conflict, Denied, Failed, NotReady, StepError
 
 from .aws_access import FOREVER, NETWORK, S3_NETWORK, client_of
 from .aws_errors import ACTIONS, ERRORS, UNKNOWN, Row, Subject, answered, bucket_arn, bucket_resource, by_code
@@ -172,7 +172,7 @@ SERVER_ERRORS: dict[str, Row] = {code: ERRORS[code] for code in SAME.split()} | 
     (
         (
             "AccessDenied UnauthorizedAccess 403",
-            Failed,
+            Denied,
             "{who} refused {action} on {name}. Allow it for the access key of the console (the statement is in the "
             "details), then try again. It says: {reason}",
         ),
