@@ -177,7 +177,10 @@ def _again(operation: Operation, subject: Subject, error: NotReady) -> float | N
     """Put the operation off, growing from 1 s to 30 s; give up when its patience has run out."""
     since = operation.retrying_since or operation.claimed_at
     if (operation.claimed_at - since).total_seconds() > error.patience:
-        message = f"{error.message} It stayed so for {error.patience:g} seconds, so this was given up."
+        message = (
+            f"{error.message} It stayed so for {error.patience:g} seconds, so this was given up. Try again when that "
+            "has changed."
+        )
         _finish(operation, subject, Operation.State.FAILED, Failed(message, **error.details))
         return None
     for step in operation.steps:

@@ -104,7 +104,8 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         " ".join(sorted(EXPIRED)),
         wait(120),
-        "The session in account {number} ran out; the console opens a new one.",
+        "The session in account {number} ran out; the console opens a new one. If that does not help, link the account "
+        "again.",
     ),
     (
         "BucketAlreadyExists",
@@ -160,9 +161,10 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "{who} did not receive the whole request in time.",
     ),
     (
-        "RequestTimeTooSkewed",
-        Failed,
-        "The console's clock differs from Amazon's by more than 15 minutes. Set its server's clock, then try again.",
+        "RequestTimeTooSkewed",  # not final, because another worker's clock may be right
+        wait(600),
+        "The console's clock differs from Amazon's by more than 15 minutes. Set the clock of each machine that a "
+        "worker of the console runs on, then try again.",
     ),
     (
         "CreateBucket:OperationAborted DeleteBucket:OperationAborted",

@@ -29,7 +29,7 @@ from urllib3.exceptions import InsecureRequestWarning
 from console.operations.plan import Conflict, Denied, Failed, NotReady, StepError
 
 from .aws_access import FOREVER, NETWORK, S3_NETWORK, client_of
-from .aws_errors import ACTIONS, ERRORS, UNKNOWN, Row, Subject, answered, bucket_arn, bucket_resource, by_code
+from .aws_errors import ACTIONS, ERRORS, UNKNOWN, Row, Subject, answered, bucket_arn, bucket_resource, by_code, wait
 from .base import Account, StoreSpec
 from .s3_buckets import Bucket
 
@@ -198,8 +198,8 @@ SERVER_ERRORS: dict[str, Row] = {code: ERRORS[code] for code in SAME.split()} | 
             "{who} allows no more users or access keys. Delete unused ones, then try again. It says: {reason}",
         ),
         (
-            "RequestTimeTooSkewed",
-            Failed,
+            "RequestTimeTooSkewed",  # not final, because another worker's clock may be right
+            wait(600),
             "The clocks of the console and of the server differ by more than 15 minutes. Set them, then try again.",
         ),
         (

@@ -362,7 +362,7 @@ ERRORS = [
     ("CreateBucket", "InvalidAccessKeyId", 403, Failed, None, "Link the account again"),
     ("CreateBucket", "SignatureDoesNotMatch", 403, Failed, None, "Link the account again"),
     ("CreateBucket", "ExpiredToken", 400, NotReady, 120, "opens a new one"),
-    ("CreateBucket", "RequestTimeTooSkewed", 403, Failed, None, "clock"),
+    ("CreateBucket", "RequestTimeTooSkewed", 403, NotReady, 600, "clock"),
     ("CreateBucket", "InvalidBucketName", 400, Failed, None, "fault in the console"),
     ("CreateBucket", "InvalidNamespaceHeader", 400, Failed, None, "fault in the console"),
     ("PutBucketPolicy", "MalformedPolicy", 400, Failed, None, "fault in the console"),
