@@ -179,7 +179,12 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "NoSuchBucket",
         wait(120),
-        "{who} does not show bucket {name} yet. If someone deleted it meanwhile, try again: it is created anew.",
+        "{who} does not show bucket {name} yet. If someone deleted it meanwhile, try again.",
+    ),
+    (
+        "DeleteBucket:NoSuchBucket",  # the step is run again, and finds out whether there is one
+        wait(120),
+        "{who} says that bucket {name} is gone already; the console makes sure of it.",
     ),
     (
         "InvalidTargetBucketForLogging",

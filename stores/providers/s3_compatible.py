@@ -393,8 +393,8 @@ def _is_gone(probe: StoreSpec, name: str) -> bool:
         bucket.empty()
     try:
         return bucket.delete()
-    except StepError:
-        return False
+    except StepError as error:
+        return error.details.get("code") == "NoSuchBucket"
 
 
 def capabilities(account: Account) -> list[Capability]:

@@ -167,7 +167,8 @@ SERVER_ACTIONS = {
 }
 # What Amazon's table says of any server, and what is different of this kind.
 SAME = "SlowDown Throttling ServiceUnavailable InternalError 429 500 502 503 504 RequestTimeout OperationAborted "
-SAME += "ConcurrentModification NoSuchBucket NoSuchEntity DeleteBucket:OperationAborted CreateBucket:OperationAborted"
+SAME += "ConcurrentModification NoSuchBucket DeleteBucket:NoSuchBucket NoSuchEntity "
+SAME += "DeleteBucket:OperationAborted CreateBucket:OperationAborted"
 SERVER_ERRORS: dict[str, Row] = {code: ERRORS[code] for code in SAME.split()} | by_code(
     (
         (
