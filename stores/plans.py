@@ -32,17 +32,25 @@ def was_complete(store: Store) -> bool:
     return Operation.objects.filter(subject_id=store.pk, verb="create", state=Operation.State.DONE).exists()
 
 
-for verb, title in (("create", "Create Backup Store"), ("repair", "Repair Backup Store")):
-    register(
-        Work(
-            model=Store,
-            verb=verb,
-            title=title,
-            plan=lambda store: store.provider.provision,  # each step ensures a state, so it also restores one
-            spec=Store.spec,
-            resolve=take_new_name,
-        )
+register(
+    Work(
+        model=Store,
+        verb="create",
+        title="Create Backup Store",
+        plan=lambda store: store.provider.provision,
+        spec=Store.spec,
+        resolve=take_new_name,
     )
+)
+register(
+    Work(
+        model=Store,
+        verb="repair",
+        title="Repair Backup Store",
+        plan=lambda store: store.provider.provision,  # each step ensures a state, so it also restores one
+        spec=Store.spec,  # and no other name: nodes write to this bucket, and backups may be in it
+    )
+)
 register(
     Work(
         model=Store,

@@ -108,9 +108,10 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "again.",
     ),
     (
-        "BucketAlreadyExists",
+        "CreateBucket:BucketAlreadyExists",
         Conflict,
-        "The name {name} is taken by another AWS account.",
+        "The name {name} is taken by another AWS account. Delete this store here and create it again: it gets another "
+        "name.",
     ),
     (
         "TooManyBuckets",
