@@ -104,8 +104,7 @@ register(
         verb="repair",
         title="Repair Backup Store",
         plan=repair,
-        spec=Store.spec,
-        resolve=take_new_name,
+        spec=Store.spec,  # and no other name: nodes write to this bucket, and backups may be in it
         done=check_soon,
     )
 )

@@ -28,7 +28,7 @@ import xmltodict  # type: ignore[import-untyped]
 from moto.core.utils import utcnow
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.iam.models import IAMBackend, Role, iam_backends
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from moto.s3.exceptions import CrossLocationLoggingProhibited, InvalidTargetBucketForLogging
 from moto.s3.models import FakeBucket, PublicAccessBlock, S3Backend, s3_backends
 from moto.s3.responses import S3Response
@@ -490,6 +490,12 @@ class Seen(NamedTuple):
     status: int
 
 
+@cache
+def moto_app(service: str) -> Any:
+    """Return moto's application for one service; its own dispatcher lists moto's folders anew for each request."""
+    return create_backend_app(service)  # type: ignore[arg-type]
+
+
 class Emulator:
     """An AWS of our own on 127.0.0.1, as strict as the real one; each call takes `latency_ms` longer."""
 
@@ -505,7 +511,6 @@ class Emulator:
         self._faults: list[Fault] = []
         self._writing: set[str] = set()
         self._lock = threading.Lock()
-        self._moto = DomainDispatcherApplication(create_backend_app)
         self._server: BaseWSGIServer | None = None
         if account_of(self.access_key_id) is None:
             self._add_key(self.account_id, self.access_key_id, self.secret_access_key)
@@ -628,7 +633,7 @@ class Emulator:
             if refusal := rule(call):
                 return call.refuse(refusal)
         call.environ["HTTP_X_MOTO_ACCOUNT_ID"] = call.account_id or self.account_id
-        response = Response.from_app(self._moto, call.environ, buffered=True)
+        response = Response.from_app(moto_app(call.service), call.environ, buffered=True)
         if call.operation == "CreateBucket" and response.status_code == 200 and call.bucket is None:
             apply_defaults(call)
         if call.operation == "GetBucketLogging" and response.status_code == 200:

@@ -19,7 +19,19 @@ from django.utils import timezone
 
 from console.operations import registry
 from console.operations.models import Operation, Record, Subject
-from console.operations.plan import Conflict, Failed, Made, NotReady, Plan, Refused, Round, Step, StepError, Work
+from console.operations.plan import (
+    Conflict,
+    Denied,
+    Failed,
+    Made,
+    NotReady,
+    Plan,
+    Refused,
+    Round,
+    Step,
+    StepError,
+    Work,
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,27 +62,31 @@ def run(pk: UUID) -> float | None:
         return None
     work = registry.find(operation.subject_kind, operation.verb)
     subject: Subject = work.model.objects.get(pk=operation.subject_id)
+    again: float | None = None
     try:
         _run_rounds(operation, work, subject)
         _finish(operation, subject, Operation.State.DONE)
     except LeaseLost:
         log.warning("operation %s: the lease was lost, another worker goes on", pk)
     except Ending:
-        return 0.0 if operation.hand_back() else None
+        again = 0.0 if operation.hand_back() else None
     except NotReady as error:
-        return _again(operation, subject, error)
+        again = _again(operation, subject, error)
     except Refused as error:
         _finish(operation, subject, Operation.State.REFUSED, error)
     except StepError as error:
-        _finish(operation, subject, Operation.State.FAILED, error)
+        if isinstance(error, Denied) and _failed_before(operation, error.details.get("code")):
+            again = _again(operation, subject, NotReady(error.message, patience=error.SETTLES, **error.details))
+        else:
+            _finish(operation, subject, Operation.State.FAILED, error)
     except DatabaseError:
         raise  # nothing can be written now; the lease runs out and the sweep sends the operation again
     except Exception as error:
         log.exception("operation %s: unexpected error", pk)
         name = type(error).__name__
         message = f"The console met an unexpected error ({name}); its log has the details."
-        return _again(operation, subject, NotReady(message, patience=600, code=name))
-    return None
+        again = _again(operation, subject, NotReady(message, patience=600, code=name))
+    return again
 
 
 def record_of(plan: Plan) -> list[Record]:
@@ -150,16 +166,29 @@ def _timed(step: Step, spec: Any) -> tuple[datetime, Made]:
 
 def _weight(error: StepError) -> int:
     """Return how final an error is: a lane that must wait does not hide one that has failed."""
-    return [NotReady, Conflict, Refused, Failed].index(type(error)) if type(error) is not StepError else 3
+    kinds = (NotReady, Conflict, Refused)  # whatever else there is, is final
+    return next((weight for weight, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
+
+
+def _failed_before(operation: Operation, code: str | None) -> bool:
+    """Return whether the subject's last operation failed of the same: then somebody may just have mended the cause."""
+    earlier = Operation.objects.filter(subject_id=operation.subject_id, created_at__lt=operation.created_at)
+    last = earlier.order_by("-created_at").first()
+    return last is not None and last.state == last.State.FAILED and last.details.get("code") == code
 
 
 def _again(operation: Operation, subject: Subject, error: NotReady) -> float | None:
     """Put the operation off, growing from 1 s to 30 s; give up when its patience has run out."""
     since = operation.retrying_since or operation.claimed_at
     if (operation.claimed_at - since).total_seconds() > error.patience:
-        message = f"{error.message} It stayed so for {error.patience:g} seconds, so this was given up."
+        message = (
+            f"{error.message} It stayed so for {error.patience:g} seconds, so this was given up. Try again when that "
+            "has changed."
+        )
         _finish(operation, subject, Operation.State.FAILED, Failed(message, **error.details))
         return None
+    for step in operation.steps:
+        step["state"] = "waiting" if step["state"] == "failed" else step["state"]
     seconds = min(30.0, 2.0**operation.retries)
     return seconds if operation.postpone(seconds, error.message) else None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,12 @@ class NotReady(StepError):
 
 class Failed(StepError):
     """Final: trying again without a change by the administrator would fail again."""
+
+
+class Denied(Failed):
+    """Final for want of a permission; one that was given just now may not be in force yet, for so many seconds."""
+
+    SETTLES: ClassVar = 30.0
 
 
 class Refused(StepError):

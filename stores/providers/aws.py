@@ -102,7 +102,13 @@ def store_tag(spec: StoreSpec, bucket: str) -> str | None:
 
 
 def _adopt(spec: StoreSpec, bucket: str, tag: str | None) -> None:
-    """Accept a bucket that is there already, or fail: one that is not this store's is never configured."""
+    """Accept a bucket that is there already, or raise: one that is not this store's is never configured."""
+    if tag is None:
+        raise NotReady(
+            f"AWS says that bucket {bucket} exists, and does not show it yet. If it stays so, try again.",
+            patience=120,
+            bucket=bucket,
+        )
     if tag != str(spec.id):
         raise Failed(
             f"A bucket named {bucket} exists in this account and does not belong to this store. It was left alone. "
@@ -126,6 +132,12 @@ def _is_ours_to_delete(spec: StoreSpec, bucket: str) -> bool:
             f"Bucket {bucket} does not carry this store's tag; it is left alone. Put the tag {STORE_TAG}={spec.id} "
             "back on it, or delete the bucket in AWS, then delete the store again.",
             bucket=bucket,
+        )
+    # A bucket that is not shown may only be new, and its store's row must not go before it (S3 user guide, "Amazon S3
+    # data consistency model": bucket configurations are eventually consistent). Its list is asked, too.
+    if tag is None and _is_listed(spec, bucket):
+        raise NotReady(
+            f"AWS lists bucket {bucket}, and does not show it. If it stays so, try again.", patience=600, bucket=bucket
         )
     return tag == str(spec.id)
 

@@ -19,7 +19,7 @@ from botocore.exceptions import (
     ConnectionError as NoConnectionError,
 )
 
-from console.operations.plan import Conflict, Failed, NotReady, StepError
+from console.operations.plan import Conflict, Denied, Failed, NotReady, StepError
 
 from .base import Account, StoreSpec
 
@@ -94,13 +94,13 @@ UNKNOWN = "*"  # stands for every code that is in no row
 ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "AccessDenied UnauthorizedAccess 403",
-        Failed,
+        Denied,
         "{who} refused {action} on {name}. Allow it in the policy of the console's role or user (the statement is in "
         "the details), then try again. {who} says: {reason}",
     ),
     (
         "AssumeRole:AccessDenied AssumeRole:403",
-        Failed,
+        Denied,
         "AWS does not let the console assume {role}. Check that its trust policy names the console and the external ID "
         "of this account, then try again. AWS says: {reason}",
     ),
@@ -117,12 +117,14 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         " ".join(sorted(EXPIRED)),
         wait(120),
-        "The session in account {number} ran out; the console opens a new one.",
+        "The session in account {number} ran out; the console opens a new one. If that does not help, link the account "
+        "again.",
     ),
     (
-        "BucketAlreadyExists",
+        "CreateBucket:BucketAlreadyExists",
         Conflict,
-        "The name {name} is taken by another AWS account.",
+        "The name {name} is taken by another AWS account. Delete this store here and create it again: it gets another "
+        "name.",
     ),
     (
         "TooManyBuckets",
@@ -173,9 +175,10 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "{who} did not receive the whole request in time.",
     ),
     (
-        "RequestTimeTooSkewed",
-        Failed,
-        "The console's clock differs from Amazon's by more than 15 minutes. Set its server's clock, then try again.",
+        "RequestTimeTooSkewed",  # not final, because another worker's clock may be right
+        wait(600),
+        "The console's clock differs from Amazon's by more than 15 minutes. Set the clock of each machine that a "
+        "worker of the console runs on, then try again.",
     ),
     (
         "CreateBucket:OperationAborted DeleteBucket:OperationAborted",
@@ -190,7 +193,12 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "NoSuchBucket",
         wait(120),
-        "{who} does not show bucket {name} yet. If someone deleted it meanwhile, try again: it is created anew.",
+        "{who} does not show bucket {name} yet. If someone deleted it meanwhile, try again.",
+    ),
+    (
+        "DeleteBucket:NoSuchBucket",  # the step is run again, and finds out whether there is one
+        wait(120),
+        "{who} says that bucket {name} is gone already; the console makes sure of it.",
     ),
     (
         "InvalidTargetBucketForLogging",

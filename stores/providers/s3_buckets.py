@@ -231,8 +231,7 @@ class Bucket:
             except ClientError as error:
                 if code_of(error) == "BucketNotEmpty":
                     return False
-                if code_of(error) != "NoSuchBucket":
-                    raise
+                raise
         return True
 
 

@@ -429,8 +429,8 @@ def _is_gone(probe: StoreSpec, name: str) -> bool:
         bucket.empty()
     try:
         return bucket.delete()
-    except StepError:
-        return False
+    except StepError as error:
+        return error.details.get("code") == "NoSuchBucket"
 
 
 def survey(account: Account, known: Collection[str]) -> Iterator[Leftover]:

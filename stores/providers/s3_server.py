@@ -26,10 +26,10 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import InsecureRequestWarning
 
-from console.operations.plan import Conflict, Failed, NotReady, StepError
+from console.operations.plan import Conflict, Denied, Failed, NotReady, StepError
 
 from .aws_access import FOREVER, NETWORK, S3_NETWORK, client_of
-from .aws_errors import ACTIONS, ERRORS, UNKNOWN, Row, Subject, answered, bucket_arn, bucket_resource, by_code
+from .aws_errors import ACTIONS, ERRORS, UNKNOWN, Row, Subject, answered, bucket_arn, bucket_resource, by_code, wait
 from .base import Account, StoreSpec
 from .s3_buckets import Bucket
 
@@ -158,12 +158,13 @@ SERVER_ACTIONS = {
 }
 # What Amazon's table says of any server, and what is different of this kind.
 SAME = "SlowDown Throttling ServiceUnavailable InternalError 429 500 502 503 504 RequestTimeout OperationAborted "
-SAME += "ConcurrentModification NoSuchBucket NoSuchEntity DeleteBucket:OperationAborted CreateBucket:OperationAborted"
+SAME += "ConcurrentModification NoSuchBucket DeleteBucket:NoSuchBucket NoSuchEntity "
+SAME += "DeleteBucket:OperationAborted CreateBucket:OperationAborted"
 SERVER_ERRORS: dict[str, Row] = {code: ERRORS[code] for code in SAME.split()} | by_code(
     (
         (
             "AccessDenied UnauthorizedAccess 403",
-            Failed,
+            Denied,
             "{who} refused {action} on {name}. Allow it for the access key of the console (the statement is in the "
             "details), then try again. It says: {reason}",
         ),
@@ -189,8 +190,8 @@ SERVER_ERRORS: dict[str, Row] = {code: ERRORS[code] for code in SAME.split()} | 
             "{who} allows no more users or access keys. Delete unused ones, then try again. It says: {reason}",
         ),
         (
-            "RequestTimeTooSkewed",
-            Failed,
+            "RequestTimeTooSkewed",  # not final, because another worker's clock may be right
+            wait(600),
             "The clocks of the console and of the server differ by more than 15 minutes. Set them, then try again.",
         ),
         (

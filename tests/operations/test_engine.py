@@ -127,6 +127,18 @@ def test_run_runs_the_steps_of_a_round_at_once(plan, store, alice):
     assert operation.state == "done"
 
 
+class Lacking(Failed):
+    """A failure of a kind that only a provider knows."""
+
+
+def test_run_ends_with_the_failure_that_weighs_most_whatever_its_kind(plan, store, alice):
+    plan.append(Round(Step("left", failing(NotReady("Later."))), Step("right", failing(Lacking("It has none.")))))
+    operation = begin(store, "create", by=alice)
+    assert engine.run(operation.pk) is None
+    operation.refresh_from_db()
+    assert (operation.state, operation.error) == ("failed", "It has none.")
+
+
 def test_run_records_a_step_before_it_runs(plan, store, alice):
     states = []
     plan.append(Round(Step("one", lambda spec: None)))

@@ -12,7 +12,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from console.operations import engine
-from console.operations.actions import NotNow, retry
+from console.operations.actions import NotNow
 from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
@@ -91,13 +91,6 @@ def test_create_takes_new_names_when_another_account_has_them(create, amazon, s3
     assert not [call for call in amazon.calls if call[1] == taken and call[0] != "CreateBucket"]
 
 
-def test_create_gives_up_after_three_taken_names(create, amazon):
-    amazon.inject(operation="CreateBucket", code="BucketAlreadyExists", status=409, times=20)
-    store = create(region="me-south-1")
-    assert (store.state, store.names_tried) == ("failed", 3)
-    assert "another" in store.operation.error.lower()
-
-
 @pytest.mark.parametrize("region", ["eu-west-1", "us-east-1"])
 def test_create_never_touches_a_bucket_that_is_not_ours(create, amazon, s3, region, account):
     store = create(region=region, run=False)
@@ -120,53 +113,6 @@ def test_create_never_touches_a_bucket_that_is_not_ours(create, amazon, s3, regi
     assert work(store) is None
     assert client.get_object(Bucket=store.bucket, Key="precious")["Body"].read() == b"data"
     assert buckets(s3) == {store.bucket}
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "words"),
-    [
-        ("AccessDenied", 403, "s3:PutBucketPolicy"),
-        ("TooManyBuckets", 400, "quota"),
-    ],
-)
-def test_create_fails_with_words_to_act_on(create, amazon, code, status, words):
-    operation = "PutBucketPolicy" if code == "AccessDenied" else "CreateBucket"
-    amazon.inject(operation=operation, code=code, status=status, times=9)
-    store = create()
-    story = store.operation
-    assert (store.state, story.state) == ("failed", "failed")
-    assert words.lower() in (story.error + str(story.details)).lower()
-    assert story.details["request_id"]
-    if code == "AccessDenied":
-        assert "s3:PutBucketPolicy" in story.details["statement"]
-    # Mended by the administrator, then tried again:
-    amazon.mend()
-    retry(store, by=None)
-    assert work(store).state == "available"
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"code": "SlowDown", "status": 503},
-        {"code": "InternalError", "status": 500},
-        {"code": "OperationAborted", "status": 409},
-        {"code": "InternalError", "status": 500, "when": "after"},
-        {"when": "drop"},
-    ],
-)
-@pytest.mark.parametrize("operation", ["CreateBucket", "PutBucketPolicy", "PutBucketLogging"])
-def test_create_outlasts_passing_trouble(create, amazon, s3, fault, operation):
-    amazon.inject(operation=operation, times=8, **fault)
-    store = create()
-    for _ in range(10):
-        if store.state == "available":
-            break
-        assert store.operation.state == "waiting"
-        assert store.operation.retry_note
-        store = again(store)
-    assert store.state == "available"
-    assert buckets(s3) == {store.bucket, store.log_bucket}
 
 
 def test_delete_removes_both_buckets_and_the_row(create, s3):

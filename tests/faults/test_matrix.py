@@ -1,0 +1,501 @@
+"""The fault matrix: each fault at each call of each plan, walked by the table in tests/faults/table.py.
+
+The calls are found by a run that nothing disturbs, so a new call is covered, or fails for want of a rule. botocore's
+own attempts are as many as in production, without the pauses between them; its requests go to the emulator without a
+socket. Nothing else is changed: real steps in real threads, real rows; time passes by what is written in the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import ClassVar
+
+import pytest
+from botocore.retries.standard import ExponentialBackoff
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from clusters import actions as cluster_actions
+from clusters.models import Cluster
+from console.operations import engine
+from console.operations.actions import retry
+from console.operations.models import Operation
+from stores import actions
+from stores.models import Store
+from stores.plans import NAMES_AT_MOST
+from stores.providers import aws_access
+from stores.providers.aws_errors import ACTIONS
+from tests import factories
+from tests.faults import world
+from tests.faults.layer import FOR_EVER, ONE_ANSWER, ONE_CALL, Call, Layer
+from tests.faults.table import FAULTS, RULES, Cannot, Fails, Renamed, Retried
+
+pytestmark = pytest.mark.slow
+
+
+def run(provider_plan, spec):
+    for round_ in provider_plan:
+        for step in round_:
+            step.run(spec)
+
+
+# --- The plans ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One verb on one subject: how things are before, and the action that begins it."""
+
+    verb: str
+    region: str = "eu-west-1"
+    only: tuple[str, ...] = ()  # the operations that another plan does not cover already
+    faults: tuple[str, ...] = tuple(fault.name for fault in FAULTS)
+    may_be_deleted: ClassVar = False  # when it failed
+
+    def covers(self, call):
+        return not self.only or call.operation in self.only
+
+    def __str__(self):
+        return f"{self.verb} in {self.region}"
+
+    def prepare(self, account, alice):
+        return None
+
+    def begin(self, subject, account, alice):
+        raise NotImplementedError
+
+
+class Create(Plan):
+    may_be_deleted = True
+
+    def begin(self, subject, account, alice):
+        return actions.create(account, name="orders", region=self.region, by=alice)
+
+
+class StandingStore(Plan):
+    def prepare(self, account, alice):
+        store = factories.store(account, region=self.region)
+        Operation.objects.create(  # it was created once, by the console
+            organisation=store.organisation,
+            subject_kind="store",
+            subject_id=store.pk,
+            verb="create",
+            state="done",
+            finished_at=timezone.now(),
+        )
+        run(store.provider.provision, store.spec())
+        return store
+
+
+class Delete(StandingStore):
+    """Of a store whose log bucket holds logs."""
+
+    def begin(self, store, account, alice):
+        world.put_logs(store.log_bucket)
+        actions.delete(store, by=alice)
+        return store
+
+
+class Repair(StandingStore):
+    """Of a store of which somebody took the policy of the log bucket, and turned its logging off."""
+
+    may_be_deleted = True
+
+    def begin(self, store, account, alice):
+        world.damage(store.bucket, store.log_bucket)
+        actions.repair(store, by=alice)
+        return store
+
+
+class Attach(Plan):
+    """Two stores to a new cluster."""
+
+    def begin(self, subject, account, alice):
+        stores = [factories.store(account, name=name) for name in ("one", "two")]
+        return cluster_actions.create(account, name="orders", regions=["eu-west-1"], stores=stores, by=alice)
+
+
+class StandingCluster(Plan):
+    def prepare(self, account, alice):
+        cluster = Attach("attach").begin(None, account, alice)
+        return drive(cluster)[0]
+
+
+class AttachAnother(StandingCluster):
+    def begin(self, cluster, account, alice):
+        stores = [*cluster.stores.all(), factories.store(account, name="three")]
+        cluster_actions.update_stores(cluster, stores=stores, by=alice)
+        return cluster
+
+
+class Detach(StandingCluster):
+    """The last store, with which every permission goes."""
+
+    def begin(self, cluster, account, alice):
+        cluster_actions.update_stores(cluster, stores=[], by=alice)
+        return cluster
+
+
+class Dismiss(StandingCluster):
+    def prepare(self, account, alice):
+        cluster = super().prepare(account, alice)
+        cluster_actions.update_stores(cluster, stores=[], by=alice)
+        return drive(cluster)[0]
+
+    def begin(self, cluster, account, alice):
+        cluster_actions.delete(cluster, by=alice)
+        return cluster
+
+
+# us-east-1 answers 200 to a second CreateBucket, me-south-1 has no account namespace: there, and where a role is met
+# again, the calls that find out whose something is are tried with the faults that could mislead them.
+OTHER_REGIONS = ("us-east-1", "me-south-1")
+WHOSE = ("CreateBucket", "GetBucketTagging", "GetRole", "GetInstanceProfile")
+MISLEADING = (
+    *("AccessDenied", "reset after", "timeout after", "OperationAborted", "ConcurrentModification"),
+    *("NoSuchBucket", "NoSuchEntity", "BucketAlreadyExists", "a stranger's"),
+)
+PLANS = (
+    Create("create"),
+    *(Create("create", region, WHOSE, MISLEADING) for region in OTHER_REGIONS),
+    Repair("repair"),
+    *(Repair("repair", region, WHOSE, MISLEADING) for region in OTHER_REGIONS),
+    Delete("delete"),
+    Delete("delete", "me-south-1", WHOSE, MISLEADING),
+    Attach("attach"),
+    AttachAnother("attach another", only=WHOSE, faults=MISLEADING),
+    Detach("detach"),
+    Dismiss("dismiss"),
+)
+
+
+# --- Working without waiting ----------------------------------------------------------------------------------------
+
+
+def pass_time(operation_id, seconds):
+    """Have so many seconds gone by, as far as the operation's row can tell."""
+    gone = timedelta(seconds=seconds)
+    Operation.objects.filter(pk=operation_id).update(
+        due_at=F("due_at") - gone, retrying_since=F("retrying_since") - gone
+    )
+
+
+def again(subject):
+    return type(subject).objects.with_story().filter(pk=subject.pk).first()
+
+
+def drive(subject, runs_at_most=3):
+    """Work as the workers do until nothing is left to do; returns the subject, None when it is gone, and the runs."""
+    subject.refresh_from_db()
+    for runs in range(1, runs_at_most + 1):
+        seconds = engine.run(subject.operation_id)
+        if seconds is None:
+            return again(subject), runs
+        pass_time(subject.operation_id, seconds)
+    return again(subject), runs
+
+
+def wear_out(subject, patience):
+    """Work until the patience has all but run out, then until it has; returns the subject, and what went wrong."""
+    subject.refresh_from_db()
+    wrong = []
+    for passing in (patience - 5, 10):
+        if engine.run(subject.operation_id) is None:
+            return again(subject), [*wrong, f"gave up before {patience} seconds"]
+        pass_time(subject.operation_id, passing)
+    if engine.run(subject.operation_id) is not None:
+        wrong.append(f"did not give up after {patience} seconds")
+    return again(subject), wrong
+
+
+# --- One cell -------------------------------------------------------------------------------------------------------
+
+
+# What the database's rows say that there is.
+NAMED = {"bucket BACKUP", "bucket LOG", "role pgbk-PREFIX", "profile pgbk-PREFIX"}
+
+
+@dataclass
+class Tally:
+    """What the matrix came to."""
+
+    cells: int = 0
+    cannot: int = 0
+    orphans: int = 0
+    touched: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+class Walk:
+    """The cells of one plan."""
+
+    def __init__(self, plan, account, alice, layer):
+        self.plan, self.account, self.alice, self.layer = plan, account, alice, layer
+        self.tally, self.foreign = Tally(), {}
+        self.undisturbed()
+
+    @contextmanager
+    def stage(self, fault=None, at=None, lasts=ONE_CALL):
+        """Arm the layer and begin; afterwards all is as it was before, in the cloud and in the database."""
+        self.foreign, self.undo = dict(self.standing), lambda: None
+        with transaction.atomic():
+            self.layer.arm(fault, at, lasts)
+            yield self.plan.begin(again(self.before) if self.before else None, self.account, self.alice)
+            self.layer.mend()
+            transaction.set_rollback(True)
+        self.restore()
+
+    def undisturbed(self):
+        """Prepare what the plan begins with, then find its calls and what it leads to."""
+        world.stand_all_foreign()
+        self.standing = world.look()
+        self.before = self.plan.prepare(self.account, self.alice)
+        self.restore = world.save()
+        with self.stage() as subject:
+            self.done, runs = drive(subject)
+            assert runs == 1
+            self.wanted = self.ours(subject)
+            self.calls = sorted(call for call in self.layer.calls if self.plan.covers(call))
+            self.number = len(self.layer.calls)
+        assert self.calls
+
+    def ours(self, subject):
+        """Return what stands and is not foreign, with the subject's own names and ID taken out."""
+        there = {key: text for key, text in world.look().items() if key not in self.foreign}
+        return {self.anonymous(key, subject): self.anonymous(text, subject) for key, text in there.items()}
+
+    def anonymous(self, text, subject):
+        if isinstance(subject, Store):
+            fresh = Store.objects.filter(pk=subject.pk).first() or subject
+            names = [(fresh.log_bucket, "LOG"), (fresh.bucket, "BACKUP")]
+        else:
+            names = [(subject.prefix, "PREFIX")]
+            names += [(store.bucket, f"BUCKET OF {store.name}") for store in Store.objects.all()]
+        for name, stands_for in [*names, (str(subject.pk), "ID")]:
+            text = text.replace(name, stands_for)
+        return text
+
+    def rule(self, fault, call):
+        where = f"{self.plan}: {call.operation} {call.on}"
+        fitting = [rule for pattern, rule in RULES[fault.name].items() if fnmatchcase(where, pattern)]
+        assert fitting, f"no rule says what {fault.name} must lead to at {where}"
+        return fitting[-1]
+
+    def cells(self):
+        for call in self.calls:
+            service = "s3" if call.on or "Bucket" in call.operation else "iam"
+            for fault in FAULTS:
+                if fault.service not in ("", service) or fault.name not in self.plan.faults:
+                    continue
+                rule = self.rule(fault, call)
+                if isinstance(rule, Cannot):
+                    self.tally.cannot += 1
+                    continue
+                for lasts in self.variants(fault, rule):
+                    with self.stage(fault, call, lasts) as subject:
+                        wrong = self.cell(subject, fault, call, lasts, rule)
+                    self.tally.cells += 1
+                    if wrong:
+                        self.tally.wrong.append(f"{self.plan}: {fault.name} at {call}, {lasts}: {'; '.join(wrong)}")
+        return self.tally
+
+    def variants(self, fault, rule):
+        if fault.name == "reset after":  # botocore's own next attempt meets what the first one did
+            yield ONE_ANSWER
+        if not fault.stranger or self.plan.may_be_deleted:
+            yield ONE_CALL
+        # What is final is so at once: the second time is for leaving it by Delete, and whatever it was is alike then.
+        by_delete = self.plan.may_be_deleted and fault.name == "AccessDenied"
+        if fault.stranger or by_delete or not isinstance(rule, Fails):
+            yield FOR_EVER
+
+    def cell(self, subject, fault, call, lasts, rule):
+        """Walk one cell; returns what is not as wanted."""
+        wrong = []
+        if lasts == FOR_EVER and isinstance(rule, Retried):
+            now, wrong = wear_out(subject, rule.patience)
+        else:
+            now, runs = drive(subject, runs_at_most=9)
+            if runs > 2:
+                wrong.append(f"{runs} runs")
+        if not self.layer.met:
+            return [*wrong, "the fault was never met"]
+        failing = isinstance(rule, Fails) or (lasts == FOR_EVER and isinstance(rule, (Retried, Renamed)))
+        if failing:
+            wrong += self.has_failed(subject, now, fault, call, rule)
+            wrong += self.check_foreign() + self.check_orphans(subject)
+            self.layer.mend()
+            if now is None or not now.can_retry:
+                return wrong
+            wrong += self.leave(now, delete=self.plan.may_be_deleted and isinstance(rule, Fails) and lasts == FOR_EVER)
+            now = again(subject)
+        else:
+            wrong += self.is_done(subject)
+            if len(self.layer.calls) > self.number + 8:  # of the step that was interrupted, and no more
+                wrong.append(f"{len(self.layer.calls)} calls instead of {self.number}")
+        return wrong + self.check_foreign()
+
+    # What is wrong
+
+    def is_done(self, subject):
+        wrong = []
+        operation = Operation.objects.filter(subject_id=subject.pk).latest("created_at")
+        if operation.state != "done":
+            return [f"{operation.state}: {operation.error}"]
+        fresh = again(subject)
+        titles = [step["title"] for step in operation.steps]
+        if len(set(titles)) != len(titles) or {step["state"] for step in operation.steps} != {"done"}:
+            wrong.append("a step is recorded twice, or not as done")
+        if self.done is None and fresh is not None:
+            wrong.append("it is still there")
+        if self.done is not None and (fresh is None or fresh.state != self.done.state):
+            wrong.append("its state is not as wanted")
+        if isinstance(fresh, Cluster) and {one.state for one in fresh.attachments.all()} - {"attached"}:
+            wrong.append("its attachments are not as wanted")
+        if (found := self.ours(subject)) != self.wanted:
+            wrong.append(f"what stands is not as wanted: {found}")
+            self.tally.orphans += len(set(found) - set(self.wanted))
+        return wrong
+
+    def has_failed(self, subject, now, fault, call, rule):
+        operation = Operation.objects.filter(subject_id=subject.pk).latest("created_at")
+        if operation.state != "failed":
+            return [f"{operation.state} instead of failed: {operation.error or operation.retry_note}"]
+        wrong = []
+        if now.state != now.VERBS[operation.verb].failed:
+            wrong.append(f"its state is {now.state}")
+        if rule.says not in operation.error:
+            wrong.append(f"says: {operation.error}")
+        if "unexpected error" in operation.error:
+            wrong.append("an unexpected error")
+        if isinstance(rule, Retried) and f"It stayed so for {rule.patience} seconds" not in operation.error:
+            wrong.append(f"does not say how long: {operation.error}")
+        named = fault.error.__name__ if fault.error else fault.code
+        if named and operation.details.get("code", named) != named:
+            wrong.append(f"does not name the code: {operation.details}")
+        if isinstance(rule, Renamed) and now.names_tried != NAMES_AT_MOST:
+            wrong.append(f"{now.names_tried} names")
+        if fault.name == "AccessDenied":
+            wrong += self.names_the_permission(operation, call)
+        return wrong
+
+    def names_the_permission(self, operation, call):
+        expected = ACTIONS[call.operation]
+        statement = json.loads(operation.details.get("statement") or "{}")
+        named = statement.get("Action", [])
+        if list(expected) != named or not all(action in operation.error for action in expected):
+            return [f"names {named}, not {expected}"]
+        if "*" in str(statement["Resource"]).replace("/*", "") or not operation.details.get("request_id"):
+            return [f"allows more than one thing, or has no request ID: {operation.details}"]
+        return []
+
+    def leave(self, subject, *, delete):
+        """Leave a failure, whose cause is gone, as an administrator does: by Try again, or by Delete."""
+        self.undo()
+        self.foreign = dict(self.standing)
+        if delete:
+            actions.delete(subject, by=self.alice)
+            gone, _ = drive(subject)
+            left = [key for key in world.look() if key not in self.foreign]
+            self.tally.orphans += len(left)
+            return [f"is not deleted: {subject.pk}"] if gone else [f"left behind: {left}"] if left else []
+        retry(subject, by=self.alice)
+        drive(subject)
+        return self.is_done(subject)
+
+    def check_foreign(self):
+        now = world.look()
+        touched = [key for key, text in self.foreign.items() if now.get(key) != text]
+        asked = {bucket for _, bucket, _ in self.layer.attempts if bucket.startswith(world.FOREIGN)}
+        self.tally.touched += len(touched) + len(asked)
+        return [f"foreign: {touched} {asked}"] if touched or asked else []
+
+    def check_orphans(self, subject):
+        """Return what stands though the database does not name it, in the middle as at the end."""
+        stray = set(self.ours(subject)) - NAMED
+        self.tally.orphans += len(stray)
+        return [f"orphans: {stray}"] if stray else []
+
+    def occupy(self, kind, name):
+        """Make what a call is about somebody else's."""
+        before = world.look()
+        match kind:
+            case "bucket":
+                self.undo = world.stand_foreign(self.account.number, name, self.plan.region)
+            case "role":
+                self.undo = world.stand_foreign_role(name)
+            case "profile":
+                self.undo = world.stand_foreign_profile(name)
+        after = world.look()
+        self.foreign |= {key: text for key, text in after.items() if before.get(key) != text}
+
+
+# --- The walk -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def total(request):
+    """The tallies of all plans, printed at the end."""
+    tallies, began = [], time.monotonic()
+    yield tallies
+    cells, wrong = sum(one.cells for one in tallies), sum(len(one.wrong) for one in tallies)
+    orphans, touched = sum(one.orphans for one in tallies), sum(one.touched for one in tallies)
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(
+            f"\n  fault matrix: {cells} cells, {cells - wrong} as wanted, {orphans} orphans, {touched} foreign touched,"
+            f" in {time.monotonic() - began:.0f} s"
+        )
+
+
+@pytest.fixture
+def layer(amazon, monkeypatch):
+    """The fault layer, in front of every client that the console makes in this test."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
+    layer = Layer(amazon, occupy=lambda kind, name: None)
+    session = aws_access._session()
+    session.events.register("before-send", layer)
+    yield layer
+    session.events.unregister("before-send", layer)
+    aws_access.forget_clients()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_matrix(plan, account, alice, layer, total, capsys):
+    walk = Walk(plan, account, alice, layer)
+    layer.occupy = walk.occupy
+    tally = walk.cells()
+    total.append(tally)
+    with capsys.disabled():
+        print(
+            f"\n  {plan}: {len(walk.calls)} calls, {tally.cells} cells, {tally.cells - len(tally.wrong)} as wanted, "
+            f"{tally.orphans} orphans, {tally.touched} foreign touched",
+            end="",
+        )
+    assert not tally.wrong, "\n".join(tally.wrong)
+
+
+def test_a_permission_that_was_given_just_now_is_waited_for(account, alice, layer):
+    """Try again comes from somebody who has just allowed what was refused: AWS may take seconds to know it."""
+    denied = next(fault for fault in FAULTS if fault.name == "AccessDenied")
+    layer.arm(denied, Call("PutBucketPolicy", "log", 1), FOR_EVER)
+    store, runs = drive(Create("create").begin(None, account, alice))
+    assert (store.operation.state, runs) == ("failed", 1)
+    retry(store, by=alice)
+    store, wrong = wear_out(store, 30)
+    assert (store.operation.state, wrong) == ("failed", [])
+    assert "s3:PutBucketPolicy" in store.operation.error
+    assert "It stayed so for 30 seconds" in store.operation.error
+    retry(store, by=alice)
+    store, _ = drive(store, runs_at_most=2)
+    assert store.operation.state == "waiting"
+    assert {step["state"] for step in store.operation.steps} == {"waiting", "done"}
+    layer.mend()
+    store, _ = drive(store)
+    assert (store.state, store.operation.state) == ("available", "done")
