@@ -140,7 +140,8 @@ def read(label: str, pk: int) -> None:
         # Asked for again meanwhile, it stays due.
         rows.filter(Q(wanted_at=None) | Q(wanted_at__lte=begun)).update(due_at=_next(reader, reading, values["error"]))
         if not values["error"]:
-            reader.kept(rows.get())
+            for kept in rows:  # unless its subject is gone by now, and the row with it
+                reader.kept(kept)
 
 
 def _next(reader: Reader, reading: Reading, error: str) -> Any:
