@@ -1,4 +1,4 @@
-"""The form of Create Backup Store; its field names are a contract."""
+"""The forms of Create and Delete Backup Store; their field names are a contract."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 
-from console.accounts.forms import AccountForm, NameField
+from console.accounts.forms import AccountForm, NameField, TypedNameForm
 from console.accounts.models import CloudAccount, CloudAccountQuerySet
 from console.regions import Region, find, regions
 from stores.models import Store
@@ -83,3 +83,14 @@ class StoreForm(AccountForm):
         elif account and known not in account.store_regions:
             self.add_error("region", f"{account.name} is an account of {account.partition}: {code} is not in it.")
         return code
+
+
+class DeleteForm(TypedNameForm):
+    """A store to delete: its name, and whether its access logs stay, if it has any."""
+
+    keep_logs = forms.BooleanField(required=False)
+
+    def __init__(self, data: Any = None, *, store: Store) -> None:
+        super().__init__(data, expected=store.name)
+        if not store.has_logs:
+            del self.fields["keep_logs"]

@@ -47,6 +47,7 @@ ACTIONS = {
     "PutBucketLogging": ("s3:PutBucketLogging",),
     "GetBucketLogging": ("s3:GetBucketLogging",),
     "GetBucketTagging": ("s3:GetBucketTagging",),
+    "GetObjectLockConfiguration": ("s3:GetBucketObjectLockConfiguration",),
     "ListObjectVersions": ("s3:ListBucketVersions",),
     "ListMultipartUploads": ("s3:ListBucketMultipartUploads",),
     "DeleteBucket": ("s3:DeleteBucket",),

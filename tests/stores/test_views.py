@@ -105,7 +105,7 @@ def test_store_list_takes_a_broken_cursor_for_none(as_alice, account):
 def test_store_list_asks_the_same_few_questions(as_alice, account, django_assert_num_queries, number):
     for n in range(number):
         factories.store(account, name=f"store-{n}")
-    with django_assert_num_queries(6):  # session, user, membership, count, stores, navigation pane
+    with django_assert_num_queries(7):  # session, user, membership, count, stores, retained logs, navigation pane
         as_alice.get("/stores/")
 
 
