@@ -23,7 +23,7 @@ from clusters.models import (
     Stanza,
     new_token,
 )
-from console.accounts.actions import InUse
+from console.accounts.actions import InUse, Use
 from console.accounts.models import CloudAccount, User
 from console.operations.actions import ask, begin
 from stores.models import State, Store
@@ -229,5 +229,5 @@ def delete(cluster: Cluster, *, by: User | None) -> None:
     """Begin to delete the cluster; raises NotNow, and InUse with the stores that are still attached."""
     with transaction.atomic():
         begin(cluster, "delete", by=by)
-        if attached := [str(name) for name in cluster.stores.order_by("name").values_list("name", flat=True)]:
+        if attached := [Use(str(name)) for name in cluster.stores.order_by("name").values_list("name", flat=True)]:
             raise InUse(attached)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from base64 import b32encode
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -371,6 +372,14 @@ class Repository(models.Model):
     def __str__(self) -> str:
         return f"repo{self.number}"
 
+    @property
+    def newest_backup_at(self) -> datetime | None:
+        """Return when the newest backup that was seen in it was complete."""
+        inventory = getattr(self, "inventory", None)
+        holdings = inventory.content if inventory else []
+        stopped = [backup["stopped"] for holding in holdings for backup in holding["backups"]]
+        return datetime.fromtimestamp(max(stopped), UTC) if stopped else None
+
 
 class Attachment(models.Model):
     """A store in use by a cluster; the database refuses one of another account, or of a store that is not available."""
@@ -398,6 +407,9 @@ class Attachment(models.Model):
 
     def __str__(self) -> str:
         return self.cluster.name
+
+    def get_absolute_url(self) -> str:
+        return self.cluster.get_absolute_url()
 
 
 class Inventory(Reading):

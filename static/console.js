@@ -144,7 +144,11 @@
       const described = [...field.querySelectorAll(".hint, .error")].map((p) => p.id).filter(Boolean);
       if (control && described.length && !control.hasAttribute("aria-describedby")) control.setAttribute("aria-describedby", described.join(" "));
     });
-    root.querySelector("[data-focus]")?.focus();
+    const first = root.querySelector("[data-focus]");
+    if (first) { // once: what refreshes itself beside it must not take the focus back
+      delete first.dataset.focus;
+      first.focus();
+    }
   };
   prepare(document);
   setInterval(() => document.querySelectorAll("time[data-time=ago]").forEach(tell), 30000);

@@ -5,13 +5,16 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from console.accounts.actions import InUse, users_of
 from console.accounts.models import AuditEvent, CloudAccount, Membership, User
+from console.operations import actions as operations
 from console.operations.actions import NotNow, ask, begin
 from stores import orphans, posture
 from stores.findings import Line, agreed
-from stores.models import Forgotten, Posture, State, Store
+from stores.models import Dossier, Forgotten, Posture, State, Store
 from stores.orphans import Orphan, Pair, store_id
 
 
@@ -117,7 +120,7 @@ def remember(orphan: Orphan) -> None:
     Forgotten.objects.filter(cloud_account=orphan.account, bucket=orphan.bucket.name).delete()
 
 
-def delete(store: Store, *, by: User | None) -> None:
+def delete(store: Store, *, keep_logs: bool = False, by: User | None) -> None:
     """Begin to delete the store; raises NotNow when its state does not allow it, InUse while something uses it.
 
     Its row is locked first, as it is by whoever begins to use it: of the two, one wins.
@@ -126,7 +129,27 @@ def delete(store: Store, *, by: User | None) -> None:
         Store.objects.select_for_update().filter(pk=store.pk).first()
         if users := users_of(store):
             raise InUse(users)
+        store.keep_logs = keep_logs and store.has_logs  # before the plan is asked for
         begin(store, "delete", by=by)
+        Store.objects.filter(pk=store.pk).update(keep_logs=store.keep_logs)
+
+
+def cancel(store: Store, *, by: User | None) -> None:
+    """Have the deletion that is at work undone; raises NotNow when there is none, or when it is too late."""
+    last = store.operation
+    if last and last.verb == "delete" and last.is_unfinished and not last.cancel and not store.can_cancel:
+        raise NotNow(f"It is too late to cancel: the backup bucket of {store.name} is gone.")
+    operations.cancel(store, by=by)
+
+
+def count(store: Store) -> Dossier:
+    """Return what was counted last of what the store holds, and have it counted anew if that is too old."""
+    dossier, _ = Dossier.objects.get_or_create(store=store)
+    answered = Q(wanted_at=None) | Q(tried_at__gte=F("wanted_at"))
+    old = Q(tried_at=None) | Q(tried_at__lt=Now() - Dossier.FRESH)
+    ask(Dossier.objects.filter(answered, old, pk=dossier.pk))
+    dossier.refresh_from_db()
+    return dossier
 
 
 def repair(store: Store, *, by: User | None, seen: str | None = None) -> None:
@@ -135,7 +158,7 @@ def repair(store: Store, *, by: User | None, seen: str | None = None) -> None:
     `seen` is agreed() of what the user agreed to mend; raises posture.Changed when something else differs now.
     """
     with transaction.atomic():
-        if seen is not None and agreed(posture.locked(store).drift) != seen:
+        if seen is not None and store.state != State.FAILED and agreed(posture.locked(store).drift) != seen:
             raise posture.Changed
         begin(store, "repair", by=by)
 

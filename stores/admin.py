@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from console.accounts.admin import ReadOnlyAdmin
 from console.operations.admin import SubjectAdmin
-from stores.models import Store
+from stores.models import RetainedLogs, Store
 
 
 @admin.register(Store)
@@ -13,3 +14,10 @@ class StoreAdmin(SubjectAdmin):
     list_display = ["name", "state", "organisation", "cloud_account", "region", "bucket", "created_at", "last_task"]
     list_filter = ["state", "region", "organisation__edition"]
     search_fields = ["name", "id", "bucket", "log_bucket", "organisation__name", "cloud_account__number"]
+
+
+@admin.register(RetainedLogs)
+class RetainedLogsAdmin(ReadOnlyAdmin):
+    list_display = ["store_name", "organisation", "cloud_account", "region", "bucket", "since", "expires_at", "error"]
+    search_fields = ["store_name", "store_id", "bucket", "organisation__name", "cloud_account__number"]
+    list_select_related = ["organisation", "cloud_account"]

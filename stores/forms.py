@@ -1,4 +1,4 @@
-"""The forms of Create Backup Store, whose field names are a contract, and of adopting a store."""
+"""The forms of Create and Delete Backup Store, whose field names are a contract; of repairing and adopting a store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 
-from console.accounts.forms import AccountForm, NameField
+from console.accounts.forms import AccountForm, NameField, TypedNameForm
 from console.accounts.models import CloudAccount, CloudAccountQuerySet, Organisation
 from console.regions import Region, find, regions
 from stores.models import Store
@@ -157,3 +157,14 @@ class RepairForm(forms.Form):
     """What was shown to whoever agrees to a repair."""
 
     seen = forms.CharField(widget=forms.HiddenInput, required=False)
+
+
+class DeleteForm(TypedNameForm):
+    """A store to delete: its name, and whether its access logs stay, if it has any."""
+
+    keep_logs = forms.BooleanField(required=False)
+
+    def __init__(self, data: Any = None, *, store: Store) -> None:
+        super().__init__(data, expected=store.name)
+        if not store.has_logs:
+            del self.fields["keep_logs"]

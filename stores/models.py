@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils import timezone
 
-from console.accounts.models import CloudAccount, User
+from console.accounts.models import CloudAccount, Organisation, OwnedQuerySet, User
 from console.operations.models import Subject, SubjectQuerySet, Transition
-from console.operations.readings import Reading
+from console.operations.readings import Reading, ReadingQuerySet
 from stores.findings import Line
-from stores.providers.base import Provider, StoreSpec
+from stores.providers.base import Contents, Provider, StoreSpec
 
 
 class State(models.TextChoices):
@@ -27,6 +27,9 @@ class State(models.TextChoices):
     FAILED = "failed", "Failed"
     DEGRADED = "degraded", "Degraded"
     REPAIRING = "repairing", "Repairing"
+
+
+BUCKET_GOES = 1  # the round of each provider's remove plan that deletes the backup bucket
 
 
 class StoreQuerySet(SubjectQuerySet):
@@ -42,7 +45,9 @@ class Store(Subject):
 
     VERBS: ClassVar = {
         "create": Transition((State.FAILED,), State.CREATING, State.AVAILABLE, State.FAILED),
-        "repair": Transition((State.AVAILABLE, State.DEGRADED), State.REPAIRING, State.AVAILABLE, State.DEGRADED),
+        "repair": Transition(
+            (State.AVAILABLE, State.DEGRADED, State.FAILED), State.REPAIRING, State.AVAILABLE, State.DEGRADED
+        ),
         "delete": Transition((State.AVAILABLE, State.FAILED, State.DEGRADED), State.DELETING, None, State.FAILED),
     }
 
@@ -56,6 +61,7 @@ class Store(Subject):
     lock_days = models.PositiveIntegerField(null=True)
     names_tried = models.PositiveSmallIntegerField(default=1, editable=False)
     state = models.CharField(max_length=20, choices=State, default=State.CREATING)
+    keep_logs = models.BooleanField(null=True, editable=False)  # as the last deletion was asked, if there was one
 
     objects = StoreQuerySet.as_manager()
 
@@ -78,6 +84,33 @@ class Store(Subject):
     def provider(self) -> Provider:
         """Return the cloud's functions and words."""
         return self.cloud_account.provider
+
+    @property
+    def can_cancel(self) -> bool:
+        """Return whether cancelling its deletion is offered: until the backup bucket is known to be gone."""
+        last = self.operation
+        return (
+            self.state == State.DELETING
+            and last is not None
+            and not last.cancel
+            and not any(step["round"] >= BUCKET_GOES and step["state"] == "done" for step in last.steps)
+        )
+
+    @property
+    def has_logs(self) -> bool:
+        """Return whether it has access logs that can be kept."""
+        return self.provider.has_logs(self.cloud_account.credentials())
+
+    @property
+    def newest_backup_at(self) -> datetime | None:
+        """Return when the newest backup that anybody has seen in it was complete, whatever app knows of backups."""
+        found = [
+            row.newest_backup_at
+            for relation in self._meta.get_fields(include_hidden=True)
+            if isinstance(relation, models.ForeignObjectRel) and hasattr(relation.related_model, "newest_backup_at")
+            for row in relation.related_model._default_manager.filter(**{relation.field.name: self})
+        ]
+        return max((at for at in found if at), default=None)
 
     @property
     def place(self) -> str:
@@ -115,6 +148,11 @@ class Store(Subject):
     def may_verify(self) -> bool:
         """Return whether its buckets are there to be looked at, and nothing works on them."""
         return self.state in {State.AVAILABLE, State.DEGRADED}
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Return whether its deletion failed, so that a repair would make it whole again."""
+        return self.state == State.FAILED and self.operation is not None and self.operation.verb == "delete"
 
     @property
     def is_watched(self) -> bool:
@@ -205,3 +243,74 @@ class Forgotten(models.Model):
 
     def __str__(self) -> str:
         return self.bucket
+
+
+class Dossier(Reading):
+    """What a store's backup bucket holds, counted for somebody who thinks of deleting the store."""
+
+    LABEL: ClassVar = "dossier"
+    FRESH: ClassVar = timedelta(minutes=1)  # older counts show their age, and are made anew when somebody asks
+
+    store = models.OneToOneField(Store, models.CASCADE)
+
+    def __str__(self) -> str:
+        return f"dossier of {self.store}"
+
+    @property
+    def contents(self) -> Contents | None:
+        """Return what was counted last; None before anything was."""
+        return Contents(**self.content["contents"]) if self.content else None
+
+    @property
+    def is_old(self) -> bool:
+        """Return whether the counts are so old that their age has to be said."""
+        return self.read_at is not None and timezone.now() - self.read_at > self.FRESH
+
+
+class RetainedLogsQuerySet(OwnedQuerySet, ReadingQuerySet):  # type: ignore[override]
+    pass
+
+
+class RetainedLogs(Reading):
+    """The log bucket of a store that is gone, kept until its last log has expired and the bucket with it."""
+
+    LABEL: ClassVar = "retained logs"
+
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="retained_logs")
+    cloud_account = models.ForeignKey(CloudAccount, models.PROTECT, related_name="retained_logs")
+    store_id = models.UUIDField()
+    store_name = models.CharField(max_length=60)
+    region = models.CharField(max_length=40)
+    bucket = models.CharField(max_length=63, unique=True)
+    since = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()  # the last log
+
+    objects = RetainedLogsQuerySet.as_manager()  # type: ignore[assignment,misc]
+
+    class Meta:
+        verbose_name = "retained logs of store"
+        verbose_name_plural = "retained logs"
+        ordering = ["-since", "-pk"]
+
+    def __str__(self) -> str:
+        return self.store_name
+
+    def get_absolute_url(self) -> str:
+        return reverse("stores:list") + "#retained-logs"
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the last log has expired by now."""
+        return timezone.now() >= self.expires_at
+
+    def spec(self) -> StoreSpec:
+        """Return the store that it was, as far as its provider needs to know it."""
+        return StoreSpec(
+            id=self.store_id,
+            name=self.store_name,
+            account=self.cloud_account.credentials(),
+            region=self.region,
+            bucket="",
+            log_bucket=self.bucket,
+            complete=True,
+        )

@@ -14,7 +14,7 @@ from django.db.models import Q
 from console.accounts.models import CloudAccount, Organisation
 from console.operations.models import Operation
 from console.operations.readings import ReadingQuerySet
-from stores.models import Forgotten, Store, Sweep
+from stores.models import Forgotten, RetainedLogs, Store, Sweep
 from stores.providers import PROVIDERS
 from stores.providers.base import Leftover
 
@@ -25,15 +25,17 @@ TELL_EVERY = 20  # buckets: each takes a call, and a reading that tells nothing 
 
 
 def known_names(among: Iterable[str] | None = None) -> set[str]:
-    """Return the names of the buckets that are no orphans: those of every store, of any organisation, in any state.
+    """Return the names of the buckets that are no orphans: of every store, in any state, and of retained logs.
 
     Two organisations may have linked the same account. What else the console keeps in a cloud belongs here.
     """
-    stores = Store.objects.all()
+    stores, retained = Store.objects.all(), RetainedLogs.objects.all()
     if among is not None:
         names = list(among)
         stores = stores.filter(Q(bucket__in=names) | Q(log_bucket__in=names))
-    return {name for pair in stores.values_list("bucket", "log_bucket") for name in pair}
+        retained = retained.filter(bucket__in=names)
+    kept = set(retained.values_list("bucket", flat=True))
+    return kept | {name for pair in stores.values_list("bucket", "log_bucket") for name in pair}
 
 
 def sweeps() -> ReadingQuerySet:

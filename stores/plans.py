@@ -1,10 +1,14 @@
-"""What the verbs of a store mean: the provider's plans, and what a taken bucket name calls for."""
+"""What the verbs of a store mean: the provider's plans, and what a taken bucket name calls for; what is read of it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import uuid4
+
+from django.utils import timezone
 
 from console.operations.actions import ask
 from console.operations.models import Operation
@@ -13,7 +17,7 @@ from console.operations.readings import Reader
 from console.operations.readings import register as register_reader
 from console.operations.registry import register
 from stores import orphans, posture
-from stores.models import Posture, Store, Sweep
+from stores.models import Dossier, Posture, RetainedLogs, State, Store, Sweep
 from stores.providers.base import Provider, StoreSpec
 
 NAMES_AT_MOST = 3  # three random names taken in a row is no accident: somebody should look
@@ -36,7 +40,50 @@ def take_new_name(store: Store, conflict: Conflict) -> bool:
 
 def was_complete(store: Store) -> bool:
     """Return whether both buckets have been this store's: then one that has lost its tag is a case for a person."""
-    return Operation.objects.filter(subject_id=store.pk, verb="create", state=Operation.State.DONE).exists()
+    made = Operation.objects.filter(subject_id=store.pk, verb__in=("create", "repair"), state=Operation.State.DONE)
+    return made.exists()
+
+
+def removal(store: Store) -> Plan:
+    """Return the plan that deletes the store, with its access logs or without."""
+    return store.provider.remove_but_logs if store.keep_logs else store.provider.remove
+
+
+def spec_of(store: Store) -> StoreSpec:
+    """Return the store as what counts or deletes needs it."""
+    return store.spec(complete=was_complete(store))
+
+
+def retain_logs(store: Store) -> None:
+    """Write down that the log bucket of the deleted store is still there, if it was to be kept."""
+    if store.keep_logs:
+        RetainedLogs.objects.create(
+            organisation_id=store.organisation_id,
+            cloud_account=store.cloud_account,
+            store_id=store.pk,
+            store_name=store.name,
+            region=store.region,
+            bucket=store.log_bucket,
+            expires_at=timezone.now() + timedelta(days=store.provider.log_days),
+        )
+
+
+def count(dossier: Dossier) -> Any:
+    """Return what the store's backup bucket holds, and the commands that empty it; raises a StepError."""
+    store, spec = dossier.store, spec_of(dossier.store)
+    found = store.provider.contents(spec, lambda counted: dossier.tell(f"{counted:,} versions so far"))
+    return {"contents": asdict(found), "commands": "" if found.is_empty else store.provider.emptying(spec, found)}
+
+
+def look(logs: RetainedLogs) -> Any:
+    """Return whether the bucket is gone; raises a StepError."""
+    return {"gone": logs.cloud_account.provider.clear_logs(logs.spec(), logs.is_over)}
+
+
+def forget(logs: RetainedLogs) -> None:
+    """Forget the logs if their bucket is gone."""
+    if logs.content["gone"]:
+        logs.delete()
 
 
 def provision(store: Store) -> Plan:
@@ -51,7 +98,7 @@ def repair(store: Store) -> Plan:
 
     The tags come first: they say whose the buckets are. The log bucket is mended before anything logs into it.
     """
-    found = store.posture.drift if hasattr(store, "posture") else []
+    found = store.posture.drift if hasattr(store, "posture") and not _failed(store) else []
     if not found:
         return provision(store)
     again = provision(store) if any(line.state == "gone" for line in found) else ()
@@ -65,6 +112,12 @@ def repair(store: Store) -> Plan:
         title = f"Setting {_lower(line.label)} of the {line.bucket_words}"
         mended.append(Round(_mending(store.provider, title, line.key, log=line.log)))
     return (*again, own, *mended)
+
+
+def _failed(store: Store) -> bool:
+    """Return whether it is a failed store that is repaired, of which no check knows anything."""
+    before = store.operation.subject_state_before if store.operation and store.state == State.REPAIRING else store.state
+    return before == State.FAILED
 
 
 def _mending(provider: Provider, title: str, key: str, *, log: bool) -> Step:
@@ -113,8 +166,21 @@ register(
         model=Store,
         verb="delete",
         title="Delete Backup Store",
-        plan=lambda store: store.provider.remove,
-        spec=lambda store: store.spec(complete=was_complete(store)),
+        plan=removal,
+        spec=spec_of,
+        done=retain_logs,
+        undo=lambda store: store.provider.restore,
+    )
+)
+register_reader(Reader(model=Dossier, read=count, every=None, rows=Dossier.objects.all, lane="store__cloud_account"))
+register_reader(
+    Reader(
+        model=RetainedLogs,
+        read=look,
+        every=lambda logs: timedelta(days=1),
+        rows=RetainedLogs.objects.all,
+        lane="cloud_account",
+        kept=forget,
     )
 )
 register_reader(

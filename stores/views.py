@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -14,17 +15,17 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts.access import MemberRequest, enterprise, manager
 from console.accounts.actions import InUse, users_of
-from console.accounts.forms import TypedNameForm
 from console.accounts.models import CloudAccount
 from console.accounts.views import provider_tiles
 from console.operations.actions import NotNow, retry
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores import actions
-from stores.forms import NAME_TAKEN, ProtectionForm, StoreForm
-from stores.models import Store
+from stores.forms import NAME_TAKEN, DeleteForm, ProtectionForm, StoreForm
+from stores.models import RetainedLogs, Store
 from stores.orphans import wards
 
 PANES = 12  # on a page, in two columns
+RETAINED = 100  # the newest retained logs
 
 
 @require_GET
@@ -35,7 +36,9 @@ def store_list(request: MemberRequest) -> HttpResponse:
     stores = Store.objects.visible_to(request.user).filter(organisation=organisation)
     query = searched(request)
     page = paginate(request, stores.search(query).with_story(), size=PANES)
+    retained = RetainedLogs.objects.visible_to(request.user).filter(organisation=organisation)
     context = {
+        "retained": [] if query else list(retained.select_related("cloud_account")[:RETAINED]),
         "page": page,
         "query": query,
         "busy": any(store.is_watched for store in page.items),
@@ -116,10 +119,10 @@ def store_calculator(request: MemberRequest) -> HttpResponse:
 def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a store after its name was typed; the worker refuses it while the store holds data."""
     store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
-    form = TypedNameForm(request.POST if request.method == "POST" else None, expected=store.name)
+    form = DeleteForm(request.POST if request.method == "POST" else None, store=store)
     if form.is_bound and form.is_valid():
         try:
-            actions.delete(store, by=request.user)
+            actions.delete(store, keep_logs=form.cleaned_data.get("keep_logs", False), by=request.user)
         except NotNow as error:
             form.add_error(None, str(error))
         except InUse as error:
@@ -127,7 +130,38 @@ def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
         else:
             message = f"{store.name} is being deleted."
             return dialog_done(request, reverse("stores:list"), "stores-changed", message=message)
-    return dialog_form(request, "stores/delete.html", {"form": form, "store": store, "users": users_of(store)})
+    return dialog_form(request, "stores/delete.html", {"form": form, **_dossier(store)})
+
+
+@require_GET
+@enterprise
+@manager
+def store_dossier(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Show what a store holds, for who thinks of deleting it: counted by a worker, while the page asks again."""
+    store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
+    context = _dossier(store)
+    return fragment_or_page(
+        request, "stores/dossier.html", "dossier", {**context, "busy": context["dossier"].is_awaited}
+    )
+
+
+def _dossier(store: Store) -> dict[str, Any]:
+    return {"store": store, "users": users_of(store), "dossier": actions.count(store)}
+
+
+@require_POST
+@enterprise
+@manager
+def store_cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Cancel the deletion of a store, as long as that can be done."""
+    store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
+    message = f"Cancelling the deletion of {store.name}."
+    try:
+        actions.cancel(store, by=request.user)
+    except NotNow as error:
+        messages.error(request, str(error))
+        message = ""
+    return dialog_done(request, reverse("stores:list"), "stores-changed", message=message)
 
 
 @require_POST

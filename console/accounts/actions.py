@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import uuid4
 
 from django.db import IntegrityError, transaction
@@ -13,12 +15,23 @@ from stores.providers import PROVIDERS
 from stores.providers.base import Account, LinkError
 
 
-class InUse(Exception):
-    """It cannot be deleted while it is in use; `users` are the names of what uses it."""
+@dataclass(frozen=True)
+class Use:
+    """What uses an account or a store: its name, and its page, if it has one."""
 
-    def __init__(self, users: list[str]) -> None:
-        super().__init__(", ".join(users))
-        self.users = users
+    name: str
+    url: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class InUse(Exception):
+    """It cannot be deleted while it is in use; `users` are what uses it."""
+
+    def __init__(self, users: Sequence[Use]) -> None:
+        super().__init__(", ".join(str(user) for user in users))
+        self.users = list(users)
 
 
 def link(
@@ -61,11 +74,11 @@ def verify(account: CloudAccount) -> bool:
     return not account.verify_error
 
 
-def users_of(used: Model) -> list[str]:
-    """Return the names of what keeps an account or a store from being deleted, whatever app it lives in."""
+def users_of(used: Model) -> list[Use]:
+    """Return what keeps an account or a store from being deleted, whatever app it lives in."""
     protecting = [relation for relation in used._meta.related_objects if relation.on_delete is PROTECT]
     return [
-        f"{relation.related_model._meta.verbose_name} {row}"
+        Use(f"{relation.related_model._meta.verbose_name} {row}", getattr(row, "get_absolute_url", str)())
         for relation in protecting
         for row in relation.related_model._default_manager.filter(**{relation.field.name: used}).order_by("pk")[:50]
     ]

@@ -467,6 +467,20 @@ def page_buckets(call: Call, response: Response) -> None:
     response.set_data(xmltodict.unparse({"ListAllMyBucketsResult": result}))
 
 
+def page_uploads(call: Call, response: Response) -> None:
+    """Answer one page of unfinished uploads ("ListMultipartUploads"); moto answers them all."""
+    result = xmltodict.parse(response.get_data())["ListMultipartUploadsResult"]
+    after = (call.query.get("key-marker", ""), call.query.get("upload-id-marker", "\U0010ffff"))
+    size = min(int(call.query.get("max-uploads", 1000)), 1000)
+    uploads = sorted(as_list(result.pop("Upload", None)), key=lambda one: (one["Key"], one["UploadId"]))
+    rest = [one for one in uploads if (one["Key"], one["UploadId"]) > after]
+    result |= {"Upload": rest[:size], "MaxUploads": size, "IsTruncated": str(len(rest) > size).lower()}
+    if len(rest) > size:
+        last = rest[size - 1]
+        result |= {"NextKeyMarker": last["Key"], "NextUploadIdMarker": last["UploadId"]}
+    response.set_data(xmltodict.unparse({"ListMultipartUploadsResult": result}))
+
+
 # --- The server -----------------------------------------------------------------------------------------------------
 
 
@@ -640,6 +654,8 @@ class Emulator:
             add_key_format(call, response)
         if call.operation == "ListBuckets" and response.status_code == 200:
             page_buckets(call, response)
+        if call.operation == "ListMultipartUploads" and response.status_code == 200:
+            page_uploads(call, response)
         return response
 
     def _steer(self, request: Request) -> Response:

@@ -62,6 +62,20 @@ def retry(subject: Subject, *, by: User | None) -> Operation:
     return begin(subject, subject.operation.verb, by=by)
 
 
+def cancel(subject: Subject, *, by: User | None) -> None:
+    """Have what is at work on the subject undone; raises NotNow when nothing is, or when that cannot be undone."""
+    operation = subject.operation
+    if operation is None or registry.find(subject.kind(), operation.verb).undo is None:
+        raise NotNow(f"Nothing is at work on {subject.name} that could be cancelled.")
+    if not Operation.objects.cancel(operation.pk, by=by):
+        raise NotNow(f"{operation.title} has ended, or is being cancelled already.")
+
+    def send() -> None:
+        run_operation.delay(str(operation.pk))
+
+    transaction.on_commit(send, robust=True)  # the sweep finds what is due and was not sent
+
+
 def ask(readings: ReadingQuerySet) -> None:
     """Have these read anew, now."""
     keys = list(readings.values_list("pk", flat=True))

@@ -30,7 +30,9 @@ from console.operations.plan import (
     Round,
     Step,
     StepError,
+    TooLate,
     Work,
+    leased_until,
 )
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,10 @@ class Ending(Exception):
     """This process ends; another one goes on with what remains."""
 
 
+class Cancelled(Exception):
+    """Somebody wants it undone: whoever takes the operation next begins with that."""
+
+
 def run(pk: UUID) -> float | None:
     """Carry out what remains of an operation, if it is due; safe to call again after any failure, by anybody.
 
@@ -62,14 +68,24 @@ def run(pk: UUID) -> float | None:
         return None
     work = registry.find(operation.subject_kind, operation.verb)
     subject: Subject = work.model.objects.get(pk=operation.subject_id)
-    again: float | None = None
     try:
-        _run_rounds(operation, work, subject)
-        _finish(operation, subject, Operation.State.DONE)
+        return _carry_out(operation, work, subject)
     except LeaseLost:
         log.warning("operation %s: the lease was lost, another worker goes on", pk)
-    except Ending:
-        again = 0.0 if operation.hand_back() else None
+    except (Cancelled, Ending):
+        return 0.0 if operation.hand_back() else None
+    return None
+
+
+def _carry_out(operation: Operation, work: Work, subject: Subject) -> float | None:
+    """Bring the operation to its end, whatever that is; returns the seconds after which to try again."""
+    again: float | None = None
+    try:
+        if operation.is_being_cancelled and _is_undone(operation, work, subject):
+            _finish(operation, subject, Operation.State.CANCELLED)
+        else:
+            _run_rounds(operation, work, subject, work.plan)
+            _finish(operation, subject, Operation.State.DONE)
     except NotReady as error:
         again = _again(operation, subject, error)
     except Refused as error:
@@ -79,14 +95,28 @@ def run(pk: UUID) -> float | None:
             again = _again(operation, subject, NotReady(error.message, patience=error.SETTLES, **error.details))
         else:
             _finish(operation, subject, Operation.State.FAILED, error)
+    except (LeaseLost, Cancelled, Ending):
+        raise
     except DatabaseError:
         raise  # nothing can be written now; the lease runs out and the sweep sends the operation again
     except Exception as error:
-        log.exception("operation %s: unexpected error", pk)
+        log.exception("operation %s: unexpected error", operation.pk)
         name = type(error).__name__
         message = f"The console met an unexpected error ({name}); its log has the details."
         again = _again(operation, subject, NotReady(message, patience=600, code=name))
     return again
+
+
+def _is_undone(operation: Operation, work: Work, subject: Subject) -> bool:
+    """Undo what was done; False when it is too late for that, so that the work has to go on."""
+    if work.undo is None:
+        raise Failed("This cannot be cancelled.")
+    try:
+        _run_rounds(operation, work, subject, work.undo, undo=True)
+    except TooLate:
+        _held(operation.go_on())
+        return False
+    return True
 
 
 def record_of(plan: Plan) -> list[Record]:
@@ -98,15 +128,21 @@ def record_of(plan: Plan) -> list[Record]:
     ]
 
 
-def _run_rounds(operation: Operation, work: Work, subject: Subject) -> None:
-    plan = work.plan(subject)
+def _run_rounds(
+    operation: Operation, work: Work, subject: Subject, planned: Callable[[Any], Plan], *, undo: bool = False
+) -> None:
+    """Run what remains of the plan, or of the one that undoes it, whose steps are recorded behind the others."""
+    plan = planned(subject)
     fresh = record_of(plan)
-    if [step["title"] for step in operation.steps] != [step["title"] for step in fresh]:
-        operation.steps = fresh  # a new release has another plan: its steps are idempotent, so all are run
+    steps, others = ([step for step in operation.steps if step.get("undo", False) is side] for side in (undo, not undo))
+    if [step["title"] for step in steps] != [step["title"] for step in fresh]:
+        # A new release has another plan: its steps are idempotent, so all are run.
+        steps = [{**step, "undo": True} for step in fresh] if undo else fresh
+    operation.steps = [*others, *steps] if undo else [*steps, *others]
     try:
         spec = work.spec(subject)
         for number, round_ in enumerate(plan):
-            records = [step for step in operation.steps if step["round"] == number]
+            records = [step for step in steps if step["round"] == number]
             if any(step["state"] != "done" for step in records):
                 if ending.is_set():
                     raise Ending
@@ -115,12 +151,12 @@ def _run_rounds(operation: Operation, work: Work, subject: Subject) -> None:
     except Conflict as conflict:
         with transaction.atomic():
             _held(operation.renew())
-            resolved = work.resolve(subject, conflict)
+            resolved = not undo and work.resolve(subject, conflict)
             operation.steps = record_of(plan) if resolved else operation.steps
             _held(operation.record(operation.steps))
         if not resolved:
             raise
-    _run_rounds(operation, work, subject)
+    _run_rounds(operation, work, subject, planned)
 
 
 def _run_round(
@@ -128,11 +164,15 @@ def _run_round(
 ) -> None:
     """Run the unfinished steps of a round at once; raises the error that weighs most when some fail."""
     todo = [(step, record) for step, record in zip(round_, records, strict=True) if record["state"] != "done"]
+    before = [dict(record) for _, record in todo]
     for _, record in todo:
         record.update(state="running", started=_now(), finished=None, note="")
-    _held(operation.record(operation.steps))
+    if not operation.record(operation.steps, unless_cancelled=True):
+        for (_, record), was in zip(todo, before, strict=True):
+            record.update(was)
+        raise _why_not(operation)
     running: dict[Future[tuple[datetime, Made]], Record] = {
-        _lanes.submit(_timed, step, spec): record for step, record in todo
+        _lanes.submit(_timed, step, spec, operation): record for step, record in todo
     }
     errors: list[StepError] = []
     while running:
@@ -159,7 +199,8 @@ def _run_round(
     operation.retries, operation.retrying_since, operation.retry_note = 0, None, ""
 
 
-def _timed(step: Step, spec: Any) -> tuple[datetime, Made]:
+def _timed(step: Step, spec: Any, operation: Operation) -> tuple[datetime, Made]:
+    leased_until.set(lambda: operation.leased_until)
     made = step.run(spec)
     return timezone.now(), made or Made()
 
@@ -190,7 +231,9 @@ def _again(operation: Operation, subject: Subject, error: NotReady) -> float | N
     for step in operation.steps:
         step["state"] = "waiting" if step["state"] == "failed" else step["state"]
     seconds = min(30.0, 2.0**operation.retries)
-    return seconds if operation.postpone(seconds, error.message) else None
+    if not operation.postpone(seconds, error.message):
+        raise _why_not(operation)
+    return seconds
 
 
 def _finish(operation: Operation, subject: Subject, state: str, error: StepError | None = None) -> None:
@@ -200,23 +243,27 @@ def _finish(operation: Operation, subject: Subject, state: str, error: StepError
         Operation.State.DONE.value: transition.done,
         Operation.State.FAILED.value: transition.failed,
         Operation.State.REFUSED.value: operation.subject_state_before,
+        Operation.State.CANCELLED.value: operation.subject_state_before,
     }[str(state)]
-    try:
-        with transaction.atomic():
-            _held(operation.finish(state, error.message if error else "", error.details if error else None))
-            if state == Operation.State.DONE:
-                registry.find(operation.subject_kind, operation.verb).done(subject)
-            if target is None:
-                subject.delete()
-            else:
-                type(subject)._default_manager.filter(pk=subject.pk).update(state=target)
-    except LeaseLost:
-        log.warning("operation %s: finished by another worker", operation.pk)
+    with transaction.atomic():
+        if not operation.finish(state, error.message if error else "", error.details if error else None):
+            raise _why_not(operation)
+        if state == Operation.State.DONE:
+            registry.find(operation.subject_kind, operation.verb).done(subject)
+        if target is None:
+            subject.delete()
+        else:
+            type(subject)._default_manager.filter(pk=subject.pk).update(state=target)
 
 
 def _held(answer: bool) -> None:
     if not answer:
         raise LeaseLost
+
+
+def _why_not(operation: Operation) -> LeaseLost | Cancelled:
+    """Return why nothing was written: somebody has cancelled, or the operation is another worker's."""
+    return Cancelled() if operation.renew() else LeaseLost()
 
 
 def _now() -> str:

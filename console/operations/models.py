@@ -6,6 +6,7 @@ over a network call, a worker that lost its lease changes nothing, and the row c
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
@@ -39,6 +40,7 @@ class OperationQuerySet(OwnedQuerySet):
 
         Leases go by the database's clock alone, because two workers' clocks may differ.
         """
+        asked = time.monotonic()
         taken = (
             self.due()
             .filter(pk=pk)
@@ -50,7 +52,21 @@ class OperationQuerySet(OwnedQuerySet):
                 updated_at=Now(),
             )
         )
-        return cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk)) if taken else None
+        if not taken:
+            return None
+        operation = cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk))
+        operation.leased_until = asked + settings.LEASE_SECONDS
+        return operation
+
+    def cancel(self, pk: UUID, *, by: User | None) -> bool:
+        """Note that somebody wants the operation undone, and say whether that was noted now.
+
+        Whoever is at it sees that before the next round; one that waits to try again is due at once.
+        """
+        due_at = Case(When(state=Operation.State.WAITING, then=Now()), default=F("due_at"))
+        wanted = {"cancel": Operation.Cancel.WANTED, "cancelled_by": by, "updated_at": Now()}
+        waits = {"due_at": due_at, "retries": 0, "retrying_since": None, "retry_note": ""}
+        return bool(self.unfinished().filter(pk=pk, cancel="").update(**wanted, **waits))
 
 
 class Operation(models.Model):
@@ -62,6 +78,11 @@ class Operation(models.Model):
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
         REFUSED = "refused", "Refused"
+        CANCELLED = "cancelled", "Cancelled"
+
+    class Cancel(models.TextChoices):
+        WANTED = "wanted", "Wanted"
+        TOO_LATE = "too late", "Too late"
 
     UNFINISHED: ClassVar = (State.WAITING, State.RUNNING)
 
@@ -77,6 +98,8 @@ class Operation(models.Model):
     steps = models.JSONField(default=list)
     error = models.TextField(blank=True)
     details = models.JSONField(default=dict)  # of the error: action, statement, request_id, code, commands
+    cancel = models.CharField(max_length=10, choices=Cancel, blank=True)
+    cancelled_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     retry_note = models.TextField(blank=True)
     retries = models.PositiveIntegerField(default=0)  # in a row, without a finished step between
     retrying_since = models.DateTimeField(null=True)
@@ -88,7 +111,9 @@ class Operation(models.Model):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True)
 
-    claimed_at: datetime  # by the database's clock: only what claim() returns has it
+    # Only what claim() returns has these:
+    claimed_at: datetime  # by the database's clock
+    leased_until: float  # by this process's time.monotonic(), and never later than the database's lease
 
     objects = OperationQuerySet.as_manager()
 
@@ -101,12 +126,16 @@ class Operation(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(state__in=("waiting", "running"), finished_at=None)
-                | Q(state__in=("done", "failed", "refused"), finished_at__isnull=False),
+                | Q(state__in=("done", "failed", "refused", "cancelled"), finished_at__isnull=False),
                 name="a_finished_operation_says_when",
             ),
             models.CheckConstraint(
                 condition=~Q(state__in=("failed", "refused")) | ~Q(error=""),
                 name="a_failed_operation_says_why",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="cancelled") | Q(cancel="wanted"),
+                name="a_cancelled_operation_was_to_be_cancelled",
             ),
         ]
         indexes = [
@@ -128,6 +157,24 @@ class Operation(models.Model):
         return self.state in self.UNFINISHED
 
     @property
+    def is_being_cancelled(self) -> bool:
+        """Return whether what it has done is being undone, or will be before anything else."""
+        return self.is_unfinished and self.cancel == self.Cancel.WANTED
+
+    @property
+    def cancel_note(self) -> str:
+        """Return what became of the wish to cancel it, where its state alone does not say that."""
+        if self.is_being_cancelled:
+            return "Being cancelled: what was done is put back."
+        if self.cancel == self.Cancel.WANTED and self.state == self.State.FAILED:
+            return "This happened while it was being cancelled."
+        if self.cancel and self.is_unfinished:
+            return "It is too late to cancel this: it goes on to its end."
+        if self.cancel and self.state == self.State.DONE:
+            return "It was too late to cancel this."
+        return ""
+
+    @property
     def progress(self) -> int:
         """Return the share of finished steps in per cent."""
         if self.state == self.State.DONE:
@@ -142,9 +189,9 @@ class Operation(models.Model):
 
     # What the holder of the fence may do; each answers whether it still held it.
 
-    def record(self, steps: Sequence[Record]) -> bool:
+    def record(self, steps: Sequence[Record], *, unless_cancelled: bool = False) -> bool:
         """Write the steps down and renew the lease."""
-        return self._write(steps=list(steps))
+        return self._write(unless_cancelled=unless_cancelled, steps=list(steps))
 
     def renew(self) -> bool:
         """Renew the lease while a step takes its time."""
@@ -153,6 +200,7 @@ class Operation(models.Model):
     def postpone(self, seconds: float, note: str) -> bool:
         """Hand the operation back until `seconds` from now; `note` says why, to whoever looks at the page."""
         return self._write(
+            unless_cancelled=True,
             state=self.State.WAITING,
             due_at=Now() + timedelta(seconds=seconds),
             retry_note=note,
@@ -165,16 +213,32 @@ class Operation(models.Model):
         """Let another worker go on at once; what was retried, and for how long, stays as it is."""
         return self._write(state=self.State.WAITING, due_at=Now(), steps=self.steps)
 
+    def go_on(self) -> bool:
+        """Note that it is too late to cancel."""
+        return self._write(cancel=self.Cancel.TOO_LATE, steps=self.steps)
+
     def finish(self, state: str, error: str = "", details: dict[str, str] | None = None) -> bool:
         """End the operation; call it in the transaction that changes the subject."""
         return self._write(
-            state=state, error=error, details=details or {}, steps=self.steps, retry_note="", finished_at=Now()
+            # What failed half-way is undone if somebody wants that; other ends leave nothing to undo.
+            unless_cancelled=state == self.State.FAILED,
+            state=state,
+            error=error,
+            details=details or {},
+            steps=self.steps,
+            retry_note="",
+            finished_at=Now(),
         )
 
-    def _write(self, **values: Any) -> bool:
+    def _write(self, *, unless_cancelled: bool = False, **values: Any) -> bool:
         values = {"due_at": _lease_end(), "updated_at": Now(), **values}
-        held = Operation.objects.filter(pk=self.pk, fence=self.fence, state=self.State.RUNNING).update(**values)
+        mine = Operation.objects.filter(pk=self.pk, fence=self.fence, state=self.State.RUNNING)
+        if unless_cancelled:  # since this worker took it
+            mine = mine.filter(cancel=self.cancel)
+        asked = time.monotonic()
+        held = mine.update(**values)
         if held:
+            self.leased_until = asked + settings.LEASE_SECONDS
             for name, value in values.items():
                 if not hasattr(value, "resolve_expression"):
                     setattr(self, name, value)

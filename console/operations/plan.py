@@ -5,7 +5,10 @@ Knows no Django, no cloud and no store, so that the providers can import it.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -77,13 +80,31 @@ class Conflict(StepError):
     """The subject itself must change (a new bucket name, say) before the plan is tried again."""
 
 
+class TooLate(StepError):
+    """What was done cannot be undone any more, so the work goes on to its end."""
+
+
+# Until when, by time.monotonic(), no other worker can have the operation of the step that this thread runs.
+leased_until: ContextVar[Callable[[], float]] = ContextVar("leased_until", default=lambda: math.inf)
+
+
+def ensure_lease() -> None:
+    """Raise NotReady if another worker may have taken over, who may undo this: for right before what cannot be undone.
+
+    A worker that was stopped for a while wakes up in the middle of a step, and knows nothing of what came meanwhile.
+    """
+    if time.monotonic() >= leased_until.get()():
+        raise NotReady("This worker was held up for so long that another one may go on.")
+
+
 @dataclass(frozen=True)
 class Work:
     """What one verb means for one model of subjects: registered by the subject's app in its plans.py.
 
     `plan` and `spec` are asked anew at every run, so a deploy never meets an old plan. `resolve` answers a Conflict:
     it changes the subject and says whether the plan may be tried again. `done` changes what else changes when the work
-    is done, in the transaction that says so. `keep` writes down what a step gave to be kept.
+    is done, in the transaction that says so. `keep` writes down what a step gave to be kept. `undo` is the plan that
+    puts everything back as it was when somebody cancels the work, or raises TooLate; without one nobody can.
     """
 
     model: Any
@@ -94,3 +115,4 @@ class Work:
     resolve: Callable[[Any, Conflict], bool] = field(default=lambda subject, conflict: False)
     done: Callable[[Any], None] = field(default=lambda subject: None)
     keep: Callable[[Any, Any], None] = field(default=lambda subject, kept: None)
+    undo: Callable[[Any], Plan] | None = None

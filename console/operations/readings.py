@@ -144,7 +144,7 @@ def read(label: str, pk: int) -> None:
     due_at = Case(When(wanted_at__gt=reading.begun, then=F("due_at")), default=_next(reader, reading, again))
     with transaction.atomic():
         rows.update(**values, tried_at=reading.begun, held_until=None, progress="", due_at=due_at)
-        if not again:
+        if not again and rows.exists():  # its subject may be gone by now, and the row with it
             reading.content = values["content"]
             reader.kept(reading)
 

@@ -39,7 +39,7 @@ def task_list(request: MemberRequest) -> HttpResponse:
 @enterprise
 def task_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one task with its steps, times and error."""
-    tasks = Operation.objects.visible_to(request.user).select_related("requested_by")
+    tasks = Operation.objects.visible_to(request.user).select_related("requested_by", "cancelled_by")
     task = get_object_or_404(tasks, pk=pk)
     context = {"operation": task, "busy": task.is_unfinished}
     return fragment_or_page(request, "operations/task_detail.html", "task", context)

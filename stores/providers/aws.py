@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,15 @@ from uuid import UUID
 
 from botocore.exceptions import ClientError
 
-from console.operations.plan import Failed, Made, NotReady, Round, Step
+from console.operations.plan import Failed, Made, NotReady, Round, Step, TooLate
 from console.regions import Region, find, regions
 
 from .aws_access import HOME_REGIONS, account_facts, calling, identify
 from .aws_errors import bucket_arn, code_of
 from .aws_nodes import DISMISS, GRANT, REVOKE, facts, policy, refusal
-from .base import AccessSpec, Account, Control, Leftover, Objects, Provider, Repository, StoreSpec
+from .base import AccessSpec, Account, Contents, Control, Leftover, Objects, Provider, Repository, StoreSpec
 from .s3_buckets import (
+    LOG_DAYS,
     PAGE,
     PREFIX,
     STORE_TAG,
@@ -25,6 +26,7 @@ from .s3_buckets import (
     all_buckets,
     backup_rules,
     document,
+    emptying,
     global_names,
     leftovers,
     log_delivery,
@@ -319,14 +321,50 @@ def remove_log_bucket(spec: StoreSpec) -> None:
         raise NotReady("Amazon is still delivering late access logs; they are deleted as they come.", patience=3600)
 
 
+def keep_log_bucket(spec: StoreSpec) -> None:
+    """Leave the log bucket where it is, with the rule by which its logs expire."""
+    if _is_ours_to_delete(spec, spec.log_bucket):
+        ensure_log_expiry(spec)
+
+
+def clear_logs(spec: StoreSpec, over: bool) -> bool:
+    """Return whether the log bucket that was kept is gone; when all is over, the empty bucket is deleted."""
+    if not _is_ours_to_delete(spec, spec.log_bucket):
+        return True
+    logs = _bucket(spec, spec.log_bucket)
+    return over and logs.left().is_empty and logs.delete()
+
+
+def restore(spec: StoreSpec) -> None:
+    """Put back what a deletion that somebody cancels has changed; raises TooLate when the backup bucket is gone."""
+    if not _is_ours_to_delete(spec, spec.bucket):
+        raise TooLate(f"The backup bucket {spec.bucket} is not there any more.", bucket=spec.bucket)
+    _restore_logging(spec)
+
+
+def contents(spec: StoreSpec, tell: Callable[[int], None]) -> Contents:
+    """Return what the backup bucket holds."""
+    if not _is_ours_to_delete(spec, spec.bucket):
+        return Contents(exists=False)
+    return _bucket(spec, spec.bucket).contents(tell)
+
+
 def _refuse_if_anything_is_left(spec: StoreSpec) -> None:
-    if left := _bucket(spec, spec.bucket).left():
+    left = _bucket(spec, spec.bucket).left()
+    if not left.is_empty:
         _restore_logging(spec)
-        raise refusal_to_delete(spec.bucket, left, "in AWS", f"--region {spec.region}")
+        raise refusal_to_delete(spec.bucket, left, "in AWS", _cli(spec))
+
+
+def _cli(spec: StoreSpec) -> str:
+    """Return the options of the AWS CLI that reach the bucket."""
+    return f"--region {spec.region}"
 
 
 def _restore_logging(spec: StoreSpec) -> None:
     """Turn logging on again if a deletion that went further than this one turned it off: the store stays in use."""
+    if not spec.complete:
+        return  # it may never have been on
     if not LOGGING.read(_bucket(spec, spec.bucket)) and store_tag(spec, spec.log_bucket) == str(spec.id):
         ensure_access_logging(spec)
 
@@ -387,6 +425,11 @@ def store_facts(spec: StoreSpec) -> list[tuple[str, str]]:
     ]
 
 
+# The log bucket comes after: it still takes the log of the backup bucket's deletion.
+REMOVE_BUCKET = (
+    Round(Step("Checking that the backup bucket is empty", check_bucket_is_empty)),
+    Round(Step("Deleting the backup bucket", remove_bucket)),
+)
 AWS = Provider(
     key="aws",
     label="AWS",
@@ -411,11 +454,13 @@ AWS = Provider(
     keep_versions=(Round(Step("Turning on versioning", ensure_versions)),),
     lock=(Round(Step("Locking what will be written", ensure_lock)),),
     # The log bucket last: it still takes the log of the backup bucket's deletion.
-    remove=(
-        Round(Step("Checking that the backup bucket is empty", check_bucket_is_empty)),
-        Round(Step("Deleting the backup bucket", remove_bucket)),
-        Round(Step("Deleting the access logs and their bucket", remove_log_bucket)),
-    ),
+    remove=(*REMOVE_BUCKET, Round(Step("Deleting the access logs and their bucket", remove_log_bucket))),
+    remove_but_logs=(*REMOVE_BUCKET, Round(Step("Leaving the access logs to expire", keep_log_bucket))),
+    restore=(Round(Step("Putting back what the deletion had changed", restore)),),
+    contents=contents,
+    emptying=lambda spec, found: emptying(spec.bucket, found, _cli(spec)),
+    clear_logs=clear_logs,
+    log_days=LOG_DAYS,
     identify=identify,
     bucket_names=bucket_names,
     bucket_arn=bucket_arn,

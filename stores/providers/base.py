@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -145,6 +145,53 @@ class Objects(Protocol):
         """Return the object, or as much of it as `at_most` bytes; None when there is none."""
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a backup bucket holds, as far as it was counted."""
+
+    exists: bool = True
+    objects: int = 0
+    older: int = 0  # versions that are not the newest of their object
+    markers: int = 0  # delete markers
+    uploads: int = 0  # unfinished
+    size: int = 0  # bytes of the objects and the older versions
+    more: bool = False  # objects, versions and delete markers than were counted
+    more_uploads: bool = False
+    versioned: bool = False
+    lock: str = ""  # Object Lock: governance or compliance
+    locked_until: str = ""  # ISO 8601: when the last version that was counted is free
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing keeps the bucket from being deleted."""
+        return not (self.objects or self.older or self.markers or self.uploads)
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """Return what is in it, such as ("3 objects", "1 delete marker")."""
+        if self.more:
+            kinds = "objects, older versions and delete markers" if self.older or self.markers else "objects"
+            counts = [f"more than {self.objects + self.older + self.markers - 1:,} {kinds}"]
+        else:
+            named = ((self.objects, "object"), (self.older, "older version"), (self.markers, "delete marker"))
+            counts = [_count(number, noun) for number, noun in named]
+        if self.more_uploads:
+            counts.append(f"more than {self.uploads - 1:,} unfinished uploads")
+        else:
+            counts.append(_count(self.uploads, "unfinished upload"))
+        return tuple(count for count in counts if count)
+
+    @property
+    def free_at(self) -> datetime | None:
+        """Return when the last of the locked versions is free, if that is yet to come."""
+        until = datetime.fromisoformat(self.locked_until) if self.locked_until else None
+        return until if until and until > datetime.now(UTC) else None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' if number > 1 else ''}" if number else ""
+
+
 class LinkError(Exception):
     """The account cannot be used with what was given; `field` is the form field to say it beside, or ''."""
 
@@ -164,6 +211,14 @@ class Provider:
     keep_versions: Plan  # the steps that a protected store has beside
     lock: Plan  # and those of one that is locked
     remove: Plan  # steps that delete both, never an object of the backup bucket
+    remove_but_logs: Plan  # the same, but the log bucket stays, to expire by itself
+    restore: Plan  # puts back what an unfinished remove has changed; raises TooLate when the backup bucket is gone
+    # Counts what the backup bucket holds, up to a bound; tells after each page how many objects and versions so far.
+    contents: Callable[[StoreSpec, Callable[[int], None]], Contents]
+    emptying: Callable[[StoreSpec, Contents], str]  # the commands with which an administrator empties the backup bucket
+    # Whether a log bucket that was kept is gone; told that its last log has expired, it deletes the empty bucket.
+    clear_logs: Callable[[StoreSpec, bool], bool]
+    log_days: int  # how long an access log is kept
     identify: Callable[[Account], Identity]  # asks the cloud; raises LinkError
     # Store ID, region code, account number: (bucket, log bucket).
     bucket_names: Callable[[UUID, str, str], tuple[str, str]]
@@ -190,4 +245,5 @@ class Provider:
     protections: Callable[[Account], frozenset[str]] = lambda account: frozenset()
     # Whether the nodes' key has to be made by hand and given to the console, because the server makes none.
     takes_key: Callable[[Account], bool] = lambda account: False
+    has_logs: Callable[[Account], bool] = lambda account: True  # requests to backup buckets are logged
     one_region: bool = False  # an account is one server in one place, so a store's region is never asked

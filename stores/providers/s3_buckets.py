@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from base64 import b32decode, b32encode
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from botocore.exceptions import ClientError
 
-from console.operations.plan import NotReady, Refused, StepError
+from console.operations.plan import Failed, NotReady, Refused, StepError, ensure_lease
 
 from .aws_errors import code_of
-from .base import Leftover, StoreSpec
+from .base import Contents, Leftover, StoreSpec
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -30,6 +31,7 @@ PROBE_NAME = re.compile(r"pgbk-probe-[0-9a-f]{16}(-log)?")
 LOG_DAYS = 90
 PAGE = 1000  # the most that S3 lists, or deletes, in one call
 PAGES_PER_RUN = 100  # then the worker is free for others, and the step goes on later
+COUNT_AT_MOST = 100_000  # versions with delete markers, and as many uploads: a hundred calls each
 
 
 # What a store's buckets get
@@ -137,14 +139,15 @@ def version_expiry(days: int) -> dict[str, Any]:
 
 # What is in a bucket, and its end
 
-
-@dataclass(frozen=True)
-class Left:
-    """What keeps a bucket from being deleted."""
-
-    counts: tuple[str, ...]  # such as "3 objects"
-    versioned: bool
-    uploads: bool
+# How each listing is asked for, in botocore's words: method, size of a page, where the next one begins, what it lists.
+VERSIONS = ("list_object_versions", "MaxKeys", ("KeyMarker", "VersionIdMarker"), ("Versions", "DeleteMarkers"))
+UPLOADS = ("list_multipart_uploads", "MaxUploads", ("KeyMarker", "UploadIdMarker"), ("Uploads",))
+LISTINGS = {"ListObjectVersions": VERSIONS, "ListMultipartUploads": UPLOADS}
+# What is answered where there is no Object Lock: by Amazon, then by servers that have not heard of it.
+NO_LOCK = frozenset(
+    {"ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "InvalidRequest"}
+    | {"NotImplemented", "501", "MethodNotAllowed", "405"}
+)
 
 
 @dataclass(frozen=True)
@@ -168,26 +171,76 @@ class Bucket:
                 raise
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
-    def left(self) -> Left | None:
-        """Return what is in it, counted as far as one page goes; None when it is empty."""
-        with self.calling("ListObjectVersions") as s3:
-            page = s3.list_object_versions(Bucket=self.name, MaxKeys=PAGE, **self.expected)
-        with self.calling("ListMultipartUploads") as s3:
-            unfinished = s3.list_multipart_uploads(Bucket=self.name, **self.expected)
-        versions = page.get("Versions", [])
-        objects = sum(one["IsLatest"] for one in versions)
-        older = len(versions) - objects
-        markers = len(page.get("DeleteMarkers", []))
-        uploads = len(unfinished.get("Uploads", []))
-        if page["IsTruncated"]:
-            kinds = "objects, older versions and delete markers" if older or markers else "objects"
-            counts = [f"{PAGE:,} or more {kinds}"]
-        else:
-            counts = [_count(objects, "object"), _count(older, "older version"), _count(markers, "delete marker")]
-        more = unfinished["IsTruncated"]
-        counts.append(f"{PAGE:,} or more unfinished uploads" if more else _count(uploads, "unfinished upload"))
-        found = tuple(count for count in counts if count)
-        return Left(found, versioned=bool(older or markers), uploads=bool(uploads)) if found else None
+    def left(self) -> Contents:
+        """Return what keeps it from being deleted, counted as far as one page goes."""
+        found, newest = self._counted(PAGE, lambda counted: None)
+        with suppress(Failed):  # not to know about the lock is no reason to hold back the rest
+            return self._with_lock(found, newest)
+        return found
+
+    def contents(self, tell: Callable[[int], None]) -> Contents:
+        """Return what is in it, as far as it is counted; `tell` gets the number of versions after each page."""
+        return self._with_lock(*self._counted(COUNT_AT_MOST, tell))
+
+    def _counted(self, at_most: int, tell: Callable[[int], None]) -> tuple[Contents, datetime | None]:
+        """Return what is in it, and when the newest version came."""
+        objects = older = markers = size = uploads = 0
+        versioned, newest = False, None
+        for page in self._pages("ListObjectVersions", at_most):
+            for one in page.get("Versions", []):
+                objects += one["IsLatest"]
+                older += not one["IsLatest"]
+                size += one["Size"]
+                versioned = versioned or one["VersionId"] != "null"
+                newest = max(newest or one["LastModified"], one["LastModified"])
+            markers += len(page.get("DeleteMarkers", []))
+            tell(objects + older + markers)
+        for page in self._pages("ListMultipartUploads", at_most):
+            uploads += len(page.get("Uploads", []))
+        found = Contents(
+            objects=objects,
+            older=older,
+            markers=markers,
+            uploads=uploads,
+            size=size,
+            more=objects + older + markers > at_most,
+            more_uploads=uploads > at_most,
+            versioned=versioned or markers > 0,
+        )
+        return found, newest
+
+    def _pages(self, operation: str, at_most: int) -> Iterator[Any]:
+        """Return the pages of a listing until there is one entry more than `at_most`."""
+        method, limit, markers, kinds = LISTINGS[operation]
+        counted, start = 0, dict[str, str]()
+        while counted <= at_most:
+            with self.calling(operation) as s3:
+                size = {limit: min(PAGE, at_most + 1 - counted)}
+                page = getattr(s3, method)(Bucket=self.name, **size, **start, **self.expected)
+            yield page
+            counted += sum(len(page.get(kind, [])) for kind in kinds)
+            start = {marker: page[f"Next{marker}"] for marker in markers if page.get(f"Next{marker}")}
+            if not page.get("IsTruncated") or not start:
+                return
+
+    def _with_lock(self, found: Contents, newest: datetime | None) -> Contents:
+        """Add how long Object Lock, by the bucket's default retention, keeps what was counted."""
+        if not found.versioned or newest is None:
+            return found  # a bucket with a lock always keeps versions, so others need not be asked
+        with self.calling("GetObjectLockConfiguration") as s3:
+            try:
+                answer = s3.get_object_lock_configuration(Bucket=self.name, **self.expected)
+            except ClientError as error:
+                if code_of(error) in NO_LOCK:
+                    return found
+                raise
+        rule = answer["ObjectLockConfiguration"].get("Rule", {}).get("DefaultRetention", {})
+        # A year counts as the longest there is, so that the date is never too early.
+        days = rule.get("Days") or 366 * (rule.get("Years") or 0)
+        if not days:
+            return found
+        until = newest + timedelta(days=days)
+        return replace(found, lock=rule.get("Mode", "").lower(), locked_until=until.isoformat())
 
     def empty(self, patience: float = 86400) -> None:
         """Delete all that is in it, versions and unfinished uploads too; raises NotReady when there is very much."""
@@ -225,6 +278,7 @@ class Bucket:
 
     def delete(self) -> bool:
         """Delete it and say whether it is gone; it stays when something is in it."""
+        ensure_lease()
         with self.calling("DeleteBucket") as s3:
             try:
                 s3.delete_bucket(Bucket=self.name, **self.expected)
@@ -235,20 +289,20 @@ class Bucket:
         return True
 
 
-def refusal(bucket: str, left: Left, where: str, options: str, *first: str) -> Refused:
+def refusal(bucket: str, left: Contents, where: str, options: str, *first: str) -> Refused:
     """Return the refusal to delete a bucket that still holds something, with the commands that empty it.
 
     `options` are those of the AWS CLI that reach the bucket; `first` are comments that stand above the commands.
     """
-    return Refused(
-        f"The backup bucket still holds {listed(left.counts)}. Empty it {where}, then delete the store again.",
-        bucket=bucket,
-        commands="\n".join([*first, *_emptying(bucket, left, options)]),
-    )
+    text = f"The backup bucket still holds {listed(left.counts)}. Empty it {where}, then delete the store again."
+    if left.free_at:
+        text += f" Object Lock keeps versions until {_moment(left)}."
+    return Refused(text, bucket=bucket, commands=emptying(bucket, left, options, *first))
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number > 1 else ''}" if number else ""
+def _moment(found: Contents) -> str:
+    """Return when the last locked version is free, or the last that was counted."""
+    return f"{found.free_at:%Y-%m-%d %H:%M} UTC{' or later' if found.more else ''}"
 
 
 def listed(parts: tuple[str, ...]) -> str:
@@ -256,21 +310,34 @@ def listed(parts: tuple[str, ...]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def _emptying(bucket: str, left: Left, options: str) -> list[str]:
-    """Return the commands of the AWS CLI that empty the bucket, for an administrator to run."""
+def emptying(bucket: str, found: Contents, options: str, *first: str) -> str:
+    """Return the commands of the AWS CLI that empty the bucket, for an administrator to run, as of refusal()."""
     where = f"--bucket {bucket} {options}"
-    commands = [f"aws s3 rm s3://{bucket} --recursive {options}"]
-    if left.versioned:
-        commands.append("# Repeat these two until there is nothing left (they take 250 at a time):")
+    lines, delete = list(first), f"aws s3api delete-objects {where}"
+    if found.free_at and found.lock == "governance":
+        lines.append(
+            f"# Object Lock (governance) keeps versions until {_moment(found)}. To delete them before, the commands "
+            "say --bypass-governance-retention, which takes the permissions s3:BypassGovernanceRetention and "
+            "s3:DeleteObjectVersion."
+        )
+        delete += " --bypass-governance-retention"
+    elif found.free_at:
+        lines.append(
+            f"# Object Lock (compliance) keeps versions until {_moment(found)}: nobody can delete them before, so run "
+            "these commands then."
+        )
+    lines.append(f"aws s3 rm s3://{bucket} --recursive {options}")
+    if found.versioned:
+        lines.append("# Repeat these two until there is nothing left (they take 250 at a time):")
         for kind in ("Versions", "DeleteMarkers"):
             query = f"--query '{{Objects: {kind}[].{{Key: Key, VersionId: VersionId}}}}' --output json"
             listing = f"aws s3api list-object-versions {where} --max-keys 250 --no-paginate {query}"
-            commands.append(f'aws s3api delete-objects {where} --delete "$({listing})"')
-    if left.uploads:
+            lines.append(f'{delete} --delete "$({listing})"')
+    if found.uploads:
         listing = f"aws s3api list-multipart-uploads {where} --query 'Uploads[].[UploadId, Key]' --output text"
         abort = f'aws s3api abort-multipart-upload {where} --upload-id "$id" --key "$key"'
-        commands.append(f"{listing} | while read -r id key; do {abort}; done")
-    return commands
+        lines.append(f"{listing} | while read -r id key; do {abort}; done")
+    return "\n".join(lines)
 
 
 # What belongs to no store

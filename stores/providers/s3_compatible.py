@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 
-from console.operations.plan import Failed, Made, NotReady, Round, Step, StepError
+from console.operations.plan import Failed, Made, NotReady, Round, Step, StepError, TooLate
 from console.regions import Region, find, places
 
 from .aws_access import forget_clients
@@ -23,6 +23,7 @@ from .base import (
     AccessSpec,
     Account,
     Capability,
+    Contents,
     Control,
     Fact,
     Identity,
@@ -34,12 +35,14 @@ from .base import (
     StoreSpec,
 )
 from .s3_buckets import (
+    LOG_DAYS,
     PREFIX,
     STORE_TAG,
     Bucket,
     all_buckets,
     backup_rules,
     document,
+    emptying,
     global_names,
     id_in,
     leftovers,
@@ -126,7 +129,7 @@ def _is_ours(spec: StoreSpec, bucket: str) -> bool | None:
         return None
     if found or not has(spec.account, "tags"):
         return not found or found.get(STORE_TAG) == str(spec.id)
-    return bucket_of(spec, bucket).left() is None
+    return bucket_of(spec, bucket).left().is_empty
 
 
 def _exists(spec: StoreSpec, bucket: str) -> bool:
@@ -292,14 +295,52 @@ def remove_log_bucket(spec: StoreSpec) -> None:
         raise NotReady("The server is still delivering late access logs; they are deleted as they come.", patience=3600)
 
 
+def keep_log_bucket(spec: StoreSpec) -> None:
+    """Leave the log bucket where it is, with the rule by which its logs expire."""
+    if _is_ours_to_delete(spec, spec.log_bucket):
+        ensure_log_expiry(spec)
+
+
+def clear_logs(spec: StoreSpec, over: bool) -> bool:
+    """Return whether the log bucket that was kept is gone; when all is over, the empty bucket is deleted."""
+    if not _is_ours_to_delete(spec, spec.log_bucket):
+        return True
+    bucket = bucket_of(spec, spec.log_bucket)
+    return over and bucket.left().is_empty and bucket.delete()
+
+
+def restore(spec: StoreSpec) -> None:
+    """Put back what a deletion that somebody cancels has changed; raises TooLate when the backup bucket is gone."""
+    if not _is_ours_to_delete(spec, spec.bucket):
+        raise TooLate(f"The backup bucket {spec.bucket} is not there any more.", bucket=spec.bucket)
+    _reopen(spec)
+
+
+def contents(spec: StoreSpec, tell: Callable[[int], None]) -> Contents:
+    """Return what the backup bucket holds."""
+    if not _is_ours_to_delete(spec, spec.bucket):
+        return Contents(exists=False)
+    return bucket_of(spec, spec.bucket).contents(tell)
+
+
 def _refuse_if_anything_is_left(spec: StoreSpec) -> None:
-    if left := bucket_of(spec, spec.bucket).left():
-        # What a deletion that went further took away comes back: the store stays in use.
-        ensure_policy(spec)
-        if has(spec.account, "access_logging") and not logs(spec):
-            ensure_access_logging(spec)
+    left = bucket_of(spec, spec.bucket).left()
+    if not left.is_empty:
+        _reopen(spec)
         options, *first = _cli(spec.account, spec.region)
         raise refusal(spec.bucket, left, "on the server", options, *first)
+
+
+def _reopen(spec: StoreSpec) -> None:
+    """Put back what a deletion that went further took away: the store stays in use."""
+    ensure_policy(spec)
+    if spec.complete and has(spec.account, "access_logging") and not logs(spec):
+        ensure_access_logging(spec)
+
+
+def _emptying(spec: StoreSpec, found: Contents) -> str:
+    options, *first = _cli(spec.account, spec.region)
+    return emptying(spec.bucket, found, options, *first)
 
 
 def _cli(account: Account, region: str) -> list[str]:
@@ -576,6 +617,10 @@ def protections(account: Account) -> frozenset[str]:
     return frozenset({"versions"} if has(account, "versioning") and has(account, "version_expiry") else ())
 
 
+REMOVE_BUCKET = (
+    Round(Step("Checking that the backup bucket is empty", check_bucket_is_empty)),
+    Round(Step("Deleting the backup bucket", remove_bucket)),
+)
 S3_COMPATIBLE = Provider(
     key="s3",
     label="S3-compatible",
@@ -598,11 +643,14 @@ S3_COMPATIBLE = Provider(
     ),
     keep_versions=(Round(Step("Turning on versioning", ensure_versions)),),
     lock=(),
-    remove=(
-        Round(Step("Checking that the backup bucket is empty", check_bucket_is_empty)),
-        Round(Step("Deleting the backup bucket", remove_bucket)),
-        Round(Step("Deleting the access logs and their bucket", remove_log_bucket)),
-    ),
+    remove=(*REMOVE_BUCKET, Round(Step("Deleting the access logs and their bucket", remove_log_bucket))),
+    remove_but_logs=(*REMOVE_BUCKET, Round(Step("Leaving the access logs to expire", keep_log_bucket))),
+    restore=(Round(Step("Putting back what the deletion had changed", restore)),),
+    contents=contents,
+    emptying=_emptying,
+    clear_logs=clear_logs,
+    log_days=LOG_DAYS,
+    has_logs=lambda account: has(account, "access_logging"),
     identify=identify,
     bucket_names=bucket_names,
     bucket_arn=lambda bucket, partition: bucket_arn(bucket),

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.pages import available, create, delete, fresh
+from tests.browser.pages import available, create, delete, fresh, pane_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -145,3 +145,36 @@ def test_accessibility_for_other_people(visit, inspector):
     nobody.fill("[name=password]", "nothing")
     nobody.click("button.primary")
     inspector.check(nobody, "login refused")
+
+
+def test_accessibility_of_a_deletion(visit, inspector, demo):
+    page = visit(bypass_csp=True)
+    name = fresh("leaving")
+    pane = create(page, name)
+    available(pane)
+    bucket = pane.locator("[aria-label='Copy Bucket Name']").get_attribute("data-copy")
+    demo.s3("eu-central-1").put_object(Bucket=bucket, Key="backup", Body=b"x")
+    pane.locator(".menu > summary").click()
+    pane.get_by_text("Delete Store").click()
+    page.locator("#dossier-commands summary").click(timeout=15_000)
+    inspector.check(page, "delete dialog with counts")
+    page.keyboard.press("Escape")
+    demo.s3("eu-central-1").delete_object(Bucket=bucket, Key="backup")
+    page.goto(f"{page.locator('h2 a', has_text=name).get_attribute('href')}dossier/")
+    inspector.check(page, "dossier")
+    demo.fault("DeleteBucket", code="OperationAborted", status=409, times=60, bucket=bucket)
+    page.goto(f"/stores/?q={name}")
+    delete(page, name)
+    expect(page.get_by_text("Cancel deletion")).to_be_visible()
+    inspector.check(page, "deleting")
+    page.click("text=Cancel deletion")
+    available(pane_of(page, name), 30)
+    demo.mend()
+    pane_of(page, name).locator(".menu > summary").click()
+    pane_of(page, name).get_by_text("Delete Store").click()
+    page.check("dialog [name=keep_logs]")
+    page.fill("dialog [name=name]", name)
+    page.click("dialog button[type=submit]")
+    page.goto("/stores/")
+    expect(page.locator("#retained-logs tr", has_text=name)).to_be_visible(timeout=20_000)
+    inspector.check(page, "retained logs")

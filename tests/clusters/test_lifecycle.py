@@ -230,11 +230,11 @@ def test_a_worker_killed_between_granting_and_recording_is_followed_by_one_that_
     record = type(cluster.operation).record
     counted = []
 
-    def die_after_the_first_round(self, steps):
+    def die_after_the_first_round(self, steps, **options):
         counted.append(1)
         if len(counted) == 2:  # the second round begins: the first has been granted, and is written down only now
             raise KeyboardInterrupt
-        return record(self, steps)
+        return record(self, steps, **options)
 
     monkeypatch.setattr(type(cluster.operation), "record", die_after_the_first_round)
     with pytest.raises(KeyboardInterrupt):

@@ -551,3 +551,17 @@ def test_command_serves_until_terminated_and_is_steered_over_http(process: subpr
     assert steer("GET", "calls") == []
     process.send_signal(signal.SIGTERM)
     assert process.wait(5) == 0
+
+
+def test_unfinished_uploads_are_listed_page_by_page(emulator: Emulator) -> None:
+    s3 = client("s3", emulator)
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    made = {(key, s3.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]) for key in ("b", "a", "b", "b", "c")}
+    whole = s3.list_multipart_uploads(Bucket=BUCKET)
+    assert (len(whole["Uploads"]), whole["IsTruncated"]) == (5, False)
+    for size in (1, 2, 5):
+        pages = list(s3.get_paginator("list_multipart_uploads").paginate(Bucket=BUCKET, MaxUploads=size))
+        listed = [(one["Key"], one["UploadId"]) for page in pages for one in page["Uploads"]]
+        assert listed == sorted(made)
+        assert len(pages) == -(-5 // size)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET, KeyMarker="c")

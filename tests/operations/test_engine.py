@@ -101,10 +101,10 @@ def test_run_keeps_what_a_step_gives_together_with_its_end(plan, store, alice, k
 def test_run_keeps_nothing_after_its_lease_was_taken(plan, store, alice, kept, monkeypatch):
     original = Operation.record
 
-    def record(self, steps):
+    def record(self, steps, **options):
         if steps[0]["state"] == "done":  # another worker has taken over while the step ran
             Operation.objects.filter(pk=self.pk).update(fence=99)
-        return original(self, steps)
+        return original(self, steps, **options)
 
     monkeypatch.setattr(Operation, "record", record)
     plan.append(Round(Step("key", lambda spec: Made(keep="late"))))
@@ -151,9 +151,9 @@ def test_run_records_a_step_before_it_runs(plan, store, alice):
     written = []
     original = Operation.record
 
-    def record(self, steps):
+    def record(self, steps, **options):
         written.append([step["state"] for step in steps] + [bool(states)])
-        return original(self, steps)
+        return original(self, steps, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Operation, "record", record)

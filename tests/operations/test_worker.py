@@ -11,6 +11,7 @@ from contextlib import suppress
 from importlib import import_module
 from urllib.parse import quote
 
+import boto3
 import pytest
 from django.db import connection
 from django.utils.dateparse import parse_datetime
@@ -154,3 +155,37 @@ def test_a_worker_killed_between_granting_and_recording_is_followed_by_another(s
         ("attached", 2),
     }
     assert [call for call, _, _ in amazon.calls].count("CreateRole") == 1
+
+
+def test_a_stopped_worker_that_wakes_up_after_a_cancellation_deletes_nothing(
+    start_worker, amazon, account, alice, tmp_path
+):
+    """It was stopped between turning logging off and deleting the bucket, and knows nothing of what came meanwhile."""
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=amazon.url,
+        region_name="eu-west-1",
+        aws_access_key_id=amazon.access_key_id,
+        aws_secret_access_key=amazon.secret_access_key,
+    )
+
+    def logs():
+        return s3.get_bucket_logging(Bucket=store.bucket).get("LoggingEnabled", {}).get("TargetBucket")
+
+    store = actions.create(account, name="orders", region="eu-west-1", by=alice)
+    first = start_worker()
+    wait_until(lambda: Store.objects.get().state == State.AVAILABLE)
+    amazon.inject("PutBucketLogging", when="hang", seconds=2)
+    actions.delete(Store.objects.get(), by=alice)
+    wait_until(lambda: not logs())
+    first.send_signal(signal.SIGSTOP)
+    actions.cancel(Store.objects.get(), by=alice)
+    start_worker()
+    wait_until(lambda: Store.objects.get().state == State.AVAILABLE)
+    assert logs() == store.log_bucket
+    first.send_signal(signal.SIGCONT)
+    wait_until(lambda: "the lease was lost" in (tmp_path / "worker.log").read_text())
+    assert {one["Name"] for one in s3.list_buckets()["Buckets"]} == {store.bucket, store.log_bucket}
+    operation = Operation.objects.get(verb="delete")
+    assert (operation.state, operation.fence) == ("cancelled", 2)
+    assert "DeleteBucket" not in {call for call, _, _ in amazon.calls}

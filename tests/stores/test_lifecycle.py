@@ -168,6 +168,232 @@ def test_delete_that_meets_data_at_the_last_moment_puts_logging_back(create, s3)
     assert s3.get_bucket_logging(Bucket=store.bucket)["LoggingEnabled"]["TargetBucket"] == store.log_bucket
 
 
+def logs_to(s3, store):
+    return s3.get_bucket_logging(Bucket=store.bucket).get("LoggingEnabled", {}).get("TargetBucket")
+
+
+def go_on(store):
+    """Work until the operation has ended or is put off."""
+    while store is not None and engine.run(store.operation.pk) == 0:
+        pass
+    return Store.objects.with_story().filter(pk=store.pk).first()
+
+
+@pytest.mark.parametrize("finished", [0, 1])
+def test_cancel_puts_a_half_deleted_store_back(create, s3, amazon, finished):
+    """The deletion got as far as turning logging off, with or without its check recorded, and then waits."""
+    store = create()
+    actions.delete(store, by=None)
+    amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
+    store = work(store)
+    assert (store.operation.state, logs_to(s3, store)) == ("waiting", None)
+    assert store.can_cancel
+    if not finished:
+        Operation.objects.update(steps=[{**one, "state": "waiting"} for one in store.operation.steps])
+    actions.cancel(store, by=None)
+    store = go_on(store)
+    assert (store.state, store.operation.state) == ("available", "cancelled")
+    assert logs_to(s3, store) == store.log_bucket
+    assert buckets(s3) == {store.bucket, store.log_bucket}
+    amazon.mend()
+    actions.delete(store, by=None)
+    assert work(store) is None
+    assert not buckets(s3)
+
+
+def test_cancel_before_any_worker_came_changes_nothing(create, s3):
+    store = create()
+    actions.delete(store, by=None)
+    actions.cancel(store, by=None)
+    store = go_on(store)
+    assert (store.state, store.operation.state) == ("available", "cancelled")
+    assert logs_to(s3, store) == store.log_bucket
+
+
+def test_cancel_just_as_the_bucket_went_is_too_late(create, s3, amazon):
+    """Amazon deleted the bucket, and the connection broke before it could say so: only then somebody cancels."""
+    store = create()
+    actions.delete(store, by=None)
+    amazon.inject("DeleteBucket", when="drop", bucket=store.bucket, times=3)
+    store = work(store)
+    assert store.operation.state == "waiting"
+    assert buckets(s3) == {store.log_bucket}
+    assert store.can_cancel  # nobody here can know
+    actions.cancel(store, by=None)
+    assert go_on(store) is None
+    assert not buckets(s3)
+    operation = Operation.objects.get(verb="delete")
+    assert (operation.state, operation.cancel) == ("done", "too late")
+    assert [one["state"] for one in operation.steps] == ["done", "done", "done", "failed"]
+
+
+class Killed(BaseException):
+    """What a worker that is killed does not survive."""
+
+
+@pytest.fixture
+def at_write(monkeypatch):
+    """A function that has something happen before or after the n-th write of the next worker to its operation."""
+    write = Operation._write
+
+    def at_write(number, moment, happen):
+        seen = []
+
+        def watched(self, **values):
+            seen.append(values)
+            if len(seen) == number and moment == "before":
+                happen()
+            held = write(self, **values)
+            if len(seen) == number and moment == "after":
+                happen()
+            return held
+
+        monkeypatch.setattr(Operation, "_write", watched)
+        return seen
+
+    return at_write
+
+
+def is_as_before(s3, store):
+    return (
+        (store.state, store.operation.state) == ("available", "cancelled")
+        and buckets(s3) == {store.bucket, store.log_bucket}
+        and logs_to(s3, store) == store.log_bucket
+    )
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_cancel_at_every_write_puts_all_back_or_comes_too_late(create, s3, at_write, moment):
+    """Whenever the wish comes, the store is wholly there or wholly gone, and its operation says which."""
+    ends, number, writes = [], 1, [None]
+    while number <= len(writes):
+        store = create(name=f"store-{number}")
+        actions.delete(store, by=None)
+
+        def wish(pk=store.operation.pk):
+            Operation.objects.cancel(pk, by=None)
+
+        writes = at_write(number, moment, wish)
+        left = go_on(store)
+        operation = Operation.objects.get(pk=store.operation.pk)
+        if left:
+            assert is_as_before(s3, left), number
+            actions.delete(left, by=None)
+            at_write(0, moment, None)
+            assert go_on(left) is None
+        else:
+            assert (operation.state, buckets(s3)) == ("done", set()), number
+        ends.append(operation.state)
+        number += 1
+    assert ends == sorted(ends)  # once it is too late it stays so
+    assert set(ends) == {"cancelled", "done"}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_cancel_survives_a_kill_at_every_write(create, s3, amazon, at_write, moment):
+    number, killed = 1, True
+    while killed:
+        store = create(name=f"store-{number}")
+        actions.delete(store, by=None)
+        amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
+        store = work(store)
+        amazon.mend()
+        actions.cancel(store, by=None)
+
+        def kill():
+            raise Killed
+
+        at_write(number, moment, kill)
+        killed = False
+        try:
+            go_on(store)
+        except Killed:
+            killed = True
+        at_write(0, moment, None)
+        Operation.objects.unfinished().update(due_at=timezone.now() - timedelta(seconds=1))
+        store = go_on(store)
+        assert is_as_before(s3, store), number
+        actions.delete(store, by=None)
+        assert go_on(store) is None
+        number += 1
+    assert number > 3
+
+
+def test_cancel_is_not_offered_once_the_bucket_is_gone(create, s3, amazon):
+    store = create()
+    actions.delete(store, by=None)
+    amazon.inject("DeleteBucket", code="BucketNotEmpty", status=409, bucket=store.log_bucket)
+    store = work(store)
+    assert (store.state, store.can_cancel) == ("deleting", False)
+    with pytest.raises(NotNow, match="too late"):
+        actions.cancel(store, by=None)
+    assert again(store) is None
+
+
+@pytest.mark.parametrize("fault", [{"code": "SlowDown", "status": 503}, {"when": "drop"}, {"when": "after"}])
+@pytest.mark.parametrize("operation", ["GetBucketTagging", "GetBucketLogging", "PutBucketLogging"])
+def test_cancel_outlasts_passing_trouble(create, s3, amazon, operation, fault):
+    store = create()
+    actions.delete(store, by=None)
+    amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
+    store = work(store)
+    actions.cancel(store, by=None)
+    amazon.inject(operation, times=4, **fault)
+    store = go_on(store)
+    for _ in range(10):
+        if store.operation.state != "waiting":
+            break
+        store = again(store)
+    assert (store.state, store.operation.state) == ("available", "cancelled")
+    assert logs_to(s3, store) == store.log_bucket
+
+
+def test_cancel_that_fails_says_what_is_missing(create, amazon):
+    store = create()
+    actions.delete(store, by=None)
+    amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
+    store = work(store)
+    actions.cancel(store, by=None)
+    amazon.inject("PutBucketLogging", code="AccessDenied", status=403, times=4)
+    store = go_on(store)
+    assert (store.state, store.operation.state) == ("failed", "failed")
+    assert "s3:PutBucketLogging" in store.operation.details["statement"]
+    amazon.mend()
+    actions.repair(store, by=None)
+    assert work(store).state == "available"
+
+
+def test_cancel_of_a_failed_store_leaves_it_failed(create, amazon, s3):
+    amazon.inject("PutBucketPolicy", code="AccessDenied", status=403, times=9)
+    store = create()
+    amazon.mend()
+    actions.delete(store, by=None)
+    actions.cancel(store, by=None)
+    store = go_on(store)
+    assert (store.state, store.operation.state) == ("failed", "cancelled")
+    assert len(buckets(s3)) == 2
+
+
+def test_cancel_puts_logging_back_for_a_store_that_was_made_by_repair(create, amazon, s3):
+    amazon.inject("PutBucketPolicy", code="AccessDenied", status=403, times=9)
+    store = create()
+    amazon.mend()
+    actions.repair(store, by=None)
+    store = work(store)
+    actions.delete(store, by=None)
+    amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
+    store = work(store)
+    assert logs_to(s3, store) is None
+    actions.cancel(store, by=None)
+    assert is_as_before(s3, go_on(store))
+
+
+def test_cancel_is_refused_while_a_store_is_created(create):
+    store = create(run=False)
+    with pytest.raises(NotNow):
+        actions.cancel(store, by=None)
+
+
 def test_delete_twice_at_once_is_one_deletion(create):
     store = create()
     stale = Store.objects.get()

@@ -383,8 +383,8 @@ def test_orphan_list_asks_the_same_few_questions(account, as_alice, django_asser
             cloud_account=other,
             content=[{"name": f"pgbk-{n}", "region": "eu-west-1", "created": "", "kind": "", "store_id": str(uuid4())}],
         )
-    # session, user, membership, accounts, known names, stores, history, forgotten, navigation pane
-    with django_assert_num_queries(9):
+    # session, user, membership, accounts, known names (2), stores, history, forgotten, navigation pane
+    with django_assert_num_queries(10):
         as_alice.get("/stores/orphans/")
 
 

@@ -352,3 +352,19 @@ def test_a_real_server_s_settings_are_compared_and_mended(object_server, acme, a
     assert [one["Sid"] for one in kept["Statement"]] == [one["Sid"] for one in wanted["Statement"]]
     settled()
     assert check(store).posture.drift == []
+
+
+def test_a_store_whose_deletion_failed_can_be_kept(amazon, as_alice, store):
+    amazon.inject("DeleteBucket", code="AccessDenied", status=403, times=9)
+    actions.delete(store, by=None)
+    failed = work(store)
+    assert failed.state == State.FAILED
+    amazon.mend()
+    url = f"{store.get_absolute_url()}repair/"
+    assert "Keep the store" in text_of(as_alice.get(store.get_absolute_url()))
+    page = as_alice.get(url, headers=HTMX)
+    assert "get again all that they should have" in text_of(page)
+    assert as_alice.post(url, {"seen": page.context["seen"]}, headers=HTMX).status_code == 204
+    assert work(store).state == State.AVAILABLE
+    settled()
+    assert check(store).posture.drift == []

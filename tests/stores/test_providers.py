@@ -16,7 +16,7 @@ from botocore.stub import Stubber
 from moto.sts.models import sts_backends
 
 from console.demo.emulator import Emulator
-from console.operations.plan import Conflict, Failed, NotReady, Refused, StepError
+from console.operations.plan import Conflict, Failed, NotReady, Refused, StepError, TooLate
 from console.regions import regions
 from stores.providers import PLANNED, PROVIDERS, aws, aws_access, s3_buckets
 from stores.providers.base import Account, LinkError, StoreSpec
@@ -157,8 +157,9 @@ def test_provider_steps_run_twice_leave_the_same_state(emulator, key, region):
 def test_provider_describes_itself(key):
     provider = PROVIDERS[key]
     assert provider.key == key
-    titles = [step.title for plan in (provider.provision, provider.remove) for step in steps(plan)]
-    assert len(set(titles)) == len(titles)
+    for plan in (provider.remove, provider.remove_but_logs):
+        titles = [step.title for part in (provider.provision, plan, provider.restore) for step in steps(part)]
+        assert len(set(titles)) == len(titles)
     assert key not in {planned for planned, _, _ in PLANNED}
 
 
@@ -453,7 +454,7 @@ def test_remove_says_so_when_there_are_more(emulator, store, monkeypatch):
     monkeypatch.setattr(s3_buckets, "PAGE", 2)
     for number in range(3):
         s3(store).put_object(Bucket=store.bucket, Key=f"k{number}", Body=b"1")
-    with pytest.raises(Refused, match="still holds 2 or more objects"):
+    with pytest.raises(Refused, match="still holds more than 2 objects"):
         run(AWS.remove, store)
 
 
@@ -549,6 +550,47 @@ def test_remove_goes_on_later_when_there_are_many_logs(emulator, store, monkeypa
     with pytest.raises(NotReady, match="there are many"):
         aws.remove_log_bucket(store)
     aws.remove_log_bucket(store)
+
+
+def test_restore_puts_logging_back_twice_over(emulator, store):
+    before = state(store)
+    emulator.inject("DeleteBucket", code="AccessDenied", status=403)
+    with pytest.raises(Failed):
+        run(AWS.remove, store)
+    assert state(store) != before
+    for _ in range(2):
+        run(AWS.restore, store)
+        assert state(store) == before
+
+
+@pytest.mark.parametrize("tag", ["", "another"])
+def test_restore_touches_no_bucket_that_is_not_the_stores(emulator, store, tag):
+    """Without its tag it cannot be told whose it is; with another's, the store's own bucket is gone."""
+    s3(store).delete_bucket_tagging(Bucket=store.bucket)
+    if tag:
+        tags = [{"Key": "storekeeper:store-id", "Value": tag}]
+        s3(store).put_bucket_tagging(Bucket=store.bucket, Tagging={"TagSet": tags})
+    emulator.calls.clear()
+    with pytest.raises(TooLate if tag else Failed):
+        run(AWS.restore, store)
+    assert {call.operation for call in emulator.calls} <= READS
+
+
+def test_remove_but_logs_leaves_nothing_that_takes_new_logs(emulator, store):
+    for _ in range(2):
+        run(AWS.remove_but_logs, store)
+    assert names(store) == {store.log_bucket}
+    assert not AWS.clear_logs(store, False)
+    empty(store, store.log_bucket)
+    assert AWS.clear_logs(store, True)
+    assert AWS.clear_logs(store, True)
+    assert names(store) == set()
+
+
+def test_remove_but_logs_after_a_half_made_creation(emulator):
+    spec = make_spec()
+    run(AWS.remove_but_logs, spec)
+    assert AWS.clear_logs(spec, False)  # there is none
 
 
 # --- Accounts -------------------------------------------------------------------------------------------------------

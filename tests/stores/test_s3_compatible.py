@@ -14,8 +14,8 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, SSLError
 
-from console.operations.plan import Conflict, Failed, Made, NotReady, Refused, StepError
-from stores.providers import PROVIDERS, aws_access, s3_compatible, s3_server, s3_settings, s3_users
+from console.operations.plan import Conflict, Failed, Made, NotReady, Refused, StepError, TooLate
+from stores.providers import PROVIDERS, aws_access, s3_buckets, s3_compatible, s3_server, s3_settings, s3_users
 from stores.providers.aws_errors import code_of
 from stores.providers.base import AccessSpec, Account, LinkError, StoreSpec
 from tests.stores.test_providers import run, steps
@@ -153,7 +153,7 @@ def answering(operation, status, code, service="s3"):
 
 
 def test_the_plans_have_the_shape_and_the_titles_of_amazons():
-    for plan in ("provision", "remove"):
+    for plan in ("provision", "remove", "remove_but_logs", "restore"):
         titles = [[[step.title for step in round_] for round_ in getattr(PROVIDERS[key], plan)] for key in PROVIDERS]
         assert titles[0] == titles[1]
 
@@ -675,6 +675,63 @@ def test_remove_leaves_a_complete_stores_bucket_alone_when_its_tag_is_gone(store
     with pytest.raises(Failed, match=f"storekeeper:store-id={store.id}"):
         run(S3.remove, store)
     assert store.bucket in names(s3)
+
+
+@slow
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_contents_are_counted_on_any_number_of_pages(store, s3, monkeypatch, size):
+    s3.put_bucket_versioning(Bucket=store.bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("a", "a", "b", "c"):
+        s3.put_object(Bucket=store.bucket, Key=key, Body=b"12345")
+    s3.delete_object(Bucket=store.bucket, Key="c")
+    for key in ("half", "half", "other"):
+        s3.create_multipart_upload(Bucket=store.bucket, Key=key)
+    monkeypatch.setattr(s3_buckets, "PAGE", size)
+    told = []
+    found = S3.contents(store, told.append)
+    assert (found.objects, found.older, found.markers, found.uploads, found.size) == (2, 2, 1, 3, 20)
+    assert (found.more, found.more_uploads, found.lock) == (False, False, "")
+    assert told[-1] == 5
+    monkeypatch.setattr(s3_buckets, "COUNT_AT_MOST", 4)
+    assert S3.contents(store, told.append).counts[0] == "more than 4 objects, older versions and delete markers"
+    commands = S3.emptying(store, found)
+    assert commands.startswith("# Sign in as a user of localhost:")
+    s3_server.bucket_of(store, store.bucket).empty()
+
+
+@slow
+def test_contents_of_a_bucket_that_is_not_there(spec, store):
+    assert S3.contents(store, lambda counted: None).is_empty
+    run(S3.remove, store)
+    assert not S3.contents(store, lambda counted: None).exists
+
+
+@slow
+def test_restore_opens_the_bucket_again(store, s3):
+    before = state(store)
+    s3_compatible._close(store)
+    run(S3.restore, store)
+    run(S3.restore, store)
+    assert state(store) == before
+    s3.put_object(Bucket=store.bucket, Key="later", Body=b"1")
+    s3.delete_object(Bucket=store.bucket, Key="later")
+    run(S3.remove, store)
+    with pytest.raises(TooLate, match="not there any more"):
+        run(S3.restore, store)
+
+
+@slow
+def test_logs_are_kept_until_all_is_over(store, s3):
+    s3.put_object(Bucket=store.log_bucket, Key="access/1", Body=b"1")
+    for _ in range(2):
+        run(S3.remove_but_logs, store)
+    assert names(s3) & {store.bucket, store.log_bucket} == {store.log_bucket}
+    assert not S3.clear_logs(store, True)  # there is still a log
+    s3.delete_object(Bucket=store.log_bucket, Key="access/1")
+    assert not S3.clear_logs(store, False)
+    assert S3.clear_logs(store, True)
+    assert S3.clear_logs(store, True)
+    assert store.log_bucket not in names(s3)
 
 
 # --- Nodes ----------------------------------------------------------------------------------------------------------

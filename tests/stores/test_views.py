@@ -105,7 +105,8 @@ def test_store_list_takes_a_broken_cursor_for_none(as_alice, account):
 def test_store_list_asks_the_same_few_questions(as_alice, account, django_assert_num_queries, number):
     for n in range(number):
         factories.store(account, name=f"store-{n}")
-    with django_assert_num_queries(7):  # session, user, membership, count, stores, sweeps, navigation pane
+    # session, user, membership, count, stores, retained logs, sweeps, navigation pane
+    with django_assert_num_queries(8):
         as_alice.get("/stores/")
 
 
