@@ -8,8 +8,9 @@ from django.db import IntegrityError, transaction
 
 from console.accounts.actions import InUse, users_of
 from console.accounts.models import CloudAccount, User
-from console.operations.actions import begin
-from stores.models import Store
+from console.operations.actions import ask, begin
+from stores import preflight
+from stores.models import Preflight, Store
 
 
 class NameTaken(Exception):
@@ -54,3 +55,13 @@ def delete(store: Store, *, by: User | None) -> None:
 def repair(store: Store, *, by: User | None) -> None:
     """Begin to bring both buckets back to what they should be; raises NotNow when the state does not allow it."""
     begin(store, "repair", by=by)
+
+
+def check_account(account: CloudAccount, *, region: str = "") -> None:
+    """Have looked up what the console may do in the account, and in this region of it if one is named."""
+    with transaction.atomic():
+        found = preflight.of(account)
+        chosen = Preflight.objects.select_for_update().get(cloud_account=account).chosen if region else []
+        wanted = [*(one for one in chosen if one != region), region][-preflight.CHOSEN_AT_MOST :] if region else []
+        found.update(chosen=wanted)
+        ask(found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+import json
+from functools import cached_property
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
@@ -11,7 +13,8 @@ from django.urls import reverse
 
 from console.accounts.models import CloudAccount
 from console.operations.models import Subject, SubjectQuerySet, Transition
-from stores.providers.base import Provider, StoreSpec
+from console.operations.readings import Reading
+from stores.providers.base import Check, Provider, StoreSpec
 
 
 class State(models.TextChoices):
@@ -103,3 +106,57 @@ class Store(Subject):
             log_bucket=self.log_bucket,
             complete=complete,
         )
+
+
+class Preflight(Reading):
+    """What the console may do in a linked account: a line for each thing that its plans need."""
+
+    LABEL = "preflight"
+
+    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE, related_name="preflight")
+    chosen = models.JSONField(default=list)  # regions that were chosen for a store and have none yet
+
+    def __str__(self) -> str:
+        return f"preflight of {self.cloud_account}"
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """Return the lines, those that fail first."""
+        order = ("fail", "unknown", "pass")
+        return sorted((Check(**one) for one in self.content), key=lambda one: order.index(one.outcome))
+
+    @property
+    def failing(self) -> list[Check]:
+        """Return what the plans need and the account lacks."""
+        return [one for one in self.checks if one.outcome == "fail" and one.required]
+
+    @property
+    def unknown(self) -> list[Check]:
+        """Return what could not be checked."""
+        return [one for one in self.checks if one.outcome == "unknown"]
+
+    @property
+    def optional(self) -> list[Check]:
+        """Return what the account lacks and the plans do without."""
+        return [one for one in self.checks if one.outcome == "fail" and not one.required]
+
+    def for_region(self, region: str) -> Preflight:
+        """Return the same without the lines of other regions: what matters to a store there."""
+        content = [one for one in self.content if one["region"] in {"", region}]
+        return Preflight(cloud_account=self.cloud_account, content=content, read_at=self.read_at)
+
+    def knows(self, region: str) -> bool:
+        """Return whether the region was looked at, if it is one that can be chosen."""
+        return not region or any(one["region"] == region for one in self.content)
+
+    @property
+    def statements(self) -> str:
+        """Return the statements to add to the policy as JSON, those on the same resource as one; "" for none."""
+        found: dict[str, dict[str, Any]] = {}
+        for one in self.checks:
+            if one.statement and one.outcome == "fail":
+                statement = json.loads(one.statement)
+                action = statement.pop("Action")
+                kept = found.setdefault(json.dumps(statement), {"Effect": "Allow", "Action": [], **statement})
+                kept["Action"] = list(dict.fromkeys([*kept["Action"], action]))
+        return json.dumps(list(found.values()), indent=2) if found else ""

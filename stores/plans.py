@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 from console.operations.models import Operation
 from console.operations.plan import Conflict, Work
+from console.operations.readings import Reader
+from console.operations.readings import register as register_reader
 from console.operations.registry import register
-from stores.models import Store
+from stores import preflight
+from stores.models import Preflight, Store
 
 NAMES_AT_MOST = 3  # three random names taken in a row is no accident: somebody should look
 
@@ -50,5 +54,14 @@ register(
         title="Delete Backup Store",
         plan=lambda store: store.provider.remove,
         spec=lambda store: store.spec(complete=was_complete(store)),
+    )
+)
+register_reader(
+    Reader(
+        model=Preflight,
+        read=preflight.look,
+        every=lambda preflight: timedelta(days=1),
+        rows=preflight.of_all,
+        lane="cloud_account",
     )
 )

@@ -85,6 +85,8 @@ def is_like(pattern: str, text: str) -> bool:
 
 @cache
 def _expression(pattern: str) -> re.Pattern[str]:
+    if "${" in pattern:
+        raise NotImplementedError(f"policy variable in {pattern}")
     return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
 
 
@@ -107,7 +109,7 @@ def policies_of(iam: IAMBackend, who: Role | User) -> list[Statement]:
 
 
 def _text(policy: Any) -> str:
-    return policy["policy_document"] if isinstance(policy, dict) else policy
+    return str(policy["policy_document"] if isinstance(policy, dict) else policy)
 
 
 @cache
@@ -171,15 +173,17 @@ def s3_asks(operation: str, bucket: str, keys: Iterable[tuple[str, str]], header
     if operation in {"GetObject", "HeadObject"}:
         return [Asked(f"s3:GetObject{'Version' if version else ''}", f"{arn}/{key}") for key, version in keys]
     actions = S3_ACTIONS.get(operation, (operation,))
-    return [Asked(f"s3:{action}", f"{arn}/{key}" if key else arn) for action in actions for key, _ in keys or [("", "")]]
+    return [
+        Asked(f"s3:{action}", f"{arn}/{key}" if key else arn) for action in actions for key, _ in keys or [("", "")]
+    ]
 
 
 def iam_asks(operation: str, form: Context, iam: IAMBackend, root: str) -> list[Asked]:
     """Return what IAM checks for a call; `root` begins every ARN, such as arn:aws:iam::123456789012."""
 
     def arn(kind: str, name: str) -> str:
-        of_kind: Mapping[str, Any] = {"role": iam.roles, "instance-profile": iam.instance_profiles}.get(kind, {})
-        named = next((one.arn for one in of_kind.values() if one.name == name), "")
+        known: dict[str, Mapping[str, Any]] = {"role": iam.roles, "instance-profile": iam.instance_profiles}
+        named = next((one.arn for one in known.get(kind, {}).values() if one.name == name), "")
         return named or f"{root}:{kind}{form.get('Path', '/')}{name}"
 
     if operation == "SimulatePrincipalPolicy":

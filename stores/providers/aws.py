@@ -14,6 +14,8 @@ from console.regions import Region, find, regions
 from .aws_access import account_facts, calling, identify
 from .aws_errors import bucket_arn, code_of
 from .aws_nodes import DISMISS, GRANT, REVOKE, facts, policy, refusal
+from .aws_preflight import preflight
+from .aws_templates import documents
 from .base import AccessSpec, Account, Objects, Provider, Repository, StoreSpec
 from .s3_buckets import STORE_TAG, Bucket, global_names, log_delivery, log_expiry, only_tls, tags, upload_expiry
 from .s3_buckets import refusal as refusal_to_delete
@@ -340,4 +342,6 @@ AWS = Provider(
     account_facts=account_facts,
     store_facts=store_facts,
     linked=lambda account: f"AWS says it is account {account.number}.",
+    preflight=preflight,
+    documents=documents,
 )

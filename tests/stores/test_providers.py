@@ -626,7 +626,8 @@ def role(emulator, monkeypatch):
     )
 
     def make(trust):
-        name, permissions = f"console-{uuid4()}", json.dumps(aws_access.statements(NUMBER))
+        name = f"console-{uuid4()}"
+        permissions = json.dumps(aws_access.statements(NUMBER, principal=f"role/{name}"))
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
         iam.put_role_policy(RoleName=name, PolicyName="storekeeper", PolicyDocument=permissions)
         return arn
