@@ -342,7 +342,7 @@ def statements(
         ON_OBJECTS.keys()
         | IAM_ACTIONS.keys()
         | {
-            *("CreateBucket", "ListBuckets", "AssumeRole", "SimulatePrincipalPolicy"),
+            *("CreateBucket", "GetBucketTagging", "ListBuckets", "AssumeRole", "SimulatePrincipalPolicy"),
         }
     )
     configure = [op for op in ACTIONS if op not in elsewhere]
@@ -350,11 +350,11 @@ def statements(
         "Version": "2012-10-17",
         "Statement": [
             create,
-            # Asked for while the bucket does not exist yet, hence no condition on whose it is.
+            # Asked for while the bucket does not exist, or no longer, hence no condition on whose it is.
             {
-                "Sid": "CheckedDuringCreate",
+                "Sid": "CheckedBeforeItExists",
                 "Effect": "Allow",
-                "Action": [*ACTIONS["CreateBucket"][1:]],
+                "Action": [*ACTIONS["CreateBucket"][1:], *ACTIONS["GetBucketTagging"]],
                 "Resource": own,
             },
             {

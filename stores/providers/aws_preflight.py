@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from console.operations.plan import NotReady, StepError
 from console.regions import find
 
-from .aws_access import HOME_REGIONS, calling_iam, calling_s3, calling_sts, statements
+from .aws_access import HOME_REGIONS, IAM_PATH, calling_iam, calling_s3, calling_sts, statements
 from .aws_errors import Subject
 from .base import Account, Check, Outcome
 
@@ -166,6 +166,7 @@ def _always(region: str) -> dict[str, str]:
 
 def _example(resource: str, region: str) -> str:
     """Return a resource of which the pattern is true; AWS need not have it."""
+    resource = resource.replace("/pgbk*", f"{IAM_PATH}*")  # where the console makes them
     return resource.replace("-*-an", f"-{region}-an").replace("*", "preflight") if resource != "*" else "*"
 
 

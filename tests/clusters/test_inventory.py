@@ -150,19 +150,22 @@ def test_look_is_done_once_however_often_it_is_asked(cluster, amazon):
 
 
 def test_due_finds_each_repository_in_use_in_its_time(cluster, alice):
-    [(label, pk)] = readings.due()
+    def due():
+        return [one for one in readings.due() if one[0] == "inventory"]
+
+    [(label, pk)] = due()
     assert (label, Inventory.objects.get(pk=pk).repository) == ("inventory", cluster.repositories.get())
     readings.read(label, pk)
-    assert readings.due() == []
+    assert due() == []
     Inventory.objects.update(due_at=timezone.now() - timedelta(seconds=1))
-    assert len(readings.due()) == 1
+    assert len(due()) == 1
     actions.update_stores(cluster, stores=[], by=alice)
     work(cluster)
-    assert readings.due() == []  # detached: whoever has it now may not be looked at
+    assert due() == []  # detached: whoever has it now may not be looked at
 
 
 def test_read_due_sends_each_to_a_worker(cluster, monkeypatch):
     sent = []
     monkeypatch.setattr("console.operations.tasks.read.apply_async", lambda args, **options: sent.append(args))
-    assert read_due() == 1
-    assert sent == [("inventory", inventory.of(cluster.pk).get().pk)]
+    assert read_due() == len(sent)
+    assert ("inventory", inventory.of(cluster.pk).get().pk) in sent
