@@ -51,7 +51,7 @@ RULES = [  # statements, what is asked on ARN with {"a:b": "one"}, the decision
     ([allow(**when("StringEqualsIgnoreCase", a_b="ONE"))], "s3:GetObject", "allowed"),
     ([allow(**when("Null", a_c="true"))], "s3:GetObject", "allowed"),
     ([allow(**when("Null", a_b="true"))], "s3:GetObject", "implicitDeny"),
-    ([allow(**{"Condition": {"StringLike": {"a:b": "o*"}, "Null": {"a:b": True}}})], "s3:GetObject", "implicitDeny"),
+    ([allow(Condition={"StringLike": {"a:b": "o*"}, "Null": {"a:b": True}})], "s3:GetObject", "implicitDeny"),
 ]
 
 
@@ -127,19 +127,19 @@ def test_simulations_answer_as_the_calls_would(amazon, user):
         "PolicySourceArn": arn,
         "ActionNames": ["s3:PutObject", "s3:DeleteObject"],
         "ResourceArns": [ARN],
-        "ContextEntries": [{"ContextKeyName": "a:b", "ContextKeyValues": ["one"], "ContextKeyType": "string"}],
+        "ContextEntries": [{"ContextKeyName": "aws:b", "ContextKeyValues": ["one"], "ContextKeyType": "string"}],
     }
     with pytest.raises(ClientError, match="iam:SimulatePrincipalPolicy"):
         iam.simulate_principal_policy(**question)
     give(
         allow("iam:SimulatePrincipalPolicy", arn),
-        allow("s3:PutObject", **when("StringEquals", a_b="one")),
-        allow("s3:DeleteObject", **when("StringEquals", a_c="one")),
+        allow("s3:PutObject", **when("StringEquals", aws_b="one")),
+        allow("s3:DeleteObject", **when("StringEquals", aws_c="one")),
     )
     put, delete = iam.simulate_principal_policy(**question)["EvaluationResults"]
     assert (put["EvalActionName"], put["EvalResourceName"], put["EvalDecision"]) == ("s3:PutObject", ARN, "allowed")
     assert delete["EvalDecision"] == "implicitDeny"
-    assert delete["ResourceSpecificResults"][0]["MissingContextValues"] == ["a:c"]
+    assert delete["ResourceSpecificResults"][0]["MissingContextValues"] == ["aws:c"]
 
 
 @pytest.mark.parametrize(
