@@ -136,9 +136,14 @@ class Preflight(Reading):
         return [one for one in self.checks if one.outcome == "unknown"]
 
     @property
-    def optional(self) -> list[Check]:
-        """Return what the account lacks and the plans do without."""
-        return [one for one in self.checks if one.outcome == "fail" and not one.required]
+    def lacking(self) -> list[Check]:
+        """Return all that is missing or could not be checked, needed or not."""
+        return [one for one in self.checks if one.outcome != "pass"]
+
+    @property
+    def there(self) -> list[Check]:
+        """Return what the account has."""
+        return [one for one in self.checks if one.outcome == "pass"]
 
     def for_region(self, region: str) -> Preflight:
         """Return the same without the lines of other regions: what matters to a store there."""

@@ -33,9 +33,9 @@ CONSEQUENCES = {
     "s3:CreateBucket": f"{NOT_CREATED}.",
     "s3:TagResource": f"{NOT_CREATED}: its buckets are tagged as they are made.",
     "s3:PutBucketOwnershipControls": f"{NOT_CREATED}: ACLs are turned off as its buckets are made.",
-    "s3:PutBucketPolicy": f"{NOT_CREATED}: it fails once its buckets are there, when they shall be closed.",
-    "s3:PutLifecycleConfiguration": f"{NOT_CREATED}: it fails once its buckets are there, when logs shall expire.",
-    "s3:PutBucketLogging": f"{NOT_CREATED}: it fails once its buckets are there, at access logging. Nor deleted.",
+    "s3:PutBucketPolicy": f"{NOT_CREATED}: it stops once its buckets are there, when they shall be closed.",
+    "s3:PutLifecycleConfiguration": f"{NOT_CREATED}: it stops once its buckets are there, when old logs shall expire.",
+    "s3:PutBucketLogging": f"{NOT_CREATED}, nor deleted: both stop at access logging.",
     "s3:GetBucketLogging": "A deletion that is refused may leave the store without access logging.",
     "s3:GetBucketTagging": f"{NOT_DELETED}, and in us-east-1 none created: whose a bucket is cannot be seen.",
     "s3:ListBucketVersions": f"{NOT_DELETED}: whether it is empty cannot be seen.",
@@ -143,11 +143,12 @@ def _probes_of(statement: Mapping[str, Any], region: str) -> Iterator[Probe]:
         kind = ":instance-profile/" if "InstanceProfile" in action else ":role/"
         resource = next((one for one in resources if kind in one), resources[0])
         allow = {"Effect": "Allow", "Action": action, "Resource": resource}
+        creates = statement["Sid"] == "CreateStoreBuckets"
         check = Check(
             label=action,
-            on=resource,
+            on=resource.replace("-*-an", f"-{region}-an") if creates else resource,
             outcome="unknown",
-            region=region if statement["Sid"] == "CreateStoreBuckets" else "",
+            region=region if creates else "",
             without=CONSEQUENCES.get(action) or CONSEQUENCES_BY_STATEMENT[statement["Sid"]],
             statement=json.dumps(allow | ({"Condition": conditions} if conditions else {}), indent=2),
             required=action != SIMULATES,

@@ -39,8 +39,8 @@ def documents(account: Account, principal: str) -> list[Document]:
 def _for_all_regions(document: Document, where: str) -> Document:
     first, _, rest = document.filename.partition(".")
     filename = f"{first}-all-regions.{rest}"
-    hint = f"{where} {document.hint.replace(document.filename, filename)}"
-    return Document(filename, f"{document.label}, all regions", document.text, hint)
+    command = document.command.replace(document.filename, filename)
+    return Document(filename, f"{document.label}, all regions", document.text, where, command)
 
 
 def _user_files(account: Account, principal: str, partition: str, global_names: bool) -> list[Document]:
@@ -64,7 +64,7 @@ def _role_files(account: Account, principal: str, partition: str, global_names: 
     return [
         Document("permissions.json", "Permissions", _json(policy), "What the role may do: all that the console does."),
         Document("trust.json", "Trust policy", _json(trust), "Who may assume the role: the console alone."),
-        Document(TEMPLATE, "CloudFormation", _json(template), f"Makes the role with both. {DEPLOY}"),
+        Document(TEMPLATE, "CloudFormation", _json(template), "Makes the role with both.", DEPLOY),
         Document(f"{ROLE_NAME}-role.tf", "Terraform", module, "Makes the role with both."),
     ]
 

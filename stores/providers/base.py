@@ -106,7 +106,8 @@ class Document:
     filename: str
     label: str
     text: str
-    hint: str  # what to do with it
+    hint: str  # what it is for
+    command: str = ""  # what to run with it
 
 
 @dataclass(frozen=True)

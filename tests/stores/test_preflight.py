@@ -109,7 +109,7 @@ def test_preflight_of_a_server_says_what_it_lacks(acme, object_server):
     found = work(account)
     assert found.error == ""
     assert found.failing == []
-    assert "Access logging" in {one.label for one in found.optional}
+    assert "Access logging" in {one.label for one in found.lacking}
     account.secrets = {"secret_access_key": "wrong"}
     account.save()
     actions.check_account(account)
@@ -186,7 +186,7 @@ def test_preflight_notice_asks_once_for_a_region_that_was_not_looked_at(as_alice
     assert 'hx-trigger="load"' not in text
     assert 'hx-trigger="every 1s"' in text
     assert "Region us-west-2" in {one.label for one in work(account).checks}
-    assert "permissions checked" in notice(as_alice, account, "us-west-2")
+    assert "All that a store needs is there" in notice(as_alice, account, "us-west-2")
 
 
 @pytest.mark.parametrize("query", [{}, {"cloud_account": ""}, {"cloud_account": "x"}])
