@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from copy import copy
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -145,14 +147,15 @@ class Preflight(Reading):
         """Return what the account has."""
         return [one for one in self.checks if one.outcome == "pass"]
 
-    def for_region(self, region: str) -> Preflight:
-        """Return the same without the lines of other regions: what matters to a store there."""
-        content = [one for one in self.content if one["region"] in {"", region}]
-        return Preflight(cloud_account=self.cloud_account, content=content, read_at=self.read_at)
+    def within(self, regions: Iterable[str]) -> Preflight:
+        """Return the same without the lines that are about other regions only."""
+        narrowed = copy(self)
+        narrowed.content = [one for one in self.content if not one["regions"] or {*one["regions"]} & {*regions}]
+        return narrowed
 
     def knows(self, region: str) -> bool:
         """Return whether the region was looked at, if it is one that can be chosen."""
-        return not region or any(one["region"] == region for one in self.content)
+        return not region or any(region in one["regions"] for one in self.content)
 
     @property
     def statements(self) -> str:

@@ -20,12 +20,19 @@ def _account(request: MemberRequest, pk: UUID | str) -> CloudAccount:
     return account
 
 
+def _preflight(account: CloudAccount) -> Preflight:
+    return Preflight.objects.filter(cloud_account=account).first() or Preflight(cloud_account=account)
+
+
 @require_GET
 @member
 def preflight_table(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show every line of an account; what nobody has looked up yet is asked for by the page itself."""
     account = _account(request, pk)
-    preflight = Preflight.objects.filter(cloud_account=account).first() or Preflight(cloud_account=account)
+    preflight = _preflight(account)
+    # A region that was only chosen for a moment is nobody's trouble, once there are stores elsewhere.
+    if used := set(account.stores.values_list("region", flat=True)):
+        preflight = preflight.within(used)
     context = {"account": account, "preflight": preflight, "busy": preflight.is_awaited}
     return fragment_or_page(request, "stores/preflight_table.html", "table", context)
 
@@ -39,15 +46,16 @@ def preflight_notice(request: MemberRequest) -> HttpResponse:
     except ValueError:
         return fragment_or_page(request, "stores/preflight_notice.html", "notice", {})
     account, region = _account(request, pk), request.GET.get("region", "").strip().lower()
-    if account.provider.one_region or region not in {one.code for one in account.store_regions}:
-        region = ""  # not chosen yet, or nothing to choose
-    preflight = Preflight.objects.filter(cloud_account=account).first() or Preflight(cloud_account=account)
+    if account.provider.one_region:
+        region = ""
+    elif region not in {one.code for one in account.store_regions}:  # not chosen yet, or still being typed
+        return fragment_or_page(request, "stores/preflight_notice.html", "notice", {})
+    preflight = _preflight(account)
     never = preflight.wanted_at is None and preflight.tried_at is None
     context = {
         "account": account,
         "region": region,
-        "preflight": preflight.for_region(region),
-        "kept": preflight,
+        "preflight": preflight.within([region]) if region else preflight,
         # Once for each region: what failed is tried again by the reader, or in its time.
         "unasked": never or not (preflight.knows(region) or region in preflight.chosen),
         "known": preflight.read_at is not None and preflight.knows(region),

@@ -22,7 +22,7 @@ from .base import Account, Check, Outcome
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import ContextEntryTypeDef, EvaluationResultTypeDef
 
-LISTS, SIMULATES = "s3:ListAllMyBuckets", "iam:SimulatePrincipalPolicy"
+CREATES, LISTS, SIMULATES = "s3:CreateBucket", "s3:ListAllMyBuckets", "iam:SimulatePrincipalPolicy"
 NOT_CREATED = "No backup store can be created"
 NOT_DELETED = "A backup store cannot be deleted"
 NO_BACKUPS = "The backups that a store holds are not shown."
@@ -30,7 +30,7 @@ NO_NODES = "A cluster cannot be given its stores: its nodes get no access"
 NO_PARTING = "A cluster cannot be deleted"
 # What breaks without an action; the actions of one statement that nobody has described share a sentence, below.
 CONSEQUENCES = {
-    "s3:CreateBucket": f"{NOT_CREATED}.",
+    CREATES: f"{NOT_CREATED}.",
     "s3:TagResource": f"{NOT_CREATED}: its buckets are tagged as they are made.",
     "s3:PutBucketOwnershipControls": f"{NOT_CREATED}: ACLs are turned off as its buckets are made.",
     "s3:PutBucketPolicy": f"{NOT_CREATED}: it stops once its buckets are there, when they shall be closed.",
@@ -116,11 +116,12 @@ def _principal(account: Account) -> str:
 
 
 def _probes(account: Account, principal: str, regions: Sequence[str]) -> Iterator[Probe]:
-    """Yield the permissions for both kinds of bucket names, as the regions need them, and creating for each region."""
-    seen: set[bool] = set()
-    for region in regions:
-        known = find("aws", region)
-        namespace = bool(known and known.account_namespace)
+    """Yield the permissions for each kind of bucket names that the regions need, and creating for each region."""
+    kinds: dict[bool, list[str]] = {}
+    for code in regions:
+        known = find("aws", code)
+        kinds.setdefault(bool(known and known.account_namespace), []).append(code)
+    for number, (namespace, codes) in enumerate(kinds.items()):
         policy = statements(
             account.number,
             account.partition,
@@ -128,29 +129,30 @@ def _probes(account: Account, principal: str, regions: Sequence[str]) -> Iterato
             principal=principal.partition(f":{account.number}:")[2],
         )
         for statement in policy["Statement"]:
-            about_buckets = ":s3:::" in str(statement["Resource"])
-            creates = statement["Sid"] == "CreateStoreBuckets"  # which policies limit to regions, if anything
-            if not seen or (about_buckets and namespace not in seen) or creates:
-                yield from _probes_of(statement, region if about_buckets else "")
-        seen.add(namespace)
+            if statement["Sid"] == "CreateStoreBuckets":  # which policies limit to regions, if anything
+                for code in codes:
+                    yield from _probes_of(statement, [code])
+            elif ":s3:::" in str(statement["Resource"]):
+                yield from _probes_of(statement, codes)
+            elif number == 0:  # the rest is the same for both kinds of names
+                yield from _probes_of(statement, [])
 
 
-def _probes_of(statement: Mapping[str, Any], region: str) -> Iterator[Probe]:
-    conditions = statement.get("Condition", {})
+def _probes_of(statement: Mapping[str, Any], regions: Sequence[str]) -> Iterator[Probe]:
+    conditions, region = statement.get("Condition", {}), next(iter(regions), "")
     context = {key: value for test in conditions.values() for key, value in test.items()}
     for action in _as_list(statement["Action"]):
         resources = _as_list(statement["Resource"])
         kind = ":instance-profile/" if "InstanceProfile" in action else ":role/"
         resource = next((one for one in resources if kind in one), resources[0])
         allow = {"Effect": "Allow", "Action": action, "Resource": resource}
-        creates = statement["Sid"] == "CreateStoreBuckets"
         check = Check(
             label=action,
-            on=resource.replace("-*-an", f"-{region}-an") if creates else resource,
+            on=resource.replace("-*-an", f"-{region}-an") if action == CREATES else resource,
             outcome="unknown",
-            region=region if creates else "",
             without=CONSEQUENCES.get(action) or CONSEQUENCES_BY_STATEMENT[statement["Sid"]],
             statement=json.dumps(allow | ({"Condition": conditions} if conditions else {}), indent=2),
+            regions=tuple(regions),
             required=action != SIMULATES,
         )
         yield Probe(check, _example(resource, region), tuple((context | _always(region)).items()))
@@ -282,7 +284,7 @@ def _region(account: Account, principal: str, code: str) -> Check:
         on=known.place if known else "",
         outcome="pass",
         without="Stores in this region can neither be created nor looked at.",
-        region=code,
+        regions=(code,),
     )
     try:
         with calling_sts("GetCallerIdentity", _on_account(account, code, "AWS STS", principal)) as sts:

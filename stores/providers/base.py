@@ -95,7 +95,7 @@ class Check:
     without: str  # what breaks
     why: str = ""  # the reason for the outcome, where there is more to say
     statement: str = ""  # JSON of the policy statement that would mend it
-    region: str = ""  # the one that the line is about; "" for all
+    regions: Sequence[str] = ()  # those that the line is about; none: all
     required: bool = True  # the plans fail without it, or stop half-way
 
 

@@ -440,3 +440,10 @@ def test_constraint_one_membership_per_user_and_organisation(acme, alice):
 
     with pytest.raises(IntegrityError):
         acme.memberships.create(user=alice, role="viewer")
+
+
+def test_account_detail_goes_back_to_the_list_when_the_account_is_gone(as_alice, account):
+    url = account.get_absolute_url()
+    account.delete()
+    assert as_alice.get(url, headers=HTMX)["HX-Redirect"] == "/cloud-accounts/"
+    assert as_alice.get(url).status_code == 404

@@ -429,13 +429,14 @@ def test_preflight_sees_a_policy_that_is_limited_to_a_region(amazon, role):
     give(limited)
     assert outcomes(checked("eu-west-1"), "fail") == set()
     failing = [one for one in AWS.preflight(ACCOUNT, ("eu-west-1", "us-west-2")) if one.outcome == "fail"]
-    assert [(one.label, one.region) for one in failing] == [("s3:CreateBucket", "us-west-2")]
+    assert [(one.label, one.regions) for one in failing] == [("s3:CreateBucket", ("us-west-2",))]
 
 
 def test_preflight_looks_for_global_names_where_a_region_needs_them(amazon, role):
     failing = [one for one in AWS.preflight(ACCOUNT, ("eu-west-1", "me-south-1")) if one.outcome == "fail"]
     assert {one.on.rpartition(":")[2].partition("/")[0] for one in failing} == {"pgbk-*", "pgbk-*-log"}
     assert "s3:CreateBucket" in {one.label for one in failing}
+    assert {one.regions for one in failing} == {("me-south-1",)}  # no other region needs them
     give(aws_access.statements(NUMBER, principal=f"role/{ROLE}", global_names=True))
     assert outcomes(checked("eu-west-1", "me-south-1"), "fail") == set()
 
@@ -446,7 +447,7 @@ def test_preflight_says_which_region_is_not_enabled(amazon, role, code):
         answers.add_client_error("get_caller_identity", code, "no", 403)
         lines = checked("eu-west-1", "eu-south-1")
     line = lines["Region eu-south-1", "Milan, Italy"]
-    assert (line.outcome, line.region) == ("fail", "eu-south-1")
+    assert (line.outcome, line.regions) == ("fail", ("eu-south-1",))
     assert "not enabled" in line.why
     assert lines["Region eu-west-1", "Dublin, Ireland"].outcome == "pass"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.utils import timezone
 
 from console.accounts.models import CloudAccount
 from console.operations import readings
@@ -13,7 +14,7 @@ from stores.models import Preflight
 from tests import factories
 
 HTMX = {"HX-Request": "true"}
-OK = {"label": "s3:CreateBucket", "on": "arn:aws:s3:::pgbk-*", "outcome": "pass", "without": "No store.", "region": ""}
+OK = {"label": "s3:CreateBucket", "on": "arn:aws:s3:::pgbk-*", "outcome": "pass", "without": "No store.", "regions": []}
 STATEMENT = {"Effect": "Allow", "Action": "s3:PutBucketLogging", "Resource": "arn:aws:s3:::pgbk-*"}
 FAIL = {
     **OK,
@@ -22,7 +23,7 @@ FAIL = {
     "why": "No policy.",
     "statement": json.dumps(STATEMENT),
 }
-HERE = {**OK, "label": "Region eu-west-1", "region": "eu-west-1"}
+HERE = {**OK, "label": "Region eu-west-1", "regions": ["eu-west-1"]}
 
 
 @pytest.fixture
@@ -55,6 +56,10 @@ def work(account):
     return Preflight.objects.get(cloud_account=account)
 
 
+def regions(found):
+    return {code for one in found.checks for code in one.regions}
+
+
 def test_a_linked_account_is_due_by_itself_and_then_daily(account, amazon):
     [(label, pk)] = readings.due()
     assert label == "preflight"
@@ -67,11 +72,11 @@ def test_a_linked_account_is_due_by_itself_and_then_daily(account, amazon):
 
 def test_the_regions_of_stores_and_the_chosen_one_are_looked_at(account, amazon):
     factories.store(account, region="eu-west-1")
-    assert {one.region for one in work(account).checks} == {"", "eu-west-1"}
+    assert regions(work(account)) == {"eu-west-1"}
     actions.check_account(account, region="us-west-2")
-    assert {one.region for one in work(account).checks} == {"", "eu-west-1", "us-west-2"}
+    assert regions(work(account)) == {"eu-west-1", "us-west-2"}
     actions.check_account(account)
-    assert {one.region for one in work(account).checks} == {"", "eu-west-1"}
+    assert regions(work(account)) == {"eu-west-1"}
 
 
 def test_chosen_regions_are_few(account):
@@ -137,6 +142,16 @@ def test_preflight_table_shows_what_breaks_and_what_to_add(as_alice, account, am
     assert "could not be checked" not in page
 
 
+def test_preflight_table_leaves_out_regions_without_stores(as_alice, account, amazon):
+    there = {**HERE, "label": "Region us-west-2", "regions": ["us-west-2"], "outcome": "fail"}
+    kept(account, OK, HERE, there)
+    assert "1 missing" in as_alice.get(url(account)).content.decode()  # no store yet: what was chosen is all there is
+    factories.store(account, region="eu-west-1")
+    page = as_alice.get(url(account)).content.decode()
+    assert "us-west-2" not in page
+    assert "All that is needed" in page
+
+
 def test_preflight_check_asks_a_worker(as_alice, account, amazon, django_capture_on_commit_callbacks):
     kept(account, OK)
     answer = as_alice.post(url(account, "check/"), {"region": "EU-West-1"}, headers=HTMX)
@@ -158,7 +173,7 @@ def test_preflight_notice_is_quiet_when_all_is_there(as_alice, account, amazon):
 
 
 def test_preflight_notice_says_what_would_break(as_alice, account, amazon):
-    there = {**HERE, "label": "Region us-west-2", "region": "us-west-2", "outcome": "fail", "why": "Not enabled."}
+    there = {**HERE, "label": "Region us-west-2", "regions": ["us-west-2"], "outcome": "fail", "why": "Not enabled."}
     kept(account, OK, FAIL, HERE, there)
     text = notice(as_alice, account)
     assert "1 of what the console needs" in text
@@ -189,10 +204,22 @@ def test_preflight_notice_asks_once_for_a_region_that_was_not_looked_at(as_alice
     assert "All that a store needs is there" in notice(as_alice, account, "us-west-2")
 
 
-@pytest.mark.parametrize("query", [{}, {"cloud_account": ""}, {"cloud_account": "x"}])
+@pytest.mark.parametrize("query", [{}, {"cloud_account": ""}, {"cloud_account": "x"}, {"region": "eu-west-1"}])
 def test_preflight_notice_says_nothing_before_an_account_is_chosen(as_alice, query):
     answer = as_alice.get("/stores/preflight/", query, headers=HTMX)
     assert (answer.status_code, answer.content.strip()) == (200, b"")
+
+
+@pytest.mark.parametrize("region", ["", "eu-we", "Ireland"])
+def test_preflight_notice_says_nothing_before_a_region_is_chosen(as_alice, account, region):
+    assert notice(as_alice, account, region).strip() == ""
+
+
+def test_preflight_notice_of_a_server_needs_no_region(as_alice, acme):
+    account = factories.server(acme)
+    kept = preflight.of(account)
+    kept.update(content=[OK], read_at=timezone.now(), tried_at=timezone.now())
+    assert "1 permission checked" in notice(as_alice, account, "")
 
 
 def test_store_create_has_a_place_for_the_notice(as_alice, account):
