@@ -77,11 +77,14 @@ def account_list(request: MemberRequest) -> HttpResponse:
 @require_GET
 @member
 def account_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
-    """Show one linked account."""
-    account = get_object_or_404(CloudAccount.objects.visible_to(request.user), pk=pk)
-    return fragment_or_page(
-        request, "accounts/account_detail.html", "pane", {"account": account, "documents": account.documents}
-    )
+    """Show one linked account; a page on which it was unlinked goes back to the list."""
+    account = CloudAccount.objects.visible_to(request.user).filter(pk=pk).first()
+    if account is None:
+        if not request.htmx:
+            raise Http404
+        return HttpResponseClientRedirect(reverse("accounts:list"))
+    context = {"account": account, "documents": account.documents}
+    return fragment_or_page(request, "accounts/account_detail.html", "pane", context)
 
 
 @require_http_methods(["GET", "POST"])
