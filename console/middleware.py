@@ -47,13 +47,14 @@ def headers(get_response: GetResponse) -> GetResponse:
 
 
 def flash_messages(get_response: GetResponse) -> GetResponse:
-    """Let messages ride along with any fragment, out of band; on a 204 they wait for the refresh that follows."""
+    """Let messages ride along with any fragment, out of band; on a 204 or a redirect they wait for what follows."""
 
     def respond(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         if (
             getattr(request, "htmx", False)
             and response.status_code in {200, 422}
+            and "HX-Redirect" not in response  # its body is never shown
             and not response.streaming
             and response.get("Content-Type", "").startswith("text/html")
             and (waiting := list(get_messages(request)))

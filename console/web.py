@@ -52,12 +52,17 @@ def dialog_form(request: HttpRequest, template: str, context: dict[str, Any]) ->
 
 def dialog_done(request: HttpRequest, url: str, *events: str, message: str = "") -> HttpResponse:
     """Close the dialog and announce what changed; without htmx, go to the page where it shows."""
+    return announced(request, url, "dialog-close", *events, message=message)
+
+
+def announced(request: HttpRequest, url: str, *events: str, message: str = "") -> HttpResponse:
+    """Announce what changed; without htmx, go to the page where it shows."""
     if message:
         messages.success(request, message)
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect(url)
     response = HttpResponse(status=204)
-    response["HX-Trigger"] = json.dumps({"dialog-close": {}} | {event: {} for event in events})
+    response["HX-Trigger"] = json.dumps({event: {} for event in events})
     return response
 
 

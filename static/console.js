@@ -31,7 +31,8 @@
   document.addEventListener("htmx:afterSwap", (event) => {
     if (dialog.contains(event.detail.elt) || event.detail.target === dialog) {
       prepare(dialog); // before anybody can click: a confirmation starts disabled
-      if (!dialog.open && dialog.childElementCount) dialog.showModal();
+      // Only what was put into it opens it: a part of one that is just being closed must not open it again, empty.
+      if (event.detail.target === dialog && !dialog.open && dialog.childElementCount) dialog.showModal();
     }
   });
   const close = () => { if (dialog.open) dialog.close(); };

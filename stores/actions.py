@@ -12,9 +12,9 @@ from console.accounts.actions import InUse, users_of
 from console.accounts.models import AuditEvent, CloudAccount, Membership, User
 from console.operations import actions as operations
 from console.operations.actions import NotNow, ask, begin
-from stores import orphans, posture
+from stores import orphans, posture, preflight
 from stores.findings import Line, agreed
-from stores.models import Dossier, Forgotten, Posture, State, Store
+from stores.models import Dossier, Forgotten, Posture, Preflight, State, Store
 from stores.orphans import Orphan, Pair, store_id
 
 
@@ -182,3 +182,13 @@ def reconsider(store: Store, *, name: str, by: Membership) -> None:
     """Take back that a deviation was accepted; raises posture.Changed when there is none."""
     posture.reconsider(store, name=name)
     AuditEvent.objects.note(by, "Took back an accepted deviation", f"{store}: {name}")
+
+
+def check_account(account: CloudAccount, *, region: str = "") -> None:
+    """Have looked up what the console may do in the account, and in this region of it if one is named."""
+    with transaction.atomic():
+        found = preflight.of(account)
+        chosen = Preflight.objects.select_for_update().get(cloud_account=account).chosen if region else []
+        wanted = [*(one for one in chosen if one != region), region][-preflight.CHOSEN_AT_MOST :] if region else []
+        found.update(chosen=wanted)
+        ask(found)

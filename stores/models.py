@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from django.db import models
@@ -17,7 +20,7 @@ from console.accounts.models import CloudAccount, Organisation, OwnedQuerySet, U
 from console.operations.models import Subject, SubjectQuerySet, Transition
 from console.operations.readings import Reading, ReadingQuerySet
 from stores.findings import Line
-from stores.providers.base import Contents, Provider, StoreSpec
+from stores.providers.base import Check, Contents, Provider, StoreSpec
 
 
 class State(models.TextChoices):
@@ -314,3 +317,63 @@ class RetainedLogs(Reading):
             log_bucket=self.bucket,
             complete=True,
         )
+
+
+class Preflight(Reading):
+    """What the console may do in a linked account: a line for each thing that its plans need."""
+
+    LABEL = "preflight"
+
+    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE, related_name="preflight")
+    chosen = models.JSONField(default=list)  # regions that were chosen for a store and have none yet
+
+    def __str__(self) -> str:
+        return f"preflight of {self.cloud_account}"
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """Return the lines, those that fail first."""
+        order = ("fail", "unknown", "pass")
+        return sorted((Check(**one) for one in self.content), key=lambda one: order.index(one.outcome))
+
+    @property
+    def failing(self) -> list[Check]:
+        """Return what the plans need and the account lacks."""
+        return [one for one in self.checks if one.outcome == "fail" and one.required]
+
+    @property
+    def unknown(self) -> list[Check]:
+        """Return what could not be checked."""
+        return [one for one in self.checks if one.outcome == "unknown"]
+
+    @property
+    def lacking(self) -> list[Check]:
+        """Return all that is missing or could not be checked, needed or not."""
+        return [one for one in self.checks if one.outcome != "pass"]
+
+    @property
+    def there(self) -> list[Check]:
+        """Return what the account has."""
+        return [one for one in self.checks if one.outcome == "pass"]
+
+    def within(self, regions: Iterable[str]) -> Preflight:
+        """Return the same without the lines that are about other regions only."""
+        narrowed = copy(self)
+        narrowed.content = [one for one in self.content if not one["regions"] or {*one["regions"]} & {*regions}]
+        return narrowed
+
+    def knows(self, region: str) -> bool:
+        """Return whether the region was looked at, if it is one that can be chosen."""
+        return not region or any(region in one["regions"] for one in self.content)
+
+    @property
+    def statements(self) -> str:
+        """Return the statements to add to the policy as JSON, those on the same resource as one; "" for none."""
+        found: dict[str, dict[str, Any]] = {}
+        for one in self.checks:
+            if one.statement and one.outcome == "fail":
+                statement = json.loads(one.statement)
+                action = statement.pop("Action")
+                kept = found.setdefault(json.dumps(statement), {"Effect": "Allow", "Action": [], **statement})
+                kept["Action"] = list(dict.fromkeys([*kept["Action"], action]))
+        return json.dumps(list(found.values()), indent=2) if found else ""

@@ -16,8 +16,8 @@ from console.operations.plan import Conflict, Plan, Round, Step, Work
 from console.operations.readings import Reader
 from console.operations.readings import register as register_reader
 from console.operations.registry import register
-from stores import orphans, posture
-from stores.models import Dossier, Posture, RetainedLogs, State, Store, Sweep
+from stores import orphans, posture, preflight
+from stores.models import Dossier, Posture, Preflight, RetainedLogs, State, Store, Sweep
 from stores.providers.base import Provider, StoreSpec
 
 NAMES_AT_MOST = 3  # three random names taken in a row is no accident: somebody should look
@@ -200,6 +200,16 @@ register_reader(
         read=orphans.sweep,
         every=lambda sweep: timedelta(days=1),
         rows=orphans.sweeps,
+        lane="cloud_account",
+        related=("cloud_account",),
+    )
+)
+register_reader(
+    Reader(
+        model=Preflight,
+        read=preflight.look,
+        every=lambda preflight: timedelta(days=1),
+        rows=preflight.of_all,
         lane="cloud_account",
         related=("cloud_account",),
     )

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from stores import orphan_views, posture_views, views
+from stores import orphan_views, posture_views, preflight_views, views
 
 app_name = "stores"
 urlpatterns = [
@@ -12,6 +12,9 @@ urlpatterns = [
     path("orphans/<uuid:account>/<str:bucket>/remember/", orphan_views.orphan_remember, name="orphan_remember"),
     path("create/", views.store_create, name="create"),
     path("calculator/", views.store_calculator, name="calculator"),
+    path("preflight/", preflight_views.preflight_notice, name="preflight_notice"),
+    path("preflight/<uuid:pk>/", preflight_views.preflight_table, name="preflight_table"),
+    path("preflight/<uuid:pk>/check/", preflight_views.preflight_check, name="preflight_check"),
     path("<uuid:pk>/", views.store_detail, name="detail"),
     path("<uuid:pk>/delete/", views.store_delete, name="delete"),
     path("<uuid:pk>/dossier/", views.store_dossier, name="dossier"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from typing import Any, cast
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -16,7 +16,7 @@ from django.conf import settings
 from console.accounts.models import CloudAccount, CloudAccountQuerySet, Membership, Organisation
 from console.regions import Region, find, find_place, places
 from stores.providers import PROVIDERS
-from stores.providers.aws_access import statements, trust_policy
+from stores.providers.base import Account, Document
 
 ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
@@ -122,6 +122,15 @@ class LinkForm(forms.Form):
         """Return what is kept encrypted."""
         return {}
 
+    def documents(self) -> list[Document]:
+        """Return the files that give the console its access, as far as they can be written before it has any."""
+        provider = PROVIDERS.get(str(self["provider"].value()))
+        return list(provider.documents(self.unlinked(), settings.AWS_PRINCIPAL)) if provider else []
+
+    def unlinked(self) -> Account:
+        """Return the account as it is known while nobody has asked for it."""
+        return Account(UUID(int=0), "", "", {"external_id": self.external_id}, {})
+
 
 class AWSLinkForm(LinkForm):
     """An AWS account to link, by a role that the console assumes or by an access key."""
@@ -156,14 +165,6 @@ class AWSLinkForm(LinkForm):
         """Return the access key's secret; a role has none."""
         by_role = self.cleaned_data["method"] == "role"
         return {} if by_role else {"secret_access_key": self.cleaned_data["secret_access_key"]}
-
-    def trust_policy(self) -> str:
-        """Return the trust policy of a role that lets the console in, and nobody else."""
-        return json.dumps(trust_policy(self.external_id, settings.AWS_PRINCIPAL), indent=2)
-
-    def permissions_policy(self) -> str:
-        """Return the permissions that the role needs."""
-        return json.dumps(statements("YOUR-ACCOUNT-ID", "aws"), indent=2)
 
 
 class S3LinkForm(LinkForm):
@@ -289,6 +290,10 @@ class S3LinkForm(LinkForm):
     def account_secrets(self) -> dict[str, str]:
         """Return the access key's secret."""
         return {"secret_access_key": self.cleaned_data["secret_access_key"]}
+
+    def unlinked(self) -> Account:
+        """Return a server that has users: only for such a one there is a policy to write."""
+        return Account(UUID(int=0), "", "", {"has": "iam_users"}, {})
 
 
 LINK_FORMS: dict[str, type[LinkForm]] = {"aws": AWSLinkForm, "s3": S3LinkForm}

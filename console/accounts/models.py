@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 from uuid import uuid4
 
+from django.conf import settings as django_settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.db import models
@@ -15,7 +16,7 @@ from django.utils import timezone
 from console.accounts.encryption import EncryptedJSONField
 from console.regions import Region
 from stores.providers import PROVIDERS
-from stores.providers.base import Account, Capability, Fact, Provider
+from stores.providers.base import Account, Capability, Document, Fact, Provider
 
 
 class User(AbstractUser):
@@ -157,6 +158,11 @@ class CloudAccount(models.Model):
     def facts(self) -> list[Fact]:
         """Return what identifies the account and how the console signs in to it."""
         return list(self.provider.account_facts(self.credentials()))
+
+    @property
+    def documents(self) -> list[Document]:
+        """Return the files that give the console its access to the account."""
+        return list(self.provider.documents(self.credentials(), django_settings.AWS_PRINCIPAL))
 
     def credentials(self) -> Account:
         """Return the account as its provider needs it, secrets decrypted."""

@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import LoginView
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts import actions
 from console.accounts.access import MemberRequest, manager, member
@@ -20,7 +21,7 @@ from console.accounts.forms import LinkForm, TypedNameForm, link_form
 from console.accounts.models import CloudAccount
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores.providers import PLANNED, PROVIDERS
-from stores.providers.base import LinkError
+from stores.providers.base import Document, LinkError
 
 
 class SignIn(LoginView):
@@ -76,17 +77,21 @@ def account_list(request: MemberRequest) -> HttpResponse:
 @require_GET
 @member
 def account_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
-    """Show one linked account."""
-    account = get_object_or_404(CloudAccount.objects.visible_to(request.user), pk=pk)
-    return fragment_or_page(request, "accounts/account_detail.html", "pane", {"account": account})
+    """Show one linked account; a page on which it was unlinked goes back to the list."""
+    account = CloudAccount.objects.visible_to(request.user).filter(pk=pk).first()
+    if account is None:
+        if not request.htmx:
+            raise Http404
+        return HttpResponseClientRedirect(reverse("accounts:list"))
+    context = {"account": account, "documents": account.documents}
+    return fragment_or_page(request, "accounts/account_detail.html", "pane", context)
 
 
 @require_http_methods(["GET", "POST"])
 @manager
 def account_link(request: MemberRequest) -> HttpResponse:
     """Link an account: the cloud is asked who it is before anything is kept."""
-    # Ours, never the user's choice (the confused deputy), and the same until an account is linked with it.
-    external_id = request.session.setdefault("external_id", str(uuid4()))
+    external_id = _external_id(request)
     given = request.POST or request.GET
     form_class = link_form(given.get("provider", ""))
     common: dict[str, Any] = {"organisation": request.membership.organisation, "external_id": external_id}
@@ -94,8 +99,10 @@ def account_link(request: MemberRequest) -> HttpResponse:
         form = form_class(request.POST, **common)
         if form.is_valid() and (account := _link(form)):
             del request.session["external_id"]
-            message = f"{account.name} is linked: {account.provider.linked(account.credentials())}"
-            return dialog_done(request, reverse("accounts:list"), "accounts-changed", message=message)
+            messages.success(request, f"{account.name} is linked: {account.provider.linked(account.credentials())}")
+            # To its page, where it shows what the console may do there.
+            url = account.get_absolute_url()
+            return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
     else:
         form = form_class(initial={name: given.get(name, "") for name in ("provider", "name")}, **common)
     chosen = str(form["provider"].value() or "")
@@ -107,6 +114,11 @@ def account_link(request: MemberRequest) -> HttpResponse:
         "external_id": external_id,
     }
     return dialog_form(request, "accounts/account_link.html", context)
+
+
+def _external_id(request: MemberRequest) -> str:
+    # Ours, never the user's choice (the confused deputy), and the same until an account is linked with it.
+    return str(request.session.setdefault("external_id", str(uuid4())))
 
 
 def _link(form: LinkForm) -> CloudAccount | None:
@@ -122,6 +134,35 @@ def _link(form: LinkForm) -> CloudAccount | None:
     except LinkError as error:
         form.add_error(error.field if error.field in form.fields else None, str(error))
         return None
+
+
+@require_GET
+@manager
+def account_link_document(request: MemberRequest, provider: str, filename: str) -> HttpResponse:
+    """Hand out a file with which the access is set up that linking needs."""
+    organisation = request.membership.organisation
+    form = link_form(provider)(
+        initial={"provider": provider}, organisation=organisation, external_id=_external_id(request)
+    )
+    return _download(form.documents(), filename)
+
+
+@require_GET
+@member
+def account_document(request: MemberRequest, pk: UUID, filename: str) -> HttpResponse:
+    """Hand out a file with which the access to a linked account is set up."""
+    account = get_object_or_404(CloudAccount.objects.visible_to(request.user), pk=pk)
+    return _download(account.documents, filename)
+
+
+def _download(documents: list[Document], filename: str) -> HttpResponse:
+    document = next((one for one in documents if one.filename == filename), None)
+    if document is None:
+        raise Http404
+    response = HttpResponse(document.text, content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{document.filename}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 @require_POST

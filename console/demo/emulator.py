@@ -27,7 +27,7 @@ import botocore.session
 import xmltodict  # type: ignore[import-untyped]
 from moto.core.utils import utcnow
 from moto.iam.access_control import IAMPolicy, PermissionResult
-from moto.iam.models import IAMBackend, Role, iam_backends
+from moto.iam.models import IAMBackend, Role, User, iam_backends
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from moto.s3.exceptions import CrossLocationLoggingProhibited, InvalidTargetBucketForLogging
 from moto.s3.models import FakeBucket, PublicAccessBlock, S3Backend, s3_backends
@@ -37,6 +37,9 @@ from moto.sts.models import sts_backends
 from moto.utilities.utils import PARTITION_NAMES, get_partition
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
+
+from console.demo import permissions
+from console.demo.permissions import Asked, as_list
 
 # Objects have the same subresources as buckets, and these are told apart by a parameter or by nothing.
 OBJECT_OPERATIONS = {
@@ -110,6 +113,7 @@ class Call:
         else:
             self.operation = self.form.get("Action") or self.headers.get("x-amz-target", "").rpartition(".")[2]
         self.bucket: FakeBucket | None = None  # looked up when the call's turn has come
+        self.asked: list[Asked] = []  # what the caller has to be allowed for it
 
     def _s3_operation(self, method: str) -> str:
         if not self.bucket_name:
@@ -167,11 +171,6 @@ def find_role(arn: str) -> Role | None:
     return next((role for role in iam_backends[matched[2]][matched[1]].get_roles() if role.arn == arn), None)
 
 
-def as_list(value: Any) -> list[Any]:
-    """Return a policy element as a list: JSON policies may leave out the brackets around one item."""
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
 def statements(policy: str | bytes | None) -> list[dict[str, Any]]:
     """Return the statements of a policy document."""
     return as_list(json.loads(policy).get("Statement")) if policy else []
@@ -206,6 +205,64 @@ def check_caller(call: Call) -> Refusal | None:
     if not call.access_key_id:
         return Refusal(403, "AccessDenied", "Access Denied")
     return Refusal(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
+
+
+def check_permissions(call: Call) -> Refusal | None:
+    """Refuse what the caller's own policies do not allow ("Policy evaluation logic", IAM user guide)."""
+    if call.account_id is None or call.operation in permissions.FREE | permissions.TRUSTED:
+        return None
+    iam, who = iam_of(call), caller_of(call)
+    statements = permissions.policies_of(iam, who) if who else []
+    call.asked = what_is_asked(call, iam)
+    for asked in call.asked:
+        decision = permissions.judge(statements, asked, context_of(call, asked))
+        if decision != "allowed":
+            an, why = "an identity-based policy", f"because no identity-based policy allows the {asked.action} action"
+            why = f"with an explicit deny in {an}" if decision == "explicitDeny" else why
+            message = f"{not_authorized(call, asked.action, asked.resource)} {why}"
+            return Refusal(403, "AccessDenied", message)
+    return None
+
+
+def caller_of(call: Call) -> Role | User | None:
+    """Return the user whose key it is, or the role whose session; None when the role is gone."""
+    iam = iam_of(call)
+    session = sts_backends[call.account_id or ""][get_partition(call.region)]
+    assumed = session.get_assumed_role_from_access_key(call.access_key_id)
+    if assumed:
+        return next((role for role in iam.get_roles() if role.arn == assumed.role_arn), None)
+    return iam.get_user_from_access_key_id(call.access_key_id)
+
+
+def what_is_asked(call: Call, iam: IAMBackend) -> list[Asked]:
+    """Return the actions that the service checks for the call, with their resources."""
+    if call.service == "s3":
+        keys = [(call.key, call.query.get("versionId", ""))] if call.key else []
+        if call.operation == "DeleteObjects":
+            listed = as_list(xmltodict.parse(call.body)["Delete"].get("Object"))
+            keys = [(one["Key"], one.get("VersionId") or "") for one in listed]
+        tags = call.operation == "CreateBucket" and bool(create_configuration(call).get("Tags"))
+        return permissions.s3_asks(call.operation, call.bucket_name, keys, dict(call.headers), tags)
+    if call.service == "iam":
+        root = f"arn:{get_partition(call.region)}:iam::{call.account_id}"
+        return permissions.iam_asks(call.operation, call.form, iam, root)
+    return [Asked(f"{call.service}:{call.operation}", "*")]
+
+
+def context_of(call: Call, asked: Asked) -> dict[str, str]:
+    """Return the condition keys of the request ("AWS global condition context keys", and those of S3 and IAM)."""
+    context = {
+        "aws:SecureTransport": "true",  # judged as one over TLS, which the emulator does not speak
+        "aws:RequestedRegion": call.region,
+        "aws:PrincipalAccount": str(call.account_id),
+        "aws:ResourceAccount": call.bucket.account_id if call.bucket else "",
+        "s3:x-amz-bucket-namespace": call.headers.get("x-amz-bucket-namespace", ""),
+        "s3:prefix": call.query.get("prefix", ""),
+        "iam:PassedToService": "ec2.amazonaws.com" if asked.action == "iam:PassRole" else "",
+    }
+    if call.service == "iam":
+        context["aws:ResourceAccount"] = str(call.account_id)
+    return {name: value for name, value in context.items() if value}
 
 
 def check_bucket_name(call: Call) -> Refusal | None:
@@ -354,6 +411,7 @@ def check_held_role(call: Call) -> Refusal | None:
 RULES: tuple[Callable[[Call], Refusal | None], ...] = (
     check_caller,
     check_session,
+    check_permissions,
     check_bucket_name,
     check_namespace,
     check_region,
@@ -481,7 +539,19 @@ def page_uploads(call: Call, response: Response) -> None:
     response.set_data(xmltodict.unparse({"ListMultipartUploadsResult": result}))
 
 
+def simulate(call: Call) -> Response:
+    """Answer a simulation, which moto does not know."""
+    try:
+        return Response(permissions.simulate(iam_of(call), call.form), content_type="application/xml")
+    except permissions.Unfit as error:
+        status = 404 if error.code == "NoSuchEntity" else 400
+        return call.refuse(Refusal(status, error.code, error.message))
+
+
 # --- The server -----------------------------------------------------------------------------------------------------
+
+
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 class Fault(NamedTuple):
@@ -521,6 +591,7 @@ class Emulator:
     def __init__(self, latency_ms: float = 0) -> None:
         self.latency_ms = latency_ms
         self.calls: list[Seen] = []  # only ever appended to and copied, which threads may do at once
+        self.asked: set[Asked] = set()  # all that callers had to be allowed so far
         self.url = ""
         self._faults: list[Fault] = []
         self._writing: set[str] = set()
@@ -553,6 +624,7 @@ class Emulator:
                     del named[key]
         self._faults.clear()
         self.calls.clear()
+        self.asked.clear()
 
     def add_account(self, account_id: str) -> tuple[str, str]:
         """Make a user with an access key in that account, and return the key's ID and secret."""
@@ -561,6 +633,7 @@ class Emulator:
     def _add_key(self, account_id: str, key_id: str = "", secret: str = "") -> tuple[str, str]:
         iam = iam_backends[account_id]["aws"]
         user = iam.create_user("us-east-1", f"administrator-{secrets.token_hex(4)}")
+        user.put_policy("everything", json.dumps(EVERYTHING))
         key = iam.create_access_key(user.name)
         if key_id:
             del iam.access_keys[key.access_key_id]
@@ -622,6 +695,7 @@ class Emulator:
             time.sleep(fault.seconds)
         dropped = fault is not None and fault.when == "drop"
         self.calls.append(Seen(call.operation, call.bucket_name, 0 if dropped else response.status_code))
+        self.asked.update(call.asked)
         return None if dropped else number(call, response)
 
     def _serve(self, call: Call) -> Response:
@@ -646,6 +720,8 @@ class Emulator:
         for rule in RULES:
             if refusal := rule(call):
                 return call.refuse(refusal)
+        if call.operation == "SimulatePrincipalPolicy":
+            return simulate(call)
         call.environ["HTTP_X_MOTO_ACCOUNT_ID"] = call.account_id or self.account_id
         response = Response.from_app(moto_app(call.service), call.environ, buffered=True)
         if call.operation == "CreateBucket" and response.status_code == 200 and call.bucket is None:

@@ -16,6 +16,8 @@ from console.regions import Region, find, regions
 from .aws_access import HOME_REGIONS, account_facts, calling, identify
 from .aws_errors import bucket_arn, code_of
 from .aws_nodes import DISMISS, GRANT, REVOKE, facts, policy, refusal
+from .aws_preflight import preflight
+from .aws_templates import documents
 from .base import AccessSpec, Account, Contents, Control, Leftover, Objects, Provider, Repository, StoreSpec
 from .s3_buckets import (
     LOG_DAYS,
@@ -482,4 +484,6 @@ AWS = Provider(
     store_facts=store_facts,
     linked=lambda account: f"AWS says it is account {account.number}.",
     protections=lambda account: frozenset({"versions", "lock"}),
+    preflight=preflight,
+    documents=documents,
 )

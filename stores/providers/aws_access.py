@@ -57,9 +57,13 @@ HOME_REGIONS = {
 }
 ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::(\d{12}):role/[\w+=,.@/-]+")
 IAM_PATH = "/pgbk/"  # of all roles and instance profiles that the console makes: its policy allows no other
+ROLE_NAME = "storekeeper"  # of the console's role in an account, as long as nobody has named it otherwise
 SESSION_SECONDS = 3600  # the most that role chaining allows
 RENEW_BEFORE = timedelta(minutes=5)
 FOREVER = datetime.max.replace(tzinfo=UTC)
+
+
+Service = Literal["s3", "iam", "sts"]
 
 
 class Keys(TypedDict, total=False):
@@ -96,8 +100,15 @@ STALE_SESSION = frozenset({"InvalidAccessKeyId", "InvalidClientTokenId"})
 @contextmanager
 def calling(operation: str, spec: StoreSpec, bucket: str) -> Iterator[S3Client]:
     """Lend a client for one call on one bucket; whatever botocore raises leaves as a StepError."""
-    with _reporting(operation, on_bucket(spec, bucket)):
-        yield s3_client(spec.account, spec.region)
+    with calling_s3(operation, on_bucket(spec, bucket)) as client:
+        yield client
+
+
+@contextmanager
+def calling_s3(operation: str, subject: Subject) -> Iterator[S3Client]:
+    """Lend a client for one call in the subject's region; whatever botocore raises leaves as a StepError."""
+    with _reporting(operation, subject):
+        yield s3_client(subject.account, subject.region)
 
 
 @contextmanager
@@ -105,6 +116,13 @@ def calling_iam(operation: str, subject: Subject) -> Iterator[IAMClient]:
     """Lend a client for one call on a role or an instance profile; whatever botocore raises leaves as a StepError."""
     with _reporting(operation, subject):
         yield iam_client(subject.account)
+
+
+@contextmanager
+def calling_sts(operation: str, subject: Subject) -> Iterator[STSClient]:
+    """Lend a client for one call of the region's own STS; whatever botocore raises leaves as a StepError."""
+    with _reporting(operation, subject):
+        yield _client("sts", subject.account, subject.region)
 
 
 @contextmanager
@@ -138,11 +156,11 @@ def iam_client(account: Account) -> IAMClient:
     return client
 
 
-def _client(service: Literal["s3", "iam"], account: Account, region: str) -> Any:
+def _client(service: Service, account: Account, region: str) -> Any:
     return client_of(service, account, region, lambda: _sign_in(service, account))
 
 
-def _sign_in(service: Literal["s3", "iam"], account: Account) -> tuple[dict[str, Any], datetime]:
+def _sign_in(service: Service, account: Account) -> tuple[dict[str, Any], datetime]:
     config = S3_NETWORK if service == "s3" else NETWORK
     if not account.settings.get("role_arn"):
         return {"config": config, **_access_key(account)}, FOREVER
@@ -151,7 +169,7 @@ def _sign_in(service: Literal["s3", "iam"], account: Account) -> tuple[dict[str,
 
 
 def client_of(
-    service: Literal["s3", "iam"], account: Account, region: str, sign_in: Callable[[], tuple[dict[str, Any], datetime]]
+    service: Service, account: Account, region: str, sign_in: Callable[[], tuple[dict[str, Any], datetime]]
 ) -> Any:
     """Return the account's client in this region, made anew when what it signs in with changed or is about to expire.
 
@@ -304,28 +322,36 @@ def _link_error(error: ClientError, meanings: dict[str, tuple[str, str]]) -> Lin
 # What an administrator sets up in AWS
 
 
-def statements(account_number: str, partition: str = "aws", *, global_names: bool = False) -> dict[str, Any]:
+def statements(
+    account_number: str, partition: str = "aws", *, global_names: bool = False, principal: str = f"role/{ROLE_NAME}"
+) -> dict[str, Any]:
     """Return the policy of the console's role or user: all that it ever does, on its own buckets only.
 
-    `global_names` also allows names without the account's own namespace, for the few regions that lack it.
+    `global_names` also allows names without the account's own namespace, for the few regions that lack it; `principal`
+    ends the ARN of the role or user that gets the policy.
     """
     own = bucket_arn("pgbk-*", partition) + ("" if global_names else f"-{account_number}-*-an")
-    logs = bucket_arn("pgbk-*", partition) + ("-log/*" if global_names else f"-log-{account_number}-*-an/*")
+    logs = [bucket_arn(f"pgbk-*-log-{account_number}-*-an/*", partition)]
+    if global_names:
+        logs.insert(0, bucket_arn("pgbk-*-log/*", partition))
     in_account = {"StringEquals": {"aws:ResourceAccount": account_number}}
     create = {"Sid": "CreateStoreBuckets", "Effect": "Allow", "Action": "s3:CreateBucket", "Resource": own}
     if not global_names:
         create["Condition"] = {"StringEquals": {"s3:x-amz-bucket-namespace": "account-regional"}}  # type: ignore[assignment]
-    elsewhere = ON_OBJECTS.keys() | IAM_ACTIONS.keys() | {"CreateBucket", "ListBuckets", "AssumeRole"}
-    configure = [op for op in ACTIONS if op not in elsewhere]
+    # Asked for while the bucket does not exist, or no longer, hence without a condition on whose it is. Creating one
+    # that is locked also asks for the last two (Service Authorization Reference, "Amazon S3", CreateBucket).
+    early = ("GetBucketTagging", "PutBucketOwnershipControls", "PutBucketVersioning", "PutObjectLockConfiguration")
+    elsewhere = {*ON_OBJECTS, *IAM_ACTIONS, *early, "CreateBucket", "ListBuckets", "AssumeRole"}
+    configure = [op for op in ACTIONS if op not in elsewhere | {"SimulatePrincipalPolicy"}]
+    before = [action for op in ("CreateBucket", *early) for action in ACTIONS[op] if action != "s3:CreateBucket"]
     return {
         "Version": "2012-10-17",
         "Statement": [
             create,
-            # Asked for while the bucket does not exist yet, hence no condition on whose it is.
             {
-                "Sid": "CheckedDuringCreate",
+                "Sid": "CheckedBeforeItExists",
                 "Effect": "Allow",
-                "Action": [*ACTIONS["CreateBucket"][1:]],
+                "Action": list(dict.fromkeys(before)),
                 "Resource": own,
             },
             {
@@ -339,7 +365,7 @@ def statements(account_number: str, partition: str = "aws", *, global_names: boo
                 "Sid": "EmptyLogBucketOnDelete",
                 "Effect": "Allow",
                 "Action": [action for op, keys in ON_OBJECTS.items() if keys == "*" for action in ACTIONS[op]],
-                "Resource": logs,
+                "Resource": logs if global_names else logs[0],
                 "Condition": in_account,
             },
             {
@@ -351,6 +377,12 @@ def statements(account_number: str, partition: str = "aws", *, global_names: boo
             },
             {"Sid": "FindStoreBuckets", "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"},
             *_node_statements(account_number, partition),
+            {
+                "Sid": "CheckOwnPermissions",
+                "Effect": "Allow",
+                "Action": [*ACTIONS["SimulatePrincipalPolicy"]],
+                "Resource": f"arn:{partition}:iam::{account_number}:{principal}",
+            },
         ],
     }
 

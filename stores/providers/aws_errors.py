@@ -69,6 +69,7 @@ ACTIONS = {
     "GetObject": ("s3:GetObject",),
     "ListBuckets": ("s3:ListAllMyBuckets",),
     "AssumeRole": ("sts:AssumeRole",),
+    "SimulatePrincipalPolicy": ("iam:SimulatePrincipalPolicy",),
 }
 # The calls on objects, with the keys that they are ever made on: a log bucket is emptied, and of a repository nothing
 # is read but the list of its backups (pgBackRest user guide, "Backup Info"; the paths are those of its storage).

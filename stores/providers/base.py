@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from console.operations.plan import Plan
@@ -82,6 +82,34 @@ class Capability:
     label: str
     has: bool
     without: str
+
+
+Outcome = Literal["pass", "fail", "unknown"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that the plans need of an account, whether it is there, and what breaks without it."""
+
+    label: str  # a permission, a region, a control of the server
+    on: str  # what of: the ARN that a policy names, the region's place
+    outcome: Outcome
+    without: str  # what breaks
+    why: str = ""  # the reason for the outcome, where there is more to say
+    statement: str = ""  # JSON of the policy statement that would mend it
+    regions: Sequence[str] = ()  # those that the line is about; none: all
+    required: bool = True  # the plans fail without it, or stop half-way
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file that an administrator sets up the console's access with."""
+
+    filename: str
+    label: str
+    text: str
+    hint: str  # what it is for
+    command: str = ""  # what to run with it
 
 
 @dataclass(frozen=True)
@@ -238,6 +266,10 @@ class Provider:
     # Account, names that are no leftovers: what else there is, one by one as its tags are read; changes nothing.
     survey: Callable[[Account, Collection[str]], Iterator[Leftover]]
     removal: Callable[[Account, str, str], str]  # bucket, region: the commands that delete it when it is empty
+    # What the plans need of the account, and of these regions in it; nothing is made there. Raises a StepError.
+    preflight: Callable[[Account, Sequence[str]], Sequence[Check]]
+    # How the console is given its access; the second argument is who the console is. Asks nobody, also before linking.
+    documents: Callable[[Account, str], Sequence[Document]]
     account_facts: Callable[[Account], Sequence[Fact]]  # what identifies the account, and how the console signs in
     store_facts: Callable[[StoreSpec], Sequence[tuple[str, str]]]  # label and exact value of what the store is
     linked: Callable[[Account], str]  # one sentence about the account that was just linked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from .base import (
     AccessSpec,
     Account,
     Capability,
+    Check,
     Contents,
     Control,
     Fact,
@@ -64,7 +65,20 @@ from .s3_controls import (
     stop_logging,
 )
 from .s3_objects import S3Objects
-from .s3_server import Lacking, bucket_of, calling, has, host, s3_client, trouble, verifies, who
+from .s3_policy import documents
+from .s3_server import (
+    Lacking,
+    bucket_of,
+    calling,
+    calling_s3,
+    has,
+    host,
+    on_server,
+    s3_client,
+    trouble,
+    verifies,
+    who,
+)
 from .s3_settings import (
     CLOSED,
     LIFECYCLE,
@@ -553,6 +567,24 @@ def linked(account: Account) -> str:
     return f"The server lacks {listed(lacking)}." if lacking else "The server has all that a store uses."
 
 
+def preflight(account: Account, regions: Sequence[str]) -> list[Check]:
+    """Return whether the server answers and knows the key, and what it was found to have when it was linked."""
+    subject = on_server(account, "the server's buckets", lambda operation, action: "*")
+    with calling_s3("ListBuckets", subject) as s3:
+        s3.list_buckets()
+    answers = Check(
+        label="Answers, and knows the access key",
+        on=host(account),
+        outcome="pass",
+        without="Nothing on this server can be created, looked at or deleted.",
+    )
+    found = [
+        Check(one.label, host(account), "pass" if one.has else "fail", one.without, required=False)
+        for one in capabilities(account)
+    ]
+    return [answers, *found]
+
+
 def repository(spec: StoreSpec, access: AccessSpec) -> Repository:
     """Return pgBackRest's options for the bucket, with the nodes' own key as far as there is one."""
     settings, (name, _, port) = spec.account.settings, host(spec.account).partition(":")
@@ -672,6 +704,8 @@ S3_COMPATIBLE = Provider(
     store_facts=store_facts,
     linked=linked,
     protections=protections,
+    preflight=preflight,
+    documents=documents,
     takes_key=lambda account: not has(account, USERS),
     one_region=True,
 )

@@ -229,8 +229,15 @@ def on_server(account: Account, name: str, resource: Callable[[str, str], str], 
 def calling(operation: str, spec: StoreSpec, bucket: str) -> Iterator[S3Client]:
     """Lend a client for one call on one bucket; whatever botocore raises leaves as a StepError."""
     resource = partial(bucket_resource, bucket_arn(bucket))
-    with _reporting(operation, on_server(spec.account, bucket, resource, bucket=bucket)):
-        yield s3_client(spec.account)
+    with calling_s3(operation, on_server(spec.account, bucket, resource, bucket=bucket)) as client:
+        yield client
+
+
+@contextmanager
+def calling_s3(operation: str, subject: Subject) -> Iterator[S3Client]:
+    """Lend a client for one call; whatever botocore raises leaves as a StepError."""
+    with _reporting(operation, subject):
+        yield s3_client(subject.account)
 
 
 @contextmanager

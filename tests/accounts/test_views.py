@@ -58,7 +58,8 @@ def own_identity(amazon, monkeypatch):
 def test_account_link_reads_the_account_id_from_aws(as_alice, amazon):
     answer = as_alice.post("/cloud-accounts/link/", by_key(amazon), headers=HTMX)
     account = CloudAccount.objects.get()
-    assert answer.status_code == 204
+    assert answer["HX-Redirect"] == account.get_absolute_url()  # where it shows what the console may do there
+    assert "AWS says it is account 123456789012" in as_alice.get(answer["HX-Redirect"]).content.decode()
     assert (account.number, account.partition, account.method) == ("123456789012", "aws", "access_key")
     assert account.secrets == {"secret_access_key": amazon.secret_access_key}
 
@@ -297,7 +298,7 @@ def test_account_link_verifies_certificates_unless_told_otherwise(acme):
 @pytest.mark.slow
 def test_account_link_of_a_server_proves_it(as_alice, object_server):
     answer = as_alice.post("/cloud-accounts/link/", on(object_server), headers=HTMX)
-    assert answer.status_code == 204, answer.context["form"].errors
+    assert "HX-Redirect" in answer, answer.context["form"].errors
     account = CloudAccount.objects.get()
     number = object_server.endpoint.removeprefix("https://")
     assert (account.provider_key, account.number, account.partition) == ("s3", number, "")
@@ -439,3 +440,10 @@ def test_constraint_one_membership_per_user_and_organisation(acme, alice):
 
     with pytest.raises(IntegrityError):
         acme.memberships.create(user=alice, role="viewer")
+
+
+def test_account_detail_goes_back_to_the_list_when_the_account_is_gone(as_alice, account):
+    url = account.get_absolute_url()
+    account.delete()
+    assert as_alice.get(url, headers=HTMX)["HX-Redirect"] == "/cloud-accounts/"
+    assert as_alice.get(url).status_code == 404

@@ -340,6 +340,8 @@ def role_arn(running: Emulator, other_key: tuple[str, str]) -> str:
     }
     iam = client("iam", running, "us-east-1", other_key)
     role = iam.create_role(RoleName="storekeeper", AssumeRolePolicyDocument=policy(trust))
+    allowed = policy({"Effect": "Allow", "Action": "s3:CreateBucket", "Resource": "arn:aws:s3:::*"})
+    iam.put_role_policy(RoleName="storekeeper", PolicyName="create", PolicyDocument=allowed)
     return str(role["Role"]["Arn"])
 
 

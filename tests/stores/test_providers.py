@@ -607,8 +607,11 @@ def role(emulator, monkeypatch):
     )
 
     def make(trust):
-        document = json.dumps(trust)
-        return iam.create_role(RoleName=f"console-{uuid4()}", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        name = f"console-{uuid4()}"
+        permissions = json.dumps(aws_access.statements(NUMBER, principal=f"role/{name}"))
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        iam.put_role_policy(RoleName=name, PolicyName="storekeeper", PolicyDocument=permissions)
+        return arn
 
     aws_access._session.cache_clear()  # it would keep the identity that it found first
     yield make

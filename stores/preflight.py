@@ -1,0 +1,39 @@
+"""What the console may do in the linked accounts, read now and then and kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.db.models import QuerySet
+
+from console.accounts.models import CloudAccount
+from console.operations.readings import ReadingQuerySet
+from stores.models import Preflight
+from stores.providers import PROVIDERS
+
+CHOSEN_AT_MOST = 5  # regions that somebody has chosen lately, without a store there yet
+
+
+def of_all() -> ReadingQuerySet:
+    """Return the preflights of all linked accounts."""
+    return _of(CloudAccount.objects.filter(provider_key__in=PROVIDERS))
+
+
+def of(account: CloudAccount) -> ReadingQuerySet:
+    """Return the preflight of this account."""
+    return _of(CloudAccount.objects.filter(pk=account.pk))
+
+
+def _of(accounts: QuerySet[CloudAccount]) -> ReadingQuerySet:
+    missing = accounts.filter(preflight=None)
+    Preflight.objects.bulk_create([Preflight(cloud_account=one) for one in missing], ignore_conflicts=True)
+    return Preflight.objects.filter(cloud_account__in=accounts)
+
+
+def look(preflight: Preflight) -> Any:
+    """Return the lines of the account, with those regions that have stores or are about to; raises a StepError."""
+    account = preflight.cloud_account
+    used = account.stores.order_by("region").values_list("region", flat=True).distinct()
+    regions = list(dict.fromkeys([*used, *preflight.chosen]))
+    return [asdict(check) for check in account.provider.preflight(account.credentials(), regions)]
