@@ -29,8 +29,8 @@ endif
 # Django's settings want these; the types of its models do not depend on them.
 UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite:///:memory:
 
-# Tests of the whole demo, which has a database of its own: once is enough.
-OWN_DATABASE := tests/demo/test_supervisor.py tests/end_to_end
+# Tests that have a database of their own, and those of the clouds' faults, where it plays no part: once is enough.
+OWN_DATABASE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash
 
 .PHONY: help setup system demo lint check test bench
 .DEFAULT_GOAL := help
