@@ -19,7 +19,20 @@ from django.utils import timezone
 
 from console.operations import registry
 from console.operations.models import Operation, Record, Subject
-from console.operations.plan import Conflict, Failed, Made, NotReady, Plan, Refused, Round, Step, StepError, Work
+from console.operations.plan import (
+    Conflict,
+    Failed,
+    LeaseLost,
+    Made,
+    NotReady,
+    Plan,
+    Refused,
+    Round,
+    Step,
+    StepError,
+    Work,
+    is_held,
+)
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +41,6 @@ ending = threading.Event()
 
 # The lanes of the rounds: they wait for clouds and touch no database, so one pool serves the whole process.
 _lanes = ThreadPoolExecutor(max_workers=64, thread_name_prefix="step")
-
-
-class LeaseLost(Exception):
-    """Another worker has taken the operation; this one must change nothing more."""
 
 
 class Ending(Exception):
@@ -114,7 +123,7 @@ def _run_round(
         record.update(state="running", started=_now(), finished=None, note="")
     _held(operation.record(operation.steps))
     running: dict[Future[tuple[datetime, Made]], Record] = {
-        _lanes.submit(_timed, step, spec): record for step, record in todo
+        _lanes.submit(_timed, operation, step, spec): record for step, record in todo
     }
     errors: list[StepError] = []
     while running:
@@ -141,7 +150,8 @@ def _run_round(
     operation.retries, operation.retrying_since, operation.retry_note = 0, None, ""
 
 
-def _timed(step: Step, spec: Any) -> tuple[datetime, Made]:
+def _timed(operation: Operation, step: Step, spec: Any) -> tuple[datetime, Made]:
+    is_held.set(operation.is_held)  # of this lane, until its next step
     made = step.run(spec)
     return timezone.now(), made or Made()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, ClassVar, Self, cast
 from uuid import UUID, uuid4
 
@@ -39,6 +40,7 @@ class OperationQuerySet(OwnedQuerySet):
 
         Leases go by the database's clock alone, because two workers' clocks may differ.
         """
+        asked = monotonic()
         taken = (
             self.due()
             .filter(pk=pk)
@@ -50,7 +52,11 @@ class OperationQuerySet(OwnedQuerySet):
                 updated_at=Now(),
             )
         )
-        return cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk)) if taken else None
+        if not taken:
+            return None
+        operation = cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk))
+        operation.held_until = asked + settings.LEASE_SECONDS
+        return operation
 
 
 class Operation(models.Model):
@@ -88,7 +94,9 @@ class Operation(models.Model):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True)
 
-    claimed_at: datetime  # by the database's clock: only what claim() returns has it
+    # Only what claim() returns has these: by the database's clock, and by this process's own, which nobody sets.
+    claimed_at: datetime
+    held_until: float
 
     objects = OperationQuerySet.as_manager()
 
@@ -140,6 +148,10 @@ class Operation(models.Model):
         """Return the steps for a page: title, state, seconds it took (or None), note."""
         return [{**step, "seconds": _seconds(step)} for step in self.steps]
 
+    def is_held(self) -> bool:
+        """Return whether the lease has certainly not run out, without asking the database."""
+        return monotonic() < self.held_until
+
     # What the holder of the fence may do; each answers whether it still held it.
 
     def record(self, steps: Sequence[Record]) -> bool:
@@ -173,8 +185,10 @@ class Operation(models.Model):
 
     def _write(self, **values: Any) -> bool:
         values = {"due_at": _lease_end(), "updated_at": Now(), **values}
+        asked = monotonic()
         held = Operation.objects.filter(pk=self.pk, fence=self.fence, state=self.State.RUNNING).update(**values)
         if held:
+            self.held_until = asked + settings.LEASE_SECONDS
             for name, value in values.items():
                 if not hasattr(value, "resolve_expression"):
                     setattr(self, name, value)

@@ -6,6 +6,7 @@ Knows no Django, no cloud and no store, so that the providers can import it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +70,23 @@ class Refused(StepError):
 
 class Conflict(StepError):
     """The subject itself must change (a new bucket name, say) before the plan is tried again."""
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the operation, or may have; this one must change nothing more."""
+
+
+# Whether the work that a step belongs to is still its worker's; what belongs to no operation is always.
+is_held: ContextVar[Callable[[], bool]] = ContextVar("is_held", default=lambda: True)
+
+
+def must_be_held() -> None:
+    """Raise LeaseLost when the lease has run out; to be called right before each call of a cloud.
+
+    A worker that was stopped in the middle of a step, and wakes up late, would else go on with what was true then.
+    """
+    if not is_held.get()():
+        raise LeaseLost
 
 
 @dataclass(frozen=True)
