@@ -51,9 +51,7 @@ def test_a_worker_killed_in_the_middle_is_followed_by_another(start_worker, amaz
     }
 
 
-def test_a_worker_asked_to_end_finishes_its_steps_and_hands_the_rest_to_another(
-    start_worker, amazon, account, alice
-):
+def test_a_worker_asked_to_end_finishes_its_steps_and_hands_the_rest_to_another(start_worker, amazon, account, alice):
     amazon.inject("PutBucketPolicy", when="hang", seconds=2, times=2)
     start_worker()
     start_worker()
