@@ -32,8 +32,12 @@ class OperationQuerySet(OwnedQuerySet):
         return self.filter(state__in=Operation.UNFINISHED)
 
     def due(self, *, grace: float = 0) -> Self:
-        """Return the unfinished operations that nobody holds and that were due `grace` seconds ago."""
-        return self.unfinished().filter(due_at__lte=Now() - timedelta(seconds=grace))
+        """Return the unfinished operations that nobody holds; those that wait, only `grace` seconds after their time.
+
+        A lease that ran out needs no grace: nobody has sent a message for it.
+        """
+        abandoned = Q(state=Operation.State.RUNNING, due_at__lte=Now())
+        return self.unfinished().filter(abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace)))
 
     def claim(self, pk: UUID, worker: str) -> Operation | None:
         """Take the lease of a due operation; None when it is finished, held by another or not yet due.
