@@ -29,8 +29,8 @@ endif
 # Django's settings want these; the types of its models do not depend on them.
 UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite:///:memory:
 
-# Tests that have a database of their own, and those of the clouds' faults, where it plays no part: once is enough.
-OWN_DATABASE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash
+# Not again on PostgreSQL: tests of the whole demo, which has a database of its own, and the two longest ones.
+ONCE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash/test_matrix.py
 
 .PHONY: help setup system demo lint check test bench
 .DEFAULT_GOAL := help
@@ -76,7 +76,7 @@ check: lint ## Linters, types and the quick tests
 
 test: setup system lint ## The whole suite, on SQLite and on PostgreSQL
 	env -u DATABASE_URL $(BIN)/python -m pytest -q
-	$(BIN)/python -m tests.postgres -- $(BIN)/python -m pytest -q -m "not browser" $(OWN_DATABASE:%=--ignore=%)
+	$(BIN)/python -m tests.postgres -- $(BIN)/python -m pytest -q -m "not browser" $(ONCE:%=--ignore=%)
 
 bench: setup system ## Print each figure as `name value unit`, and write bench.json
 	$(BIN)/python -m tests.bench

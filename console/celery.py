@@ -1,11 +1,30 @@
 """The Celery application: `celery -A console worker --pool threads`, and one `celery -A console beat`."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from kombu.transport import redis
+from redis.exceptions import ConnectionError as BrokerGone
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 app = Celery("console")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+class Channel(redis.Channel):  # type: ignore[misc]
+    """A channel that, once closed, fails with an error that kombu expects.
+
+    A worker whose broker goes away acknowledges what it had in hand on the channel that is gone. kombu's own then
+    raises AttributeError, of which the whole worker dies; this one is logged, and the worker connects again.
+    """
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise BrokerGone("The connection to the broker is closed.")
+        return super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]
+
+
+redis.Transport.Channel = Channel

@@ -101,3 +101,24 @@ def amazon(_emulator, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", _emulator.url)
     yield _emulator
     forget_clients()
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """A Valkey server of this test's own."""
+    from tests.worker_process import Broker
+
+    broker = Broker(tmp_path)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def start_worker(broker, amazon, tmp_path):
+    """A function that starts a worker process, with beat in it."""
+    from tests.worker_process import Workers
+
+    workers = Workers(broker, tmp_path)
+    yield workers
+    workers.kill()

@@ -37,56 +37,74 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def cluster() -> Iterator[str]:
-    """Run a new cluster and yield the URL of its database; nothing of it remains afterwards."""
-    # PostgreSQL refuses to run as root.
-    owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
-    as_owner: dict[str, Any] = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    if owner:
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-    programs, port, server = binaries(), free_port(), None
-    options = {**SETTINGS, "listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "port": str(port)}
-    try:
-        initdb = [str(programs / "initdb"), f"--pgdata={folder / 'data'}", "--username=postgres", "--auth=trust"]
+class Server:
+    """A new PostgreSQL in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        # PostgreSQL refuses to run as root.
+        owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+        self._owner: dict[str, Any] = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
+        if owner:
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        self._folder, self._programs, self._port = folder, binaries(), free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"postgres://postgres@127.0.0.1:{self._port}/postgres"
+        initdb = [str(self._programs / "initdb"), f"--pgdata={folder / 'data'}", "--username=postgres", "--auth=trust"]
         made = subprocess.run(
             [*initdb, "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
             check=False,
             cwd=folder,
             capture_output=True,
             text=True,
-            **as_owner,
+            **self._owner,
         )
         if made.returncode:
             raise SystemExit(f"initdb failed: {made.stderr}")
-        log = folder / "server.log"
-        with log.open("wb") as output:
-            server = subprocess.Popen(
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": self._folder, "port": self._port}
+        log = self._folder / "server.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
                 [
-                    programs / "postgres",
+                    self._programs / "postgres",
                     "-D",
-                    folder / "data",
-                    *(f"--{name}={value}" for name, value in options.items()),
+                    self._folder / "data",
+                    *(f"--{name}={value}" for name, value in {**SETTINGS, **options}.items()),
                 ],
-                cwd=folder,
+                cwd=self._folder,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for the command; the server ends after it
-                **as_owner,
+                **self._owner,
             )
-        ready = [str(programs / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}", "--timeout=1"]
+        ready = [str(self._programs / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={self._port}"]
         for _ in range(300):
-            if server.poll() is not None:
+            if self._process.poll() is not None:
                 raise SystemExit(f"PostgreSQL did not start: {log.read_text()}")
-            if subprocess.run(ready, check=False).returncode == 0:
+            if subprocess.run([*ready, "--timeout=1"], check=False).returncode == 0:
                 break
             time.sleep(0.1)
-        yield f"postgres://postgres@127.0.0.1:{port}/postgres"
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Break all connections and stop; what was committed is kept, unless `how` is SIGQUIT."""
+        if self._process:
+            self._process.send_signal(how)
+            self._process.wait()
+
+
+@contextmanager
+def cluster() -> Iterator[Server]:
+    """Run a new PostgreSQL; nothing of it remains afterwards."""
+    folder, server = Path(tempfile.mkdtemp(prefix="postgres-")), None
+    try:
+        server = Server(folder)
+        server.start()
+        yield server
     finally:
         if server:
-            server.send_signal(signal.SIGQUIT)  # immediate: there is nothing to save
-            server.wait()
+            server.stop(signal.SIGQUIT)  # immediate: there is nothing to save
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -98,8 +116,8 @@ def main(arguments: list[str]) -> int:
     # SIGTERM becomes an exception, so that the cluster ends on it as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with cluster() as url:
-            process = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})
+        with cluster() as server:
+            process = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": server.url})
             try:
                 return process.wait()
             except KeyboardInterrupt:

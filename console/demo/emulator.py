@@ -789,6 +789,8 @@ def keep_body(environ: dict[str, Any]) -> None:
     """Read the request's body into memory: rules look at it, and a kept connection needs it read to its end."""
     length = None if environ.get("wsgi.input_terminated") else int(environ.get("CONTENT_LENGTH") or 0)
     body = environ["wsgi.input"].read(length)
+    if length is not None and len(body) < length:  # IncompleteBody in "Error responses"; the one who called is gone
+        raise ConnectionResetError("the request ended in the middle of its body")
     environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
     environ.pop("HTTP_TRANSFER_ENCODING", None)
 

@@ -23,6 +23,7 @@ from console.operations.plan import (
     Conflict,
     Denied,
     Failed,
+    LeaseLost,
     Made,
     NotReady,
     Plan,
@@ -32,7 +33,7 @@ from console.operations.plan import (
     StepError,
     TooLate,
     Work,
-    leased_until,
+    is_held,
 )
 
 log = logging.getLogger(__name__)
@@ -42,10 +43,6 @@ ending = threading.Event()
 
 # The lanes of the rounds: they wait for clouds and touch no database, so one pool serves the whole process.
 _lanes = ThreadPoolExecutor(max_workers=64, thread_name_prefix="step")
-
-
-class LeaseLost(Exception):
-    """Another worker has taken the operation; this one must change nothing more."""
 
 
 class Ending(Exception):
@@ -172,7 +169,7 @@ def _run_round(
             record.update(was)
         raise _why_not(operation)
     running: dict[Future[tuple[datetime, Made]], Record] = {
-        _lanes.submit(_timed, step, spec, operation): record for step, record in todo
+        _lanes.submit(_timed, operation, step, spec): record for step, record in todo
     }
     errors: list[StepError] = []
     while running:
@@ -199,8 +196,8 @@ def _run_round(
     operation.retries, operation.retrying_since, operation.retry_note = 0, None, ""
 
 
-def _timed(step: Step, spec: Any, operation: Operation) -> tuple[datetime, Made]:
-    leased_until.set(lambda: operation.leased_until)
+def _timed(operation: Operation, step: Step, spec: Any) -> tuple[datetime, Made]:
+    is_held.set(operation.is_held)  # of this lane, until its next step
     made = step.run(spec)
     return timezone.now(), made or Made()
 

@@ -6,10 +6,10 @@ over a network call, a worker that lost its lease changes nothing, and the row c
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, ClassVar, Self, cast
 from uuid import UUID, uuid4
 
@@ -32,15 +32,19 @@ class OperationQuerySet(OwnedQuerySet):
         return self.filter(state__in=Operation.UNFINISHED)
 
     def due(self, *, grace: float = 0) -> Self:
-        """Return the unfinished operations that nobody holds and that were due `grace` seconds ago."""
-        return self.unfinished().filter(due_at__lte=Now() - timedelta(seconds=grace))
+        """Return the unfinished operations that nobody holds; those that wait, only `grace` seconds after their time.
+
+        A lease that ran out needs no grace: nobody has sent a message for it.
+        """
+        abandoned = Q(state=Operation.State.RUNNING, due_at__lte=Now())
+        return self.unfinished().filter(abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace)))
 
     def claim(self, pk: UUID, worker: str) -> Operation | None:
         """Take the lease of a due operation; None when it is finished, held by another or not yet due.
 
         Leases go by the database's clock alone, because two workers' clocks may differ.
         """
-        asked = time.monotonic()
+        asked = monotonic()
         taken = (
             self.due()
             .filter(pk=pk)
@@ -55,7 +59,7 @@ class OperationQuerySet(OwnedQuerySet):
         if not taken:
             return None
         operation = cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk))
-        operation.leased_until = asked + settings.LEASE_SECONDS
+        operation.held_until = asked + settings.LEASE_SECONDS
         return operation
 
     def cancel(self, pk: UUID, *, by: User | None) -> bool:
@@ -111,9 +115,9 @@ class Operation(models.Model):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True)
 
-    # Only what claim() returns has these:
-    claimed_at: datetime  # by the database's clock
-    leased_until: float  # by this process's time.monotonic(), and never later than the database's lease
+    # Only what claim() returns has these: by the database's clock, and by this process's own, which nobody sets.
+    claimed_at: datetime
+    held_until: float
 
     objects = OperationQuerySet.as_manager()
 
@@ -187,6 +191,10 @@ class Operation(models.Model):
         """Return the steps for a page: title, state, seconds it took (or None), note."""
         return [{**step, "seconds": _seconds(step)} for step in self.steps]
 
+    def is_held(self) -> bool:
+        """Return whether the lease has certainly not run out, without asking the database."""
+        return monotonic() < self.held_until
+
     # What the holder of the fence may do; each answers whether it still held it.
 
     def record(self, steps: Sequence[Record], *, unless_cancelled: bool = False) -> bool:
@@ -235,10 +243,10 @@ class Operation(models.Model):
         mine = Operation.objects.filter(pk=self.pk, fence=self.fence, state=self.State.RUNNING)
         if unless_cancelled:  # since this worker took it
             mine = mine.filter(cancel=self.cancel)
-        asked = time.monotonic()
+        asked = monotonic()
         held = mine.update(**values)
         if held:
-            self.leased_until = asked + settings.LEASE_SECONDS
+            self.held_until = asked + settings.LEASE_SECONDS
             for name, value in values.items():
                 if not hasattr(value, "resolve_expression"):
                     setattr(self, name, value)

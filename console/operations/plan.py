@@ -5,8 +5,6 @@ Knows no Django, no cloud and no store, so that the providers can import it.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -84,17 +82,21 @@ class TooLate(StepError):
     """What was done cannot be undone any more, so the work goes on to its end."""
 
 
-# Until when, by time.monotonic(), no other worker can have the operation of the step that this thread runs.
-leased_until: ContextVar[Callable[[], float]] = ContextVar("leased_until", default=lambda: math.inf)
+class LeaseLost(Exception):
+    """Another worker has taken the operation, or may have; this one must change nothing more."""
 
 
-def ensure_lease() -> None:
-    """Raise NotReady if another worker may have taken over, who may undo this: for right before what cannot be undone.
+# Whether the work that a step belongs to is still its worker's; what belongs to no operation is always.
+is_held: ContextVar[Callable[[], bool]] = ContextVar("is_held", default=lambda: True)
 
-    A worker that was stopped for a while wakes up in the middle of a step, and knows nothing of what came meanwhile.
+
+def must_be_held() -> None:
+    """Raise LeaseLost when the lease has run out; to be called right before each call of a cloud.
+
+    A worker that was stopped in the middle of a step, and wakes up late, would else go on with what was true then.
     """
-    if time.monotonic() >= leased_until.get()():
-        raise NotReady("This worker was held up for so long that another one may go on.")
+    if not is_held.get()():
+        raise LeaseLost
 
 
 @dataclass(frozen=True)

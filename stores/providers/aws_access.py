@@ -18,7 +18,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from console.operations.plan import NotReady
+from console.operations.plan import NotReady, must_be_held
 
 from .aws_errors import (
     ACTIONS,
@@ -90,7 +90,13 @@ _lock = Lock()
 @cache
 def _session() -> boto3.Session:
     """Return the process's one session: each further one would cost 13 MB, a client of it half of one."""
-    return boto3.Session()
+    session = boto3.Session()
+    session.events.register("before-send", _before_send)  # also before each attempt that botocore makes by itself
+    return session
+
+
+def _before_send(**_: Any) -> None:
+    must_be_held()
 
 
 # What AWS answers to the keys of a session whose role was deleted, also when it was made again since.

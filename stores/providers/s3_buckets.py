@@ -13,7 +13,7 @@ from uuid import UUID
 
 from botocore.exceptions import ClientError
 
-from console.operations.plan import Failed, NotReady, Refused, StepError, ensure_lease
+from console.operations.plan import Failed, NotReady, Refused, StepError
 
 from .aws_errors import code_of
 from .base import Contents, Leftover, StoreSpec
@@ -278,7 +278,6 @@ class Bucket:
 
     def delete(self) -> bool:
         """Delete it and say whether it is gone; it stays when something is in it."""
-        ensure_lease()
         with self.calling("DeleteBucket") as s3:
             try:
                 s3.delete_bucket(Bucket=self.name, **self.expected)

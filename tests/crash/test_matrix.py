@@ -1,0 +1,203 @@
+"""Whatever boundary a worker is killed at, another one brings the work to the end that was asked for."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import statistics
+import time
+from multiprocessing.connection import wait
+from typing import Any
+
+import boto3
+import pytest
+from django.utils.dateparse import parse_datetime
+from moto.iam.models import iam_backends
+from moto.s3.models import s3_backends
+
+from clusters.models import Cluster
+from console.demo.emulator import Emulator, find_bucket
+from console.operations.models import Operation
+from stores.models import Store
+from stores.providers.aws_nodes import node_name
+from tests.crash import doomed
+from tests.worker_process import database_url
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+
+AT_ONCE = 4
+TRIES = 4  # to meet a boundary that two lanes of a round may pass in either order
+STRANGER = "210987654321"
+# What moto makes up by chance, or at a time of its own; and what Amazon's log delivery, not the console, has written.
+PASSING = {"id", "creation_date", "create_date", "keys", "multiparts", "backend"}
+
+
+def plain(thing: Any) -> Any:
+    """Return whatever moto keeps as data that can be compared."""
+    if isinstance(thing, bytes):
+        thing = thing.decode()
+    if isinstance(thing, dict):
+        return {str(key): plain(value) for key, value in thing.items() if key not in PASSING}
+    if isinstance(thing, list | tuple):
+        return [plain(one) for one in thing]
+    return plain(vars(thing)) if hasattr(thing, "__dict__") else thing
+
+
+def bucket_as_it_is(name: str) -> Any:
+    """Return all that a bucket has, but its objects; None when it is not there."""
+    if (bucket := find_bucket(name)) is None:
+        return None
+    tagger = s3_backends[bucket.account_id][bucket.partition].tagger
+    return {**plain(bucket), "tags": tagger.list_tags_for_resource(bucket.arn)}
+
+
+def node_access() -> dict[str, Any]:
+    """Return the roles and instance profiles of all clusters, each with all that it has."""
+    iam = iam_backends[Emulator.account_id]["aws"]
+    kinds = {"role": iam.roles, "instance profile": iam.instance_profiles}
+    every = [(f"{kind} {one.name}", plain(one)) for kind, there in kinds.items() for one in there.values()]
+    return {name: one for name, one in every if one["path"] == "/pgbk/"}
+
+
+class Outcome:
+    """What a cell came to: the rows, and what is in the cloud, in words that do not depend on names."""
+
+    def __init__(self, cell: doomed.Cell) -> None:
+        lines = [line.split(" ", 1) for line in cell.passed.read_text().splitlines()]
+        self.boundaries, self.died = [name for _, name in lines], float(lines[-1][0])
+        operation = Operation.objects.filter(subject_name=cell.name).latest("created_at")
+        model = {"store": Store, "cluster": Cluster}[operation.subject_kind]
+        subject: Any = model.objects.filter(pk=operation.subject_id).first()
+        self.names: dict[str, str] = {}
+        attachments: list[Any] = []
+        if isinstance(subject, Store):
+            self.names = {"backup bucket": subject.bucket, "log bucket": subject.log_bucket}
+        if isinstance(subject, Cluster):
+            self.names = {"role": node_name(subject.spec())}
+            stores = Store.objects.filter(name__startswith=f"{cell.name}-")
+            self.names |= {f"bucket {store.name[-1]}": store.bucket for store in stores}
+            attachments = sorted(subject.attachments.values_list("store__name", "state", "repository__number"))
+        access = node_access()
+        cloud = {
+            **{word: bucket_as_it_is(name) for word, name in self.names.items() if "bucket" in word},
+            **{kind: access.get(f"{kind} {self.names.get('role')}") for kind in ("role", "instance profile")},
+        }
+        found = {
+            "operation": [operation.state, operation.error, [(one["title"], one["state"]) for one in operation.steps]],
+            "subject": [subject and subject.state, attachments],
+            "cloud": cloud,
+        }
+        words = {
+            **self.names,
+            "ID": str(operation.subject_id),
+            "name": cell.name,
+            "prefix": Cluster(id=operation.subject_id).prefix,
+        }
+        text = json.dumps(found, sort_keys=True)
+        for word, name in sorted(words.items(), key=lambda pair: -len(pair[1])):
+            text = text.replace(name, f"<{word}>")
+        self.found = json.loads(text)
+        # When another one went on, if anything was left to do.
+        times = [parse_datetime(one[key]) for one in operation.steps for key in ("started", "finished") if one[key]]
+        times += [operation.finished_at or operation.updated_at]
+        later = [one.timestamp() - self.died for one in times if one.timestamp() > self.died]
+        self.taken_over_after = min(later, default=None)
+        self.fence = operation.fence
+
+
+@pytest.fixture
+def stranger(amazon):
+    """The keys of another account of Amazon's, and buckets that no store has anything to do with."""
+    keys = dict(zip(("aws_access_key_id", "aws_secret_access_key"), amazon.add_account(STRANGER), strict=True))
+    ours = {"aws_access_key_id": amazon.access_key_id, "aws_secret_access_key": amazon.secret_access_key}
+    for which, name in ((keys, "strangers-own"), (ours, "somebody-elses"), (ours, "pgbk-aaaaaaaaaaaaaaaaaaaaaaaaaa")):
+        boto3.client("s3", region_name="me-central-1", **which).create_bucket(
+            Bucket=name, CreateBucketConfiguration={"LocationConstraint": "me-central-1"}
+        )
+    return ":".join(keys.values())
+
+
+def buckets(account: str) -> list[str]:
+    """Return the names of all buckets of an account."""
+    return list(s3_backends[account]["aws"].buckets)
+
+
+def everything_foreign() -> dict[str, Any]:
+    """Return the buckets that carry no store's tag, as they are."""
+    names = buckets(Emulator.account_id) + buckets(STRANGER)
+    there = {name: bucket_as_it_is(name) for name in names}
+    return {name: one for name, one in there.items() if "storekeeper:store-id" not in json.dumps(one["tags"])}
+
+
+def test_work_goes_on_after_a_kill_at_any_boundary(
+    start_worker, amazon, account, stranger, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("DATABASE_URL", database_url())  # for the process that the doomed workers are forked from
+    environment = {
+        "REDIS_URL": start_worker.broker.url,
+        "AWS_ENDPOINT_URL": amazon.url,
+        "STRANGERS_KEY": stranger,
+    }
+    started = time.monotonic()
+    foreign = everything_foreign()
+    start_worker()  # an ordinary one, which knows nothing of all this
+    start_worker.wait_until_ready()
+    numbers = itertools.count()
+
+    def kill_at(todo: list[tuple[str, str]]) -> list[doomed.Cell]:
+        """Do each piece of work until the boundary named beside it, some at once."""
+        waiting, running, cells = [(*pair, 1) for pair in reversed(todo)], {}, []
+        while waiting or running:
+            while waiting and len(running) < AT_ONCE:
+                work, boundary, attempt = waiting.pop()
+                name = f"n{next(numbers)}"
+                cell = doomed.Cell(work, boundary, name, tmp_path / name)
+                process = doomed.start(cell, account.pk, environment)
+                running[process.sentinel] = process, cell, attempt
+            ended = wait(list(running), 60)
+            assert ended, f"hanging: {running}"
+            for process, cell, attempt in [running.pop(sentinel) for sentinel in ended]:
+                process.join()
+                if process.exitcode == -signal.SIGKILL:
+                    cells.append(cell)
+                else:
+                    assert process.exitcode == doomed.NOT_MET, cell
+                    assert attempt < TRIES, f"{cell} was never met"
+                    waiting.append((cell.work, cell.deadly, attempt + 1))
+        return cells
+
+    undisturbed = kill_at([(work, doomed.AFTER_ALL) for work in doomed.WORK])
+    wanted = {cell.work: Outcome(cell) for cell in undisturbed}
+    cells = kill_at([(work, boundary) for work, outcome in wanted.items() for boundary in outcome.boundaries])
+    until = time.monotonic() + 60
+    while Operation.objects.unfinished().exists() and time.monotonic() < until:
+        time.sleep(0.1)
+
+    outcomes = {cell: Outcome(cell) for cell in cells}
+    strayed = {cell: one for cell, one in outcomes.items() if one.found != wanted[cell.work].found}
+    known = {name for store in Store.objects.all() for name in (store.bucket, store.log_bucket)}
+    known |= {node_name(cluster.spec()) for cluster in Cluster.objects.all()}
+    ours = [name for name in buckets(Emulator.account_id) if name not in foreign]
+    orphans = [name for name in [*ours, *node_access()] if name.split()[-1] not in known]
+    waits = [one.taken_over_after for one in outcomes.values() if one.taken_over_after is not None]
+    with capsys.disabled():
+        print("\n  killed before and after each cloud call, write and commit; then another worker went on")
+        for work in doomed.WORK:
+            mine = [cell for cell in cells if cell.work == work]
+            converged = len([cell for cell in mine if cell not in strayed])
+            print(f"  {work}: {len(mine)} boundaries tried, {converged} converged")
+        print(
+            f"  in all {len(cells)} tried, {len(cells) - len(strayed)} converged, {len(orphans)} orphans; "
+            f"another worker went on after {statistics.median(waits):.1f} s (median), {max(waits):.1f} s (longest); "
+            f"{time.monotonic() - started:.0f} s for all of it"
+        )
+    for cell, one in list(strayed.items())[:3]:
+        print(cell, one.fence, json.dumps(one.found), json.dumps(wanted[cell.work].found), sep="\n")
+    assert not strayed
+    assert not orphans
+    # What is not ours is as it was; what the stranger has taken meanwhile is as all of the stranger's buckets are.
+    assert everything_foreign() == {**everything_foreign(), **foreign}
+    theirs = {json.dumps(bucket_as_it_is(name)).replace(name, "") for name in buckets(STRANGER)}
+    assert len(theirs) == 1
+    assert max(waits) < 30  # with the settings of production

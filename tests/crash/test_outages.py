@@ -1,0 +1,114 @@
+"""Broker, database and clocks fail for a while: work still ends as it was asked for, and nothing is done twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import dj_database_url
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.db.utils import load_backend
+from kombu import Connection
+
+from console.operations.models import Operation
+from console.operations.tasks import run_operation
+from stores import actions
+from stores.models import State, Store
+from tests import factories, postgres
+from tests.worker_process import wait_until
+
+pytestmark = pytest.mark.slow
+QUICK = "tests.crash.quick"
+STEPS = 7
+
+
+def all_available(count):
+    return Store.objects.filter(state=State.AVAILABLE).count() == count
+
+
+def create(account, count):
+    return [actions.create(account, name=f"store-{n}", region="eu-west-1", by=None) for n in range(count)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_work_goes_on_while_the_broker_is_gone(start_worker, broker, amazon, account):
+    amazon.inject("PutBucketPolicy", when="hang", seconds=2, times=2)
+    create(account, 1)
+    start_worker(settings=QUICK)
+    wait_until(lambda: not amazon._faults)  # it is in the middle of that round
+    broker.kill()
+    wait_until(lambda: all_available(1))  # what a worker has in hand needs no broker
+    actions.create(account, name="asked-for-meanwhile", region="eu-west-1", by=None)
+    broker.start()
+    wait_until(lambda: all_available(2))
+    assert set(Operation.objects.values_list("state", "fence")) == {("done", 1)}
+    assert len(amazon.calls) == 2 * STEPS
+
+
+@pytest.fixture
+def server(django_db_blocker, monkeypatch):
+    """A PostgreSQL of this test's own, which is the database meanwhile, also on a run with SQLite."""
+    before = connections["default"]
+    with django_db_blocker.unblock(), postgres.cluster() as server:
+        facts = connections.configure_settings({"default": dj_database_url.parse(server.url)})["default"]
+        connections["default"] = load_backend(facts["ENGINE"]).DatabaseWrapper(facts, "default")
+        try:
+            call_command("migrate", verbosity=0)
+            yield server
+        finally:
+            connections["default"].close()
+            connections["default"] = before
+
+
+def test_work_goes_on_after_the_database_was_gone(server, start_worker, amazon):
+    account = factories.account(factories.organisation())
+    amazon.inject("PutBucketPolicy", when="hang", seconds=1, times=2)
+    create(account, 3)
+    start_worker(settings=QUICK)
+    start_worker.wait_until_ready()
+    wait_until(lambda: not amazon._faults)
+    server.stop()
+    connections["default"].close()
+    wait_until(lambda: "could not" in start_worker.log.read_text() or "Error" in start_worker.log.read_text())
+    server.start()
+    wait_until(lambda: all_available(3))
+    for operation in Operation.objects.all():
+        assert operation.state == "done"
+        assert [step["state"] for step in operation.steps] == ["done"] * STEPS
+    created = [bucket for call, bucket, _ in amazon.calls if call == "CreateBucket"]
+    names = [name for store in Store.objects.all() for name in (store.bucket, store.log_bucket)]
+    assert sorted(created) == sorted(names)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_whose_clocks_are_an_hour_off_do_each_step_once(start_worker, amazon, account, monkeypatch):
+    for off in ("0", "3600", "-3600"):
+        monkeypatch.setenv("CLOCK_OFF", off)
+        start_worker(celery="tests.crash.skewed", settings=QUICK)
+    start_worker.wait_until_ready()
+    # Steps that take longer than a lease, and some that are tried again later: both go by a clock.
+    amazon.inject("PutBucketPolicy", when="hang", seconds=5, times=4)
+    amazon.inject("PutBucketLogging", code="OperationAborted", status=409, message="Please try again.", times=6)
+    create(account, 9)
+    wait_until(lambda: all_available(9))
+    pids = {int(worker.split(":")[1]) for worker in Operation.objects.values_list("worker", flat=True)}
+    assert len(pids) > 1
+    for operation in Operation.objects.all():
+        assert operation.state == "done"
+    done = Counter((call, bucket) for call, bucket, status in amazon.calls if status < 400)
+    assert set(done.values()) == {1}
+    assert len(done) == 9 * STEPS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_that_come_twice_and_two_beats_do_each_step_once(start_worker, broker, amazon, account):
+    create(account, 9)
+    for _ in range(5):
+        for pk in Operation.objects.values_list("pk", flat=True):
+            run_operation.apply_async((str(pk),), connection=Connection(broker.url))
+    for _ in range(2):
+        start_worker(settings=QUICK)
+    wait_until(lambda: all_available(9))
+    assert set(Operation.objects.values_list("state", "fence")) == {("done", 1)}
+    assert len(amazon.calls) == 9 * STEPS
