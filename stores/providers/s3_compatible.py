@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import secrets
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
-from botocore.parsers import ResponseParserError
-
-from console.operations.plan import Failed, Made, NotReady, Round, Step, StepError, TooLate
+from console.operations.plan import Failed, Made, NotReady, Round, Step, TooLate
 from console.regions import Region, find, places
 
-from .aws_access import forget_clients
-from .aws_errors import bucket_arn, code_of
+from .aws_errors import bucket_arn
 from .aws_nodes import policy
 from .base import (
     AccessSpec,
     Account,
-    Capability,
-    Check,
     Contents,
     Control,
     Fact,
-    Identity,
     Leftover,
-    LinkError,
     Objects,
     Provider,
     Repository,
@@ -54,28 +44,23 @@ from .s3_buckets import (
     only_tls,
     refusal,
     tags,
-    upload_expiry,
-    version_expiry,
 )
 from .s3_controls import (
+    create_bucket,
     keeps,
     keeps_logging,
     logs,
-    refuses_to_delete_what_is_not_empty,
     stop_logging,
 )
 from .s3_objects import S3Objects
 from .s3_policy import documents
+from .s3_probe import capabilities, identify, linked, preflight
 from .s3_server import (
     Lacking,
     bucket_of,
     calling,
-    calling_s3,
     has,
     host,
-    on_server,
-    s3_client,
-    trouble,
     verifies,
     who,
 )
@@ -93,32 +78,10 @@ from .s3_settings import (
     kept_versions,
     own_tags,
 )
-from .s3_users import DISMISS, GRANT, REVOKE, USERS, facts, makes_users
+from .s3_users import DISMISS, GRANT, REVOKE, USERS, facts
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-# What a store would like of its server: as an account's settings list it, its label, and what it means not to have it.
-WISHES = (
-    ("access_logging", "Access logging", "Who read or changed backups is not recorded; the log bucket stays empty."),
-    ("bucket_policy", "TLS-only policy", "If the server also listens for plain HTTP, backups may be sent unencrypted."),
-    (
-        "upload_expiry",
-        "Expiry of unfinished uploads",
-        "What an interrupted backup has half uploaded takes up room until somebody deletes it.",
-    ),
-    (
-        "public_access_block",
-        "Public access block",
-        "Nothing stops an administrator of the server from opening a bucket to everybody by mistake.",
-    ),
-    (USERS, "IAM users", "The access keys of the nodes have to be made by hand, with the policy that is shown."),
-    (
-        "deletion_guard",
-        "Refusal to delete what is not empty",
-        "The server would delete a bucket with what is in it: the console closes it to writers and counts again.",
-    ),
-)
+    pass
 
 
 def bucket_names(store_id: UUID, region: str, account_number: str) -> tuple[str, str]:
@@ -185,7 +148,7 @@ def _ensure_bucket(spec: StoreSpec, bucket: str) -> Made | None:
             raise
         ours = None  # somebody else's, perhaps: creating it tells
     if ours is None:
-        ours = _create(spec, bucket) or _is_ours(spec, bucket)
+        ours = create_bucket(spec, bucket) or _is_ours(spec, bucket)
     if not ours:
         raise Failed(
             f"A bucket named {bucket} exists on this server and does not belong to this store. It was left alone. "
@@ -197,31 +160,6 @@ def _ensure_bucket(spec: StoreSpec, bucket: str) -> Made | None:
         (keeps(OWNERSHIP, spec, bucket, OWNER_ENFORCED), "switch that turns ACLs off"),
         (keeps(PUBLIC_ACCESS_BLOCK, spec, bucket, CLOSED), "public access block"),
     )
-
-
-def _create(spec: StoreSpec, bucket: str) -> bool:
-    """Create the bucket and say whether it was made now."""
-    with calling("CreateBucket", spec, bucket) as s3:
-        try:
-            _ask_for_bucket(s3, bucket, spec.region)
-        except ClientError as error:
-            if code_of(error) != "BucketAlreadyOwnedByYou":
-                raise
-            return False
-    return True
-
-
-def _ask_for_bucket(s3: S3Client, bucket: str, region: str) -> None:
-    try:
-        s3.create_bucket(Bucket=bucket)
-    except ClientError as error:
-        if code_of(error) not in {"IllegalLocationConstraintException", "InvalidLocationConstraint"}:
-            raise
-        # Some servers want to be told their own region, others refuse to be told any.
-        s3.create_bucket(
-            Bucket=bucket,
-            CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
-        )
 
 
 def _note(*kept: tuple[bool, str]) -> Made | None:
@@ -372,122 +310,6 @@ def _cli(account: Account, region: str) -> list[str]:
     return [options, *comments]
 
 
-# Linking a server
-
-
-def identify(account: Account) -> Identity:
-    """Prove that the server is one, with buckets that are made, tried out and removed; raises LinkError."""
-    for value, label, field in (
-        (account.settings.get("access_key_id"), "access key ID", "access_key_id"),
-        (account.secrets.get("secret_access_key"), "secret access key", "secret_access_key"),
-    ):
-        if not value:
-            raise LinkError(f"Enter the {label}.", field)
-    name = f"pgbk-probe-{secrets.token_hex(8)}"
-    probe = StoreSpec(uuid4(), "probe", account, account.settings["region"], name, f"{name}-log")
-    made: list[str] = []
-    try:
-        found = _try_out(probe, made)
-        if makes_users(account):
-            found.append(USERS)
-    except StepError as error:
-        raise LinkError(error.message) from error
-    finally:
-        _remove_probe(probe, made)
-        forget_clients(account)  # of an account that may never be kept
-    return Identity(number=host(account), partition="", found={"has": " ".join(sorted(found))})
-
-
-def _try_out(probe: StoreSpec, made: list[str]) -> list[str]:
-    """Return what the server has, as the account's settings list it, and put down the buckets that were made."""
-    bucket, log_bucket, log_arn = probe.bucket, probe.log_bucket, bucket_arn(probe.log_bucket)
-    _prove_it_is_s3(probe, made)
-    made.append(log_bucket)
-    _create(probe, log_bucket)
-    found = {
-        "tags": keeps(TAGS, probe, bucket, tags(probe)),
-        "ownership": keeps(OWNERSHIP, probe, bucket, OWNER_ENFORCED),
-        "public_access_block": keeps(PUBLIC_ACCESS_BLOCK, probe, bucket, CLOSED),
-        "bucket_policy": keeps(POLICY, probe, bucket, _policy(probe)),
-        "upload_expiry": keeps(LIFECYCLE, probe, bucket, [upload_expiry()]),
-    }
-    keeps(POLICY, probe, log_bucket, document(log_delivery(log_arn, bucket_arn(bucket)), only_tls(log_arn)))
-    found["access_logging"] = keeps_logging(probe)
-    stop_logging(probe)
-    found["versioning"] = keeps(VERSIONING, probe, bucket, "Enabled")
-    found["version_expiry"] = keeps(LIFECYCLE, probe, bucket, [upload_expiry(), version_expiry(1)])
-    # Last, because a server without the guard deletes the bucket.
-    found["deletion_guard"] = refuses_to_delete_what_is_not_empty(probe, bucket)
-    return [name for name, it_has in found.items() if it_has]
-
-
-# What servers answer to the first call, beside the form field that it is about.
-REFUSALS = {
-    "InvalidAccessKeyId": ("This server does not know this access key ID.", "access_key_id"),
-    "SignatureDoesNotMatch": ("This secret does not belong to the access key ID.", "secret_access_key"),
-    "AuthorizationHeaderMalformed": ("The server does not accept this region.", "region"),
-    "RequestTimeTooSkewed": (
-        "The clocks of the console and of the server differ by more than 15 minutes. Set them, then try again.",
-        "endpoint",
-    ),
-    "AccessDenied": (
-        "This access key may not make buckets. Allow s3:CreateBucket, and all of s3:* on buckets named pgbk-*.",
-        "access_key_id",
-    ),
-    "TooManyBuckets": ("The user of this access key may have no more buckets. Have the limit raised.", "access_key_id"),
-}
-
-
-def _prove_it_is_s3(probe: StoreSpec, made: list[str]) -> None:
-    """Make a bucket, write an object into it and read that back; raises LinkError."""
-    account, bucket, body = probe.account, probe.bucket, secrets.token_bytes(32)
-    s3 = s3_client(account)
-    try:
-        try:
-            _ask_for_bucket(s3, bucket, probe.region)
-        except (ReadTimeoutError, ConnectionClosedError):  # the answer got lost, the bucket may be there
-            made.append(bucket)
-            raise
-        made.append(bucket)
-        s3.put_object(Bucket=bucket, Key="probe", Body=body)
-        same = s3.get_object(Bucket=bucket, Key="probe")["Body"].read() == body
-    except ClientError as error:
-        raise _link_error(error, account) from error
-    except (BotoCoreError, ResponseParserError) as error:
-        raise LinkError(*trouble(error, account)) from error
-    if not same:
-        raise LinkError(f"What answers at {host(account)} is not an S3 server: it does not keep objects.", "endpoint")
-
-
-def _link_error(error: ClientError, account: Account) -> LinkError:
-    code = code_of(error)
-    if code in REFUSALS:
-        return LinkError(*REFUSALS[code])
-    if not error.response.get("Error", {}).get("Message") or code.isdigit():
-        return LinkError(f"What answers at {host(account)} is not an S3 server (status {code}).", "endpoint")
-    return LinkError(f"{who(account)} refused to be tried out: {code}: {error.response['Error']['Message']}")
-
-
-def _remove_probe(probe: StoreSpec, made: list[str]) -> None:
-    """Leave nothing of the probe behind; raises LinkError with the buckets' names when the server does not let go."""
-    kept = [name for name in made if not _is_gone(probe, name)]
-    if kept:
-        raise LinkError(
-            f"The console could not delete {listed(tuple(kept))}, made to try the server out. Delete that by hand, and "
-            "allow s3:ListBucketVersions, s3:DeleteObject and s3:DeleteBucket on buckets named pgbk-*."
-        )
-
-
-def _is_gone(probe: StoreSpec, name: str) -> bool:
-    bucket = bucket_of(probe, name)
-    with suppress(StepError):  # what matters is whether the bucket goes
-        bucket.empty()
-    try:
-        return bucket.delete()
-    except StepError as error:
-        return error.details.get("code") == "NoSuchBucket"
-
-
 def survey(account: Account, known: Collection[str]) -> Iterator[Leftover]:
     """Yield the server's buckets, as far as the console's key sees them, that are named like ours and are not known."""
     region = account.settings["region"]
@@ -511,11 +333,6 @@ def removal(account: Account, bucket: str, region: str) -> str:
             f"aws s3 ls s3://{bucket} --recursive {options}",
         ]
     return "\n".join([*first, f"aws s3api delete-bucket --bucket {bucket} {options}"])
-
-
-def capabilities(account: Account) -> list[Capability]:
-    """Return what the server was found to have and to lack."""
-    return [Capability(label, has(account, name), without) for name, label, without in WISHES]
 
 
 # What the pages, a node, and whoever looks into a repository need to know
@@ -559,30 +376,6 @@ def store_facts(spec: StoreSpec) -> list[tuple[str, str]]:
         ("Log Bucket Name", spec.log_bucket),
         ("Endpoint", spec.account.settings["endpoint"]),
     ]
-
-
-def linked(account: Account) -> str:
-    """Return what was found, in one sentence."""
-    lacking = tuple(one.label[0].lower() + one.label[1:] for one in capabilities(account) if not one.has)
-    return f"The server lacks {listed(lacking)}." if lacking else "The server has all that a store uses."
-
-
-def preflight(account: Account, regions: Sequence[str]) -> list[Check]:
-    """Return whether the server answers and knows the key, and what it was found to have when it was linked."""
-    subject = on_server(account, "the server's buckets", lambda operation, action: "*")
-    with calling_s3("ListBuckets", subject) as s3:
-        s3.list_buckets()
-    answers = Check(
-        label="Answers, and knows the access key",
-        on=host(account),
-        outcome="pass",
-        without="Nothing on this server can be created, looked at or deleted.",
-    )
-    found = [
-        Check(one.label, host(account), "pass" if one.has else "fail", one.without, required=False)
-        for one in capabilities(account)
-    ]
-    return [answers, *found]
 
 
 def repository(spec: StoreSpec, access: AccessSpec) -> Repository:

@@ -6,12 +6,44 @@ it is asked to log there.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
+from .aws_errors import code_of
 from .base import StoreSpec
 from .s3_buckets import logging_target
-from .s3_server import Lacking, bucket_of
+from .s3_server import Lacking, bucket_of, calling
 from .s3_settings import LOGGING, Setting
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def create_bucket(spec: StoreSpec, bucket: str) -> bool:
+    """Create the bucket and say whether it was made now."""
+    with calling("CreateBucket", spec, bucket) as s3:
+        try:
+            ask_for_bucket(s3, bucket, spec.region)
+        except ClientError as error:
+            if code_of(error) != "BucketAlreadyOwnedByYou":
+                raise
+            return False
+    return True
+
+
+def ask_for_bucket(s3: S3Client, bucket: str, region: str) -> None:
+    """Ask for the bucket, in the server's own region where it wants to be told."""
+    try:
+        s3.create_bucket(Bucket=bucket)
+    except ClientError as error:
+        if code_of(error) not in {"IllegalLocationConstraintException", "InvalidLocationConstraint"}:
+            raise
+        # Some servers want to be told their own region, others refuse to be told any.
+        s3.create_bucket(
+            Bucket=bucket,
+            CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
+        )
 
 
 def keeps(setting: Setting, spec: StoreSpec, bucket: str, value: Any) -> bool:
