@@ -23,7 +23,7 @@ socket.socket.connect = _connect_within_this_machine
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory):
+def django_db_modify_db_settings(tmp_path_factory, django_db_modify_db_settings_parallel_suffix):
     """Keep SQLite's test database in a file: one in memory cannot be shared by two connections."""
     from django.conf import settings
 

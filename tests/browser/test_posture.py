@@ -25,7 +25,7 @@ def store(demo, visit):
         database.commit()
         query = "select bucket, log_bucket from stores_store where name = 'orders-frankfurt'"
         buckets = database.execute(query).fetchone()
-    page = visit()
+    page = visit(path="/stores/?q=orders-frankfurt")
     page.get_by_role("link", name="orders-frankfurt", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("orders-frankfurt")
     yield page, *buckets

@@ -25,7 +25,7 @@ def test_what_waited_without_a_broker_is_done_when_it_is_there(start_worker, ama
     assert Operation.objects.filter(state="waiting").count() == 12
     start_worker()
     wait_until(lambda: Store.objects.filter(state=State.AVAILABLE).count() == 12)
-    calls = [operation for operation, _, _ in amazon.calls]
+    calls = [operation for operation, _, _ in amazon.calls if operation.startswith(("Create", "Put"))]
     assert len(calls) == 12 * 7
     assert set(Operation.objects.values_list("state", "fence")) == {("done", 1)}
     for store in made:

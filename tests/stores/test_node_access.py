@@ -409,7 +409,7 @@ def test_statements_let_the_console_change_only_what_is_below_its_path():
             actions = as_list(one["Action"])
             if not actions[0].startswith("iam:"):
                 assert not [action for action in actions if action.startswith("iam:")]
-            elif not {"iam:GetRole", "iam:GetInstanceProfile"} >= set(actions):
+            elif not {"iam:GetRole", "iam:GetInstanceProfile", "iam:SimulatePrincipalPolicy"} >= set(actions):
                 iam = f"arn:{partition}:iam::{NUMBER}"
                 assert set(as_list(one["Resource"])) <= {f"{iam}:role/pgbk/*", f"{iam}:instance-profile/pgbk/*"}
             if "iam:PassRole" in actions:
