@@ -32,6 +32,9 @@ UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite
 # Not again on PostgreSQL: tests of the whole demo, which has a database of its own, and the two longest ones.
 ONCE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash/test_matrix.py
 
+# Three at once on two cores: many tests wait for processes that they have started.
+PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadgroup
+
 .PHONY: help setup system demo lint check test bench
 .DEFAULT_GOAL := help
 
@@ -72,11 +75,11 @@ lint: setup
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 check: lint ## Linters, types and the quick tests
-	env -u DATABASE_URL $(BIN)/python -m pytest -q -m "not slow"
+	env -u DATABASE_URL $(PYTEST) -m "not slow"
 
 test: setup system lint ## The whole suite, on SQLite and on PostgreSQL
-	env -u DATABASE_URL $(BIN)/python -m pytest -q
-	$(BIN)/python -m tests.postgres -- $(BIN)/python -m pytest -q -m "not browser" $(ONCE:%=--ignore=%)
+	env -u DATABASE_URL $(PYTEST)
+	$(BIN)/python -m tests.postgres -- $(PYTEST) -m "not browser" $(ONCE:%=--ignore=%)
 
 bench: setup system ## Print each figure as `name value unit`, and write bench.json
 	$(BIN)/python -m tests.bench

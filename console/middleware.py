@@ -54,6 +54,7 @@ def flash_messages(get_response: GetResponse) -> GetResponse:
         if (
             getattr(request, "htmx", False)
             and response.status_code in {200, 422}
+            and "X-Without-Messages" not in request.headers
             and "HX-Redirect" not in response  # its body is never shown
             and not response.streaming
             and response.get("Content-Type", "").startswith("text/html")

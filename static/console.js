@@ -47,6 +47,10 @@
     if (opener?.isConnected) opener.focus();
     opener = null;
   });
+  // A dialog may be closed while its regions are fetched, and what then rides along would be seen by nobody.
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.detail.verb === "get" && dialog?.contains(event.detail.elt)) event.detail.headers["X-Without-Messages"] = "1";
+  });
   // A click beside the dialog closes it, but not text that was marked and let go out there.
   let pressed = null;
   dialog?.addEventListener("pointerdown", (event) => { pressed = event.target; });

@@ -22,6 +22,14 @@ def _connect_within_this_machine(self: socket.socket, address: object) -> None:
 socket.socket.connect = _connect_within_this_machine
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep together, where tests run at once, those that share a demo, or this machine's /etc."""
+    for item in items:
+        if item.get_closest_marker("browser") or item.path.parent.name == "end_to_end":
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory, django_db_modify_db_settings_parallel_suffix):
     """Keep SQLite's test database in a file: one in memory cannot be shared by two connections."""

@@ -25,6 +25,11 @@ def wait_until(true, seconds=60):
         time.sleep(0.1)
 
 
+def changes(amazon):
+    """Return the calls that changed something; what is read of a new store comes beside them, whenever it likes."""
+    return [call for call in amazon.calls if not call[0].startswith(("Get", "List", "Head", "Describe"))]
+
+
 def database_url() -> str:
     facts = connection.settings_dict
     if connection.vendor == "sqlite":

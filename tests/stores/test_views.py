@@ -419,3 +419,12 @@ def test_wrong_methods_are_refused(as_alice, account):
     store = factories.store(account)
     assert as_alice.get(reverse("stores:retry", args=[store.pk])).status_code == 405
     assert as_alice.delete(reverse("stores:detail", args=[store.pk])).status_code == 405
+
+
+def test_messages_wait_for_a_fragment_that_is_seen(as_alice, account):
+    """A region of a dialog that is being closed would take them along to nowhere."""
+    store = factories.store(account, state=State.FAILED)
+    as_alice.post(reverse("stores:verify", args=[store.pk]))
+    unseen = as_alice.get("/stores/", headers={**HTMX, "X-Without-Messages": "1"})
+    assert 'id="flash"' not in unseen.content.decode()
+    assert 'hx-swap-oob="true"' in as_alice.get("/stores/", headers=HTMX).content.decode()
