@@ -11,27 +11,28 @@ from django.views.decorators.http import require_GET, require_POST
 from clusters import actions
 from clusters.backups import bookcases
 from clusters.models import Cluster
-from console.accounts.access import MemberRequest, enterprise
+from console.accounts.access import MemberRequest, allowed
+from console.accounts.permissions import Permission
 from console.web import dialog_done, fragment_or_page
 from stores.models import Store
 
 
 @require_POST
-@enterprise
+@allowed(Permission.SEE_STORES)
 def backups_refresh(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Have the cluster's repositories looked into now."""
-    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    clusters = Cluster.objects.visible_to(request.membership)
     cluster = get_object_or_404(clusters, pk=pk)
     actions.look_into_backups(cluster)
     return dialog_done(request, cluster.get_absolute_url(), "clusters-changed")
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def store_backups(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show what was last seen in one store, cluster by cluster."""
-    store = get_object_or_404(Store.objects.visible_to(request.user), pk=pk)
-    clusters = Cluster.objects.visible_to(request.user).filter(attachments__store=store)
+    store = get_object_or_404(Store.objects.visible_to(request.membership), pk=pk)
+    clusters = Cluster.objects.visible_to(request.membership).filter(attachments__store=store)
     found = [
         (cluster, case)
         for cluster in clusters.with_handover().order_by("name")

@@ -57,7 +57,7 @@ def chosen_stores(
         raise forms.ValidationError(
             f"pgBackRest knows at most {REPOSITORIES_AT_MOST} repositories; {len(ids)} stores were chosen."
         )
-    mine = Store.objects.visible_to(membership.user).filter(organisation=membership.organisation)
+    mine = Store.objects.visible_to(membership)
     found = {store.pk: store for store in mine.filter(pk__in=ids)}
     if missing := len(ids) - len(found):
         raise forms.ValidationError(

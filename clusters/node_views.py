@@ -23,8 +23,9 @@ from clusters.models import Cluster, Node, RemovedNode
 from clusters.pgbackrest import BY_NUMBER
 from clusters.proximity import round_trip_ms
 from clusters.schedules import times
-from console.accounts.access import MemberRequest, confirmed, enterprise, manager
-from console.accounts.models import AuditEvent
+from console.accounts import audit
+from console.accounts.access import MemberRequest, allowed, confirmed
+from console.accounts.permissions import Permission
 from console.regions import distance_km
 from console.web import dialog_done, dialog_form, fragment_or_page
 
@@ -34,7 +35,7 @@ SYSTEM_ID = re.compile(r"\d{1,20}", re.ASCII)
 
 
 def _handover(request: MemberRequest, pk: UUID, name: str) -> Handover:
-    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    clusters = Cluster.objects.visible_to(request.membership)
     cluster = get_object_or_404(clusters.with_handover(), pk=pk)
     found = next((one for one in handovers(cluster) if one.node.name == name), None)
     if found is None:
@@ -48,7 +49,7 @@ def report_address(request: HttpRequest, node: Node) -> str:
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Show one node and what it is handed, with each secret hidden."""
     handover = _handover(request, pk, name)
@@ -63,8 +64,7 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Choose which of the cluster's stores the node writes to."""
     handover = _handover(request, pk, name)
@@ -99,8 +99,7 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def node_edit(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Say which pgBackRest the node has."""
     handover = _handover(request, pk, name)
@@ -115,15 +114,14 @@ def node_edit(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
     """Set retention and schedules, for the cluster or for one node of it; a node can follow the cluster again."""
     if name:
         handover = _handover(request, pk, name)
         cluster, node, back = handover.cluster, handover.node, handover.node.get_absolute_url()
     else:
-        clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+        clusters = Cluster.objects.visible_to(request.membership)
         cluster, node = get_object_or_404(clusters.with_handover(), pk=pk), None
         back = cluster.get_absolute_url()
     found = policy_of(cluster, node) if node else cluster.policy
@@ -146,7 +144,12 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
 
 
 def _secret(request: MemberRequest, handover: Handover, what: str) -> None:
-    AuditEvent.objects.note(request.membership, f"Was shown {what}", f"{handover.cluster.name}, {handover.node.name}")
+    audit.note(
+        f"Was shown {what}",
+        f"{handover.cluster.name}, {handover.node.name}",
+        organisation=request.membership.organisation,
+        by=request.user,
+    )
 
 
 def _text(content: str, name: str) -> HttpResponse:
@@ -167,8 +170,7 @@ def _unfinished(handover: Handover) -> HttpResponse | None:
 
 @require_GET
 @never_cache
-@enterprise
-@manager
+@allowed(Permission.SEE_SECRETS)
 @confirmed
 def node_configuration(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Return the node's pgbackrest.conf, complete."""
@@ -181,8 +183,7 @@ def node_configuration(request: MemberRequest, pk: UUID, name: str) -> HttpRespo
 
 @require_GET
 @never_cache
-@enterprise
-@manager
+@allowed(Permission.SEE_SECRETS)
 @confirmed
 def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Return the script that puts all files in their places."""
@@ -195,8 +196,7 @@ def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 
 @require_GET
 @never_cache
-@enterprise
-@manager
+@allowed(Permission.SEE_SECRETS)
 @confirmed
 def node_files(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Show the files that hold secrets, to be copied."""
@@ -213,7 +213,7 @@ def node_files(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def node_schedule(request: MemberRequest, pk: UUID, name: str, kind: str) -> HttpResponse:
     """Return the schedule as a file: for cron, or a script that installs systemd's timers."""
     handover = _handover(request, pk, name)
@@ -223,31 +223,36 @@ def node_schedule(request: MemberRequest, pk: UUID, name: str, kind: str) -> Htt
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Take the nodes' key, where their server makes none; it is never shown again."""
-    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    clusters = Cluster.objects.visible_to(request.membership)
     cluster = get_object_or_404(clusters.with_story(), pk=pk)
     if not cluster.takes_key:
         raise Http404
     form = KeyForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
         actions.give_key(cluster, **form.cleaned_data)
-        AuditEvent.objects.note(request.membership, "Entered the nodes' key", cluster.name)
+        audit.note(
+            "Entered the nodes' key", cluster.name, organisation=request.membership.organisation, by=request.user
+        )
         message = f"The nodes of {cluster.name} have a new key: apply their files."
         return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     return dialog_form(request, "clusters/key.html", {"form": form, "cluster": cluster})
 
 
 @require_POST
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Give the node another token for its reports."""
     handover = _handover(request, pk, name)
     actions.new_report_token(handover.node)
-    AuditEvent.objects.note(request.membership, "Made a new report token", f"{handover.cluster.name}, {name}")
+    audit.note(
+        "Made a new report token",
+        f"{handover.cluster.name}, {name}",
+        organisation=request.membership.organisation,
+        by=request.user,
+    )
     messages.warning(request, f"{name} has a new token: until its report.sh is replaced, its reports are refused.")
     return dialog_done(request, handover.node.get_absolute_url(), "clusters-changed")
 
@@ -287,11 +292,10 @@ def _said(text: str, status: int) -> HttpResponse:
 
 
 @require_POST
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def removed_node_forget(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Forget a removed node, once its configuration is gone from its machine."""
-    clusters = Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    clusters = Cluster.objects.visible_to(request.membership)
     cluster = get_object_or_404(clusters, pk=pk)
     removed = get_object_or_404(cluster.removed_nodes, name=name)
     removed.delete()

@@ -24,10 +24,11 @@ from clusters.handover import attached, handovers
 from clusters.models import Cluster, Database
 from clusters.schedules import times
 from console import worldmap
-from console.accounts.access import MemberRequest, enterprise, manager
+from console.accounts.access import MemberRequest, allowed
 from console.accounts.actions import InUse
 from console.accounts.forms import TypedNameForm
 from console.accounts.models import CloudAccount
+from console.accounts.permissions import Permission
 from console.operations.actions import NotNow, retry
 from console.regions import regions
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
@@ -35,7 +36,7 @@ from stores.providers import PROVIDERS
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def cluster_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's clusters, newest first, searched by ?q=."""
     query = searched(request)
@@ -45,14 +46,14 @@ def cluster_list(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def cluster_navigation(request: MemberRequest) -> HttpResponse:
     """Show the navigation pane's clusters anew."""
     return render(request, "clusters/_navigation.html", {"path": request.htmx.current_url_abs_path})
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one cluster; a page that watched its deletion goes back to the list when it is gone."""
     cluster = _clusters(request).with_handover().filter(pk=pk).first()
@@ -84,8 +85,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def cluster_create(request: MemberRequest) -> HttpResponse:
     """Create a cluster. Continue, which scripts press by themselves, shows what the account and the regions offer."""
     if request.method == "POST" and "continue" not in request.POST:
@@ -127,8 +127,7 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def cluster_stores(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Update a cluster's backup stores: written down at once, carried out by a worker."""
     cluster = get_object_or_404(_clusters(request).with_handover(), pk=pk)
@@ -190,7 +189,7 @@ def _region_choice(offered: Sequence[Any], chosen: Sequence[str]) -> list[dict[s
 
 
 @require_POST  # which changes nothing, but a choice of hundreds of stores is too long for an address
-@enterprise
+@allowed(Permission.SEE_STORES)
 def cluster_proximity(request: MemberRequest) -> HttpResponse:
     """Show the verdict on a choice that is not made yet."""
     if "cluster" in request.GET:
@@ -205,7 +204,7 @@ def cluster_proximity(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def store_map(request: MemberRequest) -> HttpResponse:
     """Return the map, as an ES module, of ?cluster= with its stores (&offer: with its account's), or of an account."""
     if "cluster" in request.GET:
@@ -222,7 +221,7 @@ def store_map(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def region_map(request: MemberRequest) -> HttpResponse:
     """Return the map of an account's or a provider's regions, with the organisation's nodes, as an ES module."""
     if "cloud_account" in request.GET:
@@ -246,8 +245,7 @@ def _module(key: str, pins: list[worldmap.Pin], nodes: Nodes) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Add nodes, one in each chosen region."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
@@ -270,8 +268,7 @@ def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Remove nodes; their backups stay in the stores."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
@@ -288,8 +285,7 @@ def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Add a database, which every node runs."""
     cluster = get_object_or_404(_clusters(request), pk=pk)
@@ -302,8 +298,7 @@ def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Forget a database after its name was typed; nothing on the nodes or in the stores changes."""
     cluster = get_object_or_404(_clusters(request), pk=pk)
@@ -318,8 +313,7 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a cluster after its name was typed; refused while stores are attached to it."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
@@ -340,8 +334,7 @@ def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@enterprise
-@manager
+@allowed(Permission.MANAGE_CLUSTERS)
 def cluster_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Try again what failed."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
@@ -355,11 +348,11 @@ def cluster_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 def _clusters(request: MemberRequest) -> Any:
-    return Cluster.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    return Cluster.objects.visible_to(request.membership)
 
 
 def _accounts(request: MemberRequest) -> Any:
-    return CloudAccount.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    return CloudAccount.objects.visible_to(request.membership)
 
 
 def _uuid(text: str) -> UUID:

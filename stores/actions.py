@@ -8,8 +8,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from console.accounts import audit
 from console.accounts.actions import InUse, users_of
-from console.accounts.models import AuditEvent, CloudAccount, Membership, User
+from console.accounts.models import CloudAccount, Membership, User
 from console.operations import actions as operations
 from console.operations.actions import NotNow, ask, begin
 from stores import orphans, posture, preflight
@@ -174,14 +175,14 @@ def verify(store: Store) -> None:
 def accept(store: Store, *, name: str, seen: str, by: Membership) -> Line:
     """Accept what was found of one control as meant; raises posture.Changed when something else was found since."""
     line = posture.accept(store, name=name, seen=seen, by=by.user)
-    AuditEvent.objects.note(by, "Accepted a deviation", f"{store}: {line.sentence}")
+    audit.note("Accepted a deviation", f"{store}: {line.sentence}", organisation=by.organisation, by=by.user)
     return line
 
 
 def reconsider(store: Store, *, name: str, by: Membership) -> None:
     """Take back that a deviation was accepted; raises posture.Changed when there is none."""
     posture.reconsider(store, name=name)
-    AuditEvent.objects.note(by, "Took back an accepted deviation", f"{store}: {name}")
+    audit.note("Took back an accepted deviation", f"{store}: {name}", organisation=by.organisation, by=by.user)
 
 
 def check_account(account: CloudAccount, *, region: str = "") -> None:

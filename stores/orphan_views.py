@@ -9,8 +9,10 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.access import MemberRequest, enterprise, manager
-from console.accounts.models import AuditEvent, CloudAccount
+from console.accounts import audit
+from console.accounts.access import MemberRequest, allowed
+from console.accounts.models import CloudAccount
+from console.accounts.permissions import Permission
 from console.operations.actions import NotNow
 from console.web import dialog_done, dialog_form, fragment_or_page
 from stores import actions, orphans
@@ -21,10 +23,10 @@ CHANGED = "orphans-changed"
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def orphan_list(request: MemberRequest) -> HttpResponse:
     """Show what the last sweep of each account found; polls while somebody waits for one."""
-    found = orphans.wards(request.user, request.membership.organisation)
+    found = orphans.wards(request.membership)
     context = {
         "wards": found,
         "total": sum(len(ward.orphans) for ward in found),
@@ -34,17 +36,16 @@ def orphan_list(request: MemberRequest) -> HttpResponse:
 
 
 @require_POST
-@enterprise
+@allowed(Permission.SEE_STORES)
 def orphan_look(request: MemberRequest, account: UUID) -> HttpResponse:
     """Have one account swept now."""
-    accounts = CloudAccount.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    accounts = CloudAccount.objects.visible_to(request.membership)
     actions.look_for_orphans(get_object_or_404(accounts, pk=account))
     return dialog_done(request, reverse("stores:orphan_list"), CHANGED)
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def orphan_adopt(request: MemberRequest, account: UUID, bucket: str) -> HttpResponse:
     """Make the bucket's store a store of the console again."""
     ward, orphan = _orphan(request, account, bucket)
@@ -62,7 +63,12 @@ def orphan_adopt(request: MemberRequest, account: UUID, bucket: str) -> HttpResp
         except (actions.NotAdoptable, NotNow) as error:
             form.add_error(None, str(error))
         else:
-            AuditEvent.objects.note(request.membership, "Adopted a backup store", f"{store.name}, {bucket}")
+            audit.note(
+                "Adopted a backup store",
+                f"{store.name}, {bucket}",
+                organisation=request.membership.organisation,
+                by=request.user,
+            )
             message = f"{store.name} is being taken back; nothing in its buckets is changed."
             return dialog_done(request, store.get_absolute_url(), CHANGED, "stores-changed", message=message)
     context = {"form": form, "orphan": orphan, "pair": pair, "too_many": actions.TOO_MANY}
@@ -70,30 +76,30 @@ def orphan_adopt(request: MemberRequest, account: UUID, bucket: str) -> HttpResp
 
 
 @require_POST
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def orphan_forget(request: MemberRequest, account: UUID, bucket: str) -> HttpResponse:
     """Show the bucket no more."""
     _, orphan = _orphan(request, account, bucket)
     actions.forget(orphan, by=request.user)
-    AuditEvent.objects.note(request.membership, "Forgot an unmanaged bucket", bucket)
+    audit.note("Forgot an unmanaged bucket", bucket, organisation=request.membership.organisation, by=request.user)
     message = f"{bucket} is no longer listed. It was not deleted."
     return dialog_done(request, reverse("stores:orphan_list"), CHANGED, message=message)
 
 
 @require_POST
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def orphan_remember(request: MemberRequest, account: UUID, bucket: str) -> HttpResponse:
     """Show the bucket again."""
     _, orphan = _orphan(request, account, bucket)
     actions.remember(orphan)
-    AuditEvent.objects.note(request.membership, "Listed an unmanaged bucket again", bucket)
+    audit.note(
+        "Listed an unmanaged bucket again", bucket, organisation=request.membership.organisation, by=request.user
+    )
     return dialog_done(request, reverse("stores:orphan_list"), CHANGED, message=f"{bucket} is listed again.")
 
 
 def _orphan(request: MemberRequest, account: UUID, bucket: str) -> tuple[Ward, Orphan]:
-    for ward in orphans.wards(request.user, request.membership.organisation, account):
+    for ward in orphans.wards(request.membership, account):
         if orphan := ward.find(bucket):
             return ward, orphan
     raise Http404

@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Q
 
-from console.accounts.models import CloudAccount, Organisation
+from console.accounts.models import CloudAccount, Membership, Organisation
 from console.operations.models import Operation
 from console.operations.readings import ReadingQuerySet
 from stores.models import Forgotten, RetainedLogs, Store, Sweep
@@ -100,9 +99,9 @@ class Ward:
         return next((one for one in (*self.orphans, *self.forgotten) if one.bucket.name == bucket), None)
 
 
-def wards(user: AbstractBaseUser, organisation: Organisation, account: UUID | None = None) -> list[Ward]:
+def wards(membership: Membership, account: UUID | None = None) -> list[Ward]:
     """Return the organisation's accounts, or one of them, with what their last sweeps found; asks no cloud."""
-    accounts = CloudAccount.objects.visible_to(user).filter(organisation=organisation, provider_key__in=PROVIDERS)
+    accounts = CloudAccount.objects.visible_to(membership).filter(provider_key__in=PROVIDERS)
     if account:
         accounts = accounts.filter(pk=account)
     read = [(one, getattr(one, "sweep", None)) for one in accounts.select_related("sweep").order_by("name", "pk")]
@@ -110,7 +109,7 @@ def wards(user: AbstractBaseUser, organisation: Organisation, account: UUID | No
     if not found:
         return [Ward(one, kept) for one, kept in read]
     known = known_names(leftover.name for each in found.values() for leftover in each)
-    explain = _explainer(organisation, [leftover for each in found.values() for leftover in each])
+    explain = _explainer(membership.organisation, [leftover for each in found.values() for leftover in each])
     forgotten = {(one.cloud_account_id, one.bucket): one for one in Forgotten.objects.filter(cloud_account__in=found)}
     answer = []
     for one, kept in read:

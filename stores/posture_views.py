@@ -9,7 +9,8 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console.accounts.access import MemberRequest, enterprise, manager
+from console.accounts.access import MemberRequest, allowed
+from console.accounts.permissions import Permission
 from console.operations.actions import NotNow
 from console.web import dialog_done, dialog_form
 from stores import actions, posture
@@ -21,13 +22,12 @@ CHANGED = "What was found has changed since this was shown. Look at it again, th
 
 
 def _store(request: MemberRequest, pk: UUID) -> Store:
-    store: Store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
+    store: Store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
     return store
 
 
 @require_POST
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def store_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Have both buckets looked at now."""
     store = _store(request, pk)
@@ -39,8 +39,7 @@ def store_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def store_repair(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show what would be changed, and change that when it is agreed to."""
     store = _store(request, pk)
@@ -61,8 +60,7 @@ def store_repair(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def store_accept(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Accept what was found of one control."""
     store = _store(request, pk)
@@ -77,8 +75,7 @@ def store_accept(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def store_reconsider(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Take back that something was accepted."""
     store = _store(request, pk)

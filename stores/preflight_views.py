@@ -8,15 +8,16 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
 
-from console.accounts.access import MemberRequest, manager, member
+from console.accounts.access import MemberRequest, allowed
 from console.accounts.models import CloudAccount
+from console.accounts.permissions import Permission
 from console.web import announced, fragment_or_page
 from stores import actions
 from stores.models import Preflight
 
 
 def _account(request: MemberRequest, pk: UUID | str) -> CloudAccount:
-    account: CloudAccount = get_object_or_404(CloudAccount.objects.visible_to(request.user), pk=pk)
+    account: CloudAccount = get_object_or_404(CloudAccount.objects.visible_to(request.membership), pk=pk)
     return account
 
 
@@ -25,7 +26,7 @@ def _preflight(account: CloudAccount) -> Preflight:
 
 
 @require_GET
-@member
+@allowed(Permission.SEE_ACCOUNTS)
 def preflight_table(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show every line of an account; what nobody has looked up yet is asked for by the page itself."""
     account = _account(request, pk)
@@ -38,7 +39,7 @@ def preflight_table(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_GET
-@member
+@allowed(Permission.SEE_ACCOUNTS)
 def preflight_notice(request: MemberRequest) -> HttpResponse:
     """Show what would break in ?cloud_account= and ?region=, in a line or a notice; nothing while none is chosen."""
     try:
@@ -64,7 +65,7 @@ def preflight_notice(request: MemberRequest) -> HttpResponse:
 
 
 @require_POST
-@manager
+@allowed(Permission.MANAGE_ACCOUNTS)
 def preflight_check(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Have the account looked at now, and the region of it that is named, if it has it."""
     account, region = _account(request, pk), request.POST.get("region", "").strip().lower()

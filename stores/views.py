@@ -13,9 +13,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
-from console.accounts.access import MemberRequest, enterprise, manager
+from console.accounts.access import MemberRequest, allowed
 from console.accounts.actions import InUse, users_of
 from console.accounts.models import CloudAccount
+from console.accounts.permissions import Permission
 from console.accounts.views import provider_tiles
 from console.operations.actions import NotNow, retry
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
@@ -29,21 +30,21 @@ RETAINED = 100  # the newest retained logs
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def store_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's stores, newest first, searched by ?q=."""
     organisation = request.membership.organisation
-    stores = Store.objects.visible_to(request.user).filter(organisation=organisation)
+    stores = Store.objects.visible_to(request.membership)
     query = searched(request)
     page = paginate(request, stores.search(query).with_story(), size=PANES)
-    retained = RetainedLogs.objects.visible_to(request.user).filter(organisation=organisation)
+    retained = RetainedLogs.objects.visible_to(request.membership)
     context = {
         "retained": [] if query else list(retained.select_related("cloud_account")[:RETAINED]),
         "page": page,
         "query": query,
         "busy": any(store.is_watched for store in page.items),
         # Stands beside the panes, which polls renew without it.
-        "unmanaged": [] if request.htmx else [ward for ward in wards(request.user, organisation) if ward.orphans],
+        "unmanaged": [] if request.htmx else [ward for ward in wards(request.membership) if ward.orphans],
         # Only an empty list needs to know what the next step is.
         "has_accounts": bool(page.items) or CloudAccount.objects.filter(organisation=organisation).exists(),
     }
@@ -51,10 +52,10 @@ def store_list(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one store; a page that watched its deletion goes back to the list when it is gone."""
-    store = Store.objects.visible_to(request.user).with_story().filter(pk=pk).first()
+    store = Store.objects.visible_to(request.membership).with_story().filter(pk=pk).first()
     if store is None:
         if not request.htmx:
             raise Http404
@@ -66,8 +67,7 @@ def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def store_create(request: MemberRequest) -> HttpResponse:
     """Create a store: written down at once, made by a worker. Continue expands the dialog, without scripts too."""
     if request.method == "POST" and "continue" not in request.POST:
@@ -103,7 +103,7 @@ def store_create(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def store_calculator(request: MemberRequest) -> HttpResponse:
     """Say what a protected store of these days promises and costs."""
     protection, today = ProtectionForm(request.GET).protection(), timezone.localdate()
@@ -114,11 +114,10 @@ def store_calculator(request: MemberRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a store after its name was typed; the worker refuses it while the store holds data."""
-    store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
+    store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
     form = DeleteForm(request.POST if request.method == "POST" else None, store=store)
     if form.is_bound and form.is_valid():
         try:
@@ -134,11 +133,10 @@ def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_GET
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def store_dossier(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show what a store holds, for who thinks of deleting it: counted by a worker, while the page asks again."""
-    store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
+    store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
     context = _dossier(store)
     return fragment_or_page(
         request, "stores/dossier.html", "dossier", {**context, "busy": context["dossier"].is_awaited}
@@ -150,11 +148,10 @@ def _dossier(store: Store) -> dict[str, Any]:
 
 
 @require_POST
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def store_cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Cancel the deletion of a store, as long as that can be done."""
-    store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
+    store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
     message = f"Cancelling the deletion of {store.name}."
     try:
         actions.cancel(store, by=request.user)
@@ -165,11 +162,10 @@ def store_cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@enterprise
-@manager
+@allowed(Permission.MANAGE_STORES)
 def store_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Try again what failed."""
-    store = get_object_or_404(Store.objects.visible_to(request.user).with_story(), pk=pk)
+    store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
     try:
         retry(store, by=request.user)
     except NotNow as error:

@@ -1,4 +1,4 @@
-"""Who may see and do what: one middleware that finds the member, three decorators that views wear."""
+"""Who is let in: a middleware that finds the member, and the decorators that views wear."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from django.utils.functional import SimpleLazyObject
 from django_htmx.middleware import HtmxDetails
 
 from console.accounts.models import Membership, User
+from console.accounts.permissions import ENTERPRISE, ROLES, Permission
 
 View = Callable[..., HttpResponse]
 
@@ -48,30 +49,32 @@ def _membership(request: HttpRequest) -> Membership | None:
     return mine.first()
 
 
-def member(view: View) -> View:
-    """Let members in; people without an organisation (support staff, say) are told so."""
+def allowed(permission: Permission) -> Callable[[View], View]:
+    """Let in the members whose role has the permission; tell the others why they stay out.
 
-    @login_required
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not cast(MemberRequest, request).membership:
-            raise PermissionDenied("You are not a member of an organisation. Ask one of its owners to add you.")
-        return view(request, *args, **kwargs)
+    The permission can be read from the view again, as its attribute `permission`.
+    """
 
-    return checked
+    def decorate(view: View) -> View:
+        @login_required
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            membership = cast(MemberRequest, request).membership
+            if not membership:
+                raise PermissionDenied("You are not a member of an organisation. Ask one of its owners to add you.")
+            if permission in ENTERPRISE and not membership.organisation.is_enterprise:
+                return render(request, "stores/edition.html", status=403)
+            if permission not in ROLES[membership.role]:
+                who = " or ".join(role for role, permissions in ROLES.items() if permission in permissions)
+                raise PermissionDenied(
+                    f"Your role here is {membership.role}. Ask an {who} of the organisation to do this."
+                )
+            return view(request, *args, **kwargs)
 
+        checked.permission = permission  # type: ignore[attr-defined]
+        return checked
 
-def manager(view: View) -> View:
-    """Let owners and admins in; viewers are told that they may only look."""
-
-    @member
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not cast(MemberRequest, request).membership.can_manage:
-            raise PermissionDenied("You are a viewer here. Ask an owner or admin of the organisation to do this.")
-        return view(request, *args, **kwargs)
-
-    return checked
+    return decorate
 
 
 CONFIRMED_FOR = 300  # seconds that a password counts as just given
@@ -95,19 +98,6 @@ def confirmed(view: View) -> View:
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if time.time() - request.session.get("confirmed_at", 0) > CONFIRMED_FOR:
             return redirect_to_login(request.get_full_path(), reverse("confirm"))
-        return view(request, *args, **kwargs)
-
-    return checked
-
-
-def enterprise(view: View) -> View:
-    """Let members of Enterprise organisations in; others see what the feature is and how to get it."""
-
-    @wraps(view)
-    @member
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not cast(MemberRequest, request).membership.organisation.is_enterprise:
-            return render(request, "stores/edition.html", status=403)
         return view(request, *args, **kwargs)
 
     return checked

@@ -45,9 +45,7 @@ class AccountForm(forms.Form):
     def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
         super().__init__(data, **options)
         self.membership = membership
-        self.accounts.queryset = self.offered(
-            CloudAccount.objects.visible_to(membership.user).filter(organisation=membership.organisation)
-        )
+        self.accounts.queryset = self.offered(CloudAccount.objects.visible_to(membership))
         self.accounts.label_from_instance = lambda account: f"{account.name} ({account.number})"  # type: ignore
 
     def offered(self, accounts: CloudAccountQuerySet) -> CloudAccountQuerySet:

@@ -6,14 +6,14 @@ from typing import Self
 from uuid import uuid4
 
 from django.conf import settings as django_settings
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AbstractUser, AnonymousUser
+from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
 from console.accounts.encryption import EncryptedJSONField
+from console.accounts.permissions import ROLES, Permission
 from console.regions import Region
 from stores.providers import PROVIDERS
 from stores.providers.base import Account, Capability, Document, Fact, Provider
@@ -72,17 +72,17 @@ class Membership(models.Model):
         return f"{self.user}, {self.get_role_display()} of {self.organisation}"
 
     @property
-    def can_manage(self) -> bool:
-        """Return whether the member may change stores and cloud accounts."""
-        return self.role in {self.Role.OWNER, self.Role.ADMIN}
+    def may(self) -> dict[str, bool]:
+        """Return, for each permission, whether the member has it."""
+        return {permission.value: permission in ROLES[self.role] for permission in Permission}
 
 
 class OwnedQuerySet(models.QuerySet):  # type: ignore[type-arg]
     """Rows that belong to an organisation: every query of a view begins with visible_to()."""
 
-    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """Return the rows of the organisations in which the user is a member; nobody else sees them."""
-        return self.filter(organisation__memberships__user=user.pk)
+    def visible_to(self, membership: Membership) -> Self:
+        """Return the rows of the organisation that the member has open: what they may do goes by their role there."""
+        return self.filter(organisation=membership.organisation_id)
 
 
 class CloudAccountQuerySet(OwnedQuerySet):
@@ -169,30 +169,29 @@ class CloudAccount(models.Model):
         return Account(self.id, self.number, self.partition, self.settings, self.secrets)
 
 
-class AuditEventQuerySet(OwnedQuerySet):
-    def note(self, membership: Membership, action: str, subject: object) -> None:
-        """Write down that the member has done this to, or seen this of, the subject; nothing secret goes in."""
-        self.create(
-            organisation=membership.organisation,
-            actor=membership.user,
-            actor_name=membership.user.username,
-            action=action,
-            subject=str(subject)[:200],
-        )
-
-
 class AuditEvent(models.Model):
-    """Who did what, and when; never changed, never deleted with the person."""
+    """Who did what, and when; never changed, never deleted with the person. Made by audit.note()."""
+
+    class Outcome(models.TextChoices):
+        DONE = "done", "Done"
+        REFUSED = "refused", "Refused"  # by a rule, or for want of a permission
+        FAILED = "failed", "Failed"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="+")
+    # Null: of the console as a whole, such as a sign-in.
+    organisation = models.ForeignKey(Organisation, models.PROTECT, null=True, related_name="+")
     actor = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     actor_name = models.CharField("who", max_length=150)
     action = models.CharField("what", max_length=100)
     subject = models.CharField("of what", max_length=200)
+    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.DONE)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    address = models.CharField("from where", max_length=45, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField("when", default=timezone.now, editable=False)
 
-    objects = AuditEventQuerySet.as_manager()
+    objects = OwnedQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["organisation", "-created_at", "-id"], name="audit_page_by_page")]

@@ -16,9 +16,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts import actions
-from console.accounts.access import MemberRequest, manager, member
+from console.accounts.access import MemberRequest, allowed
 from console.accounts.forms import LinkForm, TypedNameForm, link_form
 from console.accounts.models import CloudAccount
+from console.accounts.permissions import Permission
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores.providers import PLANNED, PROVIDERS
 from stores.providers.base import Document, LinkError
@@ -63,10 +64,10 @@ def provider_tiles(chosen: str) -> list[dict[str, object]]:
 
 
 @require_GET
-@member
+@allowed(Permission.SEE_ACCOUNTS)
 def account_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's linked accounts."""
-    accounts = CloudAccount.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    accounts = CloudAccount.objects.visible_to(request.membership)
     query = searched(request)
     if query:
         accounts = accounts.filter(name__icontains=query)
@@ -75,10 +76,10 @@ def account_list(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@member
+@allowed(Permission.SEE_ACCOUNTS)
 def account_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one linked account; a page on which it was unlinked goes back to the list."""
-    account = CloudAccount.objects.visible_to(request.user).filter(pk=pk).first()
+    account = CloudAccount.objects.visible_to(request.membership).filter(pk=pk).first()
     if account is None:
         if not request.htmx:
             raise Http404
@@ -88,7 +89,7 @@ def account_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@manager
+@allowed(Permission.MANAGE_ACCOUNTS)
 def account_link(request: MemberRequest) -> HttpResponse:
     """Link an account: the cloud is asked who it is before anything is kept."""
     external_id = _external_id(request)
@@ -137,7 +138,7 @@ def _link(form: LinkForm) -> CloudAccount | None:
 
 
 @require_GET
-@manager
+@allowed(Permission.MANAGE_ACCOUNTS)
 def account_link_document(request: MemberRequest, provider: str, filename: str) -> HttpResponse:
     """Hand out a file with which the access is set up that linking needs."""
     organisation = request.membership.organisation
@@ -148,10 +149,10 @@ def account_link_document(request: MemberRequest, provider: str, filename: str) 
 
 
 @require_GET
-@member
+@allowed(Permission.SEE_ACCOUNTS)
 def account_document(request: MemberRequest, pk: UUID, filename: str) -> HttpResponse:
     """Hand out a file with which the access to a linked account is set up."""
-    account = get_object_or_404(CloudAccount.objects.visible_to(request.user), pk=pk)
+    account = get_object_or_404(CloudAccount.objects.visible_to(request.membership), pk=pk)
     return _download(account.documents, filename)
 
 
@@ -166,10 +167,10 @@ def _download(documents: list[Document], filename: str) -> HttpResponse:
 
 
 @require_POST
-@manager
+@allowed(Permission.MANAGE_ACCOUNTS)
 def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Ask the cloud again whether the account still works."""
-    account = get_object_or_404(CloudAccount.objects.visible_to(request.user), pk=pk)
+    account = get_object_or_404(CloudAccount.objects.visible_to(request.membership), pk=pk)
     if actions.verify(account):
         return dialog_done(
             request, account.get_absolute_url(), "accounts-changed", message=f"{account.name} is verified."
@@ -179,10 +180,10 @@ def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@manager
+@allowed(Permission.MANAGE_ACCOUNTS)
 def account_unlink(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Unlink an account that nothing uses, after its name was typed."""
-    account = get_object_or_404(CloudAccount.objects.visible_to(request.user), pk=pk)
+    account = get_object_or_404(CloudAccount.objects.visible_to(request.membership), pk=pk)
     form = TypedNameForm(request.POST if request.method == "POST" else None, expected=account.name)
     users = actions.users_of(account)
     if form.is_bound and form.is_valid():

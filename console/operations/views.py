@@ -9,16 +9,17 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
-from console.accounts.access import MemberRequest, enterprise
+from console.accounts.access import MemberRequest, allowed
+from console.accounts.permissions import Permission
 from console.operations.models import Operation
 from console.web import fragment_or_page, paginate, searched
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def task_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's tasks, newest first, filtered by ?q= and ?state=."""
-    tasks = Operation.objects.visible_to(request.user).filter(organisation=request.membership.organisation)
+    tasks = Operation.objects.visible_to(request.membership)
     query, state = searched(request), request.GET.get("state", "")
     if query:
         tasks = tasks.filter(Q(subject_name__icontains=query) | Q(title__icontains=query))
@@ -36,10 +37,10 @@ def task_list(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@enterprise
+@allowed(Permission.SEE_STORES)
 def task_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one task with its steps, times and error."""
-    tasks = Operation.objects.visible_to(request.user).select_related("requested_by", "cancelled_by")
+    tasks = Operation.objects.visible_to(request.membership).select_related("requested_by", "cancelled_by")
     task = get_object_or_404(tasks, pk=pk)
     context = {"operation": task, "busy": task.is_unfinished}
     return fragment_or_page(request, "operations/task_detail.html", "task", context)

@@ -74,9 +74,8 @@ def sweep(account):
 
 
 def listed(user, organisation):
-    return {
-        one.bucket.name: one for ward in orphans.wards(user, organisation) for one in (*ward.orphans, *ward.forgotten)
-    }
+    wards = orphans.wards(user.memberships.get(organisation=organisation))
+    return {one.bucket.name: one for ward in wards for one in (*ward.orphans, *ward.forgotten)}
 
 
 def path(account, bucket, verb):
