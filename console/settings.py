@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -77,6 +78,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "console.middleware.flash_messages",
     "console.accounts.access.membership",
+    "console.accounts.seen_as.read_only",
 ]
 TEMPLATES = [
     {
@@ -152,6 +154,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "unacked_restore_interval": 5,
 }
 CELERY_TASK_PUBLISH_RETRY = False
+# Two queues, of which a worker takes in turn: what somebody waits for does not stand behind hundreds of readings.
+CELERY_TASK_QUEUES = [Queue("celery"), Queue("readings")]
+CELERY_TASK_ROUTES = {"console.operations.tasks.read": {"queue": "readings"}}
 CELERY_BEAT_SCHEDULE = {
     "resume-stalled": {"task": "console.operations.tasks.resume_stalled", "schedule": 3.0, "options": {"expires": 3}},
     "read-due": {"task": "console.operations.tasks.read_due", "schedule": 30.0, "options": {"expires": 20}},

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings as django_settings
 from django.contrib.auth.models import AbstractUser
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.urls import reverse
@@ -36,11 +37,15 @@ class Organisation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     name = models.CharField(max_length=100)
     edition = models.CharField(max_length=20, choices=Edition, default=Edition.DEVELOPER)
+    # What keeps one tenant from taking the others' share; raised by support.
+    stores_at_most = models.PositiveIntegerField(default=50)
+    operations_at_once = models.PositiveIntegerField(default=12, validators=[MinValueValidator(1)])
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="organisations")
 
     class Meta:
         ordering = ["name"]
+        permissions = [("see_as_organisation", "Can see the console as the organisation does, and change nothing")]
 
     def __str__(self) -> str:
         return self.name
@@ -49,6 +54,12 @@ class Organisation(models.Model):
     def is_enterprise(self) -> bool:
         """Return whether backup stores are part of the edition."""
         return self.edition == self.Edition.ENTERPRISE
+
+    @classmethod
+    def locked(cls, pk: UUID) -> Organisation:
+        """Return the organisation with its row locked until the commit: who counts towards a limit waits here."""
+        # Not against rows that only point to it.
+        return cls.objects.select_for_update(no_key=True).get(pk=pk)
 
 
 class Membership(models.Model):

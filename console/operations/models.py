@@ -6,7 +6,7 @@ over a network call, a worker that lost its lease changes nothing, and the row c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Self, cast
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import models
-from django.db.models import Case, F, Q, When
-from django.db.models.functions import Now
+from django.db import models, transaction
+from django.db.models import Case, Count, F, Q, Value, When, Window
+from django.db.models.functions import Now, RowNumber
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -24,6 +24,8 @@ from django.utils.dateparse import parse_datetime
 from console.accounts.models import Organisation, OwnedQuerySet, User
 
 Record = dict[str, Any]  # one step: title, round, state, started, finished, note
+
+TURNS = 200  # as many are looked at together; whoever ends one looks again
 
 
 class OperationQuerySet(OwnedQuerySet):
@@ -39,28 +41,68 @@ class OperationQuerySet(OwnedQuerySet):
         abandoned = Q(state=Operation.State.RUNNING, due_at__lte=Now())
         return self.unfinished().filter(abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace)))
 
+    def at_work(self) -> Self:
+        """Return the operations that a worker holds."""
+        return self.filter(state=Operation.State.RUNNING, due_at__gt=Now())
+
+    def in_turn(self, *, grace: float = 0, sent_for: UUID | None = None) -> list[UUID]:
+        """Return the due operations that may begin now, in the order of their turns, as IDs.
+
+        The organisation that has the fewest at work comes first, so that hundreds of one tenant do not stand before the
+        only one of another, and none comes beyond its limit. Of its own, the one that a message was sent for comes
+        first, then what was begun before: a retry has only so much patience.
+        """
+        busy = self.at_work().order_by().values_list("organisation").annotate(Count("pk"))
+        others = [When(organisation=pk, then=Value(number)) for pk, number in busy]
+        rank = Case(When(pk=sent_for, then=Value(0)), When(fence__gt=0, then=Value(1)), default=Value(2))
+        place = Window(RowNumber(), partition_by=F("organisation"), order_by=[rank, F("due_at").asc()])
+        turns = self.due(grace=grace).annotate(turn=Case(*others, default=Value(0)) + place)
+        allowed = turns.filter(turn__lte=F("organisation__operations_at_once"))
+        return list(allowed.order_by("turn", rank, "due_at").values_list("pk", flat=True)[:TURNS])
+
     def claim(self, pk: UUID, worker: str) -> Operation | None:
-        """Take the lease of a due operation; None when it is finished, held by another or not yet due.
+        """Take the lease of a due operation; None when it is finished, held by another, not yet due or beyond a limit.
 
         Leases go by the database's clock alone, because two workers' clocks may differ.
         """
-        asked = monotonic()
-        taken = (
-            self.due()
-            .filter(pk=pk)
-            .update(
-                state=Operation.State.RUNNING,
-                fence=F("fence") + 1,
-                due_at=_lease_end(),
-                worker=worker,
-                updated_at=Now(),
+        with transaction.atomic():
+            whose = self.due().filter(pk=pk).values_list("organisation", flat=True).first()
+            if whose is None:
+                return None
+            # Of two workers that claim for one organisation, one waits here and counts the other's.
+            organisation = Organisation.locked(whose)
+            if self.at_work().filter(organisation=whose).count() >= organisation.operations_at_once:
+                return None
+            asked = monotonic()
+            taken = (
+                self.due()
+                .filter(pk=pk)
+                .update(
+                    state=Operation.State.RUNNING,
+                    fence=F("fence") + 1,
+                    due_at=_lease_end(),
+                    worker=worker,
+                    updated_at=Now(),
+                )
             )
-        )
-        if not taken:
-            return None
-        operation = cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk))
+            if not taken:
+                return None
+            operation = cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk))
         operation.held_until = asked + settings.LEASE_SECONDS
         return operation
+
+    def claim_next(self, worker: str, *, sent_for: UUID | None = None) -> Operation | None:
+        """Take the lease of the operation whose turn it is; None when no operation may begin now."""
+        claims: Iterator[Operation | None] = (self.claim(pk, worker) for pk in self.in_turn(sent_for=sent_for))
+        return next((taken for taken in claims if taken), None)
+
+    def release(self, pk: UUID, *, fence: int) -> bool:
+        """Take the lease of that fence from its holder, who can neither write nor renew from now on.
+
+        The operation is free when the lease would have run out: until then a step may be in the middle of a call.
+        """
+        held = self.at_work().filter(pk=pk, fence=fence)
+        return bool(held.update(fence=F("fence") + 1, worker="", updated_at=Now()))
 
     def cancel(self, pk: UUID, *, by: User | None) -> bool:
         """Note that somebody wants the operation undone, and say whether that was noted now.
@@ -122,6 +164,7 @@ class Operation(models.Model):
     objects = OperationQuerySet.as_manager()
 
     class Meta:
+        permissions = [("act_on_operation", "Can try again, release and cancel an operation")]
         constraints = [
             models.UniqueConstraint(
                 fields=["subject_kind", "subject_id"],
@@ -177,6 +220,21 @@ class Operation(models.Model):
         if self.cancel and self.state == self.State.DONE:
             return "It was too late to cancel this."
         return ""
+
+    @property
+    def waits_for(self) -> str:
+        """Return what it waits for, in words; nothing while a worker is at it, or when it has ended."""
+        now = timezone.now()
+        if not self.is_unfinished or (self.state == self.State.RUNNING and self.due_at > now):
+            return ""
+        if self.state == self.State.RUNNING:
+            return "Its worker is gone. Another one goes on within seconds."
+        if self.due_at > now:
+            return "Waits to try again by itself."
+        at_work = Operation.objects.at_work().filter(organisation=self.organisation_id).count()
+        if at_work >= self.organisation.operations_at_once:
+            return f"Waits for its turn: {at_work} other tasks are at work, as many as may be at once."
+        return "Waits for a free worker."
 
     @property
     def progress(self) -> int:
@@ -321,6 +379,11 @@ class Subject(models.Model):
     def can_delete(self) -> bool:
         """Return whether deleting it is offered."""
         return self.may("delete")
+
+    @property
+    def too_late_to_cancel(self) -> str:
+        """Return why what is at work cannot be cancelled any more; nothing when that is not known."""
+        return ""
 
     @property
     def can_retry(self) -> bool:
