@@ -5,12 +5,14 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from console.accounts.confirmation import confirm_password
-from console.accounts.views import SignIn, home
+from console.accounts.views import SignIn, home, stop_seeing
 from console.operations.metrics import metrics
 from console.probes import healthz, readyz
+from console.support import find
 
 admin.site.site_header = admin.site.site_title = "Storekeeper support"
 admin.site.index_title = "Organisations and their stores"
+admin.site.index_template = "admin/support_index.html"
 
 urlpatterns = [
     path("", home, name="home"),
@@ -21,6 +23,8 @@ urlpatterns = [
     path("clusters/", include("clusters.urls")),
     path("cloud-accounts/", include("console.accounts.urls")),
     path("tasks/", include("console.operations.urls")),
+    path("stop-seeing/", stop_seeing, name="stop-seeing"),
+    path("admin/find/", admin.site.admin_view(find), name="find"),
     path("admin/", admin.site.urls),
     path("healthz", healthz),
     path("readyz", readyz),

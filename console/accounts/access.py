@@ -20,6 +20,7 @@ from django_htmx.middleware import HtmxDetails
 
 from console.accounts.models import Membership, User
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
+from console.accounts.seen_as import Seen
 
 View = Callable[..., HttpResponse]
 
@@ -29,6 +30,7 @@ class MemberRequest(HttpRequest):
 
     user: User
     membership: Membership
+    seen_as: Seen | None
     htmx: HtmxDetails
 
 
@@ -43,6 +45,8 @@ def membership(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
 
 
 def _membership(request: HttpRequest) -> Membership | None:
+    if seen := cast(MemberRequest, request).seen_as:
+        return seen.membership
     if not request.user.is_authenticated:
         return None
     mine = Membership.objects.filter(user=request.user).select_related("organisation").order_by("pk")

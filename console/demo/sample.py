@@ -12,12 +12,14 @@ from uuid import uuid4
 
 import boto3
 from botocore.exceptions import ClientError
+from django.contrib.auth.models import Group
 from django.db.models.functions import Now
 
 from clusters import actions as clusters
 from clusters.models import Cluster, Database
 from console.accounts import actions as accounts
 from console.accounts.models import CloudAccount, Membership, Organisation, User
+from console.accounts.permissions import SUPPORT
 from console.operations.actions import retry
 from console.operations.models import Operation
 from console.operations.tasks import run_operation
@@ -47,13 +49,18 @@ WAIT_SECONDS = 60
 def load(demo: dict[str, Any]) -> Iterator[str]:
     """Make what is missing of the sample data; yields a line for each thing that a newcomer should know."""
     organisations = {
-        name: Organisation.objects.get_or_create(name=name, defaults={"edition": edition})[0]
-        for name, edition in ((ACME, "enterprise"), (OTHER, "enterprise"), (DEVELOPER, "developer"))
+        name: Organisation.objects.get_or_create(name=name, defaults=defaults)[0]
+        for name, defaults in (
+            (ACME, {"edition": "enterprise", "stores_at_most": 1_000}),  # support has raised it
+            (OTHER, {"edition": "enterprise"}),
+            (DEVELOPER, {"edition": "developer"}),
+        )
     }
     for key, first, last, organisation, role in MEMBERS:
         user = _user(demo[key], first_name=first, last_name=last)
         Membership.objects.get_or_create(user=user, organisation=organisations[organisation], defaults={"role": role})
-    _user(demo["support"], first_name="Sue", last_name="Summers", is_staff=True, is_superuser=True)
+    support = _user(demo["support"], first_name="Sue", last_name="Summers", is_staff=True)
+    support.groups.add(Group.objects.get(name=SUPPORT))
 
     owner = User.objects.get(username=demo["owner"]["username"])
     yield from _amazon(organisations[ACME], demo["aws"], owner)
