@@ -5,6 +5,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from console.accounts.confirmation import confirm_password
+from console.accounts.member_views import join
 from console.accounts.views import SignIn, home, stop_seeing
 from console.operations.metrics import metrics
 from console.probes import healthz, readyz
@@ -19,6 +20,8 @@ urlpatterns = [
     path("login/", SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("confirm/", confirm_password, name="confirm"),
+    path("invitations/<str:token>/", join, name="join"),
+    path("organisation/", include("console.accounts.organisation_urls")),
     path("stores/", include("stores.urls")),
     path("clusters/", include("clusters.urls")),
     path("cloud-accounts/", include("console.accounts.urls")),
@@ -30,3 +33,5 @@ urlpatterns = [
     path("readyz", readyz),
     path("metrics", metrics),
 ]
+
+handler404 = "console.accounts.member_views.not_found"

@@ -28,6 +28,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
     return {
         "icons": static("icons.svg"),
         "membership": getattr(request, "membership", None),
+        "memberships": getattr(request, "memberships", ()),
         "theme": theme if theme in {"light", "dark"} else "",
     }
 

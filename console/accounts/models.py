@@ -39,6 +39,7 @@ class Organisation(models.Model):
     edition = models.CharField(max_length=20, choices=Edition, default=Edition.DEVELOPER)
     # What keeps one tenant from taking the others' share; raised by support.
     stores_at_most = models.PositiveIntegerField(default=50)
+    invitations_at_most = models.PositiveIntegerField(default=20)
     operations_at_once = models.PositiveIntegerField(default=12, validators=[MinValueValidator(1)])
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="organisations")
@@ -62,6 +63,14 @@ class Organisation(models.Model):
         return cls.objects.select_for_update(no_key=True).get(pk=pk)
 
 
+class OwnedQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    """Rows that belong to an organisation: every query of a view begins with visible_to()."""
+
+    def visible_to(self, membership: Membership) -> Self:
+        """Return the rows of the organisation that the member has open: what they may do goes by their role there."""
+        return self.filter(organisation=membership.organisation_id)
+
+
 class Membership(models.Model):
     """A user in an organisation, with what they may do there."""
 
@@ -73,6 +82,9 @@ class Membership(models.Model):
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)
+    created_at = models.DateTimeField("since", default=timezone.now, editable=False)
+
+    objects = OwnedQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -88,12 +100,32 @@ class Membership(models.Model):
         return {permission.value: permission in ROLES[self.role] for permission in Permission}
 
 
-class OwnedQuerySet(models.QuerySet):  # type: ignore[type-arg]
-    """Rows that belong to an organisation: every query of a view begins with visible_to()."""
+class Invitation(models.Model):
+    """Somebody who may join an organisation until a certain day, by a link that was sent to them; used once."""
 
-    def visible_to(self, membership: Membership) -> Self:
-        """Return the rows of the organisation that the member has open: what they may do goes by their role there."""
-        return self.filter(organisation=membership.organisation_id)
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    role = models.CharField(max_length=20, choices=Membership.Role)
+    token_sha256 = models.CharField(max_length=64, unique=True)
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField("invited", default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+
+    objects = OwnedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("organisation", Lower("email"), name="one_invitation_per_organisation_and_address")
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether its link still leads in."""
+        return self.expires_at > timezone.now()
 
 
 class CloudAccountQuerySet(OwnedQuerySet):

@@ -48,3 +48,10 @@ SUPPORT_MAY = frozenset(
 ENTERPRISE = frozenset(
     {Permission.SEE_STORES, Permission.MANAGE_STORES, Permission.MANAGE_CLUSTERS, Permission.SEE_SECRETS}
 )
+
+# What each role may do, in the words that people read where they choose one.
+ROLE_WORDS = {
+    "owner": "members, and all that admins may",
+    "admin": "backup stores, clusters, cloud accounts and secrets",
+    "viewer": "sees everything but secrets, and changes nothing",
+}
