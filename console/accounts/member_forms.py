@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 from django.contrib.auth.password_validation import validate_password
 
+from console.accounts import members
 from console.accounts.models import Membership, User
 from console.accounts.permissions import ROLE_WORDS
 
@@ -32,13 +31,9 @@ class InviteForm(RoleForm):
     field_order = ("email", "role")
 
 
-class SignUpForm(forms.Form):
+class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]
     """How somebody who was invited, and is new here, will sign in."""
 
-    username = User._meta.get_field("username").formfield(
-        label="User name",
-        widget=forms.TextInput(attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"}),
-    )
     password = forms.CharField(
         max_length=200,
         strip=False,
@@ -46,12 +41,20 @@ class SignUpForm(forms.Form):
         error_messages={"required": "Choose a password."},
     )
 
-    def __init__(self, data: Any = None, *, email: str) -> None:
-        super().__init__(data)
-        self.email = email
+    class Meta:
+        model = User
+        fields = ["username"]
+        labels = {"username": "User name"}
+        widgets = {
+            "username": forms.TextInput(
+                attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"}
+            )
+        }
+        error_messages = {"username": {"unique": members.NAME_TAKEN}}
 
     def clean_password(self) -> str:
         """Return the password, if Django's validators find it good enough."""
         password = str(self.cleaned_data["password"])
-        validate_password(password, User(username=self.cleaned_data.get("username", ""), email=self.email))
+        self.instance.username = self.cleaned_data.get("username", "")
+        validate_password(password, self.instance)
         return password

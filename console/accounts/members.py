@@ -14,6 +14,7 @@ from console.accounts import audit
 from console.accounts.models import AuditEvent, Invitation, Membership, Organisation, User
 
 INVITED_FOR = timedelta(days=7)
+NAME_TAKEN = "Somebody has this user name already. Choose another one."
 
 
 class Refused(Exception):
@@ -38,7 +39,7 @@ def invite(organisation: Organisation, *, email: str, role: str, by: User) -> tu
         limit = organisation.invitations_at_most
         if organisation.invitations.filter(expires_at__gt=timezone.now()).count() >= limit:
             raise Refused(
-                f"{limit} invitations are open, as many as there may be. Revoke one, or ask support to raise the limit.",
+                f"{limit} invitations are open, and no more may be. Revoke one, or ask support to raise the limit.",
                 "email",
             )
         invitation = organisation.invitations.create(
@@ -95,7 +96,7 @@ def sign_up(invitation: Invitation, *, username: str, password: str) -> Membersh
             with transaction.atomic():
                 user.save(force_insert=True)
         except IntegrityError as error:
-            raise Refused("Somebody has this user name already. Choose another one.", "username") from error
+            raise Refused(NAME_TAKEN, "username") from error
         return join(invitation, user)
 
 
@@ -132,7 +133,7 @@ def remove(membership: Membership, *, by: User) -> None:
 def _held(membership: Membership) -> Membership:
     """Return the membership as it is now; until the transaction ends, no other of the organisation is changed."""
     Organisation.locked(membership.organisation_id)
-    known = Membership.objects.filter(pk=membership.pk).first()
+    known: Membership | None = Membership.objects.filter(pk=membership.pk).first()
     if known is None:
         raise Refused(f"{membership.user} is a member no longer.")
     return known
