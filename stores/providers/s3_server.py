@@ -171,7 +171,7 @@ SERVER_ERRORS: dict[str, Row] = {code: ERRORS[code] for code in SAME.split()} | 
         (
             "InvalidAccessKeyId InvalidClientTokenId SignatureDoesNotMatch",
             Failed,
-            "{who} does not accept the console's access key any more. Link it again with a valid key.",
+            "{who} does not accept the console's access key any more. Change it on the account's page.",
         ),
         (
             "CreateBucket:BucketAlreadyExists",
@@ -198,7 +198,7 @@ SERVER_ERRORS: dict[str, Row] = {code: ERRORS[code] for code in SAME.split()} | 
             "AuthorizationHeaderMalformed CreateBucket:IllegalLocationConstraintException "
             "CreateBucket:InvalidLocationConstraint CreateBucket:InvalidRegion",
             Failed,
-            "{who} does not accept the region {region}. Link it again with its own. It says: {reason}",
+            "{who} does not accept the region {region}. Change it on the account's page. It says: {reason}",
         ),
         (
             "NotImplemented 501 MethodNotAllowed 405",
