@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
 from django.db.models import PROTECT, Model, ProtectedError
 from django.utils import timezone
@@ -39,7 +40,9 @@ def link(
 ) -> CloudAccount:
     """Ask the cloud who this is, and keep the account; raises LinkError, with nothing kept, when the cloud refuses."""
     pk = uuid4()
-    identity = PROVIDERS[provider].identify(Account(pk, "", "", settings, secrets))
+    identity = PROVIDERS[provider].identify(
+        Account(pk, "", "", settings, secrets, tuple(django_settings.S3_ENDPOINTS_ALLOWED))
+    )
     try:
         with transaction.atomic():
             return CloudAccount.objects.create(

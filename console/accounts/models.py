@@ -166,7 +166,8 @@ class CloudAccount(models.Model):
 
     def credentials(self) -> Account:
         """Return the account as its provider needs it, secrets decrypted."""
-        return Account(self.id, self.number, self.partition, self.settings, self.secrets)
+        allowed = tuple(django_settings.S3_ENDPOINTS_ALLOWED)
+        return Account(self.id, self.number, self.partition, self.settings, self.secrets, allowed)
 
 
 class AuditEvent(models.Model):

@@ -51,7 +51,7 @@ def _applies(statement: Statement, asked: Asked, context: Context) -> bool:
 
 
 def judge_trust(statements: Iterable[Statement], names: Mapping[str, str], context: Context) -> str:
-    """Return how a role's trust policy trusts a caller of these names: "itself", its "account", or "" for not at all."""
+    """Return how a role's trust policy trusts a caller of these names: "itself", its "account", or not at all: ""."""
     asked, trusted = Asked("sts:AssumeRole", ""), ""
     for statement in statements:
         rest = {key: value for key, value in statement.items() if key != "Principal"} | {"Resource": "*"}

@@ -175,11 +175,16 @@ def _sign_in(service: Service, account: Account) -> tuple[dict[str, Any], dateti
 
 
 def client_of(
-    service: Service, account: Account, region: str, sign_in: Callable[[], tuple[dict[str, Any], datetime]]
+    service: Service,
+    account: Account,
+    region: str,
+    sign_in: Callable[[], tuple[dict[str, Any], datetime]],
+    prepare: Callable[[Any], None] = lambda client: None,
 ) -> Any:
     """Return the account's client in this region, made anew when what it signs in with changed or is about to expire.
 
-    `sign_in` returns what only this client is made with, and until when that is valid.
+    `sign_in` returns what only this client is made with, and until when that is valid; `prepare` gets the new client
+    before anybody uses it.
     """
     key, fingerprint = (account.id, service, region), _fingerprint(account)
     entry = _clients.get(key)
@@ -188,6 +193,7 @@ def client_of(
     options, until = sign_in()  # outside the lock: it may wait for the network
     with _lock:  # making a client is the one thing in a session that threads must not do together
         client = _session().client(service, region_name=region, **options)
+        prepare(client)
         _clients[key] = _Entry(client, fingerprint, until)
     return client
 

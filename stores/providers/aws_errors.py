@@ -113,7 +113,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "InvalidAccessKeyId InvalidClientTokenId SignatureDoesNotMatch",
         Failed,
-        "AWS does not accept the credentials of account {number} any more. Change its access key on the account's page.",
+        "AWS does not accept the credentials of account {number} any more. Change its access key on its page.",
     ),
     (
         " ".join(sorted(EXPIRED)),
