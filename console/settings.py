@@ -215,5 +215,7 @@ LOGGING = {
     "loggers": {"botocore": {"level": "WARNING"}, "celery": {"level": "INFO"}},
 }
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "console.reports.Filter"
+
 # The identity that roles in linked accounts trust: shown in the trust policy of Link Cloud Account.
 AWS_PRINCIPAL = env("AWS_PRINCIPAL", "arn:aws:iam::CONSOLE-ACCOUNT-ID:root")

@@ -33,9 +33,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{one.name}: {rest}{one.newest} with the newest key, {one.older} with older ones{lost}")
         older, unreadable = sum(one.older for one in found), sum(one.unreadable for one in found)
         if unreadable:
-            raise CommandError(
-                f"No key of FIELD_ENCRYPTION_KEYS opens {unreadable} secrets. Put back the one that does."
-            )
+            raise CommandError(f"No key of FIELD_ENCRYPTION_KEYS opens {unreadable} secrets: put back the old one.")
         if older:
             raise CommandError(
                 f"{older} secrets still need an older key. Run rotate_keys"
