@@ -129,7 +129,7 @@ def change(
             if identity:
                 known.number = identity.number
                 _verified(known, identity)
-            if secrets != present.secrets:
+            if _signs_in(tried) != _signs_in(present):
                 known.key_since = timezone.now()
             known.save()
             after = _told(known) | ({"secret_access_key": "replaced"} if secrets != present.secrets else {})
@@ -174,6 +174,10 @@ def _proven(account: CloudAccount, tried: Account) -> Identity:
             field,
         )
     return identity
+
+
+def _signs_in(account: Account) -> tuple[object, ...]:
+    return account.settings.get("access_key_id"), account.settings.get("role_arn"), account.secrets
 
 
 def _passed(checks: Iterable[Check]) -> set[tuple[str, tuple[str, ...]]]:

@@ -106,7 +106,7 @@ class CloudAccount(models.Model):
     settings = models.JSONField(default=dict)  # nothing secret: role ARN and external ID, or access key ID
     secrets = EncryptedJSONField(default=dict)
     created_at = models.DateTimeField("linked", default=timezone.now, editable=False)
-    key_since = models.DateTimeField(null=True, editable=False)  # null: since it was linked
+    key_since = models.DateTimeField(null=True, editable=False)  # of key or role; null: since it was linked
     verified_at = models.DateTimeField(null=True, editable=False)
     proofs = models.JSONField(default=list, editable=False)  # what was verified then, in sentences
     verify_error = models.TextField(blank=True, editable=False)

@@ -23,7 +23,7 @@ from console.accounts.access import MemberRequest, allowed, confirmed
 from console.accounts.forms import CHANGE_FORMS, LinkForm, TypedNameForm, link_form
 from console.accounts.models import CloudAccount, User
 from console.accounts.permissions import Permission
-from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
+from console.web import announced, dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores.providers import PLANNED, PROVIDERS
 from stores.providers.base import Document, LinkError
 
@@ -180,15 +180,14 @@ def _download(documents: list[Document], filename: str) -> HttpResponse:
 def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Ask the cloud again whether the account still works."""
     account = _account(request, pk)
-    message = f"{account.name} is verified."
     try:
-        if not actions.verify(account, by=request.user):
-            message, error = "", account.verify_error
-    except LinkError as unknown:
-        message, error = "", str(unknown)
-    if not message:
-        messages.error(request, f"{account.name} could not be verified: {error}")
-    return dialog_done(request, account.get_absolute_url(), "accounts-changed", message=message)
+        if actions.verify(account, by=request.user):
+            messages.success(request, f"{account.name} is verified.")
+        else:
+            messages.error(request, f"{account.name} does not verify any more; its pane says why.")
+    except LinkError as error:
+        messages.error(request, f"{account.name} could not be verified just now: {error}")
+    return announced(request, account.get_absolute_url(), "accounts-changed")
 
 
 @require_http_methods(["GET", "POST"])

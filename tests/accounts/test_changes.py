@@ -12,7 +12,7 @@ from django.utils import timezone
 from console.accounts import actions
 from console.accounts.models import AuditEvent, CloudAccount, Membership
 from console.operations import readings
-from stores import verification
+from stores import preflight, verification
 from stores.models import Verification
 from stores.providers.aws_access import statements, trust_policy
 from stores.providers.base import LinkError
@@ -84,6 +84,10 @@ def test_account_change_tries_the_new_key_before_it_drops_the_old(as_alice, amaz
     assert secrets == {"secret_access_key": new["secret_access_key"]}
     assert timezone.now() - since < timedelta(minutes=1)
     assert not account.key_is_old
+    readings.read("preflight", preflight.of(account).get().pk)
+    assert due("preflight") == []
+    CloudAccount.objects.update(key_since=timezone.now())
+    assert due("preflight") == [preflight.of(account).get().pk]  # what it says was seen with another key
     assert {"GetCallerIdentity", "SimulatePrincipalPolicy", "ListBuckets"} <= {one.operation for one in amazon.calls}
     assert last().before == {"access_key_id": amazon.access_key_id}
     assert last().after == {"access_key_id": new["access_key_id"], "secret_access_key": "replaced"}
@@ -284,7 +288,7 @@ def test_a_verification_without_an_answer_changes_nothing(as_alice, account, ama
     assert found.due_at - timezone.now() <= timedelta(minutes=1)
     amazon.inject("GetCallerIdentity", code="Throttling", status=400, times=3)
     assert as_alice.post(f"{account.get_absolute_url()}verify/", headers=HTMX).status_code == 204
-    assert "Throttling" in as_alice.get("/cloud-accounts/").content.decode()  # in a message
+    assert "just now: AWS refused: Throttling" in as_alice.get("/cloud-accounts/").content.decode()
     account.refresh_from_db()
     assert account.verify_error == ""
 
