@@ -154,10 +154,8 @@ def _proven(account: CloudAccount, tried: Account) -> Identity:
         raise LinkError(f"This belongs to account {identity.number}. Enter one of {account.number}.", field)
     tried = replace(tried, number=identity.number, settings={**tried.settings, **identity.found})
     try:
-        if moved and (missing := _buckets(account) - {one.name for one in provider.survey(tried, ())}):
-            raise LinkError(
-                f"This server does not have {', '.join(sorted(missing)[:3])}, which are in use.", "endpoint"
-            )
+        if moved and (left := _left_behind(account, {one.name for one in provider.survey(tried, ())})):
+            raise LinkError(f"The buckets of {left}, which use this account, are not on this server.", "endpoint")
         regions = list(account.stores.order_by("region").values_list("region", flat=True).distinct())
         granted = _passed(provider.preflight(tried, regions))
     except StepError as error:
@@ -184,9 +182,10 @@ def _passed(checks: Iterable[Check]) -> set[tuple[str, tuple[str, ...]]]:
     return {(one.label, tuple(one.regions)) for one in checks if one.outcome == "pass" and one.required}
 
 
-def _buckets(account: CloudAccount) -> set[str]:
-    """Return the backup buckets that are there now."""
-    return set(account.stores.filter(state__in=("available", "degraded")).values_list("bucket", flat=True))
+def _left_behind(account: CloudAccount, buckets: set[str]) -> str:
+    """Return the names of the stores whose backup bucket is in use and not among these."""
+    there = account.stores.filter(state__in=("available", "degraded"))
+    return ", ".join(there.exclude(bucket__in=buckets).order_by("name").values_list("name", flat=True)[:10])
 
 
 def _verified(account: CloudAccount, identity: Identity) -> None:

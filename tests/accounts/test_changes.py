@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from console.accounts import actions
 from console.accounts.models import AuditEvent, CloudAccount, Membership
+from console.demo.object_server import ObjectServer
 from console.operations import readings
 from stores import preflight, verification
 from stores.models import Verification
@@ -227,6 +228,25 @@ def test_account_change_of_the_endpoint_wants_the_secret_again(as_alice, object_
     _, settings, secrets, since = kept(account)
     assert (settings["location"], settings["has"]) == ("oslo", before[1]["has"])
     assert (secrets, since) == (before[2], None)
+
+
+@pytest.mark.slow
+def test_account_change_of_the_endpoint_leaves_no_store_behind(as_alice, object_server, tmp_path):
+    assert as_alice.post("/cloud-accounts/link/", on(object_server)).status_code == 302
+    account = CloudAccount.objects.get()
+    store, before = factories.store(account, name="payroll", region="us-east-1"), kept(account)
+    other = ObjectServer(tmp_path).start()
+    try:
+        given = {**on(other), "location": "oslo"}
+        assert "payroll" in errors(change(as_alice, account, **given))["endpoint"]
+        assert kept(account) == before
+        assert (last().outcome, "payroll" in last().after["reason"]) == ("refused", True)
+        store.delete()
+        assert change(as_alice, account, **given).status_code == 204
+        assert kept(account)[1]["endpoint"] == other.endpoint
+        assert account.number == other.endpoint.removeprefix("https://")
+    finally:
+        other.stop()
 
 
 # Verified again
