@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0004_limits_and_support'),
+        ('accounts', '0005_limits_and_support'),
     ]
 
     operations = [
