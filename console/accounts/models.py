@@ -84,6 +84,10 @@ class OwnedQuerySet(models.QuerySet):  # type: ignore[type-arg]
         """Return the rows of the organisation that the member has open: what they may do goes by their role there."""
         return self.filter(organisation=membership.organisation_id)
 
+    def named(self, name: str) -> Self:
+        """Return the rows of that name, in capitals or not: exactly as the constraint on names compares them."""
+        return self.alias(lowered=Lower("name")).filter(lowered=Lower(models.Value(name)))
+
 
 class CloudAccountQuerySet(OwnedQuerySet):
     def of_provider(self, key: str) -> Self:
