@@ -68,7 +68,7 @@ def announced(request: HttpRequest, url: str, *events: str, message: str = "") -
 
 
 def searched(request: HttpRequest) -> str:
-    """Return what ?q= asks for, without the NUL characters that PostgreSQL takes in no text; SQLite has no long LIKE."""
+    """Return what ?q= asks for: without NUL, which PostgreSQL takes in no text, and not too long for SQLite's LIKE."""
     return request.GET.get("q", "").replace("\x00", "").strip()[:SEARCHED_AT_MOST]
 
 

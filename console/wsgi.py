@@ -21,7 +21,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         charset = parse_header_parameters(environ.get("CONTENT_TYPE", ""))[1].get("charset", "utf-8")
     except ValueError:  # too long to be one
         charset = ""
-    if charset.lower() not in {"utf-8", "utf8"}:
+    if charset.lower() != "utf-8":  # as Django has it: "utf8" it refuses, and then fails at its own refusal
         start_response("415 Unsupported Media Type", [("Content-Type", "text/plain")])
         return [b"Send text as UTF-8.\n"]
     return _django(environ, start_response)

@@ -84,6 +84,7 @@ class Harvest(HTMLParser):
         super().__init__()
         self.address = address
         self.links: set[str] = set()
+        self.dialogs: set[str] = set()  # those of them that open above the page
         self.forms: list[tuple[str, str, dict[str, list[str]]]] = []  # method, address, values by name
         self._open: list[dict[str, list[str]]] = []
         self._page: dict[str, list[str]] = {}
@@ -100,6 +101,8 @@ class Harvest(HTMLParser):
                     f"?{urlencode({given['name']: given['value']})}" if given.get("name") and given.get("value") else ""
                 )
                 self.links.add(urljoin(self.address, given[name] + chosen))
+        if given.get("hx-target") == "#dialog" and "hx-get" in given:
+            self.dialogs.add(urljoin(self.address, given["hx-get"]))
         if tag == "form":
             method = given.get("method", "get").lower()
             action = urljoin(self.address, given.get("hx-post") or given.get("action") or self.address)

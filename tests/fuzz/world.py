@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import StringIO
-from os.path import commonprefix
+from os.path import commonpath
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 from uuid import uuid4
@@ -68,7 +68,6 @@ QUERIES_OF_AN_ADMIN_LIST = (
     "state__exact",
     "created_at__gte",
     "_popup",
-    "_to_field",
 )
 
 
@@ -106,6 +105,7 @@ class World:
         for found in self.found.values():
             for name, values in (*found.queries.items(), *found.fields.items()):
                 self.values[name] = sorted({*self.values.get(name, []), *values})
+        self.values |= {"username": [*people], "password": ["secret"]}
         self.keys = sorted(
             {str(value) for one in self.found.values() for each in (one.own, one.foreign) for value in each.values()}
         )
@@ -164,7 +164,7 @@ class World:
             if found.own or not route.arguments:
                 continue
             others = [one for one in self.routes if {*route.arguments} <= {*self.found[one.pattern].own}]
-            for one in sorted(others, key=lambda one: -len(commonprefix((one.pattern, route.pattern)))):
+            for one in sorted(others, key=lambda one: -len(commonpath((one.pattern, route.pattern)))):
                 values = {name: self.found[one.pattern].own[name] for name in route.arguments}
                 with undone():
                     status = self.ask("owner", "GET", route.path(values)).status_code
