@@ -83,3 +83,16 @@ def test_requests_never_fail_and_refusals_change_nothing(world, route):
                 assert MARK not in content.decode(), "what was sent came back as markup"
 
     ask()
+
+
+TOKENLESS = {
+    "clusters/<uuid:pk>/nodes/<slug:name>/applied/",  # a node's report, which carries the node's own token
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_unsafe_request_wants_a_token(world, route):
+    values = world.found[route.pattern].own or dict.fromkeys(route.arguments, "1")
+    with undone():
+        answer = world.ask("support" if route.is_admin else "owner", "POST", route.path(values), HTTP_X_CSRFTOKEN="")
+    assert (answer.status_code == 403) == (route.pattern not in TOKENLESS)
