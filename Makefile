@@ -29,7 +29,8 @@ endif
 # Django's settings want these; the types of its models do not depend on them.
 UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite:///:memory:
 
-# Not again on PostgreSQL: tests of the whole demo, which has a database of its own, and the two longest ones.
+# Not again on PostgreSQL, beside what asks for no database: tests of the whole demo, which has a database of its own,
+# and the two longest ones.
 ONCE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash/test_matrix.py
 
 # Three at once on two cores: many tests wait for processes that they have started.
@@ -80,7 +81,7 @@ check: lint ## Linters, types and the quick tests
 
 test: setup system lint ## The whole suite, on SQLite and on PostgreSQL
 	env -u DATABASE_URL $(PYTEST)
-	$(BIN)/python -m tests.postgres -- $(PYTEST) -m "not browser" $(ONCE:%=--ignore=%)
+	$(BIN)/python -m tests.postgres -- $(PYTEST) -m "database and not browser" $(ONCE:%=--ignore=%)
 
 # Strict: a dependency that cannot be looked up is no dependency without holes.
 audit: setup ## Look up the known holes of every dependency; asks PyPI, so it is no part of the tests

@@ -24,8 +24,10 @@ socket.socket.connect = _connect_within_this_machine
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep together, where tests run at once, those that share a demo, or this machine's /etc."""
+    """Keep together those that share a demo, or this machine's /etc; mark those that ask for the database."""
     for item in items:
+        if {"db", "transactional_db"} & {*item.fixturenames} or item.get_closest_marker("django_db"):
+            item.add_marker("database")
         if item.get_closest_marker("browser") or item.path.parent.name == "end_to_end":
             item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
 

@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.postgres import binaries, free_port
+from console.demo.processes import free_port
+from tests.postgres import binaries
 
 SOCKETS = Path("/var/run/postgresql")  # where Debian's psql and pgBackRest look for a server
 FOLDERS = ("/etc/pgbackrest", "/var/log/pgbackrest", "/var/spool/pgbackrest")

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from console.demo.processes import free_port
 
 # Nothing here has to survive a power cut, and the tests wait for every write.
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
@@ -28,13 +29,6 @@ def binaries() -> Path:
     if not found:
         raise SystemExit("PostgreSQL is not installed: no initdb on PATH or below /usr/lib/postgresql (make system).")
     return found[-1].parent
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nothing uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
+import os
 import signal
 import socket
 import subprocess
@@ -121,12 +123,18 @@ def console(port: int) -> Child:
     return Child("console", command, url, lambda: answers_http(f"{url}healthz", status=200))
 
 
+# Below those that the kernel gives to outgoing connections, one of which could take a port between its choice and its
+# use. Each process begins elsewhere, so that two that choose at the same time do not choose the same.
+_PORTS = range(10_240, 22_000)
+_candidates = itertools.cycle((*_PORTS[os.getpid() * 97 % len(_PORTS) :], *_PORTS))
+
+
 def free_port(wanted: int = 0) -> int:
     """Return the wanted port of the loopback interface if nothing listens on it, else a free one."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
         try:
-            probe.bind((HOST, wanted))
+            probe.bind((HOST, wanted or next(_candidates)))
         except (OSError, OverflowError):
             return free_port()
         return int(probe.getsockname()[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from urllib.request import Request, urlopen
 
 import boto3
@@ -75,16 +76,17 @@ def sign_in(page, person):
 
 @pytest.fixture(scope="session")
 def signed_in(browser, demo):
-    """A function that gives the cookies of somebody who has signed in, once for all tests."""
+    """A function that gives the cookies of somebody who has just signed in, for many tests at once."""
     kept = {}
 
     def cookies(role):
-        if role not in kept:
+        # A password counts for five minutes: later, some pages would ask for it again.
+        if role not in kept or time.monotonic() - kept[role][1] > 180:
             context = browser.new_context(base_url=demo.url)
             sign_in(context.new_page(), demo.person(role))
-            kept[role] = context.storage_state()
+            kept[role] = context.storage_state(), time.monotonic()
             context.close()
-        return kept[role]
+        return kept[role][0]
 
     return cookies
 
