@@ -89,7 +89,7 @@ class Walk:
 
 def _is_django_s(route):
     """Whether the page is the Django admin's own: its templates are not ours to mend."""
-    return inspect.unwrap(route.view).__module__.startswith("django.contrib.admin") or route.pattern == "logout/"
+    return route.is_admin and inspect.unwrap(route.view).__module__.startswith("django.")
 
 
 @pytest.mark.timeout(300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import quote_from_bytes
 from uuid import UUID
@@ -216,18 +217,27 @@ def multipart(pairs: list[tuple[str, str]], *, file: bool, broken: bool) -> byte
     return b"".join(parts) + (b"--ed" if broken else b"--edge--\r\n")
 
 
+def _known(world: World, name: str) -> list[str]:
+    return world.values.get(name) or world.keys
+
+
+@cache  # making a strategy takes longer than drawing from it
+def _values(world: World, route: Route) -> tuple[Any, Any, Any]:
+    nasty = st.one_of(st.sampled_from(NASTY), st.sampled_from(NASTY), st.text(max_size=40), st.sampled_from(world.keys))
+    strange = st.one_of(nasty, st.text(max_size=8)).filter(bool)
+    some_query = st.sampled_from(sorted(world.found[route.pattern].queries)).flatmap(
+        lambda name: st.tuples(st.just(name), st.one_of(nasty, st.sampled_from(_known(world, name))))
+    )
+    return nasty, strange, some_query
+
+
 @st.composite
 def requests(draw: st.DrawFn, world: World, route: Route) -> Asked:
     found = world.found[route.pattern]
     roles = ["support"] if route.is_admin else ["owner", "owner", "owner", "admin"]
     role = draw(st.sampled_from([*roles * 3, *world.cookies]))
-    known = lambda name: world.values.get(name) or world.keys  # noqa: E731
-    nasty = st.one_of(st.sampled_from(NASTY), st.sampled_from(NASTY), st.text(max_size=40), st.sampled_from(world.keys))
-    strange = st.one_of(nasty, st.text(max_size=8)).filter(bool)
+    nasty, strange, some_query = _values(world, route)
     path = draw(_path(route, found, nasty))
-    some_query = st.sampled_from(sorted(found.queries)).flatmap(
-        lambda name: st.tuples(st.just(name), st.one_of(nasty, st.sampled_from(known(name))))
-    )
     query = draw(st.lists(st.one_of(some_query, some_query, st.tuples(strange, nasty)), max_size=4))
     method = draw(
         st.sampled_from(["POST"] * 6 + ["GET"] * 4 + ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "NONSENSE"])
@@ -238,7 +248,7 @@ def requests(draw: st.DrawFn, world: World, route: Route) -> Asked:
         at = draw(st.integers(0, max(len(sent) - 1, 0)))
         if change == "add" or not sent:
             name = draw(st.sampled_from(sorted(found.fields)))
-            sent.append((name, draw(st.one_of(nasty, st.sampled_from(known(name))))))
+            sent.append((name, draw(st.one_of(nasty, st.sampled_from(_known(world, name))))))
         elif change == "drop":
             del sent[at]
         elif change == "twice":
