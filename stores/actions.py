@@ -73,7 +73,7 @@ def _write_down(
             )
             begin(store, "create", by=by)
     except IntegrityError as error:
-        if Store.objects.filter(organisation_id=account.organisation_id, name__iexact=name).exclude(pk=pk).exists():
+        if Store.objects.filter(organisation_id=account.organisation_id).named(name).exclude(pk=pk).exists():
             raise NameTaken from error
         raise
     return store
