@@ -95,7 +95,8 @@ class Harvest(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        for name in ("href", "hx-get"):
+        # Scripts find in data-… what they ask for.
+        for name in ("href", "hx-get", *(one for one in given if one.startswith("data-") and given[one][:1] == "/")):
             if name in given and not (tag == "link" or given[name].startswith("#")):
                 chosen = (
                     f"?{urlencode({given['name']: given['value']})}" if given.get("name") and given.get("value") else ""

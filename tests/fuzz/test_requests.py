@@ -7,20 +7,15 @@ always the same.
 from __future__ import annotations
 
 import gzip
-import logging
 import os
 
 import pytest
-from django.conf import settings as django_settings
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
-from django.test import override_settings
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests import walk
 from tests.fuzz.strategies import MARK, requests
-from tests.fuzz.world import World, undone, writes
+from tests.fuzz.world import undone, writes
 
 pytestmark = pytest.mark.xdist_group("fuzz")  # they share a world
 
@@ -39,36 +34,6 @@ def fuzzed(route):
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-
-
-@pytest.fixture(scope="module")
-def made(django_db_setup, django_db_blocker, _emulator):
-    """The world, made once for all these tests; nothing of it remains in the database."""
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    as_in_tests = {
-        "STORAGES": {**django_settings.STORAGES, "staticfiles": plain},
-        "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],
-        "DEBUG_PROPAGATE_EXCEPTIONS": True,
-    }
-    logging.disable(logging.CRITICAL)  # of thousands of refusals
-    with (
-        django_db_blocker.unblock(),
-        override_settings(**as_in_tests),
-        pytest.MonkeyPatch.context() as patch,
-        undone(),
-    ):
-        for signal in (request_started, request_finished):  # the connection holds what is undone at the end
-            signal.disconnect(close_old_connections)
-        patch.setenv("AWS_ENDPOINT_URL", _emulator.url)
-        yield World()
-        for signal in (request_started, request_finished):
-            signal.connect(close_old_connections)
-    logging.disable(logging.NOTSET)
-
-
-@pytest.fixture
-def world(made, db, amazon):
-    return made
 
 
 @pytest.mark.parametrize("route", ROUTES)

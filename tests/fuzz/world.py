@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import StringIO
+from itertools import cycle
 from os.path import commonpath
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
@@ -16,6 +17,7 @@ from uuid import uuid4
 from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import UUIDField
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.utils import timezone
@@ -23,8 +25,8 @@ from django.utils import timezone
 from clusters import actions as clusters
 from clusters.models import Attachment, BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
 from clusters.repository import Backup, Holding, as_json
-from console.accounts import audit
-from console.accounts.models import CloudAccount
+from console.accounts import audit, members
+from console.accounts.models import CloudAccount, Membership
 from console.operations.models import Operation
 from console.operations.readings import Reading
 from console.wsgi import application
@@ -90,7 +92,10 @@ class World:
         people = {role: factories.user(role, self.organisation, role) for role in ("owner", "admin", "viewer")}
         people["stranger"] = factories.user("stranger", self.neighbour, "admin")
         people["newcomer"] = factories.user("newcomer")
+        people["starter"] = factories.user("starter", factories.organisation("Starters", "developer"), "owner")
         people["support"] = factories.user("support", is_staff=True, is_superuser=True)
+        second = factories.organisation("Second")
+        Membership.objects.create(organisation=second, user=people["owner"], role="viewer")
         self.cookies = {role: _cookie(person) for role, person in people.items()} | {"nobody": ""}
         self.found = {route.pattern: Found() for route in self.routes}
         self._walk("nobody", ["/login/"])
@@ -142,6 +147,8 @@ class World:
                 if leads := walk.find(action, self.routes):
                     known = self.found[leads.pattern]
                     known.own = known.own or walk.arguments(action)
+                    for name, value in parse_qsl(urlsplit(action).query):
+                        known.queries.setdefault(name, set()).add(value)
                     where = known.fields if method == "post" else known.queries
                     for name, given in values.items():
                         if name == "csrfmiddlewaretoken":  # each request has the right one
@@ -176,17 +183,18 @@ class World:
 
     def _name_the_neighbours(self) -> None:
         """Know for each of Acme's rows the neighbour's row that is like it: both were made in the same way."""
-        twins: dict[str, Any] = {}
+        self.twins: dict[str, Any] = {}
         for model in apps.get_models():
-            if hasattr(model, "organisation"):
+            # Numbers are keys of many tables; those of members are in addresses.
+            if hasattr(model, "organisation") and (isinstance(model._meta.pk, UUIDField) or model is Membership):
                 order = "created_at" if hasattr(model, "created_at") else "pk"
-                rows = (
-                    model._default_manager.filter(organisation=one).order_by(order)
+                ours, theirs = (
+                    model._default_manager.filter(organisation=one).order_by(order).values_list("pk", flat=True)
                     for one in (self.organisation, self.neighbour)
                 )
-                twins |= {str(mine.pk): theirs.pk for mine, theirs in zip(*rows, strict=False)}
+                self.twins |= {str(mine): its for mine, its in zip(ours, cycle(theirs), strict=False)}
         for found in self.found.values():
-            found.foreign = {name: twins.get(str(value), value) for name, value in found.own.items()}
+            found.foreign = {name: self.twins.get(str(value), value) for name, value in found.own.items()}
 
     def _read_sources(self) -> None:
         """Add the names that the views read, for those that no page sends."""
@@ -213,6 +221,10 @@ class World:
         """The tables that are not as they were, of those that a refusal must not change."""
         now = self._fingerprint()
         return [name for name in now if now[name] != self.before[name]]
+
+    def rows_naming(self, key: Any) -> set[str]:
+        """The rows of any table in which the key stands."""
+        return {row for rows in self._fingerprint().values() for row in rows if str(key) in row}
 
     def _fingerprint(self) -> dict[str, list[Any]]:
         return {
@@ -316,6 +328,9 @@ def _organisation(name: str) -> Any:
         content=as_json([Holding("n1", "ledger", "read", "", "7711134786693777346", "17", [backup])]),
         read_at=timezone.now(),
     )
+    factories.user(f"guest of {name}", organisation, "viewer")
+    owner = factories.user(f"host of {name}", organisation, "owner")
+    members.invite(organisation, email="nina@example.com", role="viewer", by=owner)
     audit.note("Made the world", name, organisation=organisation, by=None)
     return organisation
 
