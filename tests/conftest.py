@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from console.accounts import access  # noqa: F401 - it notes who signs in, from the very first test on
 from tests import factories
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}

@@ -70,7 +70,9 @@ class CloudAccountAdmin(ReadOnlyAdmin):
         "number",
         "partition",
         "settings",
+        "key_since",
         "verified_at",
+        "proofs",
         "verify_error",
         "created_at",
     ]
