@@ -29,7 +29,6 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-
     def response_action(self, request: HttpRequest, queryset: Any) -> Any:
         """Return what the action answers; 400 for keys that cannot be any row's, at which Django would fail."""
         try:
