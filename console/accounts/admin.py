@@ -8,7 +8,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -52,6 +52,13 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def response_action(self, request: HttpRequest, queryset: Any) -> Any:
+        """Return what the action answers; 400 for keys that cannot be any row's, at which Django would fail."""
+        try:
+            return super().response_action(request, queryset)
+        except ValidationError as error:
+            raise BadRequest("These rows do not exist.") from error
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]

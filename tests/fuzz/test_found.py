@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import base64
+from contextlib import contextmanager
 from io import StringIO
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from django.db import connection
+from django.db.models.signals import pre_save
 from django.test import RequestFactory
 
-from clusters.models import BackupPolicy
+from clusters.models import BackupPolicy, Database
+from clusters.pgbackrest import VERSIONS, Configuration, Stanza
 from console.accounts.forms import NameField
+from console.operations.plan import Failed
 from console.wsgi import application
 from stores.models import Store
-from stores.providers import s3_compatible
+from stores.providers import aws_access, s3_buckets, s3_compatible, s3_users
 from tests import factories
 from tests.clusters.conftest import make, stores  # noqa: F401, fixtures
+from tests.stores.test_s3_compatible import Body
 
 HTMX = {"HX-Request": "true"}
 
@@ -108,3 +114,71 @@ def test_a_server_cannot_put_commands_into_what_is_shown_for_copying(acme):
     text = s3_compatible.removal(account, "pgbk-x;touch /tmp/owned", "us-east-1")
     assert "'pgbk-x;touch /tmp/owned'" in text
     assert text.replace("'pgbk-x;touch /tmp/owned'", "").count(";touch") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [
+        ("pgbk-x\nrepo1-path=/", "us-east-1"),
+        ("pgbk-x;id", "us-east-1"),
+        ("pgbk-probe", "us-east-1\n[evil]"),
+        ("a", "b"),
+    ],
+)
+def test_a_bucket_that_no_server_can_have_is_passed_over(name, region):
+    buckets = iter([{"Name": name, "BucketRegion": region}, {"Name": "pgbk-legal"}])
+    found = s3_buckets.leftovers(buckets, (), "us-east-1", lambda name, region: {})
+    assert [one.name for one in found] == ["pgbk-legal"]
+
+
+@pytest.mark.parametrize("secret", ["x\nEND_OF_FILE\nid", "x y", "x\u2028"])
+def test_a_key_of_two_lines_is_not_taken_from_a_server(acme, secret):
+    key = f"<AccessKeyId>K</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey><Status>Active</Status>"
+    answer = f"<CreateAccessKeyResponse><CreateAccessKeyResult><AccessKey>{key}</AccessKey></CreateAccessKeyResult>"
+    account = factories.server(acme).credentials()
+    with (
+        answering_with("CreateAccessKey", f"{answer}</CreateAccessKeyResponse>"),
+        pytest.raises(Failed, match="single"),
+    ):
+        s3_users._make_key(account, "n1")
+
+
+@contextmanager
+def answering_with(operation, text):
+    events, event = aws_access._session().events, f"before-send.iam.{operation}"
+
+    def answer(request, **_):
+        return AWSResponse(request.url, 200, {}, Body(text.encode()))
+
+    events.register(event, answer)
+    aws_access.forget_clients()
+    yield
+    events.unregister(event, answer)
+    aws_access.forget_clients()
+
+
+@pytest.mark.parametrize("value", ["a\nrepo2-type=posix", "a\r", "\u2028"])
+def test_an_option_of_two_lines_is_in_no_file(value):
+    with pytest.raises(ValueError, match="more than one line"):
+        Configuration("c", "n1", VERSIONS[0], [], [Stanza("main", 17, f"/{value}", 5432)]).render(secrets=True)
+
+
+def test_the_second_of_two_databases_added_at_once_is_told_so(as_alice, make):  # noqa: F811
+    cluster, values = make(run=False), {"name": "main", "version": "17", "data_directory": "/data", "port": "5432"}
+
+    def rival(instance, **_):  # is there between the check and the row
+        Database.objects.bulk_create([Database(cluster=cluster, **values)], ignore_conflicts=True)
+
+    pre_save.connect(rival, sender=Database)
+    try:
+        answer = as_alice.post(f"/clusters/{cluster.pk}/databases/add/", values, headers=HTMX)
+    finally:
+        pre_save.disconnect(rival, sender=Database)
+    assert answer.status_code == 422
+    assert "at the same time" in answer.content.decode()
+
+
+def test_support_acts_on_rows_that_cannot_be(client, db):
+    client.force_login(factories.user("sue", is_staff=True, is_superuser=True))
+    data = {"action": "try_again", "_selected_action": "no-key", "index": "0"}
+    assert client.post("/admin/clusters/cluster/", data).status_code == 400
