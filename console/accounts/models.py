@@ -71,6 +71,10 @@ class OwnedQuerySet(models.QuerySet):  # type: ignore[type-arg]
         """Return the rows of the organisation that the member has open: what they may do goes by their role there."""
         return self.filter(organisation=membership.organisation_id)
 
+    def named(self, name: str) -> Self:
+        """Return the rows of that name, in capitals or not: exactly as the constraint on names compares them."""
+        return self.alias(lowered=Lower("name")).filter(lowered=Lower(models.Value(name)))
+
 
 class Membership(models.Model):
     """A user in an organisation, with what they may do there."""
