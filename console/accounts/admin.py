@@ -53,10 +53,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def response_action(self, request: HttpRequest, queryset: Any) -> Any:
+    def response_action(self, request: HttpRequest, queryset: Any, *where: Any, **more: Any) -> Any:
         """Return what the action answers; 400 for keys that cannot be any row's, at which Django would fail."""
         try:
-            return super().response_action(request, queryset)
+            return super().response_action(request, queryset, *where, **more)
         except ValidationError as error:
             raise BadRequest("These rows do not exist.") from error
 

@@ -311,7 +311,7 @@ def _body(draw: st.DrawFn, sent: list[tuple[str, str]]) -> tuple[bytes, str]:
             )
         )
     elif how == "many":
-        body += b"&x=1" * draw(st.sampled_from([900, 1001]))
+        body += b"&x=1" * draw(st.sampled_from([900, 1001, 2001]))
     elif how == "none":
         body = b""
     return body, kind
