@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 
 import dj_database_url
@@ -132,6 +133,14 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32000;",
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# Where linked S3 servers may be beside public addresses: CIDRs, addresses, or names with all names below them.
+S3_ENDPOINTS_ALLOWED = env_list("S3_ENDPOINTS_ALLOWED")
+for entry in S3_ENDPOINTS_ALLOWED:
+    if "/" in entry:
+        try:
+            ip_network(entry, strict=False)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"S3_ENDPOINTS_ALLOWED: {entry} is no network, such as 10.20.0.0/16.") from error
 REDIS_URL = env("REDIS_URL", "redis://127.0.0.1:6379/0")
 
 # Work that goes on without a browser
@@ -211,6 +220,8 @@ LOGGING = {
     # botocore's debug log holds signed requests; never let it out.
     "loggers": {"botocore": {"level": "WARNING"}, "celery": {"level": "INFO"}},
 }
+
+DEFAULT_EXCEPTION_REPORTER_FILTER = "console.reports.Filter"
 
 # The identity that roles in linked accounts trust: shown in the trust policy of Link Cloud Account.
 AWS_PRINCIPAL = env("AWS_PRINCIPAL", "arn:aws:iam::CONSOLE-ACCOUNT-ID:root")

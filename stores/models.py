@@ -385,3 +385,14 @@ class Preflight(Reading):
                 kept = found.setdefault(json.dumps(statement), {"Effect": "Allow", "Action": [], **statement})
                 kept["Action"] = list(dict.fromkeys([*kept["Action"], action]))
         return json.dumps(list(found.values()), indent=2) if found else ""
+
+
+class Verification(Reading):
+    """That a linked account still is who it was, and still asks for its external ID; the account itself keeps that."""
+
+    LABEL: ClassVar = "verification"
+
+    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE)
+
+    def __str__(self) -> str:
+        return f"verification of {self.cloud_account}"

@@ -13,11 +13,11 @@ from django.utils import timezone
 from console.operations.actions import ask
 from console.operations.models import Operation
 from console.operations.plan import Conflict, Plan, Round, Step, Work
-from console.operations.readings import Reader
+from console.operations.readings import Reader, daily
 from console.operations.readings import register as register_reader
 from console.operations.registry import register
-from stores import orphans, posture, preflight
-from stores.models import Dossier, Posture, Preflight, RetainedLogs, State, Store, Sweep
+from stores import orphans, posture, preflight, verification
+from stores.models import Dossier, Posture, Preflight, RetainedLogs, State, Store, Sweep, Verification
 from stores.providers.base import Provider, StoreSpec
 
 NAMES_AT_MOST = 3  # three random names taken in a row is no accident: somebody should look
@@ -187,7 +187,7 @@ register_reader(
     Reader(
         model=Posture,
         read=posture.check,
-        every=posture.every,
+        every=lambda posture: daily(posture.store_id),
         rows=posture.checkable,
         lane="store__cloud_account",
         related=("store__cloud_account", "store__operation"),
@@ -212,5 +212,15 @@ register_reader(
         rows=preflight.of_all,
         lane="cloud_account",
         related=("cloud_account",),
+    )
+)
+register_reader(
+    Reader(
+        model=Verification,
+        read=verification.verify,
+        every=lambda found: daily(found.cloud_account_id),
+        rows=verification.of_all,
+        lane="cloud_account",
+        related=("cloud_account__organisation",),
     )
 )

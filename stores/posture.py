@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,7 +17,6 @@ from stores.models import Posture, State, Store
 from stores.providers.inspection import PRESENCE, inspect
 
 SETTLED = timedelta(minutes=2)  # what was set within it may still be read as it was before: S3 is eventually consistent
-DAY = timedelta(days=1)
 
 
 # Checking
@@ -47,16 +45,6 @@ def check(posture: Posture) -> list[dict[str, Any]]:
 def _was_changed_lately(store: Store) -> bool:
     last = store.operation.finished_at if store.operation else None
     return last is not None and timezone.now() - last < SETTLED
-
-
-def every(posture: Posture) -> timedelta:
-    """Return how long until the next daily check: at the store's own time of day, so that all are spread over it."""
-    now = timezone.now()
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    own = midnight + timedelta(seconds=UUID(str(posture.store_id)).int % 86_400)
-    while own - now < DAY / 2:
-        own += DAY
-    return own - now
 
 
 def settle(posture: Posture) -> None:

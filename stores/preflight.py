@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
 
 from console.accounts.models import CloudAccount
 from console.operations.readings import ReadingQuerySet
@@ -16,8 +17,10 @@ CHOSEN_AT_MOST = 5  # regions that somebody has chosen lately, without a store t
 
 
 def of_all() -> ReadingQuerySet:
-    """Return the preflights of all linked accounts."""
-    return _of(CloudAccount.objects.filter(provider_key__in=PROVIDERS))
+    """Return the preflights of all linked accounts; one of another key or role than the present is due."""
+    found = _of(CloudAccount.objects.filter(provider_key__in=PROVIDERS))
+    found.filter(cloud_account__key_since__gt=F("tried_at"), due_at__gt=Now()).update(due_at=Now())
+    return found
 
 
 def of(account: CloudAccount) -> ReadingQuerySet:

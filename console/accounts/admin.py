@@ -142,7 +142,9 @@ class CloudAccountAdmin(ReadOnlyAdmin):
         "number",
         "partition",
         "settings",
+        "key_since",
         "verified_at",
+        "proofs",
         "verify_error",
         "created_at",
     ]

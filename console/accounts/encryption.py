@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import Any
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
@@ -23,6 +23,15 @@ def _cipher(keys: tuple[str, ...]) -> MultiFernet:
 def cipher() -> MultiFernet:
     """Return the cipher of FIELD_ENCRYPTION_KEYS: the first key encrypts, each of them decrypts."""
     return _cipher(tuple(settings.FIELD_ENCRYPTION_KEYS))
+
+
+def is_newest(token: bytes) -> bool:
+    """Return whether the ciphertext is of the first key: a token does not say whose it is, so that is tried."""
+    try:
+        _cipher(tuple(settings.FIELD_ENCRYPTION_KEYS[:1])).decrypt(token)
+    except InvalidToken:
+        return False
+    return True
 
 
 class EncryptedJSONField(models.BinaryField):  # type: ignore[type-arg]

@@ -94,6 +94,8 @@ class TypedNameForm(forms.Form):
 class LinkForm(forms.Form):
     """An account to link: what every provider asks for. The rest is in a form for each provider."""
 
+    pk: UUID | None = None  # of an account that is linked already
+
     provider = forms.ChoiceField(
         choices=[(p.key, p.label) for p in PROVIDERS.values()],
         error_messages={"invalid_choice": "Choose a provider that is available."},
@@ -108,7 +110,8 @@ class LinkForm(forms.Form):
     def clean_name(self) -> str:
         """Return the name, if no other account of the organisation has it."""
         name = str(self.cleaned_data["name"])
-        if CloudAccount.objects.filter(organisation=self.organisation, name__iexact=name).exists():
+        others = CloudAccount.objects.filter(organisation=self.organisation).exclude(pk=self.pk)
+        if others.filter(name__iexact=name).exists():
             raise forms.ValidationError("A linked account of this name exists. Choose another name.")
         return name
 
@@ -294,9 +297,57 @@ class S3LinkForm(LinkForm):
         return Account(UUID(int=0), "", "", {"has": "iam_users"}, {})
 
 
+class ChangeForm(LinkForm):
+    """A form of LINK_FORMS for an account that is linked already: what is left as it is, the secret too, stays."""
+
+    def __init__(self, data: Any = None, *, account: CloudAccount) -> None:
+        known = {"skip_tls_verify": account.settings.get("verify_tls") == "no", **account.settings}
+        fixed = {"provider": account.provider_key, "method": account.method}
+        super().__init__(
+            data,
+            organisation=account.organisation,
+            external_id=account.settings.get("external_id", ""),
+            initial={"name": account.name, **known, **fixed},
+        )
+        self.account, self.pk = account, account.pk
+        for name in fixed.keys() & self.fields.keys():
+            self.fields[name].disabled = True
+        self.fields["secret_access_key"].required = False
+
+    def clean(self) -> dict[str, Any]:
+        """Keep the secret when none is given, as long as it goes with the same key and to the same place."""
+        given, known = self.cleaned_data, self.account.settings
+        both = given.keys() & {"access_key_id", "endpoint"}
+        moved = [name for name in both if given[name] != known.get(name, "")]
+        if not (moved or given.get("secret_access_key")):
+            given["secret_access_key"] = self.account.secrets.get("secret_access_key", "")
+        data = super().clean() or {}
+        if self.account.method == "access_key" and not data.get("secret_access_key"):
+            self.errors.pop("secret_access_key", None)
+            why = "Another server" if "endpoint" in moved else "Another access key"
+            self.add_error("secret_access_key", f"{why} needs the secret again: the one that is kept stays here.")
+        return data
+
+    def account_settings(self) -> dict[str, str]:
+        """Return what the form says, and what was read from the cloud itself."""
+        found = {name: value for name, value in self.account.settings.items() if name in {"has", "partition"}}
+        return found | super().account_settings()
+
+
+class AWSChangeForm(ChangeForm, AWSLinkForm):
+    """Another name, role or access key of a linked AWS account."""
+
+
+class S3ChangeForm(ChangeForm, S3LinkForm):
+    """Another name, address or access key of a linked server."""
+
+
 LINK_FORMS: dict[str, type[LinkForm]] = {"aws": AWSLinkForm, "s3": S3LinkForm}
 
 
 def link_form(provider: str) -> type[LinkForm]:
     """Return the form of this provider; of one that does not exist, the form that says so."""
     return LINK_FORMS.get(provider, LinkForm)
+
+
+CHANGE_FORMS: dict[str, type[AWSChangeForm | S3ChangeForm]] = {"aws": AWSChangeForm, "s3": S3ChangeForm}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+from datetime import datetime, timedelta
+from typing import ClassVar, Self
 from uuid import UUID, uuid4
 
 from django.conf import settings as django_settings
@@ -73,6 +74,8 @@ class Membership(models.Model):
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)
+    # Of the account that they link next: made by us, never chosen, and never used twice (the confused deputy).
+    external_id = models.CharField(max_length=36, blank=True, editable=False)
 
     class Meta:
         constraints = [
@@ -114,8 +117,12 @@ class CloudAccount(models.Model):
     settings = models.JSONField(default=dict)  # nothing secret: role ARN and external ID, or access key ID
     secrets = EncryptedJSONField(default=dict)
     created_at = models.DateTimeField("linked", default=timezone.now, editable=False)
+    key_since = models.DateTimeField(null=True, editable=False)  # of key or role; null: since it was linked
     verified_at = models.DateTimeField(null=True, editable=False)
+    proofs = models.JSONField(default=list, editable=False)  # what was verified then, in sentences
     verify_error = models.TextField(blank=True, editable=False)
+
+    KEY_IS_OLD: ClassVar = timedelta(days=90)
 
     objects = CloudAccountQuerySet.as_manager()
 
@@ -140,6 +147,16 @@ class CloudAccount(models.Model):
     def method(self) -> str:
         """Return how the console signs in to the account: "role" or "access_key"."""
         return "role" if "role_arn" in self.settings else "access_key"
+
+    @property
+    def key_given_at(self) -> datetime:
+        """Return since when the console has the access key."""
+        return self.key_since or self.created_at
+
+    @property
+    def key_is_old(self) -> bool:
+        """Return whether the access key should be replaced by now."""
+        return self.method == "access_key" and timezone.now() - self.key_given_at > self.KEY_IS_OLD
 
     @property
     def regions(self) -> list[Region]:
@@ -177,7 +194,8 @@ class CloudAccount(models.Model):
 
     def credentials(self) -> Account:
         """Return the account as its provider needs it, secrets decrypted."""
-        return Account(self.id, self.number, self.partition, self.settings, self.secrets)
+        allowed = tuple(django_settings.S3_ENDPOINTS_ALLOWED)
+        return Account(self.id, self.number, self.partition, self.settings, self.secrets, allowed)
 
 
 class AuditEvent(models.Model):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -17,11 +20,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts import actions, seen_as
-from console.accounts.access import MemberRequest, allowed
-from console.accounts.forms import LinkForm, TypedNameForm, link_form
-from console.accounts.models import CloudAccount
+from console.accounts.access import MemberRequest, allowed, confirmed
+from console.accounts.forms import CHANGE_FORMS, LinkForm, TypedNameForm, link_form
+from console.accounts.models import CloudAccount, User
 from console.accounts.permissions import Permission
-from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
+from console.web import announced, dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores.providers import PLANNED, PROVIDERS
 from stores.providers.base import Document, LinkError
 
@@ -76,6 +79,11 @@ def account_list(request: MemberRequest) -> HttpResponse:
     return fragment_or_page(request, "accounts/account_list.html", "panes", context)
 
 
+def _account(request: MemberRequest, pk: UUID) -> CloudAccount:
+    account: CloudAccount = get_object_or_404(CloudAccount.objects.visible_to(request.membership), pk=pk)
+    return account
+
+
 @require_GET
 @allowed(Permission.SEE_ACCOUNTS)
 def account_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
@@ -93,14 +101,13 @@ def account_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
 @allowed(Permission.MANAGE_ACCOUNTS)
 def account_link(request: MemberRequest) -> HttpResponse:
     """Link an account: the cloud is asked who it is before anything is kept."""
-    external_id = _external_id(request)
+    external_id = actions.external_id(request.membership)
     given = request.POST or request.GET
     form_class = link_form(given.get("provider", ""))
     common: dict[str, Any] = {"organisation": request.membership.organisation, "external_id": external_id}
     if request.method == "POST" and "continue" not in request.POST:
         form = form_class(request.POST, **common)
-        if form.is_valid() and (account := _link(form)):
-            del request.session["external_id"]
+        if form.is_valid() and (account := _link(form, request.user)):
             messages.success(request, f"{account.name} is linked: {account.provider.linked(account.credentials())}")
             # To its page, where it shows what the console may do there.
             url = account.get_absolute_url()
@@ -118,24 +125,27 @@ def account_link(request: MemberRequest) -> HttpResponse:
     return dialog_form(request, "accounts/account_link.html", context)
 
 
-def _external_id(request: MemberRequest) -> str:
-    # Ours, never the user's choice (the confused deputy), and the same until an account is linked with it.
-    return str(request.session.setdefault("external_id", str(uuid4())))
-
-
-def _link(form: LinkForm) -> CloudAccount | None:
+def _link(form: LinkForm, by: User) -> CloudAccount | None:
     data = form.cleaned_data
-    try:
+    with _said_beside(form):
         return actions.link(
             form.organisation,
             provider=data["provider"],
             name=data["name"],
             settings=form.account_settings(),
             secrets=form.account_secrets(),
+            by=by,
         )
+    return None
+
+
+@contextmanager
+def _said_beside(form: forms.Form) -> Iterator[None]:
+    """Have what the cloud refuses said beside the field that it is about."""
+    try:
+        yield
     except LinkError as error:
         form.add_error(error.field if error.field in form.fields else None, str(error))
-        return None
 
 
 @require_GET
@@ -143,9 +153,8 @@ def _link(form: LinkForm) -> CloudAccount | None:
 def account_link_document(request: MemberRequest, provider: str, filename: str) -> HttpResponse:
     """Hand out a file with which the access is set up that linking needs."""
     organisation = request.membership.organisation
-    form = link_form(provider)(
-        initial={"provider": provider}, organisation=organisation, external_id=_external_id(request)
-    )
+    external_id = actions.external_id(request.membership)
+    form = link_form(provider)(initial={"provider": provider}, organisation=organisation, external_id=external_id)
     return _download(form.documents(), filename)
 
 
@@ -153,7 +162,7 @@ def account_link_document(request: MemberRequest, provider: str, filename: str) 
 @allowed(Permission.SEE_ACCOUNTS)
 def account_document(request: MemberRequest, pk: UUID, filename: str) -> HttpResponse:
     """Hand out a file with which the access to a linked account is set up."""
-    account = get_object_or_404(CloudAccount.objects.visible_to(request.membership), pk=pk)
+    account = _account(request, pk)
     return _download(account.documents, filename)
 
 
@@ -171,25 +180,50 @@ def _download(documents: list[Document], filename: str) -> HttpResponse:
 @allowed(Permission.MANAGE_ACCOUNTS)
 def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Ask the cloud again whether the account still works."""
-    account = get_object_or_404(CloudAccount.objects.visible_to(request.membership), pk=pk)
-    if actions.verify(account):
-        return dialog_done(
-            request, account.get_absolute_url(), "accounts-changed", message=f"{account.name} is verified."
-        )
-    messages.error(request, f"{account.name} could not be verified: {account.verify_error}")
-    return dialog_done(request, account.get_absolute_url(), "accounts-changed")
+    account = _account(request, pk)
+    try:
+        if actions.verify(account, by=request.user):
+            messages.success(request, f"{account.name} is verified.")
+        else:
+            messages.error(request, f"{account.name} does not verify any more; its pane says why.")
+    except LinkError as error:
+        messages.error(request, f"{account.name} could not be verified just now: {error}")
+    return announced(request, account.get_absolute_url(), "accounts-changed")
 
 
 @require_http_methods(["GET", "POST"])
 @allowed(Permission.MANAGE_ACCOUNTS)
+@confirmed
+def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Give the account another name, address or key: the cloud is asked before the present one is dropped."""
+    account = _account(request, pk)
+    form = CHANGE_FORMS[account.provider_key](request.POST if request.method == "POST" else None, account=account)
+    if form.is_bound and form.is_valid():
+        with _said_beside(form):
+            actions.change(
+                account,
+                name=form.cleaned_data["name"],
+                settings=form.account_settings(),
+                secrets=form.account_secrets(),
+                by=request.user,
+            )
+        if form.is_valid():
+            message = f"{account.name} is changed."
+            return dialog_done(request, account.get_absolute_url(), "accounts-changed", message=message)
+    return dialog_form(request, "accounts/account_change.html", {"form": form, "account": account})
+
+
+@require_http_methods(["GET", "POST"])
+@allowed(Permission.MANAGE_ACCOUNTS)
+@confirmed
 def account_unlink(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Unlink an account that nothing uses, after its name was typed."""
-    account = get_object_or_404(CloudAccount.objects.visible_to(request.membership), pk=pk)
+    account = _account(request, pk)
     form = TypedNameForm(request.POST if request.method == "POST" else None, expected=account.name)
     users = actions.users_of(account)
     if form.is_bound and form.is_valid():
         try:
-            actions.unlink(account)
+            actions.unlink(account, by=request.user)
         except actions.InUse as error:
             users = error.users
             form.add_error(None, "The account is in use and stays linked. Delete what uses it first.")

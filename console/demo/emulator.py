@@ -255,6 +255,7 @@ def context_of(call: Call, asked: Asked) -> dict[str, str]:
         "aws:SecureTransport": "true",  # judged as one over TLS, which the emulator does not speak
         "aws:RequestedRegion": call.region,
         "aws:PrincipalAccount": str(call.account_id),
+        "aws:PrincipalArn": who.arn if (who := caller_of(call)) else "",
         "aws:ResourceAccount": call.bucket.account_id if call.bucket else "",
         "s3:x-amz-bucket-namespace": call.headers.get("x-amz-bucket-namespace", ""),
         "s3:prefix": call.query.get("prefix", ""),
@@ -357,20 +358,35 @@ def keep_owned_bucket(call: Call) -> None:
 
 
 def check_trust(call: Call) -> Refusal | None:
-    """Assume only roles that trust the caller and its external ID ("Access to AWS accounts owned by third parties")."""
+    """Assume only roles that trust the caller and its external ID ("Access to AWS accounts owned by third parties").
+
+    In the role's own account trusting the caller itself is enough; otherwise the caller's own policies have to allow it
+    too ("Cross-account policy evaluation logic").
+    """
     if call.operation != "AssumeRole":
         return None
-    arn = call.form.get("RoleArn", "")
-    role = find_role(arn)
-    context = {"sts:ExternalId": call.form["ExternalId"]} if "ExternalId" in call.form else {}
-    for statement in statements(role.assume_role_policy_document if role else None):
-        principal = statement.get("Principal")
-        trusted = as_list(principal.get("AWS") if isinstance(principal, dict) else principal)
-        # A principal of the caller's account is enough: which user of it calls is not what we emulate.
-        trusts_caller = any(name == "*" or str(call.account_id) in name for name in trusted)
-        if trusts_caller and statement.get("Effect") == "Allow" and conditions_hold(statement, context):
-            return None
+    arn, external_id = call.form.get("RoleArn", ""), call.form.get("ExternalId")
+    if external_id is not None and not re.fullmatch(r"[\w+=,.@:/-]{2,1224}", external_id, re.ASCII):  # "AssumeRole"
+        return Refusal(400, "ValidationError", "Value at 'externalId' failed to satisfy constraint")
+    role, who, asked = find_role(arn), caller_of(call), Asked("sts:AssumeRole", arn)
+    context = context_of(call, asked) | ({"sts:ExternalId": external_id} if external_id is not None else {})
+    trusted = permissions.judge_trust(
+        permissions.parsed(role.assume_role_policy_document) if role else (), caller_names(call, who), context
+    )
+    decision = permissions.judge(permissions.policies_of(iam_of(call), who) if who else [], asked, context)
+    by_itself = trusted == "itself" and f"::{call.account_id}:" in arn and decision != "explicitDeny"
+    if by_itself or (trusted and decision == "allowed"):
+        return None
     return Refusal(403, "AccessDenied", not_authorized(call, "sts:AssumeRole", arn))
+
+
+def caller_names(call: Call, who: Role | User | None) -> dict[str, str]:
+    """Return by what a trust policy may name the caller, and how: "itself", or its "account"."""
+    backend = sts_backends[call.account_id or Emulator.account_id][get_partition(call.region)]
+    itself = backend.get_caller_identity(call.access_key_id, call.region)[1]
+    account = str(call.account_id)
+    names = {account: "account", f"arn:{get_partition(call.region)}:iam::{account}:root": "account"}
+    return names | {itself: "itself"} | ({who.arn: "itself"} if who else {})
 
 
 def check_session(call: Call) -> Refusal | None:

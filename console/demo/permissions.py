@@ -50,6 +50,28 @@ def _applies(statement: Statement, asked: Asked, context: Context) -> bool:
     )
 
 
+def judge_trust(statements: Iterable[Statement], names: Mapping[str, str], context: Context) -> str:
+    """Return how a role's trust policy trusts a caller of these names: "itself", its "account", or not at all: ""."""
+    asked, trusted = Asked("sts:AssumeRole", ""), ""
+    for statement in statements:
+        rest = {key: value for key, value in statement.items() if key != "Principal"} | {"Resource": "*"}
+        if "Principal" not in statement:
+            raise NotImplementedError(f"trust policy elements {sorted(statement)}")
+        how = _principal_is(statement["Principal"], names)
+        if how and _applies(rest, asked, context):
+            if statement["Effect"] == "Deny":
+                return ""
+            trusted = "itself" if "itself" in {how, trusted} else how
+    return trusted
+
+
+def _principal_is(principal: Any, names: Mapping[str, str]) -> str:
+    """Say how the element names the caller ("IAM JSON policy elements: Principal"): exactly, or with a lone *."""
+    named = as_list(principal.get("AWS") if isinstance(principal, dict) else principal)
+    found = {names.get(one, "itself" if one == "*" else "") for one in named}
+    return "itself" if "itself" in found else "account" if "account" in found else ""
+
+
 def _names(statement: Statement, element: str, asked: str) -> bool:
     """Say whether the statement is about it ("IAM JSON policy elements: NotAction", "… NotResource")."""
     named = as_list(statement.get(element, statement.get(f"Not{element}")))

@@ -78,7 +78,7 @@ def _amazon(acme: Organisation, aws: dict[str, str], owner: User) -> Iterator[st
         yield from _heal()
         return
     settings = {"role_arn": role_arn, "external_id": external_id}
-    account = accounts.link(acme, provider="aws", name="Acme production", settings=settings, secrets={})
+    account = accounts.link(acme, provider="aws", name="Acme production", settings=settings, secrets={}, by=None)
     made = [stores.create(account, name=name, region=region, by=owner) for name, region in STORES.items()]
     yield from _wait(made)
     attached = [store for store in made if store.state == State.AVAILABLE and store.name in ATTACHED]
@@ -106,7 +106,7 @@ def _server(acme: Organisation, server: dict[str, str], owner: User) -> Iterator
         "access_key_id": server["access_key_id"],
     }
     key = {"secret_access_key": server["secret_access_key"]}
-    account = accounts.link(acme, provider="s3", name=SERVER, settings=settings, secrets=key)
+    account = accounts.link(acme, provider="s3", name=SERVER, settings=settings, secrets=key, by=None)
     store = stores.create(account, name=SERVER_STORE, region=server["region"], by=owner)
     yield from _wait([store])
     attached = [store] if store.state == State.AVAILABLE else []

@@ -181,6 +181,7 @@ class Demo:
             "DEMO_FILE": str(self.file),
             "INSECURE_HTTP": "1",
             "DEBUG": "",
+            "S3_ENDPOINTS_ALLOWED": f"{HOST},localhost",
         }
         self.environment = {
             **{name: value for name, value in inherited.items() if name.removesuffix("_FILE") not in settings},

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Self
+from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import Case, Count, F, Q, Value, When
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from console.operations.plan import NotReady, StepError
 
@@ -86,6 +88,16 @@ class Reader:
     lane: str
     related: tuple[str, ...] = ()  # what `read` needs beside the row
     kept: Callable[[Any], None] = lambda reading: None
+
+
+def daily(key: UUID | str) -> timedelta:
+    """Return how long until the next daily reading: at the key's own time of day, so that all are spread over it."""
+    day, now = timedelta(days=1), timezone.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    own = midnight + timedelta(seconds=UUID(str(key)).int % 86_400)
+    while own - now < day / 2:
+        own += day
+    return own - now
 
 
 _readers: dict[str, Reader] = {}

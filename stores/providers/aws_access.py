@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import boto3
 from botocore.config import Config
@@ -170,16 +170,21 @@ def _sign_in(service: Service, account: Account) -> tuple[dict[str, Any], dateti
     config = S3_NETWORK if service == "s3" else NETWORK
     if not account.settings.get("role_arn"):
         return {"config": config, **_access_key(account)}, FOREVER
-    credentials = _assume(account)["Credentials"]
+    credentials = _assume(account, **_external_id(account))["Credentials"]
     return {"config": config, **_keys(credentials)}, credentials["Expiration"] - RENEW_BEFORE
 
 
 def client_of(
-    service: Service, account: Account, region: str, sign_in: Callable[[], tuple[dict[str, Any], datetime]]
+    service: Service,
+    account: Account,
+    region: str,
+    sign_in: Callable[[], tuple[dict[str, Any], datetime]],
+    prepare: Callable[[Any], None] = lambda client: None,
 ) -> Any:
     """Return the account's client in this region, made anew when what it signs in with changed or is about to expire.
 
-    `sign_in` returns what only this client is made with, and until when that is valid.
+    `sign_in` returns what only this client is made with, and until when that is valid; `prepare` gets the new client
+    before anybody uses it.
     """
     key, fingerprint = (account.id, service, region), _fingerprint(account)
     entry = _clients.get(key)
@@ -188,6 +193,7 @@ def client_of(
     options, until = sign_in()  # outside the lock: it may wait for the network
     with _lock:  # making a client is the one thing in a session that threads must not do together
         client = _session().client(service, region_name=region, **options)
+        prepare(client)
         _clients[key] = _Entry(client, fingerprint, until)
     return client
 
@@ -226,12 +232,19 @@ def _sts(partition: str, keys: Keys) -> STSClient:
         return _session().client("sts", region_name=HOME_REGIONS[partition], config=NETWORK, **keys)
 
 
-def _assume(account: Account, *, with_external_id: bool = True) -> AssumeRoleResponseTypeDef:
+def _assume(account: Account, **external_id: str) -> AssumeRoleResponseTypeDef:
+    """Open a session of the role; `ExternalId` is what the account is linked with, another one, or not given at all."""
     role = account.settings["role_arn"]
-    optional: dict[str, Any] = {"ExternalId": account.settings.get("external_id", "")} if with_external_id else {}
     return _sts(role.split(":")[1], {}).assume_role(
-        RoleArn=role, RoleSessionName="storekeeper", DurationSeconds=SESSION_SECONDS, **optional
+        RoleArn=role,
+        RoleSessionName="storekeeper",
+        DurationSeconds=SESSION_SECONDS,
+        **external_id,  # type: ignore[arg-type]
     )
+
+
+def _external_id(account: Account) -> dict[str, str]:
+    return {"ExternalId": account.settings.get("external_id", "")}
 
 
 def account_facts(account: Account) -> list[Fact]:
@@ -267,6 +280,10 @@ REFUSED_ROLES = {
 }
 
 
+# AWS was busy: what was asked is as open as before.
+BUSY = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure"})
+
+
 def identify(account: Account) -> Identity:
     """Ask AWS whose account this is; raise LinkError when it cannot, or must not, be used as it was given."""
     try:
@@ -274,7 +291,7 @@ def identify(account: Account) -> Identity:
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise LinkError(NO_OWN_IDENTITY) from error
     except BotoCoreError as error:
-        raise LinkError(f"The console got no answer from AWS: {error}") from error
+        raise LinkError(f"The console got no answer from AWS: {error}", passing=True) from error
 
 
 def _identify_key(account: Account) -> Identity:
@@ -286,7 +303,7 @@ def _identify_key(account: Account) -> Identity:
         arn = _sts(partition, _access_key(account)).get_caller_identity()["Arn"]
     except ClientError as error:
         raise _link_error(error, REFUSED_SIGN_INS) from error
-    return _identity(arn)
+    return _identity(arn, f"AWS says that the access key is {arn}.")
 
 
 def _identify_role(account: Account) -> Identity:
@@ -295,34 +312,44 @@ def _identify_role(account: Account) -> Identity:
             "This is not the ARN of a role, such as arn:aws:iam::123456789012:role/storekeeper.", "role_arn"
         )
     try:
-        arn = _assume(account)["AssumedRoleUser"]["Arn"]
+        arn = _assume(account, **_external_id(account))["AssumedRoleUser"]["Arn"]
     except ClientError as error:
         raise _link_error(error, REFUSED_ROLES) from error
-    # A role that does not ask for the external ID could be used by any customer of this console (IAM user guide,
-    # "The confused deputy problem"), so AWS has to refuse us without it.
+    # A role that does not ask for the very external ID could be used through this console by any of its customers, who
+    # have only to know the ARN (IAM user guide, "The confused deputy problem"): so AWS has to refuse us without it.
+    proofs = [f"With the external ID, AWS lets the console assume the role, of account {arn.split(':')[4]}."]
+    for how, given in (("without an", {}), ("with a wrong", {"ExternalId": str(uuid4())})):
+        if not _is_refused(account, given):
+            condition = json.dumps(_external_id_condition(account.settings.get("external_id", "")))
+            raise LinkError(
+                f"AWS lets the console assume this role {how} external ID too. Then anybody who knows the ARN could "
+                "use your account through this console (the confused deputy). Make the condition of the role's trust "
+                f"policy {condition}, in each statement that trusts the console, wait a minute, then try again.",
+                "role_arn",
+            )
+        proofs.append(f"{how.capitalize()} external ID, AWS refuses.")
+    return _identity(arn, *proofs)
+
+
+def _is_refused(account: Account, external_id: dict[str, str]) -> bool:
     try:
-        _assume(account, with_external_id=False)
+        _assume(account, **external_id)
     except ClientError as error:
         if code_of(error) != "AccessDenied":
             raise _link_error(error, REFUSED_ROLES) from error
-        return _identity(arn)
-    condition = json.dumps(_external_id_condition(account.settings.get("external_id", "")))
-    raise LinkError(
-        f"This role can be assumed without the external ID. Add the condition {condition} to its trust policy, then "
-        "link the account again.",
-        "role_arn",
-    )
+        return True
+    return False
 
 
-def _identity(arn: str) -> Identity:
+def _identity(arn: str, *proofs: str) -> Identity:
     _, partition, _, _, number, _ = arn.split(":", 5)
-    return Identity(number=number, partition=partition, arn=arn)
+    return Identity(number=number, partition=partition, arn=arn, proofs=proofs)
 
 
 def _link_error(error: ClientError, meanings: dict[str, tuple[str, str]]) -> LinkError:
     reason = error.response.get("Error", {}).get("Message", "no reason given")
     message, field = meanings.get(code_of(error), (f"AWS refused: {code_of(error)}: {reason}", ""))
-    return LinkError(message, field)
+    return LinkError(message, field, passing=code_of(error) in BUSY)
 
 
 # What an administrator sets up in AWS

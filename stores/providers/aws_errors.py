@@ -113,7 +113,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
         "InvalidAccessKeyId InvalidClientTokenId SignatureDoesNotMatch",
         Failed,
-        "AWS does not accept the credentials of account {number} any more. Link the account again with a valid key.",
+        "AWS does not accept the credentials of account {number} any more. Change its access key on its page.",
     ),
     (
         " ".join(sorted(EXPIRED)),

@@ -21,6 +21,8 @@ class Account:
     partition: str  # AWS: aws, aws-cn, aws-us-gov, aws-eusc; S3-compatible: nothing
     settings: Mapping[str, str]  # AWS: role_arn and external_id, or access_key_id; S3-compatible: see s3_server.py
     secrets: Mapping[str, str]  # secret_access_key, or nothing
+    # Names, addresses and networks that are not public, and that the operator lets linked servers be at.
+    endpoints_allowed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the account without its secrets, since tracebacks and logs print this."""
@@ -63,6 +65,7 @@ class Identity:
     partition: str
     arn: str = ""
     found: Mapping[str, str] = field(default_factory=dict)  # what the account's settings shall say from now on
+    proofs: tuple[str, ...] = ()  # what was tried, and how that ended, in sentences
 
 
 @dataclass(frozen=True)
@@ -221,11 +224,14 @@ def _count(number: int, noun: str) -> str:
 
 
 class LinkError(Exception):
-    """The account cannot be used with what was given; `field` is the form field to say it beside, or ''."""
+    """The account cannot be used with what was given; `field` is the form field to say it beside, or ''.
 
-    def __init__(self, message: str, field: str = "") -> None:
+    `passing` says that nothing was found out, since no answer came: the same may work in a moment.
+    """
+
+    def __init__(self, message: str, field: str = "", *, passing: bool = False) -> None:
         super().__init__(message)
-        self.field = field
+        self.field, self.passing = field, passing
 
 
 @dataclass(frozen=True)

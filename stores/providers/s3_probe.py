@@ -5,13 +5,23 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    HTTPClientError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
-from console.operations.plan import StepError
+from console.operations.plan import NotReady, StepError
 
+from . import addresses
 from .aws_access import forget_clients
 from .aws_errors import bucket_arn, code_of
 from .base import Account, Capability, Check, Identity, LinkError, StoreSpec
@@ -24,7 +34,7 @@ from .s3_controls import (
     refuses_to_delete_what_is_not_empty,
     stop_logging,
 )
-from .s3_server import bucket_of, calling_s3, has, host, on_server, s3_client, trouble, who
+from .s3_server import bucket_of, calling_s3, has, host, on_server, s3_client, trouble, verifies, who
 from .s3_settings import CLOSED, LIFECYCLE, OWNER_ENFORCED, OWNERSHIP, POLICY, PUBLIC_ACCESS_BLOCK, TAGS, VERSIONING
 from .s3_users import USERS, makes_users
 
@@ -91,6 +101,7 @@ def identify(account: Account) -> Identity:
     ):
         if not value:
             raise LinkError(f"Enter the {label}.", field)
+    _refuse_where_it_may_not_be(account)
     name = f"pgbk-probe-{secrets.token_hex(8)}"
     probe = StoreSpec(uuid4(), "probe", account, account.settings["region"], name, f"{name}-log")
     made: list[str] = []
@@ -99,11 +110,30 @@ def identify(account: Account) -> Identity:
         if makes_users(account):
             found.append(USERS)
     except StepError as error:
-        raise LinkError(error.message) from error
+        raise LinkError(error.message, passing=isinstance(error, NotReady)) from error
     finally:
         _remove_probe(probe, made)
         forget_clients(account)  # of an account that may never be kept
-    return Identity(number=host(account), partition="", found={"has": " ".join(sorted(found))})
+    proofs = (
+        f"The server {host(account)} took an object with this access key, and gave it back.",
+        "Its certificate is verified." if verifies(account) else "Its certificate is NOT verified.",
+    )
+    return Identity(number=host(account), partition="", found={"has": " ".join(sorted(found))}, proofs=proofs)
+
+
+def _refuse_where_it_may_not_be(account: Account) -> None:
+    """Raise LinkError at once; each connection is checked again, but botocore tries those several times."""
+    server = urlsplit(account.settings["endpoint"])
+    try:
+        addresses.resolve(str(server.hostname), server.port or 443, account.endpoints_allowed)
+    except addresses.Forbidden as error:
+        raise LinkError(str(error), "endpoint") from error
+    except OSError as error:
+        raise LinkError(
+            f"The console cannot find the address of {host(account)}. Check the name, and the console's DNS.",
+            "endpoint",
+            passing=True,
+        ) from error
 
 
 def _try_out(probe: StoreSpec, made: list[str]) -> list[str]:
@@ -162,7 +192,8 @@ def _prove_it_is_s3(probe: StoreSpec, made: list[str]) -> None:
     except ClientError as error:
         raise _link_error(error, account) from error
     except (BotoCoreError, ResponseParserError) as error:
-        raise LinkError(*trouble(error, account)) from error
+        passing = isinstance(error, (HTTPClientError, NoConnectionError)) and not isinstance(error, SSLError)
+        raise LinkError(*trouble(error, account), passing=passing) from error
     if not same:
         raise LinkError(f"What answers at {host(account)} is not an S3 server: it does not keep objects.", "endpoint")
 

@@ -28,6 +28,7 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from console.operations.plan import Conflict, Denied, Failed, NotReady, StepError
 
+from . import addresses
 from .aws_access import FOREVER, NETWORK, S3_NETWORK, client_of
 from .aws_errors import ACTIONS, ERRORS, UNKNOWN, Row, Subject, answered, bucket_arn, bucket_resource, by_code, wait
 from .base import Account, StoreSpec
@@ -92,7 +93,13 @@ def iam_client(account: Account) -> IAMClient:
 
 def _client(service: Literal["s3", "iam"], account: Account, config: Config) -> Any:
     _trusted(account)  # its file may have been tidied away since the client was made
-    return client_of(service, account, account.settings["region"], lambda: (_options(account, config), FOREVER))
+    return client_of(
+        service,
+        account,
+        account.settings["region"],
+        lambda: (_options(account, config), FOREVER),
+        partial(addresses.guard, allowed=account.endpoints_allowed),
+    )
 
 
 def _options(account: Account, config: Config) -> dict[str, Any]:
@@ -171,7 +178,7 @@ SERVER_ERRORS: dict[str, Row] = {code: ERRORS[code] for code in SAME.split()} | 
         (
             "InvalidAccessKeyId InvalidClientTokenId SignatureDoesNotMatch",
             Failed,
-            "{who} does not accept the console's access key any more. Link it again with a valid key.",
+            "{who} does not accept the console's access key any more. Change it on the account's page.",
         ),
         (
             "CreateBucket:BucketAlreadyExists",
@@ -198,7 +205,7 @@ SERVER_ERRORS: dict[str, Row] = {code: ERRORS[code] for code in SAME.split()} | 
             "AuthorizationHeaderMalformed CreateBucket:IllegalLocationConstraintException "
             "CreateBucket:InvalidLocationConstraint CreateBucket:InvalidRegion",
             Failed,
-            "{who} does not accept the region {region}. Link it again with its own. It says: {reason}",
+            "{who} does not accept the region {region}. Change it on the account's page. It says: {reason}",
         ),
         (
             "NotImplemented 501 MethodNotAllowed 405",
@@ -260,6 +267,8 @@ def _reporting(operation: str, subject: Subject) -> Iterator[None]:
 def _unanswered(error: Exception, operation: str, subject: Subject) -> StepError:
     message, _ = trouble(error, subject.account)
     details = {"code": type(error).__name__, "operation": operation, **subject.details}
+    if _forbidden(error):
+        return Failed(message, **details)
     if isinstance(error, (HTTPClientError, NoConnectionError)) and not isinstance(error, SSLError):
         return NotReady(message, patience=600, **details)
     if isinstance(error, ResponseParserError):
@@ -267,9 +276,17 @@ def _unanswered(error: Exception, operation: str, subject: Subject) -> StepError
     return Failed(message, **details)
 
 
+def _forbidden(error: Exception) -> str:
+    """Return why the console does not connect to where the server is, if that is why there was no answer."""
+    cause = getattr(getattr(error, "kwargs", {}).get("error"), "__cause__", None)
+    return str(cause) if isinstance(cause, addresses.Forbidden) else ""
+
+
 def trouble(error: Exception, account: Account) -> tuple[str, str]:
     """Return why there was no answer of an S3 server, in words, and the form field that this is about."""
     server, reason = host(account), str(error)
+    if forbidden := _forbidden(error):
+        return forbidden, "endpoint"
     if isinstance(error, SSLError):
         return _tls_trouble(reason, server)
     if isinstance(error, (HTTPClientError, NoConnectionError)):

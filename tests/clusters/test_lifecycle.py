@@ -181,7 +181,7 @@ def test_a_store_that_is_attached_cannot_be_deleted_and_its_users_are_named(make
 def test_an_account_with_clusters_cannot_be_unlinked(make, account):
     make()
     with pytest.raises(InUse, match="cluster orders"):
-        unlink(account)
+        unlink(account, by=None)
 
 
 @pytest.mark.django_db(transaction=True)

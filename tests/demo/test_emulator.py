@@ -11,6 +11,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -374,6 +375,58 @@ def test_assume_role_refuses_callers_that_are_not_trusted(
     sts = client("sts", emulator, key=other_key)
     arguments = {"RoleArn": role_arn, "RoleSessionName": "test", "ExternalId": "right-id"}
     assert refused(sts.assume_role, **arguments) == (403, "AccessDenied")
+
+
+TRUSTED = {"Principal": {"AWS": f"arn:aws:iam::{HOME}:root"}}
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        ([TRUSTED], ""),
+        ([{"Principal": "*"}], ""),
+        ([{"Principal": {"AWS": HOME}}], ""),
+        ([{"Principal": {"AWS": [f"arn:aws:iam::{OTHER}:root", HOME]}}], ""),
+        ([{"Principal": {"AWS": f"arn:aws:iam::{HOME}:user/nobody"}}], "AccessDenied"),
+        ([{"Principal": {"AWS": f"arn:aws:iam::{HOME}:r*"}}], "AccessDenied"),  # no wildcards but the lone one
+        ([{"Principal": {"Service": "ec2.amazonaws.com"}}], "AccessDenied"),
+        ([TRUSTED | {"Action": "sts:TagSession"}], "AccessDenied"),
+        ([TRUSTED | {"Action": ["sts:*"]}], ""),
+        ([TRUSTED | {"Condition": {"StringEquals": {"aws:PrincipalAccount": HOME}}}], ""),
+        ([TRUSTED | {"Condition": {"StringEquals": {"aws:PrincipalAccount": OTHER}}}], "AccessDenied"),
+        ([TRUSTED | {"Condition": {"ArnLike": {"aws:PrincipalArn": f"arn:aws:iam::{HOME}:user/admin*"}}}], ""),
+        ([TRUSTED, TRUSTED | {"Effect": "Deny", "Condition": {"Null": {"sts:ExternalId": "true"}}}], "AccessDenied"),
+        ([TRUSTED | {"Condition": {"StringEquals": {"STS:externalid": "any"}}}], "AccessDenied"),
+    ],
+)
+def test_assume_role_judges_the_trust_policy(
+    emulator: Emulator, other_key: tuple[str, str], statements: list[dict[str, Any]], expected: str
+) -> None:
+    iam, name = client("iam", emulator, "us-east-1", other_key), f"role-{uuid4()}"
+    trust = policy(*({"Effect": "Allow", "Action": "sts:AssumeRole"} | one for one in statements))
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    assume = client("sts", emulator).assume_role
+    if expected:
+        assert refused(assume, RoleArn=arn, RoleSessionName="test") == (403, expected)
+    else:
+        assume(RoleArn=arn, RoleSessionName="test")
+
+
+def test_assume_role_of_another_account_needs_a_permission_too(emulator: Emulator, role_arn: str) -> None:
+    iam, name = client("iam", emulator, "us-east-1"), f"user-{uuid4()}"
+    iam.create_user(UserName=name)
+    made = iam.create_access_key(UserName=name)["AccessKey"]
+    sts = client("sts", emulator, key=(made["AccessKeyId"], made["SecretAccessKey"]))
+    arguments = {"RoleArn": role_arn, "RoleSessionName": "test", "ExternalId": "right-id"}
+    assert refused(sts.assume_role, **arguments) == (403, "AccessDenied")
+    allow = policy({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role_arn})
+    iam.put_user_policy(UserName=name, PolicyName="assume", PolicyDocument=allow)
+    sts.assume_role(**arguments)
+
+
+def test_assume_role_refuses_an_external_id_that_is_none(emulator: Emulator, role_arn: str) -> None:
+    arguments = {"RoleArn": role_arn, "RoleSessionName": "test", "ExternalId": "a b"}
+    assert refused(client("sts", emulator).assume_role, **arguments) == (400, "ValidationError")
 
 
 def test_assume_role_refuses_unknown_roles_in_awss_words(emulator: Emulator) -> None:

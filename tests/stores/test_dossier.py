@@ -489,7 +489,7 @@ def test_retained_logs_touch_no_bucket_that_is_not_the_stores(retained, s3, as_a
 
 def test_retained_logs_keep_their_account(retained, account, as_alice):
     with pytest.raises(InUse, match="retained logs of store orders"):
-        unlink(account)
+        unlink(account, by=None)
     page = as_alice.get(reverse("accounts:unlink", args=[account.pk])).content.decode()
     assert "retained logs of store orders" in page
 

@@ -329,7 +329,7 @@ def test_a_missing_permission_that_aws_names_is_the_only_one_asked_for(amazon, s
     ("operation", "code", "reaction", "patience", "words"),
     [
         ("PutRolePolicy", "MalformedPolicyDocument", Failed, None, "fault in the console"),
-        ("CreateInstanceProfile", "InvalidClientTokenId", Failed, None, "Link the account again"),
+        ("CreateInstanceProfile", "InvalidClientTokenId", Failed, None, "Change its access key"),
     ],
 )
 def test_errors_are_told_in_words(amazon, iam, spec, operation, code, reaction, patience, words):

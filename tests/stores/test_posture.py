@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from console.accounts.models import AuditEvent
 from console.operations import readings
-from stores import actions, posture
+from console.operations.readings import daily
+from stores import actions
 from stores.models import Posture, State
 from tests import factories
 from tests.clusters.test_views import HTMX, text_of
@@ -279,11 +280,11 @@ def test_deciding_about_a_store_that_was_never_looked_at_changes_nothing(as_alic
 
 def test_checks_are_spread_over_the_day(account):
     made = [Posture.objects.create(store=factories.store(account, name=f"s{n}")) for n in range(48)]
-    hours = [posture.every(one) for one in made]
+    hours = [daily(one.store_id) for one in made]
     assert all(timedelta(hours=12) <= one <= timedelta(hours=36) for one in hours)
     assert len({(timezone.now() + one).hour for one in hours}) > 12
     first = made[0]
-    later = first.due_at + posture.every(first)
+    later = first.due_at + daily(first.store_id)
     assert abs((later - first.due_at) - hours[0]) < timedelta(seconds=2)
 
 
@@ -328,7 +329,7 @@ def test_a_real_server_s_settings_are_compared_and_mended(object_server, acme, a
         "access_key_id": object_server.access_key_id,
     }
     secrets = {"secret_access_key": object_server.secret_access_key}
-    account = accounts.link(acme, provider="s3", name="cellar", settings=settings, secrets=secrets)
+    account = accounts.link(acme, provider="s3", name="cellar", settings=settings, secrets=secrets, by=None)
     store = work(actions.create(account, name="ledger", region=object_server.region, by=alice))
     settled()
     found = check(store)

@@ -334,8 +334,8 @@ ERRORS = [
     ("CreateBucket", "AuthFailure", 401, Failed, None, "Region eu-west-1 is not enabled"),
     ("CreateBucket", "AllAccessDisabled", 403, Failed, None, "Region eu-west-1 is not enabled"),
     ("CreateBucket", "InvalidLocationConstraint", 400, Failed, None, "Region eu-west-1 is not enabled"),
-    ("CreateBucket", "InvalidAccessKeyId", 403, Failed, None, "Link the account again"),
-    ("CreateBucket", "SignatureDoesNotMatch", 403, Failed, None, "Link the account again"),
+    ("CreateBucket", "InvalidAccessKeyId", 403, Failed, None, "Change its access key"),
+    ("CreateBucket", "SignatureDoesNotMatch", 403, Failed, None, "Change its access key"),
     ("CreateBucket", "InvalidBucketName", 400, Failed, None, "fault in the console"),
     ("CreateBucket", "InvalidNamespaceHeader", 400, Failed, None, "fault in the console"),
     ("PutBucketPolicy", "MalformedPolicy", 400, Failed, None, "fault in the console"),
@@ -655,16 +655,44 @@ def test_identify_with_a_role(emulator, role):
     arn = role(aws_access.trust_policy("8c1f", PRINCIPAL))
     identity = AWS.identify(role_account(arn))
     assert (identity.number, identity.partition) == (NUMBER, "aws")
-    assert [call.operation for call in emulator.calls if call.operation == "AssumeRole"] == ["AssumeRole"] * 2
+    assert [call.operation for call in emulator.calls if call.operation == "AssumeRole"] == ["AssumeRole"] * 3
+    assert [one.split(",")[0] for one in identity.proofs] == [
+        "With the external ID",
+        "Without an external ID",
+        "With a wrong external ID",
+    ]
 
 
 def test_identify_refuses_a_role_that_does_not_ask_for_the_external_id(emulator, role):
     trust = aws_access.trust_policy("8c1f", PRINCIPAL)
     del trust["Statement"][0]["Condition"]
-    with pytest.raises(LinkError, match="without the external ID") as raised:
+    with pytest.raises(LinkError, match="without an external ID") as raised:
         AWS.identify(role_account(role(trust)))
     assert raised.value.field == "role_arn"
     assert '{"StringEquals": {"sts:ExternalId": "8c1f"}}' in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"Null": {"sts:ExternalId": "false"}},
+        {"StringLike": {"sts:ExternalId": "*"}},
+        {"StringNotEquals": {"sts:ExternalId": ""}, "Null": {"sts:ExternalId": "false"}},
+    ],
+)
+def test_identify_refuses_a_role_that_takes_any_external_id(emulator, role, condition):
+    trust = aws_access.trust_policy("8c1f", PRINCIPAL)
+    trust["Statement"][0]["Condition"] = condition
+    with pytest.raises(LinkError, match="with a wrong external ID") as raised:
+        AWS.identify(role_account(role(trust)))
+    assert raised.value.field == "role_arn"
+
+
+def test_identify_refuses_a_role_with_a_second_statement_that_is_open(emulator, role):
+    trust = aws_access.trust_policy("8c1f", PRINCIPAL)
+    trust["Statement"].append({"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"})
+    with pytest.raises(LinkError, match="confused deputy"):
+        AWS.identify(role_account(role(trust)))
 
 
 def test_identify_refuses_a_role_with_another_external_id(emulator, role):
@@ -677,14 +705,15 @@ def test_identify_does_not_take_a_failed_test_for_a_passed_one(emulator, role, m
     account = role_account(role(aws_access.trust_policy("8c1f", PRINCIPAL)))
     assume = aws_access._assume
 
-    def assume_without_luck(account, *, with_external_id=True):
-        if not with_external_id:
+    def assume_without_luck(account, **external_id):
+        if not external_id:
             emulator.inject("AssumeRole", code="Throttling", status=400, times=3)
-        return assume(account, with_external_id=with_external_id)
+        return assume(account, **external_id)
 
     monkeypatch.setattr(aws_access, "_assume", assume_without_luck)
-    with pytest.raises(LinkError, match="Throttling"):
+    with pytest.raises(LinkError, match="Throttling") as raised:
         AWS.identify(account)
+    assert raised.value.passing
 
 
 def test_identify_refuses_what_is_no_role(emulator):

@@ -24,6 +24,7 @@ S3 = PROVIDERS["s3"]
 SEAWEED = "bucket_policy iam_users ownership tags upload_expiry version_expiry versioning"
 SECRET = "marked-secret-hunter2"
 PREFIX = "c-k3v9x2m7q4ta"
+ALLOWED = ("127.0.0.0/8", "localhost")
 
 pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 slow = pytest.mark.slow
@@ -45,6 +46,7 @@ def an_account(endpoint="https://s3.example.com", ca_certificate="", key="KEY", 
             **settings,
         },
         {"secret_access_key": secret},
+        ALLOWED,
     )
 
 
@@ -757,7 +759,7 @@ def client_of(spec):
     """Return a client that signs in with the nodes' key."""
     settings = {**spec.account.settings, "access_key_id": spec.keys["access_key_id"]}
     secrets = {"secret_access_key": spec.keys["secret_access_key"]}
-    return s3_server.s3_client(Account(uuid4(), "", "", settings, secrets))
+    return s3_server.s3_client(Account(uuid4(), "", "", settings, secrets, ALLOWED))
 
 
 def refused(call, **arguments):
@@ -816,7 +818,7 @@ def test_a_key_whose_secret_a_crash_lost_is_replaced(node, iam):
 @slow
 def test_a_key_that_a_node_made_for_itself_goes(node, iam):
     settings = {**node.account.settings, "access_key_id": node.keys["access_key_id"]}
-    own = Account(uuid4(), "", "", settings, {"secret_access_key": node.keys["secret_access_key"]})
+    own = Account(uuid4(), "", "", settings, {"secret_access_key": node.keys["secret_access_key"]}, ALLOWED)
     made = s3_server.iam_client(own).create_access_key()["AccessKey"]["AccessKeyId"]
     granted(node)
     found = {key["AccessKeyId"] for key in iam.list_access_keys(UserName=f"pgbk-{node.prefix}")["AccessKeyMetadata"]}

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0003_audit_details'),
+        ('accounts', '0004_what_was_verified'),
     ]
 
     operations = [

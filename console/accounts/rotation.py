@@ -1,0 +1,86 @@
+"""Secrets at rest, encrypted anew: every encrypted field of every model, found by walking them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cryptography.fernet import InvalidToken
+from django.apps import apps
+from django.db import models, transaction
+from django.db.models import ExpressionWrapper, F, QuerySet, Value
+
+from console.accounts.encryption import EncryptedJSONField, cipher, is_newest
+
+BATCH = 200  # rows in one transaction
+
+
+@dataclass
+class Count:
+    """How many secrets of one field are encrypted with what."""
+
+    name: str  # such as accounts.CloudAccount.secrets
+    newest: int = 0
+    older: int = 0
+    unreadable: int = 0  # with none of the keys
+
+
+def fields() -> list[tuple[type[models.Model], str]]:
+    """Return the models that keep secrets, each with the name of the field."""
+    return [
+        (model, field.name)
+        for model in apps.get_models()
+        for field in model._meta.local_concrete_fields
+        if isinstance(field, EncryptedJSONField)
+    ]
+
+
+def renew(model: type[models.Model], name: str) -> int:
+    """Encrypt with the newest key what an older one has encrypted; return how many rows that were.
+
+    Each row changes only if it still holds what was read: what somebody else has saved meanwhile stays as it is, and is
+    encrypted with the newest key already, unless a process runs that does not know it yet.
+    """
+    renewed = 0
+    for batch in _batches(model, name):
+        with transaction.atomic():
+            for pk, token in batch:
+                if not is_newest(token) and (fresh := _rotated(token)):
+                    same = _tokens(model, name).filter(pk=pk, token=token)
+                    renewed += same.update(**{name: Value(fresh, models.BinaryField())})
+    return renewed
+
+
+def count(model: type[models.Model], name: str) -> Count:
+    """Return with what the secrets of the field are encrypted now."""
+    found = Count(f"{model._meta.app_label}.{model.__name__}.{name}")
+    for batch in _batches(model, name):
+        for _, token in batch:
+            if is_newest(token):
+                found.newest += 1
+            elif _rotated(token):
+                found.older += 1
+            else:
+                found.unreadable += 1
+    return found
+
+
+def _rotated(token: bytes) -> bytes | None:
+    """Return the same secret under the newest key; None when no key opens it."""
+    try:
+        return cipher().rotate(token)
+    except InvalidToken:
+        return None
+
+
+def _tokens(model: type[models.Model], name: str) -> QuerySet[models.Model]:
+    """Return the rows with what the database itself holds of the field, as `token`."""
+    raw = ExpressionWrapper(F(name), output_field=models.BinaryField())
+    return model._base_manager.annotate(token=raw).exclude(**{f"{name}__isnull": True})
+
+
+def _batches(model: type[models.Model], name: str) -> Iterator[list[tuple[object, bytes]]]:
+    rows, after = _tokens(model, name).order_by("pk").values_list("pk", "token"), None
+    while batch := [(pk, bytes(token)) for pk, token in (rows.filter(pk__gt=after) if after else rows)[:BATCH]]:
+        yield batch
+        after = batch[-1][0]
