@@ -170,9 +170,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "visibility_timeout": 600,
     "unacked_restore_interval": 5,
+    "queue_order_strategy": "sorted",
 }
 CELERY_TASK_PUBLISH_RETRY = False
-# Two queues, of which a worker takes in turn: what somebody waits for does not stand behind hundreds of readings.
+# What somebody waits for goes before hundreds of readings: of the queues, a worker takes the first by name.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("readings")]
 CELERY_TASK_ROUTES = {"console.operations.tasks.read": {"queue": "readings"}}
 CELERY_BEAT_SCHEDULE = {

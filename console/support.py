@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.contrib import admin
@@ -66,8 +68,10 @@ def find(request: HttpRequest) -> HttpResponse:
 
 
 def name_of(query: str) -> str:
-    """Return the name that an ARN of AWS ends with, such as the bucket's or the role's; others as they are."""
+    """Return the name that an ARN of AWS ends with, such as the bucket's or the role's, and an ID as it is written."""
     if not query.startswith("arn:"):
+        with suppress(ValueError):
+            return str(UUID(query))
         return query
     last = query.split(":", 5)[-1]
     kind, _, rest = last.partition("/")

@@ -76,8 +76,7 @@ def run_next(sent_for: UUID) -> list[tuple[UUID, float]]:
         return []
     again = _work_on(operation)
     calls = [] if again is None else [(operation.pk, again)]
-    # There is a place now, maybe for one whose message came when there was none.
-    return calls + [(pk, 0.0) for pk in Operation.objects.in_turn()[:1]]
+    return calls + [(pk, 0.0) for pk in Operation.objects.put_off()]
 
 
 def _me() -> str:

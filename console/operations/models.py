@@ -6,7 +6,7 @@ over a network call, a worker that lost its lease changes nothing, and the row c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Case, Count, F, Q, Value, When, Window
+from django.db.models import Case, Count, F, Min, Q, Value, When, Window
 from django.db.models.functions import Now, RowNumber
 from django.urls import reverse
 from django.utils import timezone
@@ -28,6 +28,11 @@ Record = dict[str, Any]  # one step: title, round, state, started, finished, not
 TURNS = 200  # as many are looked at together; whoever ends one looks again
 
 
+def _due(grace: float) -> Q:
+    abandoned = Q(state="running", due_at__lte=Now())
+    return abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace))
+
+
 class OperationQuerySet(OwnedQuerySet):
     def unfinished(self) -> Self:
         """Return the operations that still have something to do."""
@@ -38,25 +43,24 @@ class OperationQuerySet(OwnedQuerySet):
 
         A lease that ran out needs no grace: nobody has sent a message for it.
         """
-        abandoned = Q(state=Operation.State.RUNNING, due_at__lte=Now())
-        return self.unfinished().filter(abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace)))
+        return self.unfinished().filter(_due(grace))
 
     def at_work(self) -> Self:
         """Return the operations that a worker holds."""
         return self.filter(state=Operation.State.RUNNING, due_at__gt=Now())
 
-    def in_turn(self, *, grace: float = 0, sent_for: UUID | None = None) -> list[UUID]:
+    def in_turn(self, *, grace: float = 0) -> list[UUID]:
         """Return the due operations that may begin now, in the order of their turns, as IDs.
 
         The organisation that has the fewest at work comes first, so that hundreds of one tenant do not stand before the
-        only one of another, and none comes beyond its limit. Of its own, the one that a message was sent for comes
-        first, then what was begun before: a retry has only so much patience.
+        only one of another, and none comes beyond its limit. Of its own, what was begun before comes first: a retry has
+        only so much patience.
         """
-        busy = self.at_work().order_by().values_list("organisation").annotate(Count("pk"))
-        others = [When(organisation=pk, then=Value(number)) for pk, number in busy]
-        rank = Case(When(pk=sent_for, then=Value(0)), When(fence__gt=0, then=Value(1)), default=Value(2))
+        held, due = Q(state=Operation.State.RUNNING, due_at__gt=Now()), _due(grace)
+        ranks = [When(held, then=0), When(~due, then=3), When(fence__gt=0, then=1)]
+        rank = Case(*ranks, default=Value(2))
         place = Window(RowNumber(), partition_by=F("organisation"), order_by=[rank, F("due_at").asc()])
-        turns = self.due(grace=grace).annotate(turn=Case(*others, default=Value(0)) + place)
+        turns = self.unfinished().annotate(turn=Case(When(due, then=place)))
         allowed = turns.filter(turn__lte=F("organisation__operations_at_once"))
         return list(allowed.order_by("turn", rank, "due_at").values_list("pk", flat=True)[:TURNS])
 
@@ -65,13 +69,13 @@ class OperationQuerySet(OwnedQuerySet):
 
         Leases go by the database's clock alone, because two workers' clocks may differ.
         """
+        whose = self.due().filter(pk=pk).values_list("organisation", flat=True).first()
+        if whose is None:
+            return None
         with transaction.atomic():
-            whose = self.due().filter(pk=pk).values_list("organisation", flat=True).first()
-            if whose is None:
-                return None
-            # Of two workers that claim for one organisation, one waits here and counts the other's.
-            organisation = Organisation.locked(whose)
-            if self.at_work().filter(organisation=whose).count() >= organisation.operations_at_once:
+            # Of two workers that claim for one organisation, the second waits here and counts the first one's.
+            limit = Organisation.locked(whose).operations_at_once
+            if self.at_work().filter(organisation=whose).count() >= limit:
                 return None
             asked = monotonic()
             taken = (
@@ -82,19 +86,46 @@ class OperationQuerySet(OwnedQuerySet):
                     fence=F("fence") + 1,
                     due_at=_lease_end(),
                     worker=worker,
+                    put_off=False,
                     updated_at=Now(),
                 )
             )
-            if not taken:
-                return None
-            operation = cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk))
+        if not taken:
+            return None
+        operation = cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk))
         operation.held_until = asked + settings.LEASE_SECONDS
         return operation
 
-    def claim_next(self, worker: str, *, sent_for: UUID | None = None) -> Operation | None:
-        """Take the lease of the operation whose turn it is; None when no operation may begin now."""
-        claims: Iterator[Operation | None] = (self.claim(pk, worker) for pk in self.in_turn(sent_for=sent_for))
-        return next((taken for taken in claims if taken), None)
+    def claim_next(self, worker: str, *, sent_for: UUID) -> Operation | None:
+        """Take the lease of the operation whose turn it is; None when no operation may begin now.
+
+        Of its organisation's, that is the one that the message was sent for, if it is due. When none may begin, this
+        one is put off: whoever makes place calls for it.
+        """
+        busy = dict(self.at_work().order_by().values_list("organisation").annotate(Count("pk")))
+        waiting = self.due().order_by().values_list("organisation", "organisation__operations_at_once")
+        turns = [
+            (busy.get(organisation, 0), oldest, organisation)
+            for organisation, most, oldest in waiting.annotate(Min("due_at"))
+            if busy.get(organisation, 0) < most
+        ]
+        rank = Case(When(pk=sent_for, then=0), When(fence__gt=0, then=1), default=2)
+        for _, _, organisation in sorted(turns):
+            for pk in (
+                self.due()
+                .filter(organisation=organisation)
+                .order_by(rank, "due_at")
+                .values_list("pk", flat=True)[:TURNS]
+            ):
+                if taken := self.claim(pk, worker):
+                    return taken
+        self.due().filter(pk=sent_for).update(put_off=True)
+        return None
+
+    def put_off(self) -> list[UUID]:
+        """Return whose turn it is, when there are operations whose message came before there was a place for them."""
+        # Two for the one that has ended: of others that ended just now, one may have looked a moment too soon.
+        return self.in_turn()[:2] if self.due().filter(put_off=True).exists() else []
 
     def release(self, pk: UUID, *, fence: int) -> bool:
         """Take the lease of that fence from its holder, who can neither write nor renew from now on.
@@ -152,6 +183,7 @@ class Operation(models.Model):
     due_at = models.DateTimeField(db_default=Now())  # nobody but the holder of the fence may touch it before
     fence = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True)
+    put_off = models.BooleanField(default=False)  # its message came when its organisation was at its limit
     requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection, connections
@@ -79,7 +80,7 @@ def test_a_tenant_has_no_more_at_work_than_it_may(account, globex):
 def test_tenants_take_turns(account, globex):
     waiting(account, 5)
     waiting(globex, 3)
-    taken = [Operation.objects.claim_next("w").organisation.name for _ in range(8)]
+    taken = [Operation.objects.claim_next("w", sent_for=uuid4()).organisation.name for _ in range(8)]
     assert taken == ["Acme", "Globex"] * 3 + ["Acme"] * 2
 
 
@@ -98,8 +99,12 @@ def test_whoever_ends_one_calls_for_the_next(account, amazon):
     """Its message may have come, and gone, when there was no place for it."""
     most(account.organisation, operations_at_once=1)
     first, second = (actions.create(account, name=name, region="eu-west-1", by=None) for name in ("one", "two"))
-    assert run_next(first.operation.pk) == [(second.operation.pk, 0.0)]
-    assert run_next(second.operation.pk) == []
+    assert Operation.objects.claim(first.operation_id, "a worker that dies")
+    assert run_next(second.operation_id) == []
+    Operation.objects.filter(pk=first.operation_id).update(due_at=timezone.now() - timedelta(seconds=1))
+    assert run_next(first.operation_id) == [(second.operation_id, 0.0)]
+    assert run_next(second.operation_id) == []
+    assert set(Operation.objects.values_list("state", "put_off")) == {("done", False)}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -155,7 +160,7 @@ def test_the_tasks_page_says_why_they_wait(client, alice, account):
     waiting(account, 2)
     client.force_login(alice)
     assert "as many as may be at once" not in client.get("/tasks/").content.decode()
-    Operation.objects.claim_next("w")
+    Operation.objects.claim_next("w", sent_for=uuid4())
     assert "as many as may be at once" in client.get("/tasks/").content.decode()
 
 
