@@ -84,7 +84,7 @@ class OrganisationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["name", "edition", "stores_at_most", "operations_at_once", "id", "created_at"]
     list_filter = ["edition"]
     search_fields = ["name", "id"]
-    fields = ["id", "name", "edition", "stores_at_most", "operations_at_once", "created_at"]
+    fields = ["id", "name", "edition", "stores_at_most", "invitations_at_most", "operations_at_once", "created_at"]
     readonly_fields = ["id", "created_at"]
     inlines = [MembershipInline]
 

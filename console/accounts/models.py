@@ -134,10 +134,6 @@ class Invitation(models.Model):
         """Return whether its link still leads in."""
         return self.expires_at > timezone.now()
 
-    def named(self, name: str) -> Self:
-        """Return the rows of that name, in capitals or not: exactly as the constraint on names compares them."""
-        return self.alias(lowered=Lower("name")).filter(lowered=Lower(models.Value(name)))
-
 
 class CloudAccountQuerySet(OwnedQuerySet):
     def of_provider(self, key: str) -> Self:
