@@ -36,7 +36,7 @@ ONCE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash/
 # Three at once on two cores: many tests wait for processes that they have started.
 PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
-.PHONY: help setup system demo lint check test bench
+.PHONY: help setup system demo lint check test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -73,6 +73,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(UNUSED) $(BIN)/mypy console stores clusters manage.py
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r console stores clusters manage.py
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 check: lint ## Linters, types and the quick tests
@@ -81,6 +82,10 @@ check: lint ## Linters, types and the quick tests
 test: setup system lint ## The whole suite, on SQLite and on PostgreSQL
 	env -u DATABASE_URL $(PYTEST)
 	$(BIN)/python -m tests.postgres -- $(PYTEST) -m "database and not browser" $(ONCE:%=--ignore=%)
+
+# Strict: a dependency that cannot be looked up is no dependency without holes.
+audit: setup ## Look up the known holes of every dependency; asks PyPI, so it is no part of the tests
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
 bench: setup system ## Print each figure as `name value unit`, and write bench.json
 	$(BIN)/python -m tests.bench

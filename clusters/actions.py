@@ -60,7 +60,7 @@ def create(
             _attach(cluster, stores)
             begin(cluster, "create", by=by)
     except IntegrityError as error:
-        if Cluster.objects.filter(organisation_id=account.organisation_id, name__iexact=name).exists():
+        if Cluster.objects.filter(organisation_id=account.organisation_id).named(name).exists():
             raise NameTaken from error
         raise
     return cluster

@@ -114,7 +114,7 @@ class ClusterForm(AccountForm):
     def clean_name(self) -> str:
         """Return the name, if no other cluster of the organisation has it."""
         name = str(self.cleaned_data["name"])
-        if Cluster.objects.filter(organisation=self.membership.organisation, name__iexact=name).exists():
+        if Cluster.objects.filter(organisation=self.membership.organisation).named(name).exists():
             raise forms.ValidationError("A cluster of this name exists. Choose another name.")
         return name
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from base64 import b32encode
+from base64 import b32decode, b32encode
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
@@ -105,6 +106,13 @@ class Cluster(Subject):
     def prefix(self) -> str:
         """Return the cluster's own folder in each of its stores; the nodes' permissions end there."""
         return "c-" + b32encode(self.id.bytes).decode().rstrip("=").lower()[-12:]
+
+    @staticmethod
+    def id_end(name: str) -> str:
+        """Return how the ID ends of the cluster whose prefix the name holds, such as its role's; "" without one."""
+        found = re.search(r"\bc-([a-z2-7]{12})\b", name)
+        # 26 characters of 5 bits hold 128 bits, so two bits of the last one are nothing.
+        return f"{int.from_bytes(b32decode(f'AAAA{found[1]}'.upper())) >> 2:020x}"[-12:] if found else ""
 
     @property
     def repository_path(self) -> str:

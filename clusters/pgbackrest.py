@@ -148,6 +148,10 @@ class _Option:
     value: str
     secret: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.value.isprintable():  # whatever let it pass: an option is one line, or it is two options
+            raise ValueError(f"{self.name} is more than one line.")
+
     def shown(self, secrets: bool) -> str:
         return HIDDEN if self.secret and not secrets else self.value
 

@@ -152,7 +152,7 @@ def decrypt(data: bytes, passphrase: str) -> str:
         raise Unreadable("it is cut off.")
     key, block = b"", b""
     while len(key) < 48:
-        block = hashlib.sha1(block + passphrase.encode() + salt).digest()  # noqa: S324, what pgBackRest derives with
+        block = hashlib.sha1(block + passphrase.encode() + salt).digest()  # noqa: S324, what pgBackRest derives with  # nosec B324
         key += block
     decryptor = Cipher(algorithms.AES256(key[:32]), modes.CBC(key[32:48])).decryptor()
     padded = decryptor.update(body) + decryptor.finalize()

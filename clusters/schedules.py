@@ -95,7 +95,10 @@ def collision(schedules: Mapping[str, str], now: datetime) -> tuple[str, str, da
 
 def _meeting(one: str, other: str, now: datetime) -> datetime | None:
     rare, often = sorted((CronSim(one, now), CronSim(other, now)), key=lambda cron: len(cron.hours) * len(cron.minutes))
-    return next((when for when in islice(rare, RUNS_COMPARED) if _comes_at(often, when)), None)
+    try:
+        return next((when for when in islice(rare, RUNS_COMPARED) if _comes_at(often, when)), None)
+    except OverflowError:  # so rare that the calendar ends first
+        return None
 
 
 def _comes_at(cron: CronSim, when: datetime) -> bool:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
+from django.db import IntegrityError, transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -291,9 +292,14 @@ def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     cluster = get_object_or_404(_clusters(request), pk=pk)
     form = DatabaseForm(request.POST if request.method == "POST" else None, instance=Database(cluster=cluster))
     if form.is_bound and form.is_valid():
-        form.save()
-        message = f"{form.instance.name} is a stanza on each node of {cluster.name} now."
-        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+        try:
+            with transaction.atomic():
+                form.save()
+        except IntegrityError:
+            form.add_error(None, "Somebody added a database like it at the same time. Look at the cluster first.")
+        else:
+            message = f"{form.instance.name} is a stanza on each node of {cluster.name} now."
+            return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     return dialog_form(request, "clusters/database_add.html", {"form": form, "cluster": cluster})
 
 

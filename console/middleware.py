@@ -1,9 +1,9 @@
-"""What every answer carries: security headers, and flash messages also on a fragment."""
+"""What every request must be, and every answer carries: security headers, flash messages also on a fragment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.contrib.messages import get_messages
@@ -44,6 +44,26 @@ def headers(get_response: GetResponse) -> GetResponse:
         return response
 
     return respond
+
+
+def well_formed(get_response: GetResponse) -> GetResponse:
+    """Refuse what no browser sends, and what htmx's helper or PostgreSQL would fail at on every page."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        if any("\x00" in value for value in request.COOKIES.values()) or not _is_url(request):
+            return HttpResponse("A header of this request makes no sense.\n", status=400, content_type="text/plain")
+        return get_response(request)
+
+    return respond
+
+
+def _is_url(request: HttpRequest) -> bool:
+    given = request.headers.get("HX-Current-URL", "")
+    try:
+        urlsplit(given), urlsplit(unquote(given))
+    except ValueError:
+        return False
+    return True
 
 
 def flash_messages(get_response: GetResponse) -> GetResponse:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -69,6 +70,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # pages; pads at random against BREACH
     "console.middleware.headers",
+    "console.middleware.well_formed",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -78,6 +80,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "console.middleware.flash_messages",
     "console.accounts.access.membership",
+    "console.accounts.seen_as.read_only",
 ]
 TEMPLATES = [
     {
@@ -131,6 +134,14 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32000;",
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# E-mail, for invitations; without a host none is sent, and links are handed over by hand.
+EMAIL_HOST = env("EMAIL_HOST", "")
+EMAIL_PORT = int(env("EMAIL_PORT", "587"))
+EMAIL_HOST_USER = env("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env("EMAIL_TLS", "1") == "1"
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = env("EMAIL_FROM", "storekeeper@localhost")
 # Where linked S3 servers may be beside public addresses: CIDRs, addresses, or names with all names below them.
 S3_ENDPOINTS_ALLOWED = env_list("S3_ENDPOINTS_ALLOWED")
 for entry in S3_ENDPOINTS_ALLOWED:
@@ -159,8 +170,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "visibility_timeout": 600,
     "unacked_restore_interval": 5,
+    "queue_order_strategy": "sorted",
 }
 CELERY_TASK_PUBLISH_RETRY = False
+# What somebody waits for goes before hundreds of readings: of the queues, a worker takes the first by name.
+CELERY_TASK_QUEUES = [Queue("celery"), Queue("readings")]
+CELERY_TASK_ROUTES = {"console.operations.tasks.read": {"queue": "readings"}}
 CELERY_BEAT_SCHEDULE = {
     "resume-stalled": {"task": "console.operations.tasks.resume_stalled", "schedule": 3.0, "options": {"expires": 3}},
     "read-due": {"task": "console.operations.tasks.read_due", "schedule": 30.0, "options": {"expires": 20}},

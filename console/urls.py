@@ -5,24 +5,33 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from console.accounts.confirmation import confirm_password
-from console.accounts.views import SignIn, home
+from console.accounts.member_views import join
+from console.accounts.views import SignIn, home, stop_seeing
 from console.operations.metrics import metrics
 from console.probes import healthz, readyz
+from console.support import find
 
 admin.site.site_header = admin.site.site_title = "Storekeeper support"
 admin.site.index_title = "Organisations and their stores"
+admin.site.index_template = "admin/support_index.html"
 
 urlpatterns = [
     path("", home, name="home"),
     path("login/", SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("confirm/", confirm_password, name="confirm"),
+    path("invitations/<str:token>/", join, name="join"),
+    path("organisation/", include("console.accounts.organisation_urls")),
     path("stores/", include("stores.urls")),
     path("clusters/", include("clusters.urls")),
     path("cloud-accounts/", include("console.accounts.urls")),
     path("tasks/", include("console.operations.urls")),
+    path("stop-seeing/", stop_seeing, name="stop-seeing"),
+    path("admin/find/", admin.site.admin_view(find), name="find"),
     path("admin/", admin.site.urls),
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),
 ]
+
+handler404 = "console.accounts.member_views.not_found"

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -19,6 +19,7 @@ from django.templatetags.static import static
 from django.utils.cache import patch_vary_headers
 
 PAGE_SIZE = 20
+SEARCHED_AT_MOST = 200  # characters
 COUNT_AT_MOST = 1000  # counting 100,000 rows costs more than the page itself
 
 
@@ -28,6 +29,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
     return {
         "icons": static("icons.svg"),
         "membership": getattr(request, "membership", None),
+        "memberships": getattr(request, "memberships", ()),
         "theme": theme if theme in {"light", "dark"} else "",
     }
 
@@ -67,8 +69,8 @@ def announced(request: HttpRequest, url: str, *events: str, message: str = "") -
 
 
 def searched(request: HttpRequest) -> str:
-    """Return what ?q= asks for, without the NUL characters that PostgreSQL takes in no text."""
-    return request.GET.get("q", "").replace("\x00", "").strip()
+    """Return what ?q= asks for: without NUL, which PostgreSQL takes in no text, and not too long for SQLite's LIKE."""
+    return request.GET.get("q", "").replace("\x00", "").strip()[:SEARCHED_AT_MOST]
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,6 @@ def _cursor(text: str) -> tuple[datetime, UUID] | None:
     try:
         created, pk = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split(" ")
         moment = datetime.fromisoformat(created)
-        return (moment, UUID(pk)) if moment.tzinfo else None
-    except (ValueError, UnicodeError):
+        return (moment.astimezone(UTC), UUID(pk)) if moment.tzinfo else None
+    except (ValueError, OverflowError):  # the latter: no such time in UTC
         return None

@@ -1,9 +1,27 @@
 """The entry point of a WSGI server: `granian --interface wsgi console.wsgi:application`."""
 
 import os
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.core.wsgi import get_wsgi_application
+from django.utils.http import parse_header_parameters
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer a request; refuse text that is not UTF-8.
+
+    Here, because Django takes any codec that the sender names, and fails at some of them before its first middleware.
+    """
+    try:
+        charset = parse_header_parameters(environ.get("CONTENT_TYPE", ""))[1].get("charset", "utf-8")
+    except ValueError:  # too long to be one
+        charset = ""
+    if charset.lower() != "utf-8":  # as Django has it: "utf8" it refuses, and then fails at its own refusal
+        start_response("415 Unsupported Media Type", [("Content-Type", "text/plain")])
+        return [b"Send text as UTF-8.\n"]
+    return _django(environ, start_response)

@@ -10,13 +10,16 @@ from django.db.models.functions import Now
 
 from console.accounts import audit
 from console.accounts.actions import InUse, users_of
-from console.accounts.models import CloudAccount, Membership, User
-from console.operations import actions as operations
+from console.accounts.models import CloudAccount, Membership, Organisation, User
 from console.operations.actions import NotNow, ask, begin
 from stores import orphans, posture, preflight
 from stores.findings import Line, agreed
 from stores.models import Dossier, Forgotten, Posture, Preflight, State, Store
 from stores.orphans import Orphan, Pair, store_id
+
+
+class LimitReached(Exception):
+    """The organisation has as many stores as it may have; the message says what to do."""
 
 
 class NameTaken(Exception):
@@ -32,7 +35,7 @@ def create(
     lock_days: int | None = None,
     by: User | None,
 ) -> Store:
-    """Write the store down with both bucket names, and begin to create it; raises NameTaken."""
+    """Write the store down with both bucket names, and begin to create it; raises NameTaken and LimitReached."""
     pk = uuid4()
     bucket, log_bucket = account.provider.bucket_names(pk, region, account.number)
     promised = {"versions_days": versions_days, "lock_days": lock_days}
@@ -52,6 +55,12 @@ def _write_down(
 ) -> Store:
     try:
         with transaction.atomic():
+            organisation = Organisation.locked(account.organisation_id)
+            if (number := organisation.stores.count()) >= organisation.stores_at_most:
+                raise LimitReached(
+                    f"{organisation} has {number:,} of {organisation.stores_at_most:,} stores. Delete one that is not "
+                    "needed, or ask support to raise the limit."
+                )
             store = Store.objects.create(
                 id=pk,
                 organisation_id=account.organisation_id,
@@ -64,7 +73,7 @@ def _write_down(
             )
             begin(store, "create", by=by)
     except IntegrityError as error:
-        if Store.objects.filter(organisation_id=account.organisation_id, name__iexact=name).exclude(pk=pk).exists():
+        if Store.objects.filter(organisation_id=account.organisation_id).named(name).exclude(pk=pk).exists():
             raise NameTaken from error
         raise
     return store
@@ -77,7 +86,7 @@ class NotAdoptable(Exception):
 def adopt(orphan: Orphan, found: Pair | None, *, name: str, by: User | None) -> Store:
     """Write the store down again, with its ID and its buckets, and begin to create it: that takes what has its tag.
 
-    Raises NameTaken, and NotAdoptable when there is such a store by now.
+    Raises NameTaken, LimitReached, and NotAdoptable when there is such a store by now.
     """
     pk = store_id(orphan.bucket)
     if not orphan.adoptable or pk is None:
@@ -133,14 +142,6 @@ def delete(store: Store, *, keep_logs: bool = False, by: User | None) -> None:
         store.keep_logs = keep_logs and store.has_logs  # before the plan is asked for
         begin(store, "delete", by=by)
         Store.objects.filter(pk=store.pk).update(keep_logs=store.keep_logs)
-
-
-def cancel(store: Store, *, by: User | None) -> None:
-    """Have the deletion that is at work undone; raises NotNow when there is none, or when it is too late."""
-    last = store.operation
-    if last and last.verb == "delete" and last.is_unfinished and not last.cancel and not store.can_cancel:
-        raise NotNow(f"It is too late to cancel: the backup bucket of {store.name} is gone.")
-    operations.cancel(store, by=by)
 
 
 def count(store: Store) -> Dossier:

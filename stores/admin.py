@@ -6,7 +6,9 @@ from django.contrib import admin
 
 from console.accounts.admin import ReadOnlyAdmin
 from console.operations.admin import SubjectAdmin
-from stores.models import RetainedLogs, Store
+from stores.models import Dossier, Forgotten, Posture, Preflight, RetainedLogs, Store, Sweep
+
+admin.site.register([Dossier, Forgotten, Posture, Preflight, Sweep], ReadOnlyAdmin)
 
 
 @admin.register(Store)

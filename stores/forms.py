@@ -19,7 +19,7 @@ NAME_TAKEN = "A backup store of this name exists. Choose another name."
 
 def free_name(name: str, organisation: Organisation) -> str:
     """Return the name, if no store of the organisation has it."""
-    if Store.objects.filter(organisation=organisation, name__iexact=name).exists():
+    if Store.objects.filter(organisation=organisation).named(name).exists():
         raise forms.ValidationError(NAME_TAKEN)
     return name
 

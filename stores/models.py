@@ -100,6 +100,14 @@ class Store(Subject):
         )
 
     @property
+    def too_late_to_cancel(self) -> str:
+        """Return why its deletion cannot be cancelled any more; nothing while it can, or when there is none."""
+        last = self.operation
+        if last and last.verb == "delete" and last.is_unfinished and not last.cancel and not self.can_cancel:
+            return f"It is too late to cancel: the backup bucket of {self.name} is gone."
+        return ""
+
+    @property
     def has_logs(self) -> bool:
         """Return whether it has access logs that can be kept."""
         return self.provider.has_logs(self.cloud_account.credentials())

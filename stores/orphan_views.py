@@ -60,7 +60,7 @@ def orphan_adopt(request: MemberRequest, account: UUID, bucket: str) -> HttpResp
             store = actions.adopt(orphan, pair, name=form.cleaned_data["name"], by=request.user)
         except actions.NameTaken:
             form.add_error("name", NAME_TAKEN)
-        except (actions.NotAdoptable, NotNow) as error:
+        except (actions.NotAdoptable, actions.LimitReached, NotNow) as error:
             form.add_error(None, str(error))
         else:
             audit.note(

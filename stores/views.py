@@ -18,7 +18,7 @@ from console.accounts.actions import InUse, users_of
 from console.accounts.models import CloudAccount
 from console.accounts.permissions import Permission
 from console.accounts.views import provider_tiles
-from console.operations.actions import NotNow, retry
+from console.operations.actions import NotNow, cancel, retry
 from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores import actions
 from stores.forms import NAME_TAKEN, DeleteForm, ProtectionForm, StoreForm
@@ -85,6 +85,8 @@ def store_create(request: MemberRequest) -> HttpResponse:
                 )
             except actions.NameTaken:
                 form.add_error("name", NAME_TAKEN)
+            except actions.LimitReached as error:
+                form.add_error(None, str(error))
             else:
                 return dialog_done(
                     request, reverse("stores:list"), "stores-changed", message=f"{store.name} is being created."
@@ -93,6 +95,7 @@ def store_create(request: MemberRequest) -> HttpResponse:
         form = StoreForm(membership=request.membership, initial=(request.POST or request.GET).dict())
     context = {
         "form": form,
+        "number": Store.objects.visible_to(request.membership).count(),
         "providers": provider_tiles(form.provider_key),
         "chosen": form.chosen_provider,
         "account": form.account,
@@ -154,7 +157,7 @@ def store_cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
     message = f"Cancelling the deletion of {store.name}."
     try:
-        actions.cancel(store, by=request.user)
+        cancel(store, by=request.user)
     except NotNow as error:
         messages.error(request, str(error))
         message = ""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from console.accounts.models import CloudAccount, Membership, Organisation, User
+from console.accounts.permissions import SUPPORT
 from console.demo.emulator import Emulator
 from console.operations.models import Operation
 from stores.models import State, Store
@@ -20,6 +22,13 @@ def user(username, organisation=None, role="owner", **values):
     person = User.objects.create_user(username, password="secret", **values)
     if organisation:
         Membership.objects.create(user=person, organisation=organisation, role=role)
+    return person
+
+
+def support(username="sue"):
+    """A member of staff in the Support group."""
+    person = user(username, is_staff=True)
+    person.groups.add(Group.objects.get(name=SUPPORT))
     return person
 
 
@@ -81,10 +90,11 @@ def store(account, name="orders", state=State.AVAILABLE, **values):
 
 def failed_store(account, name="orders", error="AWS refused it.", details=None):
     """A store whose creation failed."""
-    operation = Operation.objects.create(
+    failed = store(account, name=name, state=State.FAILED)
+    failed.operation = Operation.objects.create(
         organisation=account.organisation,
         subject_kind="store",
-        subject_id=uuid4(),
+        subject_id=failed.pk,
         subject_name=name,
         verb="create",
         title="Create Backup Store",
@@ -93,4 +103,5 @@ def failed_store(account, name="orders", error="AWS refused it.", details=None):
         details=details or {},
         finished_at=timezone.now(),
     )
-    return store(account, name=name, state=State.FAILED, operation=operation)
+    failed.save(update_fields=["operation"])
+    return failed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from django_htmx.middleware import HtmxDetails
 
 from console.accounts.models import Membership, User
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
+from console.accounts.seen_as import Seen
 
 View = Callable[..., HttpResponse]
 
@@ -29,24 +30,45 @@ class MemberRequest(HttpRequest):
 
     user: User
     membership: Membership
+    memberships: Sequence[Membership]
+    seen_as: Seen | None
     htmx: HtmxDetails
 
 
 def membership(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Add request.membership, the member's place in the open organisation, or None; asked for only when read."""
+    """Add request.memberships, and request.membership: the place in the open organisation, or None.
+
+    They are asked for only when read.
+    """
 
     def respond(request: HttpRequest) -> HttpResponse:
+        request.memberships = SimpleLazyObject(lambda: _memberships(request))  # type: ignore[attr-defined]
         request.membership = SimpleLazyObject(lambda: _membership(request))  # type: ignore[attr-defined]
         return get_response(request)
 
     return respond
 
 
-def _membership(request: HttpRequest) -> Membership | None:
+def _memberships(request: HttpRequest) -> Sequence[Membership]:
     if not request.user.is_authenticated:
-        return None
-    mine = Membership.objects.filter(user=request.user).select_related("organisation").order_by("pk")
-    return mine.first()
+        return ()
+    return list(Membership.objects.filter(user=request.user).select_related("organisation").order_by("pk"))
+
+
+def _membership(request: HttpRequest) -> Membership | None:
+    if seen := cast(MemberRequest, request).seen_as:
+        return seen.membership
+    mine = cast(MemberRequest, request).memberships
+    opened = request.session.get(_OPEN, "") if mine else ""
+    return next((one for one in mine if str(one.organisation_id) == opened), mine[0] if mine else None)
+
+
+_OPEN = "organisation"  # in the session; whether one is a member is asked each time
+
+
+def open_organisation(request: HttpRequest, membership: Membership) -> None:
+    """Have the session work in the organisation of the membership from now on."""
+    request.session[_OPEN] = str(membership.organisation_id)
 
 
 def allowed(permission: Permission) -> Callable[[View], View]:
@@ -65,9 +87,8 @@ def allowed(permission: Permission) -> Callable[[View], View]:
             if permission in ENTERPRISE and not membership.organisation.is_enterprise:
                 return render(request, "stores/edition.html", status=403)
             if permission not in ROLES[membership.role]:
-                who = " or ".join(role for role, permissions in ROLES.items() if permission in permissions)
                 raise PermissionDenied(
-                    f"Your role here is {membership.role}. Ask an {who} of the organisation to do this."
+                    f"Your role here is {membership.role}. Ask {_who(permission)} of the organisation to do this."
                 )
             return view(request, *args, **kwargs)
 
@@ -75,6 +96,10 @@ def allowed(permission: Permission) -> Callable[[View], View]:
         return checked
 
     return decorate
+
+
+def _who(permission: Permission) -> str:
+    return "an " + " or ".join(role for role in Membership.Role.values if permission in ROLES[role])
 
 
 CONFIRMED_FOR = 300  # seconds that a password counts as just given

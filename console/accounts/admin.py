@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import path
 
+from console.accounts import audit, seen_as
 from console.accounts.models import AuditEvent, CloudAccount, Membership, Organisation, User
 
-admin.site.register(User, UserAdmin)
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
+    """People, whom support may find; who may change them is the operator's to say."""
+
+    list_display = ["username", "email", "first_name", "last_name", "is_active", "is_staff", "last_login"]
+    readonly_fields = ["member_of"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return no word of the password to who may only look."""
+        if obj is None or self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        who = ["username", "first_name", "last_name", "email", "member_of"]
+        return [(None, {"fields": [*who, "is_active", "is_staff", "groups", "last_login", "date_joined"]})]
+
+    @admin.display(description="member of")
+    def member_of(self, user: User) -> str:
+        """Return the organisations, with the person's role in each."""
+        found = user.memberships.select_related("organisation").order_by("organisation__name")
+        return ", ".join(f"{one.organisation} ({one.get_role_display()})" for one in found) or "-"
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -28,6 +53,13 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def response_action(self, request: HttpRequest, queryset: Any, *where: Any, **more: Any) -> Any:
+        """Return what the action answers; 400 for keys that cannot be any row's, at which Django would fail."""
+        try:
+            return super().response_action(request, queryset, *where, **more)
+        except ValidationError as error:
+            raise BadRequest("These rows do not exist.") from error
+
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
     model = Membership
@@ -35,13 +67,69 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
     autocomplete_fields = ["user"]
 
 
+class ReasonForm(forms.Form):
+    """Why support looks at an organisation's console."""
+
+    reason = forms.CharField(
+        max_length=200,
+        help_text="Such as the number of the ticket. The organisation's owners see it.",
+        error_messages={"required": "Say why: the organisation's owners see it."},
+    )
+
+
 @admin.register(Organisation)
 class OrganisationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ["name", "edition", "id", "created_at"]
+    """Organisations: support sets the edition and the limits; the rest is for the operator alone."""
+
+    list_display = ["name", "edition", "stores_at_most", "operations_at_once", "id", "created_at"]
     list_filter = ["edition"]
     search_fields = ["name", "id"]
+    fields = ["id", "name", "edition", "stores_at_most", "invitations_at_most", "operations_at_once", "created_at"]
     readonly_fields = ["id", "created_at"]
     inlines = [MembershipInline]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return also the name to who may not add an organisation."""
+        return self.readonly_fields if self.has_add_permission(request) else ["name", *self.readonly_fields]
+
+    def save_model(self, request: HttpRequest, obj: Organisation, form: Any, change: bool) -> None:
+        """Save, and write down what was changed, for the organisation to see."""
+        super().save_model(request, obj, form, change)
+        audit.note(
+            "Support: changed the organisation" if change else "Made the organisation",
+            obj,
+            organisation=obj,
+            by=request.user,  # type: ignore[arg-type]
+            before={name: form.initial.get(name) for name in form.changed_data} if change else {},
+            after={name: form.cleaned_data[name] for name in form.changed_data},
+        )
+
+    def get_urls(self) -> list[Any]:
+        """Return also the address of See as this organisation."""
+        see_as = self.admin_site.admin_view(self.see_as)
+        return [path("<uuid:pk>/see-as/", see_as, name="accounts_organisation_see_as"), *super().get_urls()]
+
+    def see_as(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Ask for the reason, then open the console as the organisation sees it."""
+        if not request.user.has_perm(seen_as.MAY):
+            raise PermissionDenied
+        organisation = get_object_or_404(Organisation, pk=pk)
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if form.is_bound and form.is_valid():
+            seen_as.start(request, organisation, reason=form.cleaned_data["reason"], by=request.user)  # type: ignore[arg-type]
+            return redirect("home")
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "object": organisation,
+            "title": f"See as {organisation}",
+            "says": f"You see every page as a viewer of {organisation} does, without secrets, for half an hour. "
+            "Nothing can be changed meanwhile, nor here in the admin. Its owners find in their audit log that you "
+            "looked, when, and why.",
+            "form": form,
+            "button": "See as this organisation",
+        }
+        return render(request, "admin/support_confirm.html", context, status=422 if form.is_bound else 200)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -51,7 +139,7 @@ class OrganisationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class CloudAccountAdmin(ReadOnlyAdmin):
     list_display = ["name", "organisation", "provider_key", "number", "verified_at", "created_at"]
     list_filter = ["provider_key"]
-    search_fields = ["name", "id", "number", "organisation__name"]
+    search_fields = ["name", "id", "number", "settings", "organisation__name"]
     list_select_related = ["organisation"]
     fields = [
         "id",
@@ -71,7 +159,7 @@ class CloudAccountAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "organisation", "actor_name", "action", "subject"]
+    list_display = ["created_at", "organisation", "actor_name", "action", "subject", "outcome", "request_id"]
     list_filter = ["action", "created_at"]
-    search_fields = ["actor_name", "subject", "organisation__name", "id"]
+    search_fields = ["actor_name", "subject", "organisation__name", "id", "request_id"]
     list_select_related = ["organisation"]

@@ -1,7 +1,31 @@
-from django.apps import AppConfig
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.db.models import Q
+from django.db.models.signals import post_migrate
+
+from console.accounts.permissions import SUPPORT, SUPPORT_MAY, SUPPORT_SEES
 
 
 class AccountsConfig(AppConfig):
     name = "console.accounts"
     label = "accounts"
     verbose_name = "Organisations"
+
+    def ready(self) -> None:
+        """Have the group of the support staff made at each migrate, when the permissions of our apps are there."""
+        post_migrate.connect(make_support_group, sender=apps.get_app_config("auth"))
+
+
+def make_support_group(*, using: str, apps: Any = apps, **_: Any) -> None:
+    """Give the Support group exactly the permissions that the table names."""
+    try:
+        group, permission = (apps.get_model("auth", name) for name in ("Group", "Permission"))
+    except LookupError:  # a migrate that does not get so far
+        return
+    wanted = Q(content_type__app_label__in=SUPPORT_SEES, codename__startswith="view_")
+    for name in SUPPORT_MAY:
+        label, codename = name.split(".")
+        wanted |= Q(content_type__app_label=label, codename=codename)
+    support, _made = group.objects.using(using).get_or_create(name=SUPPORT)
+    support.permissions.set(permission.objects.using(using).filter(wanted))

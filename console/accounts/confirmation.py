@@ -7,8 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
@@ -51,5 +50,5 @@ def confirm_password(request: HttpRequest) -> HttpResponse:
             # Into the dialog, as if the password had not come between; the page below keeps its address.
             where = {"path": onwards, "target": "#dialog", "swap": "innerHTML", "push": "false"}
             return HttpResponse(headers={"HX-Location": json.dumps(where)})
-        return redirect(onwards)
+        return HttpResponseRedirect(onwards)  # redirect() would also take the name of a view, and fail at others
     return dialog_form(request, "accounts/confirm.html", {"form": form, "next": onwards})

@@ -22,19 +22,30 @@ ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::\d{12}:role/[\
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
 SIGNING_REGION = re.compile(r"(?!\d+$)(?!-)[a-zA-Z0-9-]{1,40}(?<!-)", re.ASCII)  # what botocore takes for a region
 NUMBER_AT_MOST = 64  # of the account's number, which for a server is its name and port
+TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's bidirectional controls
 ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
 
 
 class NameField(forms.CharField):
-    """A name that people can read: at most 60 characters, none of them a control character."""
+    """A name that people can read: at most 60 characters, none of which changes how others are shown."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=60, **options)
 
+    def to_python(self, value: Any) -> str:
+        """Return the name in Unicode's composed form, so that the same name has the same characters.
+
+        Before it is measured: a few characters become three.
+        """
+        return unicodedata.normalize("NFC", str(super().to_python(value)))
+
     def clean(self, value: Any) -> str:
-        """Return the name in Unicode's composed form, so that the same name has the same characters."""
-        name = unicodedata.normalize("NFC", str(super().clean(value)))
-        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+        """Return the name, without line ends, control characters, and those that turn the direction of writing."""
+        name = str(super().clean(value))
+        if any(
+            unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or unicodedata.bidirectional(character) in TURNS
+            for character in name
+        ):
             raise forms.ValidationError("The name holds control characters. Use letters, digits, spaces and signs.")
         return name
 
@@ -100,7 +111,7 @@ class LinkForm(forms.Form):
         choices=[(p.key, p.label) for p in PROVIDERS.values()],
         error_messages={"invalid_choice": "Choose a provider that is available."},
     )
-    name = forms.CharField(max_length=60)
+    name = NameField()
 
     def __init__(self, data: Any = None, *, organisation: Organisation, external_id: str = "", **options: Any) -> None:
         super().__init__(data, **options)
@@ -110,8 +121,7 @@ class LinkForm(forms.Form):
     def clean_name(self) -> str:
         """Return the name, if no other account of the organisation has it."""
         name = str(self.cleaned_data["name"])
-        others = CloudAccount.objects.filter(organisation=self.organisation).exclude(pk=self.pk)
-        if others.filter(name__iexact=name).exists():
+        if CloudAccount.objects.filter(organisation=self.organisation).exclude(pk=self.pk).named(name).exists():
             raise forms.ValidationError("A linked account of this name exists. Choose another name.")
         return name
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings as django_settings
 from django.contrib.auth.models import AbstractUser
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.urls import reverse
@@ -37,11 +38,16 @@ class Organisation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     name = models.CharField(max_length=100)
     edition = models.CharField(max_length=20, choices=Edition, default=Edition.DEVELOPER)
+    # What keeps one tenant from taking the others' share; raised by support.
+    stores_at_most = models.PositiveIntegerField(default=50)
+    invitations_at_most = models.PositiveIntegerField(default=20)
+    operations_at_once = models.PositiveIntegerField(default=12, validators=[MinValueValidator(1)])
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="organisations")
 
     class Meta:
         ordering = ["name"]
+        permissions = [("see_as_organisation", "Can see the console as the organisation does, and change nothing")]
 
     def __str__(self) -> str:
         return self.name
@@ -50,6 +56,24 @@ class Organisation(models.Model):
     def is_enterprise(self) -> bool:
         """Return whether backup stores are part of the edition."""
         return self.edition == self.Edition.ENTERPRISE
+
+    @classmethod
+    def locked(cls, pk: UUID) -> Organisation:
+        """Return the organisation with its row locked until the commit: who counts towards a limit waits here."""
+        # Not against rows that only point to it.
+        return cls.objects.select_for_update(no_key=True).get(pk=pk)
+
+
+class OwnedQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    """Rows that belong to an organisation: every query of a view begins with visible_to()."""
+
+    def visible_to(self, membership: Membership) -> Self:
+        """Return the rows of the organisation that the member has open: what they may do goes by their role there."""
+        return self.filter(organisation=membership.organisation_id)
+
+    def named(self, name: str) -> Self:
+        """Return the rows of that name, in capitals or not: exactly as the constraint on names compares them."""
+        return self.alias(lowered=Lower("name")).filter(lowered=Lower(models.Value(name)))
 
 
 class Membership(models.Model):
@@ -65,6 +89,9 @@ class Membership(models.Model):
     role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)
     # Of the account that they link next: made by us, never chosen, and never used twice (the confused deputy).
     external_id = models.CharField(max_length=36, blank=True, editable=False)
+    created_at = models.DateTimeField("since", default=timezone.now, editable=False)
+
+    objects = OwnedQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -80,12 +107,32 @@ class Membership(models.Model):
         return {permission.value: permission in ROLES[self.role] for permission in Permission}
 
 
-class OwnedQuerySet(models.QuerySet):  # type: ignore[type-arg]
-    """Rows that belong to an organisation: every query of a view begins with visible_to()."""
+class Invitation(models.Model):
+    """Somebody who may join an organisation until a certain day, by a link that was sent to them; used once."""
 
-    def visible_to(self, membership: Membership) -> Self:
-        """Return the rows of the organisation that the member has open: what they may do goes by their role there."""
-        return self.filter(organisation=membership.organisation_id)
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    role = models.CharField(max_length=20, choices=Membership.Role)
+    token_sha256 = models.CharField(max_length=64, unique=True)
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField("invited", default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+
+    objects = OwnedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("organisation", Lower("email"), name="one_invitation_per_organisation_and_address")
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether its link still leads in."""
+        return self.expires_at > timezone.now()
 
 
 class CloudAccountQuerySet(OwnedQuerySet):

@@ -29,10 +29,29 @@ _ADMIN = _VIEWER | {
 }
 _OWNER = _ADMIN | {Permission.MANAGE_MEMBERS}
 
-# By role, as Membership.Role has them.
-ROLES = {"owner": _OWNER, "admin": _ADMIN, "viewer": _VIEWER}
+# By role, as Membership.Role has them; "support" is nobody's membership, but staff who see the console as an
+# organisation does (seen_as.py).
+ROLES = {"owner": _OWNER, "admin": _ADMIN, "viewer": _VIEWER, "support": _VIEWER}
+
+# What the group of the support staff may do in the Django admin, beside viewing every row of these apps.
+SUPPORT = "Support"
+SUPPORT_SEES = ("accounts", "operations", "stores", "clusters")
+SUPPORT_MAY = frozenset(
+    {
+        "accounts.change_organisation",  # its edition and its limits
+        "accounts.see_as_organisation",
+        "operations.act_on_operation",
+    }
+)
 
 # What only the Enterprise edition has.
 ENTERPRISE = frozenset(
     {Permission.SEE_STORES, Permission.MANAGE_STORES, Permission.MANAGE_CLUSTERS, Permission.SEE_SECRETS}
 )
+
+# What each role may do, in the words that people read where they choose one.
+ROLE_WORDS = {
+    "owner": "members, and all that admins may",
+    "admin": "backup stores, clusters, cloud accounts and secrets",
+    "viewer": "sees everything but secrets, and changes nothing",
+}

@@ -11,6 +11,7 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -18,7 +19,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
-from console.accounts import actions
+from console.accounts import actions, seen_as
 from console.accounts.access import MemberRequest, allowed, confirmed
 from console.accounts.forms import CHANGE_FORMS, LinkForm, TypedNameForm, link_form
 from console.accounts.models import CloudAccount, User
@@ -231,6 +232,14 @@ def account_unlink(request: MemberRequest, pk: UUID) -> HttpResponse:
             return dialog_done(request, reverse("accounts:list"), "accounts-changed", message=message)
     context = {"form": form, "account": account, "users": users}
     return dialog_form(request, "accounts/account_unlink.html", context)
+
+
+@require_POST
+@login_required
+def stop_seeing(request: HttpRequest) -> HttpResponse:
+    """Go back from an organisation's console, which support has looked at, to its page in the admin."""
+    organisation = seen_as.stop(request, by=request.user)  # type: ignore[arg-type]
+    return redirect("admin:accounts_organisation_change", organisation.pk) if organisation else redirect("home")
 
 
 @require_GET

@@ -21,7 +21,7 @@ PEOPLE = {  # key in demo.json: username, and what the terminal says of them
 AMAZON = {
     "account_id": "123456789012",
     "access_key_id": "AKIAIOSFODNN7EXAMPLE",
-    "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",  # Amazon's own example  # nosec B105
 }
 
 

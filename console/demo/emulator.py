@@ -21,7 +21,7 @@ from functools import cache
 from io import BytesIO
 from typing import Any, ClassVar, NamedTuple, Self
 from urllib.parse import parse_qsl
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # which parses nothing  # nosec B406
 
 import botocore.session
 import xmltodict  # type: ignore[import-untyped]
@@ -646,7 +646,9 @@ class Emulator:
         """Make a user with an access key in that account, and return the key's ID and secret."""
         return self._add_key(account_id)
 
-    def _add_key(self, account_id: str, key_id: str = "", secret: str = "") -> tuple[str, str]:
+    def _add_key(  # "": one is made up  # nosec B107
+        self, account_id: str, key_id: str = "", secret: str = ""
+    ) -> tuple[str, str]:
         iam = iam_backends[account_id]["aws"]
         user = iam.create_user("us-east-1", f"administrator-{secrets.token_hex(4)}")
         user.put_policy("everything", json.dumps(EVERYTHING))

@@ -131,7 +131,7 @@ class ObjectServer:
     def start(self) -> Self:
         """Start the server as a child that dies with this process, and wait until it answers."""
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603, our own command
+            self.process = subprocess.Popen(  # noqa: S603, our own command  # nosec B603
                 self.command,
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
@@ -159,7 +159,7 @@ class ObjectServer:
                 self.process.wait()
             self.process = None
             # The one socket file that the server leaves behind.
-            Path(f"/tmp/seaweedfs-s3-{self.ports['s3.port']}.sock").unlink(missing_ok=True)  # noqa: S108, its own choice
+            Path(f"/tmp/seaweedfs-s3-{self.ports['s3.port']}.sock").unlink(missing_ok=True)  # noqa: S108, its own choice  # nosec B108
 
     def _certify(self) -> None:
         """Make an authority and a certificate of the server's, once."""

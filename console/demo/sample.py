@@ -12,12 +12,14 @@ from uuid import uuid4
 
 import boto3
 from botocore.exceptions import ClientError
+from django.contrib.auth.models import Group
 from django.db.models.functions import Now
 
 from clusters import actions as clusters
 from clusters.models import Cluster, Database
 from console.accounts import actions as accounts
 from console.accounts.models import CloudAccount, Membership, Organisation, User
+from console.accounts.permissions import SUPPORT
 from console.operations.actions import retry
 from console.operations.models import Operation
 from console.operations.tasks import run_operation
@@ -37,6 +39,7 @@ SERVER_PGBACKREST = "2.45"
 MEMBERS = (  # key in demo.json, first name, last name, organisation, role
     ("owner", "Olivia", "Owens", ACME, Membership.Role.OWNER),
     ("admin", "Adam", "Ames", ACME, Membership.Role.ADMIN),
+    ("owner", "Olivia", "Owens", OTHER, Membership.Role.VIEWER),  # so that switching can be tried
     ("viewer", "Vera", "Vance", ACME, Membership.Role.VIEWER),
     ("stranger", "Sam", "Stone", OTHER, Membership.Role.ADMIN),
     ("developer", "Dora", "Dean", DEVELOPER, Membership.Role.OWNER),
@@ -47,13 +50,19 @@ WAIT_SECONDS = 60
 def load(demo: dict[str, Any]) -> Iterator[str]:
     """Make what is missing of the sample data; yields a line for each thing that a newcomer should know."""
     organisations = {
-        name: Organisation.objects.get_or_create(name=name, defaults={"edition": edition})[0]
-        for name, edition in ((ACME, "enterprise"), (OTHER, "enterprise"), (DEVELOPER, "developer"))
+        name: Organisation.objects.get_or_create(name=name, defaults=defaults)[0]
+        for name, defaults in (
+            # support has raised the limits of this one
+            (ACME, {"edition": "enterprise", "stores_at_most": 1_000, "operations_at_once": 16}),
+            (OTHER, {"edition": "enterprise"}),
+            (DEVELOPER, {"edition": "developer"}),
+        )
     }
     for key, first, last, organisation, role in MEMBERS:
         user = _user(demo[key], first_name=first, last_name=last)
         Membership.objects.get_or_create(user=user, organisation=organisations[organisation], defaults={"role": role})
-    _user(demo["support"], first_name="Sue", last_name="Summers", is_staff=True, is_superuser=True)
+    support = _user(demo["support"], first_name="Sue", last_name="Summers", is_staff=True)
+    support.groups.add(Group.objects.get(name=SUPPORT))
 
     owner = User.objects.get(username=demo["owner"]["username"])
     yield from _amazon(organisations[ACME], demo["aws"], owner)

@@ -65,6 +65,8 @@ def retry(subject: Subject, *, by: User | None) -> Operation:
 def cancel(subject: Subject, *, by: User | None) -> None:
     """Have what is at work on the subject undone; raises NotNow when nothing is, or when that cannot be undone."""
     operation = subject.operation
+    if subject.too_late_to_cancel:
+        raise NotNow(subject.too_late_to_cancel)
     if operation is None or registry.find(subject.kind(), operation.verb).undo is None:
         raise NotNow(f"Nothing is at work on {subject.name} that could be cancelled.")
     if not Operation.objects.cancel(operation.pk, by=by):
@@ -74,6 +76,15 @@ def cancel(subject: Subject, *, by: User | None) -> None:
         run_operation.delay(str(operation.pk))
 
     transaction.on_commit(send, robust=True)  # the sweep finds what is due and was not sent
+
+
+def release(operation: Operation) -> None:
+    """Take the lease from the worker that holds the operation, for another to go on when it would have run out.
+
+    Raises NotNow when nobody holds it, or another worker than the one that was seen.
+    """
+    if not Operation.objects.release(operation.pk, fence=operation.fence):
+        raise NotNow(f"{operation.title} is not held any more by the worker that was shown. Look who has it now.")
 
 
 def ask(readings: ReadingQuerySet) -> None:

@@ -60,15 +60,37 @@ def run(pk: UUID) -> float | None:
     """
     if ending.is_set():
         return 0.0  # a message that came to the wrong one
-    operation = Operation.objects.claim(pk, f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}")
+    operation = Operation.objects.claim(pk, _me())
+    return _work_on(operation) if operation else None
+
+
+def run_next(sent_for: UUID) -> list[tuple[UUID, float]]:
+    """Carry out what remains of the operation whose turn it is; of its organisation's, that is the named one, if due.
+
+    Safe to call at any time, by anybody. Returns for which operations to call again, and after how many seconds.
+    """
+    if ending.is_set():
+        return [(sent_for, 0.0)]  # a message that came to the wrong one
+    operation = Operation.objects.claim_next(_me(), sent_for=sent_for)
     if operation is None:
-        return None
+        return []
+    again = _work_on(operation)
+    calls = [] if again is None else [(operation.pk, again)]
+    return calls + [(pk, 0.0) for pk in Operation.objects.put_off()]
+
+
+def _me() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+
+
+def _work_on(operation: Operation) -> float | None:
+    """Carry out what this worker has claimed; returns the seconds after which somebody should take it again."""
     work = registry.find(operation.subject_kind, operation.verb)
     subject: Subject = work.model.objects.get(pk=operation.subject_id)
     try:
         return _carry_out(operation, work, subject)
     except LeaseLost:
-        log.warning("operation %s: the lease was lost, another worker goes on", pk)
+        log.warning("operation %s: the lease was lost, another worker goes on", operation.pk)
     except (Cancelled, Ending):
         return 0.0 if operation.hand_back() else None
     return None

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Self, cast
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import models
-from django.db.models import Case, F, Q, When
-from django.db.models.functions import Now
+from django.db import models, transaction
+from django.db.models import Case, Count, F, Min, Q, Value, When, Window
+from django.db.models.functions import Now, RowNumber
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -24,6 +24,13 @@ from django.utils.dateparse import parse_datetime
 from console.accounts.models import Organisation, OwnedQuerySet, User
 
 Record = dict[str, Any]  # one step: title, round, state, started, finished, note
+
+TURNS = 200  # as many are looked at together; whoever ends one looks again
+
+
+def _due(grace: float) -> Q:
+    abandoned = Q(state="running", due_at__lte=Now())
+    return abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace))
 
 
 class OperationQuerySet(OwnedQuerySet):
@@ -36,31 +43,97 @@ class OperationQuerySet(OwnedQuerySet):
 
         A lease that ran out needs no grace: nobody has sent a message for it.
         """
-        abandoned = Q(state=Operation.State.RUNNING, due_at__lte=Now())
-        return self.unfinished().filter(abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace)))
+        return self.unfinished().filter(_due(grace))
+
+    def at_work(self) -> Self:
+        """Return the operations that a worker holds."""
+        return self.filter(state=Operation.State.RUNNING, due_at__gt=Now())
+
+    def in_turn(self, *, grace: float = 0) -> list[UUID]:
+        """Return the due operations that may begin now, in the order of their turns, as IDs.
+
+        The organisation that has the fewest at work comes first, so that hundreds of one tenant do not stand before the
+        only one of another, and none comes beyond its limit. Of its own, what was begun before comes first: a retry has
+        only so much patience.
+        """
+        held, due = Q(state=Operation.State.RUNNING, due_at__gt=Now()), _due(grace)
+        ranks = [When(held, then=0), When(~due, then=3), When(fence__gt=0, then=1)]
+        rank = Case(*ranks, default=Value(2))
+        place = Window(RowNumber(), partition_by=F("organisation"), order_by=[rank, F("due_at").asc()])
+        turns = self.unfinished().annotate(turn=Case(When(due, then=place)))
+        allowed = turns.filter(turn__lte=F("organisation__operations_at_once"))
+        return list(allowed.order_by("turn", rank, "due_at").values_list("pk", flat=True)[:TURNS])
 
     def claim(self, pk: UUID, worker: str) -> Operation | None:
-        """Take the lease of a due operation; None when it is finished, held by another or not yet due.
+        """Take the lease of a due operation; None when it is finished, held by another, not yet due or beyond a limit.
 
         Leases go by the database's clock alone, because two workers' clocks may differ.
         """
-        asked = monotonic()
-        taken = (
-            self.due()
-            .filter(pk=pk)
-            .update(
-                state=Operation.State.RUNNING,
-                fence=F("fence") + 1,
-                due_at=_lease_end(),
-                worker=worker,
-                updated_at=Now(),
+        whose = self.due().filter(pk=pk).values_list("organisation", flat=True).first()
+        if whose is None:
+            return None
+        with transaction.atomic():
+            # Of two workers that claim for one organisation, the second waits here and counts the first one's.
+            limit = Organisation.locked(whose).operations_at_once
+            if self.at_work().filter(organisation=whose).count() >= limit:
+                return None
+            asked = monotonic()
+            taken = (
+                self.due()
+                .filter(pk=pk)
+                .update(
+                    state=Operation.State.RUNNING,
+                    fence=F("fence") + 1,
+                    due_at=_lease_end(),
+                    worker=worker,
+                    put_off=False,
+                    updated_at=Now(),
+                )
             )
-        )
         if not taken:
             return None
         operation = cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk))
         operation.held_until = asked + settings.LEASE_SECONDS
         return operation
+
+    def claim_next(self, worker: str, *, sent_for: UUID) -> Operation | None:
+        """Take the lease of the operation whose turn it is; None when no operation may begin now.
+
+        Of its organisation's, that is the one that the message was sent for, if it is due. When none may begin, this
+        one is put off: whoever makes place calls for it.
+        """
+        busy = dict(self.at_work().order_by().values_list("organisation").annotate(Count("pk")))
+        waiting = self.due().order_by().values_list("organisation", "organisation__operations_at_once")
+        turns = [
+            (busy.get(organisation, 0), oldest, organisation)
+            for organisation, most, oldest in waiting.annotate(Min("due_at"))
+            if busy.get(organisation, 0) < most
+        ]
+        rank = Case(When(pk=sent_for, then=0), When(fence__gt=0, then=1), default=2)
+        for _, _, organisation in sorted(turns):
+            for pk in (
+                self.due()
+                .filter(organisation=organisation)
+                .order_by(rank, "due_at")
+                .values_list("pk", flat=True)[:TURNS]
+            ):
+                if taken := self.claim(pk, worker):
+                    return taken
+        self.due().filter(pk=sent_for).update(put_off=True)
+        return None
+
+    def put_off(self) -> list[UUID]:
+        """Return whose turn it is, when there are operations whose message came before there was a place for them."""
+        # Two for the one that has ended: of others that ended just now, one may have looked a moment too soon.
+        return self.in_turn()[:2] if self.due().filter(put_off=True).exists() else []
+
+    def release(self, pk: UUID, *, fence: int) -> bool:
+        """Take the lease of that fence from its holder, who can neither write nor renew from now on.
+
+        The operation is free when the lease would have run out: until then a step may be in the middle of a call.
+        """
+        held = self.at_work().filter(pk=pk, fence=fence)
+        return bool(held.update(fence=F("fence") + 1, worker="", updated_at=Now()))
 
     def cancel(self, pk: UUID, *, by: User | None) -> bool:
         """Note that somebody wants the operation undone, and say whether that was noted now.
@@ -110,6 +183,7 @@ class Operation(models.Model):
     due_at = models.DateTimeField(db_default=Now())  # nobody but the holder of the fence may touch it before
     fence = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True)
+    put_off = models.BooleanField(default=False)  # its message came when its organisation was at its limit
     requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -122,6 +196,7 @@ class Operation(models.Model):
     objects = OperationQuerySet.as_manager()
 
     class Meta:
+        permissions = [("act_on_operation", "Can try again, release and cancel an operation")]
         constraints = [
             models.UniqueConstraint(
                 fields=["subject_kind", "subject_id"],
@@ -177,6 +252,21 @@ class Operation(models.Model):
         if self.cancel and self.state == self.State.DONE:
             return "It was too late to cancel this."
         return ""
+
+    @property
+    def waits_for(self) -> str:
+        """Return what it waits for, in words; nothing while a worker is at it, or when it has ended."""
+        now = timezone.now()
+        if not self.is_unfinished or (self.state == self.State.RUNNING and self.due_at > now):
+            return ""
+        if self.state == self.State.RUNNING:
+            return "Its worker is gone. Another one goes on within seconds."
+        if self.due_at > now:
+            return "Waits to try again by itself."
+        at_work = Operation.objects.at_work().filter(organisation=self.organisation_id).count()
+        if at_work >= self.organisation.operations_at_once:
+            return f"Waits for its turn: {at_work} other tasks are at work, as many as may be at once."
+        return "Waits for a free worker."
 
     @property
     def progress(self) -> int:
@@ -321,6 +411,11 @@ class Subject(models.Model):
     def can_delete(self) -> bool:
         """Return whether deleting it is offered."""
         return self.may("delete")
+
+    @property
+    def too_late_to_cancel(self) -> str:
+        """Return why what is at work cannot be cancelled any more; nothing when that is not known."""
+        return ""
 
     @property
     def can_retry(self) -> bool:

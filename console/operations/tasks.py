@@ -13,15 +13,17 @@ from console.operations.models import Operation
 SWEEP_GRACE = 3.0  # seconds: what was sent just now is on its way and need not be sent again
 SWEEP_EXPIRES = 10.0  # seconds: without workers, sweeps must not fill the broker
 READINGS_EXPIRE = 25.0
-SWEEP_AT_MOST = 200  # operations in one sweep; the next sweep follows in seconds
 
 
 @shared_task
 def run_operation(pk: str) -> None:
-    """Carry out an operation, and come back when it asks for it."""
-    seconds = engine.run(UUID(pk))
-    if seconds is not None:
-        run_operation.apply_async((pk,), countdown=seconds)
+    """Carry out the operation whose turn it is, and come back when it asks for it.
+
+    The message names the operation for which it was sent, but says little more than that there is work: else the one of
+    a tenant would wait in the broker behind the hundreds of another.
+    """
+    for again, seconds in engine.run_next(UUID(pk)):
+        run_operation.apply_async((str(again),), countdown=seconds)
 
 
 @worker_shutting_down.connect
@@ -33,10 +35,10 @@ def hand_over(**_: object) -> None:
 @shared_task
 def resume_stalled() -> int:
     """Send again each operation that nobody works on: its message was lost, its worker died, the broker was down."""
-    due = Operation.objects.due(grace=SWEEP_GRACE).order_by("due_at").values_list("pk", flat=True)[:SWEEP_AT_MOST]
-    for pk in due:
+    stalled = Operation.objects.in_turn(grace=SWEEP_GRACE)
+    for pk in stalled:
         run_operation.apply_async((str(pk),), expires=SWEEP_EXPIRES)
-    return len(due)
+    return len(stalled)
 
 
 @shared_task

@@ -26,7 +26,9 @@ def task_list(request: MemberRequest) -> HttpResponse:
     if state in Operation.State.values:
         tasks = tasks.filter(state=state)
     page = paginate(request, tasks.select_related("requested_by"))
+    waiting = any(task.state == Operation.State.WAITING for task in page.items)
     context = {
+        "at_work": Operation.objects.visible_to(request.membership).at_work().count() if waiting else 0,
         "page": page,
         "query": query,
         "state": state,
@@ -40,7 +42,9 @@ def task_list(request: MemberRequest) -> HttpResponse:
 @allowed(Permission.SEE_STORES)
 def task_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one task with its steps, times and error."""
-    tasks = Operation.objects.visible_to(request.membership).select_related("requested_by", "cancelled_by")
+    tasks = Operation.objects.visible_to(request.membership).select_related(
+        "requested_by", "cancelled_by", "organisation"
+    )
     task = get_object_or_404(tasks, pk=pk)
     context = {"operation": task, "busy": task.is_unfinished}
     return fragment_or_page(request, "operations/task_detail.html", "task", context)

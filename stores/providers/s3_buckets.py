@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 STORE_TAG = "storekeeper:store-id"  # whose bucket it is; the console touches none that has another's
 NAME_TAG = "storekeeper:store-name"
 PREFIX = "pgbk-"  # of every bucket that the console makes
+LEGAL_NAME = re.compile(r"pgbk-[a-z0-9.-]{1,58}")  # what S3 takes, as far as it begins like ours
+LEGAL_REGION = re.compile(r"[a-zA-Z0-9-]{1,40}")
 GLOBAL_NAME = re.compile(r"pgbk-([a-z2-7]{26})(-log)?")
 REGIONAL_NAME = re.compile(r"pgbk-([a-z2-7]{12})(-log)?-\d{12}-[a-z0-9-]+-an")  # in an account's own namespace
 PROBE_NAME = re.compile(r"pgbk-probe-[0-9a-f]{16}(-log)?")
@@ -379,7 +381,8 @@ def leftovers(
     silent: dict[str, StepError] = {}
     for one in buckets:
         name, where = one["Name"], one.get("BucketRegion") or region
-        if not name.startswith(PREFIX) or name in known:
+        # Of a bucket that is adopted, both go into files that root runs on the nodes.
+        if not LEGAL_NAME.fullmatch(name) or name in known or not LEGAL_REGION.fullmatch(where):
             continue
         created = one["CreationDate"].isoformat() if "CreationDate" in one else ""
         found = Leftover(name, where, created, kind_of(name))

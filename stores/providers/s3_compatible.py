@@ -327,6 +327,7 @@ def survey(account: Account, known: Collection[str]) -> Iterator[Leftover]:
 def removal(account: Account, bucket: str, region: str) -> str:
     """Return the commands that delete the bucket, and warn where the server would delete one that is not empty."""
     options, *first = _cli(account, region)
+    bucket = shlex.quote(bucket)  # the name that a foreign server gave: nobody has checked what is in it
     if not has(account, "deletion_guard"):
         first += [
             "# This server deletes a bucket with all that is in it. See that this lists nothing:",

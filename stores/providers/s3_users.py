@@ -6,6 +6,7 @@ name: so the policy goes first. And it lets every user make keys for itself: so 
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
@@ -25,6 +26,7 @@ from .s3_settings import same_document
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import TagTypeDef
 
+WORD = re.compile(r"[!-~]{1,256}")  # of printable ASCII, without a space
 USERS = "iam_users"  # as an account's settings list what its server has
 BY_HAND = (
     "This server has no users that the console could make: make a key for the nodes by hand, with the policy shown."
@@ -92,6 +94,9 @@ def _make_key(account: Account, name: str) -> dict[str, str]:
         key = iam.create_access_key(UserName=name).get("AccessKey", {})
     if not (key.get("AccessKeyId") and key.get("SecretAccessKey")):
         raise Lacking(f"The server made no access key for user {name}.", user=name)
+    if not all(WORD.fullmatch(part) for part in (key["AccessKeyId"], key["SecretAccessKey"])):
+        # It goes into files that root runs: a second line there would be the server's own command.
+        raise Lacking(f"The server made an access key for user {name} that is no single word.", user=name)
     return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
 
 

@@ -17,6 +17,7 @@ from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 
 from clusters.models import Cluster
+from console.accounts.models import Organisation
 from console.demo.emulator import Emulator, find_bucket
 from console.operations.models import Operation
 from stores.models import Store
@@ -138,6 +139,7 @@ def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account
         "STRANGERS_KEY": stranger,
     }
     started = time.monotonic()
+    Organisation.objects.update(stores_at_most=10_000, operations_at_once=1_000)  # the dead hold theirs for a while
     foreign = everything_foreign()
     start_worker()  # an ordinary one, which knows nothing of all this
     start_worker.wait_until_ready()

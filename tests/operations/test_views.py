@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
+from console.accounts.models import AuditEvent
+from console.accounts.permissions import SUPPORT_MAY, SUPPORT_SEES
 from console.operations.models import Operation
 from console.operations.tasks import resume_stalled
 from stores.models import Store
@@ -26,7 +29,7 @@ def failed(account):
 
 @pytest.fixture
 def as_support(client, db):
-    client.force_login(factories.user("sue", is_staff=True, is_superuser=True))
+    client.force_login(factories.support())
     return client
 
 
@@ -136,19 +139,42 @@ def test_admin_edits_no_state_by_hand(as_support, failed):
     assert Store.objects.get().state == "failed"
 
 
-def test_admin_sets_an_edition(as_support, acme):
+def test_admin_sets_an_edition_and_limits_and_nothing_else(as_support, acme, bob):
     url = f"/admin/accounts/organisation/{acme.pk}/change/"
     as_support.post(
         url,
         {
-            "name": acme.name,
+            "name": "Another name",
             "edition": "developer",
-            "memberships-TOTAL_FORMS": "0",
-            "memberships-INITIAL_FORMS": "0",
+            "stores_at_most": "70",
+            "operations_at_once": "20",
+            "memberships-TOTAL_FORMS": "1",
+            "memberships-INITIAL_FORMS": "1",
+            "memberships-0-id": str(bob.memberships.get().pk),
+            "memberships-0-organisation": str(acme.pk),
+            "memberships-0-user": str(bob.pk),
+            "memberships-0-role": "owner",
         },
     )
     acme.refresh_from_db()
-    assert acme.edition == "developer"
+    assert (acme.name, acme.edition, acme.stores_at_most, acme.operations_at_once) == ("Acme", "developer", 70, 20)
+    assert bob.memberships.get().role == "viewer"
+    event = AuditEvent.objects.get(organisation=acme)
+    assert (event.actor_name, event.action) == ("sue", "Support: changed the organisation")
+    assert event.before == {"edition": "enterprise", "stores_at_most": 50, "operations_at_once": 12}
+    assert event.after == {"edition": "developer", "stores_at_most": 70, "operations_at_once": 20}
+
+
+def test_admin_lets_support_change_nothing_but_what_the_table_says(as_support):
+    """Each page of each model in the admin: added to, changed and deleted by nobody but who may; the rest is seen."""
+    may_change = {name for name in SUPPORT_MAY if ".change_" in name}
+    for model, kind in admin.site._registry.items():
+        label, name = model._meta.app_label, model._meta.model_name
+        request = as_support.get("/admin/").wsgi_request
+        assert not kind.has_add_permission(request), name
+        assert not kind.has_delete_permission(request), name
+        assert kind.has_change_permission(request) == (f"{label}.change_{name}" in may_change), name
+        assert as_support.get(f"/admin/{label}/{name}/").status_code == (200 if label in SUPPORT_SEES else 403), name
 
 
 def test_admin_is_for_staff(client, alice):

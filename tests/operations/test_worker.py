@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 
 from clusters import actions as clusters
 from clusters.models import Cluster
+from console.operations.actions import cancel
 from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
@@ -115,7 +116,7 @@ def test_a_stopped_worker_that_wakes_up_after_a_cancellation_deletes_nothing(
     actions.delete(Store.objects.get(), by=alice)
     wait_until(lambda: not logs())
     first.send_signal(signal.SIGSTOP)
-    actions.cancel(Store.objects.get(), by=alice)
+    cancel(Store.objects.get(), by=alice)
     start_worker(settings=QUICK)
     wait_until(lambda: Store.objects.get().state == State.AVAILABLE)
     assert logs() == store.log_bucket

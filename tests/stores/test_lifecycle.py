@@ -12,7 +12,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from console.operations import engine
-from console.operations.actions import NotNow
+from console.operations.actions import NotNow, cancel
 from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
@@ -190,7 +190,7 @@ def test_cancel_puts_a_half_deleted_store_back(create, s3, amazon, finished):
     assert store.can_cancel
     if not finished:
         Operation.objects.update(steps=[{**one, "state": "waiting"} for one in store.operation.steps])
-    actions.cancel(store, by=None)
+    cancel(store, by=None)
     store = go_on(store)
     assert (store.state, store.operation.state) == ("available", "cancelled")
     assert logs_to(s3, store) == store.log_bucket
@@ -204,7 +204,7 @@ def test_cancel_puts_a_half_deleted_store_back(create, s3, amazon, finished):
 def test_cancel_before_any_worker_came_changes_nothing(create, s3):
     store = create()
     actions.delete(store, by=None)
-    actions.cancel(store, by=None)
+    cancel(store, by=None)
     store = go_on(store)
     assert (store.state, store.operation.state) == ("available", "cancelled")
     assert logs_to(s3, store) == store.log_bucket
@@ -219,7 +219,7 @@ def test_cancel_just_as_the_bucket_went_is_too_late(create, s3, amazon):
     assert store.operation.state == "waiting"
     assert buckets(s3) == {store.log_bucket}
     assert store.can_cancel  # nobody here can know
-    actions.cancel(store, by=None)
+    cancel(store, by=None)
     assert go_on(store) is None
     assert not buckets(s3)
     operation = Operation.objects.get(verb="delete")
@@ -298,7 +298,7 @@ def test_cancel_survives_a_kill_at_every_write(create, s3, amazon, at_write, mom
         amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
         store = work(store)
         amazon.mend()
-        actions.cancel(store, by=None)
+        cancel(store, by=None)
 
         def kill():
             raise Killed
@@ -326,7 +326,7 @@ def test_cancel_is_not_offered_once_the_bucket_is_gone(create, s3, amazon):
     store = work(store)
     assert (store.state, store.can_cancel) == ("deleting", False)
     with pytest.raises(NotNow, match="too late"):
-        actions.cancel(store, by=None)
+        cancel(store, by=None)
     assert again(store) is None
 
 
@@ -337,7 +337,7 @@ def test_cancel_outlasts_passing_trouble(create, s3, amazon, operation, fault):
     actions.delete(store, by=None)
     amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
     store = work(store)
-    actions.cancel(store, by=None)
+    cancel(store, by=None)
     amazon.inject(operation, times=4, **fault)
     store = go_on(store)
     for _ in range(10):
@@ -353,7 +353,7 @@ def test_cancel_that_fails_says_what_is_missing(create, amazon):
     actions.delete(store, by=None)
     amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
     store = work(store)
-    actions.cancel(store, by=None)
+    cancel(store, by=None)
     amazon.inject("PutBucketLogging", code="AccessDenied", status=403, times=4)
     store = go_on(store)
     assert (store.state, store.operation.state) == ("failed", "failed")
@@ -368,7 +368,7 @@ def test_cancel_of_a_failed_store_leaves_it_failed(create, amazon, s3):
     store = create()
     amazon.mend()
     actions.delete(store, by=None)
-    actions.cancel(store, by=None)
+    cancel(store, by=None)
     store = go_on(store)
     assert (store.state, store.operation.state) == ("failed", "cancelled")
     assert len(buckets(s3)) == 2
@@ -384,14 +384,14 @@ def test_cancel_puts_logging_back_for_a_store_that_was_made_by_repair(create, am
     amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
     store = work(store)
     assert logs_to(s3, store) is None
-    actions.cancel(store, by=None)
+    cancel(store, by=None)
     assert is_as_before(s3, go_on(store))
 
 
 def test_cancel_is_refused_while_a_store_is_created(create):
     store = create(run=False)
     with pytest.raises(NotNow):
-        actions.cancel(store, by=None)
+        cancel(store, by=None)
 
 
 def test_delete_twice_at_once_is_one_deletion(create):

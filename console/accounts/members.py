@@ -1,0 +1,161 @@
+"""Who belongs to an organisation: invited, joined, given another role, gone. Its last owner always stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from hashlib import sha256
+from secrets import token_urlsafe
+
+from django.contrib.auth.hashers import make_password
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from console.accounts import audit
+from console.accounts.models import AuditEvent, Invitation, Membership, Organisation, User
+
+INVITED_FOR = timedelta(days=7)
+NAME_TAKEN = "Somebody has this user name already. Choose another one."
+
+
+class Refused(Exception):
+    """A rule forbids it; the message says which one, and what to do. `field` is the form's, or ''."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def invite(organisation: Organisation, *, email: str, role: str, by: User) -> tuple[Invitation, str]:
+    """Invite whoever has the address, in place of an earlier invitation; returns it, and the token of its link.
+
+    The token is kept nowhere. Raises Refused.
+    """
+    token = token_urlsafe(32)
+    with transaction.atomic():
+        organisation = Organisation.locked(organisation.pk)
+        if organisation.memberships.filter(user__email__iexact=email).exists():
+            raise Refused(f"{email} is a member already.", "email")
+        organisation.invitations.filter(email__iexact=email).delete()
+        limit = organisation.invitations_at_most
+        if organisation.invitations.filter(expires_at__gt=timezone.now()).count() >= limit:
+            raise Refused(
+                f"{limit} invitations are open, and no more may be. Revoke one, or ask support to raise the limit.",
+                "email",
+            )
+        invitation = organisation.invitations.create(
+            email=email, role=role, token_sha256=_digest(token), expires_at=timezone.now() + INVITED_FOR, by=by
+        )
+        audit.note("Invited", email, organisation=organisation, by=by, after={"role": role})
+    return invitation, token
+
+
+def revoke(invitation: Invitation, *, by: User) -> None:
+    """Take the invitation back: its link leads nowhere any more."""
+    with transaction.atomic():
+        before = {"role": invitation.role}
+        if Invitation.objects.filter(pk=invitation.pk).delete()[0]:
+            audit.note(
+                "Revoked invitation", invitation.email, organisation=invitation.organisation, by=by, before=before
+            )
+
+
+def find_invitation(token: str) -> Invitation | None:
+    """Return the invitation whose link has the token, if it may still be used."""
+    open_now = Invitation.objects.select_related("organisation", "by").filter(expires_at__gt=timezone.now())
+    return open_now.filter(token_sha256=_digest(token)).first()
+
+
+def join(invitation: Invitation, user: User) -> Membership:
+    """Make the user a member, once; raises Refused when the invitation is used, or is for somebody else."""
+    with transaction.atomic():
+        Organisation.locked(invitation.organisation_id)
+        if user.email and user.email.casefold() != invitation.email.casefold():
+            raise Refused(
+                f"This invitation is for {invitation.email}, and you are signed in as {user.username} ({user.email}). "
+                "Sign out, then open the link again."
+            )
+        if not Invitation.objects.filter(pk=invitation.pk).delete()[0]:
+            raise Refused("The invitation was just used, or revoked. Ask for another one.")
+        if Membership.objects.filter(organisation=invitation.organisation_id, user=user).exists():
+            raise Refused(f"You are a member of {invitation.organisation} already.")
+        if not user.email:
+            user.email = invitation.email
+            user.save(update_fields=["email"])
+        membership: Membership = Membership.objects.create(
+            organisation=invitation.organisation, user=user, role=invitation.role
+        )
+        audit.note("Joined", user, organisation=invitation.organisation, by=user, after={"role": invitation.role})
+    return membership
+
+
+def sign_up(invitation: Invitation, *, username: str, password: str) -> Membership:
+    """Make a user who has the invitation's address, and a member; raises Refused, with nothing made."""
+    with transaction.atomic():
+        user = User(username=username, email=invitation.email, password=make_password(password))
+        try:
+            with transaction.atomic():
+                user.save(force_insert=True)
+        except IntegrityError as error:
+            raise Refused(NAME_TAKEN, "username") from error
+        return join(invitation, user)
+
+
+def change_role(membership: Membership, role: str, *, by: User) -> None:
+    """Give the member another role; raises Refused for the last owner."""
+    action, member, organisation = "Changed role", membership.user, membership.organisation
+    try:
+        with transaction.atomic():
+            known = _held(membership)
+            if role != Membership.Role.OWNER:
+                _keep_an_owner(known)
+            before, known.role = known.role, role
+            known.save(update_fields=["role"])
+            audit.note(action, member, organisation=organisation, by=by, before={"role": before}, after={"role": role})
+    except Refused as refusal:
+        _note_refusal(action, membership, by, refusal)
+        raise
+
+
+def remove(membership: Membership, *, by: User) -> None:
+    """End the membership: by an owner, or by the member; raises Refused for the last owner."""
+    action, member, organisation = "Removed member", membership.user, membership.organisation
+    try:
+        with transaction.atomic():
+            known = _held(membership)
+            _keep_an_owner(known)
+            audit.note(action, member, organisation=organisation, by=by, before={"role": known.role})
+            known.delete()
+    except Refused as refusal:
+        _note_refusal(action, membership, by, refusal)
+        raise
+
+
+def _held(membership: Membership) -> Membership:
+    """Return the membership as it is now; until the transaction ends, no other of the organisation is changed."""
+    Organisation.locked(membership.organisation_id)
+    known: Membership | None = Membership.objects.filter(pk=membership.pk).first()
+    if known is None:
+        raise Refused(f"{membership.user} is a member no longer.")
+    return known
+
+
+def _keep_an_owner(membership: Membership) -> None:
+    owners = Membership.objects.filter(organisation=membership.organisation_id, role=Membership.Role.OWNER)
+    if membership.role == Membership.Role.OWNER and not owners.exclude(pk=membership.pk).exists():
+        raise Refused("An organisation always has an owner, and this is its last one. Make somebody else one first.")
+
+
+def _note_refusal(action: str, membership: Membership, by: User, refusal: Refused) -> None:
+    audit.note(
+        action,
+        membership.user,
+        organisation=membership.organisation,
+        by=by,
+        outcome=AuditEvent.Outcome.REFUSED,
+        after={"reason": str(refusal)},
+    )
+
+
+def _digest(token: str) -> str:
+    # Not a password: 256 random bits, which nobody can try.
+    return sha256(token.encode()).hexdigest()

@@ -1,0 +1,69 @@
+"""Whatever is sent to whatever address: no error of the console's own, and a refusal has changed nothing.
+
+FUZZ_EXAMPLES=2000 sends so many strange requests to each address, others each time; without it they are few, and
+always the same.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests import walk
+from tests.fuzz.strategies import MARK, requests
+from tests.fuzz.world import undone, writes
+
+pytestmark = pytest.mark.xdist_group("fuzz")  # they share a world
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+ROUTES = [pytest.param(one, id=one.pattern or "home") for one in walk.routes()]
+
+
+def fuzzed(route):
+    few = 1 if route.is_admin else 4
+    return settings(
+        max_examples=EXAMPLES or few,
+        derandomize=not EXAMPLES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],  # a request can be read as it is
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_requests_never_fail_and_refusals_change_nothing(world, route):
+    @fuzzed(route)
+    @given(st.data())
+    def ask(data):
+        asked = data.draw(requests(world, route))
+        with undone():
+            with writes() as tables:
+                answer = asked.send(world)
+            assert answer.status_code < 500 or asked.path == "/readyz", answer.status_code
+            if 400 <= answer.status_code < 500 and tables:
+                assert not world.changes(), (answer.status_code, tables)
+            if answer.get("Content-Type", "").startswith("text/html"):
+                content = gzip.decompress(answer.content) if answer.get("Content-Encoding") else answer.content
+                assert MARK not in content.decode(), "what was sent came back as markup"
+
+    ask()
+
+
+TOKENLESS = {
+    "clusters/<uuid:pk>/nodes/<slug:name>/applied/",  # a node's report, which carries the node's own token
+    "csp-reports/",  # which browsers send by themselves
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_unsafe_request_wants_a_token(world, route):
+    values = world.found[route.pattern].own or dict.fromkeys(route.arguments, "1")
+    with undone():
+        answer = world.ask("nobody", "POST", route.path(values), HTTP_X_CSRFTOKEN="")
+    assert (answer.status_code == 403) == (route.pattern not in TOKENLESS)

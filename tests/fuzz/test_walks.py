@@ -1,0 +1,142 @@
+"""Every URL, every role, every method, as the one table says; and nothing of one tenant's for another.
+
+The addresses, their arguments and the fields of their forms are found by walking, so a new view is covered, or fails
+for want of a permission.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlencode
+
+import pytest
+
+from console.accounts.permissions import ENTERPRISE, ROLES
+from tests import walk
+from tests.fuzz.world import RECORDS, undone, writes
+
+pytestmark = pytest.mark.xdist_group("fuzz")  # they share a world
+
+# What asks for no role, and why.
+PUBLIC = {
+    "": "leads each visitor to the first page of their own",
+    "login/": "asks who one is",
+    "logout/": "ends one's own session",
+    "confirm/": "asks for one's own password",
+    "stop-seeing/": "ends one's own look as support",
+    "invitations/<str:token>/": "the link is the key",
+    "clusters/<uuid:pk>/nodes/<slug:name>/applied/": "the node's token is the key",
+    "healthz": "says that the process lives, and nothing else",
+    "readyz": "says that database and broker answer, and nothing else",
+    "metrics": "numbers of the whole console, for whoever the proxy lets through",
+}
+ROUTES = [one for one in walk.routes() if not one.is_admin]  # the admin asks Django's own permissions
+GUARDED = [pytest.param(one, id=one.pattern) for one in ROUTES if one.pattern not in PUBLIC]
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+PEOPLE = {  # the role in the open organisation, by who asks
+    "owner": "owner", "admin": "admin", "viewer": "viewer", "stranger": "admin", "starter": "owner",
+    "newcomer": None, "nobody": None,
+}  # fmt: skip
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def test_every_view_has_a_permission_or_a_reason():
+    without = {one.pattern for one in ROUTES if not hasattr(one.view, "permission")}
+    assert without == {*PUBLIC}
+
+
+def expected(route, who, methods, method):
+    """What the table wants to be answered: a status, or what is true of it."""
+    if method not in methods:
+        return {405}
+    if who == "nobody":
+        return {302}
+    permission, role = route.view.permission, PEOPLE[who]
+    if role is None or permission not in ROLES[role] or (who == "starter" and permission in ENTERPRISE):
+        return {403}
+    if who in {"stranger", "starter"} and any(one in {"uuid", "int"} for one in route.arguments.values()):
+        return {404}
+    return {200, 204, 302, 404, 422}
+
+
+@pytest.mark.parametrize("route", GUARDED)
+def test_permissions(world, route, record_property):
+    found = world.found[route.pattern]
+    fields, queries = (
+        {name: max(values) for name, values in given.items() if any(values)} for given in (found.fields, found.queries)
+    )
+    path, body = route.path(found.own), b""
+    if not route.arguments:  # what it is about may be in these
+        path, body = f"{path}?{urlencode(queries)}", urlencode(fields).encode()
+    answers = {}
+    for who in PEOPLE:
+        for method in METHODS:
+            with undone():
+                answers[who, method] = world.ask(who, method, path, body if method == "POST" else b"")
+    methods = {method for method in METHODS if answers["owner", method].status_code != 405}
+    assert methods
+    wrong = {
+        cell: answer.status_code
+        for cell, answer in answers.items()
+        if answer.status_code not in expected(route, cell[0], methods, cell[1])
+        or (cell[0] == "nobody" and answer.status_code == 302 and not answer["Location"].startswith("/login/"))
+    }
+    assert not wrong
+    # An address that is never found would show nothing of its permission.
+    assert {answers[who, method].status_code for who in ("owner", "admin") for method in methods} != {404}
+    record_property("cells", len(answers))
+
+
+WITH_IDS = [one for one in GUARDED if any(kind in {"uuid", "int"} for kind in one.values[0].arguments.values())]
+
+
+@pytest.mark.parametrize("route", WITH_IDS)
+def test_the_ids_of_another_tenant_lead_nowhere(world, route):
+    found = world.found[route.pattern]
+    assert found.own, "nothing was found that this address could be asked with"
+    changed = [name for name in found.own if str(found.own[name]) != str(found.foreign[name])]
+    assert changed, "no row of the neighbour's is like this one"
+    body = urlencode({name: sorted(values)[0] for name, values in found.fields.items() if values}).encode()
+    for method, data in (("GET", b""), ("POST", body)):
+        for headers in ({}, {"HTTP_HX_REQUEST": "true"}):
+            with undone(), writes() as tables:
+                answer = world.ask("owner", method, route.path(found.foreign), data, **headers)
+            assert answer.status_code in {404, 405} or is_way_back(answer), (method, headers)
+            assert not {table for table in tables if not RECORDS.search(table)}
+
+
+def is_way_back(answer):
+    """Whether it is the answer to a fragment of something that is gone: the way back to its list."""
+    return answer.status_code == 200 and not answer.content and UUID.search(answer.get("HX-Redirect", "/")) is None
+
+
+def test_fields_with_ids_of_another_tenant_change_nothing_and_show_nothing(world):
+    """Each form field, and each query string, that has ever carried one of our IDs carries the neighbour's instead."""
+    theirs, tried = {str(one) for one in world.twins.values()}, 0
+    for route in ROUTES:
+        found = world.found[route.pattern]
+        for method, fields in (("POST", found.fields), ("GET", found.queries)):
+            carriers = {
+                name: world.twins[value]
+                for name in fields
+                for value in fields[name]
+                if value in world.twins and UUID.fullmatch(value)
+            }
+            for name, foreign in carriers.items():
+                asked = {one: sorted(values)[0] for one, values in fields.items() if values} | {name: foreign}
+                path, text = route.path(found.own), urlencode(asked)
+                with undone():
+                    answer = (
+                        world.ask("owner", "POST", path, text.encode())
+                        if method == "POST"
+                        else world.ask("owner", "GET", f"{path}?{text}")
+                    )
+                    after = world.rows_naming(foreign)
+                if answer.status_code == 405:
+                    continue
+                tried += 1
+                assert answer.status_code in {200, 302, 404, 422}, (path, name)
+                shown = {*UUID.findall(answer.content.decode(errors="replace"))} & theirs
+                assert shown <= {str(foreign)}, (path, name)
+                assert after == world.rows_naming(foreign), (path, name)
+    assert tried > 5

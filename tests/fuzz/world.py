@@ -1,0 +1,342 @@
+"""Two organisations with one of everything, who may ask for it, and what was found by walking their pages."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from io import StringIO
+from itertools import cycle
+from os.path import commonpath
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from uuid import uuid4
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import UUIDField
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.utils import timezone
+
+from clusters import actions as clusters
+from clusters.models import Attachment, BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
+from clusters.repository import Backup, Holding, as_json
+from console.accounts import audit, members
+from console.accounts.models import CloudAccount, Membership
+from console.operations.models import Operation
+from console.operations.readings import Reading
+from console.wsgi import application
+from stores.findings import Line
+from stores.models import Dossier, Forgotten, Posture, Preflight, RetainedLogs, State, Sweep
+from stores.providers.base import Contents, Leftover
+from tests import factories, walk
+from tests.walk import Harvest, Route
+
+# What may change although the answer was a refusal: sessions, and the records of refusals themselves.
+RECORDS = re.compile(r"session|audit|log_?entry|admin_log|attempt|rate", re.I)
+WRITES = re.compile(r'\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM|REPLACE INTO)\s+"?(\w+)"?', re.I)
+SOURCE_NAMES = re.compile(r"""(?:GET|POST|given|data)\b[\w.]*[(\[]\s*["']([\w-]+)["']|["']([\w-]+)["'] in request\.""")
+
+
+class Sender(RequestFactory):
+    """Asks the WSGI application itself; its answer is whatever the last middleware made."""
+
+    def request(self, **environ: Any) -> Any:
+        given = {**self._base_environ(**environ), "wsgi.errors": StringIO()}
+        answer = HttpResponse()
+
+        def start(status, headers):
+            answer.status_code = int(status.split()[0])
+            for name, value in headers:
+                answer[name] = value
+
+        answer.content = b"".join(application(given, start))
+        return answer
+
+
+SENDER, TOKEN = Sender(), "t" * 32
+VISITS = 4  # of one page, with different query strings
+QUERIES_OF_AN_ADMIN_LIST = (
+    "q",
+    "o",
+    "p",
+    "e",
+    "all",
+    "id__exact",
+    "state__exact",
+    "created_at__gte",
+    "_popup",
+)
+
+
+@dataclass
+class Found:
+    """What is known of one route."""
+
+    own: dict[str, Any] = field(default_factory=dict)  # its arguments: of the organisation that is fuzzed
+    foreign: dict[str, Any] = field(default_factory=dict)
+    queries: dict[str, set[str]] = field(default_factory=dict)  # names, with values that pages use
+    fields: dict[str, set[str]] = field(default_factory=dict)
+
+
+class World:
+    """Acme, its neighbour, and a client for each role; everything that an example does is undone after it."""
+
+    def __init__(self) -> None:
+        self.routes = walk.routes()
+        self.organisation, self.neighbour = _organisation("Acme"), _organisation("Neighbour")
+        people = {role: factories.user(role, self.organisation, role) for role in ("owner", "admin", "viewer")}
+        people["stranger"] = factories.user("stranger", self.neighbour, "admin")
+        people["newcomer"] = factories.user("newcomer")
+        people["starter"] = factories.user("starter", factories.organisation("Starters", "developer"), "owner")
+        people["support"] = factories.user("support", is_staff=True, is_superuser=True)
+        second = factories.organisation("Second")
+        Membership.objects.create(organisation=second, user=people["owner"], role="viewer")
+        self.cookies = {role: _cookie(person) for role, person in people.items()} | {"nobody": ""}
+        self.found = {route.pattern: Found() for route in self.routes}
+        self._walk("nobody", ["/login/"])
+        self._walk("owner", [one.path({}) for one in self.routes if not one.arguments and not one.is_admin])
+        self._walk(
+            "support", [one.path(self._row(one)) for one in self.routes if one.is_admin and self._row(one) is not None]
+        )
+        self._borrow_arguments()
+        self._name_the_neighbours()
+        self._read_sources()
+        self.values: dict[str, list[str]] = {}  # by name, whatever page sends it
+        for found in self.found.values():
+            for name, values in (*found.queries.items(), *found.fields.items()):
+                self.values[name] = sorted({*self.values.get(name, []), *values})
+        self.values |= {"username": [*people], "password": ["secret"]}
+        self.keys = sorted(
+            {str(value) for one in self.found.values() for each in (one.own, one.foreign) for value in each.values()}
+        )
+        self.before = self._fingerprint()
+
+    # What there is
+
+    def _walk(self, role: str, starts: list[str]) -> None:
+        """Follow every link and form, and keep what the addresses and the fields were."""
+        waiting, visits = starts, Counter[str]()
+        seen = set()
+        while waiting:
+            address = waiting.pop(0)
+            route = walk.find(address, self.routes)
+            if route is None or address in seen:
+                continue
+            seen.add(address)
+            found, parts = self.found[route.pattern], urlsplit(address)
+            found.own = found.own or walk.arguments(address)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True):
+                found.queries.setdefault(name, set()).add(value)
+            visits[route.pattern] += 1
+            if visits[route.pattern] > (1 if route.is_admin else VISITS):
+                continue
+            with undone():
+                answer = self.ask(role, "GET", address)
+            if answer.status_code in {301, 302}:
+                waiting.append(urljoin(address, answer["Location"]))
+            if answer.status_code != 200 or not answer.get("Content-Type", "").startswith("text/html"):
+                continue
+            harvest = Harvest(parts.path, answer.content.decode())
+            waiting.extend(harvest.links if not route.is_admin else ())
+            for method, action, values in harvest.forms:
+                if leads := walk.find(action, self.routes):
+                    known = self.found[leads.pattern]
+                    known.own = known.own or walk.arguments(action)
+                    for name, value in parse_qsl(urlsplit(action).query):
+                        known.queries.setdefault(name, set()).add(value)
+                    where = known.fields if method == "post" else known.queries
+                    for name, given in values.items():
+                        if name == "csrfmiddlewaretoken":  # each request has the right one
+                            continue
+                        where.setdefault(name, set()).update(given)
+                    if method == "get" and leads is route:
+                        waiting.extend(f"{parts.path}?{urlencode({n: v})}" for n, vs in values.items() for v in vs if v)
+
+    def _row(self, route: Route) -> dict[str, Any] | None:
+        """The first row of an admin's page; None for a page that has none."""
+        admin = getattr(route.view, "model_admin", None)
+        if not route.arguments:
+            return {}
+        return {"object_id": admin.model._default_manager.values_list("pk", flat=True).first()} if admin else None
+
+    def _borrow_arguments(self) -> None:
+        """Give a route that no page leads to the arguments of the one whose address is most like its own."""
+        for route in self.routes:
+            found = self.found[route.pattern]
+            if found.own or not route.arguments:
+                continue
+            others = [one for one in self.routes if {*route.arguments} <= {*self.found[one.pattern].own}]
+            for one in sorted(others, key=lambda one: -len(commonpath((one.pattern, route.pattern)))):
+                values = {name: self.found[one.pattern].own[name] for name in route.arguments}
+                with undone():
+                    status = self.ask("owner", "GET", route.path(values)).status_code
+                    if status == 405:  # it takes nothing but POST
+                        status = self.ask("owner", "POST", route.path(values)).status_code
+                if status != 404:
+                    found.own = values
+                    break
+
+    def _name_the_neighbours(self) -> None:
+        """Know for each of Acme's rows the neighbour's row that is like it: both were made in the same way."""
+        self.twins: dict[str, Any] = {}
+        for model in apps.get_models():
+            # Numbers are keys of many tables; those of members are in addresses.
+            if hasattr(model, "organisation") and (isinstance(model._meta.pk, UUIDField) or model is Membership):
+                order = "created_at" if hasattr(model, "created_at") else "pk"
+                ours, theirs = (
+                    model._default_manager.filter(organisation=one).order_by(order).values_list("pk", flat=True)
+                    for one in (self.organisation, self.neighbour)
+                )
+                self.twins |= {str(mine): its for mine, its in zip(ours, cycle(theirs), strict=False)}
+        for found in self.found.values():
+            found.foreign = {name: self.twins.get(str(value), value) for name, value in found.own.items()}
+
+    def _read_sources(self) -> None:
+        """Add the names that the views read, for those that no page sends."""
+        for route in self.routes:
+            module = inspect.getmodule(inspect.unwrap(route.view))
+            text = inspect.getsource(module) if module and module.__name__.split(".")[0] not in {"django"} else ""
+            names = {one or other for one, other in SOURCE_NAMES.findall(text)}
+            found = self.found[route.pattern]
+            for name in (
+                *names,
+                *(QUERIES_OF_AN_ADMIN_LIST if route.is_admin else ("q", "after", "before", "page", "next")),
+            ):
+                found.queries.setdefault(name, set())
+                found.fields.setdefault(name, set())
+
+    # What is asked
+
+    def ask(self, role: str, method: str, path: str, data: bytes = b"", *, kind: str = "", **environ: str) -> Any:
+        cookies = (self.cookies[role], f"{settings.CSRF_COOKIE_NAME}={TOKEN}", environ.pop("HTTP_COOKIE", ""))
+        environ = {"HTTP_HOST": "localhost", "HTTP_X_CSRFTOKEN": TOKEN, "HTTP_COOKIE": "; ".join(cookies), **environ}
+        return SENDER.generic(method, path, data, kind or "application/x-www-form-urlencoded", **environ)
+
+    def changes(self) -> list[str]:
+        """The tables that are not as they were, of those that a refusal must not change."""
+        now = self._fingerprint()
+        return [name for name in now if now[name] != self.before[name]]
+
+    def rows_naming(self, key: Any) -> set[str]:
+        """The rows of any table in which the key stands."""
+        return {row for rows in self._fingerprint().values() for row in rows if str(key) in row}
+
+    def _fingerprint(self) -> dict[str, list[Any]]:
+        return {
+            model._meta.db_table: sorted(map(repr, model._default_manager.values_list()))
+            for model in apps.get_models(include_auto_created=True)
+            if model._meta.managed
+            and not model._meta.proxy
+            and not RECORDS.search(model._meta.db_table)
+            and not issubclass(model, Reading)  # asked for by whatever shows it
+        }
+
+
+@contextmanager
+def undone():
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+@contextmanager
+def writes():
+    """Collect the tables that are written to."""
+    tables: set[str] = set()
+
+    def watch(execute, sql, parameters, many, context):
+        if found := WRITES.match(sql):
+            tables.add(found[1])
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(watch):
+        yield tables
+
+
+def _cookie(person: Any) -> str:
+    client = Client()
+    client.force_login(person)
+    return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+
+
+def _organisation(name: str) -> Any:
+    """An organisation in which every page has something to show."""
+    organisation = factories.organisation(name)
+    account = factories.account(organisation)
+    server = factories.server(organisation)
+    store = factories.store(account, name="orders")
+    factories.store(account, name="spare", region="us-east-1", versions_days=30, lock_days=7)
+    degraded = factories.store(account, name="degraded", state=State.DEGRADED)
+    factories.failed_store(account, name="failed")
+    line = Line(
+        "policy",
+        "Policy",
+        degraded.bucket,
+        False,
+        "off",
+        "ours",
+        "another",
+        {},
+        {"a": 1},
+        False,
+        "{}",
+        timezone.now().isoformat(),
+    )
+    Posture.objects.create(store=degraded, content=[line.kept()], read_at=timezone.now())
+    Dossier.objects.create(
+        store=store, content={"contents": asdict(Contents(objects=3, size=9))}, read_at=timezone.now()
+    )
+    gone = uuid4()
+    Operation.objects.create(
+        organisation=organisation, subject_kind="store", subject_id=gone, subject_name="lost", verb="create",
+        title="Create Backup Store", state="done", finished_at=timezone.now(),
+    )  # fmt: skip
+    orphan = account.provider.bucket_names(gone, "eu-west-1", account.number)[0]
+    hidden = f"{orphan[:-5]}xxxxx"
+    leftovers = [
+        Leftover(one, "eu-west-1", timezone.now().isoformat(), "backup", str(gone)) for one in (orphan, hidden)
+    ]
+    Sweep.objects.create(cloud_account=account, content=[asdict(one) for one in leftovers], read_at=timezone.now())
+    Forgotten.objects.create(cloud_account=account, bucket=hidden, by_name="alice")
+    RetainedLogs.objects.create(
+        organisation=organisation, cloud_account=account, store_id=uuid4(), store_name="old", region="eu-west-1",
+        bucket=f"{name.lower()}-old-logs", expires_at=timezone.now(),
+    )  # fmt: skip
+    Preflight.objects.create(cloud_account=account, content=[], read_at=timezone.now())
+    cluster = clusters.create(account, name="cluster", regions=["eu-west-1", "us-east-1"], stores=[store], by=None)
+    _done(cluster)
+    busy = clusters.create(server, name="by-hand", regions=["us-east-1"], stores=[], by=None)
+    CloudAccount.objects.filter(pk=server.pk).update(settings={**server.settings, "has": "ownership versioning"})
+    _done(busy)
+    Database.objects.create(cluster=cluster, name="ledger", version="17", data_directory="/var/lib/postgresql/17/main")
+    first, second = cluster.nodes.all()
+    RemovedNode.objects.create(
+        cluster=cluster, name="n9", region="eu-west-1", applied_sha256="", reported_at=timezone.now()
+    )
+    BackupPolicy.objects.create(cluster=cluster, node=second)
+    Stanza.objects.create(
+        cluster=cluster, node=first, database=cluster.databases.get(), system_id="7711134786693777346"
+    )
+    backup = Backup("20260101-010000F", "full", 1, 2, 3, 4, "", "", "7711134786693777346", False)
+    Inventory.objects.create(
+        repository=cluster.repositories.get(),
+        content=as_json([Holding("n1", "ledger", "read", "", "7711134786693777346", "17", [backup])]),
+        read_at=timezone.now(),
+    )
+    factories.user(f"guest of {name}", organisation, "viewer")
+    owner = factories.user(f"host of {name}", organisation, "owner")
+    members.invite(organisation, email="nina@example.com", role="viewer", by=owner)
+    audit.note("Made the world", name, organisation=organisation, by=None)
+    return organisation
+
+
+def _done(cluster: Any) -> None:
+    Operation.objects.filter(pk=cluster.operation_id).update(state="done", finished_at=timezone.now())
+    Attachment.objects.filter(cluster=cluster).update(state=Attachment.State.ATTACHED)
+    Cluster.objects.filter(pk=cluster.pk).update(state="available")
+    Node.objects.filter(cluster=cluster).update(reported_at=timezone.now())
