@@ -6,7 +6,8 @@ from django.urls import include, path
 
 from console.accounts.confirmation import confirm_password
 from console.accounts.views import SignIn, home
-from console.operations.metrics import metrics
+from console.csp import csp_reports
+from console.metrics import metrics
 from console.probes import healthz, readyz
 
 admin.site.site_header = admin.site.site_title = "Storekeeper support"
@@ -25,4 +26,5 @@ urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),
+    path("csp-reports/", csp_reports, name="csp_reports"),
 ]
