@@ -252,7 +252,7 @@ def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     form = AddNodesForm(request.POST if request.method == "POST" else None, cluster=cluster)
     if form.is_bound and form.is_valid():
         try:
-            names = actions.add_nodes(cluster, regions=form.cleaned_data["regions"])
+            names = actions.add_nodes(cluster, regions=form.cleaned_data["regions"], by=request.user)
         except actions.NodesRefused as error:
             form.add_error(None, str(error))
         else:
@@ -275,7 +275,7 @@ def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
     form = RemoveNodesForm(request.POST if request.method == "POST" else None, cluster=cluster)
     if form.is_bound and form.is_valid():
         try:
-            actions.remove_nodes(cluster, names=form.cleaned_data["nodes"])
+            actions.remove_nodes(cluster, names=form.cleaned_data["nodes"], by=request.user)
         except actions.NodesRefused as error:
             form.add_error("nodes", str(error))
         else:
@@ -291,7 +291,7 @@ def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     cluster = get_object_or_404(_clusters(request), pk=pk)
     form = DatabaseForm(request.POST if request.method == "POST" else None, instance=Database(cluster=cluster))
     if form.is_bound and form.is_valid():
-        form.save()
+        actions.add_database(cluster, form.instance, by=request.user)
         message = f"{form.instance.name} is a stanza on each node of {cluster.name} now."
         return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     return dialog_form(request, "clusters/database_add.html", {"form": form, "cluster": cluster})
@@ -305,7 +305,7 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
     database = get_object_or_404(cluster.databases, name=name)
     form = TypedNameForm(request.POST if request.method == "POST" else None, expected=database.name)
     if form.is_bound and form.is_valid():
-        database.delete()
+        actions.remove_database(database, by=request.user)
         message = f"{name} is no database of {cluster.name} any more."
         return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     context = {"form": form, "cluster": cluster, "database": database}
