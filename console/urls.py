@@ -21,6 +21,7 @@ urlpatterns = [
     path("stores/", include("stores.urls")),
     path("clusters/", include("clusters.urls")),
     path("cloud-accounts/", include("console.accounts.urls")),
+    path("audit/", include("console.accounts.audit_urls")),
     path("tasks/", include("console.operations.urls")),
     path("admin/", admin.site.urls),
     path("healthz", healthz),
