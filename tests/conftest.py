@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 
 import pytest
 
@@ -31,6 +32,30 @@ def pytest_collection_modifyitems(items):
             item.add_marker("database")
         if item.get_closest_marker("browser") or item.path.parent.name == "end_to_end":
             item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+
+
+@pytest.fixture
+def say(record_property):
+    """A function that has something said at the end of the run: a text, and counts that are added up over all tests."""
+
+    def say(text, **counts):
+        record_property("said", text)
+        record_property("counted", counts)
+
+    return say
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what the matrices and the walks have counted, whichever process they ran in."""
+    counts = Counter()
+    for report in (one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)):
+        for name, value in report.user_properties if report.when == "call" else ():
+            if name == "said":
+                terminalreporter.write_line(f"  {value}")
+            elif name == "counted":
+                counts.update(value)
+    for name, value in counts.items():
+        terminalreporter.write_line(f"  {name}: {value:,}")
 
 
 @pytest.fixture(scope="session")

@@ -130,9 +130,7 @@ def everything_foreign() -> dict[str, Any]:
     return {name: one for name, one in there.items() if "storekeeper:store-id" not in json.dumps(one["tags"])}
 
 
-def test_work_goes_on_after_a_kill_at_any_boundary(
-    start_worker, amazon, account, stranger, tmp_path, capsys, monkeypatch
-):
+def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account, stranger, tmp_path, say, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", database_url())  # for the process that the doomed workers are forked from
     environment = {
         "REDIS_URL": start_worker.broker.url,
@@ -181,17 +179,15 @@ def test_work_goes_on_after_a_kill_at_any_boundary(
     ours = [name for name in buckets(Emulator.account_id) if name not in foreign]
     orphans = [name for name in [*ours, *node_access()] if name.split()[-1] not in known]
     waits = [one.taken_over_after for one in outcomes.values() if one.taken_over_after is not None]
-    with capsys.disabled():
-        print("\n  killed before and after each cloud call, write and commit; then another worker went on")
-        for work in doomed.WORK:
-            mine = [cell for cell in cells if cell.work == work]
-            converged = len([cell for cell in mine if cell not in strayed])
-            print(f"  {work}: {len(mine)} boundaries tried, {converged} converged")
-        print(
-            f"  in all {len(cells)} tried, {len(cells) - len(strayed)} converged, {len(orphans)} orphans; "
-            f"another worker went on after {statistics.median(waits):.1f} s (median), {max(waits):.1f} s (longest); "
-            f"{time.monotonic() - started:.0f} s for all of it"
-        )
+    for work in doomed.WORK:
+        mine = [cell for cell in cells if cell.work == work]
+        converged = len([cell for cell in mine if cell not in strayed])
+        say(f"crashes: {work}, {len(mine)} boundaries tried, {converged} converged")
+    say(
+        f"crashes: in all {len(cells)} tried, {len(cells) - len(strayed)} converged, {len(orphans)} orphans; "
+        f"another worker went on after {statistics.median(waits):.1f} s (median), {max(waits):.1f} s (longest); "
+        f"{time.monotonic() - started:.0f} s for all of it"
+    )
     for cell, one in list(strayed.items())[:3]:
         print(cell, one.fence, json.dumps(one.found), json.dumps(wanted[cell.work].found), sep="\n")
     assert not strayed

@@ -8,7 +8,6 @@ socket. Nothing else is changed: real steps in real threads, real rows; time pas
 from __future__ import annotations
 
 import json
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -439,20 +438,6 @@ class Walk:
 # --- The walk -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def total(request):
-    """The tallies of all plans, printed at the end."""
-    tallies, began = [], time.monotonic()
-    yield tallies
-    cells, wrong = sum(one.cells for one in tallies), sum(len(one.wrong) for one in tallies)
-    orphans, touched = sum(one.orphans for one in tallies), sum(one.touched for one in tallies)
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print(
-            f"\n  fault matrix: {cells} cells, {cells - wrong} as wanted, {orphans} orphans, {touched} foreign touched,"
-            f" in {time.monotonic() - began:.0f} s"
-        )
-
-
 @pytest.fixture
 def layer(amazon, monkeypatch):
     """The fault layer, in front of every client that the console makes in this test."""
@@ -467,17 +452,15 @@ def layer(amazon, monkeypatch):
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("plan", PLANS, ids=str)
-def test_matrix(plan, account, alice, layer, total, capsys):
+def test_matrix(plan, account, alice, layer, say):
     walk = Walk(plan, account, alice, layer)
     layer.occupy = walk.occupy
     tally = walk.cells()
-    total.append(tally)
-    with capsys.disabled():
-        print(
-            f"\n  {plan}: {len(walk.calls)} calls, {tally.cells} cells, {tally.cells - len(tally.wrong)} as wanted, "
-            f"{tally.orphans} orphans, {tally.touched} foreign touched",
-            end="",
-        )
+    say(
+        f"faults: {plan}, {len(walk.calls)} calls",
+        **{"fault cells": tally.cells, "of them not as wanted": len(tally.wrong)},
+        **{"orphans after faults": tally.orphans, "foreign touched": tally.touched},
+    )
     assert not tally.wrong, "\n".join(tally.wrong)
 
 
