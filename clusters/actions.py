@@ -17,12 +17,14 @@ from clusters.models import (
     Attachment,
     BackupPolicy,
     Cluster,
+    Database,
     Node,
     RemovedNode,
     Repository,
     Stanza,
     new_token,
 )
+from console.accounts import audit
 from console.accounts.actions import InUse, Use
 from console.accounts.models import CloudAccount, User
 from console.operations.actions import ask, begin
@@ -124,7 +126,7 @@ def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
         raise NotAttachable(refusal)
 
 
-def add_nodes(cluster: Cluster, *, regions: Sequence[str]) -> list[str]:
+def add_nodes(cluster: Cluster, *, regions: Sequence[str], by: User | None) -> list[str]:
     """Add a node in each of the regions and return their names; raises NodesRefused."""
     with transaction.atomic():
         made = Cluster.objects.filter(pk=cluster.pk, state__in=Cluster.VERBS["update"].start)
@@ -136,10 +138,12 @@ def add_nodes(cluster: Cluster, *, regions: Sequence[str]) -> list[str]:
         first = cluster.nodes_made - len(regions) + 1
         nodes = [Node(cluster=cluster, name=f"n{first + at}", region=region) for at, region in enumerate(regions)]
         Node.objects.bulk_create(nodes)
-    return [node.name for node in nodes]
+        added = {node.name: node.region for node in nodes}
+        _note("Added nodes", cluster, by, after=added)
+    return list(added)
 
 
-def remove_nodes(cluster: Cluster, *, names: Iterable[str]) -> None:
+def remove_nodes(cluster: Cluster, *, names: Iterable[str], by: User | None) -> None:
     """Remove the nodes, but never the last one; raises NodesRefused."""
     with transaction.atomic():
         # The update locks the row: two who remove different nodes at once must not leave none.
@@ -160,30 +164,39 @@ def remove_nodes(cluster: Cluster, *, names: Iterable[str]) -> None:
             for node in going
             if node.reported_at  # else nothing is known to be out
         )
+        removed = {node.name: node.region for node in going}
         going.delete()
         if not nodes.exists():
             raise NodesRefused("A cluster keeps at least one node. Delete the cluster instead.")
+        _note("Removed nodes", cluster, by, before=removed)
 
 
-def write_to(node: Node, *, choice: str, stores: Collection[Store] = ()) -> None:
+def write_to(node: Node, *, choice: str, stores: Collection[Store] = (), by: User | None) -> None:
     """Choose which of the cluster's stores the node writes to; raises NotAttachable for one that is not attached."""
     with transaction.atomic():
         there = {one.store_id: one for one in Attachment.objects.select_for_update().filter(cluster=node.cluster_id)}
         if missing := [store.name for store in stores if store.pk not in there]:
             raise NotAttachable(f"{' and '.join(missing)} is not attached to the cluster any more.")
-        node.writes_to = choice
+        before, node.writes_to = node.writes_to, choice
         node.save(update_fields=["writes_to"])
         node.chosen.set([there[store.pk] for store in stores] if choice == Node.WritesTo.CHOSEN else [])
+        after = {"writes_to": choice, "stores": sorted(store.name for store in stores)}
+        _note("Chose where a node writes", node, by, before={"writes_to": before}, after=after)
 
 
-def plan_backups(cluster: Cluster, node: Node | None, **values: Any) -> None:
+def plan_backups(cluster: Cluster, node: Node | None, *, by: User | None, **values: Any) -> None:
     """Set how long backups are kept and when they are made, for the cluster or for one node of it."""
-    BackupPolicy.objects.update_or_create(cluster=cluster, node=node, defaults=values)
+    before = BackupPolicy.objects.filter(cluster=cluster, node=node).values(*values).first()
+    with transaction.atomic():
+        BackupPolicy.objects.update_or_create(cluster=cluster, node=node, defaults=values)
+        _note("Planned backups", node or cluster, by, before=before, after=values)
 
 
-def follow_cluster(node: Node) -> None:
+def follow_cluster(node: Node, *, by: User | None) -> None:
     """Forget the node's own backup policy: the cluster's is in force again."""
-    BackupPolicy.objects.filter(node=node).delete()
+    with transaction.atomic():
+        BackupPolicy.objects.filter(node=node).delete()
+        _note("Had a node follow its cluster", node, by)
 
 
 def report(handover: Handover, *, sha256: str, version: str, system_ids: Mapping[str, str]) -> None:
@@ -203,16 +216,58 @@ def report(handover: Handover, *, sha256: str, version: str, system_ids: Mapping
                 )
 
 
-def give_key(cluster: Cluster, *, access_key_id: str, secret_access_key: str) -> None:
+def give_key(cluster: Cluster, *, access_key_id: str, secret_access_key: str, by: User | None) -> None:
     """Keep the key that was made by hand for the nodes; it is in their files from now on."""
+    before = {"access_key_id": (cluster.keys or {}).get("access_key_id", "")}
     cluster.keys = {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
-    cluster.save(update_fields=["keys"])
+    with transaction.atomic():
+        cluster.save(update_fields=["keys"])
+        _note("Entered the nodes' key", cluster, by, before=before, after={"access_key_id": access_key_id})
 
 
-def new_report_token(node: Node) -> None:
+def new_report_token(node: Node, *, by: User | None) -> None:
     """Give the node another token for its reports; the old one is void at once."""
     node.secrets = {**node.secrets, **new_token()}
-    node.save(update_fields=["secrets"])
+    with transaction.atomic():
+        node.save(update_fields=["secrets"])
+        _note("Made a new report token", node, by)
+
+
+def choose_version(node: Node, *, version: str, by: User | None) -> None:
+    """Have the node handed a configuration for this pgBackRest."""
+    before = Node.objects.values("pgbackrest_version").get(pk=node.pk)
+    node.pgbackrest_version = version
+    with transaction.atomic():
+        node.save(update_fields=["pgbackrest_version"])
+        _note("Said which pgBackRest a node has", node, by, before=before, after={"pgbackrest_version": version})
+
+
+def add_database(cluster: Cluster, database: Database, *, by: User | None) -> None:
+    """Keep a database of the cluster's, and that its nodes are to archive it."""
+    with transaction.atomic():
+        database.save()
+        _note("Added a database", cluster, by, after={"database": database.name})
+
+
+def remove_database(database: Database, *, by: User | None) -> None:
+    """Forget the database; nothing on the nodes or in the stores changes."""
+    with transaction.atomic():
+        database.delete()
+        _note("Removed a database", database.cluster, by, before={"database": database.name})
+
+
+def forget_node(removed: RemovedNode, *, by: User | None) -> None:
+    """Forget a node that was removed from its cluster."""
+    with transaction.atomic():
+        removed.delete()
+        _note("Forgot a removed node", removed.cluster, by, before={"node": removed.name})
+
+
+def _note(action: str, subject: Cluster | Node, by: User | None, **changes: Any) -> None:
+    cluster = subject if isinstance(subject, Cluster) else subject.cluster
+    if subject is not cluster:  # a node's name alone says little
+        changes["after"] = {"cluster": cluster.name, **(changes.get("after") or {})}
+    audit.note(action, subject, organisation=cluster.organisation, by=by, **changes)
 
 
 def look_into_backups(cluster: Cluster) -> None:

@@ -72,7 +72,8 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     form = NodeStoresForm(request.POST if request.method == "POST" else None, cluster=cluster, node=node)
     if form.is_bound and form.is_valid():
         try:
-            actions.write_to(node, choice=form.cleaned_data["choice"], stores=form.cleaned_data["backup_stores"])
+            chosen_stores = form.cleaned_data["backup_stores"]
+            actions.write_to(node, choice=form.cleaned_data["choice"], stores=chosen_stores, by=request.user)
         except actions.NotAttachable as error:
             form.add_error("backup_stores", str(error))
         else:
@@ -106,7 +107,7 @@ def node_edit(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     node = handover.node
     form = NodeForm(request.POST if request.method == "POST" else None, instance=node)
     if form.is_bound and form.is_valid():
-        node.save(update_fields=["pgbackrest_version"])
+        actions.choose_version(node, version=node.pgbackrest_version, by=request.user)
         message = f"{node.name} is handed a configuration for pgBackRest {BY_NUMBER[node.pgbackrest_version].label}."
         return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
     context = {"form": form, "cluster": handover.cluster, "node": node}
@@ -127,11 +128,11 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
     found = policy_of(cluster, node) if node else cluster.policy
     own = bool(node and found.node_id)
     if node and request.method == "POST" and "follow" in request.POST:
-        actions.follow_cluster(node)
+        actions.follow_cluster(node, by=request.user)
         return dialog_done(request, back, "clusters-changed", message=f"{node.name} follows {cluster.name} again.")
     form = PolicyForm(request.POST if request.method == "POST" else None, instance=found)
     if form.is_bound and form.is_valid():
-        actions.plan_backups(cluster, node, **form.cleaned_data)
+        actions.plan_backups(cluster, node, by=request.user, **form.cleaned_data)
         message = f"The backups of {node or cluster} are planned anew: apply the new files on the nodes."
         return dialog_done(request, back, "clusters-changed", message=message)
     context: dict[str, Any] = {"form": form, "cluster": cluster, "node": node, "own": own, "back": back}
@@ -146,9 +147,10 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
 def _secret(request: MemberRequest, handover: Handover, what: str) -> None:
     audit.note(
         f"Was shown {what}",
-        f"{handover.cluster.name}, {handover.node.name}",
+        handover.node,
         organisation=request.membership.organisation,
         by=request.user,
+        after={"cluster": handover.cluster.name},
     )
 
 
@@ -232,10 +234,7 @@ def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
         raise Http404
     form = KeyForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
-        actions.give_key(cluster, **form.cleaned_data)
-        audit.note(
-            "Entered the nodes' key", cluster.name, organisation=request.membership.organisation, by=request.user
-        )
+        actions.give_key(cluster, by=request.user, **form.cleaned_data)
         message = f"The nodes of {cluster.name} have a new key: apply their files."
         return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     return dialog_form(request, "clusters/key.html", {"form": form, "cluster": cluster})
@@ -246,13 +245,7 @@ def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
 def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Give the node another token for its reports."""
     handover = _handover(request, pk, name)
-    actions.new_report_token(handover.node)
-    audit.note(
-        "Made a new report token",
-        f"{handover.cluster.name}, {name}",
-        organisation=request.membership.organisation,
-        by=request.user,
-    )
+    actions.new_report_token(handover.node, by=request.user)
     messages.warning(request, f"{name} has a new token: until its report.sh is replaced, its reports are refused.")
     return dialog_done(request, handover.node.get_absolute_url(), "clusters-changed")
 
@@ -298,5 +291,5 @@ def removed_node_forget(request: MemberRequest, pk: UUID, name: str) -> HttpResp
     clusters = Cluster.objects.visible_to(request.membership)
     cluster = get_object_or_404(clusters, pk=pk)
     removed = get_object_or_404(cluster.removed_nodes, name=name)
-    removed.delete()
+    actions.forget_node(removed, by=request.user)
     return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=f"{name} is forgotten.")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -253,7 +253,7 @@ def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     form = AddNodesForm(request.POST if request.method == "POST" else None, cluster=cluster)
     if form.is_bound and form.is_valid():
         try:
-            names = actions.add_nodes(cluster, regions=form.cleaned_data["regions"])
+            names = actions.add_nodes(cluster, regions=form.cleaned_data["regions"], by=request.user)
         except actions.NodesRefused as error:
             form.add_error(None, str(error))
         else:
@@ -276,7 +276,7 @@ def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
     form = RemoveNodesForm(request.POST if request.method == "POST" else None, cluster=cluster)
     if form.is_bound and form.is_valid():
         try:
-            actions.remove_nodes(cluster, names=form.cleaned_data["nodes"])
+            actions.remove_nodes(cluster, names=form.cleaned_data["nodes"], by=request.user)
         except actions.NodesRefused as error:
             form.add_error("nodes", str(error))
         else:
@@ -293,8 +293,7 @@ def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     form = DatabaseForm(request.POST if request.method == "POST" else None, instance=Database(cluster=cluster))
     if form.is_bound and form.is_valid():
         try:
-            with transaction.atomic():
-                form.save()
+            actions.add_database(cluster, form.instance, by=request.user)
         except IntegrityError:
             form.add_error(None, "Somebody added a database like it at the same time. Look at the cluster first.")
         else:
@@ -311,7 +310,7 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
     database = get_object_or_404(cluster.databases, name=name)
     form = TypedNameForm(request.POST if request.method == "POST" else None, expected=database.name)
     if form.is_bound and form.is_valid():
-        database.delete()
+        actions.remove_database(database, by=request.user)
         message = f"{name} is no database of {cluster.name} any more."
         return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     context = {"form": form, "cluster": cluster, "database": database}

@@ -1,16 +1,90 @@
-"""What every request must be, and every answer carries: security headers, flash messages also on a fragment."""
+"""What every request must be, and every answer carries: a request ID, security headers, flash messages."""
 
 from __future__ import annotations
 
+import logging
+import re
+import time
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 from django.conf import settings
 from django.contrib.messages import get_messages
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from prometheus_client import Counter, Histogram
+
+from console.logs import Origin, origin
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+
+log = logging.getLogger("storekeeper.requests")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
+REQUESTS = Counter("storekeeper_requests", "Requests answered.", ["view", "method", "status"])
+DURATIONS = Histogram(
+    "storekeeper_request_seconds",
+    "Time until the answer was ready.",
+    ["view", "method"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the client's address: what the outermost of the trusted proxies saw, else whoever is connected."""
+    told = [one.strip() for one in request.headers.get("X-Forwarded-For", "").split(",")]
+    trusted = settings.TRUSTED_PROXY_COUNT
+    found = told[-trusted] if 0 < trusted <= len(told) else ""
+    return (found or request.META.get("REMOTE_ADDR", ""))[:45]
+
+
+def request_origin(get_response: GetResponse) -> GetResponse:
+    """Give each request an ID, the proxy's if that is well-formed; count and time it."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        told = request.headers.get("X-Request-ID", "")
+        request_id = told if REQUEST_ID.fullmatch(told) else uuid4().hex
+        token, began = origin.set(Origin(client_address(request), request_id)), time.perf_counter()
+        try:
+            response = get_response(request)
+            response.headers["X-Request-ID"] = request_id
+            _measure(request, response, time.perf_counter() - began)
+        finally:
+            origin.reset(token)
+        return response
+
+    return respond
+
+
+def _measure(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+    match = request.resolver_match
+    # Names of ours alone: a label that a client could make up would fill the memory.
+    view = (match.view_name or match._func_path) if match else "unknown"
+    method = request.method if request.method in METHODS else "other"
+    REQUESTS.labels(view, method, response.status_code).inc()
+    DURATIONS.labels(view, method).observe(seconds)
+    told = {"view": view, "method": method, "status": response.status_code, "seconds": round(seconds, 4)}
+    level = logging.INFO if view not in {"healthz", "readyz", "metrics"} else logging.DEBUG
+    log.log(level, "%s %s %s", method, view, response.status_code, extra={"data": told})
+
+
+def limits(get_response: GetResponse) -> GetResponse:
+    """Refuse a body that is too large before any of it is read."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdecimal() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024
+            text = f"The request is larger than {most} KiB, the most that the console takes. Send less.\n"
+            return HttpResponse(text, status=413, content_type="text/plain; charset=utf-8")
+        return get_response(request)
+
+    return respond
+
+
+CSP_REPORTS = "/csp-reports/"
 
 
 def content_security_policy() -> str:
@@ -27,20 +101,29 @@ def content_security_policy() -> str:
             "form-action 'self'",
             "base-uri 'none'",
             "frame-ancestors 'none'",
+            "report-to csp",
+            f"report-uri {CSP_REPORTS}",  # for browsers that do not know report-to
         )
     )
 
 
+PERMISSIONS = ", ".join(
+    f"{feature}=()"
+    for feature in ("camera", "display-capture", "geolocation", "microphone", "midi", "payment", "serial", "usb")
+)
+
+
 def headers(get_response: GetResponse) -> GetResponse:
-    """Close each page to foreign and inline code, and keep private pages out of caches."""
+    """Close each page to foreign and inline code, and keep it out of caches unless it says that it may be in one."""
     policy = content_security_policy()
 
     def respond(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         response.headers.setdefault("Content-Security-Policy", policy)
-        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+        response.headers.setdefault("Reporting-Endpoints", f'csp="{CSP_REPORTS}"')
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-        response.headers.setdefault("Cache-Control", "private, no-cache")
+        response.headers.setdefault("Cache-Control", "private, no-store")
         return response
 
     return respond

@@ -44,6 +44,9 @@ FIELD_ENCRYPTION_KEYS = env(
 DEBUG = env("DEBUG", "") == "1"
 # Where the demo wrote who may sign in; empty in every real deployment.
 DEMO_FILE = env("DEMO_FILE", "")
+# How many proxies of the operator's stand in front: so many of the last entries of X-Forwarded-For are believed.
+TRUSTED_PROXY_COUNT = int(env("TRUSTED_PROXY_COUNT", "0"))
+METRICS_TOKEN = env("METRICS_TOKEN", "")  # without one there is no /metrics
 INSECURE_HTTP = env("INSECURE_HTTP", "") == "1"  # the demo and local development: no TLS in front
 
 # What it is made of
@@ -66,10 +69,12 @@ INSTALLED_APPS = [
     "template_partials.apps.SimpleAppConfig",  # its tags, without its loader: the loader is set below
 ]
 MIDDLEWARE = [
+    "console.middleware.request_origin",
     "django.middleware.security.SecurityMiddleware",
+    "console.middleware.headers",
+    "console.middleware.limits",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # pages; pads at random against BREACH
-    "console.middleware.headers",
     "console.middleware.well_formed",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -203,6 +208,10 @@ CSRF_COOKIE_NAME = "csrftoken" if INSECURE_HTTP else "__Host-csrftoken"
 CSRF_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# What a request may hold; no form here takes a file.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+DATA_UPLOAD_MAX_NUMBER_FILES = 10
 
 # Words, times, files
 LANGUAGE_CODE = "en-gb"
@@ -220,11 +229,21 @@ STORAGES = {
 MAP_TILES_URL = env("MAP_TILES_URL", "")  # such as https://tiles.example.org/{z}/{x}/{y}.png
 MAP_TILES = (MAP_TILES_URL, env("MAP_TILES_ATTRIBUTION", "")) if MAP_TILES_URL else None
 
+LOG_FORMAT = env("LOG_FORMAT", "text")
+if LOG_FORMAT not in {"text", "json"}:
+    raise ImproperlyConfigured("Set LOG_FORMAT to text or to json.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"origin": {"()": "console.logs.WithOrigin"}},
+    "formatters": {
+        "text": {
+            "()": "console.logs.TextFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s%(told)s",
+        },
+        "json": {"()": "console.logs.JSONFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["origin"]}},
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", "INFO")},
     # botocore's debug log holds signed requests; never let it out.
     "loggers": {"botocore": {"level": "WARNING"}, "celery": {"level": "INFO"}},

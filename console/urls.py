@@ -7,7 +7,8 @@ from django.urls import include, path
 from console.accounts.confirmation import confirm_password
 from console.accounts.member_views import join
 from console.accounts.views import SignIn, home, stop_seeing
-from console.operations.metrics import metrics
+from console.csp import csp_reports
+from console.metrics import metrics
 from console.probes import healthz, readyz
 from console.support import find
 
@@ -25,6 +26,7 @@ urlpatterns = [
     path("stores/", include("stores.urls")),
     path("clusters/", include("clusters.urls")),
     path("cloud-accounts/", include("console.accounts.urls")),
+    path("audit/", include("console.accounts.audit_urls")),
     path("tasks/", include("console.operations.urls")),
     path("stop-seeing/", stop_seeing, name="stop-seeing"),
     path("admin/find/", admin.site.admin_view(find), name="find"),
@@ -32,6 +34,7 @@ urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),
+    path("csp-reports/", csp_reports, name="csp_reports"),
 ]
 
 handler404 = "console.accounts.member_views.not_found"

@@ -94,7 +94,7 @@ def adopt(orphan: Orphan, found: Pair | None, *, name: str, by: User | None) -> 
     if found is None:
         raise NotAdoptable(TOO_MANY)
     try:
-        return _write_down(
+        store = _write_down(
             orphan.account,
             pk,
             name=name,
@@ -105,6 +105,10 @@ def adopt(orphan: Orphan, found: Pair | None, *, name: str, by: User | None) -> 
         )
     except IntegrityError as error:
         raise NotAdoptable("Somebody has just adopted this store. Reload the page.") from error
+    audit.note(
+        "Adopted a backup store", store, organisation=store.organisation, by=by, after={"bucket": orphan.bucket.name}
+    )
+    return store
 
 
 TOO_MANY = (
@@ -123,11 +127,17 @@ def forget(orphan: Orphan, *, by: User) -> None:
     Forgotten.objects.get_or_create(
         cloud_account=orphan.account, bucket=orphan.bucket.name, defaults={"by": by, "by_name": by.username}
     )
+    _note("Forgot an unmanaged bucket", orphan, by)
 
 
-def remember(orphan: Orphan) -> None:
+def remember(orphan: Orphan, *, by: User) -> None:
     """Show the bucket again."""
     Forgotten.objects.filter(cloud_account=orphan.account, bucket=orphan.bucket.name).delete()
+    _note("Listed an unmanaged bucket again", orphan, by)
+
+
+def _note(action: str, orphan: Orphan, by: User) -> None:
+    audit.note(action, orphan.bucket.name, organisation=orphan.account.organisation, by=by)
 
 
 def delete(store: Store, *, keep_logs: bool = False, by: User | None) -> None:
@@ -176,14 +186,16 @@ def verify(store: Store) -> None:
 def accept(store: Store, *, name: str, seen: str, by: Membership) -> Line:
     """Accept what was found of one control as meant; raises posture.Changed when something else was found since."""
     line = posture.accept(store, name=name, seen=seen, by=by.user)
-    audit.note("Accepted a deviation", f"{store}: {line.sentence}", organisation=by.organisation, by=by.user)
+    found = {"control": name, "found": line.sentence}
+    audit.note("Accepted a deviation", store, organisation=by.organisation, by=by.user, after=found)
     return line
 
 
 def reconsider(store: Store, *, name: str, by: Membership) -> None:
     """Take back that a deviation was accepted; raises posture.Changed when there is none."""
     posture.reconsider(store, name=name)
-    audit.note("Took back an accepted deviation", f"{store}: {name}", organisation=by.organisation, by=by.user)
+    was = {"control": name}
+    audit.note("Took back an accepted deviation", store, organisation=by.organisation, by=by.user, before=was)
 
 
 def check_account(account: CloudAccount, *, region: str = "") -> None:

@@ -9,7 +9,6 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts import audit
 from console.accounts.access import MemberRequest, allowed
 from console.accounts.models import CloudAccount
 from console.accounts.permissions import Permission
@@ -63,12 +62,6 @@ def orphan_adopt(request: MemberRequest, account: UUID, bucket: str) -> HttpResp
         except (actions.NotAdoptable, actions.LimitReached, NotNow) as error:
             form.add_error(None, str(error))
         else:
-            audit.note(
-                "Adopted a backup store",
-                f"{store.name}, {bucket}",
-                organisation=request.membership.organisation,
-                by=request.user,
-            )
             message = f"{store.name} is being taken back; nothing in its buckets is changed."
             return dialog_done(request, store.get_absolute_url(), CHANGED, "stores-changed", message=message)
     context = {"form": form, "orphan": orphan, "pair": pair, "too_many": actions.TOO_MANY}
@@ -81,7 +74,6 @@ def orphan_forget(request: MemberRequest, account: UUID, bucket: str) -> HttpRes
     """Show the bucket no more."""
     _, orphan = _orphan(request, account, bucket)
     actions.forget(orphan, by=request.user)
-    audit.note("Forgot an unmanaged bucket", bucket, organisation=request.membership.organisation, by=request.user)
     message = f"{bucket} is no longer listed. It was not deleted."
     return dialog_done(request, reverse("stores:orphan_list"), CHANGED, message=message)
 
@@ -91,10 +83,7 @@ def orphan_forget(request: MemberRequest, account: UUID, bucket: str) -> HttpRes
 def orphan_remember(request: MemberRequest, account: UUID, bucket: str) -> HttpResponse:
     """Show the bucket again."""
     _, orphan = _orphan(request, account, bucket)
-    actions.remember(orphan)
-    audit.note(
-        "Listed an unmanaged bucket again", bucket, organisation=request.membership.organisation, by=request.user
-    )
+    actions.remember(orphan, by=request.user)
     return dialog_done(request, reverse("stores:orphan_list"), CHANGED, message=f"{bucket} is listed again.")
 
 

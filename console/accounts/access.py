@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any, cast
 
@@ -12,17 +13,18 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 from django_htmx.middleware import HtmxDetails
 
+from console.accounts import audit
 from console.accounts.models import Membership, User
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
 from console.accounts.seen_as import Seen
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 class MemberRequest(HttpRequest):
@@ -80,13 +82,17 @@ def allowed(permission: Permission) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @login_required
         @wraps(view)
-        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             membership = cast(MemberRequest, request).membership
             if not membership:
                 raise PermissionDenied("You are not a member of an organisation. Ask one of its owners to add you.")
+            user, organisation = cast(User, request.user), membership.organisation
+            here = replace(audit.origin.get(), user_id=str(user.pk), organisation_id=str(organisation.pk))
+            audit.origin.set(here)  # the middleware puts it back
             if permission in ENTERPRISE and not membership.organisation.is_enterprise:
                 return render(request, "stores/edition.html", status=403)
             if permission not in ROLES[membership.role]:
+                audit.refused(request.path, organisation=organisation, by=user, why=permission.value)
                 raise PermissionDenied(
                     f"Your role here is {membership.role}. Ask {_who(permission)} of the organisation to do this."
                 )
@@ -120,7 +126,7 @@ def confirmed(view: View) -> View:
     """Let in who has given the password just now; ask others for it first, then bring them here. For secrets."""
 
     @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if time.time() - request.session.get("confirmed_at", 0) > CONFIRMED_FOR:
             return redirect_to_login(request.get_full_path(), reverse("confirm"))
         return view(request, *args, **kwargs)

@@ -249,8 +249,9 @@ def unlink(account: CloudAccount, *, by: User | None) -> None:
     organisation, before = account.organisation, _told(account)
     try:
         with transaction.atomic():
-            account.delete()
+            # Before, because what is deleted has lost its ID.
             audit.note("Unlinked cloud account", account, organisation=organisation, by=by, before=before)
+            account.delete()
     except ProtectedError as error:
         users = users_of(account)
         names = ", ".join(str(user) for user in users)

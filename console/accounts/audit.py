@@ -1,23 +1,23 @@
-"""The audit log: who did what, to what, from where, with which outcome. Written here, and nowhere else."""
+"""The audit trail: who did what, to what, from where, with which outcome. Written here, and nowhere else."""
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-from dataclasses import dataclass
+import logging
+from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
+from django.db.models import Model
+from django.utils import timezone
+
 from console.accounts.models import AuditEvent, Organisation, User
+from console.logs import Origin, origin
 
+__all__ = ["Origin", "note", "origin", "refused"]
 
-@dataclass(frozen=True)
-class Origin:
-    """Where what happens now was asked for: by a request, or, with nothing set, by the console itself."""
+log = logging.getLogger("storekeeper.audit")
 
-    address: str = ""  # the client's, as the proxies that the operator trusts tell it
-    request_id: str = ""
-
-
-origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - it is frozen
+REFUSALS_AN_HOUR = 60  # of one person that are written down: a script that runs into a wall must not fill the table
 
 
 def note(
@@ -32,18 +32,30 @@ def note(
 ) -> None:
     """Write down that this person (None: the console) has done this to, or seen this of, the subject.
 
-    `before` and `after` are what changed. Nothing secret goes in.
+    `before` and `after` are what changed. Nothing secret goes in. The line in the log follows the commit.
     """
     where = origin.get()
-    AuditEvent.objects.create(
+    event = AuditEvent.objects.create(
         organisation=organisation,
         actor=by,
         actor_name=by.username if by else "",
         action=action,
         subject=str(subject)[:200],
+        subject_kind=subject._meta.label_lower if isinstance(subject, Model) else "",
+        subject_id=str(subject.pk) if isinstance(subject, Model) else "",
         outcome=outcome,
         before=before or {},
         after=after or {},
         address=where.address,
         request_id=where.request_id,
     )
+    transaction.on_commit(lambda: log.info("%s: %s", event.action, event.subject, extra={"data": event.as_json()}))
+
+
+def refused(path: str, *, organisation: Organisation | None, by: User, why: str) -> None:
+    """Write down that this person asked for what they may not have: the first so many of an hour."""
+    since = timezone.now() - timedelta(hours=1)
+    lately = AuditEvent.objects.filter(organisation=organisation, actor=by, created_at__gt=since)
+    if lately.filter(outcome=AuditEvent.Outcome.REFUSED)[:REFUSALS_AN_HOUR].count() < REFUSALS_AN_HOUR:
+        after = {"needs": why}
+        note("Was refused", path, organisation=organisation, by=by, outcome=AuditEvent.Outcome.REFUSED, after=after)

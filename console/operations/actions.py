@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from console.accounts.models import User
+from console.accounts import audit
+from console.accounts.models import AuditEvent, User
 from console.operations import registry
 from console.operations.engine import record_of
 from console.operations.models import Operation, Subject
@@ -44,6 +45,15 @@ def begin(subject: Subject, verb: str, *, by: User | None) -> Operation:
             if not moved:
                 raise NotNow(f"{subject.name} cannot do this now: its state has changed. Reload the page.")
 
+            audit.note(
+                work.title,
+                subject,
+                organisation=operation.organisation,
+                by=by,
+                outcome=AuditEvent.Outcome.BEGUN,
+                after={"operation": str(operation.pk)},
+            )
+
             def send() -> None:
                 run_operation.delay(str(operation.pk))
 
@@ -71,6 +81,13 @@ def cancel(subject: Subject, *, by: User | None) -> None:
         raise NotNow(f"Nothing is at work on {subject.name} that could be cancelled.")
     if not Operation.objects.cancel(operation.pk, by=by):
         raise NotNow(f"{operation.title} has ended, or is being cancelled already.")
+    audit.note(
+        "Asked to cancel a task",
+        subject,
+        organisation=operation.organisation,
+        by=by,
+        after={"operation": str(operation.pk), "task": operation.title},
+    )
 
     def send() -> None:
         run_operation.delay(str(operation.pk))

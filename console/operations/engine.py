@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,9 @@ from django.db import Error as DatabaseError
 from django.db import transaction
 from django.utils import timezone
 
+from console.accounts import audit
+from console.accounts.models import AuditEvent
+from console.logs import Origin, origin
 from console.operations import registry
 from console.operations.models import Operation, Record, Subject
 from console.operations.plan import (
@@ -85,6 +89,14 @@ def _me() -> str:
 
 def _work_on(operation: Operation) -> float | None:
     """Carry out what this worker has claimed; returns the seconds after which somebody should take it again."""
+    token = origin.set(Origin(operation_id=str(operation.pk), organisation_id=str(operation.organisation_id)))
+    try:
+        return _run(operation)
+    finally:
+        origin.reset(token)
+
+
+def _run(operation: Operation) -> float | None:
     work = registry.find(operation.subject_kind, operation.verb)
     subject: Subject = work.model.objects.get(pk=operation.subject_id)
     try:
@@ -191,7 +203,7 @@ def _run_round(
             record.update(was)
         raise _why_not(operation)
     running: dict[Future[tuple[datetime, Made]], Record] = {
-        _lanes.submit(_timed, operation, step, spec): record for step, record in todo
+        _lanes.submit(copy_context().run, _timed, operation, step, spec): record for step, record in todo
     }
     errors: list[StepError] = []
     while running:
@@ -267,12 +279,34 @@ def _finish(operation: Operation, subject: Subject, state: str, error: StepError
     with transaction.atomic():
         if not operation.finish(state, error.message if error else "", error.details if error else None):
             raise _why_not(operation)
+        _note_end(operation, subject, state)  # here it is fenced: exactly one worker comes so far, once
         if state == Operation.State.DONE:
             registry.find(operation.subject_kind, operation.verb).done(subject)
         if target is None:
             subject.delete()
         else:
             type(subject)._default_manager.filter(pk=subject.pk).update(state=target)
+
+
+ENDS = {
+    Operation.State.DONE: AuditEvent.Outcome.DONE,
+    Operation.State.FAILED: AuditEvent.Outcome.FAILED,
+    Operation.State.REFUSED: AuditEvent.Outcome.REFUSED,
+    Operation.State.CANCELLED: AuditEvent.Outcome.DONE,
+}
+
+
+def _note_end(operation: Operation, subject: Subject, state: str) -> None:
+    found = {name: value for name, value in operation.details.items() if name in {"code", "operation", "request_id"}}
+    cancelled = state == Operation.State.CANCELLED
+    audit.note(
+        f"Cancelled: {operation.title}" if cancelled else operation.title,
+        subject,
+        organisation=operation.organisation,
+        by=operation.cancelled_by if cancelled else operation.requested_by,
+        outcome=ENDS[Operation.State(state)],
+        after={"operation": str(operation.pk), **({"call": found} if found else {})},
+    )
 
 
 def _held(answer: bool) -> None:

@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from console.operations.plan import NotReady, must_be_held
 
+from . import calls
 from .aws_errors import (
     ACTIONS,
     EXPIRED,
@@ -92,6 +93,7 @@ def _session() -> boto3.Session:
     """Return the process's one session: each further one would cost 13 MB, a client of it half of one."""
     session = boto3.Session()
     session.events.register("before-send", _before_send)  # also before each attempt that botocore makes by itself
+    calls.watch(session.events)
     return session
 
 

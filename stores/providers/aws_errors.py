@@ -328,6 +328,8 @@ def answered(error: ClientError, subject: Subject) -> StepError:
     reason = str(error.response.get("Error", {}).get("Message", "")) or "no reason given"
     request_id = str(metadata.get("RequestId", ""))
     details = {"code": code, "operation": operation, **subject.details, "request_id": request_id}
+    if host_id := str(metadata.get("HostId", "")):  # S3's second half, which AWS's support asks for
+        details["host_id"] = host_id
     if code in {"AccessDenied", "UnauthorizedAccess", "403"}:
         # Newer answers name the one action that was missing: "… is not authorized to perform: s3:TagResource on …".
         named = re.search(r"perform: ((?:s3|iam):\w+)", reason)

@@ -290,16 +290,16 @@ def test_delete_takes_the_role_with_it(make, stores, alice, iam):
 
 def test_nodes_keep_their_names_and_one_stays(make):
     cluster = make()
-    actions.remove_nodes(cluster, names=["n2", "n3"])
-    assert actions.add_nodes(cluster, regions=["eu-west-1", "eu-north-1"]) == ["n4", "n5"]
+    actions.remove_nodes(cluster, names=["n2", "n3"], by=None)
+    assert actions.add_nodes(cluster, regions=["eu-west-1", "eu-north-1"], by=None) == ["n4", "n5"]
     with pytest.raises(actions.NodesRefused, match="at least one"):
-        actions.remove_nodes(cluster, names=["n1", "n4", "n5"])
+        actions.remove_nodes(cluster, names=["n1", "n4", "n5"], by=None)
     assert [node.name for node in Node.objects.filter(cluster=cluster)] == ["n1", "n4", "n5"]
 
 
 def test_nodes_cannot_change_while_the_cluster_is_at_work(make, stores):
     cluster = make(stores, run=False)
     with pytest.raises(actions.NodesRefused, match="at work"):
-        actions.add_nodes(cluster, regions=["eu-west-1"])
+        actions.add_nodes(cluster, regions=["eu-west-1"], by=None)
     with pytest.raises(actions.NodesRefused, match="at work"):
-        actions.remove_nodes(cluster, names=["n1"])
+        actions.remove_nodes(cluster, names=["n1"], by=None)

@@ -183,10 +183,13 @@ def test_admin_is_for_staff(client, alice):
     assert client.get(reverse("home"))["Location"] == "/stores/"
 
 
-def test_metrics_count_what_is_unfinished(client, failed):
-    answer = client.get("/metrics").content.decode()
+def test_metrics_count_what_is_unfinished(client, failed, settings):
+    settings.METRICS_TOKEN = "token"
+    bearer = {"Authorization": "Bearer token"}
+    answer = client.get("/metrics", headers=bearer).content.decode()
     assert 'storekeeper_operations{state="waiting"} 0' in answer
     Operation.objects.update(state="waiting", finished_at=None, created_at=timezone.now() - timedelta(seconds=90))
-    answer = client.get("/metrics").content.decode()
+    answer = client.get("/metrics", headers=bearer).content.decode()
     assert 'storekeeper_operations{state="waiting"} 1' in answer
-    assert float(answer.split()[-1]) >= 90
+    age = next(line for line in answer.splitlines() if line.startswith("storekeeper_oldest_unfinished_seconds"))
+    assert float(age.split()[-1]) >= 90

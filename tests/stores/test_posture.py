@@ -197,7 +197,7 @@ def test_accept_holds_until_something_else_is_found(as_alice, store, s3, alice):
     answer = as_alice.post(f"{url}accept/", {"control": line.name, "seen": line.seen}, headers=HTMX)
     assert answer.status_code == 204
     assert again(store).state == State.AVAILABLE
-    assert AuditEvent.objects.get().action == "Accepted a deviation"
+    assert AuditEvent.objects.filter(action="Accepted a deviation").count() == 1
     assert check(store).state == State.AVAILABLE
     assert "Accepted" in text_of(as_alice.get(url))
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms:dsse"}}
@@ -211,7 +211,7 @@ def test_reconsider_wants_it_again(as_alice, store, s3):
     as_alice.post(f"{store.get_absolute_url()}accept/", {"control": line.name, "seen": line.seen}, headers=HTMX)
     as_alice.post(f"{store.get_absolute_url()}reconsider/", {"control": line.name}, headers=HTMX)
     assert again(store).state == State.DEGRADED
-    assert AuditEvent.objects.count() == 2
+    assert AuditEvent.objects.filter(action__contains="deviation").count() == 2
 
 
 def test_what_was_not_seen_is_not_accepted(as_alice, store, s3):

@@ -1,0 +1,76 @@
+"""`/metrics`, as Prometheus text: requests, provider calls, operations, drift. No name and no tenant in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from secrets import compare_digest
+
+from django.conf import settings
+from django.db.models import Count, Min
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from console.operations.models import Operation
+from stores.models import State, Store
+
+
+class FromDatabase(Collector):
+    """What holds for all processes together, asked for at each scrape."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Return the gauges, a query or two for each."""
+        unfinished = Operation.objects.unfinished().order_by()  # few: a partial index has only them
+        states = dict(unfinished.values_list("state").annotate(Count("pk")))
+        yield _gauge(
+            "operations",
+            "Unfinished operations by state.",
+            "state",
+            {s: states.get(s, 0) for s in Operation.UNFINISHED},
+        )
+        for name, text, rows in (
+            (
+                "oldest_waiting",
+                "Age of the oldest waiting operation.",
+                unfinished.filter(state=Operation.State.WAITING),
+            ),
+            ("oldest_unfinished", "Age of the oldest unfinished operation.", unfinished),
+        ):
+            at = rows.aggregate(at=Min("created_at"))["at"]
+            age = (timezone.now() - at).total_seconds() if at else 0.0
+            yield GaugeMetricFamily(f"storekeeper_{name}_seconds", text, value=age)
+        stores = dict(Store.objects.order_by().values_list("state").annotate(Count("pk")))
+        yield _gauge(
+            "stores",
+            "Stores by state; degraded ones have drifted.",
+            "state",
+            {s: stores.get(s, 0) for s in State.values},
+        )
+
+
+def _gauge(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(f"storekeeper_{name}", text, labels=[label])
+    for value, number in values.items():
+        gauge.add_metric([str(value)], number)
+    return gauge
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Return all figures to who has the token; without one in the settings there is no such page."""
+    given = request.headers.get("Authorization", "").encode()
+    if not settings.METRICS_TOKEN:
+        raise Http404
+    if not compare_digest(given, f"Bearer {settings.METRICS_TOKEN}".encode()):
+        text = "Send the header Authorization: Bearer, with METRICS_TOKEN.\n"
+        return HttpResponse(text, status=401, content_type="text/plain", headers={"WWW-Authenticate": "Bearer"})
+    own = CollectorRegistry()
+    own.register(FromDatabase())
+    counted = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # read by the library itself: the counts of all processes here
+        counted = CollectorRegistry()
+        MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+    return HttpResponse(generate_latest(counted) + generate_latest(own), content_type=CONTENT_TYPE_LATEST)

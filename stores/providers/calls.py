@@ -1,0 +1,53 @@
+"""Each call of a cloud, counted, timed and logged with the ID that the cloud gave it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from botocore.hooks import BaseEventHooks
+from prometheus_client import Counter, Histogram
+
+log = logging.getLogger("storekeeper.calls")
+
+CALLS = Counter("storekeeper_provider_calls", "Calls of providers.", ["service", "operation", "code"])
+DURATIONS = Histogram(
+    "storekeeper_provider_call_seconds", "Time of a call, with its retries.", ["service", "operation"]
+)
+BEGAN = "storekeeper_began"  # in the call's own context
+
+
+def watch(events: BaseEventHooks) -> None:
+    """Have all calls of the session's clients seen."""
+    events.register("before-call", _before)
+    events.register("after-call", _after)
+    events.register("after-call-error", _failed)
+
+
+def _before(context: dict[str, Any], **_: Any) -> None:
+    context[BEGAN] = time.perf_counter()
+
+
+def _after(http_response: Any, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+    found = parsed.get("ResponseMetadata", {})
+    code = (
+        "" if http_response.status_code < 300 else str(parsed.get("Error", {}).get("Code") or http_response.status_code)
+    )
+    ids = {"aws_request_id": found.get("RequestId"), "aws_host_id": found.get("HostId")}
+    _told(
+        model.service_model.service_name, model.name, code, context, {key: value for key, value in ids.items() if value}
+    )
+
+
+def _failed(exception: Exception, context: dict[str, Any], event_name: str, **_: Any) -> None:
+    service, operation = event_name.split(".")[1:]
+    _told(service, operation, type(exception).__name__, context, {})
+
+
+def _told(service: str, operation: str, code: str, context: dict[str, Any], ids: dict[str, str]) -> None:
+    seconds = time.perf_counter() - context.get(BEGAN, time.perf_counter())
+    CALLS.labels(service, operation, code[:64]).inc()
+    DURATIONS.labels(service, operation).observe(seconds)
+    told = {"service": service, "call": operation, "code": code, "seconds": round(seconds, 4), **ids}
+    log.info("%s %s %s", service, operation, code or "ok", extra={"data": told})
