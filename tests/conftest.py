@@ -36,9 +36,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def say(record_property):
-    """A function that has something said at the end of the run: a text, and counts that are added up over all tests."""
+    """A function that has something said at the end of the run: a text, or counts that are added up over all tests."""
 
-    def say(text, **counts):
+    def say(text="", **counts):
         record_property("said", text)
         record_property("counted", counts)
 
@@ -50,7 +50,7 @@ def pytest_terminal_summary(terminalreporter):
     counts = Counter()
     for report in (one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)):
         for name, value in report.user_properties if report.when == "call" else ():
-            if name == "said":
+            if name == "said" and value:
                 terminalreporter.write_line(f"  {value}")
             elif name == "counted":
                 counts.update(value)

@@ -179,6 +179,11 @@ def test_metrics_are_for_who_has_the_token(client, db, settings, token, given, s
     assert client.get("/metrics", HTTP_AUTHORIZATION=given).status_code == status
 
 
+def test_metrics_are_open_in_the_demo(client, db, settings):
+    settings.DEMO_FILE = "demo.json"
+    assert client.get("/metrics").status_code == 200
+
+
 def test_metrics_say_what_they_should_and_name_nobody(client, alice, account, amazon, settings):
     from console.operations import engine
     from stores import actions

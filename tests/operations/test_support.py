@@ -223,6 +223,7 @@ def test_support_tries_again_and_the_tenant_sees_it(as_support, account, alice):
     assert (store.state, store.operation.state, store.operation.requested_by.username) == ("creating", "waiting", "sue")
     act(as_support, store.operation, "try-again")  # it has not failed
     assert notes(organisation=account.organisation) == [
+        ("Create Backup Store", "begun"),
         ("Support: Try again", "done"),
         ("Support: Try again", "refused"),
     ]

@@ -147,6 +147,7 @@ def test_admin_sets_an_edition_and_limits_and_nothing_else(as_support, acme, bob
             "name": "Another name",
             "edition": "developer",
             "stores_at_most": "70",
+            "invitations_at_most": "30",
             "operations_at_once": "20",
             "memberships-TOTAL_FORMS": "1",
             "memberships-INITIAL_FORMS": "1",
@@ -161,8 +162,9 @@ def test_admin_sets_an_edition_and_limits_and_nothing_else(as_support, acme, bob
     assert bob.memberships.get().role == "viewer"
     event = AuditEvent.objects.get(organisation=acme)
     assert (event.actor_name, event.action) == ("sue", "Support: changed the organisation")
-    assert event.before == {"edition": "enterprise", "stores_at_most": 50, "operations_at_once": 12}
-    assert event.after == {"edition": "developer", "stores_at_most": 70, "operations_at_once": 20}
+    limits = {"stores_at_most": 70, "invitations_at_most": 30, "operations_at_once": 20}
+    assert event.after == {"edition": "developer", **limits}
+    assert event.before == {"edition": "enterprise", **dict(zip(limits, (50, 20, 12), strict=True))}
 
 
 def test_admin_lets_support_change_nothing_but_what_the_table_says(as_support):
