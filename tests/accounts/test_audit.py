@@ -83,7 +83,7 @@ def test_the_database_refuses_to_change_or_delete_an_event(event, how):
 
 
 def test_the_database_refuses_to_truncate_the_events(event):
-    with pytest.raises(DatabaseError, match="neither changed nor deleted|syntax error"), transaction.atomic():
+    with pytest.raises(DatabaseError, match=r"neither changed nor deleted|syntax error"), transaction.atomic():
         connection.cursor().execute("TRUNCATE accounts_auditevent")  # SQLite does not know the word
 
 
