@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+from allauth.account.views import LoginView
 from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -29,15 +29,22 @@ from stores.providers import PLANNED, PROVIDERS
 from stores.providers.base import Document, LinkError
 
 
-class SignIn(LoginView):
+class SignIn(LoginView):  # type: ignore[misc]
     """The sign-in page; in the demo, and only there, it says who may sign in."""
 
     template_name = "accounts/login.html"
-    redirect_authenticated_user = True
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Give allauth's form what our field `username` says."""
+        given: dict[str, Any] = super().get_form_kwargs()
+        if "data" in given:
+            given["data"] = given["data"].copy()
+            given["data"]["login"] = given["data"].get("username", "")
+        return given
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         """Add the demo's sign-in hint, empty everywhere else."""
-        return super().get_context_data(**kwargs) | {"demo_sign_in": demo_sign_in()}
+        return dict(super().get_context_data(**kwargs)) | {"demo_sign_in": demo_sign_in()}
 
 
 def demo_sign_in() -> list[dict[str, str]]:

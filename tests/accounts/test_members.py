@@ -196,6 +196,15 @@ def test_roles_are_changed_and_members_removed(client, acme, alice, bob):
     assert client.get("/stores/").status_code == 403
 
 
+@pytest.mark.parametrize("how", ["removed", "demoted"])
+def test_who_may_invite_no_longer_leaves_no_way_back(client, acme, alice, how):
+    eve = factories.user("eve", acme, "owner")
+    _, token = members.invite(acme, email="back@example.com", role="owner", by=eve)
+    row = eve.memberships.get()
+    members.remove(row, by=alice) if how == "removed" else members.change_role(row, "viewer", by=alice)
+    assert client.get(f"/invitations/{token}/").status_code == 404
+
+
 def test_the_last_owner_stays(client, acme, alice, bob):
     client.force_login(alice)
     row = Membership.objects.get(user=alice).pk
