@@ -25,7 +25,7 @@ from console.accounts import audit
 from console.accounts.models import Membership, User
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
 from console.accounts.seen_as import Seen
-from console.accounts.sign_in import CONFIRMED_AT, has_second_factor
+from console.accounts.sign_in import CONFIRMED_AT, has_second_factor, is_confirmed
 
 View = Callable[..., HttpResponseBase]
 
@@ -133,13 +133,20 @@ def _signed_in(request: HttpRequest | None = None, **_: Any) -> None:
         confirm(request)
 
 
-def confirmed(view: View) -> View:
-    """Let in who has given the password just now; ask others for it first, then bring them here. For secrets."""
+def confirmed_within(seconds: float) -> Callable[[View], View]:
+    """Let in who has shown in the last so many seconds that it is they; ask others first, then bring them here."""
 
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if time.time() - request.session.get(CONFIRMED_AT, 0) > CONFIRMED_FOR:
-            return redirect_to_login(request.get_full_path(), reverse("confirm"))
-        return view(request, *args, **kwargs)
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not is_confirmed(request, seconds):
+                return redirect_to_login(request.get_full_path(), reverse("confirm"))
+            return view(request, *args, **kwargs)
 
-    return checked
+        return checked
+
+    return decorate
+
+
+confirmed = confirmed_within(CONFIRMED_FOR)  # for secrets, and for who may do what
+confirmed_lately = confirmed_within(3600)  # for what the name has to be typed for, too

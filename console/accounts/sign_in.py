@@ -9,6 +9,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.forms import LoginForm
 from allauth.account.signals import password_changed, user_logged_in
+from allauth.core import context
 from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
@@ -16,6 +17,7 @@ from allauth.mfa.signals import authenticator_added, authenticator_removed, auth
 from allauth.mfa.utils import is_mfa_enabled
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.contrib.auth.signals import user_logged_out, user_login_failed
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -26,6 +28,11 @@ from console.accounts.models import AuditEvent, User
 from console.middleware import client_address
 
 CONFIRMED_AT = "confirmed_at"  # in the session: when the person at the keyboard last showed that it is they
+
+
+def is_confirmed(request: HttpRequest, within: float) -> bool:
+    """Return whether, in the last so many seconds, the person at the keyboard has shown that it is they."""
+    return time.time() - float(request.session.get(CONFIRMED_AT, 0)) <= within
 
 
 class Accounts(DefaultAccountAdapter):  # type: ignore[misc]
@@ -57,6 +64,11 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]
                 raise self.validation_error("too_many_login_attempts")
             used.usage += found.usage
         self._login_failed_rl_usage = used
+
+    def is_reauthentication_required(self, *, app: str) -> bool:
+        """Return whether it is too long ago that the person at the keyboard showed that it is they."""
+        request = context.request
+        return not is_confirmed(request, settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         """Return the first page, which leads on."""
@@ -106,7 +118,7 @@ class SignInForm(LoginForm):  # type: ignore[misc]
 
 def has_second_factor(user: Any) -> bool:
     """Return whether a password alone does not let this person in."""
-    return is_mfa_enabled(user, [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN])
+    return bool(is_mfa_enabled(user, [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]))
 
 
 @receiver(authenticator_used)

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts import actions, seen_as
-from console.accounts.access import MemberRequest, allowed, confirmed
+from console.accounts.access import MemberRequest, allowed, confirmed, confirmed_lately
 from console.accounts.forms import CHANGE_FORMS, LinkForm, TypedNameForm, link_form
 from console.accounts.models import CloudAccount, User
 from console.accounts.permissions import Permission
@@ -222,7 +222,7 @@ def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @allowed(Permission.MANAGE_ACCOUNTS)
-@confirmed
+@confirmed_lately
 def account_unlink(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Unlink an account that nothing uses, after its name was typed."""
     account = _account(request, pk)
