@@ -25,7 +25,7 @@ from clusters.handover import attached, handovers
 from clusters.models import Cluster, Database
 from clusters.schedules import times
 from console import worldmap
-from console.accounts.access import MemberRequest, allowed
+from console.accounts.access import MemberRequest, allowed, confirmed_lately
 from console.accounts.actions import InUse
 from console.accounts.forms import TypedNameForm
 from console.accounts.models import CloudAccount
@@ -319,6 +319,7 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
 
 @require_http_methods(["GET", "POST"])
 @allowed(Permission.MANAGE_CLUSTERS)
+@confirmed_lately
 def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a cluster after its name was typed; refused while stores are attached to it."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)

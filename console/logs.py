@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+
+INVITATION = re.compile(r"(/invitations/)[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,15 @@ origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B03
 
 
 class WithOrigin(logging.Filter):
-    """Give each record its origin where it was made: a handler may run in another thread."""
+    """Give each record its origin where it was made: a handler may run in another thread.
+
+    The address of an invitation is as good as a key, so what follows /invitations/ is taken out.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep every record."""
+        if "/invitations/" in (said := record.getMessage()):
+            record.msg, record.args = INVITATION.sub(r"\1…", said), ()
         record.origin = {name: value for name, value in asdict(origin.get()).items() if value}
         return True
 

@@ -19,7 +19,10 @@ admin.site.index_template = "admin/support_index.html"
 urlpatterns = [
     path("", home, name="home"),
     path("login/", SignIn.as_view(), name="login"),
+    path("login/", SignIn.as_view(), name="account_login"),  # as allauth calls it
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("logout/", LogoutView.as_view(), name="account_logout"),
+    path("account/", include("console.accounts.sign_in_urls")),
     path("confirm/", confirm_password, name="confirm"),
     path("invitations/<str:token>/", join, name="join"),
     path("organisation/", include("console.accounts.organisation_urls")),

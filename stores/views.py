@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
-from console.accounts.access import MemberRequest, allowed
+from console.accounts.access import MemberRequest, allowed, confirmed_lately
 from console.accounts.actions import InUse, users_of
 from console.accounts.models import CloudAccount
 from console.accounts.permissions import Permission
@@ -118,6 +118,7 @@ def store_calculator(request: MemberRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @allowed(Permission.MANAGE_STORES)
+@confirmed_lately
 def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a store after its name was typed; the worker refuses it while the store holds data."""
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)

@@ -8,6 +8,7 @@ os.environ.setdefault("SECRET_KEY", "tests")
 os.environ.setdefault("FIELD_ENCRYPTION_KEYS", "9jEtFzJsF8mTz0JZ1Y9Cz6f5bXr1u2Gq0xQ3m3l8Zqk=")
 os.environ.setdefault("DATABASE_URL", "sqlite:///:memory:")
 os.environ.setdefault("INSECURE_HTTP", "1")
+os.environ.setdefault("SUPPORT_SECOND_FACTOR", "")
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")  # nothing listens there: the broker is down by default
 os.environ.setdefault("S3_ENDPOINTS_ALLOWED", "127.0.0.0/8,localhost")  # where the tests' servers are
 # Nothing of the machine's own Amazon settings may leak into a test.

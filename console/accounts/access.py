@@ -8,21 +8,24 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, cast
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
 from console.accounts import audit
 from console.accounts.models import Membership, User
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
 from console.accounts.seen_as import Seen
+from console.accounts.sign_in import CONFIRMED_AT, has_second_factor, is_confirmed
 
 View = Callable[..., HttpResponseBase]
 
@@ -89,6 +92,8 @@ def allowed(permission: Permission) -> Callable[[View], View]:
             user, organisation = cast(User, request.user), membership.organisation
             here = replace(audit.origin.get(), user_id=str(user.pk), organisation_id=str(organisation.pk))
             audit.origin.set(here)  # the middleware puts it back
+            if organisation.second_factor_required and not has_second_factor(user):
+                return _to_second_factor(cast(MemberRequest, request))
             if permission in ENTERPRISE and not membership.organisation.is_enterprise:
                 return render(request, "stores/edition.html", status=403)
             if permission not in ROLES[membership.role]:
@@ -104,6 +109,12 @@ def allowed(permission: Permission) -> Callable[[View], View]:
     return decorate
 
 
+def _to_second_factor(request: MemberRequest) -> HttpResponse:
+    messages.warning(request, f"{request.membership.organisation} asks its members for a second factor. Set one up.")
+    url = reverse("mfa_index")
+    return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
+
+
 def _who(permission: Permission) -> str:
     return "an " + " or ".join(role for role in Membership.Role.values if permission in ROLES[role])
 
@@ -112,8 +123,8 @@ CONFIRMED_FOR = 300  # seconds that a password counts as just given
 
 
 def confirm(request: HttpRequest) -> None:
-    """Note that the person at the keyboard has just given the password."""
-    request.session["confirmed_at"] = time.time()
+    """Note that the person at the keyboard has just shown that it is they."""
+    request.session[CONFIRMED_AT] = time.time()
 
 
 @receiver(user_logged_in)
@@ -122,13 +133,20 @@ def _signed_in(request: HttpRequest | None = None, **_: Any) -> None:
         confirm(request)
 
 
-def confirmed(view: View) -> View:
-    """Let in who has given the password just now; ask others for it first, then bring them here. For secrets."""
+def confirmed_within(seconds: float) -> Callable[[View], View]:
+    """Let in who has shown in the last so many seconds that it is they; ask others first, then bring them here."""
 
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if time.time() - request.session.get("confirmed_at", 0) > CONFIRMED_FOR:
-            return redirect_to_login(request.get_full_path(), reverse("confirm"))
-        return view(request, *args, **kwargs)
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not is_confirmed(request, seconds):
+                return redirect_to_login(request.get_full_path(), reverse("confirm"))
+            return view(request, *args, **kwargs)
 
-    return checked
+        return checked
+
+    return decorate
+
+
+confirmed = confirmed_within(CONFIRMED_FOR)  # for secrets, and for who may do what
+confirmed_lately = confirmed_within(3600)  # for what the name has to be typed for, too

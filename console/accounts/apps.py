@@ -1,6 +1,8 @@
+import importlib
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.contrib.admin import apps as admin_apps
 from django.db.models import Q
 from django.db.models.signals import post_migrate
 
@@ -8,13 +10,22 @@ from console.accounts.permissions import SUPPORT, SUPPORT_MAY, SUPPORT_SEES
 
 
 class AccountsConfig(AppConfig):
+    default = True
     name = "console.accounts"
     label = "accounts"
     verbose_name = "Organisations"
 
     def ready(self) -> None:
-        """Have the group of the support staff made at each migrate, when the permissions of our apps are there."""
+        """Have sign-ins noted, and the group of the support staff made at each migrate, when its permissions exist."""
+        importlib.import_module("console.accounts.sign_in")
         post_migrate.connect(make_support_group, sender=apps.get_app_config("auth"))
+
+
+class SupportAdminConfig(admin_apps.AdminConfig):
+    """The Django admin, behind the sign-in of the console."""
+
+    default = False
+    default_site = "console.accounts.admin_site.SupportSite"
 
 
 def make_support_group(*, using: str, apps: Any = apps, **_: Any) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
+from allauth.account.adapter import get_adapter
+from allauth.account.internal.flows.reauthentication import reauthenticate_by_password
 from django import forms
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
@@ -31,8 +35,8 @@ class PasswordForm(forms.Form):
         self.user = user
 
     def clean_password(self) -> str:
-        """Return the password, if it is the right one."""
-        if not self.user.check_password(self.cleaned_data["password"]):
+        """Return the password, if it is the right one; too many wrong ones are refused unseen."""
+        if not get_adapter().reauthenticate(self.user, self.cleaned_data["password"]):
             raise forms.ValidationError("This is not your password.")
         return str(self.cleaned_data["password"])
 
@@ -43,9 +47,13 @@ def confirm_password(request: HttpRequest) -> HttpResponse:
     """Ask for the password, then go on to ?next=, in the dialog if that is where it was asked."""
     given = request.POST.get("next") or request.GET.get("next", "")
     onwards = given if url_has_allowed_host_and_scheme(given, {request.get_host()}) else "/"
-    form = PasswordForm(request.POST if request.method == "POST" else None, user=request.user)  # type: ignore[arg-type]
+    user = cast(User, request.user)
+    if not user.has_usable_password():  # they come by their company's identity provider
+        return redirect_to_login(onwards, reverse("mfa_reauthenticate"))
+    form = PasswordForm(request.POST if request.method == "POST" else None, user=user)
     if form.is_bound and form.is_valid():
         confirm(request)
+        reauthenticate_by_password(request)
         if request.htmx:  # type: ignore[attr-defined]
             # Into the dialog, as if the password had not come between; the page below keeps its address.
             where = {"path": onwards, "target": "#dialog", "swap": "innerHTML", "push": "false"}

@@ -183,7 +183,7 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
                 membership = members.join(invitation, request.user)  # type: ignore[arg-type]
             else:
                 membership = members.sign_up(invitation, **form.cleaned_data)
-                login(request, membership.user, backend="django.contrib.auth.backends.ModelBackend")
+                login(request, membership.user, backend="allauth.account.auth_backends.AuthenticationBackend")
         except members.Refused as refused:
             refusal = str(refused)
             if refused.field:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from console.accounts import audit
 from console.accounts.models import AuditEvent, Invitation, Membership, Organisation, User
+from console.accounts.permissions import ROLES, Permission
 
 INVITED_FOR = timedelta(days=7)
 NAME_TAKEN = "Somebody has this user name already. Choose another one."
@@ -110,6 +111,8 @@ def change_role(membership: Membership, role: str, *, by: User) -> None:
                 _keep_an_owner(known)
             before, known.role = known.role, role
             known.save(update_fields=["role"])
+            if Permission.MANAGE_MEMBERS not in ROLES[role]:
+                _revoke_those_of(member, organisation)
             audit.note(action, member, organisation=organisation, by=by, before={"role": before}, after={"role": role})
     except Refused as refusal:
         _note_refusal(action, membership, by, refusal)
@@ -125,9 +128,27 @@ def remove(membership: Membership, *, by: User) -> None:
             _keep_an_owner(known)
             audit.note(action, member, organisation=organisation, by=by, before={"role": known.role})
             known.delete()
+            _revoke_those_of(member, organisation)
     except Refused as refusal:
         _note_refusal(action, membership, by, refusal)
         raise
+
+
+def require_second_factor(organisation: Organisation, required: bool, *, by: User) -> None:
+    """Ask a second factor of every member from their next click on, or no longer."""
+    with transaction.atomic():
+        Organisation.objects.filter(pk=organisation.pk).update(second_factor_required=required)
+        audit.note(
+            "Required a second factor" if required else "Required no second factor any more",
+            organisation,
+            organisation=organisation,
+            by=by,
+        )
+
+
+def _revoke_those_of(user: User, organisation: Organisation) -> None:
+    """Take back the invitations of somebody who may invite no longer: one could be a way back in."""
+    organisation.invitations.filter(by=user).delete()
 
 
 def _held(membership: Membership) -> Membership:

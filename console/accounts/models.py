@@ -43,6 +43,7 @@ class Organisation(models.Model):
     stores_at_most = models.PositiveIntegerField(default=50)
     invitations_at_most = models.PositiveIntegerField(default=20)
     operations_at_once = models.PositiveIntegerField(default=12, validators=[MinValueValidator(1)])
+    second_factor_required = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="organisations")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from allauth.mfa.models import Authenticator
 from cryptography.fernet import InvalidToken
 from django.apps import apps
 from django.db import models, transaction
@@ -13,6 +14,7 @@ from django.db.models import ExpressionWrapper, F, QuerySet, Value
 from console.accounts.encryption import EncryptedJSONField, cipher, is_newest
 
 BATCH = 200  # rows in one transaction
+_FACTOR_SECRETS = {"secret", "seed"}  # of an authenticator app, of recovery codes; passkeys have none here
 
 
 @dataclass
@@ -23,6 +25,15 @@ class Count:
     newest: int = 0
     older: int = 0
     unreadable: int = 0  # with none of the keys
+
+    def add(self, token: bytes) -> None:
+        """Count one."""
+        if is_newest(token):
+            self.newest += 1
+        elif _rotated(token):
+            self.older += 1
+        else:
+            self.unreadable += 1
 
 
 def fields() -> list[tuple[type[models.Model], str]]:
@@ -51,17 +62,32 @@ def renew(model: type[models.Model], name: str) -> int:
     return renewed
 
 
+def renew_factors() -> Count:
+    """Encrypt the secrets of second factors with the newest key, too, and return with what they are encrypted now."""
+    for factor in Authenticator.objects.order_by("pk").iterator(BATCH):
+        for name in _FACTOR_SECRETS & factor.data.keys():
+            token = factor.data[name].encode()
+            if not is_newest(token) and (fresh := _rotated(token)):
+                same = Authenticator.objects.filter(pk=factor.pk, data=factor.data)
+                same.update(data={**factor.data, name: fresh.decode()})
+    return count_factors()
+
+
+def count_factors() -> Count:
+    """Return with what the secrets of second factors are encrypted now."""
+    found = Count("mfa.Authenticator.data")
+    for factor in Authenticator.objects.order_by("pk").iterator(BATCH):
+        for name in _FACTOR_SECRETS & factor.data.keys():
+            found.add(factor.data[name].encode())
+    return found
+
+
 def count(model: type[models.Model], name: str) -> Count:
     """Return with what the secrets of the field are encrypted now."""
     found = Count(f"{model._meta.app_label}.{model.__name__}.{name}")
     for batch in _batches(model, name):
         for _, token in batch:
-            if is_newest(token):
-                found.newest += 1
-            elif _rotated(token):
-                found.older += 1
-            else:
-                found.unreadable += 1
+            found.add(token)
     return found
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+from allauth.account.views import LoginView
 from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts import actions, seen_as
-from console.accounts.access import MemberRequest, allowed, confirmed
+from console.accounts.access import MemberRequest, allowed, confirmed, confirmed_lately
 from console.accounts.forms import CHANGE_FORMS, LinkForm, TypedNameForm, link_form
 from console.accounts.models import CloudAccount, User
 from console.accounts.permissions import Permission
@@ -29,15 +29,22 @@ from stores.providers import PLANNED, PROVIDERS
 from stores.providers.base import Document, LinkError
 
 
-class SignIn(LoginView):
+class SignIn(LoginView):  # type: ignore[misc]
     """The sign-in page; in the demo, and only there, it says who may sign in."""
 
     template_name = "accounts/login.html"
-    redirect_authenticated_user = True
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Give allauth's form what our field `username` says."""
+        given: dict[str, Any] = super().get_form_kwargs()
+        if "data" in given:
+            given["data"] = given["data"].copy()
+            given["data"]["login"] = given["data"].get("username", "")
+        return given
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         """Add the demo's sign-in hint, empty everywhere else."""
-        return super().get_context_data(**kwargs) | {"demo_sign_in": demo_sign_in()}
+        return dict(super().get_context_data(**kwargs)) | {"demo_sign_in": demo_sign_in()}
 
 
 def demo_sign_in() -> list[dict[str, str]]:
@@ -215,7 +222,7 @@ def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @allowed(Permission.MANAGE_ACCOUNTS)
-@confirmed
+@confirmed_lately
 def account_unlink(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Unlink an account that nothing uses, after its name was typed."""
     account = _account(request, pk)

@@ -180,6 +180,7 @@ class Demo:
             "STATIC_ROOT": str(self.data / "static"),
             "DEMO_FILE": str(self.file),
             "INSECURE_HTTP": "1",
+            "SUPPORT_SECOND_FACTOR": "",
             "DEBUG": "",
             "S3_ENDPOINTS_ALLOWED": f"{HOST},localhost",
         }

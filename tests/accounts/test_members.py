@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -15,6 +16,7 @@ from django.utils import timezone
 from console.accounts import members
 from console.accounts.models import AuditEvent, Invitation, Membership, User
 from console.accounts.permissions import ROLE_WORDS, ROLES
+from console.logs import WithOrigin
 from tests import factories
 from tests.demo_process import ROOT
 
@@ -146,6 +148,18 @@ def test_sign_up_refuses(client, alice, invited, given, message):
     assert client.get(invited[1]).status_code == 200
 
 
+def test_the_token_of_an_invitation_is_in_no_log(client, invited, caplog):
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(WithOrigin())
+    try:
+        assert client.post(invited[1], {"username": "nina", "password": "123"}).status_code == 422
+    finally:
+        for handler in logging.getLogger().handlers:
+            handler.filters[:] = [one for one in handler.filters if not isinstance(one, WithOrigin)]
+    assert "/invitations/…" in caplog.text
+    assert invited[1].split("/")[2] not in caplog.text
+
+
 def test_who_has_signed_in_joins_and_has_the_organisation_open(client, acme, charlie, invited):
     client.force_login(charlie)
     assert "You are signed in as charlie" in client.get(invited[1]).content.decode()
@@ -194,6 +208,15 @@ def test_roles_are_changed_and_members_removed(client, acme, alice, bob):
     assert noted("Removed member").get().before == {"role": "admin"}
     client.force_login(bob)
     assert client.get("/stores/").status_code == 403
+
+
+@pytest.mark.parametrize("how", ["removed", "demoted"])
+def test_who_may_invite_no_longer_leaves_no_way_back(client, acme, alice, how):
+    eve = factories.user("eve", acme, "owner")
+    _, token = members.invite(acme, email="back@example.com", role="owner", by=eve)
+    row = eve.memberships.get()
+    members.remove(row, by=alice) if how == "removed" else members.change_role(row, "viewer", by=alice)
+    assert client.get(f"/invitations/{token}/").status_code == 404
 
 
 def test_the_last_owner_stays(client, acme, alice, bob):

@@ -30,9 +30,14 @@ PUBLIC = {
     "readyz": "says that database and broker answer, and nothing else",
     "metrics": "its token is the key",
     "csp-reports/": "browsers send them by themselves",
+    "account/inactive/": "says that one may not sign in any more",
+    "account/second-factor/authenticate/": "the second step of signing in",
+    "account/second-factor/webauthn/login/": "signs in by a passkey",
 }
+OWN = "account/"  # one's own sign-in, whatever the role
 ROUTES = [one for one in walk.routes() if not one.is_admin]  # the admin asks Django's own permissions
-GUARDED = [pytest.param(one, id=one.pattern) for one in ROUTES if one.pattern not in PUBLIC]
+ASKED = [pytest.param(one, id=one.pattern) for one in ROUTES if one.pattern not in PUBLIC]
+GUARDED = [one for one in ASKED if not one.id.startswith(OWN)]
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PEOPLE = {  # the role in the open organisation, by who asks
     "owner": "owner", "admin": "admin", "viewer": "viewer", "stranger": "admin", "starter": "owner",
@@ -43,7 +48,16 @@ UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def test_every_view_has_a_permission_or_a_reason():
     without = {one.pattern for one in ROUTES if not hasattr(one.view, "permission")}
-    assert without == {*PUBLIC}
+    assert {one for one in without if one in PUBLIC or not one.startswith(OWN)} == {*PUBLIC}
+
+
+@pytest.mark.parametrize("route", [one for one in ASKED if one.id.startswith(OWN)])
+def test_ones_own_account_wants_a_sign_in(world, route):
+    path = route.path(world.found[route.pattern].own or dict.fromkeys(route.arguments, 1))
+    for method in ("GET", "POST"):
+        with undone():
+            answer = world.ask("nobody", method, path)
+        assert answer.status_code == 405 or answer["Location"].startswith("/login/"), method
 
 
 def expected(route, who, methods, method):

@@ -37,7 +37,7 @@ from tests import factories, walk
 from tests.walk import Harvest, Route
 
 # What may change although the answer was a refusal: sessions, and the records of refusals themselves.
-RECORDS = re.compile(r"session|audit|log_?entry|admin_log|attempt|rate", re.I)
+RECORDS = re.compile(r"session|cache|audit|log_?entry|admin_log|attempt|rate", re.I)
 WRITES = re.compile(r'\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM|REPLACE INTO)\s+"?(\w+)"?', re.I)
 SOURCE_NAMES = re.compile(r"""(?:GET|POST|given|data)\b[\w.]*[(\[]\s*["']([\w-]+)["']|["']([\w-]+)["'] in request\.""")
 

@@ -28,9 +28,9 @@ class Command(BaseCommand):
             renewed = 0 if options["check"] else rotation.renew(model, name)
             one = rotation.count(model, name)
             found.append(one)
-            rest = "" if options["check"] else f"{renewed} encrypted anew, "
-            lost = f", {one.unreadable} that no key opens" if one.unreadable else ""
-            self.stdout.write(f"{one.name}: {rest}{one.newest} with the newest key, {one.older} with older ones{lost}")
+            self._say(one, "" if options["check"] else f"{renewed} encrypted anew, ")
+        found.append(rotation.count_factors() if options["check"] else rotation.renew_factors())
+        self._say(found[-1])
         older, unreadable = sum(one.older for one in found), sum(one.unreadable for one in found)
         if unreadable:
             raise CommandError(f"No key of FIELD_ENCRYPTION_KEYS opens {unreadable} secrets: put back the old one.")
@@ -40,3 +40,7 @@ class Command(BaseCommand):
                 + (" without --check." if options["check"] else " again when every process has the newest key.")
             )
         self.stdout.write("Nothing needs the older keys any more: they can be taken out of FIELD_ENCRYPTION_KEYS.")
+
+    def _say(self, one: rotation.Count, done: str = "") -> None:
+        lost = f", {one.unreadable} that no key opens" if one.unreadable else ""
+        self.stdout.write(f"{one.name}: {done}{one.newest} with the newest key, {one.older} with older ones{lost}")

@@ -1,0 +1,46 @@
+"""One's own account: where one is signed in; and what an organisation asks of its members."""
+
+from __future__ import annotations
+
+from allauth.usersessions.adapter import get_adapter
+from allauth.usersessions.models import UserSession
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from console.accounts import members
+from console.accounts.access import MemberRequest, allowed, confirmed
+from console.accounts.permissions import Permission
+from console.accounts.sign_in import has_second_factor
+from console.web import dialog_done, fragment_or_page
+
+
+@require_POST
+@login_required
+def session_end(request: HttpRequest, pk: int) -> HttpResponse:
+    """Sign somebody's own browser out, wherever it is."""
+    session = get_object_or_404(UserSession.objects.filter(user=request.user), pk=pk)
+    get_adapter().end_sessions([session])
+    messages.success(request, "That browser is signed out.")
+    return redirect("usersessions_list")
+
+
+@require_http_methods(["GET", "POST"])
+@allowed(Permission.MANAGE_MEMBERS)
+@confirmed
+def second_factor(request: MemberRequest) -> HttpResponse:
+    """Ask a second factor of every member of the organisation, or no longer."""
+    organisation = request.membership.organisation
+    refusal, wanted = "", not organisation.second_factor_required
+    if request.method == "POST":
+        if wanted and not has_second_factor(request.user):
+            refusal = "Set up a second factor of your own first: you would lock yourself out."
+        else:
+            members.require_second_factor(organisation, wanted, by=request.user)
+            message = "Members need a second factor now." if wanted else "Members need no second factor any more."
+            return dialog_done(request, reverse("organisation:members"), "members-changed", message=message)
+    context = {"organisation": organisation, "wanted": wanted, "refusal": refusal}
+    return fragment_or_page(request, "accounts/second_factor.html", "dialog", context, status=422 if refusal else 200)

@@ -1,0 +1,169 @@
+"""How people sign in: allauth's flows behind our addresses, with our limits, our keys and our audit trail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.forms import LoginForm
+from allauth.account.signals import password_changed, user_logged_in
+from allauth.core import context
+from allauth.core.internal import ratelimit
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset, authenticator_used
+from allauth.mfa.utils import is_mfa_enabled
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib.auth.signals import user_logged_out, user_login_failed
+from django.dispatch import receiver
+from django.http import HttpRequest
+
+from console.accounts import audit
+from console.accounts.encryption import cipher
+from console.accounts.models import AuditEvent, User
+from console.middleware import client_address
+
+CONFIRMED_AT = "confirmed_at"  # in the session: when the person at the keyboard last showed that it is they
+
+
+def is_confirmed(request: HttpRequest, within: float) -> bool:
+    """Return whether, in the last so many seconds, the person at the keyboard has shown that it is they."""
+    return time.time() - float(request.session.get(CONFIRMED_AT, 0)) <= within
+
+
+class Accounts(DefaultAccountAdapter):  # type: ignore[misc]
+    """Nobody signs up by themselves; guessing is slow, and locks nobody out who sits elsewhere."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Return that people come by invitation, or by the operator's hand."""
+        return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Return the address that the proxies tell which the operator trusts."""
+        return client_address(request) or "::"
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count a try, and refuse it when there were too many.
+
+        Those of one address at one account have a limit of their own, so whoever guesses there shuts out nobody else.
+        All addresses together have one too, for guesses from many at once; an address at which this very person is
+        signed in is above it.
+        """
+        account = str(credentials.get("username", "")).casefold()
+        limits = [("login_failed", f"{account} {ratelimit.get_ip(request)}")]
+        if not UserSession.objects.filter(user__username__iexact=account, ip=self.get_client_ip(request)).exists():
+            limits.append(("login_failed_anywhere", account))
+        used = ratelimit.RateLimitUsage(usage=[])
+        for action, key in limits:
+            found = ratelimit.consume(request, app="allauth.account", action=action, key=key)
+            if found is None:
+                raise self.validation_error("too_many_login_attempts")
+            used.usage += found.usage
+        self._login_failed_rl_usage = used
+
+    def is_reauthentication_required(self, *, app: str) -> bool:
+        """Return whether it is too long ago that the person at the keyboard showed that it is they."""
+        request = context.request
+        return not is_confirmed(request, settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        """Return the first page, which leads on."""
+        return "/"
+
+
+class Factors(DefaultMFAAdapter):  # type: ignore[misc]
+    """Second factors: their secrets are encrypted at rest as all others are."""
+
+    def get_totp_issuer(self) -> str:
+        """Return what an authenticator app calls the console."""
+        return "Storekeeper"
+
+    def encrypt(self, text: str) -> str:
+        """Return the secret as the database keeps it."""
+        return cipher().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Return the secret."""
+        return cipher().decrypt(encrypted_text.encode()).decode()
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """Return the name of the console, as a passkey's dialog shows it."""
+        return {**super().get_public_key_credential_rp_entity(), "name": "Storekeeper"}
+
+
+class Sessions(DefaultUserSessionsAdapter):  # type: ignore[misc]
+    """Where somebody is signed in."""
+
+    def end_sessions(self, sessions: Iterable[UserSession]) -> None:
+        """End them, and write that down."""
+        ended = list(sessions)
+        super().end_sessions(ended)
+        for one in ended:
+            audit.note("Ended a session", one.user, organisation=None, by=one.user, after={"of": one.ip})
+
+
+class SignInForm(LoginForm):  # type: ignore[misc]
+    """User name and password."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["password"].label = "Password"
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+
+
+def has_second_factor(user: Any) -> bool:
+    """Return whether a password alone does not let this person in."""
+    return bool(is_mfa_enabled(user, [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]))
+
+
+@receiver(authenticator_used)
+def _used_factor(request: HttpRequest, *, reauthenticated: bool = False, **_: Any) -> None:
+    if reauthenticated:
+        request.session[CONFIRMED_AT] = time.time()
+
+
+# What is written down
+
+
+@receiver(user_logged_in)
+def _signed_in(user: User, **_: Any) -> None:
+    audit.note("Signed in", user, organisation=None, by=user)
+
+
+@receiver(user_login_failed)
+def _failed(credentials: dict[str, Any], **_: Any) -> None:
+    tried = str(credentials.get("username", ""))[:150].replace("\x00", "")
+    audit.note("Failed to sign in", tried, organisation=None, by=None, outcome=AuditEvent.Outcome.REFUSED)
+
+
+@receiver(user_logged_out)
+def _signed_out(user: User | None, **_: Any) -> None:
+    if user:
+        audit.note("Signed out", user, organisation=None, by=user)
+
+
+@receiver(password_changed)
+def _changed_password(user: User, **_: Any) -> None:
+    audit.note("Changed the password", user, organisation=None, by=user)
+
+
+def _note_factor(action: str) -> Any:
+    def note(user: User, authenticator: Authenticator, **_: Any) -> None:
+        kind = authenticator.get_type_display()
+        audit.note(action, user, organisation=None, by=user, after={"second factor": str(kind)})
+
+    return note
+
+
+_FACTOR_NOTES = (
+    (authenticator_added, _note_factor("Added a second factor")),
+    (authenticator_removed, _note_factor("Removed a second factor")),
+    (authenticator_reset, _note_factor("Made new recovery codes")),
+)
+for signal, note in _FACTOR_NOTES:
+    signal.connect(note)

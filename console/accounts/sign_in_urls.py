@@ -1,0 +1,15 @@
+"""The addresses of allauth's flows that we use, below /account/."""
+
+from allauth.account import views
+from django.urls import include, path
+
+from console.accounts.security_views import session_end
+
+urlpatterns = [
+    path("password/change/", views.password_change, name="account_change_password"),
+    path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
+    path("inactive/", views.account_inactive, name="account_inactive"),
+    path("second-factor/", include("allauth.mfa.urls")),
+    path("sessions/", include("allauth.usersessions.urls")),
+    path("sessions/<int:pk>/end/", session_end, name="session_end"),
+]

@@ -1,0 +1,294 @@
+"""Signing in: second factors, limits that lock nobody else out, sessions, and what is asked for again."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import timedelta
+
+import pytest
+from allauth.core.internal import ratelimit
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from allauth.usersessions.models import UserSession
+from cryptography.fernet import Fernet
+from django.contrib.auth.hashers import MD5PasswordHasher
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from console.accounts.models import AuditEvent, Membership, User
+from tests import factories
+
+
+def code_of(secret, steps=0):
+    counter = next(iter(yield_hotp_counters_from_time())) + steps
+    return format_hotp_value(hotp_value(secret, counter))
+
+
+def sign_in(client, username="alice", password="secret", **headers):
+    return client.post("/login/", {"username": username, "password": password}, **headers)
+
+
+def is_in(client):
+    return client.get("/stores/").status_code == 200
+
+
+@pytest.fixture
+def totp(client, alice, django_capture_on_commit_callbacks):
+    """Alice with an authenticator app; its secret. She is signed out again."""
+    sign_in(client)
+    page = client.get("/account/second-factor/totp/activate/")
+    secret = page.context["form"].secret
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = client.post("/account/second-factor/totp/activate/", {"code": code_of(secret)})
+    assert answer.status_code == 302
+    client.logout()
+    return secret
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the limits, which can be moved on."""
+
+    class Clock:
+        now, monotonic, sleep = time.time(), time.monotonic, time.sleep
+
+        def time(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(ratelimit, "time", clock)
+    return clock
+
+
+def noted(action):
+    return AuditEvent.objects.filter(action=action)
+
+
+def test_sign_in_by_password(client, alice):
+    assert "Username" in client.get("/login/").content.decode()
+    answer = sign_in(client, password="wrong")
+    assert answer.status_code == 200
+    assert "not correct" in answer.content.decode()
+    assert sign_in(client)["Location"] == "/"
+    assert is_in(client)
+    assert noted("Signed in").get().actor == alice
+    assert noted("Failed to sign in").get().subject == "alice"
+    client.post("/logout/")
+    assert not is_in(client)
+    assert noted("Signed out").get().actor == alice
+
+
+def test_sign_in_leads_on_but_never_away(client, alice):
+    given = {"username": "alice", "password": "secret"}
+    assert client.post("/login/", {**given, "next": "/tasks/"})["Location"] == "/tasks/"
+    client.logout()
+    assert client.post("/login/", {**given, "next": "https://evil.example/"})["Location"] == "/"
+
+
+def test_nobody_signs_up_unasked(client, db):
+    assert client.get("/account/signup/").status_code == 404
+
+
+def test_a_second_factor_is_asked_for(client, totp):
+    assert sign_in(client)["Location"] == "/account/second-factor/authenticate/"
+    assert not is_in(client)
+    answer = client.post("/account/second-factor/authenticate/", {"code": "000000"})
+    assert "Incorrect code" in answer.content.decode()
+    assert not is_in(client)
+    client.post("/account/second-factor/authenticate/", {"code": code_of(totp, 1)})
+    assert is_in(client)
+    added = noted("Added a second factor").values_list("after", flat=True)
+    assert {"second factor": "TOTP Authenticator"} in added
+
+
+def test_a_code_is_taken_once(client, totp):
+    code = code_of(totp, 1)
+    for wanted in (True, False):
+        sign_in(client)
+        client.post("/account/second-factor/authenticate/", {"code": code})
+        assert is_in(client) is wanted
+        client.logout()
+
+
+def test_codes_cannot_be_guessed(client, totp, clock):
+    sign_in(client)
+    for _ in range(30):
+        client.post("/account/second-factor/authenticate/", {"code": "000000"})
+    client.post("/account/second-factor/authenticate/", {"code": code_of(totp, 1)})
+    assert not is_in(client)
+
+
+def test_recovery_codes_are_shown_once_and_work_once(client, alice, totp):
+    sign_in(client)
+    client.post("/account/second-factor/authenticate/", {"code": code_of(totp, 1)})
+    page = client.get("/account/second-factor/recovery-codes/").content.decode()
+    codes = re.findall(r"^\s*([a-z0-9-]{8,})$", re.search(r"<textarea[^>]*>(.*?)</textarea>", page, re.S)[1], re.M)
+    assert len(codes) == 10
+    assert codes[0] not in client.get("/account/second-factor/recovery-codes/").content.decode()
+    for wanted in (True, False):
+        client.logout()
+        sign_in(client)
+        client.post("/account/second-factor/authenticate/", {"code": codes[0]})
+        assert is_in(client) is wanted
+
+
+def test_secrets_of_second_factors_are_encrypted_and_rotated(alice, totp, settings):
+    kept = str(list(Authenticator.objects.values_list("data", flat=True)))
+    assert totp not in kept
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *settings.FIELD_ENCRYPTION_KEYS]
+    with pytest.raises(CommandError, match="2 secrets still need an older key"):
+        call_command("rotate_keys", "--check")
+    call_command("rotate_keys")
+    settings.FIELD_ENCRYPTION_KEYS = settings.FIELD_ENCRYPTION_KEYS[:1]
+    assert Authenticator.objects.get(type="totp").wrap().validate_code(code_of(totp, 1))
+
+
+def test_guessing_is_slow_and_locks_nobody_else_out(clock, alice, monkeypatch):
+    """10,000 tries at one account, from one address and then from many, by the limits' own clock."""
+    checked = []
+    monkeypatch.setattr(MD5PasswordHasher, "verify", lambda *_: checked.append(clock.now) or False)
+    began = clock.now
+    attacker = Client(REMOTE_ADDR="203.0.113.7")
+    for number in range(600):
+        sign_in(attacker, password=f"guess-{number}")
+        clock.now += 0.1  # ten a second
+    assert 0 < rate(checked, began, clock.now) < 6
+    checked.clear()
+    began = clock.now
+    for number in range(600):  # sixty addresses, ten a second
+        sign_in(attacker, password=f"guess-{number}", REMOTE_ADDR=f"198.51.100.{number % 60}")
+        clock.now += 0.1
+    assert 0 < rate(checked, began, clock.now) < 20
+    monkeypatch.undo()
+    monkeypatch.setattr(ratelimit, "time", clock)
+    clock.now += 61  # from one address alone the account is under attack again
+    for number in range(20):
+        sign_in(attacker, password=f"guess-{number}")
+    owner = Client(REMOTE_ADDR="192.0.2.1")
+    sign_in(owner)
+    assert is_in(owner)
+
+
+def rate(checked, began, ended):
+    return len(checked) / ((ended - began) / 60)
+
+
+def test_where_somebody_is_signed_in_no_attack_from_elsewhere_shuts_them_out(clock, alice):
+    owner = Client(REMOTE_ADDR="192.0.2.1")
+    sign_in(owner)
+    for number in range(60):
+        sign_in(Client(REMOTE_ADDR=f"198.51.100.{number}"), password="wrong")
+    stranger = Client(REMOTE_ADDR="198.51.100.99")
+    sign_in(stranger)
+    assert not is_in(stranger)  # all addresses together have used up their tries
+    again = Client(REMOTE_ADDR="192.0.2.1")
+    sign_in(again)
+    assert is_in(again)
+
+
+def test_names_that_nobody_has_are_limited_alike(client, db, clock):
+    for _ in range(5):
+        assert "not correct" in sign_in(client, "nobody").content.decode()
+    assert "Too many failed" in sign_in(client, "nobody").content.decode()
+
+
+def test_sessions_are_listed_and_ended(alice):
+    here, there, elsewhere = (Client(REMOTE_ADDR=f"192.0.2.{n}", HTTP_USER_AGENT=f"Browser {n}") for n in (1, 2, 3))
+    for one in (here, there, elsewhere):
+        sign_in(one)
+    page = here.get("/account/sessions/").content.decode()
+    assert all(f"Browser {n}" in page for n in (1, 2, 3))
+    foreign = factories.user("mallory")
+    mallory = Client()
+    mallory.force_login(foreign)
+    pk = UserSession.objects.get(ip="192.0.2.2").pk
+    assert mallory.post(f"/account/sessions/{pk}/end/").status_code == 404
+    assert is_in(there)
+    here.post(f"/account/sessions/{pk}/end/")
+    assert (is_in(here), is_in(there), is_in(elsewhere)) == (True, False, True)
+    here.post("/account/sessions/")
+    assert (is_in(here), is_in(elsewhere)) == (True, False)
+    assert noted("Ended a session").count() == 2
+
+
+def test_the_password_is_changed_by_djangos_validators(client, alice):
+    client.force_login(alice)
+    sign_in(client)  # as a form: allauth asks who has only come by a cookie
+    given = {"oldpassword": "secret", "password1": "12345678", "password2": "12345678"}
+    client.post("/account/password/change/", given)
+    alice.refresh_from_db()
+    assert alice.check_password("secret")
+    client.post("/account/password/change/", {**given, "password1": "correct-horse-9", "password2": "correct-horse-9"})
+    alice.refresh_from_db()
+    assert alice.check_password("correct-horse-9")
+    assert noted("Changed the password").exists()
+
+
+def test_the_password_asked_for_again_cannot_be_guessed(client, alice, clock):
+    client.force_login(alice)
+    for _ in range(5):
+        assert "This is not your password" in client.post("/confirm/", {"password": "wrong"}).content.decode()
+    assert "Too many failed" in client.post("/confirm/", {"password": "secret"}).content.decode()
+
+
+@pytest.mark.parametrize("age", [0, 400, 4000])
+def test_deletions_want_a_password_of_the_last_hour_and_secrets_one_of_five_minutes(client, alice, account, age):
+    store = factories.store(account)
+    client.force_login(alice)
+    session = client.session
+    session["confirmed_at"] = time.time() - age
+    session.save()
+    for address, within in ((f"/stores/{store.pk}/delete/", 3600), ("/organisation/invite/", 300)):
+        answer = client.get(address)
+        assert (answer.status_code == 302 and answer["Location"].startswith("/confirm/")) == (age > within), address
+
+
+def test_an_organisation_asks_its_members_for_a_second_factor(client, acme, alice, bob, totp):
+    client.force_login(alice)
+    assert client.post("/organisation/second-factor/").status_code == 302
+    acme.refresh_from_db()
+    assert acme.second_factor_required
+    assert is_in(client)
+    assert noted("Required a second factor").get().organisation == acme
+    client.force_login(bob)
+    answer = client.get("/stores/")
+    assert answer["Location"] == "/account/second-factor/"
+    assert "asks its members for a second factor" in client.get("/account/second-factor/").content.decode()
+    assert client.get("/stores/", headers={"HX-Request": "true"})["HX-Redirect"] == "/account/second-factor/"
+
+
+def test_an_owner_without_one_cannot_ask_for_it(client, acme, alice):
+    client.force_login(alice)
+    answer = client.post("/organisation/second-factor/")
+    assert answer.status_code == 422
+    assert "you would lock yourself out" in answer.content.decode()
+    acme.refresh_from_db()
+    assert not acme.second_factor_required
+
+
+def test_the_admin_wants_a_second_factor(client, alice, totp, settings):
+    settings.SUPPORT_SECOND_FACTOR = True
+    sue = factories.user("sue", is_staff=True, is_superuser=True)
+    assert client.get("/admin/", follow=True).redirect_chain[-1][0].startswith("/login/?next=")
+    client.force_login(sue)
+    assert client.get("/admin/", follow=True).redirect_chain[-1][0] == "/account/second-factor/"
+    client.force_login(alice)
+    assert client.get("/admin/login/").status_code == 403
+    User.objects.filter(pk=alice.pk).update(is_staff=True, is_superuser=True)
+    assert client.get("/admin/").status_code == 200
+
+
+def test_who_comes_without_a_password_shows_the_second_factor_again(client, alice, totp):
+    alice.set_unusable_password()
+    alice.save()
+    client.force_login(alice)
+    answer = client.get("/confirm/?next=/organisation/invite/")
+    assert answer["Location"].startswith("/account/second-factor/reauthenticate/")
+    session = client.session
+    session["confirmed_at"] = 0
+    session.save()
+    client.post(answer["Location"], {"code": code_of(totp, 1), "next": "/organisation/invite/"})
+    assert client.get("/organisation/invite/").status_code == 200
+    assert Membership.objects.get(user=alice).role == "owner"
+    assert time.time() - client.session["confirmed_at"] < timedelta(minutes=1).total_seconds()
