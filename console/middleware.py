@@ -89,7 +89,7 @@ CSP_REPORTS = "/csp-reports/"
 
 def content_security_policy() -> str:
     """Return the policy: nothing inline, nothing foreign but the map's tiles where the operator has set a server."""
-    tiles = urlsplit(settings.MAP_TILES_URL)
+    tiles, issuer = urlsplit(settings.MAP_TILES_URL), urlsplit(settings.OIDC_ISSUER)
     return "; ".join(
         (
             "default-src 'none'",
@@ -98,7 +98,7 @@ def content_security_policy() -> str:
             f"img-src 'self' {tiles.scheme}://{tiles.netloc}" if tiles.netloc else "img-src 'self'",
             "font-src 'self'",
             "connect-src 'self'",
-            "form-action 'self'",
+            f"form-action 'self' {issuer.scheme}://{issuer.netloc}" if issuer.netloc else "form-action 'self'",
             "base-uri 'none'",
             "frame-ancestors 'none'",
             "report-to csp",

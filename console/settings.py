@@ -68,6 +68,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "allauth.usersessions",
     "django_htmx",
     "template_partials.apps.SimpleAppConfig",  # its tags, without its loader: the loader is set below
@@ -227,6 +229,22 @@ MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_TOLERANCE = 1  # half a minute either way: clocks differ
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = INSECURE_HTTP
 USERSESSIONS_ADAPTER = "console.accounts.sign_in.Sessions"
+# The company's own identity provider, if there is one. Its sign-in page must be on the issuer's host.
+OIDC_ISSUER, OIDC_NAME = env("OIDC_ISSUER", ""), env("OIDC_NAME", "your company")
+SOCIALACCOUNT_ADAPTER = "console.accounts.company_sign_in.Company"
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True}}
+if OIDC_ISSUER:
+    SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"] = [  # type: ignore[assignment]
+        {
+            "provider_id": "company",
+            "name": OIDC_NAME,
+            "client_id": env("OIDC_CLIENT_ID", hint="OIDC_ISSUER is set."),
+            "secret": env("OIDC_CLIENT_SECRET", hint="OIDC_ISSUER is set."),
+            "settings": {"server_url": OIDC_ISSUER},
+        }
+    ]
 # Whether support staff need a second factor, too.
 SUPPORT_SECOND_FACTOR = env("SUPPORT_SECOND_FACTOR", "1") == "1"
 # Who tried to sign in how often. In the database, which a console cannot do without anyway, so that all processes count

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -27,6 +28,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
     """Context of every page: the member that looks at it, the theme that they chose, the file of icons."""
     theme = request.COOKIES.get("theme", "")
     return {
+        "company": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
         "icons": static("icons.svg"),
         "membership": getattr(request, "membership", None),
         "memberships": getattr(request, "memberships", ()),

@@ -33,6 +33,10 @@ PUBLIC = {
     "account/inactive/": "says that one may not sign in any more",
     "account/second-factor/authenticate/": "the second step of signing in",
     "account/second-factor/webauthn/login/": "signs in by a passkey",
+    "account/<provider_id>/login/": "signs in at the company's provider",
+    "account/<provider_id>/login/callback/": "comes back from there",
+    "account/connections/login/cancelled/": "says that somebody did not sign in there",
+    "account/connections/login/error/": "says that something went wrong there",
 }
 OWN = "account/"  # one's own sign-in, whatever the role
 ROUTES = [one for one in walk.routes() if not one.is_admin]  # the admin asks Django's own permissions
