@@ -16,7 +16,7 @@ WATCH = """
 document.addEventListener("securitypolicyviolation", (e) =>
   reportViolation(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber} ${e.sample}`));
 """
-EXPECTED_STATUS = {403, 404, 422}  # answers that a person is meant to see
+EXPECTED_STATUS = {401, 403, 404, 422}  # answers that a person is meant to see
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ class Inspector:
         ):
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished.catch(() => {})))")
             self.found.extend(
                 f"{what}, {scheme}, {width}: {violation['id']} {[node['target'] for node in violation['nodes']]}"
                 for violation in self._run(page, rules)["violations"]
@@ -201,6 +202,7 @@ def test_accessibility_of_a_deletion(visit, inspector, demo):
     page.check("dialog [name=keep_logs]")
     page.fill("dialog [name=name]", name)
     page.click("dialog button[type=submit]")
+    expect(page.locator("dialog[open]")).to_have_count(0, timeout=20_000)  # else going away would end the request
     page.goto("/stores/")
     expect(page.locator("#retained-logs tr", has_text=name)).to_be_visible(timeout=20_000)
     inspector.check(page, "retained logs")

@@ -239,7 +239,7 @@ def test_without_scripts_everything_is_a_page(visit, demo):
     page.fill("[name=name]", name)
     page.click("button[type=submit]")
     expect(pane_of(page, name)).to_have_count(0, timeout=20_000)
-    page.click("header .menu > summary")
+    page.click("header .top-end .menu > summary")
     page.click("text=Sign out")
     expect(page).to_have_url(re.compile("/login/"))
 

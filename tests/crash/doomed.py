@@ -35,7 +35,7 @@ from clusters.models import Cluster  # noqa: E402
 from console.accounts.models import CloudAccount  # noqa: E402
 from console.celery import app  # noqa: E402
 from console.operations import engine  # noqa: E402
-from console.operations.models import Subject  # noqa: E402
+from console.operations.models import Operation, Subject  # noqa: E402
 from console.operations.tasks import run_operation  # noqa: E402
 from stores import actions as stores  # noqa: E402
 from stores.models import Store  # noqa: E402
@@ -50,10 +50,14 @@ WRITES = {"INSERT": 2, "UPDATE": 1, "DELETE": 2}  # where the table stands among
 
 
 def done(subject: Subject) -> Any:
-    """Carry out the subject's operation, undisturbed, and return the subject."""
+    """Carry out the subject's operation, undisturbed, and return the subject; another worker may be quicker."""
     subject.refresh_from_db()
     assert subject.operation
-    assert engine.run(subject.operation.pk) is None
+    until = time.monotonic() + 50
+    while Operation.objects.unfinished().filter(pk=subject.operation.pk).exists():
+        assert time.monotonic() < until
+        engine.run(subject.operation.pk)
+        time.sleep(0.01)
     subject.refresh_from_db()
     return subject
 
