@@ -241,6 +241,9 @@ def run(cell: Cell, account: Any, environment: dict[str, str]) -> None:
     with suppress(FileNotFoundError):
         cell.passed.unlink()
     ask = WORK[cell.work](CloudAccount.objects.get(pk=account), cell.name)
+    with app.connection_for_write() as connection:
+        # What the preparation has sent says that there is work, and would begin what is asked for unseen.
+        connection.default_channel.queue_purge(cell.name)
 
     @worker_ready.connect(weak=False)
     def begin(**_: Any) -> None:
