@@ -218,7 +218,7 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # seconds, as console.accounts.access.CONFIRMED_FOR
 ACCOUNT_RATE_LIMITS = {
     "login": "60/m/ip",
-    "login_failed": "5/m/key,30/m/ip",  # of one address at one account; of one address
+    "login_failed": "30/m/ip,5/m/key",  # of one address; of one address at one account
     "login_failed_anywhere": "15/m/key",  # at one account, of all addresses at which nobody of that name is signed in
 }
 MFA_ADAPTER = "console.accounts.sign_in.Factors"
@@ -249,7 +249,13 @@ if OIDC_ISSUER:
 SUPPORT_SECOND_FACTOR = env("SUPPORT_SECOND_FACTOR", "1") == "1"
 # Who tried to sign in how often. In the database, which a console cannot do without anyway, so that all processes count
 # together, and people can sign in while the broker is down.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "accounts_cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "accounts_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},  # beyond that some are thrown away: a flood of names must not do that
+    }
+}
 
 # What the browser is told
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

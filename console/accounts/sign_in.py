@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -43,8 +44,11 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """Return the address that the proxies tell which the operator trusts."""
-        return client_address(request) or "::"
+        """Return the address that the proxies tell which the operator trusts; "::" for what is none."""
+        try:
+            return str(ip_address(client_address(request)))
+        except ValueError:
+            return "::"
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count a try, and refuse it when there were too many.

@@ -13,6 +13,7 @@ from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_
 from allauth.usersessions.models import UserSession
 from cryptography.fernet import Fernet
 from django.contrib.auth.hashers import MD5PasswordHasher
+from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -191,6 +192,21 @@ def test_names_that_nobody_has_are_limited_alike(client, db, clock):
     for _ in range(5):
         assert "not correct" in sign_in(client, "nobody").content.decode()
     assert "Too many failed" in sign_in(client, "nobody").content.decode()
+
+
+@pytest.mark.parametrize("told", ["junk", "", "203.0.113.9:443"])
+def test_a_proxy_that_tells_no_address_keeps_nobody_out(client, alice, settings, told):
+    settings.TRUSTED_PROXY_COUNT = 1
+    sign_in(client, headers={"X-Forwarded-For": told})
+    assert is_in(client)
+
+
+def test_a_flood_of_names_does_not_wash_the_counts_away(client, db, clock):
+    for _ in range(5):
+        sign_in(client, "victim")
+    for number in range(400):  # Django's cache keeps 300 entries unless it is told otherwise
+        cache.set(f"another name {number}", [clock.now])
+    assert "Too many failed" in sign_in(client, "victim").content.decode()
 
 
 def test_sessions_are_listed_and_ended(alice):
