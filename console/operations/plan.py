@@ -99,6 +99,16 @@ def must_be_held() -> None:
         raise LeaseLost
 
 
+# How a step waits for its turn, where a cloud takes only so many calls of one kind in a while: the lane, which all that
+# wait for the same have in common, and how many seconds a turn takes. What belongs to no operation does not wait.
+in_turn: ContextVar[Callable[[str, float], None]] = ContextVar("in_turn", default=lambda lane, seconds: None)
+
+
+def take_turn(lane: str, seconds: float) -> None:
+    """Wait for the lane's next turn, or raise NotReady when that is far off; to be called right before the call."""
+    in_turn.get()(lane, seconds)
+
+
 @dataclass(frozen=True)
 class Work:
     """What one verb means for one model of subjects: registered by the subject's app in its plans.py.

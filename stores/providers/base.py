@@ -13,16 +13,39 @@ from console.regions import Region
 
 
 @dataclass(frozen=True)
+class Words:
+    """What a cloud calls things, as in the middle of a sentence; a plural has an s more."""
+
+    bucket: str = "bucket"  # Azure: storage account
+    account: str = "account"  # Azure: subscription; Google: project
+    number: str = "account ID"  # Azure: subscription ID; Google: project ID
+    identifier: str = "ARN"  # of a bucket, exactly; Azure: resource ID; Google: URI
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What whoever runs the console has set for all linked accounts of one cloud."""
+
+    # Names, addresses and networks that are not public, and that linked servers may be at.
+    endpoints_allowed: tuple[str, ...] = ()
+    endpoint_url: str = ""  # where an emulator stands in for the cloud, over TLS; nothing: the cloud itself
+    ca_file: str = ""  # of the authority that signed the emulator's certificate
+    token_file: str = ""  # holds a token of the console's own identity, which the cloud takes instead of a key
+    principal: str = ""  # who the console is, for the policies that let it in
+
+
+@dataclass(frozen=True)
 class Account:
     """A linked cloud account as its provider needs it; `secrets` never leaves this object."""
 
     id: UUID
-    number: str  # AWS: the 12-digit account ID; S3-compatible: the server's host, with its port if that is not 443
-    partition: str  # AWS: aws, aws-cn, aws-us-gov, aws-eusc; S3-compatible: nothing
-    settings: Mapping[str, str]  # AWS: role_arn and external_id, or access_key_id; S3-compatible: see s3_server.py
-    secrets: Mapping[str, str]  # secret_access_key, or nothing
-    # Names, addresses and networks that are not public, and that the operator lets linked servers be at.
-    endpoints_allowed: tuple[str, ...] = ()
+    # AWS: the 12-digit account ID; S3-compatible: the server's host, with its port if that is not 443; Azure: the
+    # subscription ID; Google: the project ID.
+    number: str
+    partition: str  # AWS: aws, aws-cn, aws-us-gov, aws-eusc; elsewhere nothing
+    settings: Mapping[str, str]  # what the fields of `Provider.link` say, those that are no secrets; see each provider
+    secrets: Mapping[str, str]  # and those that are
+    operator: Operator = Operator()
 
     def __repr__(self) -> str:
         """Return the account without its secrets, since tracebacks and logs print this."""
@@ -223,6 +246,28 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' if number > 1 else ''}" if number else ""
 
 
+@dataclass(frozen=True)
+class Field:
+    """A question that linking an account asks; the answer goes into its settings or, if secret, its secrets."""
+
+    name: str
+    label: str
+    hint: str = ""
+    kind: Literal["text", "area", "choice", "flag"] = "text"
+    secret: bool = False  # typed, kept encrypted, never given back to a page
+    required: str = ""  # what is said when it is missing; nothing: it may be
+    at_most: int = 256  # characters
+    choices: tuple[tuple[str, str], ...] = ()  # of a choice: key and label, the first is the usual one
+    suggestions: Callable[[], Sequence[tuple[str, str]]] | None = None  # value and label, to choose from while typing
+    placeholder: str = ""
+    # Asked only if the field "method" has this key, which is how the console signs in.
+    method: str = ""
+    # Changing it makes every secret have to be given again: it is sent to somewhere else, or goes with another key.
+    binds_secrets: bool = False
+    # The answer as it is kept; raises LinkError with what is wrong with it.
+    clean: Callable[[str], str] = str
+
+
 class LinkError(Exception):
     """The account cannot be used with what was given; `field` is the form field to say it beside, or ''.
 
@@ -241,6 +286,9 @@ class Provider:
     key: str
     label: str
     service: str
+    mark: str  # two or three letters that stand for a logo
+    link: Sequence[Field]  # what linking an account asks for
+    words: Words
     provision: Plan  # steps that create both buckets of a StoreSpec
     keep_versions: Plan  # the steps that a protected store has beside
     lock: Plan  # and those of one that is locked
@@ -256,7 +304,7 @@ class Provider:
     identify: Callable[[Account], Identity]  # asks the cloud; raises LinkError
     # Store ID, region code, account number: (bucket, log bucket).
     bucket_names: Callable[[UUID, str, str], tuple[str, str]]
-    bucket_arn: Callable[[str, str], str]  # bucket name, partition: its ARN
+    identifier: Callable[[Account, str], str]  # bucket name: its ARN, resource ID or URI
     grant: Plan  # steps on an AccessSpec, whose nodes may then use exactly its buckets
     revoke: Plan  # no store is left: every permission is taken back, what carries them stays
     dismiss: Plan  # what carries the permissions is deleted too
@@ -274,11 +322,20 @@ class Provider:
     removal: Callable[[Account, str, str], str]  # bucket, region: the commands that delete it when it is empty
     # What the plans need of the account, and of these regions in it; nothing is made there. Raises a StepError.
     preflight: Callable[[Account, Sequence[str]], Sequence[Check]]
-    # How the console is given its access; the second argument is who the console is. Asks nobody, also before linking.
-    documents: Callable[[Account, str], Sequence[Document]]
+    # How the console is given its access. Asks nobody, also before linking, when only the external ID is known.
+    documents: Callable[[Account], Sequence[Document]]
     account_facts: Callable[[Account], Sequence[Fact]]  # what identifies the account, and how the console signs in
     store_facts: Callable[[StoreSpec], Sequence[tuple[str, str]]]  # label and exact value of what the store is
     linked: Callable[[Account], str]  # one sentence about the account that was just linked
+    # How the console signs in: a key of the field "method" of `link`; nothing where there is but one way.
+    method: Callable[[Account], str] = lambda account: account.settings.get("method", "")
+    # Whether that is with a secret, which should be replaced from time to time.
+    has_key: Callable[[Account], bool] = lambda account: bool(account.secrets)
+    knows_external_id: bool = False  # the cloud can be told to let the console in only with an ID that we made
+    linking: str = ""  # what is tried when an account is linked, and what that needs, in a sentence or two
+    asked: str = ""  # how `preflight` finds out, and what may be refused all the same
+    # What the answers to `link` that are no secrets must be together, and how they are kept; raises LinkError.
+    answers: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
     # What a store of the account can promise: "versions", and "lock".
     protections: Callable[[Account], frozenset[str]] = lambda account: frozenset()
     # Whether the nodes' key has to be made by hand and given to the console, because the server makes none.

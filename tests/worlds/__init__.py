@@ -1,0 +1,62 @@
+"""The clouds as the contract of their providers needs them: emulated, or real; a world for each provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from stores.providers.base import Account, AccessSpec, StoreSpec
+
+
+class World(Protocol):
+    """One cloud, as its provider's tests see it from behind: what stands there, and what can go wrong.
+
+    `proof` says what it is: "emulator" (somebody else's or ours, which speaks the cloud's protocol), "server" (the real
+    thing, on this machine) or "live" (a real account).
+    """
+
+    key: str
+    proof: str
+    regions: tuple[str, ...]  # those in which something differs; the first is the usual one
+
+    def account(self) -> Account:
+        """Return a linked account that may do all that the provider's plans need."""
+
+    def look(self) -> dict[str, Any]:
+        """Return everything that stands, by kind and name, as plain data without times and other passing things.
+
+        What the provider's own calls see is no proof: this reads the emulator's memory, or asks in another way.
+        """
+
+    def put(self, spec: StoreSpec, key: str, data: bytes) -> None:
+        """Write an object into the backup bucket, as a node does."""
+
+    def put_log(self, spec: StoreSpec) -> None:
+        """Write an access log into the log bucket, as the cloud does."""
+
+    def wipe(self, spec: StoreSpec) -> None:
+        """Empty the backup bucket, as an administrator does."""
+
+    def occupy(self, spec: StoreSpec, *, log: bool) -> None:
+        """Give the name of the store's backup bucket, or of its log bucket, to something that is not the store's."""
+
+    def spoils(self, spec: StoreSpec) -> Mapping[str, Callable[[], None]]:
+        """Return changes by hand of a store's buckets: each makes the control of that key, and perhaps others, differ."""
+
+    def access(self, *specs: StoreSpec) -> AccessSpec:
+        """Return a cluster whose nodes may use these stores."""
+
+    def faults(self) -> Sequence[str]:
+        """Return the faults that `fault` knows: at least denied, busy, broken, reset before and reset after."""
+
+    def fault(self, name: str, nth: int) -> None:
+        """Spoil the nth call from now on, counted from 1, once; "reset after": the cloud acts and no answer comes."""
+
+    def mend(self) -> None:
+        """Spoil nothing any more."""
+
+    def calls(self) -> list[str]:
+        """Return the calls since the last `forget`, each as one line: operation and what it was about."""
+
+    def forget(self) -> None:
+        """Forget the calls that were made."""
