@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from stores.providers.base import Account, AccessSpec, StoreSpec
+from stores.providers.base import AccessSpec, Account, StoreSpec
 
 
 class World(Protocol):
@@ -41,7 +41,7 @@ class World(Protocol):
         """Give the name of the store's backup bucket, or of its log bucket, to something that is not the store's."""
 
     def spoils(self, spec: StoreSpec) -> Mapping[str, Callable[[], None]]:
-        """Return changes by hand of a store's buckets: each makes the control of that key, and perhaps others, differ."""
+        """Return changes of a store's buckets by hand: each makes the control of that key, and others, differ."""
 
     def access(self, *specs: StoreSpec) -> AccessSpec:
         """Return a cluster whose nodes may use these stores."""
