@@ -60,6 +60,14 @@ class NotReady(StepError):
         self.patience = patience
 
 
+class NotItsTurn(NotReady):
+    """Others are before it: the engine comes back after so many seconds, which is no trouble and tries no patience."""
+
+    def __init__(self, message: str, *, seconds: float, **details: str) -> None:
+        super().__init__(message, **details)
+        self.seconds = seconds
+
+
 class Failed(StepError):
     """Final: trying again without a change by the administrator would fail again."""
 
@@ -101,12 +109,15 @@ def must_be_held() -> None:
 
 # How a step waits for its turn, where a cloud takes only so many calls of one kind in a while: the lane, which all that
 # wait for the same have in common, and how many seconds a turn takes. What belongs to no operation does not wait.
-in_turn: ContextVar[Callable[[str, float], None]] = ContextVar("in_turn", default=lambda lane, seconds: None)
+in_turn: ContextVar[Callable[[str, float, str], None]] = ContextVar("in_turn", default=lambda lane, seconds, rule: None)
 
 
-def take_turn(lane: str, seconds: float) -> None:
-    """Wait for the lane's next turn, or raise NotReady when that is far off; to be called right before the call."""
-    in_turn.get()(lane, seconds)
+def take_turn(lane: str, seconds: float, rule: str) -> None:
+    """Wait for the lane's next turn, or raise NotItsTurn when that is far off; to be called right before the call.
+
+    `rule` says why there are turns, as the first half of a sentence.
+    """
+    in_turn.get()(lane, seconds, rule)
 
 
 @dataclass(frozen=True)

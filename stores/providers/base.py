@@ -139,12 +139,22 @@ class Document:
 
 
 @dataclass(frozen=True)
+class SecretFile:
+    """A file with a secret in it that a node needs beside its configuration, which names it by an option."""
+
+    option: str  # such as gcs-key; without its `repoN-`
+    name: str  # on the node, after `repoN-`; another content has another name, so that the configuration changes too
+    content: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Repository:
     """A store as pgBackRest's configuration names it: options without their `repoN-`, in the order of the file."""
 
     options: tuple[tuple[str, str], ...]
     secret: frozenset[str] = frozenset()  # names of those options that only a member who has just signed in may read
     ca_certificate: str = ""  # PEM, if the server's certificate is not one that every system trusts
+    files: tuple[SecretFile, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from console.operations.plan import StepError
 from .base import Control
 
 PRESENCE = "bucket"  # the key of the finding that a bucket is gone
+GONE = frozenset({"NoSuchBucket", "notFound"})  # how S3 and Google say so
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def _look(control: Control) -> Finding:
     try:
         observed = control.observe()
     except StepError as error:
-        if error.details.get("code") == "NoSuchBucket":
+        if error.details.get("code") in GONE:
             return Finding(PRESENCE, "Bucket", control.bucket, control.log, "gone", "There", "Deleted")
         if not error.details.get("action"):
             raise
