@@ -15,6 +15,7 @@ from console.regions import distance_km
 from stores.providers.base import AccessSpec
 
 REPORT = "/etc/pgbackrest/report.sh"
+KEYS = "/etc/pgbackrest/repo*.json"  # files of keys, also of those that were replaced
 
 
 def attached(cluster: Cluster) -> list[Attachment]:
@@ -179,6 +180,15 @@ class Handover:
             if target.repository.ca_certificate
         ]
 
+    @property
+    def keys(self) -> list[File]:
+        """Return the files with secrets that the configuration names."""
+        return [
+            File(target.place(one), one.content.strip() + "\n")
+            for target in self.configuration.targets
+            for one in target.repository.files
+        ]
+
     def report(self, address: str) -> File:
         """Return the script that tells the console, at that address, which file the node has; it holds a token."""
         query = "SELECT system_identifier FROM pg_control_system()"
@@ -202,6 +212,7 @@ class Handover:
         """Return a shell script that puts every file in its place, to be run as root on the node."""
         private, public = "postgres:postgres 0640", "root:root 0644"
         files = [
+            *((one, private) for one in self.keys),  # before the configuration that names them
             (File(FILE, self.configuration.render(secrets=True)), private),
             *((one, public) for one in self.certificates),
             (self.report(address), "postgres:postgres 0750"),
@@ -225,6 +236,9 @@ class Handover:
                 f"chown {owner} {file.path}",
                 f"chmod {mode} {file.path}",
             ]
+        if self.keys:
+            kept = "|".join(shlex.quote(one.path) for one in self.keys)
+            lines.append(f'for old in {KEYS}; do case $old in {kept}) ;; *) rm -f "$old" ;; esac; done')
         return "\n".join([*lines, f"echo 'Storekeeper: {self.node.name} has its files.'", ""])
 
     report_path = REPORT

@@ -9,9 +9,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from stores.providers.base import Repository
+from stores.providers.base import Repository, SecretFile
 
-FILE = "/etc/pgbackrest/pgbackrest.conf"
+FOLDER = "/etc/pgbackrest"
+FILE = f"{FOLDER}/pgbackrest.conf"
 HIDDEN = "••••••••"
 RESERVED = frozenset({"global"})  # a section of the file, so no stanza can have the name
 
@@ -57,10 +58,14 @@ class Target:
     retention_full: int
     retention_diff: int | None
 
+    def place(self, file: SecretFile) -> str:
+        """Return where the node keeps a file with a secret that the configuration names."""
+        return f"{FOLDER}/repo{self.number}-{file.name}"
+
     @property
     def ca_file(self) -> str:
         """Return where the node keeps the certificate that the server's is checked against."""
-        return f"/etc/pgbackrest/repo{self.number}-ca.pem"
+        return f"{FOLDER}/repo{self.number}-ca.pem"
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,8 @@ class Configuration:
             yield option(name, value, name in target.repository.secret)
             if name == "type":
                 yield option("path", target.path)
+        for file in target.repository.files:
+            yield option(file.option, target.place(file))
         if target.repository.ca_certificate:
             yield option("storage-ca-file", target.ca_file)
         yield option("retention-full-type", target.retention_type)
@@ -189,10 +196,16 @@ def troubles(configuration: Configuration, reported: str = "") -> list[str]:
                 f"pgBackRest 2.45 does not find an IP address ({endpoint}) in a certificate. Give the server a name, "
                 "or say that the node has a newer one."
             )
-        if options.get("s3-key-type", "shared") == "shared" and "s3-key" not in options:
+        by_key = options["type"] == "s3" and options.get("s3-key-type", "shared") == "shared"
+        if by_key and "s3-key" not in options:
             said.append(
                 f"{target.store} has no key for the nodes yet, and its server makes none for the console. "
                 f"Make one there by hand, limited to {target.path.split('/')[1]}/ in {options.get('s3-bucket')}, and "
                 "enter it on the cluster's page (Details, Nodes' Key)."
+            )
+        if options.get("gcs-key-type") == "service" and not target.repository.files:
+            said.append(
+                f"The console has no key for {target.store} yet. It makes one when the cluster's backup stores are "
+                "updated: look at the cluster's last task."
             )
     return said
