@@ -6,10 +6,14 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass, field
 from datetime import datetime
+from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import UUID
 
@@ -22,13 +26,14 @@ from console.accounts import audit
 from console.accounts.models import AuditEvent
 from console.logs import Origin, origin
 from console.operations import registry
-from console.operations.models import Operation, Record, Subject
+from console.operations.models import Operation, Record, Subject, Turn
 from console.operations.plan import (
     Conflict,
     Denied,
     Failed,
     LeaseLost,
     Made,
+    NotItsTurn,
     NotReady,
     Plan,
     Refused,
@@ -37,6 +42,7 @@ from console.operations.plan import (
     StepError,
     TooLate,
     Work,
+    in_turn,
     is_held,
 )
 
@@ -44,6 +50,8 @@ log = logging.getLogger(__name__)
 
 # Set when this process has been asked to end: what it works on goes to another after the steps that are running.
 ending = threading.Event()
+
+SHORT_WAIT = 2.0  # seconds that a step waits for its turn where it is; for longer ones the operation is put off
 
 # The lanes of the rounds: they wait for clouds and touch no database, so one pool serves the whole process.
 _lanes = ThreadPoolExecutor(max_workers=64, thread_name_prefix="step")
@@ -117,6 +125,10 @@ def _carry_out(operation: Operation, work: Work, subject: Subject) -> float | No
         else:
             _run_rounds(operation, work, subject, work.plan)
             _finish(operation, subject, Operation.State.DONE)
+    except NotItsTurn as error:
+        again = error.seconds
+        if not operation.postpone(again, error.message, trouble=False):
+            raise _why_not(operation) from error
     except NotReady as error:
         again = _again(operation, subject, error)
     except Refused as error:
@@ -202,14 +214,34 @@ def _run_round(
         for (_, record), was in zip(todo, before, strict=True):
             record.update(was)
         raise _why_not(operation)
+    turns = Turns()
     running: dict[Future[tuple[datetime, Made]], Record] = {
-        _lanes.submit(copy_context().run, _timed, operation, step, spec): record for step, record in todo
+        _lanes.submit(copy_context().run, _timed, operation, step, spec, turns, record): record for step, record in todo
     }
     errors: list[StepError] = []
+    try:
+        _see_through(operation, running, turns, errors, keep)
+    finally:
+        turns.close()
+    if errors:
+        raise max(errors, key=_weight)
+    operation.retries, operation.retrying_since, operation.retry_note = 0, None, ""
+
+
+def _see_through(
+    operation: Operation,
+    running: dict[Future[tuple[datetime, Made]], Record],
+    turns: Turns,
+    errors: list[StepError],
+    keep: Callable[[Any], None],
+) -> None:
+    """Wait for the steps that are running, write down how each of them ended, and keep the lease meanwhile."""
     while running:
-        ended, _ = wait(running, timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
+        ended, _ = wait([*running, turns.bell], timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
         if not ended:
             _held(operation.renew())
+        turns.answer()
+        ended = {future for future in ended if future in running}
         for future in ended:
             record = running.pop(future)
             try:
@@ -225,21 +257,98 @@ def _run_round(
                 errors.append(error)
         if ended and running:
             _held(operation.record(operation.steps))
-    if errors:
-        raise max(errors, key=_weight)
-    operation.retries, operation.retrying_since, operation.retry_note = 0, None, ""
 
 
-def _timed(operation: Operation, step: Step, spec: Any) -> tuple[datetime, Made]:
+@dataclass
+class Ask:
+    """A step that wants its turn; the answer is for how many seconds it has to wait."""
+
+    record: Record
+    lane: str
+    seconds: float
+    answer: Future[float] = field(default_factory=Future)
+
+
+class Turns:
+    """What the steps of a round ask for their turns with: they touch no database, so the worker's thread looks it up.
+
+    A turn that is far off is written into the step's record, and is still the step's when the operation comes back.
+    """
+
+    def __init__(self) -> None:
+        self.bell: Future[None] = Future()
+        self._asked: SimpleQueue[Ask] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def wait(self, record: Record, lane: str, seconds: float, rule: str) -> None:
+        """Wait for the lane's next turn, or raise NotItsTurn when that is far off; for the step's own thread."""
+        ask = Ask(record, lane, seconds)
+        with self._lock:
+            if self._closed:
+                raise LeaseLost
+            self._asked.put(ask)
+            if not self.bell.done():
+                self.bell.set_result(None)
+        away = ask.answer.result()
+        if away > SHORT_WAIT:
+            words = f"{rule}; it is this one's turn in {away:.0f} seconds."
+            raise NotItsTurn(words, seconds=away)
+        time.sleep(max(0.0, away))
+
+    def answer(self) -> None:
+        """Answer all that have asked; for the thread of the worker, which has a database."""
+        with self._lock:
+            if self.bell.done():
+                self.bell = Future()
+        for ask in self._waiting():
+            try:
+                ask.answer.set_result(_until_turn(ask))
+            except BaseException as error:
+                ask.answer.set_exception(error)
+                raise
+
+    def close(self) -> None:
+        """Let nobody wait any more, since nobody answers: what goes on without its worker has lost the lease."""
+        with self._lock:
+            self._closed = True
+        for ask in self._waiting():
+            ask.answer.set_exception(LeaseLost())
+
+    def _waiting(self) -> Iterator[Ask]:
+        with suppress(Empty):
+            while True:
+                yield self._asked.get_nowait()
+
+
+def _until_turn(ask: Ask) -> float:
+    """Return for how many seconds the step has to wait, until the turn that it has or now takes."""
+    kept = ask.record.pop("turn", None)
+    if kept and kept["lane"] == ask.lane:
+        turn, now = datetime.fromisoformat(kept["at"]), Turn.objects.clock(ask.lane)
+    else:
+        turn, now = Turn.objects.take(ask.lane, ask.seconds)
+    away = (turn - now).total_seconds()
+    if away > SHORT_WAIT:
+        ask.record["turn"] = {"lane": ask.lane, "at": turn.isoformat()}
+    return away
+
+
+def _timed(operation: Operation, step: Step, spec: Any, turns: Turns, record: Record) -> tuple[datetime, Made]:
     is_held.set(operation.is_held)  # of this lane, until its next step
+    in_turn.set(lambda lane, seconds, rule: turns.wait(record, lane, seconds, rule))
     made = step.run(spec)
     return timezone.now(), made or Made()
 
 
-def _weight(error: StepError) -> int:
-    """Return how final an error is: a lane that must wait does not hide one that has failed."""
-    kinds = (NotReady, Conflict, Refused)  # whatever else there is, is final
-    return next((weight for weight, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
+def _weight(error: StepError) -> tuple[int, float]:
+    """Return how final an error is: a lane that must wait does not hide one that has failed.
+
+    Of two that wait for their turns, the one whose turn comes first.
+    """
+    kinds = (NotItsTurn, NotReady, Conflict, Refused)  # whatever else there is, is final
+    weight = next((weight for weight, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
+    return weight, -error.seconds if isinstance(error, NotItsTurn) else 0.0
 
 
 def _failed_before(operation: Operation, code: str | None) -> bool:

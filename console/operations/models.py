@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, ClassVar, Self, cast
 from uuid import UUID, uuid4
@@ -25,6 +25,7 @@ from console.accounts.models import Organisation, OwnedQuerySet, User
 
 Record = dict[str, Any]  # one step: title, round, state, started, finished, note
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 TURNS = 200  # as many are looked at together; whoever ends one looks again
 
 
@@ -295,16 +296,19 @@ class Operation(models.Model):
         """Renew the lease while a step takes its time."""
         return self._write()
 
-    def postpone(self, seconds: float, note: str) -> bool:
-        """Hand the operation back until `seconds` from now; `note` says why, to whoever looks at the page."""
+    def postpone(self, seconds: float, note: str, *, trouble: bool = True) -> bool:
+        """Hand the operation back until `seconds` from now; `note` says why, to whoever looks at the page.
+
+        Only trouble counts as a try.
+        """
+        tried = {"retries": self.retries + 1, "retrying_since": self.retrying_since or Now()}
         return self._write(
             unless_cancelled=True,
             state=self.State.WAITING,
             due_at=Now() + timedelta(seconds=seconds),
             retry_note=note,
-            retries=self.retries + 1,
-            retrying_since=self.retrying_since or Now(),
             steps=self.steps,
+            **(tried if trouble else {}),
         )
 
     def hand_back(self) -> bool:
@@ -341,6 +345,39 @@ class Operation(models.Model):
                 if not hasattr(value, "resolve_expression"):
                     setattr(self, name, value)
         return bool(held)
+
+
+class TurnQuerySet(models.QuerySet["Turn"]):
+    def take(self, lane: str, seconds: float) -> tuple[datetime, datetime]:
+        """Return the lane's next turn, which nobody else gets, and what time it is now, both by the database's clock.
+
+        A turn that is far off is taken, too: whoever asked first is first, however often others ask.
+        """
+        self.get_or_create(lane=lane, defaults={"free_at": LONG_AGO})
+        while True:
+            found = self.annotate(now=Now()).get(lane=lane)
+            turn = max(found.free_at, found.now)
+            # Nobody waits for a lock here: who was slower than another looks again.
+            if self.filter(lane=lane, free_at=found.free_at).update(free_at=turn + timedelta(seconds=seconds)):
+                return turn, found.now
+
+    def clock(self, lane: str) -> datetime:
+        """Return what time it is by the database's clock."""
+        return self.annotate(now=Now()).get(lane=lane).now
+
+
+class Turn(models.Model):
+    """A lane in which only one call is made in a while, since a cloud takes no more: when its next turn is."""
+
+    lane = models.CharField(max_length=100, unique=True)
+    free_at = models.DateTimeField()
+
+    objects = TurnQuerySet.as_manager()
+
+    now: datetime  # only what take() reads has it
+
+    def __str__(self) -> str:
+        return self.lane
 
 
 def _lease_end() -> Any:
