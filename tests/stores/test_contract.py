@@ -344,6 +344,19 @@ def test_a_protected_store_keeps_versions_and_is_as_wanted(world):
     assert world.look() == once
 
 
+def test_a_locked_store_is_as_wanted_and_never_weakened(world):
+    provider, spec = provider_of(world), replace(make_spec(world, versions_days=30, lock_days=2), complete=True)
+    plan = (*provider.provision, *provider.keep_versions, *provider.lock)
+    if "lock" not in provider.protections(spec.account):
+        assert provider.lock == ()
+        return
+    settled(plan, spec)
+    assert not differing(provider, spec)
+    once = world.look()
+    settled((*plan, *provider.lock), replace(spec, lock_days=1))
+    assert world.look() == once
+
+
 def test_survey_finds_what_belongs_to_no_store(world):
     provider, spec = provider_of(world), make_spec(world)
     settled(provider.provision, spec)
