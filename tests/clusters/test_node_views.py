@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from django.test import Client
 
-from clusters import actions
+from clusters import actions, backups
 from clusters.handover import handovers
 from clusters.models import BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
 from clusters.repository import Backup, Holding, as_json
@@ -412,6 +413,33 @@ def test_a_repository_of_another_database_is_foreign_and_never_adopted(as_alice,
     assert "Foreign" in page
     assert FOREIGN_ID in page
     assert Stanza.objects.get().system_id == SYSTEM_ID
+
+
+def test_backups_of_another_database_are_not_counted(as_alice, cluster, stores):  # noqa: F811
+    report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
+    [own] = holding().backups
+    theirs = replace(own, label="20261123-140000F", system_id=FOREIGN_ID, stopped=own.stopped + 86_400)
+    seen(cluster, holding(system_id=FOREIGN_ID, backups=[own, theirs]))
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert page.count("Another database</span>") == 1
+    first, _ = backups.bookcases(Cluster.objects.with_handover().get(pk=cluster.pk))
+    assert first.shelves[0].last_full.backup == own
+    keep_second = {"version": cluster.version, "backup_stores": [str(stores[1].pk)]}
+    url = f"/clusters/{cluster.pk}/backup-stores/"
+    warned = text_of(as_alice.post(url, keep_second, headers=HTMX))
+    assert "the only full backups of orders on n1, the newest 20261122-140000F" in warned
+    seen(cluster, holding(system_id=FOREIGN_ID, backups=[theirs]))
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert "no full backup yet" in page
+    assert "the only full backups" not in text_of(as_alice.post(url, keep_second, headers=HTMX))
+
+
+def test_what_no_node_of_the_cluster_writes_is_told_apart(as_alice, cluster):  # noqa: F811
+    seen(cluster, holding(node="n7", system_id=FOREIGN_ID))
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert "Not in the cluster" in page
+    assert f"system identifier {FOREIGN_ID}" in page
+    assert not Stanza.objects.exists()
 
 
 def test_detaching_names_the_only_full_backups(as_alice, cluster, stores):  # noqa: F811
