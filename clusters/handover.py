@@ -100,7 +100,12 @@ class Handover:
             Stanza(one.name, int(one.version), one.data_directory, one.port) for one in self.cluster.databases.all()
         ]
         return Configuration(
-            self.cluster.name, self.node.name, BY_NUMBER[self.node.pgbackrest_version], targets, stanzas
+            self.cluster.name,
+            self.node.name,
+            BY_NUMBER[self.node.pgbackrest_version],
+            targets,
+            stanzas,
+            self.policy.schedules,
         )
 
     @cached_property

@@ -295,6 +295,14 @@ def test_report_tells_applied_from_out_of_date(as_alice, cluster):  # noqa: F811
     assert Node.objects.get(cluster=cluster, name="n1").applied_targets == [1]  # the last file that is known
 
 
+def test_another_schedule_makes_what_is_applied_out_of_date(as_alice, cluster):  # noqa: F811
+    report(cluster, sha256=handover(cluster).sha256)
+    assert handover(cluster).state == "applied"
+    as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, "incr_schedule": "0 */6 * * 1-6"}, headers=HTMX)
+    assert "Out of date" in text_of(as_alice.get(at(cluster)))
+    assert "# Backups are made by cron or timers: full 0 1 * * 0; incr 0 */6 * * 1-6." in handover(cluster).masked
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [
