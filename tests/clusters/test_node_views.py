@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import subprocess
 import time
 from dataclasses import replace
 
@@ -264,6 +266,54 @@ def test_setup_script_writes_every_file(as_alice, cluster, tmp_path):  # noqa: F
     assert written == ["/etc/pgbackrest/pgbackrest.conf", "/etc/pgbackrest/report.sh", "/etc/cron.d/pgbackrest"]
     assert handover(cluster).configuration.render(secrets=True) in script
     assert "http://testserver" + at(cluster, "applied/") in script
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A function that runs a script with tmp_path for /, by a user who may not change owners and has no systemd."""
+    for name, does in (
+        ("chown", ":"),
+        ("install", 'for last; do :; done; mkdir -p "$last"'),
+        ("systemctl", 'echo "$@"'),
+    ):
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f"#!/bin/sh\n{does}\n")
+        command.chmod(0o755)
+    for folder in ("etc/cron.d", "etc/systemd/system"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    def run(script):
+        script = re.sub(r"/(etc|var)/", rf"{tmp_path}/\1/", script)
+        environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+        ran = subprocess.run(["sh"], input=script, env=environment, check=True, capture_output=True, text=True)
+        return ran.stdout.splitlines()
+
+    return run
+
+
+def test_a_schedule_is_installed_once_and_an_older_one_goes(as_alice, cluster, machine, tmp_path):  # noqa: F811
+    def script(name):
+        return as_alice.get(at(cluster, name)).content.decode()
+
+    crontab, units = tmp_path / "etc/cron.d/pgbackrest", tmp_path / "etc/systemd/system"
+    (units / "pgbackrest-mine.timer").write_text("[Timer]\n")
+    assert machine(script("setup.sh")) == ["Storekeeper: n1 has its files."]
+    assert ">/dev/null" in crontab.read_text().splitlines()[-1]  # else cron would send a mail every five minutes
+    timers = ["pgbackrest-orders-full.timer", "pgbackrest-orders-incr.timer", "pgbackrest-report.timer"]
+    assert machine(script("timers.sh")) == ["daemon-reload", f"enable --now {' '.join(timers)}"]
+    assert not crontab.exists()
+    # A new file is brought, and the schedule stays with the timers.
+    assert "run n1-timers.sh too" in machine(script("setup.sh"))[0]
+    assert not crontab.exists()
+    as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, "incr_schedule": ""}, headers=HTMX)
+    assert machine(script("timers.sh"))[:3] == [f"disable --now {timer}" for timer in timers]
+    assert sorted(path.name for path in units.glob("*.timer")) == [
+        "pgbackrest-mine.timer",
+        "pgbackrest-orders-full.timer",
+        "pgbackrest-report.timer",
+    ]
+    assert not (units / "pgbackrest-orders-incr.service").exists()
 
 
 def test_node_version_changes_the_file(as_alice, cluster):  # noqa: F811
