@@ -81,6 +81,8 @@ def test_node_stores_adds_a_store_and_says_what_it_costs(as_alice, cluster, stor
     dialog = text_of(as_alice.get(at(cluster, "backup-stores/"), headers=HTMX))
     assert "Every WAL segment goes to each" in dialog
     assert "cannot be reached" in dialog
+    costs = dialog[dialog.index("What another store costs") :]
+    assert ("archive-iad: 5,4" in costs, "archive-dub: " in costs) == (True, False)  # Dublin is n1's nearest
     answer = as_alice.post(
         at(cluster, "backup-stores/"), {"backup_stores": [str(store.pk) for store in stores]}, headers=HTMX
     )
@@ -121,6 +123,8 @@ def test_a_node_whose_chosen_store_is_detached_falls_back_to_its_nearest(cluster
     assert handover(cluster).numbers == [1]  # at once: what is going is not handed out any more
     work(cluster)
     assert handover(cluster).numbers == [1]
+    node.refresh_from_db()
+    assert node.writes_to == "nearest"
 
 
 # Retention and schedules
