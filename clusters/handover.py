@@ -137,6 +137,17 @@ class Handover:
         return "applied" if self.node.applied_sha256 == self.sha256 else "outdated"
 
     @property
+    def added(self) -> list[str]:
+        """Return the repositories that the node, as it reported, has never had: without a stanza they take no WAL."""
+        had = self.node.applied_targets
+        return [f"repo{number}" for number in self.numbers if had and number not in had]
+
+    @property
+    def preparation(self) -> list[str]:
+        """Return the commands that prepare what was added; they leave alone what is there."""
+        return [_as_postgres(f"--stanza={name} {verb}") for name in self.stanzas for verb in ("stanza-create", "check")]
+
+    @property
     def stanzas(self) -> list[str]:
         """Return the names of the stanzas."""
         return [stanza.name for stanza in self.configuration.stanzas]
@@ -239,6 +250,9 @@ class Handover:
             *_put(self.crontab, public),
             "fi",
         ]
+        if self.added:
+            lines += [f"echo '{' and '.join(self.added)}: no WAL leaves this node until you have run'"]
+            lines += [f"echo '  {command}'" for command in self.preparation]
         return "\n".join([*lines, f"echo 'Storekeeper: {self.node.name} has its files.'", ""])
 
     report_path = REPORT

@@ -349,6 +349,23 @@ def test_report_tells_applied_from_out_of_date(as_alice, cluster):  # noqa: F811
     assert Node.objects.get(cluster=cluster, name="n1").applied_targets == [1]  # the last file that is known
 
 
+def test_a_node_that_gets_another_repository_is_told_to_prepare_it(as_alice, cluster, machine):  # noqa: F811
+    prepare = "sudo -u postgres pgbackrest --stanza=orders stanza-create"
+    as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
+    assert text_of(as_alice.get(at(cluster))).count(f'data-copy="{prepare}"') == 1  # among all that a new node needs
+    as_alice.post(at(cluster, "backup-stores/"), {"choice": "nearest"}, headers=HTMX)
+    report(cluster, sha256=handover(cluster).sha256)
+    as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
+    page = text_of(as_alice.get(at(cluster)))
+    assert "repo2: new to the node." in page
+    assert page.count(f'data-copy="{prepare}"') == 2
+    said = machine(as_alice.get(at(cluster, "setup.sh")).content.decode())
+    assert said[0] == "repo2: no WAL leaves this node until you have run"
+    assert said[1].strip() == prepare
+    report(cluster, sha256=handover(cluster).sha256)
+    assert "new to the node" not in text_of(as_alice.get(at(cluster)))
+
+
 def test_another_schedule_makes_what_is_applied_out_of_date(as_alice, cluster):  # noqa: F811
     report(cluster, sha256=handover(cluster).sha256)
     assert handover(cluster).state == "applied"
