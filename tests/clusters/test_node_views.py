@@ -513,6 +513,22 @@ def test_backups_of_another_database_are_not_counted(as_alice, cluster, stores):
     assert "the only full backups" not in text_of(as_alice.post(url, keep_second, headers=HTMX))
 
 
+@pytest.mark.parametrize(
+    ("status", "note", "badge"),
+    [
+        ("encrypted", "It is encrypted, and the console has no passphrase for it.", "Encrypted"),
+        ("damaged", "backup.info cannot be read: it is cut off.", "Damaged"),
+    ],
+)
+def test_what_cannot_be_read_is_shown_as_objects_and_bytes(as_alice, cluster, status, note, badge):  # noqa: F811
+    unread = {"system_id": "", "backups": [], "objects": 1_234, "bytes": 3 * 1024**3}
+    seen(cluster, holding(status=status, note=note, **unread))
+    page = text_of(as_alice.get(cluster.get_absolute_url())).replace("\xa0", " ")
+    for words in (f">{badge}<", note, "1,234 objects, 3.0 GB.", "last WAL"):
+        assert words in page, words
+    assert "no full backup yet" not in page  # which nobody can say
+
+
 def test_what_no_node_of_the_cluster_writes_is_told_apart(as_alice, cluster):  # noqa: F811
     seen(cluster, holding(node="n7", system_id=FOREIGN_ID))
     page = text_of(as_alice.get(cluster.get_absolute_url()))
