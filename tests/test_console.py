@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from django.template.loader import render_to_string
+from django.utils import timezone
 
 from console.regions import distance_km, find, regions
 from tests.demo_process import ROOT
@@ -99,3 +101,7 @@ def test_settings_pass_the_deployment_check(tmp_path):
         ALLOWED_HOSTS="console.example.com",
     )
     assert answer.returncode == 0, answer.stderr
+
+
+def test_a_comma_can_stand_behind_a_time():
+    assert render_to_string("_time.html", {"at": timezone.now()}).endswith("</time>")
