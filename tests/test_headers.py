@@ -161,6 +161,12 @@ def test_what_is_no_report_is_not_logged(client, caplog, no_reports_yet, kind, b
     assert not [record for record in caplog.records if record.name == "storekeeper.csp"]
 
 
+@pytest.mark.parametrize("path", ["/csp-reports/", "/login/"])
+def test_a_length_that_is_none_is_refused(client, db, path):
+    answer = client.post(path, "{}", content_type="application/json", CONTENT_LENGTH="much")
+    assert answer.status_code == 400
+
+
 def test_reports_are_limited(client, no_reports_yet):
     sent = [client.post("/csp-reports/", "{}", content_type="application/csp-report").status_code for _ in range(40)]
     assert sent.count(204) == csp.A_MINUTE
