@@ -76,8 +76,10 @@ def open_organisation(request: HttpRequest, membership: Membership) -> None:
     request.session[_OPEN] = str(membership.organisation_id)
 
 
-def allowed(permission: Permission) -> Callable[[View], View]:
+def allowed(permission: Permission, *, second_factor: bool = True) -> Callable[[View], View]:
     """Let in the members whose role has the permission; tell the others why they stay out.
+
+    Who must have a second factor and has none is led to setting one up, unless `second_factor` says otherwise.
 
     The permission can be read from the view again, as its attribute `permission`.
     """
@@ -92,7 +94,7 @@ def allowed(permission: Permission) -> Callable[[View], View]:
             user, organisation = cast(User, request.user), membership.organisation
             here = replace(audit.origin.get(), user_id=str(user.pk), organisation_id=str(organisation.pk))
             audit.origin.set(here)  # the middleware puts it back
-            if organisation.second_factor_required and not has_second_factor(user):
+            if second_factor and organisation.second_factor_required and not has_second_factor(user):
                 return _to_second_factor(cast(MemberRequest, request))
             if permission in ENTERPRISE and not membership.organisation.is_enterprise:
                 return render(request, "stores/edition.html", status=403)

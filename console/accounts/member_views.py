@@ -153,7 +153,7 @@ def _remove(request: MemberRequest, membership: Membership) -> HttpResponse:
 
 
 @require_POST
-@allowed(Permission.SEE_MEMBERS)
+@allowed(Permission.SEE_MEMBERS, second_factor=False)  # of this one; the other may ask for none
 def organisation_switch(request: MemberRequest) -> HttpResponse:
     """Open another of one's organisations, and go on to ?next=, or to its first page."""
     try:
