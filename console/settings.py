@@ -233,6 +233,7 @@ USERSESSIONS_ADAPTER = "console.accounts.sign_in.Sessions"
 OIDC_ISSUER, OIDC_NAME = env("OIDC_ISSUER", ""), env("OIDC_NAME", "your company")
 SOCIALACCOUNT_ADAPTER = "console.accounts.company_sign_in.Company"
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True  # to connect or disconnect it
 SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True}}
 if OIDC_ISSUER:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from allauth.account import views as allauth_views
 from allauth.usersessions.adapter import get_adapter
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
@@ -16,6 +17,16 @@ from console.accounts.access import MemberRequest, allowed, confirmed
 from console.accounts.permissions import Permission
 from console.accounts.sign_in import has_second_factor
 from console.web import dialog_done, fragment_or_page
+
+
+@login_required
+def password_change(request: HttpRequest) -> HttpResponseBase:
+    """Change one's password; who comes by the company's identity provider has none, and gets none: it lets them in."""
+    if not request.user.has_usable_password():
+        messages.info(request, "You sign in by your company's identity provider: you have no password here.")
+        return redirect("mfa_index")
+    answer: HttpResponseBase = allauth_views.password_change(request)
+    return answer
 
 
 @require_POST

@@ -3,10 +3,10 @@
 from allauth.account import views
 from django.urls import include, path
 
-from console.accounts.security_views import session_end
+from console.accounts.security_views import password_change, session_end
 
 urlpatterns = [
-    path("password/change/", views.password_change, name="account_change_password"),
+    path("password/change/", password_change, name="account_change_password"),
     path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
     path("inactive/", views.account_inactive, name="account_inactive"),
     path("second-factor/", include("allauth.mfa.urls")),

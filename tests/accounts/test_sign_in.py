@@ -295,12 +295,32 @@ def test_the_admin_wants_a_second_factor(client, alice, totp, settings):
     assert client.get("/admin/").status_code == 200
 
 
+def test_the_admin_has_no_password_page_of_its_own(client, db):
+    client.force_login(factories.support())
+    assert client.post("/admin/password_change/")["Location"] == "/account/password/change/"
+
+
+def test_another_organisation_can_be_opened_from_one_that_asks_for_a_second_factor(client, acme, alice):
+    other = factories.organisation("Other")
+    Membership.objects.create(user=alice, organisation=other, role="viewer")
+    acme.second_factor_required = True
+    acme.save()
+    client.force_login(alice)
+    assert not is_in(client)
+    client.post("/organisation/switch/", {"organisation": str(other.pk)})
+    assert is_in(client)
+    client.post("/organisation/switch/", {"organisation": str(acme.pk)})
+    assert not is_in(client)
+
+
 def test_who_comes_without_a_password_shows_the_second_factor_again(client, alice, totp):
     alice.set_unusable_password()
     alice.save()
     client.force_login(alice)
     answer = client.get("/confirm/?next=/organisation/invite/")
     assert answer["Location"].startswith("/account/second-factor/reauthenticate/")
+    dialog = client.get("/confirm/?next=/organisation/invite/", headers={"HX-Request": "true"})
+    assert dialog["HX-Redirect"] == answer["Location"]  # a page of its own, not one inside the dialog
     session = client.session
     session["confirmed_at"] = 0
     session.save()
@@ -308,3 +328,4 @@ def test_who_comes_without_a_password_shows_the_second_factor_again(client, alic
     assert client.get("/organisation/invite/").status_code == 200
     assert Membership.objects.get(user=alice).role == "owner"
     assert time.time() - client.session["confirmed_at"] < timedelta(minutes=1).total_seconds()
+
