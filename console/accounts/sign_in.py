@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -16,17 +17,25 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset, authenticator_used
 from allauth.mfa.utils import is_mfa_enabled
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from allauth.socialaccount.signals import social_account_added, social_account_removed
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_out, user_login_failed
+from django.core.mail import send_mail
+from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils import timezone
 
 from console.accounts import audit
 from console.accounts.encryption import cipher
 from console.accounts.models import AuditEvent, User
 from console.middleware import client_address
+
+log = logging.getLogger(__name__)
 
 CONFIRMED_AT = "confirmed_at"  # in the session: when the person at the keyboard last showed that it is they
 
@@ -107,7 +116,7 @@ class Sessions(DefaultUserSessionsAdapter):  # type: ignore[misc]
         ended = list(sessions)
         super().end_sessions(ended)
         for one in ended:
-            audit.note("Ended a session", one.user, organisation=None, by=one.user, after={"of": one.ip})
+            _note("Ended a session", one.user, after={"of": one.ip})
 
 
 class SignInForm(LoginForm):  # type: ignore[misc]
@@ -131,43 +140,84 @@ def _used_factor(request: HttpRequest, *, reauthenticated: bool = False, **_: An
         request.session[CONFIRMED_AT] = time.time()
 
 
-# What is written down
+# What is written down, and what people are told
+
+
+def _note(action: str, user: User | None, **details: Any) -> None:
+    """Write down what happened to somebody's sign-in, in each organisation of theirs: its owners see who comes in."""
+    for organisation in (user and [*user.organisations.all()]) or [None]:
+        audit.note(action, **{"subject": user, "organisation": organisation, "by": user, **details})
+
+
+def tell(user: User, what: str, *, address: str = "") -> None:
+    """Tell somebody by e-mail what was changed about how they sign in, where the console can send e-mail.
+
+    To the address given, or theirs. A mail server that is down keeps nobody from changing anything.
+    """
+    to = address or user.email
+    if not (settings.EMAIL_HOST and to):
+        return
+    about = {"user": user, "what": what, "at": timezone.now(), "address": audit.origin.get().address}
+    text = render_to_string("accounts/sign_in_changed.txt", about)
+
+    def send() -> None:
+        try:
+            send_mail(f"Storekeeper: {what}", text, None, [to])
+        except OSError:  # as all of smtplib's are
+            log.warning("A notice of a change could not be sent: the mail server does not answer.")
+
+    transaction.on_commit(send)
 
 
 @receiver(user_logged_in)
 def _signed_in(user: User, **_: Any) -> None:
-    audit.note("Signed in", user, organisation=None, by=user)
+    _note("Signed in", user)
 
 
 @receiver(user_login_failed)
 def _failed(credentials: dict[str, Any], **_: Any) -> None:
     tried = str(credentials.get("username", ""))[:150].replace("\x00", "")
-    audit.note("Failed to sign in", tried, organisation=None, by=None, outcome=AuditEvent.Outcome.REFUSED)
+    user = User.objects.filter(username__iexact=tried).first()
+    _note("Failed to sign in", user, subject=tried, by=None, outcome=AuditEvent.Outcome.REFUSED)
 
 
 @receiver(user_logged_out)
 def _signed_out(user: User | None, **_: Any) -> None:
     if user:
-        audit.note("Signed out", user, organisation=None, by=user)
+        _note("Signed out", user)
 
 
 @receiver(password_changed)
 def _changed_password(user: User, **_: Any) -> None:
-    audit.note("Changed the password", user, organisation=None, by=user)
+    _note("Changed the password", user)
+    tell(user, "your password was changed")
 
 
-def _note_factor(action: str) -> Any:
+def _note_factor(action: str, told: str) -> Any:
     def note(user: User, authenticator: Authenticator, **_: Any) -> None:
-        kind = authenticator.get_type_display()
-        audit.note(action, user, organisation=None, by=user, after={"second factor": str(kind)})
+        kind = str(authenticator.get_type_display())
+        _note(action, user, after={"second factor": kind})
+        tell(user, told.format(kind))
 
     return note
 
 
 _FACTOR_NOTES = (
-    (authenticator_added, _note_factor("Added a second factor")),
-    (authenticator_removed, _note_factor("Removed a second factor")),
-    (authenticator_reset, _note_factor("Made new recovery codes")),
+    (authenticator_added, _note_factor("Added a second factor", "a second factor was added: {}")),
+    (authenticator_removed, _note_factor("Removed a second factor", "a second factor was removed: {}")),
+    (authenticator_reset, _note_factor("Made new recovery codes", "new recovery codes were made")),
 )
 for signal, note in _FACTOR_NOTES:
     signal.connect(note)
+
+
+@receiver(social_account_added)
+def _connected(sociallogin: SocialLogin, **_: Any) -> None:
+    _note("Connected the company's sign-in", sociallogin.user)
+    tell(sociallogin.user, "your company's sign-in was connected")
+
+
+@receiver(social_account_removed)
+def _disconnected(socialaccount: SocialAccount, **_: Any) -> None:
+    _note("Disconnected the company's sign-in", socialaccount.user)
+    tell(socialaccount.user, "your company's sign-in was disconnected")
