@@ -210,7 +210,10 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: a day of work
 ACCOUNT_ADAPTER = "console.accounts.sign_in.Accounts"
-ACCOUNT_FORMS = {"login": "console.accounts.sign_in.SignInForm"}
+ACCOUNT_FORMS = {
+    "login": "console.accounts.sign_in.SignInForm",
+    "change_password": "console.accounts.sign_in.NewPasswordForm",
+}
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"  # an invitation is opened from the mailbox

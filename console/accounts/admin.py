@@ -65,14 +65,8 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
 
 
 def _note_of_operator(did: str, user: User, request: HttpRequest, what: str = "") -> None:
-    for organisation in [*user.organisations.all()] or [None]:
-        audit.note(
-            f"Operator: {did}",
-            user,
-            organisation=organisation,
-            by=request.user,  # type: ignore[arg-type]
-            after={"what": what} if what else {},
-        )
+    by: Any = request.user
+    audit.note_of(user, f"Operator: {did}", by=by, after={"what": what} if what else {})
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.forms import LoginForm
+from allauth.account.forms import ChangePasswordForm, LoginForm
 from allauth.account.signals import password_changed, user_logged_in
 from allauth.core import context
 from allauth.core.internal import ratelimit
@@ -103,6 +103,11 @@ class Factors(DefaultMFAAdapter):  # type: ignore[misc]
         """Return the secret."""
         return cipher().decrypt(encrypted_text.encode()).decode()
 
+    def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:  # noqa: A002 - allauth's name
+        """Return the name that a new passkey gets unless it is given one."""
+        known = Authenticator.objects.filter(user=user, type=type).count()
+        return f"Passkey {known + 1}" if known else "Passkey"
+
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """Return the name of the console, as a passkey's dialog shows it."""
         return {**super().get_public_key_credential_rp_entity(), "name": "Storekeeper"}
@@ -116,7 +121,21 @@ class Sessions(DefaultUserSessionsAdapter):  # type: ignore[misc]
         ended = list(sessions)
         super().end_sessions(ended)
         for one in ended:
-            _note("Ended a session", one.user, after={"of": one.ip})
+            audit.note_of(one.user, "Ended a session", by=one.user, after={"of": one.ip})
+
+
+TOLD_BEFORE = "At least twelve characters, none that many people use, and nothing like your name."
+
+
+class NewPasswordForm(ChangePasswordForm):  # type: ignore[misc]
+    """The password, and another one, whose rules are told before."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["password1"].help_text = TOLD_BEFORE
+        for name, label in (("oldpassword", "Present password"), ("password1", "New"), ("password2", "New, again")):
+            self.fields[name].label = label
+            self.fields[name].widget.attrs.pop("placeholder", None)
 
 
 class SignInForm(LoginForm):  # type: ignore[misc]
@@ -143,12 +162,6 @@ def _used_factor(request: HttpRequest, *, reauthenticated: bool = False, **_: An
 # What is written down, and what people are told
 
 
-def _note(action: str, user: User | None, **details: Any) -> None:
-    """Write down what happened to somebody's sign-in, in each organisation of theirs: its owners see who comes in."""
-    for organisation in (user and [*user.organisations.all()]) or [None]:
-        audit.note(action, **{"subject": user, "organisation": organisation, "by": user, **details})
-
-
 def tell(user: User, what: str, *, address: str = "") -> None:
     """Tell somebody by e-mail what was changed about how they sign in, where the console can send e-mail.
 
@@ -171,32 +184,32 @@ def tell(user: User, what: str, *, address: str = "") -> None:
 
 @receiver(user_logged_in)
 def _signed_in(user: User, **_: Any) -> None:
-    _note("Signed in", user)
+    audit.note_of(user, "Signed in", by=user)
 
 
 @receiver(user_login_failed)
 def _failed(credentials: dict[str, Any], **_: Any) -> None:
     tried = str(credentials.get("username", ""))[:150].replace("\x00", "")
     user = User.objects.filter(username__iexact=tried).first()
-    _note("Failed to sign in", user, subject=tried, by=None, outcome=AuditEvent.Outcome.REFUSED)
+    audit.note_of(user, "Failed to sign in", by=None, subject=tried, outcome=AuditEvent.Outcome.REFUSED)
 
 
 @receiver(user_logged_out)
 def _signed_out(user: User | None, **_: Any) -> None:
     if user:
-        _note("Signed out", user)
+        audit.note_of(user, "Signed out", by=user)
 
 
 @receiver(password_changed)
 def _changed_password(user: User, **_: Any) -> None:
-    _note("Changed the password", user)
+    audit.note_of(user, "Changed the password", by=user)
     tell(user, "your password was changed")
 
 
 def _note_factor(action: str, told: str) -> Any:
     def note(user: User, authenticator: Authenticator, **_: Any) -> None:
         kind = str(authenticator.get_type_display())
-        _note(action, user, after={"second factor": kind})
+        audit.note_of(user, action, by=user, after={"second factor": kind})
         tell(user, told.format(kind))
 
     return note
@@ -213,11 +226,11 @@ for signal, note in _FACTOR_NOTES:
 
 @receiver(social_account_added)
 def _connected(sociallogin: SocialLogin, **_: Any) -> None:
-    _note("Connected the company's sign-in", sociallogin.user)
+    audit.note_of(sociallogin.user, "Connected the company's sign-in", by=sociallogin.user)
     tell(sociallogin.user, "your company's sign-in was connected")
 
 
 @receiver(social_account_removed)
 def _disconnected(socialaccount: SocialAccount, **_: Any) -> None:
-    _note("Disconnected the company's sign-in", socialaccount.user)
+    audit.note_of(socialaccount.user, "Disconnected the company's sign-in", by=socialaccount.user)
     tell(socialaccount.user, "your company's sign-in was disconnected")
