@@ -15,7 +15,13 @@ from allauth.core import context
 from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
-from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset, authenticator_used
+from allauth.mfa.signals import (
+    authentication_failed,
+    authenticator_added,
+    authenticator_removed,
+    authenticator_reset,
+    authenticator_used,
+)
 from allauth.mfa.utils import is_mfa_enabled
 from allauth.socialaccount.models import SocialAccount, SocialLogin
 from allauth.socialaccount.signals import social_account_added, social_account_removed
@@ -154,9 +160,14 @@ def has_second_factor(user: Any) -> bool:
 
 
 @receiver(authenticator_used)
-def _used_factor(request: HttpRequest, *, reauthenticated: bool = False, **_: Any) -> None:
+def _used_factor(
+    request: HttpRequest, user: User, authenticator: Authenticator, *, reauthenticated: bool = False, **_: Any
+) -> None:
     if reauthenticated:
         request.session[CONFIRMED_AT] = time.time()
+    if authenticator.type == Authenticator.Type.RECOVERY_CODES:
+        audit.note_of(user, "Used a recovery code", by=user)
+        tell(user, "a recovery code was used")
 
 
 # What is written down, and what people are told
@@ -192,6 +203,12 @@ def _failed(credentials: dict[str, Any], **_: Any) -> None:
     tried = str(credentials.get("username", ""))[:150].replace("\x00", "")
     user = User.objects.filter(username__iexact=tried).first()
     audit.note_of(user, "Failed to sign in", by=None, subject=tried, outcome=AuditEvent.Outcome.REFUSED)
+
+
+@receiver(authentication_failed)
+def _failed_factor(user: User, **_: Any) -> None:
+    # Whoever gets so far knows the password.
+    audit.note_of(user, "Failed the second factor", by=None, outcome=AuditEvent.Outcome.REFUSED)
 
 
 @receiver(user_logged_out)

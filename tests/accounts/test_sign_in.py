@@ -99,6 +99,7 @@ def test_a_second_factor_is_asked_for(client, totp):
     answer = client.post("/account/second-factor/authenticate/", {"code": "000000"})
     assert "Incorrect code" in answer.content.decode()
     assert not is_in(client)
+    assert noted("Failed the second factor").get().outcome == "refused"
     client.post("/account/second-factor/authenticate/", {"code": code_of(totp, 1)})
     assert is_in(client)
     added = noted("Added a second factor").values_list("after", flat=True)
@@ -134,6 +135,7 @@ def test_recovery_codes_are_shown_once_and_work_once(client, alice, totp):
         sign_in(client)
         client.post("/account/second-factor/authenticate/", {"code": codes[0]})
         assert is_in(client) is wanted
+    assert noted("Used a recovery code").get().actor == alice
 
 
 def test_secrets_of_second_factors_are_encrypted_and_rotated(alice, totp, settings):
