@@ -83,6 +83,7 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",  # pages; pads at random against BREACH
     "console.middleware.well_formed",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "console.accounts.access.idle",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -209,10 +210,11 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: a day of work
+SESSION_IDLE_SECONDS = int(env("SESSION_IDLE_MINUTES", "30")) * 60  # after so long without a request it ends; 0: never
 ACCOUNT_ADAPTER = "console.accounts.sign_in.Accounts"
 ACCOUNT_FORMS = {
     "login": "console.accounts.sign_in.SignInForm",
-    "change_password": "console.accounts.sign_in.NewPasswordForm",
+    "change_password": "console.accounts.sign_in.NewPasswordForm",  # nosec B105 - no password
 }
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]

@@ -232,6 +232,26 @@ def test_sessions_are_listed_and_ended(alice):
     assert noted("Ended a session").count() == 2
 
 
+@pytest.mark.parametrize(("minutes", "idle", "stays"), [(30, 29, True), (30, 31, False), (0, 300, True)])
+def test_a_session_ends_when_nothing_is_asked_for(client, alice, settings, minutes, idle, stays):
+    settings.SESSION_IDLE_SECONDS = minutes * 60
+    sign_in(client)
+    assert is_in(client)
+    session = client.session
+    session["seen_at"] = time.time() - idle * 60
+    session.save()
+    assert is_in(client) is stays
+    assert is_in(client) is stays  # the one before counts
+    assert stays or not client.session.keys()
+
+
+def test_being_seen_is_written_once_a_minute(client, alice):
+    sign_in(client)
+    before = client.session["seen_at"]
+    assert is_in(client)
+    assert client.session["seen_at"] == before
+
+
 def test_the_password_is_changed_by_djangos_validators(client, alice):
     client.force_login(alice)
     sign_in(client)  # as a form: allauth asks who has only come by a cookie
