@@ -224,7 +224,8 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # seconds, as console.accounts.access.CO
 ACCOUNT_RATE_LIMITS = {
     "login": "60/m/ip",
     "login_failed": "30/m/ip,5/m/key",  # of one address; of one address at one account
-    "login_failed_anywhere": "15/m/key",  # at one account, of all addresses at which nobody of that name is signed in
+    # At one account, of all addresses at which nobody of that name is signed in; with one where somebody is, under 20.
+    "login_failed_anywhere": "14/m/key",
 }
 MFA_ADAPTER = "console.accounts.sign_in.Factors"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
