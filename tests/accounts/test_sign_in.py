@@ -483,6 +483,7 @@ def test_what_the_operator_changes_of_a_person_is_written_down_and_told(
     events = noted("Operator: changed the user").filter(organisation=acme, actor_name="op").order_by("created_at")
     assert ["mail" in events[0].after["what"], "assword" in events[1].after["what"]] == [True, True]
     as_operator.post(f"{url}/delete/", {"post": "yes"})
+    assert not User.objects.filter(username="alice").exists()
     assert noted("Operator: deleted the user").get().organisation == acme
 
 
