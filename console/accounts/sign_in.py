@@ -140,7 +140,11 @@ class NewPasswordForm(ChangePasswordForm):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fields["password1"].help_text = TOLD_BEFORE
-        for name, label in (("oldpassword", "Present password"), ("password1", "New"), ("password2", "New, again")):
+        for name, label in (
+            ("oldpassword", "Present password"),
+            ("password1", "New password"),
+            ("password2", "Once more"),
+        ):
             self.fields[name].label = label
             self.fields[name].widget.attrs.pop("placeholder", None)
 
