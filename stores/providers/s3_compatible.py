@@ -464,7 +464,7 @@ S3_COMPATIBLE = Provider(
     label="S3-compatible",
     service="MinIO, Ceph, SeaweedFS …",
     mark="S3",
-    words=Words(account="server", number="server"),
+    words=Words(account="server", within="on", number="server"),
     link=LINK,
     answers=answers,
     has_key=lambda account: True,
