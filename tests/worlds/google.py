@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,17 +19,31 @@ from tests.worlds import World
 PREFIX = "c-k3v9x2m7q4ta"
 
 
+FAULTS = {
+    "denied": (403, "forbidden", "storekeeper does not have access.", ""),
+    "busy": (429, "rateLimitExceeded", "The project exceeded the rate limit for creating and deleting buckets.", ""),
+    "broken": (503, "backendError", "Backend Error", ""),
+    "changed": (412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.", ""),
+    "reset before": (0, "", "", "before"),
+    "reset after": (0, "", "", "after"),
+}
+
+
 class Google(World):
     """The emulated Google; the console has exactly the roles there that it asks an administrator for."""
 
     key = "google"
     proof = "emulator"
     regions = ("europe-west1", "us-central1")
+    faults = tuple(FAULTS)
 
     def __init__(self, folder: Path | None = None) -> None:
         self.emulator = Emulator(folder).start()
         self.key_file: dict[str, str] = {}
         self.public_keys: dict[str, str] = {}
+        self.reset()
+
+    def clear(self) -> None:
         self.reset()
 
     def close(self) -> None:
@@ -81,22 +96,30 @@ class Google(World):
     # What stands there
 
     def look(self) -> dict[str, Any]:
-        storage, directory = self.emulator.storage, self.emulator.directory
+        return {f"bucket {name}": one for name, one in self.buckets().items()} | {
+            f"service account {email}": one for email, one in self.accounts().items()
+        }
+
+    def buckets(self) -> dict[str, Any]:
+        """Return the buckets by name."""
         passing = {"timeCreated", "updated", "metageneration", "id", "kind"}
         buckets = {}
-        for name, bucket in storage.buckets.items():
+        for name, bucket in self.emulator.storage.buckets.items():
             settings = {key: value for key, value in bucket.settings.items() if key not in passing}
             soft = {"retentionDurationSeconds": settings["softDeletePolicy"]["retentionDurationSeconds"]}
             bindings = sorted(bucket.policy["bindings"], key=str)
             keys = {key: [bool(one.deleted) for one in many] for key, many in bucket.objects.items()}
             buckets[name] = {**settings, "softDeletePolicy": soft, "bindings": bindings, "objects": keys}
-        root = self.root()
-        accounts = {
+        return json.loads(json.dumps(buckets))
+
+    def accounts(self) -> dict[str, Any]:
+        """Return the service accounts but the console's and the administrator's."""
+        mine = {self.key_file["client_email"], self.root()}
+        return {
             email: {"description": one.description, "keys": len(one.keys)}
-            for email, one in directory.accounts.items()
-            if email not in {self.key_file["client_email"], root}
+            for email, one in self.emulator.directory.accounts.items()
+            if email not in mine
         }
-        return json.loads(json.dumps({"buckets": buckets, "service accounts": accounts}))
 
     def put(self, spec: StoreSpec, key: str, data: bytes) -> None:
         self._write(spec.bucket, key, data)
@@ -132,11 +155,12 @@ class Google(World):
             return lambda: policy["bindings"].append(binding)
 
         def shut_out() -> None:
-            self.emulator.storage.buckets[spec.log_bucket].policy["bindings"].clear()
+            bindings = self.emulator.storage.buckets[spec.log_bucket].policy["bindings"]
+            bindings[:] = [one for one in bindings if one["role"] != "roles/storage.objectCreator"]
 
         open_ = {"uniformBucketLevelAccess": {"enabled": False}, "publicAccessPrevention": "inherited"}
         return {
-            "tags": settings(spec.bucket, labels={"team": "web"}),
+            "tags": settings(spec.bucket, labels={}),
             "access": settings(spec.bucket, iamConfiguration=open_),
             "principals": let_in(spec.bucket, "allUsers"),
             "lifecycle": settings(spec.log_bucket, lifecycle={"rule": []}),
@@ -150,9 +174,6 @@ class Google(World):
         return AccessSpec(uuid4(), "Orders (EU)", account, PREFIX, tuple(spec.bucket for spec in specs))
 
     # What goes wrong
-
-    def faults(self) -> Sequence[str]:
-        return tuple(FAULTS)
 
     def fault(self, name: str, nth: int) -> None:
         status, reason, message, reset = FAULTS[name]
@@ -168,11 +189,9 @@ class Google(World):
         self.emulator.calls.clear()
 
 
-FAULTS = {
-    "denied": (403, "forbidden", "storekeeper does not have access.", ""),
-    "busy": (429, "rateLimitExceeded", "The project exceeded the rate limit for creating and deleting buckets.", ""),
-    "broken": (503, "backendError", "Backend Error", ""),
-    "changed": (412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.", ""),
-    "reset before": (0, "", "", "before"),
-    "reset after": (0, "", "", "after"),
-}
+@contextmanager
+def opened(folder: Path) -> Iterator[Google]:
+    """Lend the world while it is open."""
+    world = Google()
+    yield world
+    world.close()
