@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from email.message import Message
 from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from console.demo.certificates import NAME, certify
@@ -329,7 +330,7 @@ class Emulator:
                 storage.delete_object(email, bucket, about["object"], query)
             return 204, {}, b""
         acts: dict[str, Callable[[], dict[str, Any]]] = {
-            "buckets.list": lambda: storage.list(email, query),
+            "buckets.list": lambda: storage.list_buckets(email, query),
             "buckets.insert": lambda: storage.insert(email, query, request.json),
             "buckets.get": lambda: storage.get(email, bucket),
             "buckets.patch": lambda: storage.patch(email, bucket, query, request.json),
@@ -363,10 +364,11 @@ class Emulator:
             parts = BytesParser(policy=HTTP).parsebytes(head + request.data).get_payload()
             if not isinstance(parts, list) or len(parts) != 2:
                 raise Refusal(400, "badContent", "Malformed multipart body.")
-            described = json.loads(parts[0].get_payload(decode=True))
-            data = _second_part(request.data, kind)
+            resource, media = cast("list[Message]", parts)
+            described = json.loads(cast("bytes", resource.get_payload(decode=True)))
+            data, content_type = _second_part(request.data, kind), media.get_content_type()
             name = described.get("name") or query.get("name", "")
-            made = storage.put_object(email, bucket, name, data, content_type=parts[1].get_content_type(), query=query)
+            made = storage.put_object(email, bucket, name, data, content_type=content_type, query=query)
             return _reply(200, made.resource(bucket))
         if query.get("uploadType") != "media" or not query.get("name"):
             raise Refusal(400, "required", "Required parameter: name")

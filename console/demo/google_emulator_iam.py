@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,7 +127,11 @@ def _extract(text: str, template: str) -> str:
     return found if there and (ends or not after) else ""
 
 
-FUNCTIONS = {"startsWith": str.startswith, "endsWith": str.endswith, "extract": _extract}
+FUNCTIONS: dict[str, Callable[[str, str], Any]] = {
+    "startsWith": str.startswith,
+    "endsWith": str.endswith,
+    "extract": _extract,
+}
 
 
 class Condition:

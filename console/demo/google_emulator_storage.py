@@ -255,7 +255,7 @@ class Storage:
         self.check(email, "storage.buckets.get", bucket)
         return self._shown(bucket)
 
-    def list(self, email: str, query: Mapping[str, str]) -> dict[str, Any]:
+    def list_buckets(self, email: str, query: Mapping[str, str]) -> dict[str, Any]:
         """Return the buckets of a project ("Buckets: list")."""
         project = self.directory.project(query.get("project", ""))
         if project is None:

@@ -237,11 +237,12 @@ def _see_through(
 ) -> None:
     """Wait for the steps that are running, write down how each of them ended, and keep the lease meanwhile."""
     while running:
-        ended, _ = wait([*running, turns.bell], timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
-        if not ended:
+        waited: list[Future[Any]] = [*running, turns.bell]
+        rung, _ = wait(waited, timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
+        if not rung:
             _held(operation.renew())
         turns.answer()
-        ended = {future for future in ended if future in running}
+        ended = [future for future in running if future in rung]
         for future in ended:
             record = running.pop(future)
             try:

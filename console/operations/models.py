@@ -355,15 +355,15 @@ class TurnQuerySet(models.QuerySet["Turn"]):
         """
         self.get_or_create(lane=lane, defaults={"free_at": LONG_AGO})
         while True:
-            found = self.annotate(now=Now()).get(lane=lane)
-            turn = max(found.free_at, found.now)
+            free_at, now = self.filter(lane=lane).values_list("free_at", Now()).get()
+            turn = max(free_at, now)
             # Nobody waits for a lock here: who was slower than another looks again.
-            if self.filter(lane=lane, free_at=found.free_at).update(free_at=turn + timedelta(seconds=seconds)):
-                return turn, found.now
+            if self.filter(lane=lane, free_at=free_at).update(free_at=turn + timedelta(seconds=seconds)):
+                return turn, now
 
     def clock(self, lane: str) -> datetime:
         """Return what time it is by the database's clock."""
-        return self.annotate(now=Now()).get(lane=lane).now
+        return cast("datetime", self.filter(lane=lane).values_list(Now(), flat=True).get())
 
 
 class Turn(models.Model):
@@ -373,8 +373,6 @@ class Turn(models.Model):
     free_at = models.DateTimeField()
 
     objects = TurnQuerySet.as_manager()
-
-    now: datetime  # only what take() reads has it
 
     def __str__(self) -> str:
         return self.lane

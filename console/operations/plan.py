@@ -64,7 +64,7 @@ class NotItsTurn(NotReady):
     """Others are before it: the engine comes back after so many seconds, which is no trouble and tries no patience."""
 
     def __init__(self, message: str, *, seconds: float, **details: str) -> None:
-        super().__init__(message, **details)
+        super().__init__(message, patience=120, **details)
         self.seconds = seconds
 
 

@@ -200,7 +200,7 @@ def _answered(
     must_be_held()
     code, request_id, began = "", "", time.perf_counter()
     try:
-        answer = _session(subject.account).request(
+        answer: requests.Response = _session(subject.account).request(
             known.method, url, json=body, timeout=TIMEOUT, stream=stream, allow_redirects=False
         )
         request_id = answer.headers.get("x-guploader-uploadid", "")

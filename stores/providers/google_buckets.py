@@ -13,8 +13,8 @@ from uuid import UUID
 from console.operations.plan import NotReady
 
 from .base import Contents, Entry, StoreSpec
-from .google_access import Answer, NoEntry, Silence, ask, call, pages, read, reported
-from .google_errors import Subject
+from .google_access import ask, call, pages, read, reported
+from .google_errors import Answer, NoEntry, Silence, Subject
 
 STORE_LABEL = "storekeeper-store-id"  # whose bucket it is; the console touches none that has another's
 NAME_LABEL = "storekeeper-store-name"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from console.operations.plan import Failed, Made, NotReady, Round, Step
 
 from .base import AccessSpec, Account, Repository, SecretFile, StoreSpec
-from .google_access import Answer, NoEntry, Silence, ask, call, pages, reported, token_uri
+from .google_access import ask, call, pages, reported, token_uri
 from .google_buckets import PREFIX, Bucket, kind_of
-from .google_errors import Subject
+from .google_errors import Answer, NoEntry, Silence, Subject
 
 MARK = "storekeeper-cluster-id"  # in the description, since service accounts have no labels
 # Read, write, delete and list objects; unlike roles/storage.objectAdmin it cannot give anybody else access ("IAM roles
@@ -151,8 +152,12 @@ def ensure_bindings(spec: AccessSpec) -> None:
     """Let the nodes use exactly these buckets, each with their own folder; in all others they lose what they had."""
     _adopt(spec, _or_nothing("serviceAccounts.get", _account(spec)))
     for name in spec.buckets:
-        _bucket(spec, name).change_policy(lambda bindings, name=name: [*_without(spec, bindings), binding(spec, name)])
+        _bucket(spec, name).change_policy(partial(_with, spec, name))
     _take_from(spec, set(spec.buckets))
+
+
+def _with(spec: AccessSpec, bucket: str, bindings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [*_without(spec, bindings), binding(spec, bucket)]
 
 
 def _without(spec: AccessSpec, bindings: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -263,7 +268,7 @@ def repository(spec: StoreSpec, access: AccessSpec) -> Repository:
     if is_attached(spec.account):
         return Repository(options=(*options, ("gcs-key-type", "auto")), ca_certificate=ca)
     options.append(("gcs-key-type", "service"))
-    files = ()
+    files: tuple[SecretFile, ...] = ()
     if access.keys:
         key = {**access.keys, "token_uri": token_uri(spec.account)}
         name = f"gcs-{access.keys['private_key_id'][:8]}.json"
