@@ -285,3 +285,4 @@ class Provider:
     takes_key: Callable[[Account], bool] = lambda account: False
     has_logs: Callable[[Account], bool] = lambda account: True  # requests to backup buckets are logged
     one_region: bool = False  # an account is one server in one place, so a store's region is never asked
+    making: int = 1  # how many rounds of `provision` make the buckets; the others set what `controls` wants of them
