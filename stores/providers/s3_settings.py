@@ -221,7 +221,7 @@ TAGS = Setting(
     "Tags",
     "BucketTagging",
     "NoSuchTagSet",
-    lambda answer: {tag["Key"]: tag["Value"] for tag in answer.get("TagSet", [])},
+    lambda answer: {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagSet", [])},
     lambda value: {"Tagging": {"TagSet": [{"Key": key, "Value": text} for key, text in value.items()]}},
     lambda value: ", ".join(f"{key}={text}" for key, text in (value or {}).items()) or "None",
 )
