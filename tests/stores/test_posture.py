@@ -332,6 +332,15 @@ def test_missed_checks_are_shown(as_alice, store):
     assert "Nobody has tried since" in page
 
 
+@pytest.mark.parametrize("path", ["/stores/", ""])
+def test_a_first_check_that_never_came_is_shown(as_alice, store, path):
+    actions.verify(store)
+    assert "overdue" not in text_of(as_alice.get(path or store.get_absolute_url()))
+    Posture.objects.update(wanted_at=timezone.now() - timedelta(days=2))
+    page = text_of(as_alice.get(path or store.get_absolute_url()))
+    assert page.count("overdue: none has succeeded yet") == 1
+
+
 def test_list_shows_what_is_wrong(as_alice, store, s3):
     tamper(s3, store.bucket, "policy")
     check(store)
