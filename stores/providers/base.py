@@ -11,6 +11,8 @@ from uuid import UUID
 from console.operations.plan import Plan
 from console.regions import Region
 
+DAYS_AT_MOST = 36_500  # Object Lock takes no more (S3 API reference, "DefaultRetention")
+
 
 @dataclass(frozen=True)
 class Words:
@@ -195,6 +197,8 @@ class Leftover:
     store_name: str = ""
     error: str = ""  # why its tags could not be read
     details: Mapping[str, str] = field(default_factory=dict)  # of the error
+    versions_days: int = 0  # by its tags: what a protected store promised
+    lock_days: int = 0
 
 
 class Objects(Protocol):
@@ -355,4 +359,5 @@ class Provider:
     # Whether the nodes' key has to be made by hand and given to the console, because the server makes none.
     takes_key: Callable[[Account], bool] = lambda account: False
     has_logs: Callable[[Account], bool] = lambda account: True  # requests to backup buckets are logged
+    making: int = 1  # how many rounds of `provision` make the buckets; the others set what `controls` wants of them
     one_region: bool = False  # an account is one server in one place, so a store's region is never asked
