@@ -24,6 +24,8 @@ AMAZON = {
     "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",  # Amazon's own example  # nosec B105
 }
 
+GOOGLE = {"project": "storekeeper-demo"}  # as in console.demo.google_emulator
+
 
 def load_secrets(path: Path) -> dict[str, Any]:
     """Return the keys and passwords of this demo, made at its first start."""

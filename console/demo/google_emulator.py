@@ -26,6 +26,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import parse_qs, unquote, urlsplit
+from uuid import UUID
 
 from console.demo.certificates import NAME, certify
 from console.demo.credentials import write_private
@@ -205,6 +206,14 @@ class Emulator:
         more = {"condition": {"title": "as said", "expression": condition}} if condition else {}
         bindings = self.directory.projects[project].bindings
         bindings += [{"role": role, "members": [f"serviceAccount:{email}"], **more} for role in roles]
+
+    def role(self, name: str) -> str:
+        """Return the full name of a role of the project's own."""
+        return f"projects/{PROJECT}/roles/{name}"
+
+    def add_role(self, name: str, permissions: tuple[str, ...]) -> None:
+        """Make a role of the project's own."""
+        self.directory.projects[PROJECT].roles[self.role(name)] = permissions
 
     def inject(self, status: int = 0, reason: str = "", message: str = "", *, reset: str = "", **more: Any) -> None:
         """Spoil the nth call from now on, or the nth of one operation; `reset` ends the connection before or after."""
@@ -603,12 +612,27 @@ def main() -> None:
 
 
 def prepare(emulator: Emulator) -> None:
-    """Have an administrator's key in the folder, made anew when the address has changed."""
-    file = emulator.folder / "administrator.json"
-    if file.exists() and json.loads(file.read_text())["token_uri"] == emulator.token_uri:
-        return
-    key = emulator.administrator("administrator", "roles/owner", "roles/storage.admin")
-    write_private(file, json.dumps(key, indent=2))
+    """Have the keys of an administrator and of the console in the folder, made anew when the address has changed."""
+    from stores.providers.base import Account as Linked  # noqa: PLC0415
+    from stores.providers.google_preflight import roles  # noqa: PLC0415, tests have their own way to give roles
+
+    for name in ("administrator", "storekeeper"):
+        file = emulator.folder / f"{name}.json"
+        kept = json.loads(file.read_text()) if file.exists() else {}
+        known = emulator.directory.accounts.get(kept.get("client_email", ""))
+        if known and kept["token_uri"] == emulator.token_uri:
+            continue
+        if known is None:
+            given = ("roles/owner", "roles/storage.admin") if name == "administrator" else ()
+            key = emulator.administrator(name, *given)
+            if name == "storekeeper":
+                for role in roles(Linked(UUID(int=0), PROJECT, "", {}, {})):
+                    emulator.add_role(role.id, role.permissions)
+                    emulator.grant(key["client_email"], emulator.role(role.id), condition=role.condition)
+        else:
+            key = {**kept, "token_uri": emulator.token_uri}
+        write_private(file, json.dumps(key, indent=2))
+    emulator.save()
 
 
 if __name__ == "__main__":

@@ -85,6 +85,17 @@ def amazon(port: int, latency: int) -> Child:
     return Child("Amazon, emulated", command, url, lambda: answers_http(f"{url}/"), serves=True)
 
 
+def google(folder: Path, port: int, latency: int) -> Child:
+    """Return the emulator of Google, each of whose calls takes `latency` milliseconds; it keeps what it has."""
+    command = [
+        *(PYTHON, "-m", "console.demo.google_emulator", "--folder", str(folder)),
+        *("--port", str(port), "--latency", str(latency)),
+    ]
+    return Child(
+        "Google, emulated", command, f"https://localhost:{port}", lambda: answers_google(folder, port), serves=True
+    )
+
+
 def object_server(server: ObjectServer) -> Child:
     """Return the S3 server."""
     return Child(
@@ -129,6 +140,14 @@ _PORTS = range(10_240, 22_000)
 _candidates = itertools.cycle((*_PORTS[os.getpid() * 97 % len(_PORTS) :], *_PORTS))
 
 
+def kept_port(file: Path) -> int:
+    """Return the port that the file names if it is free, else a free one, which the file names from now on."""
+    port = free_port(int(file.read_text()) if file.exists() else 0)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.write_text(str(port))
+    return port
+
+
 def free_port(wanted: int = 0) -> int:
     """Return the wanted port of the loopback interface if nothing listens on it, else a free one."""
     with socket.socket() as probe:
@@ -145,6 +164,13 @@ def answers_ping(port: int) -> bool:
     with suppress(OSError), socket.create_connection((HOST, port), timeout=1) as connection:
         connection.sendall(b"PING\r\n")
         return connection.recv(16).startswith(b"+PONG")
+    return False
+
+
+def answers_google(folder: Path, port: int) -> bool:
+    """Tell whether the emulated Google takes connections, and has made the keys of those who sign in there."""
+    with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return (folder / "storekeeper.json").exists()
     return False
 
 

@@ -25,6 +25,7 @@ from console.operations.models import Operation
 from console.operations.tasks import run_operation
 from stores import actions as stores
 from stores.models import Posture, State, Store
+from stores.providers import PROVIDERS
 from stores.providers.aws_access import statements, trust_policy
 
 ACME, OTHER, DEVELOPER = "Acme Retail", "Globex Logistics", "Initech Labs"
@@ -36,6 +37,8 @@ CLUSTER, NODES, DATA_DIRECTORY = "orders", ("eu-west-1", "us-west-2", "eu-centra
 SERVER, SERVER_STORE, SERVER_PLACE = "Acme datacentre", "ledger-frankfurt", "frankfurt"
 SERVER_CLUSTER, SERVER_DATABASE = "ledger", {"version": "15", "data_directory": "/var/lib/postgresql/15/main"}
 SERVER_PGBACKREST = "2.45"
+# And a project at Google, emulated, whose nodes get a key file.
+PROJECT, PROJECT_STORE, PROJECT_CLUSTER, PROJECT_REGION = "Acme analytics", "events-belgium", "events", "europe-west1"
 MEMBERS = (  # key in demo.json, first name, last name, organisation, role
     ("owner", "Olivia", "Owens", ACME, Membership.Role.OWNER),
     ("admin", "Adam", "Ames", ACME, Membership.Role.ADMIN),
@@ -67,6 +70,7 @@ def load(demo: dict[str, Any]) -> Iterator[str]:
     owner = User.objects.get(username=demo["owner"]["username"])
     yield from _amazon(organisations[ACME], demo["aws"], owner)
     yield from _server(organisations[ACME], demo["s3"], owner)
+    yield from _google(organisations[ACME], demo["google"], owner)
 
 
 def _amazon(acme: Organisation, aws: dict[str, str], owner: User) -> Iterator[str]:
@@ -114,6 +118,22 @@ def _server(acme: Organisation, server: dict[str, str], owner: User) -> Iterator
     cluster = clusters.create(account, name=SERVER_CLUSTER, regions=[server["region"]], stores=attached, by=owner)
     cluster.nodes.update(pgbackrest_version=SERVER_PGBACKREST)
     Database.objects.create(cluster=cluster, name="ledger", **SERVER_DATABASE)
+    yield from _wait([cluster])
+
+
+def _google(acme: Organisation, google: dict[str, str], owner: User) -> Iterator[str]:
+    """Link the emulated Google project and make its store and cluster; the emulator keeps all of that."""
+    if CloudAccount.objects.filter(organisation=acme, provider_key="google").exists():
+        return
+    given = {"method": "key", "project_id": google["project"], "node_access": "key"}
+    key = next(field for field in PROVIDERS["google"].link if field.name == "key")
+    secrets = {"key": key.clean(Path(google["key_file"]).read_text())}
+    account = accounts.link(acme, provider="google", name=PROJECT, settings=given, secrets=secrets, by=None)
+    store = stores.create(account, name=PROJECT_STORE, region=PROJECT_REGION, by=owner)
+    yield from _wait([store])
+    attached = [store] if store.state == State.AVAILABLE else []
+    cluster = clusters.create(account, name=PROJECT_CLUSTER, regions=[PROJECT_REGION], stores=attached, by=owner)
+    Database.objects.create(cluster=cluster, name="events", version="17", data_directory=DATA_DIRECTORY)
     yield from _wait([cluster])
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from console.demo import processes
-from console.demo.credentials import AMAZON, PEOPLE, load_secrets, write_private
+from console.demo.credentials import AMAZON, GOOGLE, PEOPLE, load_secrets, write_private
 from console.demo.guard import Guard, signal_group
 from console.demo.object_server import ObjectServer
-from console.demo.processes import GRACE_SECONDS, HOST, Child, Job, end_processes, end_with_parent, free_port
+from console.demo.processes import GRACE_SECONDS, HOST, Child, Job, end_processes, end_with_parent, free_port, kept_port
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 STEADY_SECONDS = 10.0  # a child that lived so long did not die of its start
@@ -113,8 +113,8 @@ class Demo:
         """Start everything, as much as possible at the same time, and say who may sign in."""
         self.file.unlink(missing_ok=True)
         self.guard = Guard(self.file, lock)
-        broker, amazon, object_server, worker, scheduler, console = self.prepare()
-        for child in (broker, amazon, object_server):
+        broker, amazon, google, object_server, worker, scheduler, console = self.prepare()
+        for child in (broker, amazon, google, object_server):
             self.launch(child)
         migrations = self.refresh("migrate", "*/migrations/*.py", self.data / "demo.sqlite3")
         files = self.refresh("collectstatic", "static/**/*.*", self.data / "static" / "staticfiles.json")
@@ -122,7 +122,7 @@ class Demo:
         self.launch(worker)
         if not files:
             self.launch(console)
-        self.wait(broker, amazon, object_server)
+        self.wait(broker, amazon, google, object_server)
         draft = self.file.with_name("demo-draft.json")
         write_private(draft, json.dumps(self.demo, indent=2))
         samples = self.launch_job("demo_data", speaks=True, DEMO_FILE=str(draft))
@@ -142,9 +142,11 @@ class Demo:
             tell(f"Port {self.wanted_port} is taken; the console takes {port}.")
         kept = load_secrets(self.data / "secrets.json")
         s3 = ObjectServer(self.data / "objects")
+        folder = self.data / "google"
         children = (
             broker := processes.broker(self.data, free_port()),
             amazon := processes.amazon(free_port(), self.latency),
+            google := processes.google(folder, kept_port(folder / "port"), self.latency),
             processes.object_server(s3),
             processes.worker(),
             processes.scheduler(self.data),
@@ -159,6 +161,13 @@ class Demo:
             **people["owner"],
             **people,
             "aws": {"endpoint": amazon.where, **AMAZON},
+            "google": {
+                "endpoint": google.where,
+                "project": GOOGLE["project"],
+                "ca_certificate": str(folder / "ca.pem"),
+                "key_file": str(folder / "storekeeper.json"),
+                "administrator_key_file": str(folder / "administrator.json"),
+            },
             "s3": {
                 "endpoint": s3.endpoint,
                 "region": s3.region,
@@ -168,7 +177,7 @@ class Demo:
             },
         }
         # The machine's own cloud credentials, settings and proxies have no business in a demo.
-        strange = ("AWS_", "CELERY_", "GRANIAN_", "DJANGO_")
+        strange = ("AWS_", "GOOGLE_", "CELERY_", "GRANIAN_", "DJANGO_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
         settings = {
             "SECRET_KEY": kept["SECRET_KEY"],
@@ -187,6 +196,8 @@ class Demo:
         self.environment = {
             **{name: value for name, value in inherited.items() if name.removesuffix("_FILE") not in settings},
             **settings,
+            "GOOGLE_ENDPOINT_URL": google.where,
+            "GOOGLE_ENDPOINT_CA": str(folder / "ca.pem"),
             "AWS_ENDPOINT_URL": amazon.where,
             "AWS_ACCESS_KEY_ID": AMAZON["access_key_id"],
             "AWS_SECRET_ACCESS_KEY": AMAZON["secret_access_key"],

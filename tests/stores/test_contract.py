@@ -278,7 +278,7 @@ def test_a_store_that_holds_data_stays_until_it_is_emptied(world):
     assert objects.folders(f"{PREFIX}/") == ["n1"]
     assert [entry.key for entry in objects.entries(f"{PREFIX}/")] == [f"{PREFIX}/n1/backup/main/backup.info"]
     assert objects.read(f"{PREFIX}/n1/backup/main/backup.info", 5) == b"[back"
-    assert objects.read(f"{PREFIX}/n1/nothing", 5) is None
+    assert objects.read(f"{PREFIX}/n2/backup/main/backup.info", 5) is None
     world.wipe(spec)
     settled(provider.revoke, access)
     settled(provider.dismiss, access)

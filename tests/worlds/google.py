@@ -87,11 +87,10 @@ class Google(World):
 
     def give_roles(self, account: Account) -> None:
         """Make the console's roles as the documents say, and bind them with their conditions."""
-        project = self.emulator.directory.projects[PROJECT]
         for role in roles(account):
-            name = f"projects/{PROJECT}/roles/{role.id}"
-            project.roles[name] = role.permissions
-            self.emulator.grant(self.key_file["client_email"], name, condition=role.condition)
+            self.emulator.add_role(role.id, role.permissions)
+            who = self.key_file["client_email"]
+            self.emulator.grant(who, self.emulator.role(role.id), condition=role.condition)
 
     # What stands there
 
