@@ -122,7 +122,7 @@ def _extract(text: str, template: str) -> str:
     """Return what stands in the text where the template has braces, or nothing ("extract()")."""
     before, _, rest = template.partition("{")
     after = rest.partition("}")[2]
-    _, there, tail = text.partition(before)
+    _, there, tail = text.partition(before) if before else ("", True, text)
     found, ends, _ = tail.partition(after) if after else (tail, "", "")
     return found if there and (ends or not after) else ""
 

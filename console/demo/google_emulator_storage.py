@@ -360,7 +360,7 @@ class Storage:
         self.check(email, "storage.objects.list", bucket, prefix=prefix)
         found: list[tuple[str, Stored | None]] = []
         for one in bucket.generations():
-            if not one.name.startswith(prefix) or (one.deleted and query.get("versions") != "true"):
+            if not one.name.startswith(prefix) or (one.deleted and query.get("versions", "").lower() != "true"):
                 continue
             below, cut, _ = one.name.removeprefix(prefix).partition(delimiter) if delimiter else ("", "", "")
             folder = f"{prefix}{below}{delimiter}" if cut else ""
