@@ -10,8 +10,9 @@ from moto.iam.models import iam_backends
 
 from clusters.models import Cluster
 from console.accounts.models import CloudAccount
-from console.demo import sample
+from console.demo import google_emulator, sample
 from console.demo.credentials import PEOPLE
+from console.demo.google_emulator import Emulator, prepare
 from console.operations import engine
 from console.operations.models import Operation
 from stores.models import Store
@@ -20,13 +21,24 @@ from tests import factories
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
+@pytest.fixture(scope="module")
+def google(tmp_path_factory):
+    """The emulated Google, with the keys that the demo has."""
+    emulator = Emulator(tmp_path_factory.mktemp("google")).start()
+    prepare(emulator)
+    yield emulator
+    emulator.stop()
+
+
 @pytest.fixture
-def demo(amazon, object_server, monkeypatch):
+def demo(amazon, google, object_server, settings, monkeypatch):
     """What the supervisor writes into demo.json."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", amazon.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", amazon.secret_access_key)
     roles = iam_backends[amazon.account_id]["aws"].roles
     roles.clear()  # the emulator keeps them, and their external ID is of another test
+    given = {"endpoint_url": google.url, "ca_file": str(google.ca_file)}
+    settings.OPERATOR = {**settings.OPERATOR, "google": given}
     yield {
         **{role: {"username": username, "password": "secret"} for role, (username, _) in PEOPLE.items()},
         "aws": {
@@ -35,6 +47,7 @@ def demo(amazon, object_server, monkeypatch):
             "access_key_id": amazon.access_key_id,
             "secret_access_key": amazon.secret_access_key,
         },
+        "google": {"project": google_emulator.PROJECT, "key_file": str(google.folder / "storekeeper.json")},
         "s3": {
             "endpoint": object_server.endpoint,
             "region": object_server.region,
@@ -71,12 +84,14 @@ def settle():
         pause.wait(0.05)
 
 
-def test_load_makes_two_accounts_with_their_stores_and_clusters(load, demo, object_server):
+def test_load_makes_three_accounts_with_their_stores_and_clusters(load, demo, object_server):
     lines = load()
     assert "ledger-frankfurt in Frankfurt, Germany: available" in " ".join(lines)
     assert dict(Store.objects.values_list("name", "state")) == dict.fromkeys(
-        [*sample.STORES, "ledger-frankfurt"], "available"
+        [*sample.STORES, "ledger-frankfurt", "events-belgium"], "available"
     )
+    assert CloudAccount.objects.get(provider_key="google").number == google_emulator.PROJECT
+    assert Cluster.objects.get(name="events").keys["private_key_id"]
     ledger = Cluster.objects.get(name="ledger")
     assert ledger.state == "available"
     assert [store.name for store in ledger.stores.all()] == ["ledger-frankfurt"]
@@ -111,6 +126,7 @@ def test_load_makes_nothing_twice_and_repairs_what_the_emulator_forgot(load):
     for name in (*sample.STORES, "orders"):
         assert f"{name}: the emulator forgot" in lines
     assert "ledger" not in lines  # the object server forgets nothing
+    assert "events" not in lines  # nor does the emulated Google
     assert set(Store.objects.values_list("state", flat=True)) == {"available"}
 
 
@@ -131,8 +147,8 @@ def test_load_gives_an_older_demo_what_is_new(load, transactional_db):
     account = factories.account(acme, name="Acme production")
     load()
     assert list(CloudAccount.objects.filter(provider_key="aws")) == [account]
-    assert [store.name for store in Store.objects.all()] == ["ledger-frankfurt"]
-    assert [cluster.name for cluster in Cluster.objects.all()] == ["ledger"]
+    assert {store.name for store in Store.objects.all()} == {"ledger-frankfurt", "events-belgium"}
+    assert {cluster.name for cluster in Cluster.objects.all()} == {"ledger", "events"}
 
 
 def test_load_follows_the_object_server_to_another_port(load, demo):

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.browser,
 ]  # starts processes of its own, on SQLite whatever the suite runs on
 
-CHILDREN = ["broker", "amazon", "object-server", "worker", "scheduler", "console"]
+CHILDREN = ["broker", "amazon", "google", "object-server", "worker", "scheduler", "console"]
 
 
 class Running:
