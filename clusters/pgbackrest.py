@@ -201,7 +201,7 @@ def troubles(configuration: Configuration, reported: str = "") -> list[str]:
                 f"pgBackRest 2.45 does not find an IP address ({endpoint}) in a certificate. Give the server a name, "
                 "or say that the node has a newer one."
             )
-        by_key = options["type"] == "s3" and options.get("s3-key-type", "shared") == "shared"
+        by_key = "s3-bucket" in options and options.get("s3-key-type", "shared") == "shared"
         if by_key and "s3-key" not in options:
             said.append(
                 f"{target.store} has no key for the nodes yet, and its server makes none for the console. "

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from clusters.pgbackrest import BY_NUMBER, HIDDEN, VERSIONS, Configuration, Stanza, Target, troubles
-from stores.providers.base import Repository
+from stores.providers.base import Repository, SecretFile
 
 BY_ROLE = Repository(
     (("type", "s3"), ("s3-bucket", "b"), ("s3-endpoint", "s3.eu-west-1.amazonaws.com"), ("s3-key-type", "auto"))
@@ -59,6 +59,21 @@ def test_render_numbers_every_option_of_a_repository():
     assert found["repo7-storage-ca-file"] == "/etc/pgbackrest/repo7-ca.pem"
     assert found["repo2-cipher-pass"] == "passphrase-2"
     assert {name.split("-")[0] for name in found if name.startswith("repo")} == {"repo2", "repo7"}
+
+
+def test_render_names_a_file_with_a_secret_and_never_shows_it():
+    by_file = Repository(
+        (("type", "gcs"), ("gcs-bucket", "b"), ("gcs-key-type", "service")),
+        files=(SecretFile("gcs-key", "gcs-0a1b2c3d.json", "the key"),),
+    )
+    one = configuration(target(3, by_file))
+    assert options(one.render(secrets=True))["repo3-gcs-key"] == "/etc/pgbackrest/repo3-gcs-0a1b2c3d.json"
+    assert "the key" not in one.render(secrets=True) + repr(by_file)
+    assert troubles(one) == []
+    other = replace(by_file, files=(SecretFile("gcs-key", "gcs-9f8e7d6c.json", "another"),))
+    assert configuration(target(3, other)).sha256 != one.sha256
+    [said] = troubles(configuration(target(3, replace(by_file, files=()))))
+    assert "has no key for store 3 yet" in said
 
 
 def test_render_hides_each_secret():
