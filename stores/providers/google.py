@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from uuid import UUID
 
 from console.operations.plan import Conflict, Failed, Made, NotReady, Refused, Round, Step, TooLate, take_turn
 from console.regions import Region, regions
@@ -273,11 +272,6 @@ def store_facts(spec: StoreSpec) -> list[tuple[str, str]]:
 def objects(spec: StoreSpec) -> Objects:
     """Return what reads the backup bucket's objects."""
     return Reading(bucket_of(spec, spec.bucket))
-
-
-def probe(account: Account) -> StoreSpec:
-    """Return a store of no name, to ask the project with."""
-    return StoreSpec(UUID(int=0), "", account, "", "", "")
 
 
 # The log bucket comes after: it may still take the log of the backup bucket's deletion.

@@ -190,11 +190,8 @@ def ensure_key(spec: AccessSpec) -> Made | None:
     subject = _account(spec)
     if is_attached(spec.account):
         _delete_keys(spec, but="")
-        return (
-            Made(note="Start the nodes' machines with the cluster's service account: there is no key.", keep={})
-            if (spec.keys)
-            else Made(note="Start the nodes' machines with the cluster's service account: there is no key.")
-        )
+        note = "Start the nodes' machines with the cluster's service account: there is no key."
+        return Made(note=note, keep={} if spec.keys else None)
     _adopt(spec, _or_nothing("serviceAccounts.get", subject))
     kept = spec.keys.get("private_key_id", "")
     # Others first, since Google allows ten: the secret of such a key was lost in a crash, or is not of our making.
@@ -207,16 +204,12 @@ def ensure_key(spec: AccessSpec) -> Made | None:
 
 def _delete_keys(spec: AccessSpec, *, but: str) -> bool:
     """Delete the service account's keys but one, and say whether that one is there."""
-    found = _or_nothing("keys.list", _key_list(spec)) or {}
+    found = _or_nothing("keys.list", _account(spec)) or {}
     there = [one["name"].rsplit("/", 1)[1] for one in found.get("keys", []) if one.get("keyType") == "USER_MANAGED"]
     for key in there:
         if key != but:
             _or_nothing("keys.delete", _account(spec, key))
     return but in there
-
-
-def _key_list(spec: AccessSpec) -> Subject:
-    return _account(spec)
 
 
 # Taking back
