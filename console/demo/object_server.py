@@ -5,7 +5,6 @@ For the demo and the tests. It keeps its data, its keys and its certificates in 
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import secrets
@@ -16,21 +15,13 @@ from contextlib import closing, suppress
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import files
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
+from console.demo.certificates import NAME, certify
 from console.demo.credentials import write_private
 from console.demo.processes import HOST, end_with_parent, free_port
 
-NAME = "localhost"  # not the address: pgBackRest 2.45 does not look for those in a certificate
-VALID = datetime.timedelta(days=3650)
 PORTS = (
     *("s3.port", "s3.port.https", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"),
     *("filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc"),
@@ -53,7 +44,7 @@ class ObjectServer:
         self.port = self.ports["s3.port.https"]
         self.endpoint = f"https://{NAME}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
-        self._certify()
+        certify(self.folder)
 
     def _kept(self, port: int) -> dict[str, Any]:
         """Return what stays the same from one start to the next: the key, and the ports as far as they are free."""
@@ -160,46 +151,6 @@ class ObjectServer:
             self.process = None
             # The one socket file that the server leaves behind.
             Path(f"/tmp/seaweedfs-s3-{self.ports['s3.port']}.sock").unlink(missing_ok=True)  # noqa: S108, its own choice  # nosec B108
-
-    def _certify(self) -> None:
-        """Make an authority and a certificate of the server's, once."""
-        if (self.folder / "server.pem").exists():
-            return
-        ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-        ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Storekeeper demo authority")])
-        ca = (
-            _certificate(ca_name, ca_name, ca_key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
-            .sign(ca_key, hashes.SHA256())
-        )
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-        names = x509.SubjectAlternativeName([x509.DNSName(NAME), x509.IPAddress(ip_address(HOST))])
-        server = (
-            _certificate(name, ca_name, key)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(names, critical=False)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
-            .sign(ca_key, hashes.SHA256())
-        )
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_private(self.folder / "server.key", pem.decode())
-        self.ca_file.write_bytes(ca.public_bytes(Encoding.PEM))
-        (self.folder / "server.pem").write_bytes(server.public_bytes(Encoding.PEM))
-
-
-def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + VALID)
-    )
 
 
 def _ports(kept: dict[str, int], wanted: int) -> dict[str, int]:
