@@ -6,6 +6,7 @@ import os
 import sys
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -312,5 +313,19 @@ LOGGING = {
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "console.reports.Filter"
 
-# The identity that roles in linked accounts trust: shown in the trust policy of Link Cloud Account.
-AWS_PRINCIPAL = env("AWS_PRINCIPAL", "arn:aws:iam::CONSOLE-ACCOUNT-ID:root")
+# What goes for all linked accounts of a provider (stores.providers.base.Operator).
+OPERATOR: dict[str, dict[str, Any]] = {
+    # The identity that roles in linked accounts trust: shown in the trust policy of Link Cloud Account.
+    "aws": {"principal": env("AWS_PRINCIPAL", "arn:aws:iam::CONSOLE-ACCOUNT-ID:root")},
+    "s3": {"endpoints_allowed": tuple(S3_ENDPOINTS_ALLOWED)},
+    "azure": {
+        "token_file": env("AZURE_FEDERATED_TOKEN_FILE", ""),
+        "endpoint_url": env("AZURE_ENDPOINT_URL", ""),
+        "ca_file": env("AZURE_ENDPOINT_CA", ""),
+    },
+    "google": {
+        "token_file": env("GOOGLE_SUBJECT_TOKEN_FILE", ""),
+        "endpoint_url": env("GOOGLE_ENDPOINT_URL", ""),
+        "ca_file": env("GOOGLE_ENDPOINT_CA", ""),
+    },
+}

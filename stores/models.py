@@ -130,14 +130,14 @@ class Store(Subject):
         return region.place if region else ""
 
     @property
-    def bucket_arn(self) -> str:
-        """Return the ARN of the backup bucket."""
-        return self.provider.bucket_arn(self.bucket, self.cloud_account.partition)
+    def identifier(self) -> str:
+        """Return the exact identifier of the backup bucket: its ARN, resource ID or URI."""
+        return self.provider.identifier(self.cloud_account.credentials(), self.bucket)
 
     @property
-    def log_bucket_arn(self) -> str:
-        """Return the ARN of the log bucket."""
-        return self.provider.bucket_arn(self.log_bucket, self.cloud_account.partition)
+    def log_identifier(self) -> str:
+        """Return the same of the log bucket."""
+        return self.provider.identifier(self.cloud_account.credentials(), self.log_bucket)
 
     @property
     def facts(self) -> list[tuple[str, object, str]]:

@@ -129,11 +129,10 @@ def change(
             if identity:
                 known.number = identity.number
                 _verified(known, identity)
-            if _signs_in(tried) != _signs_in(present):
+            if _signs_in(account, tried) != _signs_in(account, present):
                 known.key_since = timezone.now()
             known.save()
-            # "replaced" is no secret, but what the audit says of one.
-            after = _told(known) | ({"secret_access_key": "replaced"} if secrets != present.secrets else {})  # nosec B105
+            after = _told(known) | {name: "replaced" for name in secrets if secrets[name] != present.secrets.get(name)}
             changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
             audit.note(
                 "Changed cloud account",
@@ -148,7 +147,7 @@ def change(
 
 def _proven(account: CloudAccount, tried: Account) -> Identity:
     """Return who the cloud says that is with what is tried; raises LinkError unless that can take the old's place."""
-    provider, field = account.provider, "role_arn" if account.method == "role" else "access_key_id"
+    provider, field = account.provider, next(iter(_identities(account)), "")
     identity = provider.identify(tried)
     moved = tried.settings.get("endpoint") != account.settings.get("endpoint")
     if identity.number != account.number and not moved:
@@ -175,8 +174,13 @@ def _proven(account: CloudAccount, tried: Account) -> Identity:
     return identity
 
 
-def _signs_in(account: Account) -> tuple[object, ...]:
-    return account.settings.get("access_key_id"), account.settings.get("role_arn"), account.secrets
+def _identities(account: CloudAccount) -> list[str]:
+    """Return the names of the settings that say whom the console signs in as."""
+    return [one.name for one in account.provider.link if one.identity and one.method in {"", account.method}]
+
+
+def _signs_in(account: CloudAccount, tried: Account) -> tuple[object, ...]:
+    return *(tried.settings.get(name) for name in _identities(account)), tried.secrets
 
 
 def _passed(checks: Iterable[Check]) -> set[tuple[str, tuple[str, ...]]]:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
 from uuid import UUID
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from django import forms
-from django.conf import settings
 
-from console.accounts.models import CloudAccount, CloudAccountQuerySet, Membership, Organisation
-from console.regions import Region, find, find_place, places
+from console.accounts.models import CloudAccount, CloudAccountQuerySet, Membership, Organisation, operator
 from stores.providers import PROVIDERS
-from stores.providers.base import Account, Document
+from stores.providers.base import Account, Document, Field, LinkError, Provider
 
-ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
-HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
-SIGNING_REGION = re.compile(r"(?!\d+$)(?!-)[a-zA-Z0-9-]{1,40}(?<!-)", re.ASCII)  # what botocore takes for a region
-NUMBER_AT_MOST = 64  # of the account's number, which for a server is its name and port
 TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's bidirectional controls
-ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
 
 
 class NameField(forms.CharField):
@@ -81,8 +72,9 @@ class AccountForm(forms.Form):
 class SecretField(forms.CharField):
     """A secret: typed, and never given back to the page."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=256, widget=forms.PasswordInput(attrs={"autocomplete": "off"}), **options)
+    def __init__(self, max_length: int = 256, **options: Any) -> None:
+        widget = forms.PasswordInput(attrs={"autocomplete": "off"})
+        super().__init__(max_length=max_length, widget=widget, **options)
 
 
 class TypedNameForm(forms.Form):
@@ -102,8 +94,22 @@ class TypedNameForm(forms.Form):
         return str(self.cleaned_data["name"])
 
 
+@dataclass(frozen=True)
+class Part:
+    """One question of a provider, as a page asks it."""
+
+    asked: Field
+    field: forms.BoundField
+    way: int  # asked only with the way to sign in of this number; 0: always
+
+    @property
+    def suggestions(self) -> Sequence[tuple[str, str]]:
+        """Return what can be chosen while typing: value and label."""
+        return self.asked.suggestions() if self.asked.suggestions else ()
+
+
 class LinkForm(forms.Form):
-    """An account to link: what every provider asks for. The rest is in a form for each provider."""
+    """An account to link: what every provider asks for, then what the chosen one does."""
 
     pk: UUID | None = None  # of an account that is linked already
 
@@ -113,10 +119,27 @@ class LinkForm(forms.Form):
     )
     name = NameField()
 
-    def __init__(self, data: Any = None, *, organisation: Organisation, external_id: str = "", **options: Any) -> None:
+    def __init__(
+        self, data: Any = None, *, organisation: Organisation, chosen: str, external_id: str = "", **options: Any
+    ) -> None:
         super().__init__(data, **options)
         self.organisation = organisation
+        self.chosen = PROVIDERS.get(chosen)
         self.external_id = external_id  # ours, for the clouds that know such a thing
+        for asked in self.asked:
+            self.fields[asked.name] = _as_form_field(asked)
+
+    @property
+    def asked(self) -> Sequence[Field]:
+        """Return what the chosen provider asks for."""
+        return self.chosen.link if self.chosen else ()
+
+    def parts(self) -> Iterator[Part]:
+        """Return the questions as a page asks them, those about the way to sign in with the number of the way."""
+        ways = [key for asked in self.asked if asked.name == "method" for key, _ in asked.choices]
+        for asked in self.asked:
+            way = ways.index(asked.method) + 1 if asked.method else 0
+            yield Part(asked, self[asked.name], way)
 
     def clean_name(self) -> str:
         """Return the name, if no other account of the organisation has it."""
@@ -125,239 +148,146 @@ class LinkForm(forms.Form):
             raise forms.ValidationError("A linked account of this name exists. Choose another name.")
         return name
 
+    def clean(self) -> dict[str, Any]:
+        """Check what the chosen provider asks for, and of the ways to sign in only the chosen one."""
+        data = super().clean() or {}
+        for asked in self.asked:
+            if asked.name not in data:
+                continue
+            if asked.method and asked.method != data.get("method"):
+                del data[asked.name]
+            elif data[asked.name]:
+                try:
+                    data[asked.name] = asked.clean(data[asked.name])
+                except LinkError as error:
+                    self.add_error(asked.name, str(error))
+            elif message := self.missing(asked):
+                self.add_error(asked.name, message)
+        if self.chosen and not self.errors:
+            try:
+                self.answers = self.chosen.answers(self._given(data))
+            except LinkError as error:
+                self.add_error(error.field or None, str(error))
+        return data
+
+    def missing(self, asked: Field) -> str:
+        """Return what is said when this question has no answer; nothing when it needs none."""
+        return asked.required
+
+    def _given(self, data: dict[str, Any]) -> dict[str, str]:
+        given = {asked.name: data[asked.name] for asked in self.asked if asked.name in data and not asked.secret}
+        return {**given, "external_id": self.external_id} if self.chosen and self.chosen.knows_external_id else given
+
     def account_settings(self) -> dict[str, str]:
         """Return what the account's provider needs to know, nothing of it secret."""
-        return {}
+        return dict(self.answers)
 
     def account_secrets(self) -> dict[str, str]:
         """Return what is kept encrypted."""
-        return {}
+        names = [asked.name for asked in self.asked if asked.secret]
+        return {name: self.cleaned_data[name] for name in names if self.cleaned_data.get(name)}
 
     def documents(self) -> list[Document]:
         """Return the files that give the console its access, as far as they can be written before it has any."""
-        provider = PROVIDERS.get(str(self["provider"].value()))
-        return list(provider.documents(self.unlinked(), settings.AWS_PRINCIPAL)) if provider else []
+        return list(self.chosen.documents(self._unlinked(self.chosen))) if self.chosen else []
 
-    def unlinked(self) -> Account:
+    def _unlinked(self, provider: Provider) -> Account:
         """Return the account as it is known while nobody has asked for it."""
-        return Account(UUID(int=0), "", "", {"external_id": self.external_id}, {})
+        return Account(UUID(int=0), "", "", {"external_id": self.external_id}, {}, operator(provider.key))
 
 
-class AWSLinkForm(LinkForm):
-    """An AWS account to link, by a role that the console assumes or by an access key."""
+class Flag(forms.BooleanField):
+    """Yes or no, kept as a text."""
 
-    method = forms.ChoiceField(
-        choices=[("role", "IAM role"), ("access_key", "Access key")], widget=forms.RadioSelect, initial="role"
-    )
-    role_arn = forms.CharField(label="AWS IAM Role", required=False, max_length=600)
-    access_key_id = forms.CharField(label="Access Key ID", required=False, max_length=128)
-    secret_access_key = SecretField(label="Secret Access Key", required=False)
-
-    def clean(self) -> dict[str, Any]:
-        """Check the fields of the chosen method, and those only."""
-        data = super().clean() or {}
-        if data.get("method") == "role":
-            if not ROLE_ARN.fullmatch(data.get("role_arn", "")):
-                self.add_error("role_arn", "Enter the role's ARN, such as arn:aws:iam::012345678910:role/storekeeper.")
-        elif data.get("method") == "access_key":
-            if not ACCESS_KEY_ID.fullmatch(data.get("access_key_id", "")):
-                self.add_error("access_key_id", "Enter the access key's ID: 16 or more capitals and digits.")
-            if not data.get("secret_access_key"):
-                self.add_error("secret_access_key", "Enter the secret that AWS showed with the access key.")
-        return data
-
-    def account_settings(self) -> dict[str, str]:
-        """Return the role with our external ID, or the access key's ID."""
-        if self.cleaned_data["method"] == "role":
-            return {"role_arn": self.cleaned_data["role_arn"], "external_id": self.external_id}
-        return {"access_key_id": self.cleaned_data["access_key_id"]}
-
-    def account_secrets(self) -> dict[str, str]:
-        """Return the access key's secret; a role has none."""
-        by_role = self.cleaned_data["method"] == "role"
-        return {} if by_role else {"secret_access_key": self.cleaned_data["secret_access_key"]}
+    def clean(self, value: Any) -> str:  # type: ignore[override]
+        """Return "yes" or nothing."""
+        return "yes" if super().clean(value) else ""
 
 
-class S3LinkForm(LinkForm):
-    """An S3-compatible server to link, by its address and an access key."""
-
-    endpoint = forms.CharField(
-        label="Endpoint",
-        max_length=300,
-        widget=forms.TextInput(
-            attrs={"placeholder": "https://s3.example.com", "inputmode": "url", "autocomplete": "off"}
-        ),
-        error_messages={"required": "Enter the server's address, such as https://s3.example.com."},
-    )
-    region = forms.CharField(
-        label="Region",
-        max_length=40,
-        error_messages={"required": "Enter the region that the server signs for, such as us-east-1."},
-    )
-    location = forms.CharField(
-        label="Location",
-        max_length=80,
-        required=False,
-        widget=forms.TextInput(attrs={"list": "places", "autocomplete": "off"}),
-    )
-    addressing_style = forms.ChoiceField(
-        label="Addressing Style",
-        choices=[("path", "Path: https://server/bucket"), ("host", "Host: https://bucket.server")],
-        required=False,
-        initial="path",
-    )
-    ca_certificate = forms.CharField(
-        label="CA Certificate",
-        max_length=100_000,
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"}),
-    )
-    # Not "verify": a field that is absent must mean that certificates are verified.
-    skip_tls_verify = forms.BooleanField(
-        label="Do not verify the server's certificate",
-        required=False,
-        widget=forms.CheckboxInput(attrs={"role": "switch"}),
-    )
-    access_key_id = forms.CharField(
-        label="Access Key ID", max_length=128, error_messages={"required": "Enter the access key's ID."}
-    )
-    secret_access_key = SecretField(
-        label="Secret Access Key", error_messages={"required": "Enter the secret of the access key."}
+def _as_form_field(asked: Field) -> forms.Field:
+    common: dict[str, Any] = {"label": asked.label, "required": False}
+    plain: dict[str, Any] = {"autocomplete": "off", "spellcheck": "false"}
+    if asked.kind == "flag":
+        return Flag(widget=forms.CheckboxInput(attrs={"role": "switch"}), **common)
+    if asked.kind == "choice":
+        widget = forms.RadioSelect if asked.name == "method" else forms.Select
+        return _Choice(choices=asked.choices, widget=widget, initial=asked.choices[0][0], **common)
+    if asked.kind == "area":
+        # A secret that is typed into an area is not given back either.
+        area = _SecretArea if asked.secret else forms.Textarea
+        return forms.CharField(max_length=asked.at_most, widget=area(attrs={"rows": 4, **plain}), **common)
+    if asked.secret:
+        return SecretField(asked.at_most, **common)
+    shown = {"placeholder": asked.placeholder} if asked.placeholder else {}
+    suggested = {"list": f"{asked.name}-suggestions"} if asked.suggestions else {}
+    return forms.CharField(
+        max_length=asked.at_most, widget=forms.TextInput(attrs={**plain, **shown, **suggested}), **common
     )
 
-    def places(self) -> tuple[Region, ...]:
-        """Return the places that a server can be near to."""
-        return places()
 
-    def clean_endpoint(self) -> str:
-        """Return the endpoint as https://host, with :port if that is not 443."""
-        given = str(self.cleaned_data["endpoint"]).strip()
-        try:
-            url = urlsplit(given if "//" in given else f"https://{given}")
-            port = url.port
-        except ValueError as error:
-            raise forms.ValidationError("This is no address. Enter one such as https://s3.example.com.") from error
-        if url.scheme != "https":
-            raise forms.ValidationError("Enter an address with https://: pgBackRest speaks S3 over TLS only.")
-        if url.username is not None or url.query or url.fragment or url.path not in {"", "/"}:
-            raise forms.ValidationError("Enter only the server's name and port, such as https://s3.example.com:9000.")
-        host = url.hostname or ""
-        if not HOST.fullmatch(host):
-            raise forms.ValidationError("This is no name of a server. Enter one such as https://s3.example.com.")
-        number = host if port in {None, 443} else f"{host}:{port}"
-        if len(number) > NUMBER_AT_MOST:
-            raise forms.ValidationError(f"The server's name and port may have {NUMBER_AT_MOST} characters at most.")
-        return f"https://{number}"
+class _Choice(forms.ChoiceField):
+    def clean(self, value: Any) -> str:
+        """Return what was chosen; when nothing was, the usual one, which is the first."""
+        return str(super().clean(value) or self.initial)
 
-    def clean_region(self) -> str:
-        """Return the region as it is given: other servers than Amazon's have capitals in it."""
-        region = str(self.cleaned_data["region"]).strip()
-        if not SIGNING_REGION.fullmatch(region):
-            raise forms.ValidationError("A region has letters, digits and hyphens, such as us-east-1.")
-        return region
 
-    def clean_addressing_style(self) -> str:
-        """Return the style; path when none is chosen, which every server understands."""
-        return self.cleaned_data["addressing_style"] or "path"
-
-    def clean_ca_certificate(self) -> str:
-        """Return the certificates and nothing else of what was pasted."""
-        text = str(self.cleaned_data["ca_certificate"]).strip()
-        if "PRIVATE KEY" in text:
-            raise forms.ValidationError(
-                "This holds a private key, which only the server may have. Paste only the certificate."
-            )
-        if not text:
-            return ""
-        try:
-            found = x509.load_pem_x509_certificates(text.encode())
-        except ValueError as error:
-            raise forms.ValidationError(
-                "This is no certificate. Paste one as PEM: it begins with -----BEGIN CERTIFICATE-----."
-            ) from error
-        return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
-
-    def clean(self) -> dict[str, Any]:
-        """Find out where the server stands; the regions of a cloud say it themselves."""
-        data = super().clean() or {}
-        if "location" in data and "region" in data:
-            given = data["location"].strip()
-            cloud = find("aws", data["region"])
-            place = find_place(given or (cloud.city if cloud else ""))
-            if place:
-                data["location"] = place.code
-            elif given:
-                self.add_error("location", f"There is no place {given} here. Choose the one nearest to the server.")
-            else:
-                self.add_error("location", f"Say where the server stands: {data['region']} does not tell.")
-        return data
-
-    def account_settings(self) -> dict[str, str]:
-        """Return how the server is reached."""
-        names = ("endpoint", "region", "location", "addressing_style", "ca_certificate", "access_key_id")
-        verify = {"verify_tls": "no"} if self.cleaned_data["skip_tls_verify"] else {}
-        return {**{name: self.cleaned_data[name] for name in names}, **verify}
-
-    def account_secrets(self) -> dict[str, str]:
-        """Return the access key's secret."""
-        return {"secret_access_key": self.cleaned_data["secret_access_key"]}
-
-    def unlinked(self) -> Account:
-        """Return a server that has users: only for such a one there is a policy to write."""
-        return Account(UUID(int=0), "", "", {"has": "iam_users"}, {})
+class _SecretArea(forms.Textarea):
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        return super().get_context(name, None, attrs)
 
 
 class ChangeForm(LinkForm):
-    """A form of LINK_FORMS for an account that is linked already: what is left as it is, the secret too, stays."""
+    """The same for an account that is linked already: what is left as it is, its secrets too, stays."""
 
     def __init__(self, data: Any = None, *, account: CloudAccount) -> None:
-        known = {"skip_tls_verify": account.settings.get("verify_tls") == "no", **account.settings}
         fixed = {"provider": account.provider_key, "method": account.method}
         super().__init__(
             data,
             organisation=account.organisation,
+            chosen=account.provider_key,
             external_id=account.settings.get("external_id", ""),
-            initial={"name": account.name, **known, **fixed},
+            initial={"name": account.name, **account.settings, **fixed},
         )
         self.account, self.pk = account, account.pk
         for name in fixed.keys() & self.fields.keys():
             self.fields[name].disabled = True
-        self.fields["secret_access_key"].required = False
+
+    def parts(self) -> Iterator[Part]:
+        """Return the questions about the way to sign in that the account has, and all others."""
+        for part in super().parts():
+            if part.asked.name != "method" and part.asked.method in {"", self.account.method}:
+                yield Part(part.asked, part.field, 0)
 
     def clean(self) -> dict[str, Any]:
-        """Keep the secret when none is given, as long as it goes with the same key and to the same place."""
-        given, known = self.cleaned_data, self.account.settings
-        both = given.keys() & {"access_key_id", "endpoint"}
-        moved = [name for name in both if given[name] != known.get(name, "")]
-        if not (moved or given.get("secret_access_key")):
-            given["secret_access_key"] = self.account.secrets.get("secret_access_key", "")
-        data = super().clean() or {}
-        if self.account.method == "access_key" and not data.get("secret_access_key"):
-            self.errors.pop("secret_access_key", None)
-            why = "Another server" if "endpoint" in moved else "Another access key"
-            self.add_error("secret_access_key", f"{why} needs the secret again: the one that is kept stays here.")
+        """Keep each secret that is not given, as long as it goes with the same key and to the same place."""
+        data = super().clean()
+        moved = [one for one in self.asked if one.binds_secrets and one.name in data and self._differs(one, data)]
+        for asked in self.asked:
+            if not asked.secret or asked.name not in data or data[asked.name] or asked.name in self.errors:
+                continue
+            kept = self.account.secrets.get(asked.name, "")
+            if kept and moved:
+                self.add_error(
+                    asked.name,
+                    f"Another {_lower(moved[0].label)} needs this again: the one that is kept stays here.",
+                )
+            data[asked.name] = kept
         return data
+
+    def missing(self, asked: Field) -> str:
+        """Return what is said when this question has no answer: a secret that is kept is one."""
+        return "" if asked.secret and self.account.secrets.get(asked.name) else asked.required
+
+    def _differs(self, asked: Field, data: dict[str, Any]) -> bool:
+        return bool(data[asked.name] != self.account.settings.get(asked.name, ""))
 
     def account_settings(self) -> dict[str, str]:
         """Return what the form says, and what was read from the cloud itself."""
-        found = {name: value for name, value in self.account.settings.items() if name in {"has", "partition"}}
+        asked = {one.name for one in self.asked} | {"external_id"}
+        found = {name: value for name, value in self.account.settings.items() if name not in asked}
         return found | super().account_settings()
 
 
-class AWSChangeForm(ChangeForm, AWSLinkForm):
-    """Another name, role or access key of a linked AWS account."""
-
-
-class S3ChangeForm(ChangeForm, S3LinkForm):
-    """Another name, address or access key of a linked server."""
-
-
-LINK_FORMS: dict[str, type[LinkForm]] = {"aws": AWSLinkForm, "s3": S3LinkForm}
-
-
-def link_form(provider: str) -> type[LinkForm]:
-    """Return the form of this provider; of one that does not exist, the form that says so."""
-    return LINK_FORMS.get(provider, LinkForm)
-
-
-CHANGE_FORMS: dict[str, type[AWSChangeForm | S3ChangeForm]] = {"aws": AWSChangeForm, "s3": S3ChangeForm}
+def _lower(label: str) -> str:
+    """Return a label as in the middle of a sentence; an abbreviation keeps its capitals."""
+    return label if label[:2].isupper() else label[0].lower() + label[1:]

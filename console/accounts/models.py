@@ -19,7 +19,7 @@ from console.accounts.encryption import EncryptedJSONField
 from console.accounts.permissions import ROLES, Permission
 from console.regions import Region
 from stores.providers import PROVIDERS
-from stores.providers.base import Account, Capability, Document, Fact, Provider
+from stores.providers.base import Account, Capability, Document, Fact, Operator, Provider
 
 
 class User(AbstractUser):
@@ -183,18 +183,23 @@ class CloudAccount(models.Model):
 
     @property
     def method(self) -> str:
-        """Return how the console signs in to the account: "role" or "access_key"."""
-        return "role" if "role_arn" in self.settings else "access_key"
+        """Return how the console signs in, as its provider calls that; nothing where there is but one way."""
+        return self.provider.method(self.credentials())
+
+    @property
+    def has_key(self) -> bool:
+        """Return whether the console signs in with a secret that should be replaced from time to time."""
+        return self.provider.has_key(self.credentials())
 
     @property
     def key_given_at(self) -> datetime:
-        """Return since when the console has the access key."""
+        """Return since when the console has the key."""
         return self.key_since or self.created_at
 
     @property
     def key_is_old(self) -> bool:
-        """Return whether the access key should be replaced by now."""
-        return self.method == "access_key" and timezone.now() - self.key_given_at > self.KEY_IS_OLD
+        """Return whether the key should be replaced by now."""
+        return self.has_key and timezone.now() - self.key_given_at > self.KEY_IS_OLD
 
     @property
     def regions(self) -> list[Region]:
@@ -228,12 +233,17 @@ class CloudAccount(models.Model):
     @property
     def documents(self) -> list[Document]:
         """Return the files that give the console its access to the account."""
-        return list(self.provider.documents(self.credentials(), django_settings.AWS_PRINCIPAL))
+        return list(self.provider.documents(self.credentials()))
 
     def credentials(self) -> Account:
         """Return the account as its provider needs it, secrets decrypted."""
-        allowed = tuple(django_settings.S3_ENDPOINTS_ALLOWED)
-        return Account(self.id, self.number, self.partition, self.settings, self.secrets, allowed)
+        operator_s = operator(self.provider_key)
+        return Account(self.id, self.number, self.partition, self.settings, self.secrets, operator_s)
+
+
+def operator(provider: str) -> Operator:
+    """Return what whoever runs the console has set for all accounts of a provider."""
+    return Operator(**django_settings.OPERATOR.get(provider, {}))
 
 
 class AuditEventQuerySet(OwnedQuerySet):

@@ -21,11 +21,11 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts import actions, seen_as
 from console.accounts.access import MemberRequest, allowed, confirmed, confirmed_lately
-from console.accounts.forms import CHANGE_FORMS, LinkForm, TypedNameForm, link_form
+from console.accounts.forms import ChangeForm, LinkForm, TypedNameForm
 from console.accounts.models import CloudAccount, User
 from console.accounts.permissions import Permission
 from console.web import announced, dialog_done, dialog_form, fragment_or_page, paginate, searched
-from stores.providers import PLANNED, PROVIDERS
+from stores.providers import PROVIDERS
 from stores.providers.base import Document, LinkError
 
 
@@ -65,12 +65,10 @@ def demo_sign_in() -> list[dict[str, str]]:
 
 
 def provider_tiles(chosen: str) -> list[dict[str, object]]:
-    """Return the provider tiles of a dialog: those that work, then those that do not yet."""
-    working = [(p.key, p.label, p.service, True) for p in PROVIDERS.values()]
-    planned = [(key, label, service, False) for key, label, service in PLANNED]
+    """Return the provider tiles of a dialog."""
     return [
-        {"key": key, "label": label, "service": service, "available": available, "chosen": key == chosen}
-        for key, label, service, available in working + planned
+        {"key": p.key, "label": p.label, "service": p.service, "mark": p.mark, "chosen": p.key == chosen}
+        for p in PROVIDERS.values()
     ]
 
 
@@ -110,25 +108,21 @@ def account_link(request: MemberRequest) -> HttpResponse:
     """Link an account: the cloud is asked who it is before anything is kept."""
     external_id = actions.external_id(request.membership)
     given = request.POST or request.GET
-    form_class = link_form(given.get("provider", ""))
-    common: dict[str, Any] = {"organisation": request.membership.organisation, "external_id": external_id}
+    common: dict[str, Any] = {
+        "organisation": request.membership.organisation,
+        "chosen": given.get("provider", ""),
+        "external_id": external_id,
+    }
     if request.method == "POST" and "continue" not in request.POST:
-        form = form_class(request.POST, **common)
+        form = LinkForm(request.POST, **common)
         if form.is_valid() and (account := _link(form, request.user)):
             messages.success(request, f"{account.name} is linked: {account.provider.linked(account.credentials())}")
             # To its page, where it shows what the console may do there.
             url = account.get_absolute_url()
             return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
     else:
-        form = form_class(initial={name: given.get(name, "") for name in ("provider", "name")}, **common)
-    chosen = str(form["provider"].value() or "")
-    context = {
-        "form": form,
-        "providers": provider_tiles(chosen),
-        "chosen": PROVIDERS.get(chosen),
-        "fields": f"accounts/_link_{chosen}.html" if chosen in PROVIDERS else "",
-        "external_id": external_id,
-    }
+        form = LinkForm(initial={name: given.get(name, "") for name in ("provider", "name")}, **common)
+    context = {"form": form, "providers": provider_tiles(common["chosen"]), "external_id": external_id}
     return dialog_form(request, "accounts/account_link.html", context)
 
 
@@ -161,7 +155,7 @@ def account_link_document(request: MemberRequest, provider: str, filename: str) 
     """Hand out a file with which the access is set up that linking needs."""
     organisation = request.membership.organisation
     external_id = actions.external_id(request.membership)
-    form = link_form(provider)(initial={"provider": provider}, organisation=organisation, external_id=external_id)
+    form = LinkForm(organisation=organisation, chosen=provider, external_id=external_id)
     return _download(form.documents(), filename)
 
 
@@ -204,7 +198,7 @@ def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
 def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Give the account another name, address or key: the cloud is asked before the present one is dropped."""
     account = _account(request, pk)
-    form = CHANGE_FORMS[account.provider_key](request.POST if request.method == "POST" else None, account=account)
+    form = ChangeForm(request.POST if request.method == "POST" else None, account=account)
     if form.is_bound and form.is_valid():
         with _said_beside(form):
             actions.change(

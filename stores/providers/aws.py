@@ -15,10 +15,11 @@ from console.regions import Region, find, regions
 
 from .aws_access import HOME_REGIONS, account_facts, calling, identify
 from .aws_errors import bucket_arn, code_of
+from .aws_link import KEY, LINK, answers, method
 from .aws_nodes import DISMISS, GRANT, REVOKE, facts, policy, refusal
 from .aws_preflight import preflight
 from .aws_templates import documents
-from .base import AccessSpec, Account, Contents, Control, Leftover, Objects, Provider, Repository, StoreSpec
+from .base import AccessSpec, Account, Contents, Control, Leftover, Objects, Provider, Repository, StoreSpec, Words
 from .s3_buckets import (
     LOG_DAYS,
     PAGE,
@@ -436,6 +437,18 @@ AWS = Provider(
     key="aws",
     label="AWS",
     service="Amazon S3",
+    mark="aws",
+    words=Words(),
+    link=LINK,
+    answers=answers,
+    method=method,
+    has_key=lambda account: method(account) == KEY,
+    knows_external_id=True,
+    linking="Make a role in your account with the permissions and the trust policy below, or have CloudFormation or "
+    "Terraform make it, then enter its ARN. The external ID is yours alone; without it nobody can use the role, and "
+    "the console checks that.",
+    asked="IAM is asked what it would answer (iam:SimulatePrincipalPolicy). Resource control policies, conditions of "
+    "service control policies and the buckets' own policies may still refuse a call; its task then says why.",
     # The log bucket is closed before anything is told to log into it, and calls on one bucket never run together,
     # which S3 answers with OperationAborted.
     provision=(
@@ -465,7 +478,7 @@ AWS = Provider(
     log_days=LOG_DAYS,
     identify=identify,
     bucket_names=bucket_names,
-    bucket_arn=bucket_arn,
+    identifier=lambda account, bucket: bucket_arn(bucket, account.partition),
     grant=GRANT,
     revoke=REVOKE,
     dismiss=DISMISS,

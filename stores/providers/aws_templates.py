@@ -22,8 +22,9 @@ DEPLOY = (
 )
 
 
-def documents(account: Account, principal: str) -> list[Document]:
+def documents(account: Account) -> list[Document]:
     """Return the files that make the console's role; for an account with an access key, its user's permissions."""
+    principal = account.operator.principal
     partition = account.partition or principal.split(":")[1]
     here = [region for region in regions("aws") if region.partition == partition]
     lacking = [region.code for region in here if not region.account_namespace]

@@ -262,6 +262,7 @@ class Field:
     placeholder: str = ""
     # Asked only if the field "method" has this key, which is how the console signs in.
     method: str = ""
+    identity: bool = False  # says whom the console signs in as: what is wrong with that is said beside it
     # Changing it makes every secret have to be given again: it is sent to somewhere else, or goes with another key.
     binds_secrets: bool = False
     # The answer as it is kept; raises LinkError with what is wrong with it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from console.operations.plan import Failed, Made, NotReady, Round, Step, TooLate
@@ -24,6 +24,7 @@ from .base import (
     Provider,
     Repository,
     StoreSpec,
+    Words,
 )
 from .s3_buckets import (
     LOG_DAYS,
@@ -52,6 +53,7 @@ from .s3_controls import (
     logs,
     stop_logging,
 )
+from .s3_link import LINK, answers
 from .s3_objects import S3Objects
 from .s3_policy import documents
 from .s3_probe import capabilities, identify, linked, preflight
@@ -79,9 +81,6 @@ from .s3_settings import (
     own_tags,
 )
 from .s3_users import DISMISS, GRANT, REVOKE, USERS, facts
-
-if TYPE_CHECKING:
-    pass
 
 
 def bucket_names(store_id: UUID, region: str, account_number: str) -> tuple[str, str]:
@@ -451,6 +450,13 @@ S3_COMPATIBLE = Provider(
     key="s3",
     label="S3-compatible",
     service="MinIO, Ceph, SeaweedFS …",
+    mark="S3",
+    words=Words(account="server", number="server"),
+    link=LINK,
+    answers=answers,
+    has_key=lambda account: True,
+    linking="The console tries the server out before it keeps anything: it makes two buckets and a user, reads back "
+    "what it set, and removes them again.",
     # In the order and in the words of the plans for Amazon S3.
     provision=(
         Round(
@@ -479,7 +485,7 @@ S3_COMPATIBLE = Provider(
     has_logs=lambda account: has(account, "access_logging"),
     identify=identify,
     bucket_names=bucket_names,
-    bucket_arn=lambda bucket, partition: bucket_arn(bucket),
+    identifier=lambda account, bucket: bucket_arn(bucket),
     grant=GRANT,
     revoke=REVOKE,
     dismiss=DISMISS,

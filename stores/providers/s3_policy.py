@@ -17,11 +17,12 @@ NOT_HERE = "Role InstanceProfile Simulate"
 PROBE = "pgbk-probe-*"  # the buckets with which a server is tried out
 
 
-def documents(account: Account, principal: str) -> list[Document]:
-    """Return the policy of the console's user, where the server can keep one."""
+def documents(account: Account) -> list[Document]:
+    """Return the policy of the console's user, where the server can keep one, or is not known yet."""
     hint = "For the user whose access key it is, in the words of Amazon's IAM."
     text = json.dumps(policy(), indent=2)
-    return [Document("permissions.json", "Permissions", text, hint)] if has(account, USERS) else []
+    keeps_one = has(account, USERS) or not account.number
+    return [Document("permissions.json", "Permissions", text, hint)] if keeps_one else []
 
 
 def policy() -> dict[str, Any]:

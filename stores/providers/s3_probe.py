@@ -125,7 +125,7 @@ def _refuse_where_it_may_not_be(account: Account) -> None:
     """Raise LinkError at once; each connection is checked again, but botocore tries those several times."""
     server = urlsplit(account.settings["endpoint"])
     try:
-        addresses.resolve(str(server.hostname), server.port or 443, account.endpoints_allowed)
+        addresses.resolve(str(server.hostname), server.port or 443, account.operator.endpoints_allowed)
     except addresses.Forbidden as error:
         raise LinkError(str(error), "endpoint") from error
     except OSError as error:

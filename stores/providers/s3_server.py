@@ -1,8 +1,9 @@
 """Getting into a server that speaks S3 and is not Amazon's: clients with TLS of their own, and what its errors mean.
 
 An account's settings are: `endpoint` (https://host[:port]), `region` (that requests are signed for), `location` (the
-code of a place), `addressing_style` (path or host), `ca_certificate` (PEM, or nothing for the system's), `verify_tls`
-(no, or anything else for yes), `access_key_id`, and `has`: what the server was found to have.
+code of a place), `addressing_style` (path or host), `ca_certificate` (PEM, or nothing for the system's),
+`skip_tls_verify` (anything means that certificates are not verified), `access_key_id`, and `has`: what the server was
+found to have.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def who(account: Account) -> str:
 
 def verifies(account: Account) -> bool:
     """Return whether the server's certificate is verified: always, unless someone said no."""
-    return account.settings.get("verify_tls") != "no"
+    return not account.settings.get("skip_tls_verify")
 
 
 def has(account: Account, feature: str) -> bool:
@@ -98,7 +99,7 @@ def _client(service: Literal["s3", "iam"], account: Account, config: Config) -> 
         account,
         account.settings["region"],
         lambda: (_options(account, config), FOREVER),
-        partial(addresses.guard, allowed=account.endpoints_allowed),
+        partial(addresses.guard, allowed=account.operator.endpoints_allowed),
     )
 
 

@@ -289,10 +289,10 @@ def test_account_link_finds_out_where_a_server_stands(acme, region, given, code)
 
 
 def test_account_link_verifies_certificates_unless_told_otherwise(acme):
-    for values, expected in (({}, None), ({"skip_tls_verify": "on"}, "no")):
+    for values, expected in (({}, ""), ({"skip_tls_verify": "on"}, "yes")):
         form = link_form("s3")(by_endpoint(**values), organisation=acme)
         assert form.is_valid()
-        assert form.account_settings().get("verify_tls") == expected
+        assert form.account_settings().get("skip_tls_verify", "") == expected
 
 
 @pytest.mark.slow
@@ -353,7 +353,7 @@ def test_account_verify_of_a_server_finds_out_again_what_it_has(as_alice, acme, 
 
 
 def test_account_pane_warns_of_a_certificate_that_is_not_verified(as_alice, acme):
-    factories.server(acme, verify_tls="no")
+    factories.server(acme, skip_tls_verify="yes")
     page = as_alice.get("/cloud-accounts/").content.decode()
     assert "NOT verified" in page
     assert "Warning" in page

@@ -15,7 +15,7 @@ from botocore.exceptions import EndpointConnectionError
 from console.demo.object_server import ObjectServer
 from console.operations.plan import Failed
 from stores.providers import PROVIDERS, addresses, s3_server
-from stores.providers.base import LinkError
+from stores.providers.base import LinkError, Operator
 from tests.stores.test_s3_compatible import ALLOWED, an_account, make_spec
 
 S3 = PROVIDERS["s3"]
@@ -104,7 +104,7 @@ def test_resolve_takes_an_impossible_name_for_one_that_is_not_there():
 
 
 def test_identify_says_beside_the_endpoint_where_it_may_not_be():
-    account = replace(an_account("https://127.0.0.1:9"), endpoints_allowed=())
+    account = replace(an_account("https://127.0.0.1:9"), operator=Operator())
     with pytest.raises(LinkError, match="S3_ENDPOINTS_ALLOWED") as raised:
         S3.identify(account)
     assert raised.value.field == "endpoint"
@@ -143,10 +143,10 @@ def test_a_connection_to_a_denied_address_is_never_opened(listening):
     port, came = listening
     account = an_account(f"https://127.0.0.1:{port}")
     with pytest.raises(EndpointConnectionError):
-        s3_server.s3_client(replace(account, endpoints_allowed=())).list_buckets()
+        s3_server.s3_client(replace(account, operator=Operator())).list_buckets()
     assert came == []
     with pytest.raises(Failed, match="loopback"):
-        S3.clear_logs(make_spec(replace(account, endpoints_allowed=())), True)
+        S3.clear_logs(make_spec(replace(account, operator=Operator())), True)
     assert came == []
 
 
@@ -159,7 +159,7 @@ def test_the_same_connection_is_opened_where_the_operator_allows_it(listening):
 
 def test_a_name_that_leads_elsewhere_when_the_connection_opens_is_refused(listening, monkeypatch):
     port, came = listening
-    account = replace(an_account(f"https://s3.example.com:{port}"), endpoints_allowed=())
+    account = replace(an_account(f"https://s3.example.com:{port}"), operator=Operator())
     answers(monkeypatch, "8.8.8.8")
     addresses.resolve("s3.example.com", port, ())  # the check when it is linked
     answers(monkeypatch, "127.0.0.1")
@@ -185,7 +185,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with pytest.raises(Exception, match=r"."):
-        s3_server.s3_client(replace(an_account(), endpoints_allowed=())).list_buckets()
+        s3_server.s3_client(replace(an_account(), operator=Operator())).list_buckets()
     assert {address for address, _ in went} == {"8.8.8.8"}
 
 
@@ -222,7 +222,7 @@ def test_a_redirect_to_a_denied_address_is_not_followed(tmp_path, listening, sta
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         account = an_account(f"https://localhost:{server.server_port}", ca_certificate=certified.ca_certificate)
-        account = replace(account, endpoints_allowed=("localhost",))
+        account = replace(account, operator=Operator(("localhost",)))
         with pytest.raises(Exception, match=r"."):
             s3_server.s3_client(account).list_objects_v2(Bucket="pgbk-one")
         server.shutdown()
@@ -243,4 +243,4 @@ def test_the_certificate_is_still_compared_with_the_name(object_server):
     other = replace(account, settings={**account.settings, "endpoint": f"https://127.0.0.2:{port}"})
     with pytest.raises(LinkError, match=r"is not for the name|no answer"):
         S3.identify(other)
-    assert account.endpoints_allowed == ALLOWED
+    assert account.operator.endpoints_allowed == ALLOWED

@@ -19,7 +19,7 @@ from console.demo.emulator import Emulator
 from console.demo.permissions import Asked, as_list, judge
 from console.operations.plan import Failed, Refused
 from stores.providers import PROVIDERS, aws_access, aws_preflight, s3_policy
-from stores.providers.base import AccessSpec, Account, StoreSpec
+from stores.providers.base import AccessSpec, Account, Operator, StoreSpec
 
 NUMBER, ROLE = Emulator.account_id, "preflight-role"
 ARN = f"arn:aws:iam::{NUMBER}:role/{ROLE}"
@@ -307,7 +307,7 @@ def test_the_policy_for_a_server_denies_what_is_not_the_consoles(action, resourc
 
 def handed_out(settings, partition="aws", number=NUMBER, principal=PRINCIPAL):
     account = Account(uuid4(), number, partition, settings, {})
-    return {one.filename: one.text for one in AWS.documents(account, principal)}
+    return {one.filename: one.text for one in AWS.documents(replace(account, operator=Operator(principal=principal)))}
 
 
 BY_ROLE = {"role_arn": f"arn:aws:iam::{NUMBER}:role/team/sk", "external_id": "8c1f"}
@@ -370,7 +370,7 @@ def test_documents_fit_the_account():
     gov = handed_out({}, partition="", principal="arn:aws-us-gov:iam::1:root")
     assert "arn:aws-us-gov:s3:::" in gov["permissions.json"]
     server = Account(uuid4(), "s3.example.com", "", {"has": "tags"}, {})
-    assert list(PROVIDERS["s3"].documents(server, PRINCIPAL)) == []  # it can keep no policy
+    assert list(PROVIDERS["s3"].documents(server)) == []  # it can keep no policy
 
 
 # --- Preflight ------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, SSLError
 from console.operations.plan import Conflict, Failed, Made, NotReady, Refused, StepError, TooLate
 from stores.providers import PROVIDERS, aws_access, s3_buckets, s3_compatible, s3_server, s3_settings, s3_users
 from stores.providers.aws_errors import code_of
-from stores.providers.base import AccessSpec, Account, LinkError, StoreSpec
+from stores.providers.base import AccessSpec, Account, LinkError, Operator, StoreSpec
 from tests.stores.test_providers import run, steps
 
 S3 = PROVIDERS["s3"]
@@ -46,7 +46,7 @@ def an_account(endpoint="https://s3.example.com", ca_certificate="", key="KEY", 
             **settings,
         },
         {"secret_access_key": secret},
-        ALLOWED,
+        Operator(ALLOWED),
     )
 
 
@@ -184,7 +184,7 @@ def test_repository_says_how_a_node_reaches_the_bucket():
 
 
 def test_repository_without_keys_leaves_them_out():
-    account = an_account(addressing_style="host", verify_tls="no")
+    account = an_account(addressing_style="host", skip_tls_verify="yes")
     found = S3.repository(make_spec(account), node_spec(account))
     assert [name for name, _ in found.options] == [
         *("type", "s3-bucket", "s3-endpoint", "s3-region"),
@@ -214,7 +214,7 @@ def test_facts_say_what_the_server_is():
 
 @pytest.mark.parametrize(
     ("given", "words", "warning"),
-    [({"ca_certificate": "x"}, "your CA certificate", False), ({"verify_tls": "no"}, "NOT verified", True)],
+    [({"ca_certificate": "x"}, "your CA certificate", False), ({"skip_tls_verify": "yes"}, "NOT verified", True)],
 )
 def test_facts_warn_of_a_certificate_that_is_not_verified(given, words, warning):
     [tls] = [fact for fact in S3.account_facts(an_account(**given)) if fact.label == "TLS"]
@@ -394,7 +394,7 @@ def test_each_client_verifies_for_itself(object_server, account, tmp_path):
     from console.demo.object_server import ObjectServer
 
     stranger = ObjectServer(tmp_path / "stranger")  # never started: only its authority is wanted
-    trusting = on(object_server, verify_tls="no", ca_certificate="")
+    trusting = on(object_server, skip_tls_verify="yes", ca_certificate="")
     wrong = on(object_server, ca_certificate=stranger.ca_certificate)
     assert s3_server.s3_client(trusting).list_buckets()["Buckets"] is not None
     with pytest.raises(SSLError):
@@ -437,7 +437,7 @@ def test_a_client_is_kept_until_the_account_changes():
     account = an_account()
     first = s3_server.s3_client(account)
     assert s3_server.s3_client(account) is first
-    changed = replace(account, settings={**account.settings, "verify_tls": "no"})
+    changed = replace(account, settings={**account.settings, "skip_tls_verify": "yes"})
     assert s3_server.s3_client(changed) is not first
     aws_access.forget_clients()
 
@@ -633,7 +633,7 @@ def test_remove_refuses_with_counts_and_commands(store, s3):
 
 
 def test_commands_do_not_verify_what_the_console_does_not():
-    options, *comments = s3_compatible._cli(an_account(verify_tls="no", ca_certificate="x"), "us-east-1")
+    options, *comments = s3_compatible._cli(an_account(skip_tls_verify="yes", ca_certificate="x"), "us-east-1")
     assert options == "--endpoint-url https://s3.example.com --region us-east-1 --no-verify-ssl"
     assert len(comments) == 1
 
@@ -759,7 +759,7 @@ def client_of(spec):
     """Return a client that signs in with the nodes' key."""
     settings = {**spec.account.settings, "access_key_id": spec.keys["access_key_id"]}
     secrets = {"secret_access_key": spec.keys["secret_access_key"]}
-    return s3_server.s3_client(Account(uuid4(), "", "", settings, secrets, ALLOWED))
+    return s3_server.s3_client(Account(uuid4(), "", "", settings, secrets, Operator(ALLOWED)))
 
 
 def refused(call, **arguments):
@@ -818,7 +818,7 @@ def test_a_key_whose_secret_a_crash_lost_is_replaced(node, iam):
 @slow
 def test_a_key_that_a_node_made_for_itself_goes(node, iam):
     settings = {**node.account.settings, "access_key_id": node.keys["access_key_id"]}
-    own = Account(uuid4(), "", "", settings, {"secret_access_key": node.keys["secret_access_key"]}, ALLOWED)
+    own = Account(uuid4(), "", "", settings, {"secret_access_key": node.keys["secret_access_key"]}, Operator(ALLOWED))
     made = s3_server.iam_client(own).create_access_key()["AccessKey"]["AccessKeyId"]
     granted(node)
     found = {key["AccessKeyId"] for key in iam.list_access_keys(UserName=f"pgbk-{node.prefix}")["AccessKeyMetadata"]}

@@ -43,9 +43,9 @@ def test_store_list_shows_what_a_pane_must_show(as_alice, account):
         "eu-west-1",
         "Dublin, Ireland",
         store.bucket,
-        store.bucket_arn,
+        store.identifier,
         store.log_bucket,
-        store.log_bucket_arn,
+        store.log_identifier,
         "Show more details",
     ):
         assert value in page
