@@ -46,7 +46,11 @@ def _failed(exception: Exception, context: dict[str, Any], event_name: str, **_:
 
 
 def _told(service: str, operation: str, code: str, context: dict[str, Any], ids: dict[str, str]) -> None:
-    seconds = time.perf_counter() - context.get(BEGAN, time.perf_counter())
+    tell(service, operation, code, time.perf_counter() - context.get(BEGAN, time.perf_counter()), ids)
+
+
+def tell(service: str, operation: str, code: str, seconds: float, ids: dict[str, str]) -> None:
+    """Count, time and log one call; `code` is its error, or nothing."""
     CALLS.labels(service, operation, code[:64]).inc()
     DURATIONS.labels(service, operation).observe(seconds)
     told = {"service": service, "call": operation, "code": code, "seconds": round(seconds, 4), **ids}

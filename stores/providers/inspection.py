@@ -12,6 +12,8 @@ from console.operations.plan import StepError
 from .base import Control
 
 PRESENCE = "bucket"  # the key of the finding that a bucket is gone
+# What clouds answer of a bucket that is gone: S3; Azure, of a storage account.
+GONE = frozenset({"NoSuchBucket", "ResourceNotFound"})
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def _look(control: Control) -> Finding:
     try:
         observed = control.observe()
     except StepError as error:
-        if error.details.get("code") == "NoSuchBucket":
+        if error.details.get("code") in GONE:
             return Finding(PRESENCE, "Bucket", control.bucket, control.log, "gone", "There", "Deleted")
         if not error.details.get("action"):
             raise
