@@ -68,7 +68,12 @@ def find(request: HttpRequest) -> HttpResponse:
 
 
 def name_of(query: str) -> str:
-    """Return the name that an ARN of AWS ends with, such as the bucket's or the role's, and an ID as it is written."""
+    """Return the name in an ARN, a resource ID or a URI, such as the bucket's or the role's, and an ID as written."""
+    if query.startswith("gs://"):
+        return query.removeprefix("gs://").partition("/")[0]
+    if query.lower().startswith("/subscriptions/"):  # the name stands after the kind, whatever lies below
+        parts = query.split("/")
+        return parts[8] if len(parts) > 8 else parts[-1]
     if not query.startswith("arn:"):
         with suppress(ValueError):
             return str(UUID(query))

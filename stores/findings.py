@@ -33,6 +33,7 @@ class Line:
     fixed: bool
     statement: str
     since: str
+    noun: str = "bucket"  # what its cloud calls one
     accepted: dict[str, str] | None = None  # by, at
 
     def kept(self) -> dict[str, Any]:
@@ -47,7 +48,7 @@ class Line:
     @property
     def bucket_words(self) -> str:
         """Return which of the two buckets it is about."""
-        return "log bucket" if self.log else "backup bucket"
+        return f"log {self.noun}" if self.log else f"backup {self.noun}"
 
     @property
     def seen(self) -> str:

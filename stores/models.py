@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
@@ -376,15 +375,9 @@ class Preflight(Reading):
 
     @property
     def statements(self) -> str:
-        """Return the statements to add to the policy as JSON, those on the same resource as one; "" for none."""
-        found: dict[str, dict[str, Any]] = {}
-        for one in self.checks:
-            if one.statement and one.outcome == "fail":
-                statement = json.loads(one.statement)
-                action = statement.pop("Action")
-                kept = found.setdefault(json.dumps(statement), {"Effect": "Allow", "Action": [], **statement})
-                kept["Action"] = list(dict.fromkeys([*kept["Action"], action]))
-        return json.dumps(list(found.values()), indent=2) if found else ""
+        """Return what to add to the console's permissions, as one text; "" for nothing."""
+        found = [one.statement for one in self.checks if one.statement and one.outcome == "fail"]
+        return self.cloud_account.provider.together(found) if found else ""
 
 
 class Verification(Reading):

@@ -62,7 +62,7 @@ def orphan_adopt(request: MemberRequest, account: UUID, bucket: str) -> HttpResp
         except (actions.NotAdoptable, actions.LimitReached, NotNow) as error:
             form.add_error(None, str(error))
         else:
-            message = f"{store.name} is being taken back; nothing in its buckets is changed."
+            message = f"{store.name} is being taken back; nothing that it holds is changed."
             return dialog_done(request, store.get_absolute_url(), CHANGED, "stores-changed", message=message)
     context = {"form": form, "orphan": orphan, "pair": pair, "too_many": actions.TOO_MANY}
     return dialog_form(request, "stores/orphan_adopt.html", context)

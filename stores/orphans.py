@@ -55,7 +55,7 @@ def sweep(reading: Sweep) -> list[dict[str, Any]]:
     for leftover in account.provider.survey(account.credentials(), known_names()):
         found.append(asdict(leftover))
         if len(found) % TELL_EVERY == 0:
-            reading.tell(f"{len(found)} buckets looked at")
+            reading.tell(f"{len(found)} {account.provider.words.bucket}s looked at")
     return found
 
 
@@ -142,7 +142,8 @@ def _explainer(organisation: Organisation, found: list[Leftover]) -> Any:
         pk = store_id(leftover)
         store = stores.get(pk) if pk else None
         ours = store is not None and store.organisation_id == organisation.pk
-        noun = {"backup": "Backup bucket", "log": "Log bucket"}.get(leftover.kind, "Bucket")
+        word = account.provider.words.bucket
+        noun = {"backup": f"Backup {word}", "log": f"Log {word}"}.get(leftover.kind, word.capitalize())
         name, adoptable = "", False
         if leftover.kind == "probe":
             what = "Left by an interrupted link test of this server. It holds at most one small test object."
@@ -157,7 +158,7 @@ def _explainer(organisation: Organisation, found: list[Leftover]) -> Any:
         elif store and ours:
             where = "" if store.cloud_account_id == account.pk else f" of {store.cloud_account}"
             what = (
-                f"Tagged as a bucket of {store.name}, which uses other buckets now{where}. Look what is in it before "
+                f"Tagged as a {word} of {store.name}, which uses other {word}s now{where}. Look what is in it before "
                 "anybody deletes it."
             )
         elif pk and pk in names and not store:

@@ -33,7 +33,7 @@ def check(posture: Posture) -> list[dict[str, Any]]:
     now, before = timezone.now().isoformat(), {line.name: line for line in posture.lines}
     found = []
     for finding in inspect(store.provider.controls(store.spec())):
-        line = Line(**asdict(finding), since=now)
+        line = Line(**asdict(finding), since=now, noun=store.provider.words.bucket)
         known = before.get(line.name)
         same = known is not None and known.seen == line.seen
         found.append(Line(**{**asdict(line), "since": known.since}) if known and same else line)

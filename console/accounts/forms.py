@@ -175,7 +175,8 @@ class LinkForm(forms.Form):
         return asked.required
 
     def _given(self, data: dict[str, Any]) -> dict[str, str]:
-        given = {asked.name: data[asked.name] for asked in self.asked if asked.name in data and not asked.secret}
+        asked = [one for one in self.asked if one.name in data and not one.secret]
+        given = {one.name: data[one.name] for one in asked if data[one.name] or one.kind != "flag"}
         return {**given, "external_id": self.external_id} if self.chosen and self.chosen.knows_external_id else given
 
     def account_settings(self) -> dict[str, str]:

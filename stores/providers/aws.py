@@ -18,7 +18,7 @@ from .aws_errors import bucket_arn, code_of
 from .aws_link import KEY, LINK, answers, method
 from .aws_nodes import DISMISS, GRANT, REVOKE, facts, policy, refusal
 from .aws_preflight import preflight
-from .aws_templates import documents
+from .aws_templates import documents, together
 from .base import AccessSpec, Account, Contents, Control, Leftover, Objects, Provider, Repository, StoreSpec, Words
 from .s3_buckets import (
     LOG_DAYS,
@@ -499,4 +499,5 @@ AWS = Provider(
     protections=lambda account: frozenset({"versions", "lock"}),
     preflight=preflight,
     documents=documents,
+    together=together,
 )

@@ -6,6 +6,7 @@ All of them are made from the same statements, so none can be behind the others.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from textwrap import indent
 from typing import Any
 
@@ -35,6 +36,17 @@ def documents(account: Account) -> list[Document]:
     wider = [one for one in files(account, principal, partition, True) if one not in usual]
     where = f"Also for stores in {' and '.join(lacking)}, where bucket names are in no namespace of the account's own."
     return [*usual, *(_for_all_regions(one, where) for one in wider)]
+
+
+def together(found: Sequence[str]) -> str:
+    """Return statements of a policy as one list of JSON, those on the same resource as one."""
+    joined: dict[str, dict[str, Any]] = {}
+    for text in found:
+        statement = json.loads(text)
+        action = statement.pop("Action")
+        kept = joined.setdefault(json.dumps(statement), {"Effect": "Allow", "Action": [], **statement})
+        kept["Action"] = list(dict.fromkeys([*kept["Action"], action]))
+    return json.dumps(list(joined.values()), indent=2)
 
 
 def _for_all_regions(document: Document, where: str) -> Document:

@@ -334,6 +334,8 @@ class Provider:
     has_key: Callable[[Account], bool] = lambda account: bool(account.secrets)
     knows_external_id: bool = False  # the cloud can be told to let the console in only with an ID that we made
     linking: str = ""  # what is tried when an account is linked, and what that needs, in a sentence or two
+    # Puts what several lines of `preflight` say would mend them into one text.
+    together: Callable[[Sequence[str]], str] = lambda found: "\n".join(dict.fromkeys(found))
     asked: str = ""  # how `preflight` finds out, and what may be refused all the same
     # What the answers to `link` that are no secrets must be together, and how they are kept; raises LinkError.
     answers: Callable[[Mapping[str, str]], Mapping[str, str]] = dict

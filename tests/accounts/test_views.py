@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from console.accounts import actions
-from console.accounts.forms import link_form
+from console.accounts.forms import LinkForm
 from console.accounts.models import CloudAccount
 from stores.providers.aws_access import trust_policy
 from tests import factories
@@ -266,7 +266,7 @@ def test_account_link_of_a_server_refuses_bad_input(as_alice, values, field, wor
     ],
 )
 def test_account_link_writes_an_endpoint_in_one_way(acme, given, endpoint):
-    form = link_form("s3")(by_endpoint(endpoint=given), organisation=acme)
+    form = LinkForm(by_endpoint(endpoint=given), organisation=acme, chosen="s3")
     assert form.is_valid(), form.errors
     assert form.account_settings()["endpoint"] == endpoint
 
@@ -282,7 +282,7 @@ def test_account_link_writes_an_endpoint_in_one_way(acme, given, endpoint):
     ],
 )
 def test_account_link_finds_out_where_a_server_stands(acme, region, given, code):
-    form = link_form("s3")(by_endpoint(region=region, location=given), organisation=acme)
+    form = LinkForm(by_endpoint(region=region, location=given), organisation=acme, chosen="s3")
     assert form.is_valid(), form.errors
     assert form.account_settings()["location"] == code
     assert form.account_settings()["region"] == region
@@ -290,7 +290,7 @@ def test_account_link_finds_out_where_a_server_stands(acme, region, given, code)
 
 def test_account_link_verifies_certificates_unless_told_otherwise(acme):
     for values, expected in (({}, ""), ({"skip_tls_verify": "on"}, "yes")):
-        form = link_form("s3")(by_endpoint(**values), organisation=acme)
+        form = LinkForm(by_endpoint(**values), organisation=acme, chosen="s3")
         assert form.is_valid()
         assert form.account_settings().get("skip_tls_verify", "") == expected
 

@@ -183,7 +183,7 @@ def test_a_denied_action_is_explained_and_tried_again(visit, demo):
     expect(pane_of(viewer, "denied").locator(".notice").first).to_contain_text("s3:PutBucketPolicy")
     assert viewer.get_by_role("button", name="Try again").count() == 0
     expect(pane.locator(".notice")).to_contain_text("s3:PutBucketPolicy")
-    pane.get_by_text("Add this statement to the policy of the console's role or user").click()
+    pane.get_by_text("What to add to the console's permissions").click()
     expect(pane.locator(".notice pre")).to_contain_text('"Effect": "Allow"')
     expect(pane.get_by_text("Request ID")).to_be_visible()
     pane.locator(".pane-action button").click()
@@ -200,7 +200,7 @@ def test_a_store_with_data_is_not_deleted(visit, demo):
     delete(page, name)
     expect(pane.locator(".notice.warn")).to_contain_text("1 object", timeout=15_000)
     expect(pane.locator(".badge")).to_have_text("Available")
-    pane.get_by_text("Commands that empty the bucket").click()
+    pane.get_by_text("Commands that empty it").click()
     expect(pane.locator(".notice pre")).to_contain_text(f"aws s3 rm s3://{bucket} --recursive")
     demo.s3("eu-central-1").delete_object(Bucket=bucket, Key="backup/info")
     delete(page, name)

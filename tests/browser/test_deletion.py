@@ -45,7 +45,7 @@ def test_counts_appear_while_the_name_is_typed(visit, demo):
     expect(page.locator("dialog [name=name]")).to_be_focused()
     rows = dict(zip(dossier.locator("dt").all_inner_texts(), dossier.locator("dd").all_inner_texts(), strict=True))
     assert (rows["Objects"], rows["Older versions"], rows["Size"]) == ("2", "1", "15\N{NO-BREAK SPACE}bytes")
-    dossier.get_by_text("Commands that empty the bucket").click()
+    dossier.get_by_text("Commands that empty it").click()
     expect(dossier.locator("pre")).to_contain_text(f"aws s3 rm s3://{bucket} --recursive")
     # Counted: the dialog falls silent.
     requests = []

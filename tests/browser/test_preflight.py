@@ -63,7 +63,7 @@ def test_missing_permissions_are_seen_before_they_break_something(visit, lacking
         check_again(table, "2 missing")
         for text in ("s3:PutBucketLogging", "iam:PassRole", "both stop at access logging"):
             expect(table.locator("tbody").first).to_contain_text(text)
-        table.get_by_text("Statements to add").click()
+        table.get_by_text("What to add").click()
         expect(table.locator("pre")).to_contain_text("s3:PutBucketLogging")
         page.goto("/stores/")
         fill_dialog(page, fresh())

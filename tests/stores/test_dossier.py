@@ -154,7 +154,7 @@ def test_count_that_is_denied_says_what_to_allow(store, s3, amazon, as_alice):
     page = dialog(as_alice, store)
     assert "could not be counted" in page
     assert "s3:ListBucketVersions" in page
-    assert "Add this statement" in page
+    assert "What to add" in page
 
 
 def test_count_is_asked_once_a_minute(store, amazon):

@@ -137,7 +137,7 @@ def test_preflight_table_shows_what_breaks_and_what_to_add(as_alice, account, am
     assert "<html" not in page
     assert "HX-Request" in answer["Vary"]
     assert page.index("s3:PutBucketLogging") < page.index("s3:CreateBucket")  # what fails is first
-    for text in ("1 missing", "No policy.", "Statements to add", "&quot;s3:PutBucketLogging&quot;"):
+    for text in ("1 missing", "No policy.", "What to add", "&quot;s3:PutBucketLogging&quot;"):
         assert text in page
     assert "could not be checked" not in page
 
