@@ -68,7 +68,7 @@ class Emulator:
         self.ca_file, self._certificate, self._key = certify(self.folder)
         self.lock = threading.RLock()
         self.resources, self.blobs = Resources(self), Blobs(self)
-        self._azurite: Azurite | None = None
+        self.azurite = Azurite(self.folder / "azurite")
         self._server: ThreadingHTTPServer | None = None
         self._token_key = secrets.token_bytes(32)
         self.state = fresh_state()
@@ -80,9 +80,8 @@ class Emulator:
 
     def reset(self) -> None:
         """Forget everything but the application that the console signs in as, and the resource group."""
-        if self._azurite:
-            for key in list(self.state["containers"]):
-                self.blobs.drop(key)
+        for key in list(self.state["containers"]):
+            self.blobs.drop(key)
         self.state = fresh_state()
         self.state["groups"][self.group] = self.location
         self.calls: list[Call] = []
@@ -191,20 +190,13 @@ class Emulator:
     # Serving
 
     @property
-    def azurite(self) -> Azurite:
-        """Return Azurite, started when it is first needed."""
-        with self.lock:
-            if self._azurite is None:
-                self._azurite = Azurite(self.folder / "azurite").start()
-            return self._azurite
-
-    @property
     def url(self) -> str:
         """Return where it is."""
         return f"https://{NAME}:{self._server.server_address[1]}" if self._server else ""
 
     def start(self, port: int = 0) -> Self:
-        """Serve in the background, on a free port unless one is named."""
+        """Serve in the background, on a free port unless one is named; Azurite ends with the thread that calls this."""
+        self.azurite.start()
         handler = type("Handler", (_Handler,), {"emulator": self})
         server = _Server((HOST, port), handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -222,9 +214,7 @@ class Emulator:
         if server:
             server.shutdown()
             server.server_close()
-        if self._azurite:
-            self._azurite.stop()
-            self._azurite = None
+        self.azurite.stop()
         if self._temporary:
             self._temporary.cleanup()
 
@@ -461,7 +451,6 @@ def main(arguments: Iterable[str] | None = None) -> None:
         signal.signal(number, lambda *_: ending.set())
     emulator = Emulator(options.folder, keep=True, latency=options.latency / 1000)
     emulator.start(options.port)
-    emulator.azurite  # noqa: B018, started now, so that who waits for the port waits for both
     ending.wait()
     emulator.stop()
 

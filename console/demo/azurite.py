@@ -8,7 +8,6 @@ import os
 import secrets
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -41,7 +40,7 @@ class Azurite:
         self.folder, self.port = folder.resolve(), port or free_port()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.process: subprocess.Popen[bytes] | None = None
-        self._local = threading.local()
+        self._idle: list[tuple[http.client.HTTPConnection, float]] = []
         file = self.folder / "key"
         if not file.exists():
             write_private(file, base64.b64encode(secrets.token_bytes(64)).decode())
@@ -78,6 +77,8 @@ class Azurite:
 
     def stop(self) -> None:
         """End it; its data stay."""
+        while self._idle:
+            self._idle.pop()[0].close()
         if self.process:
             self.process.terminate()
             try:
@@ -103,22 +104,25 @@ class Azurite:
             try:
                 connection.request(method, target, body=body, headers=given)
                 answer = connection.getresponse()
-                return Reply(answer.status, answer.getheaders(), answer.read())
+                reply = Reply(answer.status, answer.getheaders(), answer.read())
             except (OSError, http.client.HTTPException):
                 connection.close()
                 if attempt == 2:
                     raise
+            else:
+                self._idle.append((connection, time.monotonic()))
+                return reply
         raise AssertionError("unreachable")
 
     def _connection(self, *, fresh: bool) -> http.client.HTTPConnection:
-        """Return this thread's connection; Azurite closes those that were idle for a few seconds."""
-        kept, used = getattr(self._local, "kept", (None, 0.0))
-        if kept is None or fresh or time.monotonic() - used > 3:
-            if kept:
+        """Return a connection that nobody uses; Azurite closes those that were idle for a few seconds."""
+        with suppress(IndexError):
+            while True:
+                kept, used = self._idle.pop()
+                if not fresh and time.monotonic() - used < 3:
+                    return kept
                 kept.close()
-            kept = http.client.HTTPConnection(HOST, self.port, timeout=30)
-        self._local.kept = (kept, time.monotonic())
-        return kept
+        return http.client.HTTPConnection(HOST, self.port, timeout=30)
 
     @property
     def _signature(self) -> str:

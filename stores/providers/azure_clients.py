@@ -5,6 +5,7 @@ Loading the SDK takes a second or two and some memory, which a console without A
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -41,6 +42,8 @@ TIMES: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 20}
 # The ID that Azure gave the last call of this thread, for its support.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 TOKEN_TRIES = 1
+# It would write a dozen lines for each call, of which stores.providers.calls writes one.
+logging.getLogger("azure").setLevel(logging.WARNING)
 
 
 class _Watch(SansIOHTTPPolicy[Any, Any]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from uuid import uuid4
 
 from console.demo.azure_emulator import FAULTS, Emulator
@@ -59,7 +60,7 @@ class Azure:
         )
 
     def look(self):
-        state = self.emulator.state
+        state = deepcopy(self.emulator.state)
         accounts = {
             name: {key: one[key] for key in ("location", "sku", "kind", "tags", "properties", "blob_service", "rules")}
             for name, one in state["accounts"].items()
