@@ -67,11 +67,16 @@ def _with_page(found: Contents, page: list[Any]) -> Contents:
         size += blob.size or 0
         if blob.deleted or blob.snapshot or (blob.version_id and not blob.is_current_version):
             older += 1
-        elif not blob.etag:  # blocks that no list has committed; they vanish by themselves after a week ("Put Block")
+        elif _is_unfinished(blob):
             uploads += 1
         else:
             objects += 1
     return replace(found, objects=objects, older=older, uploads=uploads, size=size, versioned=older > 0)
+
+
+def _is_unfinished(blob: Any) -> bool:
+    """Return whether there are only blocks that no list has committed; they vanish after a week ("Put Block")."""
+    return not blob.size and not blob.blob_tier and str(blob.blob_type).endswith("BLOCKBLOB")
 
 
 def pages(

@@ -150,6 +150,8 @@ def _plain(error: AzureError) -> Refusal | NoAnswer:
     if found := re.search(r"AADSTS\d+", message):  # the token was refused, so the call was not made
         return Refusal(found[0], message.partition(" Trace ID")[0].removeprefix("Authentication failed: "), status=401)
     if not isinstance(error, HttpResponseError) or error.response is None:
+        if "authority configuration" in message:  # MSAL's words for a tenant that is not there
+            return Refusal("AADSTS90002", message, status=400)
         if isinstance(error, ClientAuthenticationError):
             return Refusal("temporarily_unavailable", message, status=401)
         return NoAnswer(message)

@@ -15,7 +15,7 @@ from uuid import uuid5
 from console.operations.plan import Failed, Made, NotReady, Round, Step
 
 from .azure_access import ask, gives_signatures
-from .azure_accounts import StorageAccount
+from .azure_accounts import StorageAccount, owner_in
 from .azure_errors import GONE, Subject, group_id, resource_id
 from .base import AccessSpec, Account, StoreSpec
 from .s3_buckets import tag_value
@@ -32,7 +32,7 @@ VALID = timedelta(days=365)
 RENEWED = timedelta(days=30)  # before it expires: so long the old signature is as good as the new one
 POLICIES = ("storekeeper-1", "storekeeper-2")  # by turns, so that the old signature outlives the new one's making
 NO_IDENTITY = "The nodes sign in with a signature, so they need no identity."
-NO_SIGNATURE = "The nodes sign in with their managed identity, so they need no signature."
+ROLE = " role"  # ends the names of what is kept of the roles that were given
 
 
 # Names
@@ -134,7 +134,7 @@ def _principal(spec: AccessSpec, found: dict[str, Any] | None) -> str:
 
 
 def _assignments(spec: AccessSpec, principal: str) -> list[dict[str, str]]:
-    """Return the roles of the nodes' identity on their containers: each one's ID and its scope."""
+    """Return the roles of the nodes' identity on their containers: each one's ID and whose container it is."""
     path = f"{group_id(spec.account)}/providers/Microsoft.Authorization/roleAssignments"
     asked = {"$filter": f"principalId eq '{principal}'"}
     found = ask(
@@ -142,8 +142,11 @@ def _assignments(spec: AccessSpec, principal: str) -> list[dict[str, str]]:
         _identity(spec),
         lambda cloud: cloud.send("GET", path, ROLES_VERSION, **asked),
     )
-    rows = [{"id": one["id"], "scope": one["properties"]["scope"]} for one in found.get("value", [])]
-    return [row for row in rows if row["scope"].lower().endswith(f"/containers/{spec.prefix}")]
+    rows = [(one["id"], one["properties"]["scope"].lower()) for one in found.get("value", [])]
+    own = f"/blobservices/default/containers/{spec.prefix}"
+    return [
+        {"id": id_, "bucket": scope.removesuffix(own).rpartition("/")[2]} for id_, scope in rows if scope.endswith(own)
+    ]
 
 
 def _assign(spec: AccessSpec, bucket: str, principal: str) -> None:
@@ -166,21 +169,26 @@ def _assign(spec: AccessSpec, bucket: str, principal: str) -> None:
     )
 
 
-def _take_back(spec: AccessSpec, assignment: dict[str, str]) -> None:
-    """Delete a role assignment; the account's lock forbids that, too ("Lock your resources"), so it goes meanwhile."""
-    bucket = assignment["scope"].partition("/storageAccounts/")[2].partition("/")[0]
-    locked = StorageAccount(StoreSpec(spec.id, "", spec.account, "", bucket, ""), bucket)
-    locked.unlock()
+def _take_back(spec: AccessSpec, bucket: str, assignments: list[str]) -> None:
+    """Delete role assignments; the account's lock forbids that, too ("Lock your resources"), so it goes meanwhile."""
+    account = StorageAccount(StoreSpec(spec.id, "", spec.account, "", bucket, ""), bucket)
     try:
-        ask(
-            "RoleAssignments_Delete",
-            _container(spec, bucket),
-            lambda cloud: cloud.send("DELETE", assignment["id"], ROLES_VERSION),
-            {"RoleAssignmentNotFound", GONE},
-        )
+        for one in assignments:
+            account.unlock()
+            ask(
+                "RoleAssignments_Delete",
+                _container(spec, bucket),
+                partial(_delete_assignment, one),
+                {"RoleAssignmentNotFound", GONE},
+            )
     finally:
-        if locked.find() is not None:
-            locked.set_lock()
+        found = account.find()
+        if found is not None and owner_in(found):
+            account.set_lock()
+
+
+def _delete_assignment(assignment: str, cloud: Cloud) -> None:
+    cloud.send("DELETE", assignment, ROLES_VERSION)
 
 
 # Granting
@@ -219,32 +227,47 @@ def ensure_identity(spec: AccessSpec) -> Made | None:
     return None
 
 
-def ensure_roles(spec: AccessSpec) -> Made | None:
-    """Let the nodes use exactly these containers: roles on others are taken back."""
+def ensure_access(spec: AccessSpec) -> Made | None:
+    """Let the nodes use exactly these containers, by roles or by signatures; whatever else they had is taken back."""
+    note = ""
     if gives_signatures(spec.account):
-        return Made(note=NO_IDENTITY)
+        _take_roles_back(spec, keep=())
+        _withdraw(spec, keep=spec.buckets)
+        kept = {key: value for bucket in spec.buckets for key, value in _signed(spec, bucket).items()}
+    else:
+        _withdraw(spec, keep=())
+        if _give_roles(spec):
+            note = "Azure takes up to ten minutes until a role is in force everywhere."
+        kept = {f"{bucket}{ROLE}": "given" for bucket in spec.buckets}
+    return Made(note=note, keep=kept if kept != dict(spec.keys) else None)
+
+
+def _give_roles(spec: AccessSpec) -> bool:
+    """Give the nodes' identity its role on these containers, take others back, and say whether any was given now."""
     principal = _principal(spec, _own_identity(spec))
-    there = _assignments(spec, principal)
-    wanted = {container_id(spec, bucket).lower(): bucket for bucket in spec.buckets}
-    missing = [bucket for scope, bucket in wanted.items() if scope not in {one["scope"].lower() for one in there}]
+    there = {one["bucket"] for one in _assignments(spec, principal)}
+    missing = [bucket for bucket in spec.buckets if bucket not in there]
     for bucket in missing:
         _assign(spec, bucket, principal)
-    for one in there:
-        if one["scope"].lower() not in wanted:
-            _take_back(spec, one)
-    return Made(note="Azure takes up to ten minutes until a role is in force everywhere.") if missing else None
+    _take_roles_back(spec, keep=spec.buckets, principal=principal)
+    return bool(missing)
 
 
-def ensure_signatures(spec: AccessSpec) -> Made | None:
-    """Sign the nodes' access to each container, unless a signature is good for a while; take others back."""
-    if not gives_signatures(spec.account):
-        _withdraw(spec, keep=())
-        return Made(note=NO_SIGNATURE, keep={} if spec.keys else None)
-    _withdraw(spec, keep=spec.buckets)
-    kept: dict[str, str] = {}
-    for bucket in spec.buckets:
-        kept |= _signed(spec, bucket)
-    return Made(keep=kept) if kept != dict(spec.keys) else None
+def _take_roles_back(spec: AccessSpec, keep: tuple[str, ...], principal: str = "") -> None:
+    """Take the roles on all containers but these back.
+
+    Also of stores where none is left but one was given, for all that the console kept: an attempt that ended half-way
+    may have left the account without its lock.
+    """
+    given = [key.removesuffix(ROLE) for key in spec.keys if key.endswith(ROLE)]
+    if not given and not principal:
+        return
+    if not principal and (found := _own_identity(spec)) is not None:
+        principal = _principal(spec, found)
+    there = _assignments(spec, principal) if principal else []
+    for bucket in dict.fromkeys([*given, *(one["bucket"] for one in there)]):
+        if bucket not in keep:
+            _take_back(spec, bucket, [one["id"] for one in there if one["bucket"] == bucket])
 
 
 def _signed(spec: AccessSpec, bucket: str) -> dict[str, str]:
@@ -353,12 +376,8 @@ def _withdraw(spec: AccessSpec, keep: tuple[str, ...]) -> None:
 def remove_access(spec: AccessSpec) -> Made | None:
     """Take every permission back from the nodes."""
     _withdraw(spec, keep=())
-    if gives_signatures(spec.account):
-        return Made(keep={}) if spec.keys else None
-    found = _own_identity(spec)
-    if found is not None:
-        for one in _assignments(spec, _principal(spec, found)):
-            _take_back(spec, one)
+    found = None if gives_signatures(spec.account) else _own_identity(spec)
+    _take_roles_back(spec, keep=(), principal="" if found is None else _principal(spec, found))
     return Made(keep={}) if spec.keys else None
 
 
@@ -382,8 +401,7 @@ GRANT = (
         Step("Creating the cluster's container in each store", ensure_containers),
         Step("Creating the managed identity of the nodes", ensure_identity),
     ),
-    Round(Step("Allowing the nodes their own containers", ensure_roles)),
-    Round(Step("Signing the nodes' access to their own containers", ensure_signatures)),
+    Round(Step("Allowing the nodes their own containers", ensure_access)),
 )
 REVOKE = (Round(TAKE_BACK),)
 # The roles first: Azure keeps those of an identity that is deleted, for nobody.

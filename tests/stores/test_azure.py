@@ -219,7 +219,7 @@ def test_provision_says_which_policy_refuses(world):
 
 def test_provision_says_what_is_not_registered(world):
     world.emulator.unregistered.add("microsoft.storage")
-    with pytest.raises(Failed, match="az provider register --namespace Microsoft.Storage"):
+    with pytest.raises(Failed, match=r"az provider register --namespace Microsoft\.Storage"):
         azure.ensure_account(make_spec(world))
 
 
