@@ -19,6 +19,12 @@ class Row:
     """One backup for the page; sizes in bytes."""
 
     backup: Backup
+    known_id: str  # the system identifier of the node's own database; "" while it is not known
+
+    @property
+    def is_foreign(self) -> bool:
+        """Return whether it is of another database than the node's own."""
+        return bool(self.known_id and self.backup.system_id and self.known_id != self.backup.system_id)
 
     @property
     def kind(self) -> str:
@@ -57,17 +63,12 @@ class Shelf:
     @cached_property
     def rows(self) -> list[Row]:
         """Return the backups, newest first."""
-        return [Row(one) for one in reversed(self.holding.backups)]
-
-    @property
-    def own(self) -> list[Row]:
-        """Return the backups of the node's own database, newest first; none while it is not known which that is."""
-        return [row for row in self.rows if self.known_id and row.backup.system_id == self.known_id]
+        return [Row(one, self.known_id) for one in reversed(self.holding.backups)]
 
     @property
     def last_full(self) -> Row | None:
-        """Return the newest full backup."""
-        return next((row for row in self.rows if row.backup.kind == "full"), None)
+        """Return the newest full backup that is not of another database."""
+        return next((row for row in self.rows if row.backup.kind == "full" and not row.is_foreign), None)
 
     @property
     def last_wal_at(self) -> datetime | None:
@@ -120,7 +121,7 @@ def only_full_backups(cluster: Cluster, repositories: set[int]) -> tuple[list[st
         for case in cases
         if case.repository.number not in repositories
         for shelf in case.shelves
-        if shelf.last_full and not shelf.is_foreign
+        if shelf.last_full
     }
     going = [case for case in cases if case.repository.number in repositories]
     said = [

@@ -10,11 +10,12 @@ from functools import cached_property
 from clusters import schedules
 from clusters.models import Attachment, BackupPolicy, Cluster, Node
 from clusters.pgbackrest import BY_NUMBER, FILE, Configuration, Stanza, Target, troubles
-from clusters.schedules import File
+from clusters.schedules import MARK, File
 from console.regions import distance_km
 from stores.providers.base import AccessSpec
 
 REPORT = "/etc/pgbackrest/report.sh"
+REPORT_UNIT = "/etc/systemd/system/pgbackrest-report"
 
 
 def attached(cluster: Cluster) -> list[Attachment]:
@@ -100,7 +101,12 @@ class Handover:
             Stanza(one.name, int(one.version), one.data_directory, one.port) for one in self.cluster.databases.all()
         ]
         return Configuration(
-            self.cluster.name, self.node.name, BY_NUMBER[self.node.pgbackrest_version], targets, stanzas
+            self.cluster.name,
+            self.node.name,
+            BY_NUMBER[self.node.pgbackrest_version],
+            targets,
+            stanzas,
+            self.policy.schedules,
         )
 
     @cached_property
@@ -131,6 +137,17 @@ class Handover:
         return "applied" if self.node.applied_sha256 == self.sha256 else "outdated"
 
     @property
+    def added(self) -> list[str]:
+        """Return the repositories that the node, as it reported, has never had: without a stanza they take no WAL."""
+        had = self.node.applied_targets
+        return [f"repo{number}" for number in self.numbers if had and number not in had]
+
+    @property
+    def preparation(self) -> list[str]:
+        """Return the commands that prepare what was added; they leave alone what is there."""
+        return [_as_postgres(f"--stanza={name} {verb}") for name in self.stanzas for verb in ("stanza-create", "check")]
+
+    @property
     def stanzas(self) -> list[str]:
         """Return the names of the stanzas."""
         return [stanza.name for stanza in self.configuration.stanzas]
@@ -139,7 +156,7 @@ class Handover:
     def crontab(self) -> File:
         """Return the schedule for cron, with the report of what is applied."""
         lines = schedules.crontab(self.cluster.name, self.stanzas, self.numbers, self.policy.schedules)
-        return File("/etc/cron.d/pgbackrest", f"{lines}*/5 * * * * postgres {REPORT}\n")
+        return File("/etc/cron.d/pgbackrest", f"{lines}*/5 * * * * postgres {REPORT} >/dev/null\n")
 
     @property
     def units(self) -> list[File]:
@@ -148,13 +165,13 @@ class Handover:
         return [
             *made,
             File(
-                "/etc/systemd/system/pgbackrest-report.service",
-                "[Unit]\nDescription=Tell Storekeeper what is applied\n\n"
+                f"{REPORT_UNIT}.service",
+                f"{MARK}\n[Unit]\nDescription=Tell Storekeeper what is applied\n\n"
                 f"[Service]\nType=oneshot\nUser=postgres\nExecStart={REPORT}\n",
             ),
             File(
-                "/etc/systemd/system/pgbackrest-report.timer",
-                "[Unit]\nDescription=Tell Storekeeper what is applied\n\n[Timer]\nOnCalendar=*:0/5\n\n"
+                f"{REPORT_UNIT}.timer",
+                f"{MARK}\n[Unit]\nDescription=Tell Storekeeper what is applied\n\n[Timer]\nOnCalendar=*:0/5\n\n"
                 "[Install]\nWantedBy=timers.target\n",
             ),
         ]
@@ -162,7 +179,16 @@ class Handover:
     @property
     def timers_script(self) -> str:
         """Return a shell script that installs the timers instead of the crontab, to be run as root on the node."""
-        lines = ["#!/bin/sh", "set -eu"]
+        lines = [
+            "#!/bin/sh",
+            "set -eu",
+            "# Those of an earlier schedule go first.",
+            f"cd {REPORT_UNIT.rsplit('/', 1)[0]}",
+            f"for unit in $(grep -ls '^{MARK}' pgbackrest-*.timer || true); do",
+            '  systemctl disable --now "$unit"',
+            '  rm -f "$unit" "${unit%.timer}.service"',
+            "done",
+        ]
         for file in self.units:
             lines += [f"cat > {file.path} <<'END_OF_FILE'", file.content.rstrip("\n"), "END_OF_FILE"]
         timers = " ".join(file.path.rsplit("/", 1)[1] for file in self.units if file.path.endswith(".timer"))
@@ -205,7 +231,6 @@ class Handover:
             (File(FILE, self.configuration.render(secrets=True)), private),
             *((one, public) for one in self.certificates),
             (self.report(address), "postgres:postgres 0750"),
-            (self.crontab, public),
         ]
         lines = [
             "#!/bin/sh",
@@ -217,14 +242,17 @@ class Handover:
             "done",
         ]
         for file, how in files:
-            owner, mode = how.split()
-            lines += [
-                f"cat > {file.path} <<'END_OF_FILE'",
-                file.content.rstrip("\n"),
-                "END_OF_FILE",
-                f"chown {owner} {file.path}",
-                f"chmod {mode} {file.path}",
-            ]
+            lines += _put(file, how)
+        lines += [
+            f"if [ -e {REPORT_UNIT}.timer ]; then",  # else each backup would be begun twice
+            f"  echo 'Timers make the backups here: run {self.node.name}-timers.sh too.'",
+            "else",
+            *_put(self.crontab, public),
+            "fi",
+        ]
+        if self.added:
+            lines += [f"echo '{' and '.join(self.added)}: no WAL leaves this node until you have run'"]
+            lines += [f"echo '  {command}'" for command in self.preparation]
         return "\n".join([*lines, f"echo 'Storekeeper: {self.node.name} has its files.'", ""])
 
     report_path = REPORT
@@ -293,6 +321,17 @@ def handovers(cluster: Cluster) -> list[Handover]:
 def archive_command(stanza: str) -> str:
     """Return PostgreSQL's archive_command for the stanza."""
     return f"pgbackrest --stanza={stanza} archive-push %p"
+
+
+def _put(file: File, how: str) -> list[str]:
+    owner, mode = how.split()
+    return [
+        f"cat > {file.path} <<'END_OF_FILE'",
+        file.content.rstrip("\n"),
+        "END_OF_FILE",
+        f"chown {owner} {file.path}",
+        f"chmod {mode} {file.path}",
+    ]
 
 
 def _as_postgres(arguments: str) -> str:

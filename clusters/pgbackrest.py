@@ -6,8 +6,8 @@ Options and their meaning: pgBackRest's configuration reference; what versions b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from stores.providers.base import Repository
 
@@ -82,6 +82,7 @@ class Configuration:
     version: Version
     targets: Sequence[Target]
     stanzas: Sequence[Stanza]
+    schedules: Mapping[str, str] = field(default_factory=dict)  # cron expressions by type of backup
 
     def render(self, *, secrets: bool) -> str:
         """Return the file; without secrets each of them is a row of dots."""
@@ -100,9 +101,13 @@ class Configuration:
         return bool(self.targets and self.stanzas)
 
     def _lines(self) -> Iterable[str | _Option]:
-        yield f"# {self.cluster}, node {self.node}: made by Storekeeper for pgBackRest {self.version.label}."
+        release = self.version.number or f"{VERSIONS[1].number} or newer"  # not the newest known: that would change
+        yield f"# {self.cluster}, node {self.node}: made by Storekeeper for pgBackRest {release}."
         yield f"# Save as {FILE}, owner postgres, mode 0640: it holds secrets."
         yield "# Leave it as it is: its SHA-256 tells the console whether it is up to date."
+        # pgBackRest makes nothing of the schedule, but who changes that has to bring the node its files.
+        planned = "; ".join(f"{kind} {expression}" for kind, expression in self.schedules.items())
+        yield f"# Backups are made by cron or timers: {planned or 'none'}."
         yield "[global]"
         yield _Option("process-max", "4")
         yield _Option("start-fast", "y")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from clusters import inventory
-from clusters.models import Attachment, Cluster, Inventory
+from clusters.models import Attachment, Cluster, Inventory, Node
 from console.operations.plan import Plan, Work
 from console.operations.readings import Reader
 from console.operations.readings import register as register_reader
@@ -29,6 +29,8 @@ def settle(cluster: Cluster) -> None:
     """Call attached what now is, and forget what no longer is; its repository number stays taken."""
     cluster.attachments.filter(state=Attachment.State.DETACHING).delete()
     cluster.attachments.update(state=Attachment.State.ATTACHED)
+    # Who has lost all that was chosen writes to the nearest one, and says so.
+    cluster.nodes.filter(writes_to=Node.WritesTo.CHOSEN, chosen=None).update(writes_to=Node.WritesTo.NEAREST)
 
 
 def keep(cluster: Cluster, keys: Any) -> None:

@@ -19,6 +19,7 @@ EXPRESSION = re.compile(
     r"[\d*,/\-\s]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat", re.I
 )
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+MARK = "# Made by Storekeeper"  # by which its own units are known
 RUNS_COMPARED = 1000  # how many runs of the rarer of two schedules are looked at
 
 
@@ -148,7 +149,7 @@ def units(
             files.append(
                 File(
                     f"{name}.service",
-                    f"[Unit]\nDescription={title}\nAfter=network-online.target\n\n"
+                    f"{MARK}\n[Unit]\nDescription={title}\nAfter=network-online.target\n\n"
                     f"[Service]\nType=oneshot\nUser=postgres\n{runs}",
                 )
             )
@@ -156,7 +157,7 @@ def units(
             files.append(
                 File(
                     f"{name}.timer",
-                    f"[Unit]\nDescription={title}\n\n[Timer]\n{times}Persistent=true\n\n"
+                    f"{MARK}\n[Unit]\nDescription={title}\n\n[Timer]\n{times}Persistent=true\n\n"
                     "[Install]\nWantedBy=timers.target\n",
                 )
             )

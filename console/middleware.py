@@ -71,11 +71,13 @@ def _measure(request: HttpRequest, response: HttpResponse, seconds: float) -> No
 
 
 def limits(get_response: GetResponse) -> GetResponse:
-    """Refuse a body that is too large before any of it is read."""
+    """Refuse a body that is too large, or of a length that is none, before any of it is read."""
 
     def respond(request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if length.isdecimal() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        if not length.isdecimal():
+            return HttpResponse("Content-Length is no number.\n", status=400, content_type="text/plain")
+        if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024
             text = f"The request is larger than {most} KiB, the most that the console takes. Send less.\n"
             return HttpResponse(text, status=413, content_type="text/plain; charset=utf-8")

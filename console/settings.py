@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",  # pages; pads at random against BREACH
     "console.middleware.well_formed",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "console.accounts.access.idle",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -210,8 +211,12 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: a day of work
+SESSION_IDLE_SECONDS = int(env("SESSION_IDLE_MINUTES", "30")) * 60  # after so long without a request it ends; 0: never
 ACCOUNT_ADAPTER = "console.accounts.sign_in.Accounts"
-ACCOUNT_FORMS = {"login": "console.accounts.sign_in.SignInForm"}
+ACCOUNT_FORMS = {
+    "login": "console.accounts.sign_in.SignInForm",
+    "change_password": "console.accounts.sign_in.NewPasswordForm",  # nosec B105 - no password
+}
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"  # an invitation is opened from the mailbox
@@ -220,7 +225,8 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # seconds, as console.accounts.access.CO
 ACCOUNT_RATE_LIMITS = {
     "login": "60/m/ip",
     "login_failed": "30/m/ip,5/m/key",  # of one address; of one address at one account
-    "login_failed_anywhere": "15/m/key",  # at one account, of all addresses at which nobody of that name is signed in
+    # At one account, of all addresses at which nobody of that name is signed in; with one where somebody is, under 20.
+    "login_failed_anywhere": "14/m/key",
 }
 MFA_ADAPTER = "console.accounts.sign_in.Factors"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
@@ -234,6 +240,7 @@ USERSESSIONS_ADAPTER = "console.accounts.sign_in.Sessions"
 OIDC_ISSUER, OIDC_NAME = env("OIDC_ISSUER", ""), env("OIDC_NAME", "your company")
 SOCIALACCOUNT_ADAPTER = "console.accounts.company_sign_in.Company"
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True  # to connect or disconnect it
 SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True}}
 if OIDC_ISSUER:

@@ -290,7 +290,7 @@ window.WorldMap = (() => {
         const layer = new Outline(null, {
           pane: "outline",
           interactive: false,
-          attribution: "Natural Earth",
+          attribution: "Outline: Natural Earth. Regions: mcp-server-cloud-regions 1.0.4",
           style: (feature) => ({ className: `map-${feature.properties.k}` }),
         });
         outline(url).then((data) => layer.addData(data));

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 
+from stores.providers import PROVIDERS
 from tests.demo_process import ROOT
 
 # Glue that names every app or is read by Django itself: not a layer.
@@ -19,3 +21,17 @@ def test_every_module_stands_in_the_contract():
             if "migrations" in path.parts or path.name in {"apps.py", "__init__.py"}:
                 continue
             assert any(name == known or name.startswith(f"{known}.") for known in declared), f"{name} has no layer"
+
+
+# Where a provider may be named outside its own folder: what the operator has set for one, and the places of servers,
+# which are in no cloud.
+NAMED = {"console/settings.py", "console/regions.py"}
+
+
+def test_nothing_asks_which_provider_it_is():
+    word = re.compile(rf"""["']({"|".join(PROVIDERS)})["']""")
+    for path in [*ROOT.glob("*/**/*.py"), *ROOT.glob("templates/**/*.html"), *ROOT.glob("static/*.js")]:
+        name = path.relative_to(ROOT).as_posix()
+        if re.match(r"(stores/providers|console/demo|tests|\.venv)/", name) or "/migrations/" in name or name in NAMED:
+            continue
+        assert not word.search(path.read_text()), f"{name} names a provider: let the provider say what differs"

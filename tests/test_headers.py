@@ -161,6 +161,12 @@ def test_what_is_no_report_is_not_logged(client, caplog, no_reports_yet, kind, b
     assert not [record for record in caplog.records if record.name == "storekeeper.csp"]
 
 
+@pytest.mark.parametrize("path", ["/csp-reports/", "/login/"])
+def test_a_length_that_is_none_is_refused(client, db, path):
+    answer = client.post(path, "{}", content_type="application/json", CONTENT_LENGTH="much")
+    assert answer.status_code == 400
+
+
 def test_reports_are_limited(client, no_reports_yet):
     sent = [client.post("/csp-reports/", "{}", content_type="application/csp-report").status_code for _ in range(40)]
     assert sent.count(204) == csp.A_MINUTE
@@ -184,7 +190,9 @@ def test_metrics_are_open_in_the_demo(client, db, settings):
     assert client.get("/metrics").status_code == 200
 
 
-def test_metrics_say_what_they_should_and_name_nobody(client, alice, account, amazon, settings):
+def test_metrics_say_what_they_should_and_name_nobody(
+    client, alice, account, amazon, settings, django_capture_on_commit_callbacks
+):
     from console.operations import engine
     from stores import actions
 
@@ -195,6 +203,8 @@ def test_metrics_say_what_they_should_and_name_nobody(client, alice, account, am
     engine.run(store.operation.pk)
     actions.create(account, name="waits", region="eu-west-1", by=alice)
     client.get(f"/no-such-page/{'x' * 20}/")
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post("/login/", {"username": "alice", "password": "wrong"})
     text = client.get("/metrics", headers={"Authorization": "Bearer secret"}).content.decode()
     for line in (
         'storekeeper_requests_total{method="GET",status="404",view="unknown"}',
@@ -204,6 +214,7 @@ def test_metrics_say_what_they_should_and_name_nobody(client, alice, account, am
         'storekeeper_operations{state="waiting"} 1.0',
         'storekeeper_stores{state="degraded"} 1.0',
         "storekeeper_oldest_waiting_seconds ",
+        'storekeeper_audit_events_total{action="Failed to sign in",outcome="refused"} ',
     ):
         assert line in text
     for secret in ("Acme", "orders", "alice", "no-such-page", str(store.pk)):

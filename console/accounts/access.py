@@ -8,7 +8,9 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import redirect_to_login
@@ -28,6 +30,7 @@ from console.accounts.seen_as import Seen
 from console.accounts.sign_in import CONFIRMED_AT, has_second_factor, is_confirmed
 
 View = Callable[..., HttpResponseBase]
+SEEN_AT, A_MINUTE = "seen_at", 60.0  # in the session: when something was asked for, to the minute
 
 
 class MemberRequest(HttpRequest):
@@ -38,6 +41,25 @@ class MemberRequest(HttpRequest):
     memberships: Sequence[Membership]
     seen_as: Seen | None
     htmx: HtmxDetails
+
+
+def idle(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """End a session in which nothing was asked for too long.
+
+    What a page asks for by itself counts as well; it does so only while something is at work, which comes to an end.
+    """
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        session, now, allowed = request.session, time.time(), settings.SESSION_IDLE_SECONDS
+        if allowed and SESSION_KEY in session:
+            since = now - float(session.get(SEEN_AT, now - A_MINUTE))
+            if since > allowed:
+                session.flush()
+            elif since >= A_MINUTE:  # not a write for each request
+                session[SEEN_AT] = now
+        return get_response(request)
+
+    return respond
 
 
 def membership(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -76,8 +98,10 @@ def open_organisation(request: HttpRequest, membership: Membership) -> None:
     request.session[_OPEN] = str(membership.organisation_id)
 
 
-def allowed(permission: Permission) -> Callable[[View], View]:
+def allowed(permission: Permission, *, second_factor: bool = True) -> Callable[[View], View]:
     """Let in the members whose role has the permission; tell the others why they stay out.
+
+    Who must have a second factor and has none is led to setting one up, unless `second_factor` says otherwise.
 
     The permission can be read from the view again, as its attribute `permission`.
     """
@@ -92,7 +116,7 @@ def allowed(permission: Permission) -> Callable[[View], View]:
             user, organisation = cast(User, request.user), membership.organisation
             here = replace(audit.origin.get(), user_id=str(user.pk), organisation_id=str(organisation.pk))
             audit.origin.set(here)  # the middleware puts it back
-            if organisation.second_factor_required and not has_second_factor(user):
+            if second_factor and organisation.second_factor_required and not has_second_factor(user):
                 return _to_second_factor(cast(MemberRequest, request))
             if permission in ENTERPRISE and not membership.organisation.is_enterprise:
                 return render(request, "stores/edition.html", status=403)
@@ -124,7 +148,7 @@ CONFIRMED_FOR = 300  # seconds that a password counts as just given
 
 def confirm(request: HttpRequest) -> None:
     """Note that the person at the keyboard has just shown that it is they."""
-    request.session[CONFIRMED_AT] = time.time()
+    request.session[CONFIRMED_AT] = request.session[SEEN_AT] = time.time()
 
 
 @receiver(user_logged_in)

@@ -81,13 +81,13 @@ def verify(account: CloudAccount, *, by: User | None = None) -> bool:
 
     Raises LinkError when no answer came, or the account was changed meanwhile: then nothing is known that was not.
     """
-    tried = account.credentials()
+    tried, words = account.credentials(), account.provider.words
     identity: Identity | None
     refusal = ""
     try:
         identity = account.provider.identify(tried)
         if identity.number != account.number:
-            raise LinkError(f"These credentials now belong to account {identity.number}, not {account.number}.")
+            raise LinkError(f"These credentials now belong to {words.account} {identity.number}, not {account.number}.")
     except LinkError as error:
         if error.passing:
             raise
@@ -151,7 +151,9 @@ def _proven(account: CloudAccount, tried: Account) -> Identity:
     identity = provider.identify(tried)
     moved = tried.settings.get("endpoint") != account.settings.get("endpoint")
     if identity.number != account.number and not moved:
-        raise LinkError(f"This belongs to account {identity.number}. Enter one of {account.number}.", field)
+        raise LinkError(
+            f"This belongs to {provider.words.account} {identity.number}. Enter one of {account.number}.", field
+        )
     tried = replace(tried, number=identity.number, settings={**tried.settings, **identity.found})
     try:
         if moved and (left := _left_behind(account, {one.name for one in provider.survey(tried, ())})):

@@ -16,6 +16,7 @@ from django.urls import path
 
 from console.accounts import audit, seen_as
 from console.accounts.models import AuditEvent, CloudAccount, Membership, Organisation, User
+from console.accounts.sign_in import tell
 
 
 @admin.register(User)
@@ -32,11 +33,40 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
         who = ["username", "first_name", "last_name", "email", "member_of"]
         return [(None, {"fields": [*who, "is_active", "is_staff", "groups", "last_login", "date_joined"]})]
 
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save, and tell the person at the address that they had, if they have another one now."""
+        super().save_model(request, obj, form, change)
+        if (before := form.initial.get("email")) and "email" in form.changed_data:
+            tell(obj, "your e-mail address was changed", address=before)
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """Write down what the operator has changed; and tell the person, who may not have asked for it."""
+        entry = super().log_change(request, obj, message)
+        _note_of_operator("changed the user", obj, request, entry.get_change_message())
+        tell(obj, "the operator of the console has changed your user")
+        return entry
+
+    def log_addition(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """Write down that the operator has made a user."""
+        _note_of_operator("made the user", obj, request)
+        return super().log_addition(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Write down that the operator deletes users."""
+        for user in queryset:
+            _note_of_operator("deleted the user", user, request)
+        return super().log_deletions(request, queryset)
+
     @admin.display(description="member of")
     def member_of(self, user: User) -> str:
         """Return the organisations, with the person's role in each."""
         found = user.memberships.select_related("organisation").order_by("organisation__name")
         return ", ".join(f"{one.organisation} ({one.get_role_display()})" for one in found) or "-"
+
+
+def _note_of_operator(did: str, user: User, request: HttpRequest, what: str = "") -> None:
+    by: Any = request.user
+    audit.note_of(user, f"Operator: {did}", by=by, after={"what": what} if what else {})
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -61,8 +91,21 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             raise BadRequest("These rows do not exist.") from error
 
 
+class MembershipFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
+    """The memberships of an organisation: whoever changes them, its last owner stays."""
+
+    def clean(self) -> None:
+        """Refuse to leave an organisation that had an owner without one."""
+        super().clean()
+        kept = [form.instance for form in self.forms if not form.cleaned_data.get("DELETE")] if self.is_valid() else []
+        owners = [one for one in kept if one.role == Membership.Role.OWNER]
+        if not owners and self.get_queryset().filter(role=Membership.Role.OWNER).exists():
+            raise ValidationError("An organisation always has an owner. Make somebody else one first.")
+
+
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
     model = Membership
+    formset = MembershipFormSet
     extra = 0
     autocomplete_fields = ["user"]
 
@@ -103,6 +146,18 @@ class OrganisationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             before={name: form.initial.get(name) for name in form.changed_data} if change else {},
             after={name: form.cleaned_data[name] for name in form.changed_data},
         )
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Save the memberships, and write down what was changed of them, for the organisation to see."""
+        super().save_formset(request, form, formset, change)
+        for did, rows in (
+            ("added a member", formset.new_objects),
+            ("changed a membership", [row for row, _ in formset.changed_objects]),
+            ("removed a member", formset.deleted_objects),
+        ):
+            for row in rows:
+                by: Any = request.user
+                audit.note(f"Operator: {did}", row.user, organisation=row.organisation, by=by, after={"role": row.role})
 
     def get_urls(self) -> list[Any]:
         """Return also the address of See as this organisation."""

@@ -25,6 +25,10 @@ class SupportSite(AdminSite):
         needs = settings.SUPPORT_SECOND_FACTOR and not has_second_factor(request.user)
         return super().has_permission(request) and not needs
 
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Lead to the console's own page, where guessing is slow and a change is written down."""
+        return redirect("account_change_password")
+
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Lead to the sign-in of the console, or to setting up the second factor."""

@@ -9,14 +9,16 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
+from prometheus_client import Counter
 
 from console.accounts.models import AuditEvent, Organisation, User
 from console.logs import Origin, origin
 
-__all__ = ["Origin", "note", "origin", "refused"]
+__all__ = ["Origin", "note", "note_of", "origin", "refused"]
 
 log = logging.getLogger("storekeeper.audit")
 
+EVENTS = Counter("storekeeper_audit_events", "Audit events written.", ["action", "outcome"])
 REFUSALS_AN_HOUR = 60  # of one person that are written down: a script that runs into a wall must not fill the table
 
 
@@ -49,7 +51,19 @@ def note(
         address=where.address,
         request_id=where.request_id,
     )
-    transaction.on_commit(lambda: log.info("%s: %s", event.action, event.subject, extra={"data": event.as_json()}))
+
+    def tell() -> None:
+        EVENTS.labels(event.action, event.outcome).inc()
+        log.info("%s: %s", event.action, event.subject, extra={"data": event.as_json()})
+
+    transaction.on_commit(tell)
+
+
+def note_of(person: User | None, action: str, *, by: User | None, subject: object = None, **details: Any) -> None:
+    """Write down what concerns a person's sign-in, in each organisation of theirs: its owners see who comes in."""
+    theirs = list(person.organisations.all()) if person else []
+    for organisation in theirs or (None,):
+        note(action, subject or person, organisation=organisation, by=by, **details)
 
 
 def refused(path: str, *, organisation: Organisation | None, by: User, why: str) -> None:

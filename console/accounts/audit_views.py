@@ -28,9 +28,14 @@ DATE = forms.DateInput(attrs={"type": "date"})
 class FilterForm(forms.Form):
     """What the page shows; nothing given means everything."""
 
-    who = forms.CharField(max_length=150, required=False, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    who = forms.CharField(
+        max_length=150, required=False, widget=forms.TextInput(attrs={"autocomplete": "off", "list": "audit-people"})
+    )
     action = forms.CharField(
-        label="What", max_length=100, required=False, widget=forms.TextInput(attrs={"autocomplete": "off"})
+        label="What",
+        max_length=100,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "list": "audit-actions"}),
     )
     subject = forms.CharField(
         label="Of what",
@@ -64,6 +69,7 @@ class FilterForm(forms.Form):
 
 
 THE_CONSOLE = "the console"
+LATELY = 1000  # of so many newest events the filters offer the people and the actions
 LAST_DAY = datetime.max.date()
 
 
@@ -79,8 +85,11 @@ def audit_list(request: MemberRequest) -> HttpResponse:
     valid = form.is_valid()
     page = paginate(request, form.found(events) if valid else events.none(), size=PAGE_SIZE)
     links = _links(request, page.items)
+    lately = [*events.order_by("-created_at", "-pk").values_list("actor_name", "action")[:LATELY]]
     context = {
         "form": form,
+        "people": sorted({who or THE_CONSOLE for who, _ in lately}),
+        "actions": sorted({action for _, action in lately}),
         "page": page,
         "rows": [(event, _kind(event), links.get((event.subject_kind, event.subject_id), "")) for event in page.items],
         "filtered": any(request.GET.get(name) for name in form.fields),

@@ -14,10 +14,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
+from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts.access import confirm
 from console.accounts.models import User
-from console.web import dialog_form
+from console.accounts.sign_in import has_second_factor
+from console.web import dialog_form, fragment_or_page
 
 
 class PasswordForm(forms.Form):
@@ -49,7 +51,10 @@ def confirm_password(request: HttpRequest) -> HttpResponse:
     onwards = given if url_has_allowed_host_and_scheme(given, {request.get_host()}) else "/"
     user = cast(User, request.user)
     if not user.has_usable_password():  # they come by their company's identity provider
-        return redirect_to_login(onwards, reverse("mfa_reauthenticate"))
+        if not has_second_factor(user):
+            return fragment_or_page(request, "accounts/confirm.html", "dialog", {"next": onwards})
+        url = redirect_to_login(onwards, reverse("mfa_reauthenticate")).url
+        return HttpResponseClientRedirect(url) if request.htmx else HttpResponseRedirect(url)  # type: ignore[attr-defined]
     form = PasswordForm(request.POST if request.method == "POST" else None, user=user)
     if form.is_bound and form.is_valid():
         confirm(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 from uuid import UUID
 
+from allauth.account.signals import user_logged_in
 from django.apps import apps
 from django.conf import settings
 from django.contrib import messages
@@ -152,7 +153,7 @@ def _remove(request: MemberRequest, membership: Membership) -> HttpResponse:
 
 
 @require_POST
-@allowed(Permission.SEE_MEMBERS)
+@allowed(Permission.SEE_MEMBERS, second_factor=False)  # of this one; the other may ask for none
 def organisation_switch(request: MemberRequest) -> HttpResponse:
     """Open another of one's organisations, and go on to ?next=, or to its first page."""
     try:
@@ -184,6 +185,8 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
             else:
                 membership = members.sign_up(invitation, **form.cleaned_data)
                 login(request, membership.user, backend="allauth.account.auth_backends.AuthenticationBackend")
+                # As after allauth's own pages: the session is listed with the others, and the sign-in written down.
+                user_logged_in.send(User, request=request, response=None, user=membership.user)
         except members.Refused as refused:
             refusal = str(refused)
             if refused.field:

@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+from allauth.account import views as allauth_views
 from allauth.usersessions.adapter import get_adapter
 from allauth.usersessions.models import UserSession
+from allauth.usersessions.views import ListUserSessionsView
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from console.accounts import members
 from console.accounts.access import MemberRequest, allowed, confirmed
+from console.accounts.models import User
 from console.accounts.permissions import Permission
 from console.accounts.sign_in import has_second_factor
 from console.web import dialog_done, fragment_or_page
+
+
+@login_required
+def password_change(request: HttpRequest) -> HttpResponseBase:
+    """Change one's password; who comes by the company's identity provider has none, and gets none: it lets them in."""
+    if not cast(User, request.user).has_usable_password():
+        messages.info(request, "You sign in by your company's identity provider: you have no password here.")
+        return redirect("mfa_index")
+    answer: HttpResponseBase = allauth_views.password_change(request)
+    return answer
+
+
+# By what stands in a browser's name for itself: the first that is there, as some call themselves by several names.
+BROWSERS = {"Edg": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
+SYSTEMS = {
+    "Windows": "Windows",
+    "Android": "Android",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Mac OS": "macOS",
+    "Linux": "Linux",
+}
+
+
+def browser(user_agent: str) -> str:
+    """Return what people call the browser, such as Firefox on Linux; what is unknown as it names itself."""
+    known = [next((name for mark, name in one.items() if mark in user_agent), "") for one in (BROWSERS, SYSTEMS)]
+    return " on ".join(filter(None, known)) or user_agent
+
+
+class Sessions(ListUserSessionsView):  # type: ignore[misc]
+    """Where one is signed in; sends all other browsers away."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add what people call each browser."""
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        return context | {"sessions": [(one, browser(one.user_agent)) for one in reversed(context["sessions"])]}
 
 
 @require_POST

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.forms import LoginForm
+from allauth.account.forms import ChangePasswordForm, LoginForm
 from allauth.account.signals import password_changed, user_logged_in
 from allauth.core import context
 from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
-from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset, authenticator_used
+from allauth.mfa.signals import (
+    authentication_failed,
+    authenticator_added,
+    authenticator_removed,
+    authenticator_reset,
+    authenticator_used,
+)
 from allauth.mfa.utils import is_mfa_enabled
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from allauth.socialaccount.signals import social_account_added, social_account_removed
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_out, user_login_failed
+from django.core.mail import send_mail
+from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils import timezone
 
 from console.accounts import audit
 from console.accounts.encryption import cipher
 from console.accounts.models import AuditEvent, User
 from console.middleware import client_address
+
+log = logging.getLogger(__name__)
 
 CONFIRMED_AT = "confirmed_at"  # in the session: when the person at the keyboard last showed that it is they
 
@@ -59,7 +74,8 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]
         """
         account = str(credentials.get("username", "")).casefold()
         limits = [("login_failed", f"{account} {ratelimit.get_ip(request)}")]
-        if not UserSession.objects.filter(user__username__iexact=account, ip=self.get_client_ip(request)).exists():
+        here = UserSession.objects.filter(user__username__iexact=account, ip=self.get_client_ip(request))
+        if not any(session.exists() for session in here):  # a row may outlive its session
             limits.append(("login_failed_anywhere", account))
         used = ratelimit.RateLimitUsage(usage=[])
         for action, key in limits:
@@ -94,6 +110,11 @@ class Factors(DefaultMFAAdapter):  # type: ignore[misc]
         """Return the secret."""
         return cipher().decrypt(encrypted_text.encode()).decode()
 
+    def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:  # noqa: A002 - allauth's name
+        """Return the name that a new passkey gets unless it is given one."""
+        known = Authenticator.objects.filter(user=user, type=type).count()
+        return f"Passkey {known + 1}" if known else "Passkey"
+
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """Return the name of the console, as a passkey's dialog shows it."""
         return {**super().get_public_key_credential_rp_entity(), "name": "Storekeeper"}
@@ -107,7 +128,25 @@ class Sessions(DefaultUserSessionsAdapter):  # type: ignore[misc]
         ended = list(sessions)
         super().end_sessions(ended)
         for one in ended:
-            audit.note("Ended a session", one.user, organisation=None, by=one.user, after={"of": one.ip})
+            audit.note_of(one.user, "Ended a session", by=one.user, after={"of": one.ip})
+
+
+TOLD_BEFORE = "At least twelve characters, none that many people use, and nothing like your name."
+
+
+class NewPasswordForm(ChangePasswordForm):  # type: ignore[misc]
+    """The password, and another one, whose rules are told before."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["password1"].help_text = TOLD_BEFORE
+        for name, label in (
+            ("oldpassword", "Present password"),
+            ("password1", "New password"),
+            ("password2", "Once more"),
+        ):
+            self.fields[name].label = label
+            self.fields[name].widget.attrs.pop("placeholder", None)
 
 
 class SignInForm(LoginForm):  # type: ignore[misc]
@@ -126,48 +165,94 @@ def has_second_factor(user: Any) -> bool:
 
 
 @receiver(authenticator_used)
-def _used_factor(request: HttpRequest, *, reauthenticated: bool = False, **_: Any) -> None:
+def _used_factor(
+    request: HttpRequest, user: User, authenticator: Authenticator, *, reauthenticated: bool = False, **_: Any
+) -> None:
     if reauthenticated:
         request.session[CONFIRMED_AT] = time.time()
+    if authenticator.type == Authenticator.Type.RECOVERY_CODES:
+        audit.note_of(user, "Used a recovery code", by=user)
+        tell(user, "a recovery code was used")
 
 
-# What is written down
+# What is written down, and what people are told
+
+
+def tell(user: User, what: str, *, address: str = "") -> None:
+    """Tell somebody by e-mail what was changed about how they sign in, where the console can send e-mail.
+
+    To the address given, or theirs. A mail server that is down keeps nobody from changing anything.
+    """
+    to = address or user.email
+    if not (settings.EMAIL_HOST and to):
+        return
+    about = {"user": user, "what": what, "at": timezone.now(), "address": audit.origin.get().address}
+    text = render_to_string("accounts/sign_in_changed.txt", about)
+
+    def send() -> None:
+        try:
+            send_mail(f"Storekeeper: {what}", text, None, [to])
+        except OSError:  # as all of smtplib's are
+            log.warning("A notice of a change could not be sent: the mail server does not answer.")
+
+    transaction.on_commit(send)
 
 
 @receiver(user_logged_in)
 def _signed_in(user: User, **_: Any) -> None:
-    audit.note("Signed in", user, organisation=None, by=user)
+    audit.note_of(user, "Signed in", by=user)
 
 
 @receiver(user_login_failed)
 def _failed(credentials: dict[str, Any], **_: Any) -> None:
     tried = str(credentials.get("username", ""))[:150].replace("\x00", "")
-    audit.note("Failed to sign in", tried, organisation=None, by=None, outcome=AuditEvent.Outcome.REFUSED)
+    user = User.objects.filter(username__iexact=tried).first()
+    audit.note_of(user, "Failed to sign in", by=None, subject=tried, outcome=AuditEvent.Outcome.REFUSED)
+
+
+@receiver(authentication_failed)
+def _failed_factor(user: User, **_: Any) -> None:
+    # Whoever gets so far knows the password.
+    audit.note_of(user, "Failed the second factor", by=None, outcome=AuditEvent.Outcome.REFUSED)
 
 
 @receiver(user_logged_out)
 def _signed_out(user: User | None, **_: Any) -> None:
     if user:
-        audit.note("Signed out", user, organisation=None, by=user)
+        audit.note_of(user, "Signed out", by=user)
 
 
 @receiver(password_changed)
 def _changed_password(user: User, **_: Any) -> None:
-    audit.note("Changed the password", user, organisation=None, by=user)
+    audit.note_of(user, "Changed the password", by=user)
+    tell(user, "your password was changed")
 
 
-def _note_factor(action: str) -> Any:
+def _note_factor(action: str, told: str) -> Any:
     def note(user: User, authenticator: Authenticator, **_: Any) -> None:
-        kind = authenticator.get_type_display()
-        audit.note(action, user, organisation=None, by=user, after={"second factor": str(kind)})
+        kind = str(authenticator.get_type_display())
+        audit.note_of(user, action, by=user, after={"second factor": kind})
+        tell(user, told.format(kind))
 
     return note
 
 
 _FACTOR_NOTES = (
-    (authenticator_added, _note_factor("Added a second factor")),
-    (authenticator_removed, _note_factor("Removed a second factor")),
-    (authenticator_reset, _note_factor("Made new recovery codes")),
+    (authenticator_added, _note_factor("Added a second factor", "a second factor was added: {}")),
+    (authenticator_removed, _note_factor("Removed a second factor", "a second factor was removed: {}")),
+    (authenticator_reset, _note_factor("Made new recovery codes", "new recovery codes were made")),
 )
 for signal, note in _FACTOR_NOTES:
     signal.connect(note)
+
+
+@receiver(social_account_added)
+def _connected(sociallogin: SocialLogin, **_: Any) -> None:
+    audit.note_of(sociallogin.user, "Connected the company's sign-in", by=sociallogin.user)
+    tell(sociallogin.user, "your company's sign-in was connected")
+
+
+@receiver(social_account_removed)
+def _disconnected(socialaccount: SocialAccount, **_: Any) -> None:
+    audit.note_of(socialaccount.user, "Disconnected the company's sign-in", by=socialaccount.user)
+    tell(socialaccount.user, "your company's sign-in was disconnected")

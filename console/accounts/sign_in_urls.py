@@ -3,14 +3,14 @@
 from allauth.account import views
 from django.urls import include, path
 
-from console.accounts.security_views import session_end
+from console.accounts.security_views import Sessions, password_change, session_end
 
 urlpatterns = [
-    path("password/change/", views.password_change, name="account_change_password"),
+    path("password/change/", password_change, name="account_change_password"),
     path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
     path("inactive/", views.account_inactive, name="account_inactive"),
     path("second-factor/", include("allauth.mfa.urls")),
-    path("sessions/", include("allauth.usersessions.urls")),
+    path("sessions/", Sessions.as_view(), name="usersessions_list"),
     path("connections/", include("allauth.socialaccount.urls")),
     path("", include("allauth.socialaccount.providers.openid_connect.urls")),
     path("sessions/<int:pk>/end/", session_end, name="session_end"),

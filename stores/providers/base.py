@@ -18,6 +18,7 @@ class Words:
 
     bucket: str = "bucket"  # Azure: storage account
     account: str = "account"  # Azure: subscription; Google: project
+    within: str = "in"  # what is in an account is on a server
     number: str = "account ID"  # Azure: subscription ID; Google: project ID
     identifier: str = "ARN"  # of a bucket, exactly; Azure: resource ID; Google: URI
 

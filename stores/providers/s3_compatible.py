@@ -78,6 +78,7 @@ from .s3_settings import (
     VERSIONING,
     backup_lifecycle,
     kept_versions,
+    lock,
     own_tags,
 )
 from .s3_users import DISMISS, GRANT, REVOKE, USERS, facts
@@ -147,7 +148,8 @@ def _ensure_bucket(spec: StoreSpec, bucket: str) -> Made | None:
             raise
         ours = None  # somebody else's, perhaps: creating it tells
     if ours is None:
-        ours = create_bucket(spec, bucket) or _is_ours(spec, bucket)
+        locked = bool(spec.lock_days) and bucket == spec.bucket
+        ours = create_bucket(spec, bucket, locked=locked) or _is_ours(spec, bucket)
     if not ours:
         raise Failed(
             f"A bucket named {bucket} exists on this server and does not belong to this store. It was left alone. "
@@ -418,6 +420,7 @@ def controls(spec: StoreSpec) -> list[Control]:
         *_common(spec, bucket, _policy(spec), log=False),
         *([backup_lifecycle(bucket, backup_rules(spec), fixed=protected)] if expires else []),
         *([kept_versions(bucket)] if protected else []),
+        *([lock(bucket, spec.lock_days)] if spec.lock_days else []),
         *([logging] if has(account, "access_logging") else []),
     ]
 
@@ -437,9 +440,19 @@ def ensure_versions(spec: StoreSpec) -> Made | None:
     return _note((keeps(VERSIONING, spec, spec.bucket, "Enabled"), "versioning"))
 
 
+def ensure_lock(spec: StoreSpec) -> Made | None:
+    """Let nobody delete what is written into the backup bucket for as long as was promised; never a shorter lock."""
+    control = lock(bucket_of(spec, spec.bucket), spec.lock_days)
+    if not control.same(control.observe()):
+        control.ensure()
+    return _note((control.same(control.observe()), "Object Lock"))
+
+
 def protections(account: Account) -> frozenset[str]:
-    """Return what the server was found able to keep: versions that expire."""
-    return frozenset({"versions"} if has(account, "versioning") and has(account, "version_expiry") else ())
+    """Return what the server was found able to keep: versions that expire, and to lock."""
+    if not (has(account, "versioning") and has(account, "version_expiry")):
+        return frozenset()
+    return frozenset({"versions", "lock"} if has(account, "object_lock") else {"versions"})
 
 
 REMOVE_BUCKET = (
@@ -451,7 +464,7 @@ S3_COMPATIBLE = Provider(
     label="S3-compatible",
     service="MinIO, Ceph, SeaweedFS …",
     mark="S3",
-    words=Words(account="server", number="server"),
+    words=Words(account="server", within="on", number="server"),
     link=LINK,
     answers=answers,
     has_key=lambda account: True,
@@ -474,7 +487,7 @@ S3_COMPATIBLE = Provider(
         Round(Step("Turning on access logging", ensure_access_logging)),
     ),
     keep_versions=(Round(Step("Turning on versioning", ensure_versions)),),
-    lock=(),
+    lock=(Round(Step("Locking what will be written", ensure_lock)),),
     remove=(*REMOVE_BUCKET, Round(Step("Deleting the access logs and their bucket", remove_log_bucket))),
     remove_but_logs=(*REMOVE_BUCKET, Round(Step("Leaving the access logs to expire", keep_log_bucket))),
     restore=(Round(Step("Putting back what the deletion had changed", restore)),),

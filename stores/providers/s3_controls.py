@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def create_bucket(spec: StoreSpec, bucket: str) -> bool:
-    """Create the bucket and say whether it was made now."""
+def create_bucket(spec: StoreSpec, bucket: str, *, locked: bool = False) -> bool:
+    """Create the bucket, with Object Lock if asked, and say whether it was made now."""
     with calling("CreateBucket", spec, bucket) as s3:
         try:
-            ask_for_bucket(s3, bucket, spec.region)
+            ask_for_bucket(s3, bucket, spec.region, locked=locked)
         except ClientError as error:
             if code_of(error) != "BucketAlreadyOwnedByYou":
                 raise
@@ -32,10 +32,11 @@ def create_bucket(spec: StoreSpec, bucket: str) -> bool:
     return True
 
 
-def ask_for_bucket(s3: S3Client, bucket: str, region: str) -> None:
+def ask_for_bucket(s3: S3Client, bucket: str, region: str, *, locked: bool = False) -> None:
     """Ask for the bucket, in the server's own region where it wants to be told."""
+    lock: dict[str, Any] = {"ObjectLockEnabledForBucket": True} if locked else {}
     try:
-        s3.create_bucket(Bucket=bucket)
+        s3.create_bucket(Bucket=bucket, **lock)
     except ClientError as error:
         if code_of(error) not in {"IllegalLocationConstraintException", "InvalidLocationConstraint"}:
             raise
@@ -43,6 +44,7 @@ def ask_for_bucket(s3: S3Client, bucket: str, region: str) -> None:
         s3.create_bucket(
             Bucket=bucket,
             CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
+            **lock,
         )
 
 

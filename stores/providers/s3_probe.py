@@ -19,7 +19,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
-from console.operations.plan import NotReady, StepError
+from console.operations.plan import Denied, Failed, NotReady, StepError
 
 from . import addresses
 from .aws_access import forget_clients
@@ -34,8 +34,18 @@ from .s3_controls import (
     refuses_to_delete_what_is_not_empty,
     stop_logging,
 )
-from .s3_server import bucket_of, calling_s3, has, host, on_server, s3_client, trouble, verifies, who
-from .s3_settings import CLOSED, LIFECYCLE, OWNER_ENFORCED, OWNERSHIP, POLICY, PUBLIC_ACCESS_BLOCK, TAGS, VERSIONING
+from .s3_server import Lacking, bucket_of, calling_s3, has, host, on_server, s3_client, trouble, verifies, who
+from .s3_settings import (
+    CLOSED,
+    LIFECYCLE,
+    OBJECT_LOCK,
+    OWNER_ENFORCED,
+    OWNERSHIP,
+    POLICY,
+    PUBLIC_ACCESS_BLOCK,
+    TAGS,
+    VERSIONING,
+)
 from .s3_users import USERS, makes_users
 
 # What a store would like of its server: as an account's settings list it, its label, and what it means not to have it.
@@ -51,6 +61,17 @@ WISHES = (
         "public_access_block",
         "Public access block",
         "Nothing stops an administrator of the server from opening a bucket to everybody by mistake.",
+    ),
+    ("versioning", "Versioning", "What is deleted or overwritten is gone at once: there are no protected stores."),
+    (
+        "version_expiry",
+        "Expiry of older versions",
+        "Older versions would take up room for ever: there are no protected stores.",
+    ),
+    (
+        "object_lock",
+        "Object Lock",
+        "Protected stores keep versions, and who may delete versions on the server can still delete those.",
     ),
     (USERS, "IAM users", "The access keys of the nodes have to be made by hand, with the policy that is shown."),
     (
@@ -154,9 +175,25 @@ def _try_out(probe: StoreSpec, made: list[str]) -> list[str]:
     stop_logging(probe)
     found["versioning"] = keeps(VERSIONING, probe, bucket, "Enabled")
     found["version_expiry"] = keeps(LIFECYCLE, probe, bucket, [upload_expiry(), version_expiry(1)])
+    found["object_lock"] = _locks(probe, made)
     # Last, because a server without the guard deletes the bucket.
     found["deletion_guard"] = refuses_to_delete_what_is_not_empty(probe, bucket)
     return [name for name, it_has in found.items() if it_has]
+
+
+def _locks(probe: StoreSpec, made: list[str]) -> bool:
+    """Return whether the server makes buckets that can lock what is in them; nothing is written into this one."""
+    name = f"{probe.bucket}-lock"
+    made.append(name)
+    try:
+        create_bucket(probe, name, locked=True)
+        return keeps(OBJECT_LOCK, probe, name, {"mode": "GOVERNANCE", "days": 1})
+    except Lacking:
+        return False
+    except Failed as error:  # servers without it answer in ways of their own
+        if isinstance(error, Denied):
+            raise
+        return False
 
 
 # What servers answer to the first call, beside the form field that it is about.

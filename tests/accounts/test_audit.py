@@ -237,6 +237,15 @@ def test_audit_list_shows_what_is_filtered(client, alice, events, name, value, s
     assert [row[0].pk for row in answer.context["rows"]] == [events[at].pk for at in shown]
 
 
+def test_audit_list_offers_the_people_and_actions_that_there_are(client, alice, charlie, events):
+    client.force_login(alice)
+    context = client.get("/audit/?outcome=failed").context
+    assert context["people"] == ["alice", "bob", "the console"]
+    assert context["actions"] == ["Create Backup Store", "Delete Backup Store", "Was refused"]
+    client.force_login(charlie)
+    assert not client.get("/audit/").context["people"]
+
+
 def test_audit_list_links_only_a_subject_that_exists(client, alice, events):
     client.force_login(alice)
     page = client.get("/audit/").content.decode()
@@ -264,7 +273,7 @@ def test_audit_list_shows_nothing_of_others(client, charlie, events):
 
 def test_audit_list_takes_few_queries(client, alice, events, django_assert_num_queries):
     client.force_login(alice)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         client.get("/audit/")
 
 

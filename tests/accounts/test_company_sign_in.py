@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import jwt
 import pytest
+from allauth.socialaccount.models import SocialAccount
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
@@ -159,3 +160,47 @@ def test_an_answer_that_was_not_asked_for_lets_nobody_in(client, acme, alice, is
     come(client, issuer, state="forged")
     assert not is_in(client)
     assert User.objects.count() == 1
+
+
+@pytest.fixture
+def nina(client, acme, alice, issuer):
+    """An owner who came by the provider: she has no password here."""
+    members.invite(acme, email="nina@example.com", role="owner", by=alice)
+    come(client, issuer)
+    return User.objects.get(first_name="Nina")
+
+
+def test_who_comes_by_the_provider_has_no_password_to_change(client, nina):
+    answer = client.get("/account/password/change/")
+    assert answer["Location"] == "/account/second-factor/"
+    page = client.get(answer["Location"]).content.decode()
+    assert "you have no password here" in page
+    assert "/account/password/" not in page
+
+
+def test_who_has_nothing_else_shows_who_they_are_at_the_provider_again(client, nina, issuer):
+    session = client.session
+    session["confirmed_at"] = 0
+    session.save()
+    asked = client.get("/organisation/invite/", follow=True)
+    page = asked.content.decode()
+    action = "/account/company/login/?process=login&amp;auth_params=prompt%3Dlogin"
+    assert asked.status_code == 200
+    assert f'action="{action}"' in page
+    sent = client.post(action.replace("&amp;", "&"), {"next": "/organisation/invite/"})["Location"]
+    query = parse_qs(urlsplit(sent).query)
+    assert query["prompt"] == ["login"]
+    issuer.challenge = query["code_challenge"][0]
+    back = client.get("/account/company/login/callback/", {"code": "c", "state": query["state"][0]})
+    assert back["Location"] == "/organisation/invite/"
+    assert client.get("/organisation/invite/").status_code == 200
+
+
+def test_connecting_it_wants_a_proof_of_who_is_at_the_keyboard(client, alice, issuer):
+    client.post("/login/", {"username": "alice", "password": "secret"})
+    session = client.session
+    session["confirmed_at"] = 0
+    session["account_authentication_methods"] = []
+    session.save()
+    assert come(client, issuer, process="connect")["Location"].startswith("/account/reauthenticate/")
+    assert not SocialAccount.objects.exists()

@@ -124,6 +124,8 @@ def test_who_is_invited_signs_up_and_joins(client, acme, invited):
     assert (nina.email, role_of(nina, acme), nina.is_staff) == ("nina@example.com", "admin", False)
     assert "Acme" in client.get("/organisation/").content.decode()
     assert noted("Joined").get().after == {"role": "admin"}
+    assert noted("Signed in").get().actor == nina
+    assert "This one" in client.get("/account/sessions/").content.decode()
     client.logout()
     assert client.get(invited[1]).status_code == 404
     assert client.post(invited[1], {"username": "nono", "password": "correct-horse-9"}).status_code == 404

@@ -32,7 +32,7 @@ def test_a_passkey_is_added_signs_in_and_is_removed(browser, demo):
     page.click("#mfa_webauthn_add")
     page.wait_for_url("**/recovery-codes/**")
     page.goto("/account/second-factor/webauthn/")
-    expect(page.get_by_role("cell", name="Laptop")).to_be_visible()
+    expect(page.get_by_role("cell", name="Laptop", exact=True)).to_be_visible()
 
     context.clear_cookies()
     page.goto("/login/")
@@ -42,6 +42,6 @@ def test_a_passkey_is_added_signs_in_and_is_removed(browser, demo):
     page.goto("/account/second-factor/webauthn/")
     page.get_by_role("link", name="Remove").click()
     page.get_by_role("button", name="Remove").click()
-    expect(page.get_by_role("cell", name="Laptop")).to_have_count(0)
+    expect(page.get_by_role("cell", name="Laptop", exact=True)).to_have_count(0)
     assert not seen
     context.close()

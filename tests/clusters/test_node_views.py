@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 from django.test import Client
 
-from clusters import actions
+from clusters import actions, backups
 from clusters.handover import handovers
 from clusters.models import BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
 from clusters.repository import Backup, Holding, as_json
@@ -78,6 +81,8 @@ def test_node_stores_adds_a_store_and_says_what_it_costs(as_alice, cluster, stor
     dialog = text_of(as_alice.get(at(cluster, "backup-stores/"), headers=HTMX))
     assert "Every WAL segment goes to each" in dialog
     assert "cannot be reached" in dialog
+    costs = dialog[dialog.index("What another store costs") :]
+    assert ("archive-iad: 5,4" in costs, "archive-dub: " in costs) == (True, False)  # Dublin is n1's nearest
     answer = as_alice.post(
         at(cluster, "backup-stores/"), {"backup_stores": [str(store.pk) for store in stores]}, headers=HTMX
     )
@@ -118,6 +123,8 @@ def test_a_node_whose_chosen_store_is_detached_falls_back_to_its_nearest(cluster
     assert handover(cluster).numbers == [1]  # at once: what is going is not handed out any more
     work(cluster)
     assert handover(cluster).numbers == [1]
+    node.refresh_from_db()
+    assert node.writes_to == "nearest"
 
 
 # Retention and schedules
@@ -265,6 +272,54 @@ def test_setup_script_writes_every_file(as_alice, cluster, tmp_path):  # noqa: F
     assert "http://testserver" + at(cluster, "applied/") in script
 
 
+@pytest.fixture
+def machine(tmp_path):
+    """A function that runs a script with tmp_path for /, by a user who may not change owners and has no systemd."""
+    for name, does in (
+        ("chown", ":"),
+        ("install", 'for last; do :; done; mkdir -p "$last"'),
+        ("systemctl", 'echo "$@"'),
+    ):
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f"#!/bin/sh\n{does}\n")
+        command.chmod(0o755)
+    for folder in ("etc/cron.d", "etc/systemd/system"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    def run(script):
+        script = re.sub(r"/(etc|var)/", rf"{tmp_path}/\1/", script)
+        environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+        ran = subprocess.run(["sh"], input=script, env=environment, check=True, capture_output=True, text=True)
+        return ran.stdout.splitlines()
+
+    return run
+
+
+def test_a_schedule_is_installed_once_and_an_older_one_goes(as_alice, cluster, machine, tmp_path):  # noqa: F811
+    def script(name):
+        return as_alice.get(at(cluster, name)).content.decode()
+
+    crontab, units = tmp_path / "etc/cron.d/pgbackrest", tmp_path / "etc/systemd/system"
+    (units / "pgbackrest-mine.timer").write_text("[Timer]\n")
+    assert machine(script("setup.sh")) == ["Storekeeper: n1 has its files."]
+    assert ">/dev/null" in crontab.read_text().splitlines()[-1]  # else cron would send a mail every five minutes
+    timers = ["pgbackrest-orders-full.timer", "pgbackrest-orders-incr.timer", "pgbackrest-report.timer"]
+    assert machine(script("timers.sh")) == ["daemon-reload", f"enable --now {' '.join(timers)}"]
+    assert not crontab.exists()
+    # A new file is brought, and the schedule stays with the timers.
+    assert "run n1-timers.sh too" in machine(script("setup.sh"))[0]
+    assert not crontab.exists()
+    as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, "incr_schedule": ""}, headers=HTMX)
+    assert machine(script("timers.sh"))[:3] == [f"disable --now {timer}" for timer in timers]
+    assert sorted(path.name for path in units.glob("*.timer")) == [
+        "pgbackrest-mine.timer",
+        "pgbackrest-orders-full.timer",
+        "pgbackrest-report.timer",
+    ]
+    assert not (units / "pgbackrest-orders-incr.service").exists()
+
+
 def test_node_version_changes_the_file(as_alice, cluster):  # noqa: F811
     assert "repo1-block" not in handover(cluster).masked
     assert as_alice.post(at(cluster, "edit/"), {"pgbackrest_version": "2.59"}, headers=HTMX).status_code == 204
@@ -292,6 +347,31 @@ def test_report_tells_applied_from_out_of_date(as_alice, cluster):  # noqa: F811
     assert "Out of date" in text_of(as_alice.get(at(cluster)))
     assert report(cluster, sha256="0" * 64).content == b"outdated\n"
     assert Node.objects.get(cluster=cluster, name="n1").applied_targets == [1]  # the last file that is known
+
+
+def test_a_node_that_gets_another_repository_is_told_to_prepare_it(as_alice, cluster, machine):  # noqa: F811
+    prepare = "sudo -u postgres pgbackrest --stanza=orders stanza-create"
+    as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
+    assert text_of(as_alice.get(at(cluster))).count(f'data-copy="{prepare}"') == 1  # among all that a new node needs
+    as_alice.post(at(cluster, "backup-stores/"), {"choice": "nearest"}, headers=HTMX)
+    report(cluster, sha256=handover(cluster).sha256)
+    as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
+    page = text_of(as_alice.get(at(cluster)))
+    assert "repo2: new to the node." in page
+    assert page.count(f'data-copy="{prepare}"') == 2
+    said = machine(as_alice.get(at(cluster, "setup.sh")).content.decode())
+    assert said[0] == "repo2: no WAL leaves this node until you have run"
+    assert said[1].strip() == prepare
+    report(cluster, sha256=handover(cluster).sha256)
+    assert "new to the node" not in text_of(as_alice.get(at(cluster)))
+
+
+def test_another_schedule_makes_what_is_applied_out_of_date(as_alice, cluster):  # noqa: F811
+    report(cluster, sha256=handover(cluster).sha256)
+    assert handover(cluster).state == "applied"
+    as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, "incr_schedule": "0 */6 * * 1-6"}, headers=HTMX)
+    assert "Out of date" in text_of(as_alice.get(at(cluster)))
+    assert "# Backups are made by cron or timers: full 0 1 * * 0; incr 0 */6 * * 1-6." in handover(cluster).masked
 
 
 @pytest.mark.parametrize(
@@ -412,6 +492,49 @@ def test_a_repository_of_another_database_is_foreign_and_never_adopted(as_alice,
     assert "Foreign" in page
     assert FOREIGN_ID in page
     assert Stanza.objects.get().system_id == SYSTEM_ID
+
+
+def test_backups_of_another_database_are_not_counted(as_alice, cluster, stores):  # noqa: F811
+    report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
+    [own] = holding().backups
+    theirs = replace(own, label="20261123-140000F", system_id=FOREIGN_ID, stopped=own.stopped + 86_400)
+    seen(cluster, holding(system_id=FOREIGN_ID, backups=[own, theirs]))
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert page.count("Another database</span>") == 1
+    first, _ = backups.bookcases(Cluster.objects.with_handover().get(pk=cluster.pk))
+    assert first.shelves[0].last_full.backup == own
+    keep_second = {"version": cluster.version, "backup_stores": [str(stores[1].pk)]}
+    url = f"/clusters/{cluster.pk}/backup-stores/"
+    warned = text_of(as_alice.post(url, keep_second, headers=HTMX))
+    assert "the only full backups of orders on n1, the newest 20261122-140000F" in warned
+    seen(cluster, holding(system_id=FOREIGN_ID, backups=[theirs]))
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert "no full backup yet" in page
+    assert "the only full backups" not in text_of(as_alice.post(url, keep_second, headers=HTMX))
+
+
+@pytest.mark.parametrize(
+    ("status", "note", "badge"),
+    [
+        ("encrypted", "It is encrypted, and the console has no passphrase for it.", "Encrypted"),
+        ("damaged", "backup.info cannot be read: it is cut off.", "Damaged"),
+    ],
+)
+def test_what_cannot_be_read_is_shown_as_objects_and_bytes(as_alice, cluster, status, note, badge):  # noqa: F811
+    unread = {"system_id": "", "backups": [], "objects": 1_234, "bytes": 3 * 1024**3}
+    seen(cluster, holding(status=status, note=note, **unread))
+    page = text_of(as_alice.get(cluster.get_absolute_url())).replace("\xa0", " ")
+    for words in (f">{badge}<", note, "1,234 objects, 3.0 GB.", "last WAL"):
+        assert words in page, words
+    assert "no full backup yet" not in page  # which nobody can say
+
+
+def test_what_no_node_of_the_cluster_writes_is_told_apart(as_alice, cluster):  # noqa: F811
+    seen(cluster, holding(node="n7", system_id=FOREIGN_ID))
+    page = text_of(as_alice.get(cluster.get_absolute_url()))
+    assert "Not in the cluster" in page
+    assert f"system identifier {FOREIGN_ID}" in page
+    assert not Stanza.objects.exists()
 
 
 def test_detaching_names_the_only_full_backups(as_alice, cluster, stores):  # noqa: F811

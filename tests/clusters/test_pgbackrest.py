@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from clusters.pgbackrest import BY_NUMBER, HIDDEN, Configuration, Stanza, Target, troubles
+from clusters.pgbackrest import BY_NUMBER, HIDDEN, VERSIONS, Configuration, Stanza, Target, troubles
 from stores.providers.base import Repository
 
 BY_ROLE = Repository(
@@ -85,6 +85,11 @@ def test_sha256_is_what_sha256sum_prints_of_the_whole_file():
     assert given.sha256 == hashlib.sha256(given.render(secrets=True).encode()).hexdigest()
     other = replace(given, targets=[replace(given.targets[0], cipher_pass="another")])
     assert other.sha256 != given.sha256
+
+
+def test_render_for_any_release_stays_when_another_one_is_known():
+    assert "for pgBackRest 2.45 or newer." in configuration(version="").render(secrets=False)
+    assert VERSIONS[-1].number not in configuration(version="").render(secrets=False)
 
 
 def test_render_gives_retention_as_it_was_set():

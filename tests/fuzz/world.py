@@ -27,6 +27,7 @@ from clusters.models import Attachment, BackupPolicy, Cluster, Database, Invento
 from clusters.repository import Backup, Holding, as_json
 from console.accounts import audit, members
 from console.accounts.models import CloudAccount, Membership
+from console.accounts.sign_in import CONFIRMED_AT
 from console.operations.models import Operation
 from console.operations.readings import Reading
 from console.wsgi import application
@@ -261,6 +262,9 @@ def writes():
 def _cookie(person: Any) -> str:
     client = Client()
     client.force_login(person)
+    session = client.session
+    session[CONFIRMED_AT] += 24 * 3600  # seconds: it is to count as just given however long the walks take
+    session.save()
     return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 

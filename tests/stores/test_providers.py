@@ -1,4 +1,4 @@
-"""The contract that every provider keeps, and what the AWS one does, against the strict emulator."""
+"""What the AWS provider does, against the strict emulator; what all providers do alike: test_contract.py."""
 
 import json
 import os
@@ -17,7 +17,6 @@ from moto.sts.models import sts_backends
 
 from console.demo.emulator import Emulator
 from console.operations.plan import Conflict, Failed, NotReady, Refused, StepError, TooLate
-from console.regions import regions
 from stores.providers import PROVIDERS, aws, aws_access, s3_buckets
 from stores.providers.base import Account, LinkError, StoreSpec
 
@@ -131,46 +130,6 @@ def settled(plan, spec, tries=4):
         except NotReady:
             continue
     raise AssertionError("it never settled")
-
-
-# --- The contract of every provider ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("key", ["aws"])  # for an S3-compatible server: test_s3_compatible.py, against a real one
-@pytest.mark.parametrize("region", REGIONS)
-def test_provider_steps_run_twice_leave_the_same_state(emulator, key, region):
-    provider = PROVIDERS[key]
-    spec = make_spec(region, provider=provider)
-    for step in steps(provider.provision):
-        step.run(spec)
-        once = state(spec)
-        step.run(spec)
-        assert state(spec) == once
-    for step in steps(provider.remove):
-        step.run(spec)
-        step.run(spec)
-    assert names(spec) == set()
-    run(provider.remove, spec)
-
-
-@pytest.mark.parametrize("key", PROVIDERS)
-def test_provider_describes_itself(key):
-    provider = PROVIDERS[key]
-    assert provider.key == key
-    for plan in (provider.remove, provider.remove_but_logs):
-        titles = [step.title for part in (provider.provision, plan, provider.restore) for step in steps(part)]
-        assert len(set(titles)) == len(titles)
-
-
-@pytest.mark.parametrize("key", PROVIDERS)
-def test_provider_names_are_legal_stable_and_distinct(key):
-    provider = PROVIDERS[key]
-    for region in regions(key):
-        one, other = uuid4(), uuid4()
-        found = provider.bucket_names(one, region.code, NUMBER)
-        assert found == provider.bucket_names(one, region.code, NUMBER)
-        assert len({*found, *provider.bucket_names(other, region.code, NUMBER)}) == 4
-        assert all(len(name) <= 63 and name == name.lower() and "." not in name for name in found)
 
 
 # --- Creating -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from stores.providers.base import AccessSpec, Account, LinkError, Operator, Stor
 from tests.stores.test_providers import run, steps
 
 S3 = PROVIDERS["s3"]
-SEAWEED = "bucket_policy iam_users ownership tags upload_expiry version_expiry versioning"
+SEAWEED = "bucket_policy iam_users object_lock ownership tags upload_expiry version_expiry versioning"
 SECRET = "marked-secret-hunter2"
 PREFIX = "c-k3v9x2m7q4ta"
 ALLOWED = ("127.0.0.0/8", "localhost")
@@ -239,6 +239,9 @@ def test_capabilities_say_what_a_missing_control_means():
         "TLS-only policy": True,
         "Expiry of unfinished uploads": True,
         "Public access block": False,
+        "Versioning": True,
+        "Expiry of older versions": True,
+        "Object Lock": True,
         "IAM users": True,
         "Refusal to delete what is not empty": False,
     }
@@ -360,7 +363,7 @@ def test_identify_names_the_buckets_that_it_could_not_delete(account):
         S3.identify(account)
     client = s3_server.s3_client(account)
     left = {name for name in names(client) if "probe" in name}
-    assert len(left) == 2
+    assert len(left) == 3
     for name in left:
         assert name in str(raised.value)
         client.delete_bucket(Bucket=name)

@@ -249,7 +249,7 @@ def test_store_create_shows_what_a_server_can_do_before_anything_is_made(as_alic
     answer = as_alice.post("/stores/create/", given, headers=HTMX)
     page = answer.content.decode()
     assert answer.status_code == 200
-    for words in ("us-east-1", "Dublin, Ireland", "What this server can do", "the log bucket stays empty"):
+    for words in ("us-east-1", "Dublin, Ireland", "What this server can do", "the log bucket stays empty", "IAM roles"):
         assert words in page
     assert 'name="region"' not in page
     assert 'value="orders"' in page

@@ -1,11 +1,14 @@
-"""The clouds as the contract of their providers needs them: emulated, or real; a world for each provider."""
+"""The clouds as the contract of their providers needs them: emulated, or real; a module for each provider.
+
+Each module has `opened(folder)`, a context manager that lends its World, and keeps what it must in that folder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from stores.providers.base import AccessSpec, Account, StoreSpec
+from stores.providers.base import Account, StoreSpec
 
 
 class World(Protocol):
@@ -18,6 +21,7 @@ class World(Protocol):
     key: str
     proof: str
     regions: tuple[str, ...]  # those in which something differs; the first is the usual one
+    faults: tuple[str, ...]  # those that `fault` knows: denied, busy, broken, reset before, reset after
 
     def account(self) -> Account:
         """Return a linked account that may do all that the provider's plans need."""
@@ -43,12 +47,6 @@ class World(Protocol):
     def spoils(self, spec: StoreSpec) -> Mapping[str, Callable[[], None]]:
         """Return changes of a store's buckets by hand: each makes the control of that key, and others, differ."""
 
-    def access(self, *specs: StoreSpec) -> AccessSpec:
-        """Return a cluster whose nodes may use these stores."""
-
-    def faults(self) -> Sequence[str]:
-        """Return the faults that `fault` knows: at least denied, busy, broken, reset before and reset after."""
-
     def fault(self, name: str, nth: int) -> None:
         """Spoil the nth call from now on, counted from 1, once; "reset after": the cloud acts and no answer comes."""
 
@@ -60,3 +58,6 @@ class World(Protocol):
 
     def forget(self) -> None:
         """Forget the calls that were made."""
+
+    def clear(self) -> None:
+        """Take away everything that stands, and all that is cached of it."""

@@ -1,0 +1,89 @@
+"""Amazon, by the emulator that is as strict as Amazon, and moto's own memory behind it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from uuid import uuid4
+
+import pytest
+from moto.s3.models import s3_backends
+
+from console.demo.emulator import Emulator
+from stores.providers import aws_access
+from stores.providers.base import Account
+from tests.faults import world as memory
+from tests.worlds import boto
+
+
+class Amazon(boto.Spoilt):
+    """One account of an emulated Amazon."""
+
+    key, proof = "aws", "emulator"
+    # Usual; answers 200 to a second creation; without the namespace.
+    regions = ("eu-west-1", "us-east-1", "me-south-1")
+
+    def __init__(self, emulator, spoiler):
+        self.emulator, self.spoiler = emulator, spoiler
+
+    def account(self):
+        return Account(
+            uuid4(),
+            Emulator.account_id,
+            "aws",
+            {"access_key_id": Emulator.access_key_id},
+            {"secret_access_key": Emulator.secret_access_key},
+        )
+
+    def look(self):
+        return memory.look()
+
+    @property
+    def _s3(self):
+        return s3_backends[Emulator.account_id]["aws"]
+
+    def put(self, spec, key, data):
+        self._s3.put_object(spec.bucket, key, data)
+
+    def put_log(self, spec):
+        self._s3.put_object(spec.log_bucket, "access/1", b"a line")
+
+    def wipe(self, spec):
+        there = self._s3.buckets[spec.bucket]
+        there.keys = type(there.keys)()
+
+    def occupy(self, spec, *, log):
+        memory.stand_foreign(Emulator.account_id, spec.log_bucket if log else spec.bucket, spec.region)
+
+    def spoils(self, spec):
+        bucket, log_bucket = self._s3.buckets[spec.bucket], self._s3.buckets[spec.log_bucket]
+        return {
+            "tags": lambda: self._s3.put_bucket_tagging(spec.bucket, {}),
+            "public_access_block": lambda: setattr(bucket, "public_access_block", None),
+            "ownership": lambda: setattr(bucket, "ownership_rule", "ObjectWriter"),
+            "policy": lambda: setattr(log_bucket, "policy", None),
+            "lifecycle": lambda: setattr(log_bucket, "rules", []),
+            "logging": lambda: setattr(bucket, "logging", {}),
+        }
+
+    def clear(self):
+        self.emulator.reset()
+        aws_access.forget_clients()
+
+
+@contextmanager
+def opened(folder):
+    """Lend the world while it is open."""
+    emulator = Emulator().start()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+            patch.delenv(name, raising=False)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_ENDPOINT_URL", emulator.url)
+        aws_access._session.cache_clear()
+        with boto.Spoiler() as spoiler:
+            yield Amazon(emulator, spoiler)
+    emulator.stop()
+    aws_access._session.cache_clear()
