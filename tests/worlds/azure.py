@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from copy import deepcopy
 from uuid import uuid4
 
@@ -19,17 +20,13 @@ class Azure:
     key = "azure"
     proof = "emulator"
     regions = ("westeurope", "westus")  # the second has no zones
+    faults = FAULTS
 
-    def __init__(self, node_access="identity"):
-        self.node_access = node_access
-        self.emulator = Emulator().start()
-        self.reset()
+    def __init__(self, emulator, node_access="identity"):
+        self.emulator, self.node_access = emulator, node_access
+        self.clear()
 
-    def stop(self):
-        azure_access.forget_clients()
-        self.emulator.stop()
-
-    def reset(self):
+    def clear(self):
         azure_access.forget_clients()
         self.emulator.reset()
         self.give_role()
@@ -60,6 +57,10 @@ class Azure:
         )
 
     def look(self):
+        return {f"{kind} {name}": one for kind, found in self.tables().items() for name, one in found.items()}
+
+    def tables(self):
+        """Return what stands by kind, and by name."""
         state = deepcopy(self.emulator.state)
         accounts = {
             name: {key: one[key] for key in ("location", "sku", "kind", "tags", "properties", "blob_service", "rules")}
@@ -76,7 +77,7 @@ class Azure:
         return {
             "accounts": accounts,
             "identities": identities,
-            "roles": sorted((role, scope) for role, scope, _ in given),
+            "roles": {scope: role for role, scope, _ in given},
             "containers": {key: sorted(one["policies"]) for key, one in state["containers"].items()},
             "settings": {key: one["properties"] for key, one in state["settings"].items()},
             "locks": {key: one["properties"] for key, one in state["locks"].items()},
@@ -153,9 +154,6 @@ class Azure:
         prefix = f"c-{cluster.hex[:12]}".replace("0", "a").replace("1", "b").replace("8", "c").replace("9", "d")
         return AccessSpec(cluster, "ledger", specs[0].account, prefix, tuple(spec.bucket for spec in specs))
 
-    def faults(self):
-        return FAULTS
-
     def fault(self, name, nth):
         self.emulator.fault(name, nth)
 
@@ -167,3 +165,14 @@ class Azure:
 
     def forget(self):
         self.emulator.calls.clear()
+
+
+@contextmanager
+def opened(folder, node_access="identity"):
+    """Lend the world while it is open."""
+    emulator = Emulator(folder).start()
+    try:
+        yield Azure(emulator, node_access)
+    finally:
+        azure_access.forget_clients()
+        emulator.stop()
