@@ -16,6 +16,13 @@ HIDDEN = "••••••••"
 RESERVED = frozenset({"global"})  # a section of the file, so no stanza can have the name
 
 
+MANAGED_IDENTITY = "2.58"
+
+
+def _parts(number: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in number.split("."))
+
+
 @dataclass(frozen=True)
 class Version:
     """A pgBackRest release, with what the configuration and the databases must know of it."""
@@ -24,6 +31,11 @@ class Version:
     newest_postgresql: int
     has_block: bool = True  # block incremental backups: 2.45 ends each backup with error 31 (a beta), 2.46 has them
     finds_addresses: bool = True  # in a certificate; 2.45 finds names only, 2.55.1 and 2.60.0 were seen to find both
+
+    @property
+    def has_managed_identity(self) -> bool:
+        """Return whether a node with it can sign in to Azure as its machine's identity (repo-azure-key-type=auto)."""
+        return bool(self.number) and _parts(self.number) >= _parts(MANAGED_IDENTITY)
 
     @property
     def label(self) -> str:
@@ -194,10 +206,22 @@ def troubles(configuration: Configuration, reported: str = "") -> list[str]:
                 f"pgBackRest 2.45 does not find an IP address ({endpoint}) in a certificate. Give the server a name, "
                 "or say that the node has a newer one."
             )
-        if options.get("s3-key-type", "shared") == "shared" and "s3-key" not in options:
+        by_key = options["type"] == "s3" and options.get("s3-key-type", "shared") == "shared"
+        if by_key and "s3-key" not in options:
             said.append(
                 f"{target.store} has no key for the nodes yet, and its server makes none for the console. "
                 f"Make one there by hand, limited to {target.path.split('/')[1]}/ in {options.get('s3-bucket')}, and "
                 "enter it on the cluster's page (Details, Nodes' Key)."
+            )
+        if options.get("azure-key-type") == "auto" and not version.has_managed_identity:
+            said.append(
+                f"pgBackRest {version.label} cannot sign in to {target.store} with a managed identity: that takes "
+                f"{MANAGED_IDENTITY}. Install {MANAGED_IDENTITY} or newer on the node and say so, or have the account's "
+                "nodes sign in with a signature (the account's page, Change)."
+            )
+        if options.get("azure-key-type") == "sas" and "azure-key" not in options:
+            said.append(
+                f"The console has no signature for {target.store} yet. It makes one when the cluster's backup stores "
+                "are updated: look at the cluster's last task."
             )
     return said

@@ -50,7 +50,7 @@ def _told(service: str, operation: str, code: str, context: dict[str, Any], ids:
 
 
 def tell(service: str, operation: str, code: str, seconds: float, ids: dict[str, str]) -> None:
-    """Count, time and log one call; `code` is its error, or nothing."""
+    """Count, time and log a call that has ended; `code` is that of its error, `ids` are those that the cloud gave."""
     CALLS.labels(service, operation, code[:64]).inc()
     DURATIONS.labels(service, operation).observe(seconds)
     told = {"service": service, "call": operation, "code": code, "seconds": round(seconds, 4), **ids}

@@ -12,8 +12,7 @@ from console.operations.plan import StepError
 from .base import Control
 
 PRESENCE = "bucket"  # the key of the finding that a bucket is gone
-# What clouds answer of a bucket that is gone: S3; Azure, of a storage account.
-GONE = frozenset({"NoSuchBucket", "ResourceNotFound"})
+GONE = frozenset({"NoSuchBucket", "ResourceNotFound"})  # how S3 and Azure say so
 
 
 @dataclass(frozen=True)
