@@ -36,11 +36,11 @@ ONCE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash/
 # Three at once on two cores: many tests wait for processes that they have started.
 PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
-.PHONY: help setup azurite system demo lint check test audit bench
+.PHONY: help setup azurite system demo lint check test live-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
 
 setup: .venv/.done ## Make the virtual environment in .venv, and nothing else
 
@@ -91,6 +91,10 @@ check: lint ## Linters, types and the quick tests
 test: setup azurite system lint ## The whole suite, on SQLite and on PostgreSQL
 	env -u DATABASE_URL $(PYTEST)
 	$(BIN)/python -m tests.postgres -- $(PYTEST) -m "database and not browser" $(ONCE:%=--ignore=%)
+
+live-test: setup azurite system ## The contract of one provider on a real account: make live-test PROVIDER=aws (tests/worlds/live.py)
+	@test -n "$(PROVIDER)" || { echo "Say which: make live-test PROVIDER=aws" >&2; exit 1; }
+	LIVE_PROVIDER=$(PROVIDER) $(BIN)/python -m pytest -q -p no:xdist tests/stores/test_contract.py -m "not emulated"
 
 # Strict: a dependency that cannot be looked up is no dependency without holes.
 audit: setup ## Look up the known holes of every dependency; asks PyPI, so it is no part of the tests

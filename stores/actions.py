@@ -101,6 +101,8 @@ def adopt(orphan: Orphan, found: Pair | None, *, name: str, by: User | None) -> 
             region=orphan.bucket.region,
             bucket=found.bucket,
             log_bucket=found.log_bucket,
+            versions_days=orphan.bucket.versions_days or None,
+            lock_days=orphan.bucket.lock_days or None,
             by=by,
         )
     except IntegrityError as error:

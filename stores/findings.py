@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +38,7 @@ class Line:
 
     def kept(self) -> dict[str, Any]:
         """Return it as plain data, without what people decided about it."""
-        return {key: value for key, value in asdict(self).items() if key != "accepted"}
+        return {key: value for key, value in vars(self).items() if key != "accepted"}
 
     @property
     def name(self) -> str:

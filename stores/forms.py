@@ -10,9 +10,9 @@ from console.accounts.forms import AccountForm, NameField, TypedNameForm
 from console.accounts.models import CloudAccount, CloudAccountQuerySet, Organisation
 from console.regions import Region, find, regions
 from stores.models import Store
-from stores.protection import DAYS_AT_MOST, USUAL_VERSIONS, Protection
+from stores.protection import USUAL_VERSIONS, Protection
 from stores.providers import PROVIDERS
-from stores.providers.base import Provider
+from stores.providers.base import DAYS_AT_MOST, Provider
 
 NAME_TAKEN = "A backup store of this name exists. Choose another name."
 

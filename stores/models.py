@@ -221,8 +221,9 @@ class Posture(Reading):
 
     @property
     def is_overdue(self) -> bool:
-        """Return whether a daily check was missed."""
-        return self.read_at is not None and timezone.now() - self.read_at > self.OVERDUE
+        """Return whether a daily check was missed, be it the very first."""
+        last = self.read_at or self.wanted_at
+        return last is not None and timezone.now() - last > self.OVERDUE
 
 
 class Sweep(Reading):

@@ -96,21 +96,26 @@ def provision(store: Store) -> Plan:
 def repair(store: Store) -> Plan:
     """Return the plan that brings back what the last check found to differ, and nothing else; all, if it found nothing.
 
-    The tags come first: they say whose the buckets are. The log bucket is mended before anything logs into it.
+    A bucket that is made again gets all that it should have; the other one keeps what was accepted of it. The tags come
+    first: they say whose the buckets are. The log bucket is mended before anything logs into it.
     """
     found = store.posture.drift if hasattr(store, "posture") and not _failed(store) else []
     if not found:
         return provision(store)
-    again = provision(store) if any(line.state == "gone" for line in found) else ()
-    off = [line for line in found if line.state == "off" and line.key != "tags"]
+    gone = {line.log for line in found if line.state == "gone"}
+    again = store.provider.provision[: store.provider.making] if gone else ()
+    off = [(line.log, line.key, line.label) for line in found if line.state == "off" and line.key != "tags"]
+    if gone:
+        of_all = store.provider.controls(store.spec())
+        off += [(one.log, one.key, one.label) for one in of_all if one.log in gone and one.key != "tags"]
     own = Round(
         _mending(store.provider, "Checking whose the log bucket is", "tags", log=True),
         _mending(store.provider, "Checking whose the backup bucket is", "tags", log=False),
     )
     mended = []
-    for line in sorted(off, key=lambda line: not line.log):
-        title = f"Setting {_lower(line.label)} of the {line.bucket_words}"
-        mended.append(Round(_mending(store.provider, title, line.key, log=line.log)))
+    for log, key, label in sorted(off, key=lambda one: not one[0]):
+        title = f"Setting {_lower(label)} of the {'log' if log else 'backup'} bucket"
+        mended.append(Round(_mending(store.provider, title, key, log=log)))
     return (*again, own, *mended)
 
 

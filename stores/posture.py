@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -33,10 +33,9 @@ def check(posture: Posture) -> list[dict[str, Any]]:
     now, before = timezone.now().isoformat(), {line.name: line for line in posture.lines}
     found = []
     for finding in inspect(store.provider.controls(store.spec())):
-        line = Line(**asdict(finding), since=now, noun=store.provider.words.bucket)
+        line = Line(**vars(finding), since=now, noun=store.provider.words.bucket)
         known = before.get(line.name)
-        same = known is not None and known.seen == line.seen
-        found.append(Line(**{**asdict(line), "since": known.since}) if known and same else line)
+        found.append(replace(line, since=known.since) if known and known.seen == line.seen else line)
     if _was_changed_lately(store) and any(one.is_drift for one in posture.with_decisions(found)):
         raise NotReady(f"{store.provider.label} may not show yet what was just set; it is looked at again in a minute.")
     return [line.kept() for line in found]

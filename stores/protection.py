@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-DAYS_AT_MOST = 36_500  # Object Lock takes no more (S3 API reference, "DefaultRetention")
 USUAL_VERSIONS, USUAL_LOCK = 30, 14
 
 

@@ -11,11 +11,12 @@ os.environ.setdefault("INSECURE_HTTP", "1")
 os.environ.setdefault("SUPPORT_SECOND_FACTOR", "")
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")  # nothing listens there: the broker is down by default
 os.environ.setdefault("S3_ENDPOINTS_ALLOWED", "127.0.0.0/8,localhost")  # where the tests' servers are
-# Nothing of the machine's own Amazon settings may leak into a test.
-for name in [name for name in os.environ if name.startswith("AWS_")]:
-    del os.environ[name]
-os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
-os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+# Nothing of the machine's own settings for clouds may leak into a test, unless one of a real account is asked for.
+if not os.environ.get("LIVE_PROVIDER"):
+    for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_", "GOOGLE_"))]:
+        del os.environ[name]
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loop in the test's thread
 
 # WhiteNoise warns of a folder that is not there, and warnings are errors.

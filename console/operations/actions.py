@@ -66,10 +66,19 @@ def begin(subject: Subject, verb: str, *, by: User | None) -> Operation:
 
 
 def retry(subject: Subject, *, by: User | None) -> Operation:
-    """Begin again what failed; raises NotNow when nothing did."""
-    if not subject.can_retry or subject.operation is None:
+    """Begin again what failed; raises NotNow when nothing did.
+
+    What failed while it was being cancelled is cancelled again: nobody wants it done any more.
+    """
+    last = subject.operation
+    if not subject.can_retry or last is None:
         raise NotNow(f"{subject.name} has no failed task to try again.")
-    return begin(subject, subject.operation.verb, by=by)
+    with transaction.atomic():
+        operation = begin(subject, last.verb, by=by)
+        if last.cancel == Operation.Cancel.WANTED:
+            Operation.objects.filter(pk=operation.pk).update(subject_state_before=last.subject_state_before)
+            cancel(subject, by=by)
+    return operation
 
 
 def cancel(subject: Subject, *, by: User | None) -> None:

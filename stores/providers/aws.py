@@ -106,6 +106,20 @@ def store_tag(spec: StoreSpec, bucket: str) -> str | None:
     return None if found is None else found.get(STORE_TAG, "")
 
 
+def _settled_tag(spec: StoreSpec, bucket: str) -> str | None:
+    """Return the same; None only when AWS does not list the bucket either. Raises NotReady while it does.
+
+    A bucket that is not shown may only be new (S3 user guide, "Amazon S3 data consistency model": bucket configurations
+    are eventually consistent).
+    """
+    tag = store_tag(spec, bucket)
+    if tag is None and _is_listed(spec, bucket):
+        raise NotReady(
+            f"AWS lists bucket {bucket}, and does not show it. If it stays so, try again.", patience=600, bucket=bucket
+        )
+    return tag
+
+
 def _adopt(spec: StoreSpec, bucket: str, tag: str | None) -> None:
     """Accept a bucket that is there already, or raise: one that is not this store's is never configured."""
     if tag is None:
@@ -125,7 +139,7 @@ def _adopt(spec: StoreSpec, bucket: str, tag: str | None) -> None:
 def _is_ours_to_delete(spec: StoreSpec, bucket: str) -> bool:
     """Say whether the bucket exists and carries this store's tag; deleting a store touches no other."""
     try:
-        tag = store_tag(spec, bucket)
+        tag = _settled_tag(spec, bucket)  # the store's row must not go before the bucket
     except Failed as error:
         # Without permission to read it, or with another account's bucket, AWS answers alike; its list tells them apart.
         denied = error.details.get("code") == "AccessDenied"
@@ -137,12 +151,6 @@ def _is_ours_to_delete(spec: StoreSpec, bucket: str) -> bool:
             f"Bucket {bucket} does not carry this store's tag; it is left alone. Put the tag {STORE_TAG}={spec.id} "
             "back on it, or delete the bucket in AWS, then delete the store again.",
             bucket=bucket,
-        )
-    # A bucket that is not shown may only be new, and its store's row must not go before it (S3 user guide, "Amazon S3
-    # data consistency model": bucket configurations are eventually consistent). Its list is asked, too.
-    if tag is None and _is_listed(spec, bucket):
-        raise NotReady(
-            f"AWS lists bucket {bucket}, and does not show it. If it stays so, try again.", patience=600, bucket=bucket
         )
     return tag == str(spec.id)
 
@@ -368,7 +376,7 @@ def _restore_logging(spec: StoreSpec) -> None:
     """Turn logging on again if a deletion that went further than this one turned it off: the store stays in use."""
     if not spec.complete:
         return  # it may never have been on
-    if not LOGGING.read(_bucket(spec, spec.bucket)) and store_tag(spec, spec.log_bucket) == str(spec.id):
+    if not LOGGING.read(_bucket(spec, spec.bucket)) and _settled_tag(spec, spec.log_bucket) == str(spec.id):
         ensure_access_logging(spec)
 
 

@@ -11,6 +11,8 @@ from uuid import UUID
 from console.operations.plan import Plan
 from console.regions import Region
 
+DAYS_AT_MOST = 36_500  # Object Lock takes no more (S3 API reference, "DefaultRetention")
+
 
 @dataclass(frozen=True)
 class Words:
@@ -185,6 +187,8 @@ class Leftover:
     store_name: str = ""
     error: str = ""  # why its tags could not be read
     details: Mapping[str, str] = field(default_factory=dict)  # of the error
+    versions_days: int = 0  # by its tags: what a protected store promised
+    lock_days: int = 0
 
 
 class Objects(Protocol):
@@ -347,4 +351,5 @@ class Provider:
     # When the first of the nodes' keys ends, where the cloud makes keys that do: `grant` makes them anew in good time.
     keys_expire: Callable[[AccessSpec], datetime | None] = lambda spec: None
     has_logs: Callable[[Account], bool] = lambda account: True  # requests to backup buckets are logged
+    making: int = 1  # how many rounds of `provision` make the buckets; the others set what `controls` wants of them
     one_region: bool = False  # an account is one server in one place, so a store's region is never asked

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from console.operations.plan import Failed, NotReady, Refused, StepError
 
 from .aws_errors import code_of
-from .base import Contents, Leftover, StoreSpec
+from .base import DAYS_AT_MOST, Contents, Leftover, StoreSpec
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STORE_TAG = "storekeeper:store-id"  # whose bucket it is; the console touches none that has another's
 NAME_TAG = "storekeeper:store-name"
+VERSIONS_TAG, LOCK_TAG = "storekeeper:versions-days", "storekeeper:lock-days"  # what a protected store promised
 PREFIX = "pgbk-"  # of every bucket that the console makes
 LEGAL_NAME = re.compile(r"pgbk-[a-z0-9.-]{1,58}")  # what S3 takes, as far as it begins like ours
 LEGAL_REGION = re.compile(r"[a-zA-Z0-9-]{1,40}")
@@ -51,12 +52,21 @@ def tag_value(text: str) -> str:
 
 
 def tags(spec: StoreSpec) -> dict[str, str]:
-    """Return the tags of the store's buckets."""
+    """Return the tags of the store's buckets: all that it takes to adopt them."""
+    promised = {VERSIONS_TAG: spec.versions_days, LOCK_TAG: spec.lock_days}
     return {
         STORE_TAG: str(spec.id),
         NAME_TAG: tag_value(spec.name),
         "storekeeper:managed-by": "storekeeper",
+        **{tag: str(days) for tag, days in promised.items() if days},
     }
+
+
+def _days(tags: Mapping[str, str], tag: str) -> int:
+    """Return the days that a tag names; 0 when it names none that a lifecycle rule or a lock would take."""
+    text = tags.get(tag, "")
+    days = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
+    return days if days <= DAYS_AT_MOST else 0
 
 
 def logging_target(spec: StoreSpec) -> dict[str, str]:
@@ -171,7 +181,7 @@ class Bucket:
                 if code_of(error) == "NoSuchTagSet":
                     return {}
                 raise
-        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+        return {tag["Key"]: tag.get("Value", "") for tag in answer["TagSet"]}
 
     def left(self) -> Contents:
         """Return what keeps it from being deleted, counted as far as one page goes."""
@@ -396,4 +406,11 @@ def leftovers(
             yield replace(found, error=error.message, details=error.details)
         else:
             if tags is not None:  # else it is gone
-                yield replace(found, store_id=tags.get(STORE_TAG, ""), store_name=tags.get(NAME_TAG, ""))
+                versions = _days(tags, VERSIONS_TAG)
+                yield replace(
+                    found,
+                    store_id=tags.get(STORE_TAG, ""),
+                    store_name=tags.get(NAME_TAG, ""),
+                    versions_days=versions,
+                    lock_days=_days(tags, LOCK_TAG) if versions else 0,  # there is no lock without versions
+                )

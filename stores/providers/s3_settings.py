@@ -221,7 +221,7 @@ TAGS = Setting(
     "Tags",
     "BucketTagging",
     "NoSuchTagSet",
-    lambda answer: {tag["Key"]: tag["Value"] for tag in answer.get("TagSet", [])},
+    lambda answer: {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagSet", [])},
     lambda value: {"Tagging": {"TagSet": [{"Key": key, "Value": text} for key, text in value.items()]}},
     lambda value: ", ".join(f"{key}={text}" for key, text in (value or {}).items()) or "None",
 )
@@ -360,10 +360,10 @@ def _keeps_as_long(wanted: list[dict[str, Any]], observed: list[dict[str, Any]] 
 
 
 def _without_days(rules: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    days = [rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", 0) for rule in rules]
-    return [{key: part for key, part in one.items() if key != "NoncurrentVersionExpiration"} for one in rules], max(
-        days, default=0
-    )
+    """Return the rules without the days for which older versions are kept, and these: the sooner of two."""
+    name = "NoncurrentVersionExpiration"
+    days = [rule[name].get("NoncurrentDays", 0) for rule in rules if name in rule]
+    return [{key: part for key, part in one.items() if key != name} for one in rules], min(days, default=0)
 
 
 def lock(bucket: Bucket, days: int) -> Control:

@@ -46,6 +46,8 @@ def test_what_differs_is_found_shown_and_mended(demo, store):
     posture.get_by_role("button", name="Accept Default encryption of the log bucket as it is").click()
     expect(pane.get_by_text("1 thing differs from what this store should have")).to_be_visible()
     expect(posture.get_by_text("Accepted")).to_be_visible()
+    expect(posture.get_by_role("button", name="Accept Default encryption")).to_have_count(0)
+    expect(posture.get_by_role("button", name="Want Default encryption of the log bucket again")).to_be_visible()
     pane.get_by_role("link", name="Repair …").first.click()
     dialog = page.locator("dialog[open]")
     expect(dialog.get_by_text("Refuses plain HTTP and refuses TLS before 1.2", exact=True)).to_be_visible()
@@ -53,7 +55,7 @@ def test_what_differs_is_found_shown_and_mended(demo, store):
     dialog.get_by_role("button", name="Repair").click()
     expect(pane.locator(".badge.available")).to_be_visible(timeout=15_000)
     assert "DenyOldTLS" in s3.get_bucket_policy(Bucket=bucket)["Policy"]
-    posture.get_by_role("button", name="Want it again").click()
+    posture.get_by_role("button", name="Want Default encryption of the log bucket again").click()
     expect(pane.locator(".badge.degraded")).to_be_visible()
     pane.get_by_role("link", name="Repair …").first.click()
     dialog.get_by_role("button", name="Repair").click()

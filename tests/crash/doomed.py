@@ -27,6 +27,7 @@ django.setup()
 
 from celery.signals import task_postrun, task_prerun, worker_ready  # noqa: E402
 from django.core.checks import run_checks  # noqa: E402
+from django.db import transaction  # noqa: E402
 from django.db.backends.signals import connection_created  # noqa: E402
 from django.db.models.signals import post_save  # noqa: E402
 
@@ -35,6 +36,7 @@ from clusters.models import Cluster  # noqa: E402
 from console.accounts.models import CloudAccount  # noqa: E402
 from console.celery import app  # noqa: E402
 from console.operations import engine  # noqa: E402
+from console.operations.actions import cancel  # noqa: E402
 from console.operations.models import Operation, Subject  # noqa: E402
 from console.operations.tasks import run_operation  # noqa: E402
 from stores import actions as stores  # noqa: E402
@@ -62,8 +64,8 @@ def done(subject: Subject) -> Any:
     return subject
 
 
-def create_store(account: CloudAccount, name: str, region: str = "eu-west-1") -> Store:
-    return stores.create(account, name=name, region=region, by=None)
+def create_store(account: CloudAccount, name: str, region: str = "eu-west-1", **promised: int) -> Store:
+    return stores.create(account, name=name, region=region, by=None, **promised)
 
 
 def create_store_whose_name_is_taken(account: CloudAccount, name: str) -> Store:
@@ -80,11 +82,31 @@ def create_store_whose_name_is_taken(account: CloudAccount, name: str) -> Store:
     return create_store(account, name, "me-central-1")
 
 
-def delete_store(account: CloudAccount, name: str) -> Callable[[], Store]:
+def delete_store(account: CloudAccount, name: str, keep_logs: bool = False) -> Callable[[], Store]:
     store = done(create_store(account, name))
 
     def ask() -> Store:
-        stores.delete(store, by=None)
+        stores.delete(store, keep_logs=keep_logs, by=None)
+        return store
+
+    return ask
+
+
+def cancel_a_deletion(account: CloudAccount, name: str) -> Callable[[], Store]:
+    """Cancel one that has come so far that access logging is off."""
+    store, given = done(create_store(account, name)), account.credentials()
+    s3 = boto3.client(
+        "s3",
+        region_name=store.region,
+        aws_access_key_id=given.settings["access_key_id"],
+        aws_secret_access_key=given.secrets["secret_access_key"],
+    )
+    s3.put_bucket_logging(Bucket=store.bucket, BucketLoggingStatus={})
+
+    def ask() -> Store:
+        with transaction.atomic():  # nobody hears of the one without the other
+            stores.delete(store, by=None)
+            cancel(store, by=None)
         return store
 
     return ask
@@ -114,7 +136,12 @@ WORK: dict[str, Callable[[CloudAccount, str], Callable[[], Subject]]] = {
     "create a store": lambda account, name: lambda: create_store(account, name),
     "create a store in us-east-1": lambda account, name: lambda: create_store(account, name, "us-east-1"),
     "create a store, name taken": lambda account, name: lambda: create_store_whose_name_is_taken(account, name),
+    "create a protected store": lambda account, name: (
+        lambda: create_store(account, name, versions_days=30, lock_days=14)
+    ),
     "delete a store": delete_store,
+    "delete a store, keep its logs": lambda account, name: delete_store(account, name, keep_logs=True),
+    "cancel a deletion": cancel_a_deletion,
     "attach the first store": lambda account, name: cluster_with(account, name, "", "a"),
     "attach and detach": lambda account, name: cluster_with(account, name, "ab", "bc"),
     "detach the last store": lambda account, name: cluster_with(account, name, "a", ""),

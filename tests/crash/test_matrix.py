@@ -20,12 +20,13 @@ from clusters.models import Cluster
 from console.accounts.models import Organisation
 from console.demo.emulator import Emulator, find_bucket
 from console.operations.models import Operation
-from stores.models import Store
+from stores.models import RetainedLogs, Store
+from stores.orphans import known_names
 from stores.providers.aws_nodes import node_name
 from tests.crash import doomed
 from tests.worker_process import database_url
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(1800)]
 
 AT_ONCE = 4
 TRIES = 12  # to meet a boundary: two lanes may pass it in either order, and another worker may be quicker
@@ -79,6 +80,12 @@ class Outcome:
             stores = Store.objects.filter(name__startswith=f"{cell.name}-")
             self.names |= {f"bucket {store.name[-1]}": store.bucket for store in stores}
             attachments = sorted(subject.attachments.values_list("store__name", "state", "repository__number"))
+        retained = RetainedLogs.objects.filter(store_id=operation.subject_id).first()
+        if retained:
+            self.names = {
+                "backup bucket": retained.bucket.replace("-log-", "-"),
+                "retained log bucket": retained.bucket,
+            }
         access = node_access()
         cloud = {
             **{word: bucket_as_it_is(name) for word, name in self.names.items() if "bucket" in word},
@@ -86,7 +93,7 @@ class Outcome:
         }
         found = {
             "operation": [operation.state, operation.error, [(one["title"], one["state"]) for one in operation.steps]],
-            "subject": [subject and subject.state, attachments],
+            "subject": [subject and subject.state, attachments, retained is not None],
             "cloud": cloud,
         }
         words = {
@@ -177,8 +184,7 @@ def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account
 
     outcomes = {cell: Outcome(cell) for cell in cells}
     strayed = {cell: one for cell, one in outcomes.items() if one.found != wanted[cell.work].found}
-    known = {name for store in Store.objects.all() for name in (store.bucket, store.log_bucket)}
-    known |= {node_name(cluster.spec()) for cluster in Cluster.objects.all()}
+    known = known_names() | {node_name(cluster.spec()) for cluster in Cluster.objects.all()}
     ours = [name for name in buckets(Emulator.account_id) if name not in foreign]
     orphans = [name for name in [*ours, *node_access()] if name.split()[-1] not in known]
     waits = [one.taken_over_after for one in outcomes.values() if one.taken_over_after is not None]

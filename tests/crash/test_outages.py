@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import dj_database_url
@@ -18,7 +19,8 @@ from stores.models import State, Store
 from tests import factories, postgres
 from tests.worker_process import changes, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+A_MINUTE = 60  # seconds: then whoever connects again waits longer and longer between two tries
 QUICK = "tests.crash.quick"
 STEPS = 7
 
@@ -38,8 +40,10 @@ def test_work_goes_on_while_the_broker_is_gone(start_worker, broker, amazon, acc
     start_worker(settings=QUICK)
     wait_until(lambda: not amazon._faults)  # it is in the middle of that round
     broker.kill()
+    back_at = time.monotonic() + A_MINUTE
     wait_until(lambda: all_available(1))  # what a worker has in hand needs no broker
     actions.create(account, name="asked-for-meanwhile", region="eu-west-1", by=None)
+    time.sleep(max(0, back_at - time.monotonic()))
     broker.start()
     wait_until(lambda: all_available(2))
     assert set(Operation.objects.values_list("state", "fence")) == {("done", 1)}
@@ -71,6 +75,7 @@ def test_work_goes_on_after_the_database_was_gone(server, start_worker, amazon):
     server.stop()
     connections["default"].close()
     wait_until(lambda: "could not" in start_worker.log.read_text() or "Error" in start_worker.log.read_text())
+    time.sleep(A_MINUTE)
     server.start()
     wait_until(lambda: all_available(3))
     for operation in Operation.objects.all():

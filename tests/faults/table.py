@@ -84,6 +84,9 @@ AGAIN_IN_NO_TIME = Cannot("whose it is was asked milliseconds before, and no wri
 NO_ANSWER_AFTER = {
     "*": NO_ANSWER,
     "create in us-east-1: CreateBucket *": THERE,  # where the tags are read before
+    "create protected*: PutBucketVersioning *": THERE,
+    "create protected*: PutObjectLockConfiguration *": THERE,
+    "cancel *: PutBucketLogging *": THERE,
     "delete *: DeleteBucket *": THERE,
     "delete *: DeleteObjects *": THERE,
     "attach*: AddRoleToInstanceProfile *": THERE,
@@ -112,6 +115,7 @@ RULES: dict[str, dict[str, object]] = {
         "repair in eu-west-1: GetBucketTagging *": Retried(120, "If it stays so, try again"),
         "repair in me-south-1: GetBucketTagging *": Retried(120, "If it stays so, try again"),
         "delete *: GetBucketTagging *": Retried(600, "If it stays so, try again"),
+        "cancel *: GetBucketTagging *": Retried(600, "If it stays so, try again"),
         "delete *: DeleteBucket *": Retried(120, "the console makes sure of it"),
     },
     "ExpiredToken": {"*": Retried(120, "link the account again")},
@@ -135,6 +139,7 @@ RULES: dict[str, dict[str, object]] = {
         "* in us-east-1: GetBucketTagging *": Fails("was left alone"),
         "repair *: GetBucketTagging *": Fails("was left alone"),
         "delete *: GetBucketTagging *": Passes("it is not the store's, so it stays, and the store goes"),
+        "cancel *: GetBucketTagging *": Cannot("a bucket that is gone cannot be put back; its store goes, as above"),
         "attach*: Create*": Fails("was left alone"),
         "attach*: Get*": Fails("was left alone"),
         "detach *: GetRole *": Fails("was left alone"),

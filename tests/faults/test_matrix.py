@@ -23,7 +23,7 @@ from django.utils import timezone
 from clusters import actions as cluster_actions
 from clusters.models import Cluster
 from console.operations import engine
-from console.operations.actions import retry
+from console.operations.actions import cancel, retry
 from console.operations.models import Operation
 from stores import actions
 from stores.models import Store
@@ -56,6 +56,7 @@ class Plan:
     only: tuple[str, ...] = ()  # the operations that another plan does not cover already
     faults: tuple[str, ...] = tuple(fault.name for fault in FAULTS)
     may_be_deleted: ClassVar = False  # when it failed
+    ends: ClassVar = "done"
 
     def covers(self, call):
         return not self.only or call.operation in self.only
@@ -75,6 +76,18 @@ class Create(Plan):
 
     def begin(self, subject, account, alice):
         return actions.create(account, name="orders", region=self.region, by=alice)
+
+
+class CreateProtected(Create):
+    lock_days: ClassVar = None
+
+    def begin(self, subject, account, alice):
+        promised = {"versions_days": 30, "lock_days": self.lock_days}
+        return actions.create(account, name="orders", region=self.region, by=alice, **promised)
+
+
+class CreateLocked(CreateProtected):
+    lock_days: ClassVar = 14
 
 
 class StandingStore(Plan):
@@ -98,6 +111,25 @@ class Delete(StandingStore):
     def begin(self, store, account, alice):
         world.put_logs(store.log_bucket)
         actions.delete(store, by=alice)
+        return store
+
+
+class DeleteButLogs(StandingStore):
+    def begin(self, store, account, alice):
+        world.put_logs(store.log_bucket)
+        actions.delete(store, keep_logs=True, by=alice)
+        return store
+
+
+class Cancel(StandingStore):
+    """A deletion that has turned logging off."""
+
+    ends: ClassVar = "cancelled"
+
+    def begin(self, store, account, alice):
+        world.silence(store.bucket)
+        actions.delete(store, by=alice)
+        cancel(store, by=alice)
         return store
 
 
@@ -160,6 +192,7 @@ MISLEADING = (
     *("AccessDenied", "reset after", "timeout after", "OperationAborted", "ConcurrentModification"),
     *("NoSuchBucket", "NoSuchEntity", "BucketAlreadyExists", "a stranger's"),
 )
+PROTECTING = ("GetBucketVersioning", "PutBucketVersioning", "GetObjectLockConfiguration", "PutObjectLockConfiguration")
 PLANS = (
     Create("create"),
     *(Create("create", region, WHOSE, MISLEADING) for region in OTHER_REGIONS),
@@ -167,6 +200,10 @@ PLANS = (
     *(Repair("repair", region, WHOSE, MISLEADING) for region in OTHER_REGIONS),
     Delete("delete"),
     Delete("delete", "me-south-1", WHOSE, MISLEADING),
+    CreateProtected("create protected", only=PROTECTING),
+    CreateLocked("create protected, locked", only=PROTECTING),
+    DeleteButLogs("delete but logs", only=("PutBucketLifecycleConfiguration",)),
+    Cancel("cancel"),
     Attach("attach"),
     AttachAnother("attach another", only=WHOSE, faults=MISLEADING),
     Detach("detach"),
@@ -345,11 +382,12 @@ class Walk:
     def is_done(self, subject):
         wrong = []
         operation = Operation.objects.filter(subject_id=subject.pk).latest("created_at")
-        if operation.state != "done":
+        if operation.state != self.plan.ends:
             return [f"{operation.state}: {operation.error}"]
         fresh = again(subject)
         titles = [step["title"] for step in operation.steps]
-        if len(set(titles)) != len(titles) or {step["state"] for step in operation.steps} != {"done"}:
+        done = {step["state"] for step in operation.steps if step.get("undo", False) is (self.plan.ends == "cancelled")}
+        if len(set(titles)) != len(titles) or done != {"done"}:
             wrong.append("a step is recorded twice, or not as done")
         if self.done is None and fresh is not None:
             wrong.append("it is still there")

@@ -152,11 +152,15 @@ def put_logs(name: str) -> None:
         backend.put_object(name, f"access/{number}", b"a line")
 
 
+def silence(bucket: str) -> None:
+    """Turn the bucket's logging off."""
+    s3_backends[Emulator.account_id]["aws"].buckets[bucket].logging = {}
+
+
 def damage(bucket: str, log_bucket: str) -> None:
     """Turn the bucket's logging off and take the policy of its log bucket away, as somebody might."""
-    backend = s3_backends[Emulator.account_id]["aws"]
-    backend.buckets[bucket].logging = {}
-    backend.buckets[log_bucket].policy = None
+    silence(bucket)
+    s3_backends[Emulator.account_id]["aws"].buckets[log_bucket].policy = None
 
 
 def _s3():

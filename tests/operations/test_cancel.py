@@ -12,7 +12,7 @@ from django.db import IntegrityError, connections
 from django.utils import timezone
 
 from console.operations import engine, registry
-from console.operations.actions import NotNow, begin, cancel
+from console.operations.actions import NotNow, begin, cancel, retry
 from console.operations.models import Operation
 from console.operations.plan import Failed, NotReady, Refused, Round, Step, TooLate, Work, must_be_held
 from stores.models import State, Store
@@ -220,6 +220,21 @@ def test_undo_that_fails_says_that_it_was_undoing(plans, step, store, alice):
     store.refresh_from_db()
     assert (store.state, store.operation.state) == ("failed", "failed")
     assert "while it was being cancelled" in store.operation.cancel_note
+
+
+def test_try_again_after_an_undo_that_failed_undoes_and_does_nothing_else(plans, step, store, seen, alice):
+    plans[0].append(step("one", wish))
+    plans[0].append(step("two"))
+    plans[1].append(step("undo", Failed("AWS refused s3:PutBucketLogging.")))
+    begin(store, "delete", by=alice)
+    run(store)
+    plans[1][:] = [step("undo")]
+    was = seen.copy()
+    retry(Store.objects.get(pk=store.pk), by=alice)
+    run(store)
+    assert (now(store).state, now(store).cancelled_by) == ("cancelled", alice)
+    assert Store.objects.get(pk=store.pk).state == "available"
+    assert seen == [*was, "undo"]
 
 
 def test_undo_by_a_new_release_runs_all_of_its_own_steps(plans, step, store, seen, alice):

@@ -26,13 +26,18 @@ from console.operations.plan import (
 from console.regions import regions
 from stores.providers import PROVIDERS
 from stores.providers.base import AccessSpec, StoreSpec
+from tests.worlds import live
 
 pytestmark = pytest.mark.slow
 
 PREFIX = "c-k3v9x2m7q4ta"
 
 
-@pytest.fixture(scope="module", params=PROVIDERS)
+# What has to write as a node or an administrator does, or to spoil calls: not on a real account.
+emulated = pytest.mark.emulated
+
+
+@pytest.fixture(scope="module", params=["live"] if live.TESTED else PROVIDERS)
 def opened(request, tmp_path_factory):
     module = import_module(f"tests.worlds.{request.param}")
     with module.opened(tmp_path_factory.mktemp(request.param)) as world:
@@ -188,6 +193,7 @@ def test_a_worker_may_be_killed_before_any_call_of_the_creation(world, say):
     say(**{f"contract, {world.key}: kills survived": tried})
 
 
+@emulated
 def test_a_worker_may_be_killed_before_any_call_of_the_deletion(world, say):
     provider, tried = provider_of(world), 0
     spec, untouched = make_spec(world), world.look()
@@ -205,6 +211,7 @@ def test_a_worker_may_be_killed_before_any_call_of_the_deletion(world, say):
     say(**{f"contract, {world.key}: kills survived": tried})
 
 
+@emulated
 @pytest.mark.parametrize("verb", ["provision", "remove"])
 def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
     provider, spec, tried = provider_of(world), make_spec(world), 0
@@ -235,6 +242,7 @@ def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
     say(**{f"contract, {world.key}: faults outlasted": tried})
 
 
+@emulated
 @pytest.mark.parametrize("log", [False, True])
 def test_what_is_not_the_stores_is_never_touched(world, log):
     provider, spec = provider_of(world), make_spec(world)
@@ -248,6 +256,7 @@ def test_what_is_not_the_stores_is_never_touched(world, log):
     assert world.look() == before
 
 
+@emulated
 def test_a_store_that_holds_data_stays_until_it_is_emptied(world):
     provider, untouched = provider_of(world), world.look()
     spec = replace(make_spec(world), complete=True)
@@ -290,6 +299,7 @@ def test_a_deletion_can_be_cancelled_until_the_backups_place_is_gone(world):
         settled(provider.restore, spec)
 
 
+@emulated
 def test_access_logs_can_be_kept(world):
     provider, untouched = provider_of(world), world.look()
     spec = replace(make_spec(world), complete=True)
@@ -308,6 +318,7 @@ def test_access_logs_can_be_kept(world):
 # --- Watching -------------------------------------------------------------------------------------------------------
 
 
+@emulated
 def test_a_new_store_is_as_wanted_and_what_is_changed_by_hand_is_seen_and_mended(world, say):
     provider, spec = provider_of(world), replace(make_spec(world), complete=True)
     settled(provider.provision, spec)
@@ -386,6 +397,7 @@ def test_an_account_says_who_it_is_and_lacks_nothing(world):
     assert region in {one.code for one in provider.store_regions(account)}
 
 
+@emulated
 def test_granting_converges_after_a_kill_before_any_call(world):
     provider, spec = provider_of(world), replace(make_spec(world), complete=True)
     settled(provider.provision, spec)
@@ -434,6 +446,7 @@ def test_pgbackrest_takes_the_configuration(world, tmp_path):
     assert "repo1-bundel" in done.stdout + done.stderr
 
 
+@emulated
 def test_errors_are_said_to_people(world):
     """Each message tells what to do, and names nothing of Python's."""
     provider, spec = provider_of(world), make_spec(world)

@@ -37,8 +37,8 @@ def s3(amazon):
 def made(account, alice, amazon):
     """A function that makes a store with its buckets."""
 
-    def made(name="orders", region="eu-west-1"):
-        store = actions.create(account, name=name, region=region, by=alice)
+    def made(name="orders", region="eu-west-1", **promised):
+        store = actions.create(account, name=name, region=region, by=alice, **promised)
         engine.run(store.operation_id)
         store.refresh_from_db()
         assert store.state == "available"
@@ -215,6 +215,49 @@ def test_adopt_takes_the_store_back_with_what_is_in_it(account, as_alice, made, 
     assert "DeleteBucket" not in {operation for operation, _, _ in amazon.calls}
     assert AuditEvent.objects.filter(action="Adopted a backup store").exists()
     assert sweep(account).content == []
+
+
+@pytest.mark.parametrize("lock", [14, None])
+@pytest.mark.parametrize("which", ["bucket", "log_bucket"])
+def test_adopt_keeps_what_a_protected_store_promised(account, as_alice, made, s3, which, lock):
+    store = lose(made(versions_days=40, lock_days=lock))
+    sweep(account)
+    url = path(account, getattr(store, which), "adopt")
+    dialog = as_alice.get(url, headers=HTMX).content.decode()
+    assert "versions are kept for 40 days" in dialog
+    assert ("for 14 days (Object Lock, governance)" in dialog) is bool(lock)
+    as_alice.post(url, {"name": "orders"}, headers=HTMX)
+    back = Store.objects.get()
+    assert (back.versions_days, back.lock_days) == (40, lock)
+    engine.run(back.operation_id)
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=store.bucket)["Rules"]
+    assert [one["NoncurrentVersionExpiration"] for one in rules if one["ID"] == "expire-versions"] == [
+        {"NoncurrentDays": 40}
+    ]
+    back.refresh_from_db()
+    assert back.state == "available"
+
+
+@pytest.mark.parametrize(
+    ("versions", "lock", "promised"),
+    [
+        ("30", "14", (30, 14)),
+        ("", "14", (None, None)),
+        ("0", "0", (None, None)),
+        ("36501", "1", (None, None)),
+        ("30", "٣", (30, None)),
+        ("-1", "x", (None, None)),
+        ("9" * 200, "1", (None, None)),
+    ],
+)
+def test_adopt_takes_no_nonsense_from_tags(account, as_alice, made, s3, versions, lock, promised):
+    store = lose(made())
+    tags = {"store-id": str(store.pk), "versions-days": versions, "lock-days": lock}
+    tagged = [{"Key": f"storekeeper:{key}", "Value": value} for key, value in tags.items()]
+    s3.put_bucket_tagging(Bucket=store.bucket, Tagging={"TagSet": tagged})
+    sweep(account)
+    assert as_alice.post(path(account, store.bucket, "adopt"), {"name": "orders"}, headers=HTMX).status_code == 204
+    assert Store.objects.values_list("versions_days", "lock_days").get() == promised
 
 
 def test_adopt_makes_what_is_missing(account, as_alice, made, s3):

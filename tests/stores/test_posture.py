@@ -151,6 +151,30 @@ def test_a_deleted_log_bucket_is_said_and_made_again(store, s3, alice):
     assert {line.state for line in check(store).posture.lines} == {"ok"}
 
 
+@pytest.mark.parametrize("protected", [{}, {"versions_days": 30, "lock_days": 14}])
+def test_a_bucket_that_is_made_again_gets_all_and_the_other_one_keeps_what_was_accepted(
+    amazon, account, as_alice, alice, s3, protected
+):
+    made = work(actions.create(account, name="vault", region="eu-west-1", **protected, by=alice))
+    settled()
+    tamper(s3, made.log_bucket, "lifecycle")
+    s3.delete_bucket(Bucket=made.bucket)
+    found = check(made)
+    lifecycle = next(line for line in found.posture.drift if line.key == "lifecycle")
+    data = {"control": lifecycle.name, "seen": lifecycle.seen}
+    as_alice.post(f"{made.get_absolute_url()}accept/", data, headers=HTMX)
+    actions.repair(again(made), by=alice)
+    assert work(made).state == State.AVAILABLE
+    [kept] = s3.get_bucket_lifecycle_configuration(Bucket=made.log_bucket)["Rules"]
+    assert kept["Transitions"]
+    settled()
+    after = check(made).posture
+    assert [line.name for line in after.lines if line.state != "ok"] == ["log.lifecycle"]
+    assert after.drift == []
+    if protected:
+        assert {"backup.versioning", "backup.object_lock"} <= {line.name for line in after.lines}
+
+
 def test_a_bucket_that_may_not_be_seen_is_not_taken_for_deleted(amazon, as_alice, store):
     for read in ("Tagging", "Policy", "LifecycleConfiguration", "OwnershipControls", "Encryption", "Logging"):
         amazon.inject(f"GetBucket{read}", code="AccessDenied", status=403, times=2)
@@ -306,6 +330,15 @@ def test_missed_checks_are_shown(as_alice, store):
     page = text_of(as_alice.get(store.get_absolute_url()))
     assert "The daily check is overdue" in page
     assert "Nobody has tried since" in page
+
+
+@pytest.mark.parametrize("path", ["/stores/", ""])
+def test_a_first_check_that_never_came_is_shown(as_alice, store, path):
+    actions.verify(store)
+    assert "overdue" not in text_of(as_alice.get(path or store.get_absolute_url()))
+    Posture.objects.update(wanted_at=timezone.now() - timedelta(days=2))
+    page = text_of(as_alice.get(path or store.get_absolute_url()))
+    assert page.count("overdue: none has succeeded yet") == 1
 
 
 def test_list_shows_what_is_wrong(as_alice, store, s3):

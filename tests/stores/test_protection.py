@@ -115,6 +115,15 @@ def test_a_repair_does_not_weaken_what_was_made_stronger(store, s3, alice):
     assert kept["Rule"]["DefaultRetention"].items() >= stronger.items()
 
 
+def test_a_second_rule_that_lets_versions_go_sooner_is_found(store, s3):
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=store.bucket)["Rules"]
+    for rule in rules:
+        days = {"expire-versions": 120, "abort-mpu": 1}[rule["ID"]]
+        rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": days}
+    s3.put_bucket_lifecycle_configuration(Bucket=store.bucket, LifecycleConfiguration={"Rules": rules})
+    assert [line.key for line in check(store).posture.drift] == ["lifecycle"]
+
+
 def test_a_lock_needs_versions(account):
     with pytest.raises(IntegrityError, match="a_lock_needs_versions"):
         factories.store(account, name="odd", lock_days=3)
