@@ -206,7 +206,7 @@ def troubles(configuration: Configuration, reported: str = "") -> list[str]:
                 f"pgBackRest 2.45 does not find an IP address ({endpoint}) in a certificate. Give the server a name, "
                 "or say that the node has a newer one."
             )
-        by_key = options["type"] == "s3" and options.get("s3-key-type", "shared") == "shared"
+        by_key = "s3-bucket" in options and options.get("s3-key-type", "shared") == "shared"
         if by_key and "s3-key" not in options:
             said.append(
                 f"{target.store} has no key for the nodes yet, and its server makes none for the console. "
@@ -215,9 +215,9 @@ def troubles(configuration: Configuration, reported: str = "") -> list[str]:
             )
         if options.get("azure-key-type") == "auto" and not version.has_managed_identity:
             said.append(
-                f"pgBackRest {version.label} cannot sign in to {target.store} with a managed identity: that takes "
-                f"{MANAGED_IDENTITY}. Install {MANAGED_IDENTITY} or newer on the node and say so, or have the account's "
-                "nodes sign in with a signature (the account's page, Change)."
+                f"pgBackRest {version.label} cannot sign in to {target.store} with a managed identity. Install "
+                f"{MANAGED_IDENTITY} or newer on the node and say so, or have the account's nodes sign in with a "
+                "signature (the account's page, Change)."
             )
         if options.get("azure-key-type") == "sas" and "azure-key" not in options:
             said.append(

@@ -30,8 +30,10 @@ from console.demo.azure_data import BlobProblem, Blobs, Request
 from console.demo.azure_resources import Answer, Asked, Problem, Resources, fresh_state
 from console.demo.azurite import Azurite
 from console.demo.certificates import NAME, certify
-from console.demo.credentials import write_private
+from console.demo.credentials import AZURE, write_private
 from console.demo.processes import HOST
+from stores.providers.azure_role import condition, permissions
+from stores.providers.base import Account
 
 TOKEN_SECONDS = 3599
 FAULTS = ("denied", "busy", "broken", "reset before", "reset after")
@@ -51,11 +53,11 @@ class Call(NamedTuple):
 class Emulator:
     """Azure with one tenant and one subscription; `start()` returns when it answers."""
 
-    tenant: ClassVar = "11111111-2222-4333-8444-555555555555"
-    subscription: ClassVar = "99999999-8888-4777-8666-555555555555"
-    client_id: ClassVar = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
-    client_secret: ClassVar = "emulated~secret"  # noqa: S105, of this emulator  # nosec B105
-    group: ClassVar = "rg-backups"
+    tenant: ClassVar = AZURE["tenant_id"]
+    subscription: ClassVar = AZURE["subscription_id"]
+    client_id: ClassVar = AZURE["client_id"]
+    client_secret: ClassVar = AZURE["client_secret"]
+    group: ClassVar = AZURE["resource_group"]
     location: ClassVar = "westeurope"
 
     def __init__(self, folder: Path | None = None, *, keep: bool = False, latency: float = 0.0) -> None:
@@ -125,6 +127,13 @@ class Emulator:
         key = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{uuid4()}"
         given = {"principalId": principal, "roleDefinitionId": role, "scope": scope, "condition": condition}
         self.state["assignments"][key.lower()] = {"id": key, "name": key.rpartition("/")[2], "properties": given}
+
+    def let_console_in(self, *node_access: str) -> None:
+        """Give the console's application the role that it asks for, for these ways in which nodes sign in."""
+        for way in node_access:
+            account = Account(uuid4(), self.subscription, "", {"node_access": way}, {})
+            role = self.define_role(f"Storekeeper, {way}", permissions(account))
+            self.assign(self.object_id(), role, condition=condition(account))
 
     @property
     def group_id(self) -> str:
@@ -450,6 +459,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
     emulator = Emulator(options.folder, keep=True, latency=options.latency / 1000)
+    if not emulator.state["roles"]:
+        emulator.let_console_in("identity", "sas")
+    emulator.save()
     emulator.start(options.port)
     ending.wait()
     emulator.stop()

@@ -36,6 +36,7 @@ CLUSTER, NODES, DATA_DIRECTORY = "orders", ("eu-west-1", "us-west-2", "eu-centra
 SERVER, SERVER_STORE, SERVER_PLACE = "Acme datacentre", "ledger-frankfurt", "frankfurt"
 SERVER_CLUSTER, SERVER_DATABASE = "ledger", {"version": "15", "data_directory": "/var/lib/postgresql/15/main"}
 SERVER_PGBACKREST = "2.45"
+AZURE, AZURE_STORE, AZURE_CLUSTER, AZURE_REGION = "Acme on Azure", "invoices-amsterdam", "invoices", "westeurope"
 MEMBERS = (  # key in demo.json, first name, last name, organisation, role
     ("owner", "Olivia", "Owens", ACME, Membership.Role.OWNER),
     ("admin", "Adam", "Ames", ACME, Membership.Role.ADMIN),
@@ -67,6 +68,8 @@ def load(demo: dict[str, Any]) -> Iterator[str]:
     owner = User.objects.get(username=demo["owner"]["username"])
     yield from _amazon(organisations[ACME], demo["aws"], owner)
     yield from _server(organisations[ACME], demo["s3"], owner)
+    if "azure" in demo:
+        yield from _azure(organisations[ACME], demo["azure"], owner)
 
 
 def _amazon(acme: Organisation, aws: dict[str, str], owner: User) -> Iterator[str]:
@@ -114,6 +117,23 @@ def _server(acme: Organisation, server: dict[str, str], owner: User) -> Iterator
     cluster = clusters.create(account, name=SERVER_CLUSTER, regions=[server["region"]], stores=attached, by=owner)
     cluster.nodes.update(pgbackrest_version=SERVER_PGBACKREST)
     Database.objects.create(cluster=cluster, name="ledger", **SERVER_DATABASE)
+    yield from _wait([cluster])
+
+
+def _azure(acme: Organisation, azure: dict[str, str], owner: User) -> Iterator[str]:
+    """Link the emulated Azure and make its store and cluster; it keeps them, as the server does."""
+    if CloudAccount.objects.filter(organisation=acme, provider_key="azure").exists():
+        return
+    settings = {name: azure[name] for name in ("tenant_id", "subscription_id", "resource_group", "client_id")}
+    settings |= {"method": "secret", "node_access": "sas"}  # which Debian's pgBackRest can do, too
+    key = {"client_secret": azure["client_secret"]}
+    account = accounts.link(acme, provider="azure", name=AZURE, settings=settings, secrets=key, by=None)
+    store = stores.create(account, name=AZURE_STORE, region=AZURE_REGION, by=owner)
+    yield from _wait([store])
+    attached = [store] if store.state == State.AVAILABLE else []
+    cluster = clusters.create(account, name=AZURE_CLUSTER, regions=[AZURE_REGION], stores=attached, by=owner)
+    cluster.nodes.update(pgbackrest_version=SERVER_PGBACKREST)
+    Database.objects.create(cluster=cluster, name="invoices", **SERVER_DATABASE)
     yield from _wait([cluster])
 
 

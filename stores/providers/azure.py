@@ -37,7 +37,7 @@ from .azure_accounts import (
 )
 from .azure_blobs import COUNT_AT_MOST, Blobs, count
 from .azure_errors import STORAGE, NoAnswer, Refusal, on_group, resource_id, step_error
-from .azure_nodes import DISMISS, GRANT, REVOKE, expires, facts, policy
+from .azure_nodes import DISMISS, GRANT, REVOKE, due, facts, policy
 from .azure_preflight import preflight
 from .azure_role import documents
 from .base import (
@@ -468,7 +468,7 @@ AZURE = Provider(
     store_facts=store_facts,
     linked=linked,
     protections=lambda account: frozenset({"versions"}),
-    keys_expire=expires,
+    keys_due=due,
     preflight=preflight,
     asked=ASKED,
     documents=documents,

@@ -362,6 +362,12 @@ def expires(spec: AccessSpec) -> datetime | None:
     return min(ends, default=None)
 
 
+def due(spec: AccessSpec) -> datetime | None:
+    """Return when the first of the nodes' signatures is to be renewed; None without one."""
+    end = expires(spec)
+    return end - RENEWED if end else None
+
+
 # Taking back
 
 

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 from console.demo.azure_emulator import FAULTS, Emulator
 from stores.providers import azure_access
-from stores.providers.azure_role import condition, permissions
 from stores.providers.base import AccessSpec, Account, Operator
 
 SUBJECT = {"issuer": "https://console.example", "subject": "storekeeper", "audience": "api://AzureADTokenExchange"}
@@ -29,12 +28,7 @@ class Azure:
     def clear(self):
         azure_access.forget_clients()
         self.emulator.reset()
-        self.give_role()
-
-    def give_role(self):
-        account = self.account()
-        role = self.emulator.define_role("Storekeeper", permissions(account))
-        self.emulator.assign(self.emulator.object_id(), role, condition=condition(account))
+        self.emulator.let_console_in(self.node_access)
 
     def account(self, **changes):
         emulator = self.emulator
