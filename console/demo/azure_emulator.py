@@ -194,7 +194,7 @@ class Emulator:
             return _refused("invalid_client", "AADSTS7000215", "Invalid client secret provided.")
         audience = form.get("scope", "").removesuffix("/.default").rstrip("/")
         token = self.token(app["object_id"], audience)
-        return 200, {"token_type": "Bearer", "expires_in": TOKEN_SECONDS, "access_token": token}
+        return 200, {"token_type": "Bearer", "expires_in": TOKEN_SECONDS, "access_token": token}  # nosec B105
 
     # Serving
 

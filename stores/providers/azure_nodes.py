@@ -15,7 +15,7 @@ from uuid import uuid5
 from console.operations.plan import Failed, Made, NotReady, Round, Step
 
 from .azure_access import ask, gives_signatures
-from .azure_accounts import StorageAccount, owner_in
+from .azure_accounts import SHARED_KEYS, StorageAccount, owner_in
 from .azure_errors import GONE, Subject, group_id, resource_id
 from .base import AccessSpec, Account, StoreSpec
 from .s3_buckets import tag_value
@@ -171,7 +171,7 @@ def _assign(spec: AccessSpec, bucket: str, principal: str) -> None:
 
 def _take_back(spec: AccessSpec, bucket: str, assignments: list[str]) -> None:
     """Delete role assignments; the account's lock forbids that, too ("Lock your resources"), so it goes meanwhile."""
-    account = StorageAccount(StoreSpec(spec.id, "", spec.account, "", bucket, ""), bucket)
+    account = _account(spec, bucket)
     try:
         for one in assignments:
             account.unlock()
@@ -185,6 +185,10 @@ def _take_back(spec: AccessSpec, bucket: str, assignments: list[str]) -> None:
         found = account.find()
         if found is not None and owner_in(found):
             account.set_lock()
+
+
+def _account(spec: AccessSpec, bucket: str) -> StorageAccount:
+    return StorageAccount(StoreSpec(spec.id, "", spec.account, "", bucket, ""), bucket)
 
 
 def _delete_assignment(assignment: str, cloud: Cloud) -> None:
@@ -280,6 +284,9 @@ def _signed(spec: AccessSpec, bucket: str) -> dict[str, str]:
             bucket=bucket,
             code=GONE,
         )
+    account = _account(spec, bucket)
+    if not SHARED_KEYS.read(account):  # the store was made when nodes still had an identity
+        account.update(properties={SHARED_KEYS.name: True})
     there = _policies(spec, bucket, keys[0])
     kept = {key: value for key, value in spec.keys.items() if key.partition(" ")[0] == bucket}
     if _will_do(kept, bucket, keys, there):

@@ -683,6 +683,23 @@ def test_signature_is_made_anew_when_its_key_was_replaced(signing):
     assert list(node_client(signing, spec, new).list_blobs()) == []
 
 
+def test_nodes_change_from_one_way_to_the_other(signing):
+    """Whoever changes it gives the console both parts of the role meanwhile."""
+    signing.emulator.let_console_in("identity")
+    by_signature, by_identity = signing.account(), signing.account(node_access="identity")
+    spec = replace(make_spec(signing), account=by_identity)
+    run(AZURE.provision, spec)
+    access = run(AZURE.grant, replace(signing.access(spec), account=by_identity))
+    assert len(signing.tables()["roles"]) == 1
+    access = run(AZURE.grant, replace(access, account=by_signature))
+    assert signing.tables()["roles"] == {}
+    assert list(node_client(signing, spec, access).list_blobs()) == []
+    back = run(AZURE.grant, replace(access, account=by_identity))
+    assert len(signing.tables()["roles"]) == 1
+    assert spec.bucket not in back.keys
+    assert refused(lambda: list(node_client(signing, spec, access).list_blobs()))
+
+
 def test_signature_says_nothing_of_the_account_key(signing):
     spec = make_spec(signing)
     run(AZURE.provision, spec)
