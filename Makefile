@@ -36,7 +36,7 @@ ONCE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash/
 # Three at once on two cores: many tests wait for processes that they have started.
 PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
-.PHONY: help setup system demo lint check test live-test audit bench
+.PHONY: help setup azurite system demo lint check test live-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -54,6 +54,13 @@ setup: .venv/.done ## Make the virtual environment in .venv, and nothing else
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@touch $@
 
+azurite: .venv/azurite/.done ## Install Azurite into .venv, for the emulated Azure of the demo and the tests; asks npm's registry
+
+.venv/azurite/.done: console/demo/npm/package-lock.json | .venv/.done
+	@mkdir -p $(@D) && cp console/demo/npm/package.json console/demo/npm/package-lock.json $(@D)
+	@cd $(@D) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
 # libatomic1: the Node that Playwright carries is linked against it.
 system: ## Install what the tests need beside Python: Chromium, PostgreSQL, pgBackRest (root only, if missing)
 	@missing=; test -x /usr/bin/chromium || missing="chromium"; \
@@ -65,7 +72,9 @@ system: ## Install what the tests need beside Python: Chromium, PostgreSQL, pgBa
 	echo "Installing $$missing"; \
 	apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null
 
+# Without Azurite the demo has no Azure, and all else.
 demo: setup ## Run the console with everything that it needs: make demo ARGS="--port 8000 --data DIR --latency MS"
+	-@$(MAKE) --no-print-directory azurite
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
 lint: setup
@@ -79,11 +88,11 @@ lint: setup
 check: lint ## Linters, types and the quick tests
 	env -u DATABASE_URL $(PYTEST) -m "not slow"
 
-test: setup system lint ## The whole suite, on SQLite and on PostgreSQL
+test: setup azurite system lint ## The whole suite, on SQLite and on PostgreSQL
 	env -u DATABASE_URL $(PYTEST)
 	$(BIN)/python -m tests.postgres -- $(PYTEST) -m "database and not browser" $(ONCE:%=--ignore=%)
 
-live-test: setup system ## The contract of one provider on a real account: make live-test PROVIDER=aws (tests/worlds/live.py)
+live-test: setup azurite system ## The contract of one provider on a real account: make live-test PROVIDER=aws (tests/worlds/live.py)
 	@test -n "$(PROVIDER)" || { echo "Say which: make live-test PROVIDER=aws" >&2; exit 1; }
 	LIVE_PROVIDER=$(PROVIDER) $(BIN)/python -m pytest -q -p no:xdist tests/stores/test_contract.py -m "not emulated"
 

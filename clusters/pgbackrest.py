@@ -17,6 +17,13 @@ HIDDEN = "••••••••"
 RESERVED = frozenset({"global"})  # a section of the file, so no stanza can have the name
 
 
+MANAGED_IDENTITY = "2.58"
+
+
+def _parts(number: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in number.split("."))
+
+
 @dataclass(frozen=True)
 class Version:
     """A pgBackRest release, with what the configuration and the databases must know of it."""
@@ -25,6 +32,11 @@ class Version:
     newest_postgresql: int
     has_block: bool = True  # block incremental backups: 2.45 ends each backup with error 31 (a beta), 2.46 has them
     finds_addresses: bool = True  # in a certificate; 2.45 finds names only, 2.55.1 and 2.60.0 were seen to find both
+
+    @property
+    def has_managed_identity(self) -> bool:
+        """Return whether a node with it can sign in to Azure as its machine's identity (repo-azure-key-type=auto)."""
+        return bool(self.number) and _parts(self.number) >= _parts(MANAGED_IDENTITY)
 
     @property
     def label(self) -> str:
@@ -212,5 +224,16 @@ def troubles(configuration: Configuration, reported: str = "") -> list[str]:
             said.append(
                 f"The console has no key for {target.store} yet. It makes one when the cluster's backup stores are "
                 "updated: look at the cluster's last task."
+            )
+        if options.get("azure-key-type") == "auto" and not version.has_managed_identity:
+            said.append(
+                f"pgBackRest {version.label} cannot sign in to {target.store} with a managed identity. Install "
+                f"{MANAGED_IDENTITY} or newer on the node and say so, or have the account's nodes sign in with a "
+                "signature (the account's page, Change)."
+            )
+        if options.get("azure-key-type") == "sas" and "azure-key" not in options:
+            said.append(
+                f"The console has no signature for {target.store} yet. It makes one when the cluster's backup stores "
+                "are updated: look at the cluster's last task."
             )
     return said

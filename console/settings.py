@@ -192,6 +192,7 @@ CELERY_TASK_QUEUES = [Queue("celery"), Queue("readings")]
 CELERY_TASK_ROUTES = {"console.operations.tasks.read": {"queue": "readings"}}
 CELERY_BEAT_SCHEDULE = {
     "resume-stalled": {"task": "console.operations.tasks.resume_stalled", "schedule": 3.0, "options": {"expires": 3}},
+    "renew-keys": {"task": "clusters.tasks.renew_keys", "schedule": 3600.0, "options": {"expires": 600}},
     "read-due": {"task": "console.operations.tasks.read_due", "schedule": 30.0, "options": {"expires": 20}},
 }
 

@@ -7,6 +7,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from console.demo.processes import free_port
 from tests.postgres import binaries
 
 SOCKETS = Path("/var/run/postgresql")  # where Debian's psql and pgBackRest look for a server
+CRON = Path("/etc/cron.d/pgbackrest")
 FOLDERS = ("/etc/pgbackrest", "/var/log/pgbackrest", "/var/spool/pgbackrest")
 
 
@@ -75,3 +78,21 @@ class Node:
         for data in (*others, self.data):
             self.stop(data, "immediate")  # it would wait for its archive, which may be gone
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def fresh_node(aside: Path) -> Iterator[Node]:
+    """Lend a node whose places for pgBackRest are empty; what stood there waits in the folder, and comes back."""
+    moved = [(Path(place), aside / str(number)) for number, place in enumerate([*FOLDERS, CRON])]
+    for place, kept in moved:
+        if place.exists():
+            shutil.move(place, kept)
+    node = Node()
+    try:
+        yield node
+    finally:
+        node.remove()
+        for place, kept in moved:
+            shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink(missing_ok=True)
+            if kept.exists():
+                shutil.move(kept, place)

@@ -23,6 +23,14 @@ AMAZON = {
     "access_key_id": "AKIAIOSFODNN7EXAMPLE",
     "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",  # Amazon's own example  # nosec B105
 }
+# Of the emulated Azure: its tenant and subscription, and the application that the console signs in as.
+AZURE = {
+    "tenant_id": "11111111-2222-4333-8444-555555555555",
+    "subscription_id": "99999999-8888-4777-8666-555555555555",
+    "resource_group": "rg-backups",
+    "client_id": "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee",
+    "client_secret": "emulated~secret",  # of the emulator alone  # nosec B105
+}
 
 GOOGLE = {"project": "storekeeper-demo"}  # as in console.demo.google_emulator
 

@@ -105,6 +105,19 @@ def object_server(server: ObjectServer) -> Child:
     )
 
 
+def azure(folder: Path, latency: int) -> Child:
+    """Return the emulator of Azure with what keeps its blobs; it has the port that it had before, if that is free."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = folder / "port"
+    port = free_port(int(file.read_text()) if file.exists() else 0)
+    file.write_text(str(port))
+    command = [
+        *(PYTHON, "-m", "console.demo.azure_emulator", "--port", str(port)),
+        *("--folder", str(folder), "--latency", str(latency)),
+    ]
+    return Child("Azure, emulated", command, f"https://localhost:{port}", lambda: takes_connections(port), serves=True)
+
+
 def worker() -> Child:
     """Return the worker; its work is waiting, so it has many threads."""
     command = [
@@ -171,6 +184,13 @@ def answers_google(folder: Path, port: int) -> bool:
     """Tell whether the emulated Google takes connections, and has made the keys of those who sign in there."""
     with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
         return (folder / "storekeeper.json").exists()
+    return False
+
+
+def takes_connections(port: int) -> bool:
+    """Tell whether a server listens."""
+    with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return True
     return False
 
 

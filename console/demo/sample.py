@@ -39,6 +39,7 @@ SERVER_CLUSTER, SERVER_DATABASE = "ledger", {"version": "15", "data_directory": 
 SERVER_PGBACKREST = "2.45"
 # And a project at Google, emulated, whose nodes get a key file.
 PROJECT, PROJECT_STORE, PROJECT_CLUSTER, PROJECT_REGION = "Acme analytics", "events-belgium", "events", "europe-west1"
+AZURE, AZURE_STORE, AZURE_CLUSTER, AZURE_REGION = "Acme on Azure", "invoices-amsterdam", "invoices", "westeurope"
 MEMBERS = (  # key in demo.json, first name, last name, organisation, role
     ("owner", "Olivia", "Owens", ACME, Membership.Role.OWNER),
     ("admin", "Adam", "Ames", ACME, Membership.Role.ADMIN),
@@ -71,6 +72,8 @@ def load(demo: dict[str, Any]) -> Iterator[str]:
     yield from _amazon(organisations[ACME], demo["aws"], owner)
     yield from _server(organisations[ACME], demo["s3"], owner)
     yield from _google(organisations[ACME], demo["google"], owner)
+    if "azure" in demo:
+        yield from _azure(organisations[ACME], demo["azure"], owner)
 
 
 def _amazon(acme: Organisation, aws: dict[str, str], owner: User) -> Iterator[str]:
@@ -134,6 +137,23 @@ def _google(acme: Organisation, google: dict[str, str], owner: User) -> Iterator
     attached = [store] if store.state == State.AVAILABLE else []
     cluster = clusters.create(account, name=PROJECT_CLUSTER, regions=[PROJECT_REGION], stores=attached, by=owner)
     Database.objects.create(cluster=cluster, name="events", version="17", data_directory=DATA_DIRECTORY)
+    yield from _wait([cluster])
+
+
+def _azure(acme: Organisation, azure: dict[str, str], owner: User) -> Iterator[str]:
+    """Link the emulated Azure and make its store and cluster; it keeps them, as the server does."""
+    if CloudAccount.objects.filter(organisation=acme, provider_key="azure").exists():
+        return
+    settings = {name: azure[name] for name in ("tenant_id", "subscription_id", "resource_group", "client_id")}
+    settings |= {"method": "secret", "node_access": "sas"}  # which Debian's pgBackRest can do, too
+    key = {"client_secret": azure["client_secret"]}
+    account = accounts.link(acme, provider="azure", name=AZURE, settings=settings, secrets=key, by=None)
+    store = stores.create(account, name=AZURE_STORE, region=AZURE_REGION, by=owner)
+    yield from _wait([store])
+    attached = [store] if store.state == State.AVAILABLE else []
+    cluster = clusters.create(account, name=AZURE_CLUSTER, regions=[AZURE_REGION], stores=attached, by=owner)
+    cluster.nodes.update(pgbackrest_version=SERVER_PGBACKREST)
+    Database.objects.create(cluster=cluster, name="invoices", **SERVER_DATABASE)
     yield from _wait([cluster])
 
 

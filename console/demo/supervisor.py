@@ -19,8 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from console.demo import processes
-from console.demo.credentials import AMAZON, GOOGLE, PEOPLE, load_secrets, write_private
+from console.demo import azurite, processes
+from console.demo.credentials import AMAZON, AZURE, GOOGLE, PEOPLE, load_secrets, write_private
 from console.demo.guard import Guard, signal_group
 from console.demo.object_server import ObjectServer
 from console.demo.processes import GRACE_SECONDS, HOST, Child, Job, end_processes, end_with_parent, free_port, kept_port
@@ -113,8 +113,8 @@ class Demo:
         """Start everything, as much as possible at the same time, and say who may sign in."""
         self.file.unlink(missing_ok=True)
         self.guard = Guard(self.file, lock)
-        broker, amazon, google, object_server, worker, scheduler, console = self.prepare()
-        for child in (broker, amazon, google, object_server):
+        servers, (worker, scheduler, console) = self.prepare()
+        for child in servers:
             self.launch(child)
         migrations = self.refresh("migrate", "*/migrations/*.py", self.data / "demo.sqlite3")
         files = self.refresh("collectstatic", "static/**/*.*", self.data / "static" / "staticfiles.json")
@@ -122,7 +122,7 @@ class Demo:
         self.launch(worker)
         if not files:
             self.launch(console)
-        self.wait(broker, amazon, google, object_server)
+        self.wait(*servers)
         draft = self.file.with_name("demo-draft.json")
         write_private(draft, json.dumps(self.demo, indent=2))
         samples = self.launch_job("demo_data", speaks=True, DEMO_FILE=str(draft))
@@ -135,23 +135,21 @@ class Demo:
         draft.replace(self.file)
         self.greet()
 
-    def prepare(self) -> tuple[Child, ...]:
-        """Choose ports, passwords and the children's environment, and describe the children."""
+    def prepare(self) -> tuple[list[Child], tuple[Child, Child, Child]]:
+        """Choose ports, passwords and the children's environment, and describe the children: what serves the others."""
         port = free_port(self.wanted_port)
         if self.wanted_port not in (0, port):
             tell(f"Port {self.wanted_port} is taken; the console takes {port}.")
         kept = load_secrets(self.data / "secrets.json")
         s3 = ObjectServer(self.data / "objects")
         folder = self.data / "google"
-        children = (
+        servers = [
             broker := processes.broker(self.data, free_port()),
             amazon := processes.amazon(free_port(), self.latency),
             google := processes.google(folder, kept_port(folder / "port"), self.latency),
             processes.object_server(s3),
-            processes.worker(),
-            processes.scheduler(self.data),
-            processes.console(port),
-        )
+        ]
+        ours = (processes.worker(), processes.scheduler(self.data), processes.console(port))
         people = {
             role: {"username": username, "password": kept["passwords"][username]}
             for role, (username, _) in PEOPLE.items()
@@ -176,8 +174,14 @@ class Demo:
                 "ca_certificate": str(s3.ca_file),
             },
         }
+        clouds = {}
+        if azurite.MAIN.exists():  # else there is no Azure: `make demo` installs it where npm's registry answers
+            servers.append(azure := processes.azure(self.data / "azure", self.latency))
+            certificate = str(self.data / "azure" / "ca.pem")
+            self.demo["azure"] = {"endpoint": azure.where, "ca_certificate": certificate, **AZURE}
+            clouds = {"AZURE_ENDPOINT_URL": azure.where, "AZURE_ENDPOINT_CA": certificate}
         # The machine's own cloud credentials, settings and proxies have no business in a demo.
-        strange = ("AWS_", "GOOGLE_", "CELERY_", "GRANIAN_", "DJANGO_")
+        strange = ("AWS_", "AZURE_", "GOOGLE_", "CELERY_", "GRANIAN_", "DJANGO_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
         settings = {
             "SECRET_KEY": kept["SECRET_KEY"],
@@ -198,6 +202,7 @@ class Demo:
             **settings,
             "GOOGLE_ENDPOINT_URL": google.where,
             "GOOGLE_ENDPOINT_CA": str(folder / "ca.pem"),
+            **clouds,
             "AWS_ENDPOINT_URL": amazon.where,
             "AWS_ACCESS_KEY_ID": AMAZON["access_key_id"],
             "AWS_SECRET_ACCESS_KEY": AMAZON["secret_access_key"],
@@ -209,7 +214,7 @@ class Demo:
             "no_proxy": f"{HOST},localhost",
             "PYTHONUNBUFFERED": "1",
         }
-        return children
+        return servers, ours
 
     def refresh(self, command: str, sources: str, result: Path) -> list[Job]:
         """Start a management command if its sources changed since it last made its result."""

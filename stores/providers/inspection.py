@@ -12,7 +12,7 @@ from console.operations.plan import StepError
 from .base import Control
 
 PRESENCE = "bucket"  # the key of the finding that a bucket is gone
-GONE = frozenset({"NoSuchBucket", "notFound"})  # how S3 and Google say so
+GONE = frozenset({"NoSuchBucket", "ResourceNotFound", "notFound"})  # how S3, Azure and Google say so
 
 
 @dataclass(frozen=True)

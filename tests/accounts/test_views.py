@@ -93,7 +93,7 @@ def test_account_link_refuses_a_role_that_works_without_the_external_id(as_alice
     [
         ({"name": ""}, "name"),
         ({"name": "x" * 61}, "name"),
-        ({"provider": "azure"}, "provider"),
+        ({"provider": "nimbus"}, "provider"),
         ({"method": "telepathy"}, "method"),
         ({"method": "role", "role_arn": "arn:aws:iam::1:role/x"}, "role_arn"),
         ({"method": "role"}, "role_arn"),
@@ -207,7 +207,7 @@ def on(server, **values):
 
 @pytest.mark.parametrize(
     ("provider", "asked", "not_asked"),
-    [("aws", "role_arn", "endpoint"), ("s3", "endpoint", "role_arn"), ("azure", "provider", "endpoint")],
+    [("aws", "role_arn", "endpoint"), ("s3", "endpoint", "role_arn"), ("azure", "tenant_id", "endpoint")],
 )
 def test_account_link_asks_what_the_provider_needs(as_alice, provider, asked, not_asked):
     page = as_alice.get("/cloud-accounts/link/", {"provider": provider}, headers=HTMX).content.decode()

@@ -141,3 +141,21 @@ def test_troubles_of_a_server_that_is_known_by_its_address():
 def test_troubles_say_when_the_nodes_have_no_key():
     without = Repository((("type", "s3"), ("s3-bucket", "b"), ("s3-endpoint", "store.example")))
     assert "limited to c-abc/ in b" in troubles(configuration(target(4, without)))[0]
+
+
+AZURE = (("type", "azure"), ("azure-account", "a"), ("azure-container", "c-abc"))
+
+
+@pytest.mark.parametrize(
+    ("version", "works"), [("", False), ("2.45", False), ("2.57", False), ("2.58", True), ("2.60", True)]
+)
+def test_troubles_say_which_release_can_sign_in_with_a_managed_identity(version, works):
+    said = troubles(configuration(target(1, Repository((*AZURE, ("azure-key-type", "auto")))), version=version))
+    assert (said == []) == works
+    assert works or "Install 2.58 or newer" in said[0]
+
+
+def test_troubles_say_when_the_nodes_have_no_signature():
+    by_signature = (*AZURE, ("azure-key-type", "sas"))
+    assert "has no signature for store 1 yet" in troubles(configuration(target(1, Repository(by_signature))))[0]
+    assert troubles(configuration(target(1, Repository((*by_signature, ("azure-key", "sv=1")))), version="2.45")) == []

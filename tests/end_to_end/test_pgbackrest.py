@@ -6,7 +6,6 @@ import html
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.demo_process import Visitor, running_demo
-from tests.pgbackrest_node import FOLDERS, Node
+from tests.pgbackrest_node import fresh_node
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,7 +25,6 @@ pytestmark = [
     # The configuration is taken as it is, so it needs the places that it names.
     pytest.mark.skipif(os.geteuid() != 0, reason="puts files below /etc as root, as an administrator of a node does"),
 ]
-CRON = Path("/etc/cron.d/pgbackrest")
 UUID = r"[0-9a-f-]{36}"
 
 
@@ -38,18 +36,8 @@ def demo(tmp_path_factory):
 
 @pytest.fixture
 def node(tmp_path):
-    """A database node whose places for pgBackRest are empty; what stood there before comes back."""
-    aside = [(Path(place), tmp_path / str(number)) for number, place in enumerate([*FOLDERS, CRON])]
-    for place, kept in aside:
-        if place.exists():
-            shutil.move(place, kept)
-    node = Node()
-    yield node
-    node.remove()
-    for place, kept in aside:
-        shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink(missing_ok=True)
-        if kept.exists():
-            shutil.move(kept, place)
+    with fresh_node(tmp_path) as one:
+        yield one
 
 
 def text_of(page):

@@ -161,7 +161,7 @@ def test_store_create_redirects_without_scripts(as_alice, form):
         ("region", "", "region"),
         ("region", "eu-nowhere-1", "eu-nowhere-1"),
         ("region", "cn-north-1", "aws"),
-        ("provider", "azure", "available"),
+        ("provider", "nimbus", "available"),
         ("provider", "", "provider"),
         ("cloud_account", "", "account"),
         ("cloud_account", "not-a-uuid", "UUID"),

@@ -1,0 +1,25 @@
+"""What beat has done for clusters."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from celery import shared_task
+from django.utils import timezone
+
+from clusters import actions
+from clusters.models import Cluster, State
+from console.operations.actions import NotNow
+
+
+@shared_task
+def renew_keys() -> int:
+    """Begin to renew the nodes' keys of each cluster that has some that end soon; return of how many."""
+    renewed = 0
+    for cluster in Cluster.objects.filter(state=State.AVAILABLE).select_related("cloud_account"):
+        due = cluster.provider.keys_due(cluster.spec())
+        if due and due <= timezone.now():
+            with suppress(NotNow):  # somebody was quicker
+                actions.repair(cluster, by=None)
+                renewed += 1
+    return renewed

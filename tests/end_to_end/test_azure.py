@@ -1,0 +1,149 @@
+"""Backups into an Azure store and back: real PostgreSQL, Debian's pgBackRest, a signature, Azurite over TLS."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import BlobServiceClient, ContainerClient
+
+from clusters import repository
+from clusters.pgbackrest import BY_NUMBER, Configuration, Stanza, Target, troubles
+from stores.providers.azure import AZURE
+from stores.providers.base import AccessSpec, StoreSpec
+from tests.pgbackrest_node import FOLDERS, fresh_node
+from tests.worlds.azure import opened
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(os.geteuid() != 0, reason="puts files below /etc as root, as an administrator of a node does"),
+]
+PASSPHRASE = "a-passphrase"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with opened(tmp_path_factory.mktemp("azure"), "sas") as found:
+        yield found
+
+
+@pytest.fixture
+def node(tmp_path):
+    with fresh_node(tmp_path) as one:
+        yield one
+
+
+def run(plan, spec):
+    for round_ in plan:
+        for step in round_:
+            made = step.run(spec)
+            if made and made.keep is not None:
+                spec = replace(spec, keys=made.keep)
+    return spec
+
+
+def granted(spec, prefix):
+    return run(AZURE.grant, AccessSpec(uuid4(), "e2e", spec.account, prefix, (spec.bucket,)))
+
+
+def hand_over(node, spec, access):
+    """Put the node's files into their places, as the set-up script does."""
+    target = Target(1, "e2e", f"/{access.prefix}/n1", AZURE.repository(spec, access), PASSPHRASE, "count", 2, None)
+    stanza = Stanza("main", 15, str(node.data), node.port)
+    configuration = Configuration("e2e", "n1", BY_NUMBER["2.45"], [target], [stanza])
+    assert troubles(configuration, "2.45") == []
+    for folder in FOLDERS:
+        Path(folder).mkdir(parents=True)
+        os.chown(folder, node.owner.pw_uid, node.owner.pw_gid)
+    file = Path("/etc/pgbackrest/pgbackrest.conf")
+    file.write_text(configuration.render(secrets=True))
+    Path(target.ca_file).write_text(target.repository.ca_certificate)
+    os.chown(file, node.owner.pw_uid, node.owner.pw_gid)
+    file.chmod(0o640)
+    return configuration
+
+
+def test_backups_into_an_azure_store_and_back(world, node):
+    account, store_id = world.account(), uuid4()
+    spec = StoreSpec(
+        store_id, "e2e", account, "westeurope", *AZURE.bucket_names(store_id, "westeurope", account.number)
+    )
+    run(AZURE.provision, spec)
+    other = granted(spec, "c-others7other7")
+    access = granted(spec, "c-k3v9x2m7q4ta")
+    world.put(spec, f"{other.prefix}/n1/secret", b"theirs")
+    configuration = hand_over(node, spec, access)
+    assert access.keys[spec.bucket] not in configuration.render(secrets=False)
+    node.start()
+    node.sql("ALTER SYSTEM SET archive_mode = on")
+    node.sql("ALTER SYSTEM SET archive_command = 'pgbackrest --stanza=main archive-push %p'")
+    node.stop()
+    node.start()
+    stanza = ("pgbackrest", "--stanza=main")
+    node.run(*stanza, "stanza-create")
+    node.run(*stanza, "check")
+    node.run(*stanza, "--type=full", "backup")
+    node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 200000) AS n")
+    node.run(*stanza, "--type=incr", "backup")
+    restored = Path(f"{node.data}-restored")
+    node.run(*stanza, f"--pg1-path={restored}", "restore")
+    node.start(restored, "-p", str(node.port + 1), "-c", "archive_mode=off")
+    assert node.sql("SELECT count(*) FROM receipts", node.port + 1) == "200000"
+    node.stop(restored)
+    node.run(*stanza, "--repo=1", "--repo1-retention-full=1", "expire")
+
+    # What the console sees of it
+    told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]
+    [holding] = repository.look(AZURE.objects(spec), access.prefix, PASSPHRASE)
+    assert (holding.node, holding.stanza, holding.status) == ("n1", "main", "read")
+    assert [one.label for one in holding.backups] == [one["label"] for one in told["backup"]]
+    assert [one.kind for one in holding.backups] == ["full", "incr"]
+    assert holding.last_wal == told["archive"][0]["max"]
+
+    refuse_all_that_is_not_the_node_s(world, spec, access, other)
+    # A renewed signature is in the file at once; the old one is good as long as the node has it.
+    policies = world.emulator.state["containers"][f"{spec.bucket}/{access.prefix}"]["policies"]
+    policies["storekeeper-1"]["Expiry"] = re.sub(r"^\d+", "2026", policies["storekeeper-1"]["Expiry"])
+    renewed = run(AZURE.grant, access)
+    assert renewed.keys[spec.bucket] != access.keys[spec.bucket]
+
+    # Detached, the signature is void
+    run(AZURE.revoke, replace(renewed, buckets=()))
+    failed = node.run(*stanza, "--io-timeout=3", "--protocol-timeout=10", "check", check=False, timeout=200)
+    assert failed.returncode
+    assert "AuthenticationFailed" in failed.stdout + failed.stderr
+
+
+def refuse_all_that_is_not_the_node_s(world, spec, access, other):
+    """Try the node's own signature on its container, and on all that is not the node's."""
+    options = {"connection_verify": str(world.emulator.ca_file), "retry_total": 0}
+    signature, url = access.keys[spec.bucket], f"{world.emulator.url}/{spec.bucket}"
+    own = ContainerClient(url, access.prefix, credential=signature, **options)
+    own.upload_blob(f"{access.prefix}/n1/probe", b"")
+    own.delete_blob(f"{access.prefix}/n1/probe")
+    theirs = ContainerClient(url, other.prefix, credential=signature, **options)
+    service = BlobServiceClient(url, credential=signature, **options)
+    logs = ContainerClient(f"{world.emulator.url}/{spec.log_bucket}", access.prefix, credential=signature, **options)
+    for attempt in (
+        lambda: theirs.upload_blob(f"{other.prefix}/n1/x", b""),
+        lambda: theirs.download_blob(f"{other.prefix}/n1/secret"),
+        lambda: theirs.delete_blob(f"{other.prefix}/n1/secret"),
+        lambda: list(theirs.list_blobs()),
+        theirs.delete_container,
+        own.delete_container,
+        own.get_container_access_policy,
+        lambda: own.set_container_access_policy({}),
+        lambda: list(service.list_containers()),
+        lambda: service.create_container("another"),
+        lambda: list(logs.list_blobs()),
+    ):
+        with pytest.raises(HttpResponseError) as raised:
+            attempt()
+        assert raised.value.status_code in {401, 403}
