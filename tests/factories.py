@@ -68,6 +68,48 @@ def server(organisation, name="cellar", **settings):
     )
 
 
+def azure(organisation, name="contoso", **settings):
+    """A linked Azure subscription; nothing answers there."""
+    return account(
+        organisation,
+        name=name,
+        provider_key="azure",
+        number="0b1f6471-1bf0-4dda-aec3-111122223333",
+        partition="",
+        settings={
+            "method": "secret",
+            "tenant_id": "72f988bf-86f1-41af-91ab-2d7cd011db47",
+            "client_id": "11112222-bbbb-3333-cccc-4444dddd5555",
+            "subscription_id": "0b1f6471-1bf0-4dda-aec3-111122223333",
+            "resource_group": "backups",
+            "node_access": "sas",
+            **settings,
+        },
+        secrets={"client_secret": "secret-of-an-application"},
+    )
+
+
+def google(organisation, name="analytics", **settings):
+    """A linked Google project; nothing answers there."""
+    return account(
+        organisation,
+        name=name,
+        provider_key="google",
+        number="acme-analytics",
+        partition="",
+        settings={
+            "method": "federation",
+            "project_id": "acme-analytics",
+            "workload_provider": "projects/1/locations/global/workloadIdentityPools/pool/providers/own",
+            "service_account": "storekeeper@acme-analytics.iam.gserviceaccount.com",
+            "client_email": "storekeeper@acme-analytics.iam.gserviceaccount.com",
+            "node_access": "key",
+            **settings,
+        },
+        secrets={},
+    )
+
+
 def store(account, name="orders", state=State.AVAILABLE, **values):
     """A store as the database knows it; nothing is made in the cloud."""
     pk = uuid4()

@@ -207,6 +207,8 @@ MESSAGES = {
     "InvalidSubscriptionId": "Azure does not know this subscription.",
     "InvalidAuthenticationTokenTenant": "This subscription is not in that tenant.",
     "AuthorizationFailed": ROLE_MISSING,
+    "AADSTS7000215": "Microsoft Entra does not accept this client secret. Enter its value, not its ID.",
+    "AADSTS7000222": "This client secret has expired. Make a new one (App registrations, Certificates & secrets).",
 }
 
 

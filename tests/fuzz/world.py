@@ -274,6 +274,12 @@ def _organisation(name: str) -> Any:
     account = factories.account(organisation)
     server = factories.server(organisation)
     store = factories.store(account, name="orders")
+    for other, region in (
+        (factories.azure(organisation), "westeurope"),
+        (factories.google(organisation), "europe-west1"),
+    ):
+        factories.store(other, name=f"{other.name}-orders", region=region)
+        _done(clusters.create(other, name=f"{other.name}-cluster", regions=[region], stores=[], by=None))
     factories.store(account, name="spare", region="us-east-1", versions_days=30, lock_days=7)
     degraded = factories.store(account, name="degraded", state=State.DEGRADED)
     factories.failed_store(account, name="failed")

@@ -793,7 +793,7 @@ def test_identify_says_beside_the_field_what_is_wrong(world, changes, field, say
 
 def test_identify_says_that_the_secret_is_wrong_or_expired(world):
     wrong = replace(world.account(), secrets={"client_secret": "wrong"})
-    with pytest.raises(LinkError, match="does not accept the client secret") as raised:
+    with pytest.raises(LinkError, match="its value, not its ID") as raised:
         AZURE.identify(wrong)
     assert raised.value.field == "client_secret"
     world.emulator.state["apps"][world.emulator.client_id]["expired"] = True
