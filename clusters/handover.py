@@ -215,6 +215,12 @@ class Handover:
             for one in target.repository.files
         ]
 
+    @property
+    def has_keys(self) -> bool:
+        """Return whether what it is handed holds keys of stores, and not the passphrases alone."""
+        found = [target.repository for target in self.configuration.targets]
+        return any(one.files or one.secret & {name for name, _ in one.options} for one in found)
+
     def report(self, address: str) -> File:
         """Return the script that tells the console, at that address, which file the node has; it holds a token."""
         query = "SELECT system_identifier FROM pg_control_system()"

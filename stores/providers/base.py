@@ -359,7 +359,7 @@ class Provider:
     # Whether the nodes' key has to be made by hand and given to the console, because the server makes none.
     takes_key: Callable[[Account], bool] = lambda account: False
     # From when on `grant` makes the nodes' keys anew, where the cloud makes keys that end some day.
-    keys_due: Callable[[AccessSpec], datetime | None] = lambda spec: None
+    keys_due: Callable[[AccessSpec], datetime | None] | None = None
     has_logs: Callable[[Account], bool] = lambda account: True  # requests to backup buckets are logged
     making: int = 1  # how many rounds of `provision` make the buckets; the others set what `controls` wants of them
     one_region: bool = False  # an account is one server in one place, so a store's region is never asked
