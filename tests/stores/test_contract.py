@@ -364,7 +364,7 @@ def test_a_locked_store_is_as_wanted_and_never_weakened(world):
     settled(plan, spec)
     assert not differing(provider, spec)
     once = world.look()
-    settled((*plan, *provider.lock), replace(spec, lock_days=1))
+    settled(provider.lock, replace(spec, lock_days=1))
     assert world.look() == once
 
 
