@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import os
 import secrets
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import NamedTuple, Self
 from urllib.parse import quote
 
 from console.demo.credentials import write_private
-from console.demo.processes import HOST, end_with_parent, free_port
+from console.demo.processes import HOST, free_port, start_server, stop_server
 
 ACCOUNT = "pool"  # one account of Azurite's holds the containers of all emulated storage accounts
 MAIN = Path(sys.prefix) / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
@@ -57,22 +56,10 @@ class Azurite:
         """Start it as a child that dies with this process, and wait until it answers."""
         if not MAIN.exists():
             raise RuntimeError(MISSING)
-        with (self.folder / "azurite.log").open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603, our own command  # nosec B603
-                self.command,
-                env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                preexec_fn=end_with_parent,  # noqa: PLW1509, one call into the kernel
-            )
-        until = time.monotonic() + 60
-        while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > until:
-                self.stop()
-                raise RuntimeError(f"Azurite did not start; see {self.folder / 'azurite.log'}.")
-            time.sleep(0.1)
+        environment = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"}
+        self.process = start_server(
+            "Azurite", self.command, folder=self.folder, environment=environment, answers=self._answers
+        )
         return self
 
     def stop(self) -> None:
@@ -80,12 +67,7 @@ class Azurite:
         while self._idle:
             self._idle.pop()[0].close()
         if self.process:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            stop_server(self.process)
             self.process = None
 
     def _answers(self) -> bool:

@@ -6,11 +6,9 @@ For the demo and the tests. It keeps its data, its keys and its certificates in 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import socket
 import subprocess
-import time
 from contextlib import closing, suppress
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException
@@ -20,7 +18,7 @@ from typing import Any, Self
 
 from console.demo.certificates import NAME, certify
 from console.demo.credentials import write_private
-from console.demo.processes import HOST, end_with_parent, free_port
+from console.demo.processes import HOST, free_port, start_server, stop_server
 
 PORTS = (
     *("s3.port", "s3.port.https", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"),
@@ -121,33 +119,19 @@ class ObjectServer:
 
     def start(self) -> Self:
         """Start the server as a child that dies with this process, and wait until it answers."""
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603, our own command  # nosec B603
-                self.command,
-                env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                preexec_fn=end_with_parent,  # noqa: PLW1509, one call into the kernel
-            )
-        until = time.monotonic() + 30
-        while not self.answers():
-            if self.process.poll() is not None or time.monotonic() > until:
-                self.stop()
-                raise RuntimeError(f"The object server did not start; see {self.folder / 'server.log'}.")
-            time.sleep(0.05)
+        self.process = start_server(
+            "The object server",
+            self.command,
+            folder=self.folder,
+            environment=self.environment,
+            answers=self.answers,
+        )
         return self
 
     def stop(self) -> None:
         """End the server; its data stay."""
         if self.process:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            stop_server(self.process)
             self.process = None
             # The one socket file that the server leaves behind.
             Path(f"/tmp/seaweedfs-s3-{self.ports['s3.port']}.sock").unlink(missing_ok=True)  # noqa: S108, its own choice  # nosec B108

@@ -206,6 +206,46 @@ def answers_http(url: str, *, status: int | None = None) -> bool:
         return False
 
 
+def start_server(
+    name: str,
+    command: list[str],
+    *,
+    folder: Path,
+    environment: dict[str, str],
+    answers: Callable[[], bool],
+    seconds: float = 60,
+) -> subprocess.Popen[bytes]:
+    """Start a server as a child that dies with this process, and return it when it answers; raises RuntimeError."""
+    log = folder / "server.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603, our own commands  # nosec B603
+            command,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            preexec_fn=end_with_parent,  # noqa: PLW1509, one call into the kernel
+        )
+    until = time.monotonic() + seconds
+    while not answers():
+        if process.poll() is not None or time.monotonic() > until:
+            stop_server(process)
+            raise RuntimeError(f"{name} did not start; see {log}.")
+        time.sleep(0.05)
+    return process
+
+
+def stop_server(process: subprocess.Popen[bytes]) -> None:
+    """End a server that was started so, gently if it lets us."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def end_with_parent() -> None:
     """Have the kernel send SIGTERM to this process when its parent ends; runs in the child, before its program.
 

@@ -17,7 +17,7 @@ from tests import walk
 from tests.fuzz.strategies import MARK, requests
 from tests.fuzz.world import undone, writes
 
-pytestmark = pytest.mark.xdist_group("fuzz")  # they share a world
+pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.slow]  # they share a world
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 ROUTES = [pytest.param(one, id=one.pattern or "home") for one in walk.routes()]
