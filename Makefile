@@ -33,8 +33,9 @@ UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite
 # and the two longest ones.
 ONCE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash/test_matrix.py
 
-# Three at once on two cores: many tests wait for processes that they have started.
+# Three at once on two cores: many tests wait for processes that they have started. The quick ones wait for nothing.
 PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadgroup
+QUICK := $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow"
 
 .PHONY: help setup azurite system demo lint check test live-test audit bench
 .DEFAULT_GOAL := help
@@ -86,7 +87,7 @@ lint: setup
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 check: lint ## Linters, types and the quick tests
-	env -u DATABASE_URL $(PYTEST) -m "not slow"
+	env -u DATABASE_URL $(QUICK)
 
 test: setup azurite system lint ## The whole suite, on SQLite and on PostgreSQL
 	env -u DATABASE_URL $(PYTEST)

@@ -129,6 +129,7 @@ def test_what_is_planted_would_be_found(planted):
         leaks(handover.configuration.render(secrets=True), "the file of a node")
 
 
+@pytest.mark.slow
 def test_no_page_of_anybody_holds_a_secret(planted, logged, acme, alice, bob, charlie):
     shown = {}
     for who, client in visitors(acme, alice, bob, charlie):

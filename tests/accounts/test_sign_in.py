@@ -150,6 +150,7 @@ def test_secrets_of_second_factors_are_encrypted_and_rotated(alice, totp, settin
     assert Authenticator.objects.get(type="totp").wrap().validate_code(code_of(totp, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_guessing_is_slow_and_locks_nobody_else_out(clock, alice, monkeypatch):
     """Tries at one account, from one address and then from many, by the limits' own clock.

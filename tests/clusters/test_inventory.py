@@ -76,6 +76,7 @@ def test_look_reads_with_the_passphrase_of_this_repository(cluster, put):
     assert from_json(look(cluster).content)[0].status == "read"
 
 
+@pytest.mark.slow
 def test_look_goes_through_more_than_one_page(cluster, put, monkeypatch):
     for number in range(1005):
         put(f"n1/backup/db{number:04}/x", b"")

@@ -15,7 +15,7 @@ from console.accounts.permissions import ENTERPRISE, ROLES
 from tests import walk
 from tests.fuzz.world import RECORDS, undone, writes
 
-pytestmark = pytest.mark.xdist_group("fuzz")  # they share a world
+pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.slow]  # they share a world
 
 # What asks for no role, and why.
 PUBLIC = {

@@ -172,6 +172,7 @@ def test_nobody_waits_for_a_worker_that_is_gone():
         turns.wait({}, "lane", 1, RULE)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_ten_stores_at_once_are_created_no_faster_than_the_rate(plan, account, alice, monkeypatch):  # noqa: F811
     """Two workers, ten stores of two buckets each: twenty calls at the rate of one in 0.25 s, none left behind."""

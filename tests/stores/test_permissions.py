@@ -402,6 +402,7 @@ def test_preflight_changes_nothing_and_takes_few_calls(amazon, role):
     assert [call.operation for call in amazon.calls].count("SimulatePrincipalPolicy") == 10  # creating, in each region
 
 
+@pytest.mark.slow
 def test_preflight_finds_exactly_what_is_missing(amazon, role):
     for action in allowed(role) - {aws_preflight.SIMULATES}:
         give(without(role, action))
