@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 INVITATION = re.compile(r"(/invitations/)[\w-]+")
@@ -36,7 +36,7 @@ class WithOrigin(logging.Filter):
         """Keep every record."""
         if "/invitations/" in (said := record.getMessage()):
             record.msg, record.args = INVITATION.sub(r"\1…", said), ()
-        record.origin = {name: value for name, value in asdict(origin.get()).items() if value}
+        record.origin = {name: value for name, value in vars(origin.get()).items() if value}
         return True
 
 

@@ -155,8 +155,8 @@ def read(label: str, pk: int) -> None:
     # Asked for again meanwhile, it stays due.
     due_at = Case(When(wanted_at__gt=reading.begun, then=F("due_at")), default=_next(reader, reading, again))
     with transaction.atomic():
-        rows.update(**values, tried_at=reading.begun, held_until=None, progress="", due_at=due_at)
-        if not again and rows.exists():  # its subject may be gone by now, and the row with it
+        kept = rows.update(**values, tried_at=reading.begun, held_until=None, progress="", due_at=due_at)
+        if kept and not again:  # its subject may be gone by now, and the row with it
             reading.content = values["content"]
             reader.kept(reading)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -188,7 +187,7 @@ def client_of(
     `sign_in` returns what only this client is made with, and until when that is valid; `prepare` gets the new client
     before anybody uses it.
     """
-    key, fingerprint = (account.id, service, region), _fingerprint(account)
+    key, fingerprint = (account.id, service, region), account.fingerprint
     entry = _clients.get(key)
     if entry and entry.fingerprint == fingerprint and datetime.now(UTC) < entry.until:
         return entry.client
@@ -205,12 +204,6 @@ def forget_clients(account: Account | None = None) -> None:
     with _lock:
         for key in [key for key in _clients if account is None or key[0] == account.id]:
             del _clients[key]
-
-
-def _fingerprint(account: Account) -> str:
-    """Return a digest of what the account signs in with, so that a changed key takes effect at once."""
-    given = json.dumps([dict(account.settings), dict(account.secrets)], sort_keys=True)
-    return hashlib.sha256(given.encode()).hexdigest()
 
 
 def _access_key(account: Account) -> Keys:

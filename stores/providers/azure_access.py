@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Collection
@@ -79,14 +77,12 @@ def call(operation: str, account: Account, do: Callable[[Cloud], Any]) -> Any:
 
 def cloud_of(account: Account) -> Cloud:
     """Return the account's clients, made anew when what it signs in with has changed."""
-    given = json.dumps([dict(account.settings), dict(account.secrets), account.operator.endpoint_url], sort_keys=True)
-    fingerprint = hashlib.sha256(given.encode()).hexdigest()
     with _lock:
         kept = _clouds.get(account.id)
-        if kept and kept[0] == fingerprint:
+        if kept and kept[0] == account.fingerprint:
             return kept[1]
         cloud: Cloud = import_module(".azure_clients", __package__).Cloud(account)
-        _clouds[account.id] = (fingerprint, cloud)
+        _clouds[account.id] = (account.fingerprint, cloud)
         return cloud
 
 

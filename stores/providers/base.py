@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -49,6 +52,13 @@ class Account:
     settings: Mapping[str, str]  # what the fields of `Provider.link` say, those that are no secrets; see each provider
     secrets: Mapping[str, str]  # and those that are
     operator: Operator = Operator()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a digest of what the account signs in with, so that a changed key takes effect at once."""
+        where = [self.operator.endpoint_url, self.operator.ca_file, self.operator.token_file]
+        given = json.dumps([dict(self.settings), dict(self.secrets), where], sort_keys=True)
+        return hashlib.sha256(given.encode()).hexdigest()
 
     def __repr__(self) -> str:
         """Return the account without its secrets, since tracebacks and logs print this."""

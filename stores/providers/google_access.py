@@ -6,7 +6,6 @@ says), `workload_provider` and `service_account` (of a federation), `node_access
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -66,10 +65,8 @@ def token_uri(account: Account) -> str:
 
 def _session(account: Account) -> AuthorizedSession:
     """Return the account's session, made anew when what it signs in with changed; it knows no identity but that."""
-    given = json.dumps([dict(account.settings), dict(account.secrets), str(account.operator)], sort_keys=True)
-    fingerprint = hashlib.sha256(given.encode()).hexdigest()
     entry = _sessions.get(account.id)
-    if entry and entry.fingerprint == fingerprint:
+    if entry and entry.fingerprint == account.fingerprint:
         return entry.session
     import requests  # noqa: PLC0415
     from google.auth.transport.requests import AuthorizedSession, Request  # noqa: PLC0415, heavy, and not always needed
@@ -78,7 +75,7 @@ def _session(account: Account) -> AuthorizedSession:
     session = AuthorizedSession(_credentials(account), auth_request=Request(asking), max_refresh_attempts=1)
     _prepared(session, account)
     with _lock:
-        _sessions[account.id] = _Entry(session, fingerprint)
+        _sessions[account.id] = _Entry(session, account.fingerprint)
     return session
 
 
