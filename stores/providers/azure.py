@@ -425,7 +425,7 @@ AZURE = Provider(
     mark="Az",
     link=LINK,
     linking=LINKING,
-    words=Words("storage account", "subscription", "subscription ID", "resource ID"),
+    words=Words(bucket="storage account", account="subscription", number="subscription ID"),
     # Each account is closed by the very call that creates it. Then nothing waits for anything else.
     provision=(
         Round(

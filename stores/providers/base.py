@@ -17,7 +17,7 @@ from console.regions import Region
 DAYS_AT_MOST = 36_500  # Object Lock takes no more (S3 API reference, "DefaultRetention")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Words:
     """What a cloud calls things, as in the middle of a sentence; a plural has an s more."""
 
@@ -25,7 +25,6 @@ class Words:
     account: str = "account"  # Azure: subscription; Google: project
     within: str = "in"  # what is in an account is on a server
     number: str = "account ID"  # Azure: subscription ID; Google: project ID
-    identifier: str = "ARN"  # of a bucket, exactly; Azure: resource ID; Google: URI
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,7 @@ GOOGLE = Provider(
     label="Google",
     service="Google Cloud Storage",
     mark="G",
-    words=Words(account="project", number="project ID", identifier="URI"),
+    words=Words(account="project", number="project ID"),
     link=LINK,
     linking="Make a service account in your project with the roles that are described here, then either let the "
     "console's identity act as it (workload identity federation), or make a key of it. The console asks Google for a "

@@ -428,3 +428,26 @@ def test_messages_wait_for_a_fragment_that_is_seen(as_alice, account):
     unseen = as_alice.get("/stores/", headers={**HTMX, "X-Without-Messages": "1"})
     assert 'id="flash"' not in unseen.content.decode()
     assert 'hx-swap-oob="true"' in as_alice.get("/stores/", headers=HTMX).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"),
+    [
+        ("aws", "The buckets are made in this account."),
+        ("azure", "The storage accounts are made in this subscription."),
+        ("google", "The buckets are made in this project."),
+        ("s3", "The buckets are made on this server."),
+    ],
+)
+def test_store_create_speaks_in_the_clouds_own_words(as_alice, provider, words):
+    assert words in as_alice.get("/stores/create/", {"provider": provider}).content.decode()
+
+
+def test_store_page_of_azure_speaks_of_storage_accounts(as_alice, acme):
+    store = factories.store(factories.azure(acme), region="westeurope")
+    page = as_alice.get(store.get_absolute_url()).content.decode()
+    for text in ("Storage Account", f"/storageAccounts/{store.bucket}", "Amsterdam"):
+        assert text in page
+    dialog = as_alice.get(f"{store.get_absolute_url()}delete/").content.decode()
+    assert "Both storage accounts go" in dialog
+    assert "bucket" not in dialog
