@@ -203,7 +203,7 @@ class Posture(Reading):
 
     def with_decisions(self, found: Iterable[Line]) -> list[Line]:
         """Return these lines with what was accepted of them."""
-        return [replace(line, accepted=self._accepted(line)) for line in found]
+        return [replace(line, accepted=kept) if (kept := self._accepted(line)) else line for line in found]
 
     def _accepted(self, line: Line) -> dict[str, str] | None:
         kept = self.accepted.get(line.name)

@@ -71,7 +71,7 @@ class Setting:
 
 def same_document(one: Any, other: Any) -> bool:
     """Return whether two documents, such as policies, say the same, however a server writes them."""
-    return bool(_plain(one) == _plain(other))
+    return one == other or bool(_plain(one) == _plain(other))
 
 
 def _plain(value: Any) -> Any:
