@@ -253,7 +253,7 @@ def test_account_change_of_the_endpoint_leaves_no_store_behind(as_alice, object_
 
 
 def read(account):
-    Verification.objects.update(due_at=timezone.now())
+    Verification.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     readings.read("verification", Verification.objects.get(cloud_account=account).pk)
     account.refresh_from_db()
     return Verification.objects.get(cloud_account=account)
