@@ -62,6 +62,7 @@ def _check(answer):
     assert "no-store" in answer["Cache-Control"], answer.request["PATH_INFO"]
 
 
+@pytest.mark.slow
 def test_every_url_answers_with_the_headers(production, alice, bob):
     assert len(PATHS) > 50
     seen = set()

@@ -299,6 +299,7 @@ def test_daily_verification_tries_the_external_id_again(as_alice, acme, amazon, 
     assert last().outcome == "done"
 
 
+@pytest.mark.slow
 def test_a_verification_without_an_answer_changes_nothing(as_alice, account, amazon):
     verification.of_all()
     amazon.inject("GetCallerIdentity", code="Throttling", status=400, times=3)

@@ -101,6 +101,7 @@ def test_it_ends_with_the_time_the_sign_in_and_the_permission(looking, acme, sue
     assert entries(acme) == ["Support began to look", "Support stopped looking"] * 3 + ["Support began to look"]
 
 
+@pytest.mark.slow
 def test_nothing_can_be_changed_whatever_the_view_would_do(looking, acme, account):
     """Every address of the console and of the admin: refused before any view, even where there is none."""
     store = factories.store(account)

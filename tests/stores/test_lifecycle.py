@@ -330,6 +330,7 @@ def test_cancel_is_not_offered_once_the_bucket_is_gone(create, s3, amazon):
     assert again(store) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [{"code": "SlowDown", "status": 503}, {"when": "drop"}, {"when": "after"}])
 @pytest.mark.parametrize("operation", ["GetBucketTagging", "GetBucketLogging", "PutBucketLogging"])
 def test_cancel_outlasts_passing_trouble(create, s3, amazon, operation, fault):

@@ -186,6 +186,7 @@ ALL_THAT_THE_CONSOLE_DOES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regions", [("eu-west-1", "us-east-1"), ("me-south-1", "eu-west-1")])
 def test_the_policy_holds_what_the_plans_ask_for_and_nothing_else(amazon, role, regions):
     if "me-south-1" in regions:
@@ -347,6 +348,7 @@ def substituted(value):
     return {key: substituted(one) for key, one in value.items()}
 
 
+@pytest.mark.slow
 def test_the_cloudformation_templates_are_valid():
     for filename, text in handed_out(BY_ROLE).items():
         if filename.endswith(".template.json"):
