@@ -16,6 +16,7 @@ from console.operations.plan import Conflict, Plan, Round, Step, Work
 from console.operations.readings import Reader, daily
 from console.operations.readings import register as register_reader
 from console.operations.registry import register
+from console.web import lowered
 from stores import orphans, posture, preflight, verification
 from stores.models import Dossier, Posture, Preflight, RetainedLogs, State, Store, Sweep, Verification
 from stores.providers.base import Provider, StoreSpec
@@ -109,12 +110,12 @@ def repair(store: Store) -> Plan:
         of_all = store.provider.controls(store.spec())
         off += [(one.log, one.key, one.label) for one in of_all if one.log in gone and one.key != "tags"]
     own = Round(
-        _mending(store.provider, "Checking whose the log bucket is", "tags", log=True),
-        _mending(store.provider, "Checking whose the backup bucket is", "tags", log=False),
+        _mending(store.provider, f"Checking whose the log {store.provider.words.bucket} is", "tags", log=True),
+        _mending(store.provider, f"Checking whose the backup {store.provider.words.bucket} is", "tags", log=False),
     )
     mended = []
     for log, key, label in sorted(off, key=lambda one: not one[0]):
-        title = f"Setting {_lower(label)} of the {'log' if log else 'backup'} bucket"
+        title = f"Setting {lowered(label)} of the {'log' if log else 'backup'} {store.provider.words.bucket}"
         mended.append(Round(_mending(store.provider, title, key, log=log)))
     return (*again, own, *mended)
 
@@ -133,10 +134,6 @@ def _mend(provider: Provider, key: str, log: bool, spec: StoreSpec) -> None:
     for control in provider.controls(spec):
         if (control.key, control.log) == (key, log):
             control.ensure()
-
-
-def _lower(label: str) -> str:
-    return label[0].lower() + label[1:]
 
 
 def check_soon(store: Store) -> None:

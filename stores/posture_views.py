@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from console.accounts.access import MemberRequest, allowed
 from console.accounts.permissions import Permission
 from console.operations.actions import NotNow
-from console.web import dialog_done, dialog_form
+from console.web import dialog_done, dialog_form, lowered
 from stores import actions, posture
 from stores.findings import agreed
 from stores.forms import RepairForm
@@ -70,7 +70,7 @@ def store_accept(request: MemberRequest, pk: UUID) -> HttpResponse:
     except posture.Changed:
         messages.error(request, CHANGED)
         return dialog_done(request, store.get_absolute_url(), "stores-changed")
-    message = f"Accepted: {line.label.lower()} of the {line.bucket_words}."
+    message = f"Accepted: {lowered(line.label)} of the {line.bucket_words}."
     return dialog_done(request, store.get_absolute_url(), "stores-changed", message=message)
 
 

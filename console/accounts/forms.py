@@ -11,6 +11,7 @@ from uuid import UUID
 from django import forms
 
 from console.accounts.models import CloudAccount, CloudAccountQuerySet, Membership, Organisation, operator
+from console.web import lowered
 from stores.providers import PROVIDERS
 from stores.providers.base import Account, Document, Field, LinkError, Provider
 
@@ -270,7 +271,7 @@ class ChangeForm(LinkForm):
             if kept and moved:
                 self.add_error(
                     asked.name,
-                    f"Another {_lower(moved[0].label)} needs this again: the one that is kept stays here.",
+                    f"Another {lowered(moved[0].label)} needs this again: the one that is kept stays here.",
                 )
             data[asked.name] = kept
         return data
@@ -287,8 +288,3 @@ class ChangeForm(LinkForm):
         asked = {one.name for one in self.asked} | {"external_id"}
         found = {name: value for name, value in self.account.settings.items() if name not in asked}
         return found | super().account_settings()
-
-
-def _lower(label: str) -> str:
-    """Return a label as in the middle of a sentence; an abbreviation keeps its capitals."""
-    return label if label[:2].isupper() else label[0].lower() + label[1:]

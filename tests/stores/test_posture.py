@@ -13,7 +13,8 @@ from django.utils import timezone
 from console.accounts.models import AuditEvent
 from console.operations import readings
 from console.operations.readings import daily
-from stores import actions
+from stores import actions, plans
+from stores.findings import Line
 from stores.models import Posture, State
 from tests import factories
 from tests.clusters.test_views import HTMX, text_of
@@ -402,3 +403,15 @@ def test_a_store_whose_deletion_failed_can_be_kept(amazon, as_alice, store):
     assert work(store).state == State.AVAILABLE
     settled()
     assert check(again(store)).posture.drift == []
+
+
+def test_repair_speaks_in_the_clouds_own_words(acme):
+    store = factories.store(factories.azure(acme), region="westeurope", state=State.DEGRADED)
+    line = Line("tls", "TLS", store.bucket, False, "off", "TLS 1.2", "TLS 1.0", "a", "b", False, "", "")
+    Posture.objects.create(store=store, content=[line.kept()])
+    titles = [step.title for round_ in plans.repair(store) for step in round_]
+    assert titles == [
+        "Checking whose the log storage account is",
+        "Checking whose the backup storage account is",
+        "Setting TLS of the backup storage account",
+    ]
