@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from console.cloud_accounts.models import CloudAccount
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from clusters import inventory
-from clusters.handover import Handover
 from clusters.models import (
     NODES_AT_MOST,
     REPOSITORIES_AT_MOST,
@@ -24,9 +24,10 @@ from clusters.models import (
     Stanza,
     new_token,
 )
-from console.accounts import audit
-from console.accounts.actions import InUse, Use
-from console.accounts.models import CloudAccount, User
+from clusters.node_setup import NodeSetup
+from console.accounts import activity
+from console.accounts.models import User
+from console.cloud_accounts.actions import InUse, Use
 from console.operations.actions import ask, begin
 from stores.models import State, Store
 
@@ -122,7 +123,7 @@ def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
             repository = Repository.objects.create(cluster=cluster, store=store, number=last)
         Attachment.objects.create(cluster=cluster, store=store, repository=repository)
     spec = cluster.spec()
-    if spec.buckets and (refusal := account.provider.access_refusal(spec)):
+    if spec.buckets and (refusal := account.cloud.access_refusal(spec)):
         raise NotAttachable(refusal)
 
 
@@ -199,15 +200,15 @@ def follow_cluster(node: Node, *, by: User | None) -> None:
         _note("Had a node follow its cluster", node, by)
 
 
-def report(handover: Handover, *, sha256: str, version: str, system_ids: Mapping[str, str]) -> None:
+def report(node_setup: NodeSetup, *, sha256: str, version: str, system_ids: Mapping[str, str]) -> None:
     """Keep what a node says of itself: the digest of its file, its pgBackRest, its databases' system identifiers."""
-    node, now = handover.node, timezone.now()
+    node, now = node_setup.node, timezone.now()
     with transaction.atomic():
         node.applied_sha256, node.applied_version, node.reported_at = sha256, version, now
-        if sha256 == handover.sha256:
-            node.applied_targets = handover.numbers
+        if sha256 == node_setup.sha256:
+            node.applied_targets = node_setup.numbers
         node.save(update_fields=["applied_sha256", "applied_version", "reported_at", "applied_targets"])
-        for database in handover.cluster.databases.all():
+        for database in node_setup.cluster.databases.all():
             if system_id := system_ids.get(database.name):
                 Stanza.objects.update_or_create(
                     node=node,
@@ -267,7 +268,7 @@ def _note(action: str, subject: Cluster | Node, by: User | None, **changes: Any)
     cluster = subject if isinstance(subject, Cluster) else subject.cluster
     if subject is not cluster:  # a node's name alone says little
         changes["after"] = {"cluster": cluster.name, **(changes.get("after") or {})}
-    audit.note(action, subject, organisation=cluster.organisation, by=by, **changes)
+    activity.record(action, subject, organisation=cluster.organisation, by=by, **changes)
 
 
 def look_into_backups(cluster: Cluster) -> None:

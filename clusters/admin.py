@@ -20,13 +20,13 @@ from clusters.models import (
     Stanza,
 )
 from console.accounts.admin import ReadOnlyAdmin
-from console.operations.admin import SubjectAdmin
+from console.operations.admin import ManagedResourceAdmin
 
 admin.site.register([Attachment, BackupPolicy, Inventory, Repository], ReadOnlyAdmin)
 
 
 @admin.register(Cluster)
-class ClusterAdmin(SubjectAdmin):
+class ClusterAdmin(ManagedResourceAdmin):
     list_display = ["name", "state", "organisation", "cloud_account", "created_at", "last_task"]
     list_filter = ["state", "organisation__edition"]
     search_fields = ["name", "id", "organisation__name", "cloud_account__number", "stores__name"]

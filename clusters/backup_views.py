@@ -11,14 +11,14 @@ from django.views.decorators.http import require_GET, require_POST
 from clusters import actions
 from clusters.backups import bookcases
 from clusters.models import Cluster
-from console.accounts.access import MemberRequest, allowed
+from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
-from console.web import dialog_done, fragment_or_page
+from console.web.pages import dialog_done, fragment_or_page
 from stores.models import Store
 
 
 @require_POST
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def backups_refresh(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Have the cluster's repositories looked into now."""
     clusters = Cluster.objects.visible_to(request.membership)
@@ -28,14 +28,14 @@ def backups_refresh(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def store_backups(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show what was last seen in one store, cluster by cluster."""
     store = get_object_or_404(Store.objects.visible_to(request.membership), pk=pk)
     clusters = Cluster.objects.visible_to(request.membership).filter(attachments__store=store)
     found = [
         (cluster, case)
-        for cluster in clusters.with_handover().order_by("name")
+        for cluster in clusters.with_node_setup().order_by("name")
         for case in bookcases(cluster)
         if case.repository.store_id == store.pk
     ]

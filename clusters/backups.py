@@ -10,8 +10,8 @@ from functools import cached_property
 from django.utils.dateparse import parse_datetime
 
 from clusters.models import Cluster, Inventory, Repository
-from clusters.repository import Backup, Holding, from_json
-from clusters.schedules import KINDS
+from clusters.pgbackrest.configuration.repository import Backup, StanzaState, from_json
+from clusters.pgbackrest.configuration.schedules import KINDS
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class StanzaView:
     """A stanza of a node in one repository."""
 
-    holding: Holding
+    holding: StanzaState
     known_id: str  # the system identifier that the node reported for this database; "" when it never has
     is_gone: bool  # no such node or database is in the cluster any more
 
@@ -82,15 +82,15 @@ class Shelf:
 
 
 @dataclass(frozen=True)
-class Bookcase:
+class RepositoryView:
     """A repository of the cluster, with what was last seen in it."""
 
     repository: Repository
     inventory: Inventory | None
-    shelves: Sequence[Shelf]
+    shelves: Sequence[StanzaView]
 
 
-def bookcases(cluster: Cluster) -> list[Bookcase]:
+def bookcases(cluster: Cluster) -> list[RepositoryView]:
     """Return what is known of the cluster's attached repositories, by number."""
     nodes = {node.pk: node.name for node in cluster.nodes.all()}
     databases = {database.pk: database.name for database in cluster.databases.all()}
@@ -104,9 +104,10 @@ def bookcases(cluster: Cluster) -> list[Bookcase]:
         inventory = getattr(repository, "inventory", None)
         holdings = from_json(inventory.content) if inventory else []
         shelves = [
-            Shelf(one, known.get((one.node, one.stanza), ""), (one.node, one.stanza) not in here) for one in holdings
+            StanzaView(one, known.get((one.node, one.stanza), ""), (one.node, one.stanza) not in here)
+            for one in holdings
         ]
-        found.append(Bookcase(repository, inventory, shelves))
+        found.append(RepositoryView(repository, inventory, shelves))
     return found
 
 
@@ -117,19 +118,19 @@ def only_full_backups(cluster: Cluster, repositories: set[int]) -> tuple[list[st
     """
     cases = bookcases(cluster)
     kept = {
-        (shelf.holding.node, shelf.holding.stanza)
+        (stanza_view.holding.node, stanza_view.holding.stanza)
         for case in cases
         if case.repository.number not in repositories
-        for shelf in case.shelves
-        if shelf.last_full
+        for stanza_view in case.shelves
+        if stanza_view.last_full
     }
     going = [case for case in cases if case.repository.number in repositories]
     said = [
-        f"{case.repository.store} (repo{case.repository.number}) holds the only full backups of {shelf.holding.stanza} "
-        f"on {shelf.holding.node}, the newest {shelf.last_full.backup.label}."
+        f"{case.repository.store} (repo{case.repository.number}) holds the only full backups of {stanza_view.holding.stanza} "
+        f"on {stanza_view.holding.node}, the newest {stanza_view.last_full.backup.label}."
         for case in going
-        for shelf in case.shelves
-        if shelf.last_full and (shelf.holding.node, shelf.holding.stanza) not in kept
+        for stanza_view in case.shelves
+        if stanza_view.last_full and (stanza_view.holding.node, stanza_view.holding.stanza) not in kept
     ]
     read = all(
         case.inventory

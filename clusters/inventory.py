@@ -7,22 +7,22 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from clusters import repository
 from clusters.models import Attachment, Inventory
-from console.operations.readings import ReadingQuerySet
+from clusters.pgbackrest.configuration import repository
+from console.operations.snapshots import SnapshotQuerySet
 
 
-def in_use() -> ReadingQuerySet:
+def in_use() -> SnapshotQuerySet:
     """Return the inventories of the repositories that clusters use."""
     return _of(Attachment.objects.all())
 
 
-def of(cluster_id: UUID) -> ReadingQuerySet:
+def of(cluster_id: UUID) -> SnapshotQuerySet:
     """Return the inventories of the cluster's repositories that are in use."""
     return _of(Attachment.objects.filter(cluster=cluster_id))
 
 
-def _of(attachments: QuerySet[Attachment]) -> ReadingQuerySet:
+def _of(attachments: QuerySet[Attachment]) -> SnapshotQuerySet:
     used = attachments.exclude(state=Attachment.State.ATTACHING).values("repository")
     missing = used.filter(repository__inventory=None)
     Inventory.objects.bulk_create(
@@ -37,6 +37,6 @@ def look(inventory: Inventory) -> Any:
     if found.store is None:
         return []
     holdings = repository.look(
-        found.store.provider.objects(found.store.spec()), found.cluster.prefix, found.secrets.get("cipher_pass", "")
+        found.store.cloud.objects(found.store.spec()), found.cluster.prefix, found.secrets.get("cipher_pass", "")
     )
     return repository.as_json(holdings)

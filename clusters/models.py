@@ -9,6 +9,7 @@ from base64 import b32decode, b32encode
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
+from console.cloud_accounts.models import CloudAccount
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Prefetch, Q
@@ -16,14 +17,13 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
-from clusters.pgbackrest import VERSIONS
+from clusters.pgbackrest.configuration.configuration import VERSIONS
 from console.accounts.encryption import EncryptedJSONField
-from console.accounts.models import CloudAccount
-from console.operations.models import Subject, SubjectQuerySet, Transition
-from console.operations.readings import Reading
-from console.regions import Region
+from console.clouds.contract import AccessSpec, Cloud
+from console.clouds.regions import Region
+from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
+from console.operations.snapshots import Snapshot
 from stores.models import Store
-from stores.providers.base import AccessSpec, Provider
 
 NODES_AT_MOST = 20
 RETENTION = [MinValueValidator(1), MaxValueValidator(9_999_999)]  # what pgBackRest takes
@@ -48,7 +48,7 @@ def new_token() -> dict[str, str]:
     return {"report_token": secrets.token_urlsafe(32)}
 
 
-class ClusterQuerySet(SubjectQuerySet):
+class ClusterQuerySet(ManagedResourceQuerySet):
     def with_story(self) -> Self:
         """Return the clusters with all that their page shows, in a fixed number of queries."""
         attachments = Attachment.objects.select_related("store", "repository").order_by("repository__number")
@@ -58,14 +58,14 @@ class ClusterQuerySet(SubjectQuerySet):
             Prefetch("attachments", attachments),
         )
 
-    def with_handover(self) -> Self:
+    def with_node_setup(self) -> Self:
         """Return the clusters with all that their nodes are handed, and what their repositories hold."""
         return self.with_story().prefetch_related(
             "policies", "stanzas", "removed_nodes", Prefetch("repositories", Repository.objects.with_inventory())
         )
 
 
-class Cluster(Subject):
+class Cluster(ManagedResource):
     """PostgreSQL nodes of one cloud account that share their databases and their backup stores."""
 
     VERBS: ClassVar = {
@@ -98,9 +98,9 @@ class Cluster(Subject):
         return reverse("clusters:detail", args=[self.pk])
 
     @property
-    def provider(self) -> Provider:
+    def provider(self) -> Cloud:
         """Return the cloud's functions and words."""
-        return self.cloud_account.provider
+        return self.cloud_account.cloud
 
     @property
     def prefix(self) -> str:
@@ -139,18 +139,18 @@ class Cluster(Subject):
     @property
     def facts(self) -> list[tuple[str, str]]:
         """Return what the cloud has for the nodes: label and exact value, such as the ARN of their role."""
-        return self.provider.access_facts(self.spec()) if self.repositories.exists() else []
+        return self.cloud.access_facts(self.spec()) if self.repositories.exists() else []
 
     @property
     def permissions(self) -> str:
         """Return the policy of the nodes as JSON, such as a key that is made by hand needs; "" without a store."""
         spec = self.spec()
-        return json.dumps(self.provider.access_policy(spec), indent=2) if spec.buckets else ""
+        return json.dumps(self.cloud.access_policy(spec), indent=2) if spec.buckets else ""
 
     @property
     def takes_key(self) -> bool:
         """Return whether the nodes' key is made by hand, and given to the console here."""
-        return self.provider.takes_key(self.cloud_account.credentials())
+        return self.cloud.takes_key(self.cloud_account.credentials())
 
     @property
     def can_update(self) -> bool:
@@ -420,8 +420,8 @@ class Attachment(models.Model):
         return self.cluster.get_absolute_url()
 
 
-class Inventory(Reading):
-    """What was last seen in a repository: stanzas, as clusters.repository.Holding keeps them."""
+class Inventory(Snapshot):
+    """What was last seen in a repository: stanzas, as clusters.pgbackrest.repository.Holding keeps them."""
 
     LABEL: ClassVar = "inventory"
 

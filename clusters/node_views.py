@@ -18,25 +18,25 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from clusters import actions
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
-from clusters.handover import Handover, attached, handovers, nearest, policy_of
 from clusters.models import Cluster, Node, RemovedNode
-from clusters.pgbackrest import BY_NUMBER
+from clusters.node_setup import NodeSetup, attached, handovers, nearest, policy_of
+from clusters.pgbackrest.configuration.configuration import BY_NUMBER
+from clusters.pgbackrest.configuration.schedules import times
 from clusters.proximity import round_trip_ms
-from clusters.schedules import times
-from console.accounts import audit
-from console.accounts.access import MemberRequest, allowed, confirmed
+from console.accounts import activity
+from console.accounts.access import MemberRequest, require_permission, require_recent_authentication
 from console.accounts.permissions import Permission
-from console.regions import distance_km
-from console.web import dialog_done, dialog_form, fragment_or_page
+from console.clouds.regions import distance_km
+from console.web.pages import dialog_done, dialog_form, fragment_or_page
 
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){1,3}(dev)?", re.ASCII)
 SYSTEM_ID = re.compile(r"\d{1,20}", re.ASCII)
 
 
-def _handover(request: MemberRequest, pk: UUID, name: str) -> Handover:
+def _node_setup(request: MemberRequest, pk: UUID, name: str) -> NodeSetup:
     clusters = Cluster.objects.visible_to(request.membership)
-    cluster = get_object_or_404(clusters.with_handover(), pk=pk)
+    cluster = get_object_or_404(clusters.with_node_setup(), pk=pk)
     found = next((one for one in handovers(cluster) if one.node.name == name), None)
     if found is None:
         raise Http404
@@ -49,26 +49,26 @@ def report_address(request: HttpRequest, node: Node) -> str:
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Show one node and what it is handed, with each secret hidden."""
-    handover = _handover(request, pk, name)
+    node_setup = _node_setup(request, pk, name)
     context = {
-        "cluster": handover.cluster,
-        "node": handover.node,
-        "handover": handover,
-        "stanzas": [one for one in handover.cluster.stanzas.all() if one.node_id == handover.node.pk],
-        "times": times(handover.policy.schedules, timezone.now()),
+        "cluster": node_setup.cluster,
+        "node": node_setup.node,
+        "node_setup": node_setup,
+        "stanzas": [one for one in node_setup.cluster.stanzas.all() if one.node_id == node_setup.node.pk],
+        "times": times(node_setup.policy.schedules, timezone.now()),
     }
     return fragment_or_page(request, "clusters/node.html", "node", context)
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Choose which of the cluster's stores the node writes to."""
-    handover = _handover(request, pk, name)
-    cluster, node = handover.cluster, handover.node
+    node_setup = _node_setup(request, pk, name)
+    cluster, node = node_setup.cluster, node_setup.node
     form = NodeStoresForm(request.POST if request.method == "POST" else None, cluster=cluster, node=node)
     if form.is_bound and form.is_valid():
         try:
@@ -80,7 +80,7 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
             message = f"{node.name} has a new configuration: apply it on the node."
             return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
     here, first = cluster.cloud_account.region(node.region), nearest(cluster, node)
-    written = {str(one.store_id) for one in handover.attachments}
+    written = {str(one.store_id) for one in node_setup.attachments}
     chosen = {str(pk) for pk in form["backup_stores"].value() or []} if form.is_bound else written
     offered = []
     for one in attached(cluster):
@@ -100,30 +100,30 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def node_edit(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Say which pgBackRest the node has."""
-    handover = _handover(request, pk, name)
-    node = handover.node
+    node_setup = _node_setup(request, pk, name)
+    node = node_setup.node
     form = NodeForm(request.POST if request.method == "POST" else None, instance=node)
     if form.is_bound and form.is_valid():
         actions.choose_version(node, version=node.pgbackrest_version, by=request.user)
         message = f"{node.name} is handed a configuration for pgBackRest {BY_NUMBER[node.pgbackrest_version].label}."
         return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
-    context = {"form": form, "cluster": handover.cluster, "node": node}
+    context = {"form": form, "cluster": node_setup.cluster, "node": node}
     return dialog_form(request, "clusters/node_edit.html", context)
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
     """Set retention and schedules, for the cluster or for one node of it; a node can follow the cluster again."""
     if name:
-        handover = _handover(request, pk, name)
-        cluster, node, back = handover.cluster, handover.node, handover.node.get_absolute_url()
+        node_setup = _node_setup(request, pk, name)
+        cluster, node, back = node_setup.cluster, node_setup.node, node_setup.node.get_absolute_url()
     else:
         clusters = Cluster.objects.visible_to(request.membership)
-        cluster, node = get_object_or_404(clusters.with_handover(), pk=pk), None
+        cluster, node = get_object_or_404(clusters.with_node_setup(), pk=pk), None
         back = cluster.get_absolute_url()
     found = policy_of(cluster, node) if node else cluster.policy
     own = bool(node and found.node_id)
@@ -144,13 +144,13 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
 # What holds secrets: for who manages, has just given the password, and is written down for having looked.
 
 
-def _secret(request: MemberRequest, handover: Handover, what: str) -> None:
-    audit.note(
+def _secret(request: MemberRequest, node_setup: NodeSetup, what: str) -> None:
+    activity.record(
         f"Was shown {what}",
-        handover.node,
+        node_setup.node,
         organisation=request.membership.organisation,
         by=request.user,
-        after={"cluster": handover.cluster.name},
+        after={"cluster": node_setup.cluster.name},
     )
 
 
@@ -161,71 +161,71 @@ def _text(content: str, name: str) -> HttpResponse:
     return response
 
 
-def _unfinished(handover: Handover) -> HttpResponse | None:
+def _unfinished(node_setup: NodeSetup) -> HttpResponse | None:
     """Return the refusal of a file that pgBackRest could not work with, such as one that writes to a local disk."""
-    if handover.configuration.is_complete:
+    if node_setup.configuration.is_complete:
         return None
-    missing = "a database" if handover.configuration.targets else "a backup store"
-    text = f"{handover.cluster.name} has no configuration yet: give it {missing} first.\n"
+    missing = "a database" if node_setup.configuration.targets else "a backup store"
+    text = f"{node_setup.cluster.name} has no configuration yet: give it {missing} first.\n"
     return HttpResponse(text, status=409, content_type="text/plain; charset=utf-8")
 
 
 @require_GET
 @never_cache
-@allowed(Permission.SEE_SECRETS)
-@confirmed
+@require_permission(Permission.SEE_SECRETS)
+@require_recent_authentication
 def node_configuration(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Return the node's pgbackrest.conf, complete."""
-    handover = _handover(request, pk, name)
-    if refused := _unfinished(handover):
+    node_setup = _node_setup(request, pk, name)
+    if refused := _unfinished(node_setup):
         return refused
-    _secret(request, handover, "pgbackrest.conf with its secrets")
-    return _text(handover.configuration.render(secrets=True), "pgbackrest.conf")
+    _secret(request, node_setup, "pgbackrest.conf with its secrets")
+    return _text(node_setup.configuration.render(secrets=True), "pgbackrest.conf")
 
 
 @require_GET
 @never_cache
-@allowed(Permission.SEE_SECRETS)
-@confirmed
+@require_permission(Permission.SEE_SECRETS)
+@require_recent_authentication
 def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Return the script that puts all files in their places."""
-    handover = _handover(request, pk, name)
-    if refused := _unfinished(handover):
+    node_setup = _node_setup(request, pk, name)
+    if refused := _unfinished(node_setup):
         return refused
-    _secret(request, handover, "the set-up script with its secrets")
-    return _text(handover.setup(report_address(request, handover.node)), f"{name}-setup.sh")
+    _secret(request, node_setup, "the set-up script with its secrets")
+    return _text(node_setup.setup(report_address(request, node_setup.node)), f"{name}-setup.sh")
 
 
 @require_GET
 @never_cache
-@allowed(Permission.SEE_SECRETS)
-@confirmed
+@require_permission(Permission.SEE_SECRETS)
+@require_recent_authentication
 def node_files(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Show the files that hold secrets, to be copied."""
-    handover = _handover(request, pk, name)
-    _secret(request, handover, "pgbackrest.conf and the report script with their secrets")
+    node_setup = _node_setup(request, pk, name)
+    _secret(request, node_setup, "pgbackrest.conf and the report script with their secrets")
     context = {
-        "cluster": handover.cluster,
-        "node": handover.node,
-        "handover": handover,
-        "configuration": handover.configuration.render(secrets=True),
-        "report": handover.report(report_address(request, handover.node)),
+        "cluster": node_setup.cluster,
+        "node": node_setup.node,
+        "node_setup": node_setup,
+        "configuration": node_setup.configuration.render(secrets=True),
+        "report": node_setup.report(report_address(request, node_setup.node)),
     }
     return dialog_form(request, "clusters/node_files.html", context)
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def node_schedule(request: MemberRequest, pk: UUID, name: str, kind: str) -> HttpResponse:
     """Return the schedule as a file: for cron, or a script that installs systemd's timers."""
-    handover = _handover(request, pk, name)
+    node_setup = _node_setup(request, pk, name)
     if kind == "crontab":
-        return _text(handover.crontab.content, "pgbackrest")
-    return _text(handover.timers_script, f"{name}-timers.sh")
+        return _text(node_setup.crontab.content, "pgbackrest")
+    return _text(node_setup.timers_script, f"{name}-timers.sh")
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Take the nodes' key, where their server makes none; it is never shown again."""
     clusters = Cluster.objects.visible_to(request.membership)
@@ -241,13 +241,13 @@ def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Give the node another token for its reports."""
-    handover = _handover(request, pk, name)
-    actions.new_report_token(handover.node, by=request.user)
+    node_setup = _node_setup(request, pk, name)
+    actions.new_report_token(node_setup.node, by=request.user)
     messages.warning(request, f"{name} has a new token: until its report.sh is replaced, its reports are refused.")
-    return dialog_done(request, handover.node.get_absolute_url(), "clusters-changed")
+    return dialog_done(request, node_setup.node.get_absolute_url(), "clusters-changed")
 
 
 # What nodes say
@@ -274,10 +274,10 @@ def node_applied(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
     if gone:
         RemovedNode.objects.filter(pk=gone.pk).update(reported_at=timezone.now(), applied_sha256=sha256)
         return _said(f"{name} was removed in the console. Stop pgBackRest here: empty archive_command first.", 410)
-    cluster = Cluster.objects.with_handover().get(pk=pk)
-    handover = next(one for one in handovers(cluster) if one.node.name == name)
-    actions.report(handover, sha256=sha256, version=version, system_ids=ids)
-    return _said(handover.state, 200)
+    cluster = Cluster.objects.with_node_setup().get(pk=pk)
+    node_setup = next(one for one in handovers(cluster) if one.node.name == name)
+    actions.report(node_setup, sha256=sha256, version=version, system_ids=ids)
+    return _said(node_setup.state, 200)
 
 
 def _said(text: str, status: int) -> HttpResponse:
@@ -285,7 +285,7 @@ def _said(text: str, status: int) -> HttpResponse:
 
 
 @require_POST
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def removed_node_forget(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Forget a removed node, once its configuration is gone from its machine."""
     clusters = Cluster.objects.visible_to(request.membership)

@@ -7,22 +7,22 @@ from typing import Any
 
 from clusters import inventory
 from clusters.models import Attachment, Cluster, Inventory, Node
-from console.operations.plan import Plan, Work
-from console.operations.readings import Reader
-from console.operations.readings import register as register_reader
-from console.operations.registry import register
+from console.clouds.steps import Plan
+from console.operations.registry import Workflow, register
+from console.operations.snapshots import SnapshotSource
+from console.operations.snapshots import register as register_reader
 
 
 def access(cluster: Cluster) -> Plan:
     """Return the plan that leaves the nodes with access to the wanted stores, and to nothing else."""
     if cluster.attachments.exclude(state=Attachment.State.DETACHING).exists():
-        return cluster.provider.grant
-    return cluster.provider.revoke if cluster.repositories.exists() else ()
+        return cluster.cloud.grant
+    return cluster.cloud.revoke if cluster.repositories.exists() else ()
 
 
 def dismissal(cluster: Cluster) -> Plan:
     """Return the plan that takes back what the cloud has for the cluster, if it ever had anything."""
-    return cluster.provider.dismiss if cluster.repositories.exists() else ()
+    return cluster.cloud.dismiss if cluster.repositories.exists() else ()
 
 
 def settle(cluster: Cluster) -> None:
@@ -39,15 +39,15 @@ def keep(cluster: Cluster, keys: Any) -> None:
 
 
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
-    register(Work(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keep))
-register(Work(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))
+    register(Workflow(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keep))
+register(Workflow(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))
 register_reader(
-    Reader(
+    SnapshotSource(
         model=Inventory,
         read=inventory.look,
         every=lambda inventory: timedelta(minutes=10),
         rows=inventory.in_use,
-        lane="repository__cluster__cloud_account",
+        rate_key="repository__cluster__cloud_account",
         related=("repository__cluster__cloud_account", "repository__store__cloud_account"),
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from console.regions import Region, distance_km
+from console.clouds.regions import Region, distance_km
 
 FIBRE_KM_PER_MS = 200.0  # light in glass: two thirds of its speed in vacuum
 DETOUR = 1.5  # cables follow coasts and borders, not great circles

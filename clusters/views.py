@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from console.cloud_accounts.models import CloudAccount
 from django.conf import settings
 from django.contrib import messages
 from django.db import IntegrityError
@@ -21,23 +22,22 @@ from clusters import actions, proximity
 from clusters.backups import bookcases
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, RemoveNodesForm, StoresForm
-from clusters.handover import attached, handovers
 from clusters.models import Cluster, Database
-from clusters.schedules import times
-from console import worldmap
-from console.accounts.access import MemberRequest, allowed, confirmed_lately
-from console.accounts.actions import InUse
-from console.accounts.forms import TypedNameForm
-from console.accounts.models import CloudAccount
+from clusters.node_setup import attached, handovers
+from clusters.pgbackrest.configuration.schedules import times
+from console.accounts.access import MemberRequest, require_authentication_within_the_hour, require_permission
 from console.accounts.permissions import Permission
+from console.cloud_accounts.actions import InUse
+from console.cloud_accounts.forms import TypedNameForm
+from console.clouds import CLOUDS
+from console.clouds.regions import regions
 from console.operations.actions import NotNow, retry
-from console.regions import regions
-from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
-from stores.providers import PROVIDERS
+from console.web import worldmap
+from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, searched
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def cluster_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's clusters, newest first, searched by ?q=."""
     query = searched(request)
@@ -47,17 +47,17 @@ def cluster_list(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def cluster_navigation(request: MemberRequest) -> HttpResponse:
     """Show the navigation pane's clusters anew."""
     return render(request, "clusters/_navigation.html", {"path": request.htmx.current_url_abs_path})
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one cluster; a page that watched its deletion goes back to the list when it is gone."""
-    cluster = _clusters(request).with_handover().filter(pk=pk).first()
+    cluster = _clusters(request).with_node_setup().filter(pk=pk).first()
     if cluster is None:
         if not request.htmx:
             raise Http404
@@ -86,7 +86,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def cluster_create(request: MemberRequest) -> HttpResponse:
     """Create a cluster. Continue, which scripts press by themselves, shows what the account and the regions offer."""
     if request.method == "POST" and "continue" not in request.POST:
@@ -128,10 +128,10 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def cluster_stores(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Update a cluster's backup stores: written down at once, carried out by a worker."""
-    cluster = get_object_or_404(_clusters(request).with_handover(), pk=pk)
+    cluster = get_object_or_404(_clusters(request).with_node_setup(), pk=pk)
     if request.method == "POST" and "continue" not in request.POST:
         form = StoresForm(request.POST, membership=request.membership, cluster=cluster)
         if form.is_valid():
@@ -141,7 +141,7 @@ def cluster_stores(request: MemberRequest, pk: UUID) -> HttpResponse:
                     cluster, stores=data["backup_stores"], version=data["version"], by=request.user
                 )
             except actions.Changed:
-                cluster = _clusters(request).with_handover().get(pk=pk)
+                cluster = _clusters(request).with_node_setup().get(pk=pk)
                 form.add_error(None, changed_meanwhile(cluster))
             except actions.NotAttachable as error:
                 form.add_error("backup_stores", str(error))
@@ -190,7 +190,7 @@ def _region_choice(offered: Sequence[Any], chosen: Sequence[str]) -> list[dict[s
 
 
 @require_POST  # which changes nothing, but a choice of hundreds of stores is too long for an address
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def cluster_proximity(request: MemberRequest) -> HttpResponse:
     """Show the verdict on a choice that is not made yet."""
     if "cluster" in request.GET:
@@ -205,7 +205,7 @@ def cluster_proximity(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def store_map(request: MemberRequest) -> HttpResponse:
     """Return the map, as an ES module, of ?cluster= with its stores (&offer: with its account's), or of an account."""
     if "cluster" in request.GET:
@@ -222,7 +222,7 @@ def store_map(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def region_map(request: MemberRequest) -> HttpResponse:
     """Return the map of an account's or a provider's regions, with the organisation's nodes, as an ES module."""
     if "cloud_account" in request.GET:
@@ -230,7 +230,7 @@ def region_map(request: MemberRequest) -> HttpResponse:
         key, offered = account.provider_key, account.regions
     else:
         key = request.GET.get("provider", "")
-        if key not in PROVIDERS:
+        if key not in CLOUDS:
             raise Http404
         offered = list(regions(key))
     pins = [worldmap.Pin(region.code, region.lat, region.lon) for region in offered]
@@ -246,7 +246,7 @@ def _module(key: str, pins: list[worldmap.Pin], nodes: Nodes) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Add nodes, one in each chosen region."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
@@ -269,7 +269,7 @@ def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Remove nodes; their backups stay in the stores."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
@@ -286,7 +286,7 @@ def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Add a database, which every node runs."""
     cluster = get_object_or_404(_clusters(request), pk=pk)
@@ -303,7 +303,7 @@ def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Forget a database after its name was typed; nothing on the nodes or in the stores changes."""
     cluster = get_object_or_404(_clusters(request), pk=pk)
@@ -318,8 +318,8 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_CLUSTERS)
-@confirmed_lately
+@require_permission(Permission.MANAGE_CLUSTERS)
+@require_authentication_within_the_hour
 def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a cluster after its name was typed; refused while stores are attached to it."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
@@ -340,7 +340,7 @@ def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@allowed(Permission.MANAGE_CLUSTERS)
+@require_permission(Permission.MANAGE_CLUSTERS)
 def cluster_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Try again what failed."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)

@@ -76,13 +76,13 @@ INSTALLED_APPS = [
     "template_partials.apps.SimpleAppConfig",  # its tags, without its loader: the loader is set below
 ]
 MIDDLEWARE = [
-    "console.middleware.request_origin",
+    "console.web.middleware.request_origin",
     "django.middleware.security.SecurityMiddleware",
-    "console.middleware.headers",
-    "console.middleware.limits",
+    "console.web.middleware.headers",
+    "console.web.middleware.limits",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # pages; pads at random against BREACH
-    "console.middleware.well_formed",
+    "console.web.middleware.well_formed",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "console.accounts.access.idle",
     "django.middleware.common.CommonMiddleware",
@@ -92,9 +92,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "console.middleware.flash_messages",
+    "console.web.middleware.flash_messages",
     "console.accounts.access.membership",
-    "console.accounts.seen_as.read_only",
+    "console.accounts.impersonation.read_only",
 ]
 TEMPLATES = [
     {
@@ -125,7 +125,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "console.web.page",
+                "console.web.pages.page",
                 "clusters.navigation.pane",
             ],
         },
@@ -239,7 +239,7 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = INSECURE_HTTP
 USERSESSIONS_ADAPTER = "console.accounts.sign_in.Sessions"
 # The company's own identity provider, if there is one. Its sign-in page must be on the issuer's host.
 OIDC_ISSUER, OIDC_NAME = env("OIDC_ISSUER", ""), env("OIDC_NAME", "your company")
-SOCIALACCOUNT_ADAPTER = "console.accounts.company_sign_in.Company"
+SOCIALACCOUNT_ADAPTER = "console.accounts.oidc.Company"
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
 SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True  # to connect or disconnect it
 SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
@@ -305,13 +305,13 @@ if LOG_FORMAT not in {"text", "json"}:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"origin": {"()": "console.logs.WithOrigin"}},
+    "filters": {"origin": {"()": "console.web.logs.WithOrigin"}},
     "formatters": {
         "text": {
-            "()": "console.logs.TextFormatter",
+            "()": "console.web.logs.TextFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s %(message)s%(told)s",
         },
-        "json": {"()": "console.logs.JSONFormatter"},
+        "json": {"()": "console.web.logs.JSONFormatter"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["origin"]}},
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", "INFO")},
@@ -319,10 +319,10 @@ LOGGING = {
     "loggers": {"botocore": {"level": "WARNING"}, "celery": {"level": "INFO"}},
 }
 
-DEFAULT_EXCEPTION_REPORTER_FILTER = "console.reports.Filter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "console.web.reports.Filter"
 
-# What goes for all linked accounts of a provider (stores.providers.base.Operator).
-OPERATOR: dict[str, dict[str, Any]] = {
+# What goes for all linked accounts of a provider (console.clouds.contract.Operator).
+DEPLOYMENT_SETTINGS: dict[str, dict[str, Any]] = {
     # The identity that roles in linked accounts trust: shown in the trust policy of Link Cloud Account.
     "aws": {"principal": env("AWS_PRINCIPAL", "arn:aws:iam::CONSOLE-ACCOUNT-ID:root")},
     "s3": {"endpoints_allowed": tuple(S3_ENDPOINTS_ALLOWED)},

@@ -6,11 +6,11 @@ from django.urls import include, path
 
 from console.accounts.confirmation import confirm_password
 from console.accounts.member_views import join
-from console.accounts.views import SignIn, home, stop_seeing
-from console.csp import csp_reports
+from console.cloud_accounts.views import SignIn, home, stop_seeing
 from console.metrics import metrics
-from console.probes import healthz, readyz
-from console.support import find
+from console.support.views.views import find
+from console.web.csp import csp_reports
+from console.web.health import healthz, readyz
 
 admin.site.site_header = admin.site.site_title = "Storekeeper support"
 admin.site.index_title = "Organisations and their stores"
@@ -28,8 +28,8 @@ urlpatterns = [
     path("organisation/", include("console.accounts.organisation_urls")),
     path("stores/", include("stores.urls")),
     path("clusters/", include("clusters.urls")),
-    path("cloud-accounts/", include("console.accounts.urls")),
-    path("audit/", include("console.accounts.audit_urls")),
+    path("cloud-accounts/", include("console.cloud_accounts.urls")),
+    path("audit/", include("console.audit.urls")),
     path("tasks/", include("console.operations.urls")),
     path("stop-seeing/", stop_seeing, name="stop-seeing"),
     path("admin/find/", admin.site.admin_view(find), name="find"),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
+from console.cloud_accounts.models import CloudAccount, Preflight
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from console.accounts import audit
-from console.accounts.actions import InUse, users_of
-from console.accounts.models import CloudAccount, Membership, Organisation, User
+from console.accounts import activity
+from console.accounts.models import Membership, Organisation, User
+from console.cloud_accounts import preflight
+from console.cloud_accounts.actions import InUse, users_of
 from console.operations.actions import NotNow, ask, begin
-from stores import orphans, posture, preflight
-from stores.findings import Line, agreed
-from stores.models import Dossier, Forgotten, Posture, Preflight, State, Store
-from stores.orphans import Orphan, Pair, store_id
+from stores import drift, unmanaged
+from stores.control_status import ControlStatus, agreed
+from stores.models import DeletionPreview, DriftReport, IgnoredBucket, State, Store
+from stores.unmanaged import ExplainedBucket, Pair, store_id
 
 
 class LimitReached(Exception):
@@ -37,7 +39,7 @@ def create(
 ) -> Store:
     """Write the store down with both bucket names, and begin to create it; raises NameTaken and LimitReached."""
     pk = uuid4()
-    bucket, log_bucket = account.provider.bucket_names(pk, region, account.number)
+    bucket, log_bucket = account.cloud.bucket_names(pk, region, account.number)
     promised = {"versions_days": versions_days, "lock_days": lock_days}
     return _write_down(account, pk, name=name, region=region, bucket=bucket, log_bucket=log_bucket, by=by, **promised)
 
@@ -83,32 +85,32 @@ class NotAdoptable(Exception):
     """The bucket cannot become a store's again; the message says why."""
 
 
-def adopt(orphan: Orphan, found: Pair | None, *, name: str, by: User | None) -> Store:
+def adopt(explained: ExplainedBucket, found: Pair | None, *, name: str, by: User | None) -> Store:
     """Write the store down again, with its ID and its buckets, and begin to create it: that takes what has its tag.
 
     Raises NameTaken, LimitReached, and NotAdoptable when there is such a store by now.
     """
-    pk = store_id(orphan.bucket)
-    if not orphan.adoptable or pk is None:
-        raise NotAdoptable(orphan.what)
+    pk = store_id(explained.bucket)
+    if not explained.adoptable or pk is None:
+        raise NotAdoptable(explained.what)
     if found is None:
         raise NotAdoptable(TOO_MANY)
     try:
         store = _write_down(
-            orphan.account,
+            explained.account,
             pk,
             name=name,
-            region=orphan.bucket.region,
+            region=explained.bucket.region,
             bucket=found.bucket,
             log_bucket=found.log_bucket,
-            versions_days=orphan.bucket.versions_days or None,
-            lock_days=orphan.bucket.lock_days or None,
+            versions_days=explained.bucket.versions_days or None,
+            lock_days=explained.bucket.lock_days or None,
             by=by,
         )
     except IntegrityError as error:
         raise NotAdoptable("Somebody has just adopted this store. Reload the page.") from error
-    audit.note(
-        "Adopted a backup store", store, organisation=store.organisation, by=by, after={"bucket": orphan.bucket.name}
+    activity.record(
+        "Adopted a backup store", store, organisation=store.organisation, by=by, after={"bucket": explained.bucket.name}
     )
     return store
 
@@ -119,27 +121,27 @@ TOO_MANY = (
 )
 
 
-def look_for_orphans(account: CloudAccount) -> None:
+def scan_for_unmanaged(account: CloudAccount) -> None:
     """Have the account swept now."""
-    ask(orphans.sweeps().filter(cloud_account=account))
+    ask(unmanaged.scans().filter(cloud_account=account))
 
 
-def forget(orphan: Orphan, *, by: User) -> None:
+def forget(explained: ExplainedBucket, *, by: User) -> None:
     """Show the bucket no more among those that belong to no store; nothing changes in the cloud."""
-    Forgotten.objects.get_or_create(
-        cloud_account=orphan.account, bucket=orphan.bucket.name, defaults={"by": by, "by_name": by.username}
+    IgnoredBucket.objects.get_or_create(
+        cloud_account=explained.account, bucket=explained.bucket.name, defaults={"by": by, "by_name": by.username}
     )
-    _note("Forgot an unmanaged bucket", orphan, by)
+    _note("Forgot an unmanaged bucket", explained, by)
 
 
-def remember(orphan: Orphan, *, by: User) -> None:
+def remember(explained: ExplainedBucket, *, by: User) -> None:
     """Show the bucket again."""
-    Forgotten.objects.filter(cloud_account=orphan.account, bucket=orphan.bucket.name).delete()
-    _note("Listed an unmanaged bucket again", orphan, by)
+    IgnoredBucket.objects.filter(cloud_account=explained.account, bucket=explained.bucket.name).delete()
+    _note("Listed an unmanaged bucket again", explained, by)
 
 
-def _note(action: str, orphan: Orphan, by: User) -> None:
-    audit.note(action, orphan.bucket.name, organisation=orphan.account.organisation, by=by)
+def _note(action: str, explained: ExplainedBucket, by: User) -> None:
+    activity.record(action, explained.bucket.name, organisation=explained.account.organisation, by=by)
 
 
 def delete(store: Store, *, keep_logs: bool = False, by: User | None) -> None:
@@ -156,24 +158,24 @@ def delete(store: Store, *, keep_logs: bool = False, by: User | None) -> None:
         Store.objects.filter(pk=store.pk).update(keep_logs=store.keep_logs)
 
 
-def count(store: Store) -> Dossier:
+def count(store: Store) -> DeletionPreview:
     """Return what was counted last of what the store holds, and have it counted anew if that is too old."""
-    dossier, _ = Dossier.objects.get_or_create(store=store)
+    deletion_preview, _ = DeletionPreview.objects.get_or_create(store=store)
     answered = Q(wanted_at=None) | Q(tried_at__gte=F("wanted_at"))
-    old = Q(tried_at=None) | Q(tried_at__lt=Now() - Dossier.FRESH)
-    ask(Dossier.objects.filter(answered, old, pk=dossier.pk))
-    dossier.refresh_from_db()
-    return dossier
+    old = Q(tried_at=None) | Q(tried_at__lt=Now() - DeletionPreview.FRESH)
+    ask(DeletionPreview.objects.filter(answered, old, pk=deletion_preview.pk))
+    deletion_preview.refresh_from_db()
+    return deletion_preview
 
 
 def repair(store: Store, *, by: User | None, seen: str | None = None) -> None:
     """Begin to bring both buckets back to what they should be; raises NotNow when the state does not allow it.
 
-    `seen` is agreed() of what the user agreed to mend; raises posture.Changed when something else differs now.
+    `seen` is agreed() of what the user agreed to mend; raises drift.Changed when something else differs now.
     """
     with transaction.atomic():
-        if seen is not None and store.state != State.FAILED and agreed(posture.locked(store).drift) != seen:
-            raise posture.Changed
+        if seen is not None and store.state != State.FAILED and agreed(drift.locked(store).drift) != seen:
+            raise drift.Changed
         begin(store, "repair", by=by)
 
 
@@ -181,23 +183,23 @@ def verify(store: Store) -> None:
     """Have both buckets looked at now; raises NotNow while something works on them."""
     if store.state not in (State.AVAILABLE, State.DEGRADED):
         raise NotNow(f"{store.name} is not checked while it is {store.get_state_display().lower()}.")
-    Posture.objects.get_or_create(store=store)
-    ask(Posture.objects.filter(store=store))
+    DriftReport.objects.get_or_create(store=store)
+    ask(DriftReport.objects.filter(store=store))
 
 
-def accept(store: Store, *, name: str, seen: str, by: Membership) -> Line:
-    """Accept what was found of one control as meant; raises posture.Changed when something else was found since."""
-    line = posture.accept(store, name=name, seen=seen, by=by.user)
+def accept(store: Store, *, name: str, seen: str, by: Membership) -> ControlStatus:
+    """Accept what was found of one control as meant; raises drift.Changed when something else was found since."""
+    line = drift.accept(store, name=name, seen=seen, by=by.user)
     found = {"control": name, "found": line.sentence}
-    audit.note("Accepted a deviation", store, organisation=by.organisation, by=by.user, after=found)
+    activity.record("Accepted a deviation", store, organisation=by.organisation, by=by.user, after=found)
     return line
 
 
 def reconsider(store: Store, *, name: str, by: Membership) -> None:
-    """Take back that a deviation was accepted; raises posture.Changed when there is none."""
-    posture.reconsider(store, name=name)
+    """Take back that a deviation was accepted; raises drift.Changed when there is none."""
+    drift.reconsider(store, name=name)
     was = {"control": name}
-    audit.note("Took back an accepted deviation", store, organisation=by.organisation, by=by.user, before=was)
+    activity.record("Took back an accepted deviation", store, organisation=by.organisation, by=by.user, before=was)
 
 
 def check_account(account: CloudAccount, *, region: str = "") -> None:

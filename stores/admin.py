@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from console.cloud_accounts.models import Preflight
 from django.contrib import admin
 
 from console.accounts.admin import ReadOnlyAdmin
-from console.operations.admin import SubjectAdmin
-from stores.models import Dossier, Forgotten, Posture, Preflight, RetainedLogs, Store, Sweep
+from console.operations.admin import ManagedResourceAdmin
+from stores.models import DeletionPreview, DriftReport, IgnoredBucket, RetainedLogs, Store, UnmanagedScan
 
-admin.site.register([Dossier, Forgotten, Posture, Preflight, Sweep], ReadOnlyAdmin)
+admin.site.register([DeletionPreview, IgnoredBucket, DriftReport, Preflight, UnmanagedScan], ReadOnlyAdmin)
 
 
 @admin.register(Store)
-class StoreAdmin(SubjectAdmin):
+class StoreAdmin(ManagedResourceAdmin):
     list_display = ["name", "state", "organisation", "cloud_account", "region", "bucket", "created_at", "last_task"]
     list_filter = ["state", "region", "organisation__edition"]
     search_fields = ["name", "id", "bucket", "log_bucket", "organisation__name", "cloud_account__number"]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet
 from django import forms
 
-from console.accounts.forms import AccountForm, NameField, TypedNameForm
-from console.accounts.models import CloudAccount, CloudAccountQuerySet, Organisation
-from console.regions import Region, find, regions
+from console.accounts.models import Organisation
+from console.cloud_accounts.forms import AccountForm, NameField, TypedNameForm
+from console.clouds import CLOUDS
+from console.clouds.contract import DAYS_AT_MOST, Cloud
+from console.clouds.regions import Region, find, regions
 from stores.models import Store
 from stores.protection import USUAL_VERSIONS, Protection
-from stores.providers import PROVIDERS
-from stores.providers.base import DAYS_AT_MOST, Provider
 
 NAME_TAKEN = "A backup store of this name exists. Choose another name."
 
@@ -73,7 +74,7 @@ class StoreForm(AccountForm):
     """A store to create: provider, name, linked account and region."""
 
     provider = forms.ChoiceField(
-        choices=[(p.key, p.label) for p in PROVIDERS.values()],
+        choices=[(p.key, p.label) for p in CLOUDS.values()],
         error_messages={
             "required": "Choose a storage provider.",
             "invalid_choice": "Choose a storage provider that is available.",
@@ -103,9 +104,9 @@ class StoreForm(AccountForm):
         return str(self["provider"].value() or "")
 
     @property
-    def chosen_provider(self) -> Provider | None:
+    def chosen_provider(self) -> Cloud | None:
         """Return the provider that is chosen so far."""
-        return PROVIDERS.get(self.provider_key)
+        return CLOUDS.get(self.provider_key)
 
     def regions(self) -> tuple[Region, ...]:
         """Return the regions that the chosen provider offers."""

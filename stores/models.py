@@ -9,17 +9,18 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
+from console.cloud_accounts.models import CloudAccount
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils import timezone
 
-from console.accounts.models import CloudAccount, Organisation, OwnedQuerySet, User
-from console.operations.models import Subject, SubjectQuerySet, Transition
-from console.operations.readings import Reading, ReadingQuerySet
-from stores.findings import Line
-from stores.providers.base import Check, Contents, Provider, StoreSpec
+from console.accounts.models import Organisation, OwnedQuerySet, User
+from console.clouds.contract import Check, Cloud, Contents, StoreSpec
+from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
+from console.operations.snapshots import Snapshot, SnapshotQuerySet
+from stores.control_status import ControlStatus
 
 
 class State(models.TextChoices):
@@ -34,15 +35,15 @@ class State(models.TextChoices):
 BUCKET_GOES = 1  # the round of each provider's remove plan that deletes the backup bucket
 
 
-class StoreQuerySet(SubjectQuerySet):
+class StoreQuerySet(ManagedResourceQuerySet):
     SEARCHED: ClassVar = ("name", "bucket", "log_bucket")
 
     def with_story(self) -> Self:
         """Return the stores with all that a pane shows, in one query."""
-        return self.select_related("cloud_account", "operation", "posture")
+        return self.select_related("cloud_account", "operation", "drift_report")
 
 
-class Store(Subject):
+class Store(ManagedResource):
     """A backup store: the bucket of the backups, and the bucket of the first one's access logs."""
 
     VERBS: ClassVar = {
@@ -83,9 +84,9 @@ class Store(Subject):
         return reverse("stores:detail", args=[self.pk])
 
     @property
-    def provider(self) -> Provider:
+    def provider(self) -> Cloud:
         """Return the cloud's functions and words."""
-        return self.cloud_account.provider
+        return self.cloud_account.cloud
 
     @property
     def can_cancel(self) -> bool:
@@ -109,7 +110,7 @@ class Store(Subject):
     @property
     def has_logs(self) -> bool:
         """Return whether it has access logs that can be kept."""
-        return self.provider.has_logs(self.cloud_account.credentials())
+        return self.cloud.has_logs(self.cloud_account.credentials())
 
     @property
     def newest_backup_at(self) -> datetime | None:
@@ -131,12 +132,12 @@ class Store(Subject):
     @property
     def identifier(self) -> str:
         """Return the exact identifier of the backup bucket: its ARN, resource ID or URI."""
-        return self.provider.identifier(self.cloud_account.credentials(), self.bucket)
+        return self.cloud.identifier(self.cloud_account.credentials(), self.bucket)
 
     @property
     def log_identifier(self) -> str:
         """Return the same of the log bucket."""
-        return self.provider.identifier(self.cloud_account.credentials(), self.log_bucket)
+        return self.cloud.identifier(self.cloud_account.credentials(), self.log_bucket)
 
     @property
     def facts(self) -> list[tuple[str, object, str]]:
@@ -144,7 +145,7 @@ class Store(Subject):
         return [
             ("Cloud Account ID", self.cloud_account_id, ""),
             ("Region", self.region, self.place),
-            *((label, value, "") for label, value in self.provider.store_facts(self.spec())),
+            *((label, value, "") for label, value in self.cloud.store_facts(self.spec())),
             *([("Protection", self.protection, "")] if self.versions_days else []),
         ]
 
@@ -167,7 +168,7 @@ class Store(Subject):
     @property
     def is_watched(self) -> bool:
         """Return whether something will change soon: work on it, or a look at its buckets that was asked for."""
-        return self.is_busy or (hasattr(self, "posture") and self.posture.is_awaited)
+        return self.is_busy or (hasattr(self, "drift_report") and self.drift_report.is_awaited)
 
     def spec(self, *, complete: bool = False) -> StoreSpec:
         """Return the store as its provider needs it."""
@@ -184,38 +185,38 @@ class Store(Subject):
         )
 
 
-class Posture(Reading):
-    """What was last seen of a store's buckets, control by control, as stores.posture.Line keeps it."""
+class DriftReport(Snapshot):
+    """What was last seen of a store's buckets, control by control, as stores.drift.Line keeps it."""
 
-    LABEL: ClassVar = "posture"
+    LABEL: ClassVar = "drift_report"
     OVERDUE: ClassVar = timedelta(hours=36)  # checks are daily: then one was missed
 
     store = models.OneToOneField(Store, models.CASCADE)
     accepted: Any = models.JSONField(default=dict)  # by control: what was seen, who accepted it, and when
 
     def __str__(self) -> str:
-        return f"posture of {self.store}"
+        return f"drift_report of {self.store}"
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[ControlStatus]:
         """Return what was last seen, with what was accepted of exactly that."""
-        return self.with_decisions([Line(**one) for one in self.content])
+        return self.with_decisions([ControlStatus(**one) for one in self.content])
 
-    def with_decisions(self, found: Iterable[Line]) -> list[Line]:
+    def with_decisions(self, found: Iterable[ControlStatus]) -> list[ControlStatus]:
         """Return these lines with what was accepted of them."""
         return [replace(line, accepted=kept) if (kept := self._accepted(line)) else line for line in found]
 
-    def _accepted(self, line: Line) -> dict[str, str] | None:
+    def _accepted(self, line: ControlStatus) -> dict[str, str] | None:
         kept = self.accepted.get(line.name)
         return kept if kept and kept["seen"] == line.seen and not line.fixed else None
 
     @property
-    def drift(self) -> list[Line]:
+    def drift(self) -> list[ControlStatus]:
         """Return what differs from what is wanted and was not accepted."""
         return [line for line in self.lines if line.is_drift]
 
     @property
-    def unseen(self) -> list[Line]:
+    def unseen(self) -> list[ControlStatus]:
         """Return what the console may not see."""
         return [line for line in self.lines if line.state == "unseen"]
 
@@ -226,18 +227,18 @@ class Posture(Reading):
         return last is not None and timezone.now() - last > self.OVERDUE
 
 
-class Sweep(Reading):
+class UnmanagedScan(Snapshot):
     """What was last found in an account that is named like our buckets and belonged to no store."""
 
-    LABEL: ClassVar = "sweep"
+    LABEL: ClassVar = "scan"
 
     cloud_account = models.OneToOneField(CloudAccount, models.CASCADE)
 
     def __str__(self) -> str:
-        return f"sweep of {self.cloud_account}"
+        return f"scan of {self.cloud_account}"
 
 
-class Forgotten(models.Model):
+class IgnoredBucket(models.Model):
     """A bucket that somebody wants to see no more among those that belong to no store."""
 
     cloud_account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="forgotten")
@@ -256,16 +257,16 @@ class Forgotten(models.Model):
         return self.bucket
 
 
-class Dossier(Reading):
+class DeletionPreview(Snapshot):
     """What a store's backup bucket holds, counted for somebody who thinks of deleting the store."""
 
-    LABEL: ClassVar = "dossier"
+    LABEL: ClassVar = "deletion_preview"
     FRESH: ClassVar = timedelta(minutes=1)  # older counts show their age, and are made anew when somebody asks
 
     store = models.OneToOneField(Store, models.CASCADE)
 
     def __str__(self) -> str:
-        return f"dossier of {self.store}"
+        return f"deletion_preview of {self.store}"
 
     @property
     def contents(self) -> Contents | None:
@@ -278,11 +279,11 @@ class Dossier(Reading):
         return self.read_at is not None and timezone.now() - self.read_at > self.FRESH
 
 
-class RetainedLogsQuerySet(OwnedQuerySet, ReadingQuerySet):  # type: ignore[override]
+class RetainedLogsQuerySet(OwnedQuerySet, SnapshotQuerySet):  # type: ignore[override]
     pass
 
 
-class RetainedLogs(Reading):
+class RetainedLogs(Snapshot):
     """The log bucket of a store that is gone, kept until its last log has expired and the bucket with it."""
 
     LABEL: ClassVar = "retained logs"
@@ -327,7 +328,7 @@ class RetainedLogs(Reading):
         )
 
 
-class Preflight(Reading):
+class Preflight(Snapshot):
     """What the console may do in a linked account: a line for each thing that its plans need."""
 
     LABEL = "preflight"
@@ -378,10 +379,10 @@ class Preflight(Reading):
     def statements(self) -> str:
         """Return what to add to the console's permissions, as one text; "" for nothing."""
         found = [one.statement for one in self.checks if one.statement and one.outcome == "fail"]
-        return self.cloud_account.provider.together(found) if found else ""
+        return self.cloud_account.cloud.together(found) if found else ""
 
 
-class Verification(Reading):
+class Verification(Snapshot):
     """That a linked account still is who it was, and still asks for its external ID; the account itself keeps that."""
 
     LABEL: ClassVar = "verification"

@@ -8,18 +8,20 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from console.cloud_accounts.models import Preflight, Verification
 from django.utils import timezone
 
+from console.cloud_accounts import preflight, verification
+from console.clouds.contract import Cloud, StoreSpec
+from console.clouds.steps import Conflict, Plan, Stage, Step
 from console.operations.actions import ask
 from console.operations.models import Operation
-from console.operations.plan import Conflict, Plan, Round, Step, Work
-from console.operations.readings import Reader, daily
-from console.operations.readings import register as register_reader
-from console.operations.registry import register
-from console.web import lowered
-from stores import orphans, posture, preflight, verification
-from stores.models import Dossier, Posture, Preflight, RetainedLogs, State, Store, Sweep, Verification
-from stores.providers.base import Provider, StoreSpec
+from console.operations.registry import Workflow, register
+from console.operations.snapshots import SnapshotSource, daily
+from console.operations.snapshots import register as register_reader
+from console.web.pages import lower_first
+from stores import drift, unmanaged
+from stores.models import DeletionPreview, DriftReport, RetainedLogs, State, Store, UnmanagedScan
 
 NAMES_AT_MOST = 3  # three random names taken in a row is no accident: somebody should look
 
@@ -28,7 +30,7 @@ def take_new_name(store: Store, conflict: Conflict) -> bool:
     """Give the store another name for the bucket whose name is taken; False when that was tried often enough."""
     if store.names_tried >= NAMES_AT_MOST:
         return False
-    names = store.provider.bucket_names(uuid4(), store.region, store.cloud_account.number)
+    names = store.cloud.bucket_names(uuid4(), store.region, store.cloud_account.number)
     # Only the name that is taken: the other bucket may be there already, and would be left behind.
     if conflict.details.get("bucket") == store.log_bucket:
         store.log_bucket = names[1]
@@ -47,7 +49,7 @@ def was_complete(store: Store) -> bool:
 
 def removal(store: Store) -> Plan:
     """Return the plan that deletes the store, with its access logs or without."""
-    return store.provider.remove_but_logs if store.keep_logs else store.provider.remove
+    return store.cloud.remove_but_logs if store.keep_logs else store.cloud.remove
 
 
 def spec_of(store: Store) -> StoreSpec:
@@ -65,20 +67,20 @@ def retain_logs(store: Store) -> None:
             store_name=store.name,
             region=store.region,
             bucket=store.log_bucket,
-            expires_at=timezone.now() + timedelta(days=store.provider.log_days),
+            expires_at=timezone.now() + timedelta(days=store.cloud.log_days),
         )
 
 
-def count(dossier: Dossier) -> Any:
+def count(deletion_preview: DeletionPreview) -> Any:
     """Return what the store's backup bucket holds, and the commands that empty it; raises a StepError."""
-    store, spec = dossier.store, spec_of(dossier.store)
-    found = store.provider.contents(spec, lambda counted: dossier.tell(f"{counted:,} versions so far"))
-    return {"contents": asdict(found), "commands": "" if found.is_empty else store.provider.emptying(spec, found)}
+    store, spec = deletion_preview.store, spec_of(deletion_preview.store)
+    found = store.cloud.contents(spec, lambda counted: deletion_preview.tell(f"{counted:,} versions so far"))
+    return {"contents": asdict(found), "commands": "" if found.is_empty else store.cloud.emptying(spec, found)}
 
 
 def look(logs: RetainedLogs) -> Any:
     """Return whether the bucket is gone; raises a StepError."""
-    return {"gone": logs.cloud_account.provider.clear_logs(logs.spec(), logs.is_over)}
+    return {"gone": logs.cloud_account.cloud.clear_logs(logs.spec(), logs.is_over)}
 
 
 def forget(logs: RetainedLogs) -> None:
@@ -89,7 +91,7 @@ def forget(logs: RetainedLogs) -> None:
 
 def provision(store: Store) -> Plan:
     """Return the plan that creates the store's buckets with all that they should have."""
-    provider = store.provider
+    provider = store.cloud
     versions = provider.keep_versions if store.versions_days else ()
     return (*provider.provision, *versions, *(provider.lock if store.lock_days else ()))
 
@@ -100,23 +102,23 @@ def repair(store: Store) -> Plan:
     A bucket that is made again gets all that it should have; the other one keeps what was accepted of it. The tags come
     first: they say whose the buckets are. The log bucket is mended before anything logs into it.
     """
-    found = store.posture.drift if hasattr(store, "posture") and not _failed(store) else []
+    found = store.drift_report.drift if hasattr(store, "drift_report") and not _failed(store) else []
     if not found:
         return provision(store)
     gone = {line.log for line in found if line.state == "gone"}
-    again = store.provider.provision[: store.provider.making] if gone else ()
+    again = store.cloud.provision[: store.cloud.making] if gone else ()
     off = [(line.log, line.key, line.label) for line in found if line.state == "off" and line.key != "tags"]
     if gone:
-        of_all = store.provider.controls(store.spec())
+        of_all = store.cloud.controls(store.spec())
         off += [(one.log, one.key, one.label) for one in of_all if one.log in gone and one.key != "tags"]
-    own = Round(
-        _mending(store.provider, f"Checking whose the log {store.provider.words.bucket} is", "tags", log=True),
-        _mending(store.provider, f"Checking whose the backup {store.provider.words.bucket} is", "tags", log=False),
+    own = Stage(
+        _mending(store.cloud, f"Checking whose the log {store.cloud.vocabulary.bucket} is", "tags", log=True),
+        _mending(store.cloud, f"Checking whose the backup {store.cloud.vocabulary.bucket} is", "tags", log=False),
     )
     mended = []
     for log, key, label in sorted(off, key=lambda one: not one[0]):
-        title = f"Setting {lowered(label)} of the {'log' if log else 'backup'} {store.provider.words.bucket}"
-        mended.append(Round(_mending(store.provider, title, key, log=log)))
+        title = f"Setting {lower_first(label)} of the {'log' if log else 'backup'} {store.cloud.vocabulary.bucket}"
+        mended.append(Stage(_mending(store.cloud, title, key, log=log)))
     return (*again, own, *mended)
 
 
@@ -126,11 +128,11 @@ def _failed(store: Store) -> bool:
     return before == State.FAILED
 
 
-def _mending(provider: Provider, title: str, key: str, *, log: bool) -> Step:
+def _mending(provider: Cloud, title: str, key: str, *, log: bool) -> Step:
     return Step(title, partial(_mend, provider, key, log))
 
 
-def _mend(provider: Provider, key: str, log: bool, spec: StoreSpec) -> None:
+def _mend(provider: Cloud, key: str, log: bool, spec: StoreSpec) -> None:
     for control in provider.controls(spec):
         if (control.key, control.log) == (key, log):
             control.ensure()
@@ -138,12 +140,12 @@ def _mend(provider: Provider, key: str, log: bool, spec: StoreSpec) -> None:
 
 def check_soon(store: Store) -> None:
     """Have the store checked, now that its buckets are as they should be."""
-    Posture.objects.get_or_create(store=store)
-    ask(Posture.objects.filter(store=store))
+    DriftReport.objects.get_or_create(store=store)
+    ask(DriftReport.objects.filter(store=store))
 
 
 register(
-    Work(
+    Workflow(
         model=Store,
         verb="create",
         title="Create Backup Store",
@@ -154,7 +156,7 @@ register(
     )
 )
 register(
-    Work(
+    Workflow(
         model=Store,
         verb="repair",
         title="Repair Backup Store",
@@ -164,65 +166,69 @@ register(
     )
 )
 register(
-    Work(
+    Workflow(
         model=Store,
         verb="delete",
         title="Delete Backup Store",
         plan=removal,
         spec=spec_of,
         done=retain_logs,
-        undo=lambda store: store.provider.restore,
+        undo=lambda store: store.cloud.restore,
     )
 )
-register_reader(Reader(model=Dossier, read=count, every=None, rows=Dossier.objects.all, lane="store__cloud_account"))
 register_reader(
-    Reader(
+    SnapshotSource(
+        model=DeletionPreview, read=count, every=None, rows=DeletionPreview.objects.all, rate_key="store__cloud_account"
+    )
+)
+register_reader(
+    SnapshotSource(
         model=RetainedLogs,
         read=look,
         every=lambda logs: timedelta(days=1),
         rows=RetainedLogs.objects.all,
-        lane="cloud_account",
+        rate_key="cloud_account",
         kept=forget,
     )
 )
 register_reader(
-    Reader(
-        model=Posture,
-        read=posture.check,
-        every=lambda posture: daily(posture.store_id),
-        rows=posture.checkable,
-        lane="store__cloud_account",
+    SnapshotSource(
+        model=DriftReport,
+        read=drift.check,
+        every=lambda drift: daily(drift.store_id),
+        rows=drift.checkable,
+        rate_key="store__cloud_account",
         related=("store__cloud_account", "store__operation"),
-        kept=posture.settle,
+        kept=drift.settle,
     )
 )
 register_reader(
-    Reader(
-        model=Sweep,
-        read=orphans.sweep,
-        every=lambda sweep: timedelta(days=1),
-        rows=orphans.sweeps,
-        lane="cloud_account",
+    SnapshotSource(
+        model=UnmanagedScan,
+        read=unmanaged.scan,
+        every=lambda scan: timedelta(days=1),
+        rows=unmanaged.scans,
+        rate_key="cloud_account",
         related=("cloud_account",),
     )
 )
 register_reader(
-    Reader(
+    SnapshotSource(
         model=Preflight,
         read=preflight.look,
         every=lambda preflight: timedelta(days=1),
         rows=preflight.of_all,
-        lane="cloud_account",
+        rate_key="cloud_account",
         related=("cloud_account",),
     )
 )
 register_reader(
-    Reader(
+    SnapshotSource(
         model=Verification,
         read=verification.verify,
         every=lambda found: daily(found.cloud_account_id),
         rows=verification.of_all,
-        lane="cloud_account",
+        rate_key="cloud_account",
         related=("cloud_account__organisation",),
     )
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from console.cloud_accounts.models import CloudAccount
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -13,24 +14,23 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
-from console.accounts.access import MemberRequest, allowed, confirmed_lately
-from console.accounts.actions import InUse, users_of
-from console.accounts.models import CloudAccount
+from console.accounts.access import MemberRequest, require_authentication_within_the_hour, require_permission
 from console.accounts.permissions import Permission
-from console.accounts.views import provider_tiles
+from console.cloud_accounts.actions import InUse, users_of
+from console.cloud_accounts.views import provider_tiles
 from console.operations.actions import NotNow, cancel, retry
-from console.web import dialog_done, dialog_form, fragment_or_page, paginate, searched
+from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, searched
 from stores import actions
 from stores.forms import NAME_TAKEN, DeleteForm, ProtectionForm, StoreForm
 from stores.models import RetainedLogs, Store
-from stores.orphans import wards
+from stores.unmanaged import account_scans
 
 PANES = 12  # on a page, in two columns
 RETAINED = 100  # the newest retained logs
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def store_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's stores, newest first, searched by ?q=."""
     organisation = request.membership.organisation
@@ -44,7 +44,9 @@ def store_list(request: MemberRequest) -> HttpResponse:
         "query": query,
         "busy": any(store.is_watched for store in page.items),
         # Stands beside the panes, which polls renew without it.
-        "unmanaged": [] if request.htmx else [ward for ward in wards(request.membership) if ward.orphans],
+        "unmanaged": []
+        if request.htmx
+        else [account_scan for account_scan in account_scans(request.membership) if account_scan.unmanaged],
         # Only an empty list needs to know what the next step is.
         "has_accounts": bool(page.items) or CloudAccount.objects.filter(organisation=organisation).exists(),
     }
@@ -52,7 +54,7 @@ def store_list(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one store; a page that watched its deletion goes back to the list when it is gone."""
     store = Store.objects.visible_to(request.membership).with_story().filter(pk=pk).first()
@@ -67,7 +69,7 @@ def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_STORES)
+@require_permission(Permission.MANAGE_STORES)
 def store_create(request: MemberRequest) -> HttpResponse:
     """Create a store: written down at once, made by a worker. Continue expands the dialog, without scripts too."""
     if request.method == "POST" and "continue" not in request.POST:
@@ -106,7 +108,7 @@ def store_create(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def store_calculator(request: MemberRequest) -> HttpResponse:
     """Say what a protected store of these days promises and costs."""
     protection, today = ProtectionForm(request.GET).protection(), timezone.localdate()
@@ -117,8 +119,8 @@ def store_calculator(request: MemberRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_STORES)
-@confirmed_lately
+@require_permission(Permission.MANAGE_STORES)
+@require_authentication_within_the_hour
 def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a store after its name was typed; the worker refuses it while the store holds data."""
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
@@ -133,26 +135,29 @@ def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
         else:
             message = f"{store.name} is being deleted."
             return dialog_done(request, reverse("stores:list"), "stores-changed", message=message)
-    return dialog_form(request, "stores/delete.html", {"form": form, **_dossier(store)})
+    return dialog_form(request, "stores/delete.html", {"form": form, **_deletion_preview(store)})
 
 
 @require_GET
-@allowed(Permission.MANAGE_STORES)
-def store_dossier(request: MemberRequest, pk: UUID) -> HttpResponse:
+@require_permission(Permission.MANAGE_STORES)
+def store_deletion_preview(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show what a store holds, for who thinks of deleting it: counted by a worker, while the page asks again."""
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
-    context = _dossier(store)
+    context = _deletion_preview(store)
     return fragment_or_page(
-        request, "stores/dossier.html", "dossier", {**context, "busy": context["dossier"].is_awaited}
+        request,
+        "stores/deletion_preview.html",
+        "deletion_preview",
+        {**context, "busy": context["deletion_preview"].is_awaited},
     )
 
 
-def _dossier(store: Store) -> dict[str, Any]:
-    return {"store": store, "users": users_of(store), "dossier": actions.count(store)}
+def _deletion_preview(store: Store) -> dict[str, Any]:
+    return {"store": store, "users": users_of(store), "deletion_preview": actions.count(store)}
 
 
 @require_POST
-@allowed(Permission.MANAGE_STORES)
+@require_permission(Permission.MANAGE_STORES)
 def store_cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Cancel the deletion of a store, as long as that can be done."""
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
@@ -166,7 +171,7 @@ def store_cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@allowed(Permission.MANAGE_STORES)
+@require_permission(Permission.MANAGE_STORES)
 def store_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Try again what failed."""
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from console.cloud_accounts.models import CloudAccount
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from console.accounts.models import CloudAccount, Membership, Organisation, User
+from console.accounts.models import Membership, Organisation, User
 from console.accounts.permissions import SUPPORT
 from console.demo.emulator import Emulator
 from console.operations.models import Operation
@@ -114,7 +115,7 @@ def store(account, name="orders", state=State.AVAILABLE, **values):
     """A store as the database knows it; nothing is made in the cloud."""
     pk = uuid4()
     region = values.pop("region", "eu-west-1")
-    bucket, log_bucket = account.provider.bucket_names(pk, region, account.number)
+    bucket, log_bucket = account.cloud.bucket_names(pk, region, account.number)
     return Store.objects.create(
         **{
             "id": pk,

@@ -10,7 +10,7 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from console.regions import distance_km, find, regions
+from console.clouds.regions import distance_km, find, regions
 from tests.demo_process import ROOT
 
 

@@ -23,10 +23,10 @@ from django.utils.functional import SimpleLazyObject
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
-from console.accounts import audit
+from console.accounts import activity
+from console.accounts.impersonation import Seen
 from console.accounts.models import Membership, User
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
-from console.accounts.seen_as import Seen
 from console.accounts.sign_in import CONFIRMED_AT, has_second_factor, is_confirmed
 
 View = Callable[..., HttpResponseBase]
@@ -39,7 +39,7 @@ class MemberRequest(HttpRequest):
     user: User
     membership: Membership
     memberships: Sequence[Membership]
-    seen_as: Seen | None
+    impersonation: Seen | None
     htmx: HtmxDetails
 
 
@@ -83,7 +83,7 @@ def _memberships(request: HttpRequest) -> Sequence[Membership]:
 
 
 def _membership(request: HttpRequest) -> Membership | None:
-    if seen := cast(MemberRequest, request).seen_as:
+    if seen := cast(MemberRequest, request).impersonation:
         return seen.membership
     mine = cast(MemberRequest, request).memberships
     opened = request.session.get(_OPEN, "") if mine else ""
@@ -98,7 +98,7 @@ def open_organisation(request: HttpRequest, membership: Membership) -> None:
     request.session[_OPEN] = str(membership.organisation_id)
 
 
-def allowed(permission: Permission, *, second_factor: bool = True) -> Callable[[View], View]:
+def require_permission(permission: Permission, *, second_factor: bool = True) -> Callable[[View], View]:
     """Let in the members whose role has the permission; tell the others why they stay out.
 
     Who must have a second factor and has none is led to setting one up, unless `second_factor` says otherwise.
@@ -114,14 +114,14 @@ def allowed(permission: Permission, *, second_factor: bool = True) -> Callable[[
             if not membership:
                 raise PermissionDenied("You are not a member of an organisation. Ask one of its owners to add you.")
             user, organisation = cast(User, request.user), membership.organisation
-            here = replace(audit.origin.get(), user_id=str(user.pk), organisation_id=str(organisation.pk))
-            audit.origin.set(here)  # the middleware puts it back
+            here = replace(activity.origin.get(), user_id=str(user.pk), organisation_id=str(organisation.pk))
+            activity.origin.set(here)  # the middleware puts it back
             if second_factor and organisation.second_factor_required and not has_second_factor(user):
                 return _to_second_factor(cast(MemberRequest, request))
             if permission in ENTERPRISE and not membership.organisation.is_enterprise:
                 return render(request, "stores/edition.html", status=403)
             if permission not in ROLES[membership.role]:
-                audit.refused(request.path, organisation=organisation, by=user, why=permission.value)
+                activity.refused(request.path, organisation=organisation, by=user, why=permission.value)
                 raise PermissionDenied(
                     f"Your role here is {membership.role}. Ask {_who(permission)} of the organisation to do this."
                 )
@@ -157,7 +157,7 @@ def _signed_in(request: HttpRequest | None = None, **_: Any) -> None:
         confirm(request)
 
 
-def confirmed_within(seconds: float) -> Callable[[View], View]:
+def require_authentication_within(seconds: float) -> Callable[[View], View]:
     """Let in who has shown in the last so many seconds that it is they; ask others first, then bring them here."""
 
     def decorate(view: View) -> View:
@@ -172,5 +172,7 @@ def confirmed_within(seconds: float) -> Callable[[View], View]:
     return decorate
 
 
-confirmed = confirmed_within(CONFIRMED_FOR)  # for secrets, and for who may do what
-confirmed_lately = confirmed_within(3600)  # for what the name has to be typed for, too
+require_recent_authentication = require_authentication_within(CONFIRMED_FOR)  # for secrets, and for who may do what
+require_authentication_within_the_hour = require_authentication_within(
+    3600
+)  # for what the name has to be typed for, too

@@ -14,9 +14,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 
-from console.accounts import audit, seen_as
-from console.accounts.models import AuditEvent, CloudAccount, Membership, Organisation, User
+from console.accounts import activity, impersonation
+from console.accounts.models import Membership, Organisation, User
 from console.accounts.sign_in import tell
+from console.audit.models import AuditEvent
+from console.cloud_accounts.models import CloudAccount
 
 
 @admin.register(User)
@@ -66,7 +68,7 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
 
 def _note_of_operator(did: str, user: User, request: HttpRequest, what: str = "") -> None:
     by: Any = request.user
-    audit.note_of(user, f"Operator: {did}", by=by, after={"what": what} if what else {})
+    activity.record_of_person(user, f"Operator: {did}", by=by, after={"what": what} if what else {})
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -138,7 +140,7 @@ class OrganisationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_model(self, request: HttpRequest, obj: Organisation, form: Any, change: bool) -> None:
         """Save, and write down what was changed, for the organisation to see."""
         super().save_model(request, obj, form, change)
-        audit.note(
+        activity.record(
             "Support: changed the organisation" if change else "Made the organisation",
             obj,
             organisation=obj,
@@ -157,7 +159,9 @@ class OrganisationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         ):
             for row in rows:
                 by: Any = request.user
-                audit.note(f"Operator: {did}", row.user, organisation=row.organisation, by=by, after={"role": row.role})
+                activity.record(
+                    f"Operator: {did}", row.user, organisation=row.organisation, by=by, after={"role": row.role}
+                )
 
     def get_urls(self) -> list[Any]:
         """Return also the address of See as this organisation."""
@@ -166,12 +170,12 @@ class OrganisationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def see_as(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Ask for the reason, then open the console as the organisation sees it."""
-        if not request.user.has_perm(seen_as.MAY):
+        if not request.user.has_perm(impersonation.MAY):
             raise PermissionDenied
         organisation = get_object_or_404(Organisation, pk=pk)
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if form.is_bound and form.is_valid():
-            seen_as.start(request, organisation, reason=form.cleaned_data["reason"], by=request.user)  # type: ignore[arg-type]
+            impersonation.start(request, organisation, reason=form.cleaned_data["reason"], by=request.user)  # type: ignore[arg-type]
             return redirect("home")
         context = {
             **self.admin_site.each_context(request),

@@ -19,7 +19,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from console.accounts.access import confirm
 from console.accounts.models import User
 from console.accounts.sign_in import has_second_factor
-from console.web import dialog_form, fragment_or_page
+from console.web.pages import dialog_form, fragment_or_page
 
 
 class PasswordForm(forms.Form):

@@ -23,17 +23,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts import members
-from console.accounts.access import MemberRequest, allowed, confirmed, open_organisation
+from console.accounts.access import MemberRequest, open_organisation, require_permission, require_recent_authentication
 from console.accounts.member_forms import InviteForm, RoleForm, SignUpForm
 from console.accounts.models import Invitation, Membership, Organisation, OwnedQuerySet, User
 from console.accounts.permissions import ROLE_WORDS, Permission
-from console.web import dialog_done, dialog_form, fragment_or_page
+from console.web.pages import dialog_done, dialog_form, fragment_or_page
 
 CHANGED = "members-changed"
 
 
 @require_GET
-@allowed(Permission.SEE_MEMBERS)
+@require_permission(Permission.SEE_MEMBERS)
 def member_list(request: MemberRequest) -> HttpResponse:
     """Show who belongs to the organisation, and who is invited."""
     context = {
@@ -47,8 +47,8 @@ def member_list(request: MemberRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_MEMBERS)
-@confirmed
+@require_permission(Permission.MANAGE_MEMBERS)
+@require_recent_authentication
 def member_invite(request: MemberRequest) -> HttpResponse:
     """Invite somebody; the link is sent, and shown this one time."""
     form = InviteForm(request.POST if request.method == "POST" else None, initial={"role": Membership.Role.VIEWER})
@@ -81,8 +81,8 @@ def _send(invitation: Invitation, link: str) -> str:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_MEMBERS)
-@confirmed
+@require_permission(Permission.MANAGE_MEMBERS)
+@require_recent_authentication
 def invitation_revoke(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Take an invitation back."""
     invitation = get_object_or_404(Invitation.objects.visible_to(request.membership), pk=pk)
@@ -94,8 +94,8 @@ def invitation_revoke(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_MEMBERS)
-@confirmed
+@require_permission(Permission.MANAGE_MEMBERS)
+@require_recent_authentication
 def member_role(request: MemberRequest, pk: int) -> HttpResponse:
     """Give a member another role."""
     membership = _member(request, pk)
@@ -112,16 +112,16 @@ def member_role(request: MemberRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_MEMBERS)
-@confirmed
+@require_permission(Permission.MANAGE_MEMBERS)
+@require_recent_authentication
 def member_remove(request: MemberRequest, pk: int) -> HttpResponse:
     """Remove a member."""
     return _remove(request, _member(request, pk))
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.SEE_MEMBERS)
-@confirmed
+@require_permission(Permission.SEE_MEMBERS)
+@require_recent_authentication
 def member_leave(request: MemberRequest) -> HttpResponse:
     """Leave the organisation."""
     return _remove(request, _member(request, request.membership.pk))
@@ -153,7 +153,7 @@ def _remove(request: MemberRequest, membership: Membership) -> HttpResponse:
 
 
 @require_POST
-@allowed(Permission.SEE_MEMBERS, second_factor=False)  # of this one; the other may ask for none
+@require_permission(Permission.SEE_MEMBERS, second_factor=False)  # of this one; the other may ask for none
 def organisation_switch(request: MemberRequest) -> HttpResponse:
     """Open another of one's organisations, and go on to ?next=, or to its first page."""
     try:
@@ -215,7 +215,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def _elsewhere(request: MemberRequest) -> Organisation | None:
     others = [one.organisation_id for one in request.memberships if one != request.membership]
     asked = [value for value in getattr(request.resolver_match, "kwargs", {}).values() if isinstance(value, UUID)]
-    if not others or not asked or request.seen_as:
+    if not others or not asked or request.impersonation:
         return None
     for model in apps.get_models():
         rows = model._default_manager.all()

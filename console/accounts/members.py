@@ -10,15 +10,15 @@ from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from console.accounts import audit
-from console.accounts.models import AuditEvent, Invitation, Membership, Organisation, User
+from console.accounts import activity
+from console.accounts.models import Invitation, Membership, Organisation, User
 from console.accounts.permissions import ROLES, Permission
 
 INVITED_FOR = timedelta(days=7)
 NAME_TAKEN = "Somebody has this user name already. Choose another one."
 
 
-class Refused(Exception):
+class MembershipRefused(Exception):
     """A rule forbids it; the message says which one, and what to do. `field` is the form's, or ''."""
 
     def __init__(self, message: str, field: str = "") -> None:
@@ -35,18 +35,18 @@ def invite(organisation: Organisation, *, email: str, role: str, by: User) -> tu
     with transaction.atomic():
         organisation = Organisation.locked(organisation.pk)
         if organisation.memberships.filter(user__email__iexact=email).exists():
-            raise Refused(f"{email} is a member already.", "email")
+            raise MembershipRefused(f"{email} is a member already.", "email")
         organisation.invitations.filter(email__iexact=email).delete()
         limit = organisation.invitations_at_most
         if organisation.invitations.filter(expires_at__gt=timezone.now()).count() >= limit:
-            raise Refused(
+            raise MembershipRefused(
                 f"{limit} invitations are open, and no more may be. Revoke one, or ask support to raise the limit.",
                 "email",
             )
         invitation = organisation.invitations.create(
             email=email, role=role, token_sha256=_digest(token), expires_at=timezone.now() + INVITED_FOR, by=by
         )
-        audit.note("Invited", email, organisation=organisation, by=by, after={"role": role})
+        activity.record("Invited", email, organisation=organisation, by=by, after={"role": role})
     return invitation, token
 
 
@@ -55,7 +55,7 @@ def revoke(invitation: Invitation, *, by: User) -> None:
     with transaction.atomic():
         before = {"role": invitation.role}
         if Invitation.objects.filter(pk=invitation.pk).delete()[0]:
-            audit.note(
+            activity.record(
                 "Revoked invitation", invitation.email, organisation=invitation.organisation, by=by, before=before
             )
 
@@ -71,21 +71,21 @@ def join(invitation: Invitation, user: User) -> Membership:
     with transaction.atomic():
         Organisation.locked(invitation.organisation_id)
         if user.email and user.email.casefold() != invitation.email.casefold():
-            raise Refused(
+            raise MembershipRefused(
                 f"This invitation is for {invitation.email}, and you are signed in as {user.username} ({user.email}). "
                 "Sign out, then open the link again."
             )
         if not Invitation.objects.filter(pk=invitation.pk).delete()[0]:
-            raise Refused("The invitation was just used, or revoked. Ask for another one.")
+            raise MembershipRefused("The invitation was just used, or revoked. Ask for another one.")
         if Membership.objects.filter(organisation=invitation.organisation_id, user=user).exists():
-            raise Refused(f"You are a member of {invitation.organisation} already.")
+            raise MembershipRefused(f"You are a member of {invitation.organisation} already.")
         if not user.email:
             user.email = invitation.email
             user.save(update_fields=["email"])
         membership: Membership = Membership.objects.create(
             organisation=invitation.organisation, user=user, role=invitation.role
         )
-        audit.note("Joined", user, organisation=invitation.organisation, by=user, after={"role": invitation.role})
+        activity.record("Joined", user, organisation=invitation.organisation, by=user, after={"role": invitation.role})
     return membership
 
 
@@ -97,7 +97,7 @@ def sign_up(invitation: Invitation, *, username: str, password: str) -> Membersh
             with transaction.atomic():
                 user.save(force_insert=True)
         except IntegrityError as error:
-            raise Refused(NAME_TAKEN, "username") from error
+            raise MembershipRefused(NAME_TAKEN, "username") from error
         return join(invitation, user)
 
 
@@ -113,8 +113,10 @@ def change_role(membership: Membership, role: str, *, by: User) -> None:
             known.save(update_fields=["role"])
             if Permission.MANAGE_MEMBERS not in ROLES[role]:
                 _revoke_those_of(member, organisation)
-            audit.note(action, member, organisation=organisation, by=by, before={"role": before}, after={"role": role})
-    except Refused as refusal:
+            activity.record(
+                action, member, organisation=organisation, by=by, before={"role": before}, after={"role": role}
+            )
+    except MembershipRefused as refusal:
         _note_refusal(action, membership, by, refusal)
         raise
 
@@ -126,10 +128,10 @@ def remove(membership: Membership, *, by: User) -> None:
         with transaction.atomic():
             known = _held(membership)
             _keep_an_owner(known)
-            audit.note(action, member, organisation=organisation, by=by, before={"role": known.role})
+            activity.record(action, member, organisation=organisation, by=by, before={"role": known.role})
             known.delete()
             _revoke_those_of(member, organisation)
-    except Refused as refusal:
+    except MembershipRefused as refusal:
         _note_refusal(action, membership, by, refusal)
         raise
 
@@ -138,7 +140,7 @@ def require_second_factor(organisation: Organisation, required: bool, *, by: Use
     """Ask a second factor of every member from their next click on, or no longer."""
     with transaction.atomic():
         Organisation.objects.filter(pk=organisation.pk).update(second_factor_required=required)
-        audit.note(
+        activity.record(
             "Required a second factor" if required else "Required no second factor any more",
             organisation,
             organisation=organisation,
@@ -156,23 +158,25 @@ def _held(membership: Membership) -> Membership:
     Organisation.locked(membership.organisation_id)
     known: Membership | None = Membership.objects.filter(pk=membership.pk).first()
     if known is None:
-        raise Refused(f"{membership.user} is a member no longer.")
+        raise MembershipRefused(f"{membership.user} is a member no longer.")
     return known
 
 
 def _keep_an_owner(membership: Membership) -> None:
     owners = Membership.objects.filter(organisation=membership.organisation_id, role=Membership.Role.OWNER)
     if membership.role == Membership.Role.OWNER and not owners.exclude(pk=membership.pk).exists():
-        raise Refused("An organisation always has an owner, and this is its last one. Make somebody else one first.")
+        raise MembershipRefused(
+            "An organisation always has an owner, and this is its last one. Make somebody else one first."
+        )
 
 
-def _note_refusal(action: str, membership: Membership, by: User, refusal: Refused) -> None:
-    audit.note(
+def _note_refusal(action: str, membership: Membership, by: User, refusal: MembershipRefused) -> None:
+    activity.record(
         action,
         membership.user,
         organisation=membership.organisation,
         by=by,
-        outcome=AuditEvent.Outcome.REFUSED,
+        outcome=activity.Outcome.REFUSED,
         after={"reason": str(refusal)},
     )
 

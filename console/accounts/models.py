@@ -17,9 +17,9 @@ from django.utils import timezone
 
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.permissions import ROLES, Permission
-from console.regions import Region
-from stores.providers import PROVIDERS
-from stores.providers.base import Account, Capability, Document, Fact, Operator, Provider
+from console.clouds import CLOUDS
+from console.clouds.contract import AccountRef, Capability, Cloud, DeploymentSettings, Document, Fact
+from console.clouds.regions import Region
 
 
 class User(AbstractUser):
@@ -174,22 +174,22 @@ class CloudAccount(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("accounts:detail", args=[self.pk])
+        return reverse("cloud_accounts:detail", args=[self.pk])
 
     @property
-    def provider(self) -> Provider:
+    def provider(self) -> Cloud:
         """Return the cloud's functions and words."""
-        return PROVIDERS[self.provider_key]
+        return CLOUDS[self.provider_key]
 
     @property
     def method(self) -> str:
         """Return how the console signs in, as its provider calls that; nothing where there is but one way."""
-        return self.provider.method(self.credentials())
+        return self.cloud.method(self.credentials())
 
     @property
     def has_key(self) -> bool:
         """Return whether the console signs in with a secret that should be replaced from time to time."""
-        return self.provider.has_key(self.credentials())
+        return self.cloud.has_key(self.credentials())
 
     @property
     def key_given_at(self) -> datetime:
@@ -204,12 +204,12 @@ class CloudAccount(models.Model):
     @property
     def regions(self) -> list[Region]:
         """Return the regions in which nodes of the account can be, in the order of their codes."""
-        return list(self.provider.regions(self.credentials()))
+        return list(self.cloud.regions(self.credentials()))
 
     @property
     def store_regions(self) -> list[Region]:
         """Return the regions in which stores of the account can be made, in the order of their codes."""
-        return list(self.provider.store_regions(self.credentials()))
+        return list(self.cloud.store_regions(self.credentials()))
 
     def region(self, code: str) -> Region | None:
         """Return the region, or None when the account reaches none of that code."""
@@ -218,32 +218,32 @@ class CloudAccount(models.Model):
     @property
     def protections(self) -> frozenset[str]:
         """Return what a protected store of the account can promise: "versions", and "lock"."""
-        return self.provider.protections(self.credentials())
+        return self.cloud.protections(self.credentials())
 
     @property
     def capabilities(self) -> list[Capability]:
         """Return what the account's server was found to have and to lack; nothing when it has all that a store uses."""
-        return list(self.provider.capabilities(self.credentials()))
+        return list(self.cloud.capabilities(self.credentials()))
 
     @property
     def facts(self) -> list[Fact]:
         """Return what identifies the account and how the console signs in to it."""
-        return list(self.provider.account_facts(self.credentials()))
+        return list(self.cloud.account_facts(self.credentials()))
 
     @property
     def documents(self) -> list[Document]:
         """Return the files that give the console its access to the account."""
-        return list(self.provider.documents(self.credentials()))
+        return list(self.cloud.documents(self.credentials()))
 
-    def credentials(self) -> Account:
+    def credentials(self) -> AccountRef:
         """Return the account as its provider needs it, secrets decrypted."""
-        operator_s = operator(self.provider_key)
-        return Account(self.id, self.number, self.partition, self.settings, self.secrets, operator_s)
+        operator_s = deployment_settings(self.provider_key)
+        return AccountRef(self.id, self.number, self.partition, self.settings, self.secrets, operator_s)
 
 
-def operator(provider: str) -> Operator:
+def deployment_settings(provider: str) -> DeploymentSettings:
     """Return what whoever runs the console has set for all accounts of a provider."""
-    return Operator(**django_settings.OPERATOR.get(provider, {}))
+    return DeploymentSettings(**django_settings.DEPLOYMENT_SETTINGS.get(provider, {}))
 
 
 class AuditEventQuerySet(OwnedQuerySet):
@@ -256,7 +256,7 @@ class AuditEventQuerySet(OwnedQuerySet):
 
 
 class AuditEvent(models.Model):
-    """Who did what, and when; the database refuses to change or delete one. Made by audit.note().
+    """Who did what, and when; the database refuses to change or delete one. Made by activity.record().
 
     People, organisations and subjects are named by copies and by IDs that may outlive them: a deletion elsewhere must
     change no row here.

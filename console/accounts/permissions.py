@@ -30,7 +30,7 @@ _ADMIN = _VIEWER | {
 _OWNER = _ADMIN | {Permission.MANAGE_MEMBERS}
 
 # By role, as Membership.Role has them; "support" is nobody's membership, but staff who see the console as an
-# organisation does (seen_as.py).
+# organisation does (impersonation.py).
 ROLES = {"owner": _OWNER, "admin": _ADMIN, "viewer": _VIEWER, "support": _VIEWER}
 
 # What the group of the support staff may do in the Django admin, beside viewing every row of these apps.

@@ -16,11 +16,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from console.accounts import members
-from console.accounts.access import MemberRequest, allowed, confirmed
+from console.accounts.access import MemberRequest, require_permission, require_recent_authentication
 from console.accounts.models import User
 from console.accounts.permissions import Permission
 from console.accounts.sign_in import has_second_factor
-from console.web import dialog_done, fragment_or_page
+from console.web.pages import dialog_done, fragment_or_page
 
 
 @login_required
@@ -71,8 +71,8 @@ def session_end(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@allowed(Permission.MANAGE_MEMBERS)
-@confirmed
+@require_permission(Permission.MANAGE_MEMBERS)
+@require_recent_authentication
 def second_factor(request: MemberRequest) -> HttpResponse:
     """Ask a second factor of every member of the organisation, or no longer."""
     organisation = request.membership.organisation

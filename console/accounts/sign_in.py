@@ -36,10 +36,10 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from console.accounts import audit
+from console.accounts import activity
 from console.accounts.encryption import cipher
-from console.accounts.models import AuditEvent, User
-from console.middleware import client_address
+from console.accounts.models import User
+from console.web.middleware import client_address
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Sessions(DefaultUserSessionsAdapter):  # type: ignore[misc]
         ended = list(sessions)
         super().end_sessions(ended)
         for one in ended:
-            audit.note_of(one.user, "Ended a session", by=one.user, after={"of": one.ip})
+            activity.record_of_person(one.user, "Ended a session", by=one.user, after={"of": one.ip})
 
 
 TOLD_BEFORE = "At least twelve characters, none that many people use, and nothing like your name."
@@ -171,7 +171,7 @@ def _used_factor(
     if reauthenticated:
         request.session[CONFIRMED_AT] = time.time()
     if authenticator.type == Authenticator.Type.RECOVERY_CODES:
-        audit.note_of(user, "Used a recovery code", by=user)
+        activity.record_of_person(user, "Used a recovery code", by=user)
         tell(user, "a recovery code was used")
 
 
@@ -186,7 +186,7 @@ def tell(user: User, what: str, *, address: str = "") -> None:
     to = address or user.email
     if not (settings.EMAIL_HOST and to):
         return
-    about = {"user": user, "what": what, "at": timezone.now(), "address": audit.origin.get().address}
+    about = {"user": user, "what": what, "at": timezone.now(), "address": activity.origin.get().address}
     text = render_to_string("accounts/sign_in_changed.txt", about)
 
     def send() -> None:
@@ -200,38 +200,38 @@ def tell(user: User, what: str, *, address: str = "") -> None:
 
 @receiver(user_logged_in)
 def _signed_in(user: User, **_: Any) -> None:
-    audit.note_of(user, "Signed in", by=user)
+    activity.record_of_person(user, "Signed in", by=user)
 
 
 @receiver(user_login_failed)
 def _failed(credentials: dict[str, Any], **_: Any) -> None:
     tried = str(credentials.get("username", ""))[:150].replace("\x00", "")
     user = User.objects.filter(username__iexact=tried).first()
-    audit.note_of(user, "Failed to sign in", by=None, subject=tried, outcome=AuditEvent.Outcome.REFUSED)
+    activity.record_of_person(user, "Failed to sign in", by=None, subject=tried, outcome=activity.Outcome.REFUSED)
 
 
 @receiver(authentication_failed)
 def _failed_factor(user: User, **_: Any) -> None:
     # Whoever gets so far knows the password.
-    audit.note_of(user, "Failed the second factor", by=None, outcome=AuditEvent.Outcome.REFUSED)
+    activity.record_of_person(user, "Failed the second factor", by=None, outcome=activity.Outcome.REFUSED)
 
 
 @receiver(user_logged_out)
 def _signed_out(user: User | None, **_: Any) -> None:
     if user:
-        audit.note_of(user, "Signed out", by=user)
+        activity.record_of_person(user, "Signed out", by=user)
 
 
 @receiver(password_changed)
 def _changed_password(user: User, **_: Any) -> None:
-    audit.note_of(user, "Changed the password", by=user)
+    activity.record_of_person(user, "Changed the password", by=user)
     tell(user, "your password was changed")
 
 
 def _note_factor(action: str, told: str) -> Any:
     def note(user: User, authenticator: Authenticator, **_: Any) -> None:
         kind = str(authenticator.get_type_display())
-        audit.note_of(user, action, by=user, after={"second factor": kind})
+        activity.record_of_person(user, action, by=user, after={"second factor": kind})
         tell(user, told.format(kind))
 
     return note
@@ -248,11 +248,11 @@ for signal, note in _FACTOR_NOTES:
 
 @receiver(social_account_added)
 def _connected(sociallogin: SocialLogin, **_: Any) -> None:
-    audit.note_of(sociallogin.user, "Connected the company's sign-in", by=sociallogin.user)
+    activity.record_of_person(sociallogin.user, "Connected the company's sign-in", by=sociallogin.user)
     tell(sociallogin.user, "your company's sign-in was connected")
 
 
 @receiver(social_account_removed)
 def _disconnected(socialaccount: SocialAccount, **_: Any) -> None:
-    audit.note_of(socialaccount.user, "Disconnected the company's sign-in", by=socialaccount.user)
+    activity.record_of_person(socialaccount.user, "Disconnected the company's sign-in", by=socialaccount.user)
     tell(socialaccount.user, "your company's sign-in was disconnected")

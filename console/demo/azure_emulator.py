@@ -25,6 +25,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import uuid4
 
+from console.clouds.azure.documents import condition, permissions
+from console.clouds.contract import AccountRef
 from console.demo import azure_rights as rights
 from console.demo.azure_data import BlobProblem, Blobs, Request
 from console.demo.azure_resources import Answer, Asked, Problem, Resources, fresh_state
@@ -32,8 +34,6 @@ from console.demo.azurite import Azurite
 from console.demo.certificates import NAME, certify
 from console.demo.credentials import AZURE, write_private
 from console.demo.processes import HOST
-from stores.providers.azure_role import condition, permissions
-from stores.providers.base import Account
 
 TOKEN_SECONDS = 3599
 FAULTS = ("denied", "busy", "broken", "reset before", "reset after")
@@ -131,7 +131,7 @@ class Emulator:
     def let_console_in(self, *node_access: str) -> None:
         """Give the console's application the role that it asks for, for these ways in which nodes sign in."""
         for way in node_access:
-            account = Account(uuid4(), self.subscription, "", {"node_access": way}, {})
+            account = AccountRef(uuid4(), self.subscription, "", {"node_access": way}, {})
             role = self.define_role(f"Storekeeper, {way}", permissions(account))
             self.assign(self.object_id(), role, condition=condition(account))
 

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
+from console.clouds.regions import find
 from console.demo import azure_rights as rights
-from console.regions import find
 
 if TYPE_CHECKING:
     from console.demo.azure_emulator import Emulator

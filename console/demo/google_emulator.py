@@ -613,8 +613,8 @@ def main() -> None:
 
 def prepare(emulator: Emulator) -> None:
     """Have the keys of an administrator and of the console in the folder, made anew when the address has changed."""
-    from stores.providers.base import Account as Linked  # noqa: PLC0415
-    from stores.providers.google_preflight import roles  # noqa: PLC0415, tests have their own way to give roles
+    from console.clouds.contract import AccountRef as Linked  # noqa: PLC0415
+    from console.clouds.google.permissions import roles  # noqa: PLC0415, tests have their own way to give roles
 
     for name in ("administrator", "storekeeper"):
         file = emulator.folder / f"{name}.json"

@@ -17,8 +17,8 @@ from typing import Any
 
 import google_crc32c
 
+from console.clouds.regions import regions
 from console.demo.google_emulator_iam import ROLES, Condition, Directory, Project, Refusal
-from console.regions import regions
 
 MULTI_REGIONS = {"US", "EU", "ASIA"}
 SETTABLE = {  # "Buckets" resource representation, what of it can be written

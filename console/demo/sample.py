@@ -17,16 +17,17 @@ from django.db.models.functions import Now
 
 from clusters import actions as clusters
 from clusters.models import Cluster, Database
-from console.accounts import actions as accounts
-from console.accounts.models import CloudAccount, Membership, Organisation, User
+from console.accounts.models import Membership, Organisation, User
 from console.accounts.permissions import SUPPORT
+from console.cloud_accounts import actions as accounts
+from console.cloud_accounts.models import CloudAccount
+from console.clouds import CLOUDS
+from console.clouds.aws.session import statements, trust_policy
 from console.operations.actions import retry
 from console.operations.models import Operation
 from console.operations.tasks import run_operation
 from stores import actions as stores
-from stores.models import Posture, State, Store
-from stores.providers import PROVIDERS
-from stores.providers.aws_access import statements, trust_policy
+from stores.models import DriftReport, State, Store
 
 ACME, OTHER, DEVELOPER = "Acme Retail", "Globex Logistics", "Initech Labs"
 ROLE_NAME = "storekeeper"
@@ -129,7 +130,7 @@ def _google(acme: Organisation, google: dict[str, str], owner: User) -> Iterator
     if CloudAccount.objects.filter(organisation=acme, provider_key="google").exists():
         return
     given = {"method": "key", "project_id": google["project"], "node_access": "key"}
-    key = next(field for field in PROVIDERS["google"].link if field.name == "key")
+    key = next(field for field in CLOUDS["google"].link if field.name == "key")
     secrets = {"key": key.clean(Path(google["key_file"]).read_text())}
     account = accounts.link(acme, provider="google", name=PROJECT, settings=given, secrets=secrets, by=None)
     store = stores.create(account, name=PROJECT_STORE, region=PROJECT_REGION, by=owner)
@@ -210,7 +211,7 @@ def _heal() -> Iterator[str]:
     mine = Store.objects.filter(cloud_account__provider_key="aws").order_by("created_at")
     used = Cluster.objects.filter(cloud_account__provider_key="aws", attachments__isnull=False).distinct()
     _take_up()
-    Posture.objects.filter(store__in=mine).delete()  # what was seen of buckets that are no more
+    DriftReport.objects.filter(store__in=mine).delete()  # what was seen of buckets that are no more
     for _ in _wait([*mine, *used]):  # what the last run left unfinished fails now, if the role was not there yet
         pass
     for store in mine.select_related("operation"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from console.accounts import audit
-from console.accounts.models import AuditEvent, User
+from console.accounts import activity
+from console.accounts.models import User
 from console.operations import registry
 from console.operations.engine import record_of
-from console.operations.models import Operation, Subject
-from console.operations.readings import ReadingQuerySet
+from console.operations.models import ManagedResource, Operation
+from console.operations.snapshots import SnapshotQuerySet
 from console.operations.tasks import read, run_operation
 
 
@@ -18,7 +18,7 @@ class NotNow(Exception):
     """The verb is not allowed in the state that the subject has; the message says which."""
 
 
-def begin(subject: Subject, verb: str, *, by: User | None) -> Operation:
+def begin(subject: ManagedResource, verb: str, *, by: User | None) -> Operation:
     """Write down the operation and the subject's new state together, and send it to the workers after the commit.
 
     Raises NotNow, with nothing changed, when the state does not allow the verb or another operation is at work.
@@ -45,12 +45,12 @@ def begin(subject: Subject, verb: str, *, by: User | None) -> Operation:
             if not moved:
                 raise NotNow(f"{subject.name} cannot do this now: its state has changed. Reload the page.")
 
-            audit.note(
+            activity.record(
                 work.title,
                 subject,
                 organisation=operation.organisation,
                 by=by,
-                outcome=AuditEvent.Outcome.BEGUN,
+                outcome=activity.Outcome.BEGUN,
                 after={"operation": str(operation.pk)},
             )
 
@@ -65,7 +65,7 @@ def begin(subject: Subject, verb: str, *, by: User | None) -> Operation:
     return operation
 
 
-def retry(subject: Subject, *, by: User | None) -> Operation:
+def retry(subject: ManagedResource, *, by: User | None) -> Operation:
     """Begin again what failed; raises NotNow when nothing did.
 
     What failed while it was being cancelled is cancelled again: nobody wants it done any more.
@@ -81,7 +81,7 @@ def retry(subject: Subject, *, by: User | None) -> Operation:
     return operation
 
 
-def cancel(subject: Subject, *, by: User | None) -> None:
+def cancel(subject: ManagedResource, *, by: User | None) -> None:
     """Have what is at work on the subject undone; raises NotNow when nothing is, or when that cannot be undone."""
     operation = subject.operation
     if subject.too_late_to_cancel:
@@ -90,7 +90,7 @@ def cancel(subject: Subject, *, by: User | None) -> None:
         raise NotNow(f"Nothing is at work on {subject.name} that could be cancelled.")
     if not Operation.objects.cancel(operation.pk, by=by):
         raise NotNow(f"{operation.title} has ended, or is being cancelled already.")
-    audit.note(
+    activity.record(
         "Asked to cancel a task",
         subject,
         organisation=operation.organisation,
@@ -113,7 +113,7 @@ def release(operation: Operation) -> None:
         raise NotNow(f"{operation.title} is not held any more by the worker that was shown. Look who has it now.")
 
 
-def ask(readings: ReadingQuerySet) -> None:
+def ask(readings: SnapshotQuerySet) -> None:
     """Have these read anew, now."""
     keys = list(readings.values_list("pk", flat=True))
     readings.wanted()

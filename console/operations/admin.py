@@ -19,27 +19,28 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from console.accounts import audit
+from console.accounts import activity
 from console.accounts.admin import ReadOnlyAdmin
-from console.accounts.models import AuditEvent, User
+from console.accounts.models import User
+from console.audit.models import AuditEvent
 from console.operations import registry
 from console.operations.actions import NotNow, cancel, release, retry
-from console.operations.models import Operation, Subject
+from console.operations.models import ManagedResource, Operation
 
 MAY_ACT = "operations.act_on_operation"
 
 
-def subject_of(operation: Operation) -> Subject | None:
+def subject_of(operation: Operation) -> ManagedResource | None:
     """Return what the operation works on; None when that is gone."""
     try:
         model = registry.find(operation.subject_kind, operation.verb).model
     except KeyError:  # an older release knew it
         return None
-    found: Subject | None = model.objects.select_related("operation").filter(pk=operation.subject_id).first()
+    found: ManagedResource | None = model.objects.select_related("operation").filter(pk=operation.subject_id).first()
     return found
 
 
-def _last_of(operation: Operation) -> Subject:
+def _last_of(operation: Operation) -> ManagedResource:
     subject = subject_of(operation)
     if subject is None:
         raise NotNow(f"{operation.subject_name} is gone.")
@@ -74,14 +75,14 @@ class Act:
         try:
             with transaction.atomic():
                 self.do(operation, by)
-                self._note(operation, by, AuditEvent.Outcome.DONE)
+                self._note(operation, by, activity.Outcome.DONE)
         except NotNow:
-            self._note(operation, by, AuditEvent.Outcome.REFUSED)
+            self._note(operation, by, activity.Outcome.REFUSED)
             raise
 
     def _note(self, operation: Operation, by: User, outcome: str) -> None:
         what, about = f"Support: {self.label}", {"operation": str(operation.pk)}
-        audit.note(what, operation, organisation=operation.organisation, by=by, outcome=outcome, after=about)
+        activity.record(what, operation, organisation=operation.organisation, by=by, outcome=outcome, after=about)
 
 
 TRY_AGAIN = Act(
@@ -191,14 +192,14 @@ def admin_url(row: Any) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
-class SubjectAdmin(ReadOnlyAdmin):
+class ManagedResourceAdmin(ReadOnlyAdmin):
     """Rows that operations work on: why the last one failed, and Try again."""
 
     list_select_related = ["organisation", "cloud_account", "operation"]
     actions = ["try_again"]
 
     @admin.display(description="last task")
-    def last_task(self, subject: Subject) -> str | SafeString:
+    def last_task(self, subject: ManagedResource) -> str | SafeString:
         """Return the last operation, with its error, as a link to its record."""
         if subject.operation is None:
             return "-"

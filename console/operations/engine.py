@@ -22,29 +22,28 @@ from django.db import Error as DatabaseError
 from django.db import transaction
 from django.utils import timezone
 
-from console.accounts import audit
-from console.accounts.models import AuditEvent
-from console.logs import Origin, origin
-from console.operations import registry
-from console.operations.models import Operation, Record, Subject, Turn
-from console.operations.plan import (
+from console.accounts import activity
+from console.clouds.steps import (
     Conflict,
     Denied,
     Failed,
     LeaseLost,
-    Made,
-    NotItsTurn,
     NotReady,
     Plan,
+    RateLimited,
     Refused,
-    Round,
+    Stage,
     Step,
     StepError,
+    StepResult,
     TooLate,
-    Work,
     in_turn,
     is_held,
 )
+from console.operations import registry
+from console.operations.models import ManagedResource, Operation, RateSlot, Record
+from console.operations.registry import Workflow
+from console.web.logs import Origin, origin
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ def run_next(sent_for: UUID) -> list[tuple[UUID, float]]:
         return []
     again = _work_on(operation)
     calls = [] if again is None else [(operation.pk, again)]
-    return calls + [(pk, 0.0) for pk in Operation.objects.put_off()]
+    return calls + [(pk, 0.0) for pk in Operation.objects.throttled()]
 
 
 def _me() -> str:
@@ -106,7 +105,7 @@ def _work_on(operation: Operation) -> float | None:
 
 def _run(operation: Operation) -> float | None:
     work = registry.find(operation.subject_kind, operation.verb)
-    subject: Subject = work.model.objects.get(pk=operation.subject_id)
+    subject: ManagedResource = work.model.objects.get(pk=operation.subject_id)
     try:
         return _carry_out(operation, work, subject)
     except LeaseLost:
@@ -116,7 +115,7 @@ def _run(operation: Operation) -> float | None:
     return None
 
 
-def _carry_out(operation: Operation, work: Work, subject: Subject) -> float | None:
+def _carry_out(operation: Operation, work: Workflow, subject: ManagedResource) -> float | None:
     """Bring the operation to its end, whatever that is; returns the seconds after which to try again."""
     again: float | None = None
     try:
@@ -125,7 +124,7 @@ def _carry_out(operation: Operation, work: Work, subject: Subject) -> float | No
         else:
             _run_rounds(operation, work, subject, work.plan)
             _finish(operation, subject, Operation.State.DONE)
-    except NotItsTurn as error:
+    except RateLimited as error:
         again = error.seconds
         if not operation.postpone(again, error.message, trouble=False):
             raise _why_not(operation) from error
@@ -150,7 +149,7 @@ def _carry_out(operation: Operation, work: Work, subject: Subject) -> float | No
     return again
 
 
-def _is_undone(operation: Operation, work: Work, subject: Subject) -> bool:
+def _is_undone(operation: Operation, work: Workflow, subject: ManagedResource) -> bool:
     """Undo what was done; False when it is too late for that, so that the work has to go on."""
     if work.undo is None:
         raise Failed("This cannot be cancelled.")
@@ -172,7 +171,12 @@ def record_of(plan: Plan) -> list[Record]:
 
 
 def _run_rounds(
-    operation: Operation, work: Work, subject: Subject, planned: Callable[[Any], Plan], *, undo: bool = False
+    operation: Operation,
+    work: Workflow,
+    subject: ManagedResource,
+    planned: Callable[[Any], Plan],
+    *,
+    undo: bool = False,
 ) -> None:
     """Run what remains of the plan, or of the one that undoes it, whose steps are recorded behind the others."""
     plan = planned(subject)
@@ -203,7 +207,7 @@ def _run_rounds(
 
 
 def _run_round(
-    operation: Operation, round_: Round, records: list[Record], spec: Any, keep: Callable[[Any], None]
+    operation: Operation, round_: Stage, records: list[Record], spec: Any, keep: Callable[[Any], None]
 ) -> None:
     """Run the unfinished steps of a round at once; raises the error that weighs most when some fail."""
     todo = [(step, record) for step, record in zip(round_, records, strict=True) if record["state"] != "done"]
@@ -215,7 +219,7 @@ def _run_round(
             record.update(was)
         raise _why_not(operation)
     turns = Turns()
-    running: dict[Future[tuple[datetime, Made]], Record] = {
+    running: dict[Future[tuple[datetime, StepResult]], Record] = {
         _lanes.submit(copy_context().run, _timed, operation, step, spec, turns, record): record for step, record in todo
     }
     errors: list[StepError] = []
@@ -230,7 +234,7 @@ def _run_round(
 
 def _see_through(
     operation: Operation,
-    running: dict[Future[tuple[datetime, Made]], Record],
+    running: dict[Future[tuple[datetime, StepResult]], Record],
     turns: Turns,
     errors: list[StepError],
     keep: Callable[[Any], None],
@@ -265,7 +269,7 @@ class Ask:
     """A step that wants its turn; the answer is for how many seconds it has to wait."""
 
     record: Record
-    lane: str
+    rate_key: str
     seconds: float
     answer: Future[float] = field(default_factory=Future)
 
@@ -282,9 +286,9 @@ class Turns:
         self._lock = threading.Lock()
         self._closed = False
 
-    def wait(self, record: Record, lane: str, seconds: float, rule: str) -> None:
+    def wait(self, record: Record, rate_key: str, seconds: float, rule: str) -> None:
         """Wait for the lane's next turn, or raise NotItsTurn when that is far off; for the step's own thread."""
-        ask = Ask(record, lane, seconds)
+        ask = Ask(record, rate_key, seconds)
         with self._lock:
             if self._closed:
                 raise LeaseLost
@@ -294,7 +298,7 @@ class Turns:
         away = ask.answer.result()
         if away > SHORT_WAIT:
             words = f"{rule}; it is this one's turn in {away:.0f} seconds."
-            raise NotItsTurn(words, seconds=away)
+            raise RateLimited(words, seconds=away)
         time.sleep(max(0.0, away))
 
     def answer(self) -> None:
@@ -326,20 +330,20 @@ def _until_turn(ask: Ask) -> float:
     """Return for how many seconds the step has to wait, until the turn that it has or now takes."""
     kept = ask.record.pop("turn", None)
     if kept and kept["lane"] == ask.lane:
-        turn, now = datetime.fromisoformat(kept["at"]), Turn.objects.clock(ask.lane)
+        turn, now = datetime.fromisoformat(kept["at"]), RateSlot.objects.clock(ask.lane)
     else:
-        turn, now = Turn.objects.take(ask.lane, ask.seconds)
+        turn, now = RateSlot.objects.take(ask.lane, ask.seconds)
     away = (turn - now).total_seconds()
     if away > SHORT_WAIT:
         ask.record["turn"] = {"lane": ask.lane, "at": turn.isoformat()}
     return away
 
 
-def _timed(operation: Operation, step: Step, spec: Any, turns: Turns, record: Record) -> tuple[datetime, Made]:
+def _timed(operation: Operation, step: Step, spec: Any, turns: Turns, record: Record) -> tuple[datetime, StepResult]:
     is_held.set(operation.is_held)  # of this lane, until its next step
-    in_turn.set(lambda lane, seconds, rule: turns.wait(record, lane, seconds, rule))
+    in_turn.set(lambda rate_key, seconds, rule: turns.wait(record, rate_key, seconds, rule))
     made = step.run(spec)
-    return timezone.now(), made or Made()
+    return timezone.now(), made or StepResult()
 
 
 def _weight(error: StepError) -> tuple[int, float]:
@@ -347,9 +351,9 @@ def _weight(error: StepError) -> tuple[int, float]:
 
     Of two that wait for their turns, the one whose turn comes first.
     """
-    kinds = (NotItsTurn, NotReady, Conflict, Refused)  # whatever else there is, is final
+    kinds = (RateLimited, NotReady, Conflict, Refused)  # whatever else there is, is final
     weight = next((weight for weight, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
-    return weight, -error.seconds if isinstance(error, NotItsTurn) else 0.0
+    return weight, -error.seconds if isinstance(error, RateLimited) else 0.0
 
 
 def _failed_before(operation: Operation, code: str | None) -> bool:
@@ -359,7 +363,7 @@ def _failed_before(operation: Operation, code: str | None) -> bool:
     return last is not None and last.state == last.State.FAILED and last.details.get("code") == code
 
 
-def _again(operation: Operation, subject: Subject, error: NotReady) -> float | None:
+def _again(operation: Operation, subject: ManagedResource, error: NotReady) -> float | None:
     """Put the operation off, growing from 1 s to 30 s; give up when its patience has run out."""
     since = operation.retrying_since or operation.claimed_at
     if (operation.claimed_at - since).total_seconds() > error.patience:
@@ -377,7 +381,7 @@ def _again(operation: Operation, subject: Subject, error: NotReady) -> float | N
     return seconds
 
 
-def _finish(operation: Operation, subject: Subject, state: str, error: StepError | None = None) -> None:
+def _finish(operation: Operation, subject: ManagedResource, state: str, error: StepError | None = None) -> None:
     """End the operation and move its subject, together or not at all."""
     transition = subject.VERBS[operation.verb]
     target = {
@@ -399,17 +403,17 @@ def _finish(operation: Operation, subject: Subject, state: str, error: StepError
 
 
 ENDS = {
-    Operation.State.DONE: AuditEvent.Outcome.DONE,
-    Operation.State.FAILED: AuditEvent.Outcome.FAILED,
-    Operation.State.REFUSED: AuditEvent.Outcome.REFUSED,
-    Operation.State.CANCELLED: AuditEvent.Outcome.DONE,
+    Operation.State.DONE: activity.Outcome.DONE,
+    Operation.State.FAILED: activity.Outcome.FAILED,
+    Operation.State.REFUSED: activity.Outcome.REFUSED,
+    Operation.State.CANCELLED: activity.Outcome.DONE,
 }
 
 
-def _note_end(operation: Operation, subject: Subject, state: str) -> None:
+def _note_end(operation: Operation, subject: ManagedResource, state: str) -> None:
     found = {name: value for name, value in operation.details.items() if name in {"code", "operation", "request_id"}}
     cancelled = state == Operation.State.CANCELLED
-    audit.note(
+    activity.record(
         f"Cancelled: {operation.title}" if cancelled else operation.title,
         subject,
         organisation=operation.organisation,

@@ -87,7 +87,7 @@ class OperationQuerySet(OwnedQuerySet):
                     fence=F("fence") + 1,
                     due_at=_lease_end(),
                     worker=worker,
-                    put_off=False,
+                    throttled=False,
                     updated_at=Now(),
                 )
             )
@@ -120,13 +120,13 @@ class OperationQuerySet(OwnedQuerySet):
             ):
                 if taken := self.claim(pk, worker):
                     return taken
-        self.due().filter(pk=sent_for).update(put_off=True)
+        self.due().filter(pk=sent_for).update(throttled=True)
         return None
 
-    def put_off(self) -> list[UUID]:
+    def throttled(self) -> list[UUID]:
         """Return whose turn it is, when there are operations whose message came before there was a place for them."""
         # Two for the one that has ended: of others that ended just now, one may have looked a moment too soon.
-        return self.in_turn()[:2] if self.due().filter(put_off=True).exists() else []
+        return self.in_turn()[:2] if self.due().filter(throttled=True).exists() else []
 
     def release(self, pk: UUID, *, fence: int) -> bool:
         """Take the lease of that fence from its holder, who can neither write nor renew from now on.
@@ -184,7 +184,7 @@ class Operation(models.Model):
     due_at = models.DateTimeField(db_default=Now())  # nobody but the holder of the fence may touch it before
     fence = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True)
-    put_off = models.BooleanField(default=False)  # its message came when its organisation was at its limit
+    throttled = models.BooleanField(default=False)  # its message came when its organisation was at its limit
     requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -347,32 +347,32 @@ class Operation(models.Model):
         return bool(held)
 
 
-class TurnQuerySet(models.QuerySet["Turn"]):
-    def take(self, lane: str, seconds: float) -> tuple[datetime, datetime]:
+class RateSlotQuerySet(models.QuerySet["Turn"]):
+    def take(self, rate_key: str, seconds: float) -> tuple[datetime, datetime]:
         """Return the lane's next turn, which nobody else gets, and what time it is now, both by the database's clock.
 
         A turn that is far off is taken, too: whoever asked first is first, however often others ask.
         """
-        self.get_or_create(lane=lane, defaults={"free_at": LONG_AGO})
+        self.get_or_create(rate_key=rate_key, defaults={"free_at": LONG_AGO})
         while True:
-            free_at, now = self.filter(lane=lane).values_list("free_at", Now()).get()
+            free_at, now = self.filter(rate_key=rate_key).values_list("free_at", Now()).get()
             turn = max(free_at, now)
             # Nobody waits for a lock here: who was slower than another looks again.
-            if self.filter(lane=lane, free_at=free_at).update(free_at=turn + timedelta(seconds=seconds)):
+            if self.filter(rate_key=rate_key, free_at=free_at).update(free_at=turn + timedelta(seconds=seconds)):
                 return turn, now
 
-    def clock(self, lane: str) -> datetime:
+    def clock(self, rate_key: str) -> datetime:
         """Return what time it is by the database's clock."""
-        return cast("datetime", self.filter(lane=lane).values_list(Now(), flat=True).get())
+        return cast("datetime", self.filter(rate_key=rate_key).values_list(Now(), flat=True).get())
 
 
-class Turn(models.Model):
+class RateSlot(models.Model):
     """A lane in which only one call is made in a while, since a cloud takes no more: when its next turn is."""
 
-    lane = models.CharField(max_length=100, unique=True)
+    rate_key = models.CharField(max_length=100, unique=True)
     free_at = models.DateTimeField()
 
-    objects = TurnQuerySet.as_manager()
+    objects = RateSlotQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.lane
@@ -397,7 +397,7 @@ class Transition:
     failed: str
 
 
-class SubjectQuerySet(OwnedQuerySet):
+class ManagedResourceQuerySet(OwnedQuerySet):
     SEARCHED: ClassVar[tuple[str, ...]] = ("name",)
 
     def search(self, text: str) -> Self:
@@ -410,7 +410,7 @@ class SubjectQuerySet(OwnedQuerySet):
         return self.filter(found)
 
 
-class Subject(models.Model):
+class ManagedResource(models.Model):
     """Something that operations work on: its states and verbs are a table, its last operation is its story."""
 
     VERBS: ClassVar[dict[str, Transition]]

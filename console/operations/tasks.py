@@ -7,7 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from console.operations import engine, readings
+from console.operations import engine, snapshots
 from console.operations.models import Operation
 
 SWEEP_GRACE = 3.0  # seconds: what was sent just now is on its way and need not be sent again
@@ -44,15 +44,15 @@ def resume_stalled() -> int:
 @shared_task
 def read(label: str, pk: int) -> None:
     """Do a reading, then the one that is due next in its lane."""
-    readings.read(label, pk)
-    if following := readings.follower(label, pk):
+    snapshots.read(label, pk)
+    if following := snapshots.follower(label, pk):
         read.apply_async((label, following), expires=READINGS_EXPIRE)
 
 
 @shared_task
 def read_due() -> int:
     """Have each reading done that is due."""
-    due = readings.due()
+    due = snapshots.due()
     for label, pk in due:
         read.apply_async((label, pk), expires=READINGS_EXPIRE)
     return len(due)

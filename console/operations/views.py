@@ -9,14 +9,14 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
-from console.accounts.access import MemberRequest, allowed
+from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.operations.models import Operation
-from console.web import fragment_or_page, paginate, searched
+from console.web.pages import fragment_or_page, paginate, searched
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def task_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's tasks, newest first, filtered by ?q= and ?state=."""
     tasks = Operation.objects.visible_to(request.membership)
@@ -39,7 +39,7 @@ def task_list(request: MemberRequest) -> HttpResponse:
 
 
 @require_GET
-@allowed(Permission.SEE_STORES)
+@require_permission(Permission.SEE_STORES)
 def task_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show one task with its steps, times and error."""
     tasks = Operation.objects.visible_to(request.membership).select_related(

@@ -9,14 +9,15 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
+from console.audit.models import AuditEvent
 from django.core import mail
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from console.accounts import members
-from console.accounts.models import AuditEvent, Invitation, Membership, User
+from console.accounts.models import Invitation, Membership, User
 from console.accounts.permissions import ROLE_WORDS, ROLES
-from console.logs import WithOrigin
+from console.web.logs import WithOrigin
 from tests import factories
 from tests.demo_process import ROOT
 

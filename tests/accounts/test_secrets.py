@@ -11,6 +11,7 @@ from io import StringIO
 
 import pytest
 from celery.signals import before_task_publish
+from console.cloud_accounts.models import CloudAccount, Verification
 from django.apps import apps
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
@@ -20,18 +21,17 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.views.debug import ExceptionReporter
 
-from clusters.handover import handovers
 from clusters.models import Attachment, Cluster, Database, Node, RemovedNode, Repository
+from clusters.node_setup import handovers
 from console.accounts import rotation
-from console.accounts.models import CloudAccount
-from console.operations import engine, readings
+from console.cloud_accounts import preflight, verification
+from console.operations import engine, snapshots
 from console.operations.models import Operation
 from stores import actions as stores
-from stores import preflight, verification
-from stores.models import Store, Verification
+from stores.models import Store
 from tests import factories
-from tests.accounts.test_changes import HTMX
-from tests.accounts.test_views import by_key
+from tests.cloud_accounts.test_changes import HTMX
+from tests.cloud_accounts.test_views import by_key
 
 MARK = "marked-secret-"
 POSTED = f"{MARK}posted-hunter2"
@@ -123,10 +123,10 @@ def logged(caplog):
 
 
 def test_what_is_planted_would_be_found(planted):
-    cluster = Cluster.objects.with_handover().get(pk=planted[3].pk)
-    [handover] = handovers(cluster)
+    cluster = Cluster.objects.with_node_setup().get(pk=planted[3].pk)
+    [node_setup] = handovers(cluster)
     with pytest.raises(AssertionError, match="Repository"):
-        leaks(handover.configuration.render(secrets=True), "the file of a node")
+        leaks(node_setup.configuration.render(secrets=True), "the file of a node")
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_nothing_that_work_leaves_behind_holds_a_secret(
         engine.run(store.operation_id)
     for reading in (*preflight.of_all(), *verification.of_all()):
         Verification.objects.update(due_at="2020-01-01T00:00Z")
-        readings.read(reading.LABEL, reading.pk)  # of the server too, which is not there
+        snapshots.read(reading.LABEL, reading.pk)  # of the server too, which is not there
     assert Operation.objects.filter(state="failed").exists()
     assert {one.operation for one in amazon.calls} >= {"CreateBucket", "SimulatePrincipalPolicy", "GetCallerIdentity"}
     assert len(sent) >= 3

@@ -12,6 +12,7 @@ from allauth.core.internal import ratelimit
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from allauth.usersessions.models import UserSession
+from console.audit.models import AuditEvent
 from cryptography.fernet import Fernet
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
@@ -19,7 +20,7 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from console.accounts.models import AuditEvent, Membership, User
+from console.accounts.models import Membership, User
 from console.accounts.security_views import browser
 from tests import factories
 

@@ -45,9 +45,9 @@ def measure(organisation) -> Iterator[Figure]:
 
 
 def _measure(organisation, emulator) -> Iterator[Figure]:
-    from console.operations import readings
-    from stores.models import Posture, Store
-    from stores.providers.aws_access import forget_clients
+    from console.clouds.aws.session import forget_clients
+    from console.operations import snapshots
+    from stores.models import DriftReport, Store
     from tests import factories
 
     forget_clients()
@@ -61,12 +61,12 @@ def _measure(organisation, emulator) -> Iterator[Figure]:
         config=Config(max_pool_connections=64),
     )
     _all(_provision, made)
-    postures = Posture.objects.bulk_create([Posture(store=store) for store in made])
+    postures = DriftReport.objects.bulk_create([DriftReport(store=store) for store in made])
     floor = ours = 0.0
     for first in range(0, STORES, 100):  # by turns, so that whatever else the machine does falls on both
         floor += _all(lambda store: _bare(s3, store), made[first : first + 100])
-        ours += _all(lambda one: readings.read("posture", one.pk), postures[first : first + 100])
-    found = Posture.objects.filter(store__in=made).exclude(read_at=None)
+        ours += _all(lambda one: snapshots.read("drift_report", one.pk), postures[first : first + 100])
+    found = DriftReport.objects.filter(store__in=made).exclude(read_at=None)
     if found.count() != STORES or any(one.drift for one in found) or Store.objects.filter(state="degraded").exists():
         raise RuntimeError("the stores were not all found as they should be")
     yield "drift_1000_stores", ours, "s"
@@ -75,7 +75,7 @@ def _measure(organisation, emulator) -> Iterator[Figure]:
 
 
 def _provision(store) -> None:
-    for round_ in store.provider.provision:
+    for round_ in store.cloud.provision:
         for step in round_:
             step.run(store.spec())
 

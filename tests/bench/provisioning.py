@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 from playwright.sync_api import sync_playwright
 
-from stores.providers.aws import bucket_names
+from console.clouds.aws.storage import bucket_names
 from tests.demo_process import CHROMIUM, Visitor, running_demo, transfers
 
 REGION = "eu-west-1"

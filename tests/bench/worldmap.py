@@ -67,14 +67,14 @@ def _median(ask) -> tuple[float, bytes]:
 def _add_stores(account, start: int, stop: int) -> list[str]:
     from uuid import uuid4
 
-    from console.regions import regions
+    from console.clouds.regions import regions
     from stores.models import State, Store
 
     codes = [region.code for region in regions("aws") if region.partition == "aws"]
     stores = []
     for number in range(start, stop):
         pk, region = uuid4(), codes[number % len(codes)]
-        bucket, log_bucket = account.provider.bucket_names(pk, region, account.number)
+        bucket, log_bucket = account.cloud.bucket_names(pk, region, account.number)
         shared = {"organisation": account.organisation, "cloud_account": account, "state": State.AVAILABLE}
         stores.append(Store(id=pk, name=f"map-{number}", region=region, bucket=bucket, log_bucket=log_bucket, **shared))
     Store.objects.bulk_create(stores)

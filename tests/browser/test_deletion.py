@@ -34,19 +34,25 @@ def test_counts_appear_while_the_name_is_typed(visit, demo):
     demo.fault("ListObjectVersions", when="hang", seconds=3, bucket=bucket)
     open_dialog(page, name)
     page.keyboard.type(name[:4])
-    expect(page.locator("#stores-dossier")).to_contain_text("Counting what it holds")
+    expect(page.locator("#stores-deletion-preview")).to_contain_text("Counting what it holds")
     with page.expect_response(lambda answer: "/dossier/" in answer.url):
         pass
     page.keyboard.type(name[4:6])
-    dossier = page.locator("#stores-dossier")
-    expect(dossier).to_contain_text("Older versions", timeout=15_000)
-    expect(dossier).not_to_contain_text("Counting")
+    deletion_preview = page.locator("#stores-deletion-preview")
+    expect(deletion_preview).to_contain_text("Older versions", timeout=15_000)
+    expect(deletion_preview).not_to_contain_text("Counting")
     assert page.input_value("dialog [name=name]") == name[:6]
     expect(page.locator("dialog [name=name]")).to_be_focused()
-    rows = dict(zip(dossier.locator("dt").all_inner_texts(), dossier.locator("dd").all_inner_texts(), strict=True))
+    rows = dict(
+        zip(
+            deletion_preview.locator("dt").all_inner_texts(),
+            deletion_preview.locator("dd").all_inner_texts(),
+            strict=True,
+        )
+    )
     assert (rows["Objects"], rows["Older versions"], rows["Size"]) == ("2", "1", "15\N{NO-BREAK SPACE}bytes")
-    dossier.get_by_text("Commands that empty it").click()
-    expect(dossier.locator("pre")).to_contain_text(f"aws s3 rm s3://{bucket} --recursive")
+    deletion_preview.get_by_text("Commands that empty it").click()
+    expect(deletion_preview.locator("pre")).to_contain_text(f"aws s3 rm s3://{bucket} --recursive")
     # Counted: the dialog falls silent.
     requests = []
     page.on("request", lambda request: requests.append(request.url))
@@ -106,10 +112,10 @@ def test_without_scripts_the_counts_are_a_page_away_and_a_deletion_is_cancelled(
     page = visit(path=f"/stores/?q={name}", java_script_enabled=False)
     page.locator(".pane .menu > summary").click()
     page.get_by_text("Delete Store").click()
-    expect(page.locator("#stores-dossier")).to_contain_text("Newest backup")
+    expect(page.locator("#stores-deletion-preview")).to_contain_text("Newest backup")
     page.wait_for_timeout(1500)
     page.reload()
-    expect(page.locator("#stores-dossier")).to_contain_text("The backup bucket is empty.")
+    expect(page.locator("#stores-deletion-preview")).to_contain_text("The backup bucket is empty.")
     page.fill("[name=name]", name)
     page.click("button[type=submit]")
     page.goto(f"/stores/?q={name}")

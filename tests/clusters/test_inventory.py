@@ -8,17 +8,17 @@ from datetime import timedelta
 import boto3
 import pytest
 from botocore.config import Config
+from clusters.pgbackrest.configuration.repository import from_json
 from django.utils import timezone
 
 from clusters import actions, inventory
 from clusters.models import Inventory
-from clusters.repository import from_json
-from console.operations import engine, readings
+from console.operations import engine, snapshots
 from console.operations.tasks import read_due
 from stores import actions as stores_actions
 from tests import factories
 from tests.clusters.conftest import work
-from tests.clusters.test_repository import FILES, PASSPHRASE, PLAIN
+from tests.clusters.pgbackrest.test_repository import FILES, PASSPHRASE, PLAIN
 from tests.stores.conftest import due
 
 
@@ -52,7 +52,7 @@ def put(amazon, cluster):
 def look(cluster):
     actions.look_into_backups(cluster)
     kept = inventory.of(cluster.pk).get()
-    readings.read("inventory", kept.pk)
+    snapshots.read("inventory", kept.pk)
     kept.refresh_from_db()
     return kept
 
@@ -80,12 +80,14 @@ def test_look_reads_with_the_passphrase_of_this_repository(cluster, put):
 def test_look_goes_through_more_than_one_page(cluster, put, monkeypatch):
     for number in range(1005):
         put(f"n1/backup/db{number:04}/x", b"")
-    monkeypatch.setattr("clusters.repository.FOLDERS_AT_MOST", 2000)
-    monkeypatch.setattr("clusters.repository._look_at", lambda objects, base, node, stanza, passphrase: stanza)
-    from clusters import repository
+    monkeypatch.setattr("clusters.pgbackrest.repository.FOLDERS_AT_MOST", 2000)
+    monkeypatch.setattr(
+        "clusters.pgbackrest.repository._look_at", lambda objects, base, node, stanza, passphrase: stanza
+    )
+    from clusters.pgbackrest.configuration import repository
 
     store = cluster.stores.get()
-    found = repository.look(store.provider.objects(store.spec()), cluster.prefix, "")
+    found = repository.look(store.cloud.objects(store.spec()), cluster.prefix, "")
     assert (len(found), found[-1]) == (1005, "db1004")
 
 
@@ -147,14 +149,14 @@ def test_look_keeps_the_last_known_while_the_server_is_down(acme, make, tmp_path
 def test_look_is_done_once_however_often_it_is_asked(cluster, amazon):
     kept = look(cluster)
     calls = len(amazon.calls)
-    readings.read("inventory", kept.pk)
+    snapshots.read("inventory", kept.pk)
     assert len(amazon.calls) == calls
 
 
 def test_due_finds_each_repository_in_use_in_its_time(cluster, alice):
     [pk] = due("inventory")
     assert Inventory.objects.get(pk=pk).repository == cluster.repositories.get()
-    readings.read("inventory", pk)
+    snapshots.read("inventory", pk)
     assert due("inventory") == []
     Inventory.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     assert len(due("inventory")) == 1

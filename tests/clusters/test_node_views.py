@@ -10,17 +10,17 @@ import time
 from dataclasses import replace
 
 import pytest
+from clusters.pgbackrest.configuration.repository import Backup, StanzaState, as_json
+from console.audit.models import AuditEvent
 from django.test import Client
 
 from clusters import actions, backups
-from clusters.handover import handovers
 from clusters.models import BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
-from clusters.repository import Backup, Holding, as_json
-from console.accounts.models import AuditEvent
-from console.operations import readings
+from clusters.node_setup import handovers
+from console.operations import snapshots
 from tests import factories
 from tests.clusters.conftest import work
-from tests.clusters.test_pgbackrest import options
+from tests.clusters.pgbackrest.test_configuration import options
 from tests.clusters.test_views import HTMX, as_alice, text_of  # noqa: F401, a fixture
 
 SYSTEM_ID, FOREIGN_ID = "7711134786693777346", "7000000000000000001"
@@ -39,11 +39,11 @@ def cluster(make, stores):
     """Three nodes (eu-west-1, us-east-1, eu-central-1), two stores (eu-west-1, us-east-1), one database."""
     made = make(stores)
     Database.objects.create(cluster=made, name="orders", version="15", data_directory="/var/lib/postgresql/15/main")
-    return Cluster.objects.with_handover().get(pk=made.pk)
+    return Cluster.objects.with_node_setup().get(pk=made.pk)
 
 
-def handover(cluster, name="n1"):
-    fresh = Cluster.objects.with_handover().get(pk=cluster.pk)
+def node_setup(cluster, name="n1"):
+    fresh = Cluster.objects.with_node_setup().get(pk=cluster.pk)
     return next(one for one in handovers(fresh) if one.node.name == name)
 
 
@@ -87,8 +87,8 @@ def test_node_stores_adds_a_store_and_says_what_it_costs(as_alice, cluster, stor
         at(cluster, "backup-stores/"), {"backup_stores": [str(store.pk) for store in stores]}, headers=HTMX
     )
     assert answer.status_code == 204
-    assert handover(cluster).numbers == [1, 2]
-    assert handover(cluster, "n2").numbers == [2]
+    assert node_setup(cluster).numbers == [1, 2]
+    assert node_setup(cluster, "n2").numbers == [2]
 
 
 def test_node_stores_follows_all_or_the_nearest_again(as_alice, cluster, account, alice):  # noqa: F811
@@ -96,10 +96,10 @@ def test_node_stores_follows_all_or_the_nearest_again(as_alice, cluster, account
     third = factories.store(account, name="archive-fra", region="eu-central-1")
     actions.update_stores(cluster, stores=[*cluster.stores.all(), third], by=alice)
     work(cluster)
-    assert handover(cluster).numbers == [1, 2, 3]
-    assert handover(cluster, "n3").numbers == [3]  # which follows its nearest one
+    assert node_setup(cluster).numbers == [1, 2, 3]
+    assert node_setup(cluster, "n3").numbers == [3]  # which follows its nearest one
     as_alice.post(at(cluster, "backup-stores/"), {"choice": "nearest"}, headers=HTMX)
-    assert handover(cluster).numbers == [1]
+    assert node_setup(cluster).numbers == [1]
 
 
 def test_node_stores_refuses_none_and_strangers(as_alice, cluster, account):  # noqa: F811
@@ -112,17 +112,17 @@ def test_node_stores_refuses_none_and_strangers(as_alice, cluster, account):  # 
     ):
         answer = as_alice.post(at(cluster, "backup-stores/"), data, headers=HTMX)
         assert (answer.status_code, why in text_of(answer)) == (422, True), data
-    assert handover(cluster).numbers == [1]
+    assert node_setup(cluster).numbers == [1]
 
 
 def test_a_node_whose_chosen_store_is_detached_falls_back_to_its_nearest(cluster, stores, alice):
     node = Node.objects.get(cluster=cluster, name="n1")
     actions.write_to(node, choice="chosen", stores=[stores[1]], by=None)
-    assert handover(cluster).numbers == [2]
+    assert node_setup(cluster).numbers == [2]
     actions.update_stores(cluster, stores=[stores[0]], by=alice)
-    assert handover(cluster).numbers == [1]  # at once: what is going is not handed out any more
+    assert node_setup(cluster).numbers == [1]  # at once: what is going is not handed out any more
     work(cluster)
-    assert handover(cluster).numbers == [1]
+    assert node_setup(cluster).numbers == [1]
     node.refresh_from_db()
     assert node.writes_to == "nearest"
 
@@ -139,12 +139,12 @@ def test_policy_of_the_cluster_counts_for_nodes_that_have_none(as_alice, cluster
     assert answer.status_code == 204
     kept = {
         one.node.name: (one.policy.retention_type, one.policy.retention_full)
-        for one in handovers(Cluster.objects.with_handover().get(pk=cluster.pk))
+        for one in handovers(Cluster.objects.with_node_setup().get(pk=cluster.pk))
     }
     assert kept == {"n1": ("time", 30), "n2": ("count", 3), "n3": ("count", 3)}
-    assert "repo1-retention-full=30" in handover(cluster).masked
+    assert "repo1-retention-full=30" in node_setup(cluster).masked
     as_alice.post(at(cluster, "policy/"), {"follow": "1"}, headers=HTMX)
-    assert handover(cluster).policy.retention_full == 3
+    assert node_setup(cluster).policy.retention_full == 3
     assert BackupPolicy.objects.count() == 1
 
 
@@ -251,9 +251,9 @@ def test_secrets_are_for_managers_of_this_organisation(client, cluster, bob, cha
 @pytest.mark.parametrize("path", ["backup-stores/", "policy/", "edit/", "token/"])
 def test_viewers_change_nothing(client, cluster, bob, path):
     client.force_login(bob)
-    before = handover(cluster).sha256
+    before = node_setup(cluster).sha256
     assert client.post(at(cluster, path), {**POLICY, "choice": "all"}, headers=HTMX).status_code == 403
-    assert handover(cluster).sha256 == before
+    assert node_setup(cluster).sha256 == before
 
 
 def test_nothing_is_handed_over_that_would_back_up_to_a_local_disk(as_alice, make):  # noqa: F811
@@ -268,7 +268,7 @@ def test_setup_script_writes_every_file(as_alice, cluster, tmp_path):  # noqa: F
     script = as_alice.get(at(cluster, "setup.sh")).content.decode()
     written = re.findall(r"^cat > (\S+) <<'END_OF_FILE'$", script, re.MULTILINE)
     assert written == ["/etc/pgbackrest/pgbackrest.conf", "/etc/pgbackrest/report.sh", "/etc/cron.d/pgbackrest"]
-    assert handover(cluster).configuration.render(secrets=True) in script
+    assert node_setup(cluster).configuration.render(secrets=True) in script
     assert "http://testserver" + at(cluster, "applied/") in script
 
 
@@ -321,9 +321,9 @@ def test_a_schedule_is_installed_once_and_an_older_one_goes(as_alice, cluster, m
 
 
 def test_node_version_changes_the_file(as_alice, cluster):  # noqa: F811
-    assert "repo1-block" not in handover(cluster).masked
+    assert "repo1-block" not in node_setup(cluster).masked
     assert as_alice.post(at(cluster, "edit/"), {"pgbackrest_version": "2.59"}, headers=HTMX).status_code == 204
-    assert "repo1-block=y" in handover(cluster).masked
+    assert "repo1-block=y" in node_setup(cluster).masked
     assert as_alice.post(at(cluster, "edit/"), {"pgbackrest_version": "1.0"}, headers=HTMX).status_code == 422
 
 
@@ -338,7 +338,7 @@ def test_a_database_cannot_have_the_name_of_a_section(as_alice, cluster):  # noq
 
 def test_report_tells_applied_from_out_of_date(as_alice, cluster):  # noqa: F811
     assert "Not reported" in text_of(as_alice.get(at(cluster)))
-    answer = report(cluster, sha256=handover(cluster).sha256, **{"system_id.orders": SYSTEM_ID})
+    answer = report(cluster, sha256=node_setup(cluster).sha256, **{"system_id.orders": SYSTEM_ID})
     assert (answer.status_code, answer.content) == (200, b"applied\n")
     assert Stanza.objects.get().system_id == SYSTEM_ID
     assert Node.objects.get(cluster=cluster, name="n1").applied_targets == [1]
@@ -354,7 +354,7 @@ def test_a_node_that_gets_another_repository_is_told_to_prepare_it(as_alice, clu
     as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
     assert text_of(as_alice.get(at(cluster))).count(f'data-copy="{prepare}"') == 1  # among all that a new node needs
     as_alice.post(at(cluster, "backup-stores/"), {"choice": "nearest"}, headers=HTMX)
-    report(cluster, sha256=handover(cluster).sha256)
+    report(cluster, sha256=node_setup(cluster).sha256)
     as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
     page = text_of(as_alice.get(at(cluster)))
     assert "repo2: new to the node." in page
@@ -362,16 +362,16 @@ def test_a_node_that_gets_another_repository_is_told_to_prepare_it(as_alice, clu
     said = machine(as_alice.get(at(cluster, "setup.sh")).content.decode())
     assert said[0] == "repo2: no WAL leaves this node until you have run"
     assert said[1].strip() == prepare
-    report(cluster, sha256=handover(cluster).sha256)
+    report(cluster, sha256=node_setup(cluster).sha256)
     assert "new to the node" not in text_of(as_alice.get(at(cluster)))
 
 
 def test_another_schedule_makes_what_is_applied_out_of_date(as_alice, cluster):  # noqa: F811
-    report(cluster, sha256=handover(cluster).sha256)
-    assert handover(cluster).state == "applied"
+    report(cluster, sha256=node_setup(cluster).sha256)
+    assert node_setup(cluster).state == "applied"
     as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, "incr_schedule": "0 */6 * * 1-6"}, headers=HTMX)
     assert "Out of date" in text_of(as_alice.get(at(cluster)))
-    assert "# Backups are made by cron or timers: full 0 1 * * 0; incr 0 */6 * * 1-6." in handover(cluster).masked
+    assert "# Backups are made by cron or timers: full 0 1 * * 0; incr 0 */6 * * 1-6." in node_setup(cluster).masked
 
 
 @pytest.mark.parametrize(
@@ -412,7 +412,7 @@ def test_report_needs_no_csrf_token(cluster):
 
 def test_a_node_removed_while_its_configuration_is_out_is_not_forgotten(as_alice, cluster):  # noqa: F811
     token = Node.objects.get(cluster=cluster, name="n2").secrets["report_token"]
-    report(cluster, "n2", sha256=handover(cluster, "n2").sha256)
+    report(cluster, "n2", sha256=node_setup(cluster, "n2").sha256)
     as_alice.post(f"/clusters/{cluster.pk}/nodes/remove/", {"nodes": ["n2", "n3"]}, headers=HTMX)
     assert [one.name for one in RemovedNode.objects.all()] == ["n2"]  # nothing is out on n3
     assert as_alice.get(at(cluster, "pgbackrest.conf", "n2")).status_code == 404
@@ -444,7 +444,7 @@ def seen(cluster, *holdings, number=1, **values):
 
 def holding(node="n1", system_id=SYSTEM_ID, kind="full", **values):
     backup = Backup("20261122-140000F", kind, 1795358980, 1795358985, 2_000_000, 300_000, "A", "B", system_id, False)
-    return Holding(
+    return StanzaState(
         **{
             "node": node,
             "stanza": "orders",
@@ -501,7 +501,7 @@ def test_backups_of_another_database_are_not_counted(as_alice, cluster, stores):
     seen(cluster, holding(system_id=FOREIGN_ID, backups=[own, theirs]))
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert page.count("Another database</span>") == 1
-    first, _ = backups.bookcases(Cluster.objects.with_handover().get(pk=cluster.pk))
+    first, _ = backups.bookcases(Cluster.objects.with_node_setup().get(pk=cluster.pk))
     assert first.shelves[0].last_full.backup == own
     keep_second = {"version": cluster.version, "backup_stores": [str(stores[1].pk)]}
     url = f"/clusters/{cluster.pk}/backup-stores/"
@@ -548,7 +548,7 @@ def test_detaching_names_the_only_full_backups(as_alice, cluster, stores):  # no
     assert "may hold" not in page
     seen(cluster, holding(), number=2)
     assert "only full backup" not in text_of(as_alice.post(url, keep_second, headers=HTMX))
-    report(cluster, sha256=handover(cluster).sha256)
+    report(cluster, sha256=node_setup(cluster).sha256)
     assert "n1 still has it in the configuration" in text_of(as_alice.post(url, keep_second, headers=HTMX))
 
 
@@ -559,8 +559,8 @@ def test_last_known_backups_are_shown_with_their_age_while_the_server_is_down(as
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert "looking" in page
     assert 'hx-trigger="every 1s"' in page
-    for label, pk in readings.due():
-        readings.read(label, pk)
+    for label, pk in snapshots.due():
+        snapshots.read(label, pk)
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert "failed: AWS is busy" in page
     assert "What is below was seen" in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clusters.proximity import Site, judge, nearest, round_trip_ms
-from console.regions import find
+from console.clouds.regions import find
 
 
 def region(code):

@@ -384,7 +384,7 @@ def test_support_finds_clusters(client, make, db):
 
 
 def test_tiles_are_asked_for_only_where_the_operator_set_a_server(as_alice, settings, make, rf):
-    from console.middleware import content_security_policy
+    from console.web.middleware import content_security_policy
 
     assert "img-src 'self';" in content_security_policy()
     settings.MAP_TILES_URL = "https://tiles.example.org/{z}/{x}/{y}.png"

@@ -18,12 +18,12 @@ from moto.s3.models import s3_backends
 
 from clusters.models import Cluster
 from console.accounts.models import Organisation
+from console.clouds.aws.access import node_name
 from console.demo.emulator import Emulator, find_bucket
 from console.operations.models import Operation
 from stores.models import RetainedLogs, Store
-from stores.orphans import known_names
-from stores.providers.aws_nodes import node_name
-from tests.crash import doomed
+from stores.unmanaged import known_names
+from tests.crash import killed_worker
 from tests.worker_process import database_url
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(1800)]
@@ -65,7 +65,7 @@ def node_access() -> dict[str, Any]:
 class Outcome:
     """What a cell came to: the rows, and what is in the cloud, in words that do not depend on names."""
 
-    def __init__(self, cell: doomed.Cell) -> None:
+    def __init__(self, cell: killed_worker.Cell) -> None:
         lines = [line.split(" ", 1) for line in cell.passed.read_text().splitlines()]
         self.boundaries, self.died = [name for _, name in lines], float(lines[-1][0])
         operation = Operation.objects.filter(subject_name=cell.name).latest("created_at")
@@ -139,7 +139,7 @@ def everything_foreign() -> dict[str, Any]:
 
 
 def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account, stranger, tmp_path, say, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", database_url())  # for the process that the doomed workers are forked from
+    monkeypatch.setenv("DATABASE_URL", database_url())  # for the process that the killed_worker workers are forked from
     environment = {
         "REDIS_URL": start_worker.broker.url,
         "AWS_ENDPOINT_URL": amazon.url,
@@ -150,15 +150,15 @@ def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account
     foreign = everything_foreign()
     numbers = itertools.count()
 
-    def kill_at(todo: list[tuple[str, str]]) -> list[doomed.Cell]:
+    def kill_at(todo: list[tuple[str, str]]) -> list[killed_worker.Cell]:
         """Do each piece of work until the boundary named beside it, some at once."""
         waiting, running, cells = [(*pair, 1) for pair in reversed(todo)], {}, []
         while waiting or running:
             while waiting and len(running) < AT_ONCE:
                 work, boundary, attempt = waiting.pop()
                 name = f"n{next(numbers)}"
-                cell = doomed.Cell(work, boundary, name, tmp_path / name)
-                process = doomed.start(cell, account.pk, environment)
+                cell = killed_worker.Cell(work, boundary, name, tmp_path / name)
+                process = killed_worker.start(cell, account.pk, environment)
                 running[process.sentinel] = process, cell, attempt
             ended = wait(list(running), 60)
             assert ended, f"hanging: {running}"
@@ -167,14 +167,14 @@ def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account
                 if process.exitcode == -signal.SIGKILL:
                     cells.append(cell)
                 else:
-                    assert process.exitcode == doomed.NOT_MET, cell
+                    assert process.exitcode == killed_worker.NOT_MET, cell
                     assert attempt < TRIES, f"{cell} was never met"
                     waiting.append((cell.work, cell.deadly, attempt + 1))
         return cells
 
-    undisturbed = kill_at([(work, doomed.AFTER_ALL) for work in doomed.WORK])
+    undisturbed = kill_at([(work, killed_worker.AFTER_ALL) for work in killed_worker.WORK])
     wanted = {cell.work: Outcome(cell) for cell in undisturbed}
-    assert min(len(outcome.boundaries) for outcome in wanted.values()) > 20  # the doomed did it all themselves
+    assert min(len(outcome.boundaries) for outcome in wanted.values()) > 20  # the killed_worker did it all themselves
     start_worker()  # an ordinary one, which knows nothing of all this; from now on it may be quicker than they
     start_worker.wait_until_ready()
     cells = kill_at([(work, boundary) for work, outcome in wanted.items() for boundary in outcome.boundaries])
@@ -186,21 +186,21 @@ def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account
     strayed = {cell: one for cell, one in outcomes.items() if one.found != wanted[cell.work].found}
     known = known_names() | {node_name(cluster.spec()) for cluster in Cluster.objects.all()}
     ours = [name for name in buckets(Emulator.account_id) if name not in foreign]
-    orphans = [name for name in [*ours, *node_access()] if name.split()[-1] not in known]
+    unmanaged = [name for name in [*ours, *node_access()] if name.split()[-1] not in known]
     waits = [one.taken_over_after for one in outcomes.values() if one.taken_over_after is not None]
-    for work in doomed.WORK:
+    for work in killed_worker.WORK:
         mine = [cell for cell in cells if cell.work == work]
         converged = len([cell for cell in mine if cell not in strayed])
         say(f"crashes: {work}, {len(mine)} boundaries tried, {converged} converged")
     say(
-        f"crashes: in all {len(cells)} tried, {len(cells) - len(strayed)} converged, {len(orphans)} orphans; "
+        f"crashes: in all {len(cells)} tried, {len(cells) - len(strayed)} converged, {len(unmanaged)} unmanaged; "
         f"another worker went on after {statistics.median(waits):.1f} s (median), {max(waits):.1f} s (longest); "
         f"{time.monotonic() - started:.0f} s for all of it"
     )
     for cell, one in list(strayed.items())[:3]:
         print(cell, one.fence, json.dumps(one.found), json.dumps(wanted[cell.work].found), sep="\n")
     assert not strayed
-    assert not orphans
+    assert not unmanaged
     # What is not ours is as it was; what the stranger has taken meanwhile is as all of the stranger's buckets are.
     assert everything_foreign() == {**everything_foreign(), **foreign}
     theirs = {json.dumps(bucket_as_it_is(name)).replace(name, "") for name in buckets(STRANGER)}

@@ -9,8 +9,9 @@ import urllib.request
 from urllib.parse import urlencode
 
 import pytest
+from console.cloud_accounts.models import CloudAccount
 
-from console.accounts.models import CloudAccount
+from console.clouds.azure import session as azure_session
 from console.demo import azure_rights as rights
 from console.demo import sample
 from console.demo.azure_emulator import Emulator
@@ -18,7 +19,6 @@ from console.demo.credentials import AZURE
 from console.operations import engine
 from console.operations.models import Operation
 from stores.models import Store
-from stores.providers import azure_access
 from tests import factories
 
 pytestmark = pytest.mark.slow
@@ -183,7 +183,7 @@ def test_sample_data_has_a_store_on_azure_and_makes_it_once(emulator, settings):
     emulator.reset()
     emulator.let_console_in("sas")
     operator = {"endpoint_url": emulator.url, "ca_file": str(emulator.ca_file)}
-    settings.OPERATOR = {**settings.OPERATOR, "azure": operator}
+    settings.DEPLOYMENT_SETTINGS = {**settings.DEPLOYMENT_SETTINGS, "azure": operator}
     acme, owner = factories.organisation("Acme"), factories.user("olivia")
 
     def load():
@@ -198,7 +198,7 @@ def test_sample_data_has_a_store_on_azure_and_makes_it_once(emulator, settings):
         load()
     finally:
         sample.WAIT_SECONDS = sample_wait
-        azure_access.forget_clients()
+        azure_session.forget_clients()
     account = CloudAccount.objects.get()
     assert account.settings["location"] == "westeurope"
     assert dict(Store.objects.values_list("name", "state")) == {sample.AZURE_STORE: "available"}

@@ -5,11 +5,11 @@ import threading
 import boto3
 import pytest
 from botocore.config import Config
+from console.cloud_accounts.models import CloudAccount
 from django.db import connection
 from moto.iam.models import iam_backends
 
 from clusters.models import Cluster
-from console.accounts.models import CloudAccount
 from console.demo import google_emulator, sample
 from console.demo.credentials import PEOPLE
 from console.demo.google_emulator import Emulator, prepare
@@ -38,7 +38,7 @@ def demo(amazon, google, object_server, settings, monkeypatch):
     roles = iam_backends[amazon.account_id]["aws"].roles
     roles.clear()  # the emulator keeps them, and their external ID is of another test
     given = {"endpoint_url": google.url, "ca_file": str(google.ca_file)}
-    settings.OPERATOR = {**settings.OPERATOR, "google": given}
+    settings.DEPLOYMENT_SETTINGS = {**settings.DEPLOYMENT_SETTINGS, "google": given}
     yield {
         **{role: {"username": username, "password": "secret"} for role, (username, _) in PEOPLE.items()},
         "aws": {

@@ -12,11 +12,17 @@ from uuid import uuid4
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerClient
+from clusters.pgbackrest.configuration.configuration import (
+    BY_NUMBER,
+    Configuration,
+    StanzaConfiguration,
+    Target,
+    troubles,
+)
 
-from clusters import repository
-from clusters.pgbackrest import BY_NUMBER, Configuration, Stanza, Target, troubles
-from stores.providers.azure import AZURE
-from stores.providers.base import AccessSpec, StoreSpec
+from clusters.pgbackrest.configuration import repository
+from console.clouds.azure.storage import AZURE
+from console.clouds.contract import AccessSpec, StoreSpec
 from tests.pgbackrest_node import FOLDERS, fresh_node
 from tests.worlds.azure import opened
 
@@ -56,7 +62,7 @@ def granted(spec, prefix):
 def hand_over(node, spec, access):
     """Put the node's files into their places, as the set-up script does."""
     target = Target(1, "e2e", f"/{access.prefix}/n1", AZURE.repository(spec, access), PASSPHRASE, "count", 2, None)
-    stanza = Stanza("main", 15, str(node.data), node.port)
+    stanza = StanzaConfiguration("main", 15, str(node.data), node.port)
     configuration = Configuration("e2e", "n1", BY_NUMBER["2.45"], [target], [stanza])
     assert troubles(configuration, "2.45") == []
     for folder in FOLDERS:

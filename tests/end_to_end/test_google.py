@@ -20,8 +20,8 @@ from google.oauth2.service_account import Credentials
 from requests import Session
 
 from clusters import actions as clusters
-from clusters.handover import handovers
 from clusters.models import Attachment, Database
+from clusters.node_setup import handovers
 from console.demo.google_emulator import PROJECT
 from console.operations import engine
 from stores import actions as stores
@@ -39,9 +39,9 @@ pytestmark = [
 @pytest.fixture
 def world(settings):
     world = Google()
-    operator = world.operator
+    operator = world.deployment
     given = {"endpoint_url": operator.endpoint_url, "ca_file": operator.ca_file}
-    settings.OPERATOR = {**settings.OPERATOR, "google": given}
+    settings.DEPLOYMENT_SETTINGS = {**settings.DEPLOYMENT_SETTINGS, "google": given}
     yield world
     world.close()
 
@@ -80,21 +80,21 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     cluster = clusters.create(account, name="e2e", regions=["europe-west1"], stores=[store], by=alice)
     done(cluster)
     Database.objects.create(cluster=cluster, name="main", version="15", data_directory=str(node.data), port=node.port)
-    [handover] = handovers(cluster)
-    assert handover.troubles == []
+    [node_setup] = handovers(cluster)
+    assert node_setup.troubles == []
 
     # The files, as they are
     script = tmp_path / "n1-setup.sh"
-    script.write_text(handover.setup("https://console.example/report/"))
+    script.write_text(node_setup.setup("https://console.example/report/"))
     stale = Path("/etc/pgbackrest/repo1-gcs-00000000.json")
     stale.parent.mkdir()
     stale.touch()
     subprocess.run(["sh", script], check=True, capture_output=True)
     configuration = Path("/etc/pgbackrest/pgbackrest.conf").read_text()
-    assert hashlib.sha256(configuration.encode()).hexdigest() == handover.sha256
-    [file] = handover.keys
+    assert hashlib.sha256(configuration.encode()).hexdigest() == node_setup.sha256
+    [file] = node_setup.keys
     assert f"repo1-gcs-key={file.path}\n" in configuration
-    assert "PRIVATE KEY" not in configuration + handover.masked
+    assert "PRIVATE KEY" not in configuration + node_setup.masked
     assert oct(Path(file.path).stat().st_mode & 0o777) == "0o640"
     assert Path(file.path).owner() == "postgres"
     assert not stale.exists()
@@ -102,8 +102,8 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
 
     # What the page says to run
     node.start()
-    archive, _, create, check, backup, _ = [one.text for one in handover.commands]
-    [restore] = [one.text for one in handover.restores]
+    archive, _, create, check, backup, _ = [one.text for one in node_setup.commands]
+    [restore] = [one.text for one in node_setup.restores]
     node.shell(archive)
     node.stop()
     node.start()
@@ -113,7 +113,7 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 200000) AS n")
     noise = "SELECT md5(random()::text) AS text FROM generate_series(1, 400000)"  # too much for one part, compressed
     node.sql(f"CREATE TABLE noise AS {noise}")
-    incremental = re.search(r"postgres (.* --type=incr backup)$", handover.crontab.content, re.MULTILINE)[1]
+    incremental = re.search(r"postgres (.* --type=incr backup)$", node_setup.crontab.content, re.MULTILINE)[1]
     node.shell(incremental)
     restored = Path(f"{node.data}-restored")
     node.shell(restore)
@@ -131,7 +131,7 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     refuse_all_that_is_not_the_nodes(world, key, store, other, cluster)
 
     # Another key: another file, another configuration, and the old one is no good any more
-    before = handover.sha256
+    before = node_setup.sha256
     cluster.keys = {}
     cluster.save(update_fields=["keys"])
     clusters.repair(cluster, by=alice)

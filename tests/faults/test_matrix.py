@@ -22,14 +22,14 @@ from django.utils import timezone
 
 from clusters import actions as cluster_actions
 from clusters.models import Cluster
+from console.clouds.aws import session as aws_session
+from console.clouds.aws.errors import ACTIONS
 from console.operations import engine
 from console.operations.actions import cancel, retry
 from console.operations.models import Operation
 from stores import actions
 from stores.models import Store
 from stores.plans import NAMES_AT_MOST
-from stores.providers import aws_access
-from stores.providers.aws_errors import ACTIONS
 from tests import factories
 from tests.faults import world
 from tests.faults.layer import FOR_EVER, ONE_ANSWER, ONE_CALL, Call, Layer
@@ -101,7 +101,7 @@ class StandingStore(Plan):
             state="done",
             finished_at=timezone.now(),
         )
-        run(store.provider.provision, store.spec())
+        run(store.cloud.provision, store.spec())
         return store
 
 
@@ -263,7 +263,7 @@ class Tally:
 
     cells: int = 0
     cannot: int = 0
-    orphans: int = 0
+    unmanaged: int = 0
     touched: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -365,7 +365,7 @@ class Walk:
         failing = isinstance(rule, Fails) or (lasts == FOR_EVER and isinstance(rule, (Retried, Renamed)))
         if failing:
             wrong += self.has_failed(subject, now, fault, call, rule)
-            wrong += self.check_foreign() + self.check_orphans(subject)
+            wrong += self.check_foreign() + self.check_unmanaged(subject)
             self.layer.mend()
             if now is None or not now.can_retry:
                 return wrong
@@ -397,7 +397,7 @@ class Walk:
             wrong.append("its attachments are not as wanted")
         if (found := self.ours(subject)) != self.wanted:
             wrong.append(f"what stands is not as wanted: {found}")
-            self.tally.orphans += len(set(found) - set(self.wanted))
+            self.tally.unmanaged += len(set(found) - set(self.wanted))
         return wrong
 
     def has_failed(self, subject, now, fault, call, rule):
@@ -440,7 +440,7 @@ class Walk:
             actions.delete(subject, by=self.alice)
             gone, _ = drive(subject)
             left = [key for key in world.look() if key not in self.foreign]
-            self.tally.orphans += len(left)
+            self.tally.unmanaged += len(left)
             return [f"is not deleted: {subject.pk}"] if gone else [f"left behind: {left}"] if left else []
         retry(subject, by=self.alice)
         drive(subject)
@@ -453,11 +453,11 @@ class Walk:
         self.tally.touched += len(touched) + len(asked)
         return [f"foreign: {touched} {asked}"] if touched or asked else []
 
-    def check_orphans(self, subject):
+    def check_unmanaged(self, subject):
         """Return what stands though the database does not name it, in the middle as at the end."""
         stray = set(self.ours(subject)) - NAMED
-        self.tally.orphans += len(stray)
-        return [f"orphans: {stray}"] if stray else []
+        self.tally.unmanaged += len(stray)
+        return [f"unmanaged: {stray}"] if stray else []
 
     def occupy(self, kind, name):
         """Make what a call is about somebody else's."""
@@ -481,11 +481,11 @@ def layer(amazon, monkeypatch):
     """The fault layer, in front of every client that the console makes in this test."""
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
     layer = Layer(amazon, occupy=lambda kind, name: None)
-    session = aws_access._session()
+    session = aws_session._session()
     session.events.register("before-send", layer)
     yield layer
     session.events.unregister("before-send", layer)
-    aws_access.forget_clients()
+    aws_session.forget_clients()
 
 
 @pytest.mark.timeout(600)
@@ -497,7 +497,7 @@ def test_matrix(plan, account, alice, layer, say):
     say(
         f"faults: {plan}, {len(walk.calls)} calls",
         **{"fault cells": tally.cells, "of them not as wanted": len(tally.wrong)},
-        **{"orphans after faults": tally.orphans, "foreign touched": tally.touched},
+        **{"unmanaged after faults": tally.unmanaged, "foreign touched": tally.touched},
     )
     assert not tally.wrong, "\n".join(tally.wrong)
 

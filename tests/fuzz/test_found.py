@@ -8,20 +8,22 @@ from io import StringIO
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from clusters.pgbackrest.configuration.configuration import VERSIONS, Configuration, StanzaConfiguration
 from django.db import connection
 from django.db.models.signals import pre_save
 from django.test import RequestFactory
 
 from clusters.models import BackupPolicy, Database
-from clusters.pgbackrest import VERSIONS, Configuration, Stanza
-from console.accounts.forms import NameField
-from console.operations.plan import Failed
+from console.cloud_accounts.forms import NameField
+from console.clouds.aws import session as aws_session
+from console.clouds.s3 import access as s3_access
+from console.clouds.s3 import storage as s3_storage
+from console.clouds.steps import Failed
 from console.wsgi import application
 from stores.models import Store
-from stores.providers import aws_access, s3_buckets, s3_compatible, s3_users
 from tests import factories
+from tests.clouds.test_s3 import Body
 from tests.clusters.conftest import make, stores  # noqa: F401, fixtures
-from tests.stores.test_s3_compatible import Body
 
 HTMX = {"HX-Request": "true"}
 
@@ -111,7 +113,7 @@ def test_confirming_goes_on_to_addresses_only(as_alice, onwards):
 
 def test_a_server_cannot_put_commands_into_what_is_shown_for_copying(acme):
     account = factories.server(acme).credentials()
-    text = s3_compatible.removal(account, "pgbk-x;touch /tmp/owned", "us-east-1")
+    text = s3_storage.removal(account, "pgbk-x;touch /tmp/owned", "us-east-1")
     assert "'pgbk-x;touch /tmp/owned'" in text
     assert text.replace("'pgbk-x;touch /tmp/owned'", "").count(";touch") == 0
 
@@ -127,7 +129,7 @@ def test_a_server_cannot_put_commands_into_what_is_shown_for_copying(acme):
 )
 def test_a_bucket_that_no_server_can_have_is_passed_over(name, region):
     buckets = iter([{"Name": name, "BucketRegion": region}, {"Name": "pgbk-legal"}])
-    found = s3_buckets.leftovers(buckets, (), "us-east-1", lambda name, region: {})
+    found = buckets.leftovers(buckets, (), "us-east-1", lambda name, region: {})
     assert [one.name for one in found] == ["pgbk-legal"]
 
 
@@ -140,27 +142,29 @@ def test_a_key_of_two_lines_is_not_taken_from_a_server(acme, secret):
         answering_with("CreateAccessKey", f"{answer}</CreateAccessKeyResponse>"),
         pytest.raises(Failed, match="single"),
     ):
-        s3_users._make_key(account, "n1")
+        s3_access._make_key(account, "n1")
 
 
 @contextmanager
 def answering_with(operation, text):
-    events, event = aws_access._session().events, f"before-send.iam.{operation}"
+    events, event = aws_session._session().events, f"before-send.iam.{operation}"
 
     def answer(request, **_):
         return AWSResponse(request.url, 200, {}, Body(text.encode()))
 
     events.register(event, answer)
-    aws_access.forget_clients()
+    aws_session.forget_clients()
     yield
     events.unregister(event, answer)
-    aws_access.forget_clients()
+    aws_session.forget_clients()
 
 
 @pytest.mark.parametrize("value", ["a\nrepo2-type=posix", "a\r", "\u2028"])
 def test_an_option_of_two_lines_is_in_no_file(value):
     with pytest.raises(ValueError, match="more than one line"):
-        Configuration("c", "n1", VERSIONS[0], [], [Stanza("main", 17, f"/{value}", 5432)]).render(secrets=True)
+        Configuration("c", "n1", VERSIONS[0], [], [StanzaConfiguration("main", 17, f"/{value}", 5432)]).render(
+            secrets=True
+        )
 
 
 def test_the_second_of_two_databases_added_at_once_is_told_so(as_alice, make):  # noqa: F811

@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 from uuid import uuid4
 
+from clusters.pgbackrest.configuration.repository import Backup, StanzaState, as_json
+from console.cloud_accounts.models import CloudAccount, Preflight
 from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
@@ -24,16 +26,15 @@ from django.utils import timezone
 
 from clusters import actions as clusters
 from clusters.models import Attachment, BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
-from clusters.repository import Backup, Holding, as_json
-from console.accounts import audit, members
-from console.accounts.models import CloudAccount, Membership
+from console.accounts import activity, members
+from console.accounts.models import Membership
 from console.accounts.sign_in import CONFIRMED_AT
+from console.clouds.contract import Contents, UnmanagedBucket
 from console.operations.models import Operation
-from console.operations.readings import Reading
+from console.operations.snapshots import Snapshot
 from console.wsgi import application
-from stores.findings import Line
-from stores.models import Dossier, Forgotten, Posture, Preflight, RetainedLogs, State, Sweep
-from stores.providers.base import Contents, Leftover
+from stores.control_status import ControlStatus
+from stores.models import DeletionPreview, DriftReport, IgnoredBucket, RetainedLogs, State, UnmanagedScan
 from tests import factories, walk
 from tests.walk import Harvest, Route
 
@@ -234,7 +235,7 @@ class World:
             if model._meta.managed
             and not model._meta.proxy
             and not RECORDS.search(model._meta.db_table)
-            and not issubclass(model, Reading)  # asked for by whatever shows it
+            and not issubclass(model, Snapshot)  # asked for by whatever shows it
         }
 
 
@@ -283,7 +284,7 @@ def _organisation(name: str) -> Any:
     factories.store(account, name="spare", region="us-east-1", versions_days=30, lock_days=7)
     degraded = factories.store(account, name="degraded", state=State.DEGRADED)
     factories.failed_store(account, name="failed")
-    line = Line(
+    line = ControlStatus(
         "policy",
         "Policy",
         degraded.bucket,
@@ -297,8 +298,8 @@ def _organisation(name: str) -> Any:
         "{}",
         timezone.now().isoformat(),
     )
-    Posture.objects.create(store=degraded, content=[line.kept()], read_at=timezone.now())
-    Dossier.objects.create(
+    DriftReport.objects.create(store=degraded, content=[line.kept()], read_at=timezone.now())
+    DeletionPreview.objects.create(
         store=store, content={"contents": asdict(Contents(objects=3, size=9))}, read_at=timezone.now()
     )
     gone = uuid4()
@@ -306,13 +307,16 @@ def _organisation(name: str) -> Any:
         organisation=organisation, subject_kind="store", subject_id=gone, subject_name="lost", verb="create",
         title="Create Backup Store", state="done", finished_at=timezone.now(),
     )  # fmt: skip
-    orphan = account.provider.bucket_names(gone, "eu-west-1", account.number)[0]
-    hidden = f"{orphan[:-5]}xxxxx"
+    explained = account.cloud.bucket_names(gone, "eu-west-1", account.number)[0]
+    hidden = f"{explained[:-5]}xxxxx"
     leftovers = [
-        Leftover(one, "eu-west-1", timezone.now().isoformat(), "backup", str(gone)) for one in (orphan, hidden)
+        UnmanagedBucket(one, "eu-west-1", timezone.now().isoformat(), "backup", str(gone))
+        for one in (explained, hidden)
     ]
-    Sweep.objects.create(cloud_account=account, content=[asdict(one) for one in leftovers], read_at=timezone.now())
-    Forgotten.objects.create(cloud_account=account, bucket=hidden, by_name="alice")
+    UnmanagedScan.objects.create(
+        cloud_account=account, content=[asdict(one) for one in leftovers], read_at=timezone.now()
+    )
+    IgnoredBucket.objects.create(cloud_account=account, bucket=hidden, by_name="alice")
     RetainedLogs.objects.create(
         organisation=organisation, cloud_account=account, store_id=uuid4(), store_name="old", region="eu-west-1",
         bucket=f"{name.lower()}-old-logs", expires_at=timezone.now(),
@@ -335,13 +339,13 @@ def _organisation(name: str) -> Any:
     backup = Backup("20260101-010000F", "full", 1, 2, 3, 4, "", "", "7711134786693777346", False)
     Inventory.objects.create(
         repository=cluster.repositories.get(),
-        content=as_json([Holding("n1", "ledger", "read", "", "7711134786693777346", "17", [backup])]),
+        content=as_json([StanzaState("n1", "ledger", "read", "", "7711134786693777346", "17", [backup])]),
         read_at=timezone.now(),
     )
     factories.user(f"guest of {name}", organisation, "viewer")
     owner = factories.user(f"host of {name}", organisation, "owner")
     members.invite(organisation, email="nina@example.com", role="viewer", by=owner)
-    audit.note("Made the world", name, organisation=organisation, by=None)
+    activity.record("Made the world", name, organisation=organisation, by=None)
     return organisation
 
 

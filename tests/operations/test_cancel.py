@@ -11,10 +11,11 @@ from django.conf import settings
 from django.db import IntegrityError, connections
 from django.utils import timezone
 
+from console.clouds.steps import Failed, NotReady, Refused, Stage, Step, TooLate, ensure_lease
 from console.operations import engine, registry
 from console.operations.actions import NotNow, begin, cancel, retry
 from console.operations.models import Operation
-from console.operations.plan import Failed, NotReady, Refused, Round, Step, TooLate, Work, must_be_held
+from console.operations.registry import Workflow
 from stores.models import State, Store
 from tests import factories
 
@@ -31,7 +32,7 @@ def seen():
 def plans(monkeypatch, seen):
     """The rounds that "delete" means for a store in this test, and those that undo it."""
     does, undoes = [], []
-    work = Work(
+    work = Workflow(
         model=Store,
         verb="delete",
         title="Delete",
@@ -63,7 +64,7 @@ def step(seen):
             if act:
                 act(store)
 
-        return Round(Step(title, run))
+        return Stage(Step(title, run))
 
     return step
 
@@ -268,12 +269,12 @@ def test_a_step_that_was_held_up_does_nothing_that_cannot_be_undone(plans, step,
     """Its process was stopped for longer than the lease: another worker may have undone the work meanwhile."""
 
     def irreversible(store):
-        must_be_held()
+        ensure_lease()
         seen.append("in time")
         later = time.monotonic() + settings.LEASE_SECONDS
         with monkeypatch.context() as patch:
             patch.setattr("console.operations.models.monotonic", lambda: later)
-            must_be_held()
+            ensure_lease()
         seen.append("too late")
 
     plans[0].append(step("delete", irreversible))
@@ -284,7 +285,7 @@ def test_a_step_that_was_held_up_does_nothing_that_cannot_be_undone(plans, step,
 
 
 def test_what_belongs_to_no_operation_is_always_held():
-    assert threading.Thread(target=must_be_held).run() is None
+    assert threading.Thread(target=ensure_lease).run() is None
 
 
 def test_cancel_is_noted_once_and_only_while_something_is_at_work(plans, step, store, alice):

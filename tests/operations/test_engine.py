@@ -10,10 +10,11 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from clusters.models import Cluster
+from console.clouds.steps import Conflict, Failed, NotReady, Refused, Stage, Step, StepResult
 from console.operations import engine, registry
 from console.operations.actions import NotNow, begin
 from console.operations.models import Operation
-from console.operations.plan import Conflict, Failed, Made, NotReady, Refused, Round, Step, Work
+from console.operations.registry import Workflow
 from stores.models import State, Store
 from tests import factories
 
@@ -21,11 +22,11 @@ from tests import factories
 @pytest.fixture
 def plan(monkeypatch):
     """A list of rounds that "create" means for a store in this test."""
-    rounds: list[Round] = []
+    rounds: list[Stage] = []
     monkeypatch.setitem(
         registry._works,
         ("store", "create"),
-        Work(
+        Workflow(
             model=Store, verb="create", title="Create", plan=lambda store: tuple(rounds), spec=lambda store: store.name
         ),
     )
@@ -51,8 +52,8 @@ def due_now(operation):
 def test_run_makes_every_step_once_in_order(plan, store, alice):
     seen = []
     plan += [
-        Round(Step("one", lambda spec: seen.append((1, spec)))),
-        Round(Step("two", lambda spec: seen.append((2, spec)))),
+        Stage(Step("one", lambda spec: seen.append((1, spec)))),
+        Stage(Step("two", lambda spec: seen.append((2, spec)))),
     ]
     operation = begin(store, "create", by=alice)
     assert engine.run(operation.pk) is None
@@ -75,7 +76,7 @@ def kept(plan, monkeypatch):
     monkeypatch.setitem(
         registry._works,
         ("store", "create"),
-        Work(
+        Workflow(
             model=Store,
             verb="create",
             title="Create",
@@ -88,14 +89,14 @@ def kept(plan, monkeypatch):
 
 
 def test_run_keeps_what_a_step_gives_together_with_its_end(plan, store, alice, kept):
-    plan.append(Round(Step("key", lambda spec: Made("A new key.", {"secret": "s3cret"}))))
+    plan.append(Stage(Step("key", lambda spec: StepResult("A new key.", {"secret": "s3cret"}))))
     operation = begin(store, "create", by=alice)
     engine.run(operation.pk)
     operation.refresh_from_db()
     assert kept == [({"secret": "s3cret"}, "done")]
     assert operation.steps[0]["note"] == "A new key."
     assert "s3cret" not in str(operation.steps)
-    assert "s3cret" not in repr(Made(keep={"secret": "s3cret"}))
+    assert "s3cret" not in repr(StepResult(keep={"secret": "s3cret"}))
 
 
 def test_run_keeps_nothing_after_its_lease_was_taken(plan, store, alice, kept, monkeypatch):
@@ -107,7 +108,7 @@ def test_run_keeps_nothing_after_its_lease_was_taken(plan, store, alice, kept, m
         return original(self, steps, **options)
 
     monkeypatch.setattr(Operation, "record", record)
-    plan.append(Round(Step("key", lambda spec: Made(keep="late"))))
+    plan.append(Stage(Step("key", lambda spec: StepResult(keep="late"))))
     operation = begin(store, "create", by=alice)
     engine.run(operation.pk)
     operation.refresh_from_db()
@@ -120,7 +121,7 @@ def test_run_runs_the_steps_of_a_round_at_once(plan, store, alice):
     def meet(spec):
         meeting.wait()
 
-    plan.append(Round(Step("left", meet), Step("right", meet)))
+    plan.append(Stage(Step("left", meet), Step("right", meet)))
     operation = begin(store, "create", by=alice)
     engine.run(operation.pk)  # one after the other, neither would pass the barrier
     operation.refresh_from_db()
@@ -132,7 +133,7 @@ class Lacking(Failed):
 
 
 def test_run_ends_with_the_failure_that_weighs_most_whatever_its_kind(plan, store, alice):
-    plan.append(Round(Step("left", failing(NotReady("Later."))), Step("right", failing(Lacking("It has none.")))))
+    plan.append(Stage(Step("left", failing(NotReady("Later."))), Step("right", failing(Lacking("It has none.")))))
     operation = begin(store, "create", by=alice)
     assert engine.run(operation.pk) is None
     operation.refresh_from_db()
@@ -141,12 +142,12 @@ def test_run_ends_with_the_failure_that_weighs_most_whatever_its_kind(plan, stor
 
 def test_run_records_a_step_before_it_runs(plan, store, alice):
     states = []
-    plan.append(Round(Step("one", lambda spec: None)))
+    plan.append(Stage(Step("one", lambda spec: None)))
 
     def look(spec):
         states.append(True)
 
-    plan.append(Round(Step("two", look)))
+    plan.append(Stage(Step("two", look)))
     operation = begin(store, "create", by=alice)
     written = []
     original = Operation.record
@@ -165,8 +166,8 @@ def test_run_goes_on_where_it_was_left(plan, store, alice):
     seen = []
     trouble = [NotReady("Amazon is slow.")]
     plan += [
-        Round(Step("one", lambda spec: seen.append("one"))),
-        Round(Step("two", lambda spec: failing(trouble.pop())(spec) if trouble else seen.append("two"))),
+        Stage(Step("one", lambda spec: seen.append("one"))),
+        Stage(Step("two", lambda spec: failing(trouble.pop())(spec) if trouble else seen.append("two"))),
     ]
     operation = begin(store, "create", by=alice)
     assert engine.run(operation.pk) == 1
@@ -181,7 +182,7 @@ def test_run_goes_on_where_it_was_left(plan, store, alice):
 
 
 def test_run_gives_up_when_patience_has_run_out(plan, store, alice):
-    plan.append(Round(Step("one", failing(NotReady("Amazon is slow.", patience=60, code="SlowDown")))))
+    plan.append(Stage(Step("one", failing(NotReady("Amazon is slow.", patience=60, code="SlowDown")))))
     operation = begin(store, "create", by=alice)
     engine.run(operation.pk)
     due_now(operation)
@@ -194,7 +195,7 @@ def test_run_gives_up_when_patience_has_run_out(plan, store, alice):
 
 
 def test_run_ends_with_a_failure(plan, store, alice):
-    plan.append(Round(Step("one", failing(Failed("No.", request_id="R1"))), Step("two", lambda spec: None)))
+    plan.append(Stage(Step("one", failing(Failed("No.", request_id="R1"))), Step("two", lambda spec: None)))
     operation = begin(store, "create", by=alice)
     engine.run(operation.pk)
     operation.refresh_from_db()
@@ -209,11 +210,11 @@ def test_run_puts_a_refused_subject_back(plan, store, alice, monkeypatch):
     monkeypatch.setitem(
         registry._works,
         ("store", "delete"),
-        Work(
+        Workflow(
             model=Store,
             verb="delete",
             title="Delete",
-            plan=lambda s: (Round(Step("look", failing(Refused("It holds 3 objects.")))),),
+            plan=lambda s: (Stage(Step("look", failing(Refused("It holds 3 objects.")))),),
             spec=work.spec,
         ),
     )
@@ -229,12 +230,12 @@ def test_run_puts_a_refused_subject_back(plan, store, alice, monkeypatch):
 @pytest.mark.parametrize(("resolves", "state"), [(True, "done"), (False, "failed")])
 def test_run_asks_the_subject_to_resolve_a_conflict(plan, store, alice, monkeypatch, resolves, state):
     trouble = [Conflict("The name is taken.")]
-    plan.append(Round(Step("one", lambda spec: failing(trouble.pop())(spec) if trouble else None)))
+    plan.append(Stage(Step("one", lambda spec: failing(trouble.pop())(spec) if trouble else None)))
     work = registry.find("store", "create")
     monkeypatch.setitem(
         registry._works,
         ("store", "create"),
-        Work(
+        Workflow(
             model=Store,
             verb="create",
             title="Create",
@@ -250,7 +251,7 @@ def test_run_asks_the_subject_to_resolve_a_conflict(plan, store, alice, monkeypa
 
 
 def test_run_tries_again_after_an_unexpected_error(plan, store, alice):
-    plan.append(Round(Step("one", failing(ZeroDivisionError("secret=hunter2")))))
+    plan.append(Stage(Step("one", failing(ZeroDivisionError("secret=hunter2")))))
     operation = begin(store, "create", by=alice)
     assert engine.run(operation.pk) == 1
     operation.refresh_from_db()
@@ -259,7 +260,7 @@ def test_run_tries_again_after_an_unexpected_error(plan, store, alice):
 
 
 def test_run_leaves_a_held_operation_alone(plan, store, alice):
-    plan.append(Round(Step("one", lambda spec: None)))
+    plan.append(Stage(Step("one", lambda spec: None)))
     operation = begin(store, "create", by=alice)
     assert Operation.objects.claim(operation.pk, "another")
     assert engine.run(operation.pk) is None
@@ -276,7 +277,7 @@ def test_run_hands_back_what_remains_when_the_process_ends(plan, store, alice, m
         seen.append("one")
         ending.set()
 
-    plan += [Round(Step("one", last)), Round(Step("two", lambda spec: seen.append("two")))]
+    plan += [Stage(Step("one", last)), Stage(Step("two", lambda spec: seen.append("two")))]
     operation = begin(store, "create", by=alice)
     assert engine.run(operation.pk) == 0
     operation.refresh_from_db()
@@ -295,7 +296,7 @@ def test_run_changes_nothing_after_its_lease_was_taken(plan, store, alice):
         due_now(operation)
         assert Operation.objects.claim(operation.pk, "another")
 
-    plan.append(Round(Step("one", lambda spec: None)))
+    plan.append(Stage(Step("one", lambda spec: None)))
     operation = begin(store, "create", by=alice)
     mine = Operation.objects.claim(operation.pk, "me")
     lose_the_lease(None)
@@ -307,7 +308,7 @@ def test_run_changes_nothing_after_its_lease_was_taken(plan, store, alice):
 
 
 def test_begin_refuses_a_second_operation(plan, store, alice):
-    plan.append(Round(Step("one", lambda spec: None)))
+    plan.append(Stage(Step("one", lambda spec: None)))
     begin(store, "create", by=alice)
     with pytest.raises(NotNow):
         begin(store, "create", by=alice)
@@ -315,7 +316,7 @@ def test_begin_refuses_a_second_operation(plan, store, alice):
 
 
 def test_begin_survives_a_broker_that_is_down(plan, store, alice, django_capture_on_commit_callbacks):
-    plan.append(Round(Step("one", lambda spec: None)))
+    plan.append(Stage(Step("one", lambda spec: None)))
     with django_capture_on_commit_callbacks(execute=False) as callbacks:
         operation = begin(store, "create", by=alice)
     assert len(callbacks) == 2  # sent, and told to the log of audit events

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from console.audit.models import AuditEvent
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.utils import timezone
 
 from clusters.models import Cluster, Database, Node, Stanza
-from console.accounts import audit
-from console.accounts.models import AuditEvent, Organisation
+from console.accounts import activity
+from console.accounts.models import Organisation
 from console.accounts.permissions import SUPPORT, SUPPORT_MAY
 from console.operations.actions import NotNow, release
 from console.operations.models import Operation
@@ -75,9 +76,9 @@ def test_find_leads_to_everything(as_support, account, acme, alice):
     Stanza.objects.create(cluster=cluster, node=node, database=database, system_id="7300000000000000001")
     alice.email = "alice@example.com"
     alice.save()
-    audit.origin.set(audit.Origin(request_id="req-0815"))
-    audit.note("Looked", "something", organisation=acme, by=alice)
-    audit.origin.set(audit.Origin())
+    activity.origin.set(activity.Origin(request_id="req-0815"))
+    activity.record("Looked", "something", organisation=acme, by=alice)
+    activity.origin.set(activity.Origin())
     for query, kind, name in (
         (str(store.pk), "store", "payroll"),
         (store.pk.hex, "store", "payroll"),
@@ -156,7 +157,7 @@ def test_the_story_of_an_operation_is_on_one_page(as_support, account, acme, ali
         }
     ]
     operation.save()
-    audit.note("Support: Try again", operation, organisation=acme, by=sue, after={"operation": str(operation.pk)})
+    activity.record("Support: Try again", operation, organisation=acme, by=sue, after={"operation": str(operation.pk)})
     page = as_support.get(f"/admin/operations/operation/{operation.pk}/change/").content.decode()
     for word in (
         *("payroll", "Acme", "alice", "REQ123", "s3:PutBucket", "AWS refused it.", "3 times", "Try again"),

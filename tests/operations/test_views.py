@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from console.audit.models import AuditEvent
 from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
-from console.accounts.models import AuditEvent
 from console.accounts.permissions import SUPPORT_MAY, SUPPORT_SEES
 from console.operations.models import Operation
 from console.operations.tasks import resume_stalled

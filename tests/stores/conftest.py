@@ -9,10 +9,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from console.operations import engine, readings
+from console.operations import engine, snapshots
 from console.operations.models import Operation
 from stores import actions
-from stores.models import Posture, Store
+from stores.models import DriftReport, Store
 
 
 def settled():
@@ -22,7 +22,7 @@ def settled():
 
 def check(store):
     actions.verify(store)
-    readings.read("posture", Posture.objects.get(store=store).pk)
+    snapshots.read("drift_report", DriftReport.objects.get(store=store).pk)
     return again(store)
 
 
@@ -55,4 +55,4 @@ def as_alice(alice):
 
 def due(label):
     """Return the keys of the readings of one kind that are due."""
-    return [pk for kind, pk in readings.due() if kind == label]
+    return [pk for kind, pk in snapshots.due() if kind == label]

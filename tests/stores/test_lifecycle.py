@@ -11,12 +11,12 @@ from botocore.exceptions import ClientError
 from django.db import IntegrityError
 from django.utils import timezone
 
+from console.clouds import CLOUDS
 from console.operations import engine
 from console.operations.actions import NotNow, cancel
 from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
-from stores.providers import PROVIDERS
 from tests import factories
 
 
@@ -434,7 +434,7 @@ def test_a_worker_that_died_is_followed_by_another(create, amazon, s3):
     store = create(run=False)
     dead = Operation.objects.claim(store.operation.pk, "the dead one")
     for record in dead.steps[:2]:
-        PROVIDERS["aws"].provision[0][dead.steps.index(record)].run(store.spec())
+        CLOUDS["aws"].provision[0][dead.steps.index(record)].run(store.spec())
         record["state"] = "done"
     assert dead.record(dead.steps)
     store = again(store)

@@ -37,7 +37,7 @@ def test_a_protected_store_keeps_versions_and_is_locked(store, s3):
     assert rules["expire-versions"]["Expiration"] == {"ExpiredObjectDeleteMarker": True}
     assert "abort-mpu" in rules
     assert "Status" not in s3.get_bucket_versioning(Bucket=store.log_bucket)  # a locked bucket can receive no logs
-    assert {line.state for line in check(store).posture.lines} == {"ok"}
+    assert {line.state for line in check(store).drift_report.lines} == {"ok"}
     assert store.protection == "versions kept 30 days; Object Lock (governance) for 14 days"
 
 
@@ -48,14 +48,14 @@ def test_versions_without_a_lock(amazon, account, alice, s3):
     assert titles[-1] == "Turning on versioning"
     assert "15 minutes" in made.operation.steps[-1]["note"]
     settled()
-    assert {line.state for line in check(made).posture.lines} == {"ok"}
+    assert {line.state for line in check(made).drift_report.lines} == {"ok"}
 
 
 def test_the_nodes_of_a_protected_store_cannot_delete_versions(store, account, alice):
     cluster = clusters.create(account, name="orders", regions=["eu-west-1"], stores=[store], by=alice)
     engine.run(cluster.operation_id)
     cluster.refresh_from_db()
-    allowed = json.dumps(cluster.provider.access_policy(cluster.spec()))
+    allowed = json.dumps(cluster.cloud.access_policy(cluster.spec()))
     for action in ("DeleteObjectVersion", "BypassGovernanceRetention", "PutBucket", "PutObjectRetention", "*:", "s3:*"):
         assert action not in allowed
 
@@ -84,7 +84,7 @@ def test_the_nodes_of_a_protected_store_cannot_delete_versions(store, account, a
 )
 def test_what_was_promised_is_not_accepted_otherwise(as_alice, store, s3, alice, weaken, words):
     weaken(s3, store.bucket)
-    [line] = check(store).posture.drift
+    [line] = check(store).drift_report.drift
     assert line.label == words
     data = {"control": line.name, "seen": line.seen}
     as_alice.post(f"{store.get_absolute_url()}accept/", data, headers=HTMX)
@@ -92,7 +92,7 @@ def test_what_was_promised_is_not_accepted_otherwise(as_alice, store, s3, alice,
     actions.repair(again(store), by=alice)
     work(store)
     settled()
-    assert check(store).posture.drift == []
+    assert check(store).drift_report.drift == []
 
 
 def test_a_repair_does_not_weaken_what_was_made_stronger(store, s3, alice):
@@ -108,7 +108,7 @@ def test_a_repair_does_not_weaken_what_was_made_stronger(store, s3, alice):
     s3.put_bucket_lifecycle_configuration(Bucket=store.bucket, LifecycleConfiguration={"Rules": rules})
     s3.delete_bucket_policy(Bucket=store.bucket)
     found = check(store)
-    assert [line.key for line in found.posture.drift] == ["policy"]
+    assert [line.key for line in found.drift_report.drift] == ["policy"]
     actions.repair(found, by=alice)
     assert work(found).state == State.AVAILABLE
     kept = s3.get_object_lock_configuration(Bucket=store.bucket)["ObjectLockConfiguration"]
@@ -121,7 +121,7 @@ def test_a_second_rule_that_lets_versions_go_sooner_is_found(store, s3):
         days = {"expire-versions": 120, "abort-mpu": 1}[rule["ID"]]
         rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": days}
     s3.put_bucket_lifecycle_configuration(Bucket=store.bucket, LifecycleConfiguration={"Rules": rules})
-    assert [line.key for line in check(store).posture.drift] == ["lifecycle"]
+    assert [line.key for line in check(store).drift_report.drift] == ["lifecycle"]
 
 
 def test_a_lock_needs_versions(account):

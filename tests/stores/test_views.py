@@ -31,7 +31,7 @@ def as_alice(client, alice):
 
 def test_store_list_offers_the_next_step_when_empty(as_alice):
     page = as_alice.get("/stores/").content.decode()
-    assert reverse("accounts:link") in page  # no account yet: that is the first step
+    assert reverse("cloud_accounts:link") in page  # no account yet: that is the first step
 
 
 def test_store_list_shows_what_a_pane_must_show(as_alice, account):
@@ -106,7 +106,7 @@ def test_store_list_takes_a_broken_cursor_for_none(as_alice, account):
 def test_store_list_asks_the_same_few_questions(as_alice, account, django_assert_num_queries, number):
     for n in range(number):
         factories.store(account, name=f"store-{n}")
-    # session, user, membership, count, stores, retained logs, sweeps, navigation pane
+    # session, user, membership, count, stores, retained logs, scans, navigation pane
     with django_assert_num_queries(8):
         as_alice.get("/stores/")
 

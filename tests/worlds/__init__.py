@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from stores.providers.base import Account, StoreSpec
+from console.clouds.contract import AccountRef, StoreSpec
 
 
 class World(Protocol):
@@ -23,7 +23,7 @@ class World(Protocol):
     regions: tuple[str, ...]  # those in which something differs; the first is the usual one
     faults: tuple[str, ...]  # those that `fault` knows: denied, busy, broken, reset before, reset after
 
-    def account(self) -> Account:
+    def account(self) -> AccountRef:
         """Return a linked account that may do all that the provider's plans need."""
 
     def look(self) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from moto.s3.models import s3_backends
 
+from console.clouds.aws import session as aws_session
+from console.clouds.contract import AccountRef
 from console.demo.emulator import Emulator
-from stores.providers import aws_access
-from stores.providers.base import Account
 from tests.faults import world as memory
 from tests.worlds import boto
 
@@ -27,7 +27,7 @@ class Amazon(boto.Spoilt):
         self.emulator, self.spoiler = emulator, spoiler
 
     def account(self):
-        return Account(
+        return AccountRef(
             uuid4(),
             Emulator.account_id,
             "aws",
@@ -68,7 +68,7 @@ class Amazon(boto.Spoilt):
 
     def clear(self):
         self.emulator.reset()
-        aws_access.forget_clients()
+        aws_session.forget_clients()
 
 
 @contextmanager
@@ -82,8 +82,8 @@ def opened(folder):
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_ENDPOINT_URL", emulator.url)
-        aws_access._session.cache_clear()
+        aws_session._session.cache_clear()
         with boto.Spoiler() as spoiler:
             yield Amazon(emulator, spoiler)
     emulator.stop()
-    aws_access._session.cache_clear()
+    aws_session._session.cache_clear()

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from copy import deepcopy
 from uuid import uuid4
 
+from console.clouds.azure import session as azure_session
+from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings
 from console.demo.azure_emulator import FAULTS, Emulator
-from stores.providers import azure_access
-from stores.providers.base import AccessSpec, Account, Operator
 
 SUBJECT = {"issuer": "https://console.example", "subject": "storekeeper", "audience": "api://AzureADTokenExchange"}
 
@@ -26,7 +26,7 @@ class Azure:
         self.clear()
 
     def clear(self):
-        azure_access.forget_clients()
+        azure_session.forget_clients()
         self.emulator.reset()
         self.emulator.let_console_in(self.node_access)
 
@@ -41,13 +41,13 @@ class Azure:
             "node_access": self.node_access,
             "location": emulator.location,
         }
-        return Account(
+        return AccountRef(
             uuid4(),
             emulator.subscription,
             "",
             {**settings, **changes},
             {"client_secret": emulator.client_secret},
-            Operator(endpoint_url=emulator.url, ca_file=str(emulator.ca_file)),
+            DeploymentSettings(endpoint_url=emulator.url, ca_file=str(emulator.ca_file)),
         )
 
     def look(self):
@@ -168,5 +168,5 @@ def opened(folder, node_access="identity"):
     try:
         yield Azure(emulator, node_access)
     finally:
-        azure_access.forget_clients()
+        azure_session.forget_clients()
         emulator.stop()

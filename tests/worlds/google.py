@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, StoreSpec
+from console.clouds.google.linking import LINK
+from console.clouds.google.permissions import roles
+from console.clouds.google.session import forget_sessions
 from console.demo.google_emulator import NUMBER, PROJECT, Emulator
-from stores.providers.base import AccessSpec, Account, Operator, StoreSpec
-from stores.providers.google_access import forget_sessions
-from stores.providers.google_link import LINK
-from stores.providers.google_preflight import roles
 from tests.worlds import World
 
 PREFIX = "c-k3v9x2m7q4ta"
@@ -63,12 +63,12 @@ class Google(World):
         self.give_roles(self.account())
 
     @property
-    def operator(self) -> Operator:
-        return Operator(endpoint_url=self.emulator.url, ca_file=str(self.emulator.ca_file))
+    def operator(self) -> DeploymentSettings:
+        return DeploymentSettings(endpoint_url=self.emulator.url, ca_file=str(self.emulator.ca_file))
 
-    def account(self, **settings: str) -> Account:
+    def account(self, **settings: str) -> AccountRef:
         clean = {field.name: field.clean for field in LINK}
-        return Account(
+        return AccountRef(
             uuid4(),
             PROJECT,
             "",
@@ -82,10 +82,10 @@ class Google(World):
                 **settings,
             },
             {"key": clean["key"](json.dumps(self.key_file))},
-            self.operator,
+            self.deployment,
         )
 
-    def give_roles(self, account: Account) -> None:
+    def give_roles(self, account: AccountRef) -> None:
         """Make the console's roles as the documents say, and bind them with their conditions."""
         for role in roles(account):
             self.emulator.add_role(role.id, role.permissions)

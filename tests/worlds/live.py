@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from uuid import UUID, uuid4
 
-from stores.providers import PROVIDERS
-from stores.providers.base import Account, Operator, StoreSpec
+from console.clouds import CLOUDS
+from console.clouds.contract import AccountRef, DeploymentSettings, StoreSpec
 
 TESTED = os.environ.get("LIVE_PROVIDER", "")
 
@@ -24,7 +24,7 @@ class Live:
     proof, faults = "live", ()
 
     def __init__(self, provider):
-        self.provider, self.key = provider, provider.key
+        self.cloud, self.key = provider, provider.key
         given = {one.name: os.environ.get(f"LIVE_{one.name.upper()}", "") for one in provider.link}
         for one in provider.link:
             if one.kind == "choice" and not given[one.name]:
@@ -35,14 +35,14 @@ class Live:
         if provider.knows_external_id:
             given["external_id"] = os.environ.get("LIVE_EXTERNAL_ID", "")
         settings = dict(provider.answers(given))
-        operator = Operator(
+        operator = DeploymentSettings(
             endpoints_allowed=tuple(filter(None, os.environ.get("S3_ENDPOINTS_ALLOWED", "").split(","))),
             endpoint_url=os.environ.get("LIVE_ENDPOINT_URL", ""),
             ca_file=os.environ.get("LIVE_ENDPOINT_CA", ""),
             token_file=os.environ.get("LIVE_TOKEN_FILE", ""),
         )
         secrets = {name: value for name, value in secrets.items() if value}
-        account = Account(uuid4(), "", "", settings, secrets, operator)
+        account = AccountRef(uuid4(), "", "", settings, secrets, operator)
         identity = provider.identify(account)
         settings = {**settings, **identity.found}
         self._account = replace(account, number=identity.number, partition=identity.partition, settings=settings)
@@ -54,17 +54,17 @@ class Live:
         return self._account
 
     def _names(self):
-        return [one.name for one in self.provider.survey(self._account, ())]
+        return [one.name for one in self.cloud.survey(self._account, ())]
 
     def look(self):
         """Return what stands of the console's making, and how its controls find it."""
         found = {}
-        for one in self.provider.survey(self._account, self.before):
+        for one in self.cloud.survey(self._account, self.before):
             found[one.name] = one.kind
             if one.kind == "backup" and one.store_id:
-                names = self.provider.bucket_names(UUID(one.store_id), one.region, self._account.number)
+                names = self.cloud.bucket_names(UUID(one.store_id), one.region, self._account.number)
                 spec = StoreSpec(UUID(one.store_id), "Orders (EU)", self._account, one.region, *names)
-                for control in self.provider.controls(spec):
+                for control in self.cloud.controls(spec):
                     with_words = self._observed(control)
                     found[f"{control.bucket} {control.key}"] = json.dumps(with_words, sort_keys=True, default=str)
         return found
@@ -92,4 +92,4 @@ class Live:
 @contextmanager
 def opened(folder):
     """Lend the world while it is open."""
-    yield Live(PROVIDERS[TESTED])
+    yield Live(CLOUDS[TESTED])

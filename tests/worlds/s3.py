@@ -9,9 +9,9 @@ from uuid import uuid4
 import boto3
 from botocore.exceptions import ClientError
 
+from console.clouds import CLOUDS
+from console.clouds.contract import AccountRef, DeploymentSettings
 from console.demo.object_server import ObjectServer
-from stores.providers import PROVIDERS
-from stores.providers.base import Account, Operator
 from tests.worlds import boto
 
 
@@ -39,13 +39,15 @@ class Server(boto.Spoilt):
             "ca_certificate": server.ca_certificate,
             "access_key_id": server.access_key_id,
         }
-        self.settings = {**self.settings, **PROVIDERS["s3"].identify(self.account()).found}
+        self.settings = {**self.settings, **CLOUDS["s3"].identify(self.account()).found}
         self.forget()
 
     def account(self):
         number = self.server.endpoint.removeprefix("https://")
         secrets = {"secret_access_key": self.server.secret_access_key}
-        return Account(uuid4(), number, "", dict(self.settings), secrets, Operator(("127.0.0.0/8", "localhost")))
+        return AccountRef(
+            uuid4(), number, "", dict(self.settings), secrets, DeploymentSettings(("127.0.0.0/8", "localhost"))
+        )
 
     def _names(self):
         return [one["Name"] for one in self.s3.list_buckets().get("Buckets", [])]

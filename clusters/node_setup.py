@@ -1,0 +1,366 @@
+"""What a node is handed: which stores it writes to, its configuration, its schedule, and the commands to run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from clusters.models import Attachment, BackupPolicy, Cluster, Node
+from clusters.pgbackrest.configuration import schedules
+from clusters.pgbackrest.configuration.configuration import (
+    BY_NUMBER,
+    FILE,
+    Configuration,
+    StanzaConfiguration,
+    Target,
+    troubles,
+)
+from clusters.pgbackrest.configuration.schedules import MARK, File
+from console.clouds.contract import AccessSpec
+from console.clouds.regions import distance_km
+
+REPORT = "/etc/pgbackrest/report.sh"
+REPORT_UNIT = "/etc/systemd/system/pgbackrest-report"
+KEYS = "/etc/pgbackrest/repo*.json"  # files of keys, also of those that were replaced
+
+
+def attached(cluster: Cluster) -> list[Attachment]:
+    """Return the stores that nodes may write to now, by repository number; not those that come or go."""
+    return [one for one in cluster.attachments.all() if one.state == Attachment.State.ATTACHED]
+
+
+def nearest(cluster: Cluster, node: Node) -> Attachment | None:
+    """Return the attached store that is nearest to the node; of two as near, the one with the lower number."""
+    here = cluster.cloud_account.region(node.region)
+    away = []
+    for one in attached(cluster):
+        there = cluster.cloud_account.region(one.store.region)
+        away.append((distance_km(here, there) if here and there else float("inf"), one.repository.number, one))
+    return min(away, key=lambda row: row[:2])[2] if away else None
+
+
+def written_by(cluster: Cluster, node: Node) -> list[Attachment]:
+    """Return the stores that the node writes to, by repository number."""
+    there = attached(cluster)
+    if node.writes_to == Node.WritesTo.ALL:
+        return there
+    if node.writes_to == Node.WritesTo.CHOSEN:
+        chosen = {one.pk for one in node.chosen.all()}
+        if found := [one for one in there if one.pk in chosen]:
+            return found
+    # Also when all that were chosen are detached: a node without a repository cannot archive.
+    first = nearest(cluster, node)
+    return [first] if first else []
+
+
+def policy_of(cluster: Cluster, node: Node) -> BackupPolicy:
+    """Return the node's own policy, or the cluster's."""
+    return next((one for one in cluster.policies.all() if one.node_id == node.pk), None) or cluster.policy
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something to run on the node, with what it is for."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class NodeSetup:
+    """All that one node is handed."""
+
+    cluster: Cluster
+    node: Node
+    access: AccessSpec
+
+    @cached_property
+    def attachments(self) -> list[Attachment]:
+        """Return the stores that the node writes to, by repository number."""
+        return written_by(self.cluster, self.node)
+
+    @cached_property
+    def policy(self) -> BackupPolicy:
+        """Return how the node keeps and makes backups."""
+        return policy_of(self.cluster, self.node)
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """Return the node's pgbackrest.conf."""
+        account = self.cluster.cloud_account
+        targets = []
+        for one in self.attachments:
+            one.store.cloud_account = account  # which it has in common with the cluster
+            targets.append(
+                Target(
+                    number=one.repository.number,
+                    store=f"{one.store.name}, {one.store.region}",
+                    path=f"{self.cluster.repository_path}/{self.node.name}",
+                    repository=account.cloud.repository(one.store.spec(), self.access),
+                    cipher_pass=one.repository.secrets["cipher_pass"],
+                    retention_type=self.policy.retention_type,
+                    retention_full=self.policy.retention_full,
+                    retention_diff=self.policy.retention_diff,
+                )
+            )
+        stanzas = [
+            StanzaConfiguration(one.name, int(one.version), one.data_directory, one.port)
+            for one in self.cluster.databases.all()
+        ]
+        return Configuration(
+            self.cluster.name,
+            self.node.name,
+            BY_NUMBER[self.node.pgbackrest_version],
+            targets,
+            stanzas,
+            self.policy.schedules,
+        )
+
+    @cached_property
+    def masked(self) -> str:
+        """Return the file with each secret hidden."""
+        return self.configuration.render(secrets=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Return the digest of the complete file."""
+        return self.configuration.sha256
+
+    @property
+    def troubles(self) -> list[str]:
+        """Return what will not work on the node, in sentences."""
+        return troubles(self.configuration, self.node.applied_version)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Return the repository numbers in the file."""
+        return [target.number for target in self.configuration.targets]
+
+    @property
+    def state(self) -> str:
+        """Return applied, outdated or unknown: what the node itself said of its file, measured by ours."""
+        if not self.node.reported_at:
+            return "unknown"
+        return "applied" if self.node.applied_sha256 == self.sha256 else "outdated"
+
+    @property
+    def added(self) -> list[str]:
+        """Return the repositories that the node, as it reported, has never had: without a stanza they take no WAL."""
+        had = self.node.applied_targets
+        return [f"repo{number}" for number in self.numbers if had and number not in had]
+
+    @property
+    def preparation(self) -> list[str]:
+        """Return the commands that prepare what was added; they leave alone what is there."""
+        return [_as_postgres(f"--stanza={name} {verb}") for name in self.stanzas for verb in ("stanza-create", "check")]
+
+    @property
+    def stanzas(self) -> list[str]:
+        """Return the names of the stanzas."""
+        return [stanza.name for stanza in self.configuration.stanzas]
+
+    @property
+    def crontab(self) -> File:
+        """Return the schedule for cron, with the report of what is applied."""
+        lines = schedules.crontab(self.cluster.name, self.stanzas, self.numbers, self.policy.schedules)
+        return File("/etc/cron.d/pgbackrest", f"{lines}*/5 * * * * postgres {REPORT} >/dev/null\n")
+
+    @property
+    def units(self) -> list[File]:
+        """Return the same for systemd."""
+        made = schedules.units(self.cluster.name, self.stanzas, self.numbers, self.policy.schedules)
+        return [
+            *made,
+            File(
+                f"{REPORT_UNIT}.service",
+                f"{MARK}\n[Unit]\nDescription=Tell Storekeeper what is applied\n\n"
+                f"[Service]\nType=oneshot\nUser=postgres\nExecStart={REPORT}\n",
+            ),
+            File(
+                f"{REPORT_UNIT}.timer",
+                f"{MARK}\n[Unit]\nDescription=Tell Storekeeper what is applied\n\n[Timer]\nOnCalendar=*:0/5\n\n"
+                "[Install]\nWantedBy=timers.target\n",
+            ),
+        ]
+
+    @property
+    def timers_script(self) -> str:
+        """Return a shell script that installs the timers instead of the crontab, to be run as root on the node."""
+        lines = [
+            "#!/bin/sh",
+            "set -eu",
+            "# Those of an earlier schedule go first.",
+            f"cd {REPORT_UNIT.rsplit('/', 1)[0]}",
+            f"for unit in $(grep -ls '^{MARK}' pgbackrest-*.timer || true); do",
+            '  systemctl disable --now "$unit"',
+            '  rm -f "$unit" "${unit%.timer}.service"',
+            "done",
+        ]
+        for file in self.units:
+            lines += [f"cat > {file.path} <<'END_OF_FILE'", file.content.rstrip("\n"), "END_OF_FILE"]
+        timers = " ".join(file.path.rsplit("/", 1)[1] for file in self.units if file.path.endswith(".timer"))
+        return "\n".join(
+            [*lines, f"rm -f {self.crontab.path}", "systemctl daemon-reload", f"systemctl enable --now {timers}", ""]
+        )
+
+    @property
+    def certificates(self) -> list[File]:
+        """Return the certificates that the node needs to know the servers by."""
+        return [
+            File(target.ca_file, target.repository.ca_certificate.strip() + "\n")
+            for target in self.configuration.targets
+            if target.repository.ca_certificate
+        ]
+
+    @property
+    def keys(self) -> list[File]:
+        """Return the files with secrets that the configuration names."""
+        return [
+            File(target.place(one), one.content.strip() + "\n")
+            for target in self.configuration.targets
+            for one in target.repository.files
+        ]
+
+    @property
+    def has_keys(self) -> bool:
+        """Return whether what it is handed holds keys of stores, and not the passphrases alone."""
+        found = [target.repository for target in self.configuration.targets]
+        return any(one.files or one.secret & {name for name, _ in one.options} for one in found)
+
+    def report(self, address: str) -> File:
+        """Return the script that tells the console, at that address, which file the node has; it holds a token."""
+        query = "SELECT system_identifier FROM pg_control_system()"
+        asked = [
+            (stanza.name, f"psql -XAtq -p {stanza.port} -d postgres -c '{query}'")
+            for stanza in self.configuration.stanzas
+        ]
+        ids = "".join(f'  --data-urlencode "system_id.{name}=$({command})" \\\n' for name, command in asked)
+        token = self.node.secrets["report_token"]
+        # The token goes in by standard input: a command line can be read by every user of the node.
+        return File(
+            REPORT,
+            "#!/bin/sh\n# Tells Storekeeper which pgBackRest configuration this node has.\n"
+            "curl -fsS --max-time 20 --config - \\\n"
+            f'  --data-urlencode "sha256=$(sha256sum < {FILE} | cut -d" " -f1)" \\\n'
+            '  --data-urlencode "version=$(pgbackrest version | cut -d" " -f2)" \\\n'
+            f'{ids}  {shlex.quote(address)} <<END\nheader = "Authorization: Bearer {token}"\nEND\n',
+        )
+
+    def setup(self, address: str) -> str:
+        """Return a shell script that puts every file in its place, to be run as root on the node."""
+        private, public = "postgres:postgres 0640", "root:root 0644"
+        files = [
+            *((one, private) for one in self.keys),  # before the configuration that names them
+            (File(FILE, self.configuration.render(secrets=True)), private),
+            *((one, public) for one in self.certificates),
+            (self.report(address), "postgres:postgres 0750"),
+        ]
+        lines = [
+            "#!/bin/sh",
+            f"# {self.cluster.name}, node {self.node.name}: run as root on the node. It holds secrets.",
+            "set -eu",
+            "umask 077",
+            "for folder in /etc/pgbackrest /var/log/pgbackrest /var/spool/pgbackrest; do",
+            '  install -d -o postgres -g postgres -m 0750 "$folder"',
+            "done",
+        ]
+        for file, how in files:
+            lines += _put(file, how)
+        lines += [
+            f"if [ -e {REPORT_UNIT}.timer ]; then",  # else each backup would be begun twice
+            f"  echo 'Timers make the backups here: run {self.node.name}-timers.sh too.'",
+            "else",
+            *_put(self.crontab, public),
+            "fi",
+        ]
+        if self.added:
+            lines += [f"echo '{' and '.join(self.added)}: no WAL leaves this node until you have run'"]
+            lines += [f"echo '  {command}'" for command in self.preparation]
+        if self.keys:
+            kept = "|".join(shlex.quote(one.path) for one in self.keys)
+            lines.append(f'for old in {KEYS}; do case $old in {kept}) ;; *) rm -f "$old" ;; esac; done')
+        return "\n".join([*lines, f"echo 'Storekeeper: {self.node.name} has its files.'", ""])
+
+    report_path = REPORT
+
+    @property
+    def archiving(self) -> list[str]:
+        """Return PostgreSQL's archive_command for each database."""
+        return [archive_command(name) for name in self.stanzas]
+
+    @property
+    def run_setup(self) -> str:
+        """Return the command that runs the set-up script where it was downloaded."""
+        return f"sudo sh {self.node.name}-setup.sh"
+
+    @property
+    def commands(self) -> Sequence[Command]:
+        """Return what to run on the node first, in this order."""
+        found = [
+            Command(f"Have PostgreSQL archive the WAL of {stanza.name}", self._archiving(stanza))
+            for stanza in self.configuration.stanzas
+        ]
+        found.append(Command("Restart PostgreSQL, which archive_mode needs once", "sudo systemctl restart postgresql"))
+        for name in self.stanzas:
+            found.append(Command(f"Create the stanza {name}", _as_postgres(f"--stanza={name} stanza-create")))
+            found.append(
+                Command(f"Check that WAL of {name} reaches the stores", _as_postgres(f"--stanza={name} check"))
+            )
+            found.extend(
+                Command(f"Make a first backup of {name}", f"sudo -u postgres {line}")
+                for line in schedules.commands(name, "full", self.numbers)
+            )
+        found.append(Command("Tell the console", f"sudo -u postgres {REPORT}"))
+        return found
+
+    @property
+    def restores(self) -> Sequence[Command]:
+        """Return how each database is restored into an empty folder, from the nearest store that the node writes to."""
+        first = nearest(self.cluster, self.node)
+        near = [first.repository.number] if first in self.attachments else []  # type: ignore[union-attr]
+        return [
+            Command(
+                f"Restore {stanza.name} into an empty folder",
+                _as_postgres(
+                    f"--stanza={stanza.name} --repo={number} "
+                    f"--pg1-path={shlex.quote(f'{stanza.data_directory}-restored')} restore"
+                ),
+            )
+            for stanza in self.configuration.stanzas
+            for number in (near or self.numbers)[:1]
+        ]
+
+    @staticmethod
+    def _archiving(stanza: StanzaConfiguration) -> str:
+        return (
+            f'sudo -u postgres psql -p {stanza.port} -c "ALTER SYSTEM SET archive_mode = on" '
+            f"-c \"ALTER SYSTEM SET archive_command = '{archive_command(stanza.name)}'\""
+        )
+
+
+def handovers(cluster: Cluster) -> list[NodeSetup]:
+    """Return what each node of the cluster is handed, in the order of their names."""
+    access = cluster.spec()
+    return [NodeSetup(cluster, node, access) for node in cluster.nodes.all()]
+
+
+def archive_command(stanza: str) -> str:
+    """Return PostgreSQL's archive_command for the stanza."""
+    return f"pgbackrest --stanza={stanza} archive-push %p"
+
+
+def _put(file: File, how: str) -> list[str]:
+    owner, mode = how.split()
+    return [
+        f"cat > {file.path} <<'END_OF_FILE'",
+        file.content.rstrip("\n"),
+        "END_OF_FILE",
+        f"chown {owner} {file.path}",
+        f"chmod {mode} {file.path}",
+    ]
+
+
+def _as_postgres(arguments: str) -> str:
+    return f"sudo -u postgres pgbackrest {arguments}"

@@ -1,0 +1,239 @@
+"""pgBackRest's configuration of one node, as text: what its versions differ in, and the file itself. Pure.
+
+Options and their meaning: pgBackRest's configuration reference; what versions brought: its release notes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from console.clouds.contract import RepositoryOptions, SecretFile
+
+FOLDER = "/etc/pgbackrest"
+FILE = f"{FOLDER}/pgbackrest.conf"
+HIDDEN = "••••••••"
+RESERVED = frozenset({"global"})  # a section of the file, so no stanza can have the name
+
+
+MANAGED_IDENTITY = "2.58"
+
+
+def _parts(number: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in number.split("."))
+
+
+@dataclass(frozen=True)
+class Version:
+    """A pgBackRest release, with what the configuration and the databases must know of it."""
+
+    number: str  # "" stands for any: a file that each of them takes
+    newest_postgresql: int
+    has_block: bool = True  # block incremental backups: 2.45 ends each backup with error 31 (a beta), 2.46 has them
+    finds_addresses: bool = True  # in a certificate; 2.45 finds names only, 2.55.1 and 2.60.0 were seen to find both
+
+    @property
+    def has_managed_identity(self) -> bool:
+        """Return whether a node with it can sign in to Azure as its machine's identity (repo-azure-key-type=auto)."""
+        return bool(self.number) and _parts(self.number) >= _parts(MANAGED_IDENTITY)
+
+    @property
+    def label(self) -> str:
+        """Return how people call it."""
+        return self.number or f"{VERSIONS[1].number} to {VERSIONS[-1].number}"
+
+
+# The releases that brought a PostgreSQL version: 2.48 for 16, 2.52 for 17, 2.55 for 18. Backups were made with files
+# for 2.45 (by 2.45) and for 2.59 (by 2.55.1 and 2.60.0).
+VERSIONS = (
+    Version("", 18, has_block=False, finds_addresses=False),
+    Version("2.45", 15, has_block=False, finds_addresses=False),
+    *(Version(f"2.{minor}", 15) for minor in (46, 47)),
+    *(Version(f"2.{minor}", 16) for minor in (48, 49, 50, 51)),
+    *(Version(f"2.{minor}", 17) for minor in (52, 53, 54)),
+    *(Version(f"2.{minor}", 18) for minor in (55, 56, 57, 58, 59, 60)),
+)
+BY_NUMBER = {version.number: version for version in VERSIONS}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A repository that the node writes to."""
+
+    number: int
+    store: str  # its name, for people
+    path: str  # of this node's repository in the bucket
+    repository: RepositoryOptions
+    cipher_pass: str
+    retention_type: str  # time (days) or count
+    retention_full: int
+    retention_diff: int | None
+
+    def place(self, file: SecretFile) -> str:
+        """Return where the node keeps a file with a secret that the configuration names."""
+        return f"{FOLDER}/repo{self.number}-{file.name}"
+
+    @property
+    def ca_file(self) -> str:
+        """Return where the node keeps the certificate that the server's is checked against."""
+        return f"{FOLDER}/repo{self.number}-ca.pem"
+
+
+@dataclass(frozen=True)
+class StanzaConfiguration:
+    """A PostgreSQL database cluster of the node."""
+
+    name: str
+    postgresql: int  # major version
+    data_directory: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """All that a node's file says."""
+
+    cluster: str
+    node: str
+    version: Version
+    targets: Sequence[Target]
+    stanzas: Sequence[StanzaConfiguration]
+    schedules: Mapping[str, str] = field(default_factory=dict)  # cron expressions by type of backup
+
+    def render(self, *, secrets: bool) -> str:
+        """Return the file; without secrets each of them is a row of dots."""
+        return "".join(
+            f"{line}\n" if isinstance(line, str) else f"{line.name}={line.shown(secrets)}\n" for line in self._lines()
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Return the hex digest of the whole file, as sha256sum prints it on a node that has it."""
+        return hashlib.sha256(self.render(secrets=True).encode()).hexdigest()
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether pgBackRest can work with it: there is somewhere to write to, and something to write."""
+        return bool(self.targets and self.stanzas)
+
+    def _lines(self) -> Iterable[str | _Option]:
+        release = self.version.number or f"{VERSIONS[1].number} or newer"  # not the newest known: that would change
+        yield f"# {self.cluster}, node {self.node}: made by Storekeeper for pgBackRest {release}."
+        yield f"# Save as {FILE}, owner postgres, mode 0640: it holds secrets."
+        yield "# Leave it as it is: its SHA-256 tells the console whether it is up to date."
+        # pgBackRest makes nothing of the schedule, but who changes that has to bring the node its files.
+        planned = "; ".join(f"{kind} {expression}" for kind, expression in self.schedules.items())
+        yield f"# Backups are made by cron or timers: {planned or 'none'}."
+        yield "[global]"
+        yield _Option("process-max", "4")
+        yield _Option("start-fast", "y")
+        yield _Option("compress-type", "zst")
+        yield _Option("archive-async", "y")
+        yield _Option("spool-path", "/var/spool/pgbackrest")
+        yield _Option("log-level-console", "warn")
+        yield _Option("log-level-file", "detail")
+        for target in self.targets:
+            yield ""
+            yield f"# {target.store}"
+            yield from self._target(target)
+        for stanza in self.stanzas:
+            yield ""
+            yield f"[{stanza.name}]"
+            yield _Option("pg1-path", stanza.data_directory)
+            yield _Option("pg1-port", str(stanza.port))
+
+    def _target(self, target: Target) -> Iterable[str | _Option]:
+        def option(name: str, value: str, secret: bool = False) -> _Option:
+            return _Option(f"repo{target.number}-{name}", value, secret)
+
+        for name, value in target.repository.options:
+            yield option(name, value, name in target.repository.secret)
+            if name == "type":
+                yield option("path", target.path)
+        for file in target.repository.files:
+            yield option(file.option, target.place(file))
+        if target.repository.ca_certificate:
+            yield option("storage-ca-file", target.ca_file)
+        yield option("retention-full-type", target.retention_type)
+        yield option("retention-full", str(target.retention_full))
+        if target.retention_diff:
+            yield option("retention-diff", str(target.retention_diff))
+        yield option("bundle", "y")
+        if self.version.has_block:
+            yield option("block", "y")
+        yield option("cipher-type", "aes-256-cbc")
+        yield option("cipher-pass", target.cipher_pass, secret=True)
+
+
+@dataclass(frozen=True)
+class _Option:
+    name: str
+    value: str
+    secret: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.value.isprintable():  # whatever let it pass: an option is one line, or it is two options
+            raise ValueError(f"{self.name} is more than one line.")
+
+    def shown(self, secrets: bool) -> str:
+        return HIDDEN if self.secret and not secrets else self.value
+
+
+def release(reported: str) -> Version | None:
+    """Return the version that a node reported, such as 2.59.1, if it is one that we know."""
+    return BY_NUMBER.get(".".join(reported.split(".")[:2])) if reported else None
+
+
+def troubles(configuration: Configuration, reported: str = "") -> list[str]:
+    """Return what will not work with the node's version of pgBackRest, each in a sentence that says what to do.
+
+    `reported` is the version that the node said it has; it counts more than the one that the file was made for.
+    """
+    version = release(reported) or configuration.version
+    said = []
+    if configuration.version.has_block and not version.has_block:
+        said.append(
+            f"The node reports pgBackRest {reported}, and this file is for {configuration.version.number}: each backup "
+            f"would end with an error, since {reported} knows no repo-block. Change the version of the node."
+        )
+    for stanza in configuration.stanzas:
+        if stanza.postgresql > version.newest_postgresql:
+            needed = next(v.number for v in VERSIONS if v.number and v.newest_postgresql >= stanza.postgresql)
+            said.append(
+                f"pgBackRest {version.label} does not know PostgreSQL {stanza.postgresql}, which {stanza.name} runs. "
+                f"Install {needed} or newer on the node."
+            )
+    for target in configuration.targets:
+        options = dict(target.repository.options)
+        endpoint = options.get("s3-endpoint", "")
+        is_address = endpoint.replace(".", "").isdigit()
+        if is_address and not version.finds_addresses and "storage-verify-tls" not in options:
+            said.append(
+                f"pgBackRest 2.45 does not find an IP address ({endpoint}) in a certificate. Give the server a name, "
+                "or say that the node has a newer one."
+            )
+        by_key = "s3-bucket" in options and options.get("s3-key-type", "shared") == "shared"
+        if by_key and "s3-key" not in options:
+            said.append(
+                f"{target.store} has no key for the nodes yet, and its server makes none for the console. "
+                f"Make one there by hand, limited to {target.path.split('/')[1]}/ in {options.get('s3-bucket')}, and "
+                "enter it on the cluster's page (Details, Nodes' Key)."
+            )
+        if options.get("gcs-key-type") == "service" and not target.repository.files:
+            said.append(
+                f"The console has no key for {target.store} yet. It makes one when the cluster's backup stores are "
+                "updated: look at the cluster's last task."
+            )
+        if options.get("azure-key-type") == "auto" and not version.has_managed_identity:
+            said.append(
+                f"pgBackRest {version.label} cannot sign in to {target.store} with a managed identity. Install "
+                f"{MANAGED_IDENTITY} or newer on the node and say so, or have the account's nodes sign in with a "
+                "signature (the account's page, Change)."
+            )
+        if options.get("azure-key-type") == "sas" and "azure-key" not in options:
+            said.append(
+                f"The console has no signature for {target.store} yet. It makes one when the cluster's backup stores "
+                "are updated: look at the cluster's last task."
+            )
+    return said

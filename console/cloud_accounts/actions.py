@@ -1,0 +1,273 @@
+"""What can be done to a linked account, for views, the admin and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from uuid import uuid4
+
+from django.db import IntegrityError, transaction
+from django.db.models import PROTECT, Model, ProtectedError
+from django.utils import timezone
+
+from console.accounts import activity
+from console.accounts.models import Membership, Organisation, User
+from console.cloud_accounts.models import CloudAccount
+from console.clouds import CLOUDS
+from console.clouds.contract import AccountRef, Check, Identity, LinkError
+from console.clouds.steps import NotReady, StepError
+
+
+@dataclass(frozen=True)
+class Use:
+    """What uses an account or a store: its name, and its page, if it has one."""
+
+    name: str
+    url: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class InUse(Exception):
+    """It cannot be deleted while it is in use; `users` are what uses it."""
+
+    def __init__(self, users: Sequence[Use]) -> None:
+        super().__init__(", ".join(str(user) for user in users))
+        self.users = list(users)
+
+
+def external_id(membership: Membership) -> str:
+    """Return the external ID of the account that the member links next: ours, and the same until one is linked."""
+    if not membership.external_id:
+        Membership.objects.filter(pk=membership.pk, external_id="").update(external_id=str(uuid4()))
+        membership.refresh_from_db(fields=["external_id"])
+    return membership.external_id
+
+
+def link(
+    organisation: Organisation,
+    *,
+    provider: str,
+    name: str,
+    settings: dict[str, str],
+    secrets: dict[str, str],
+    by: User | None,
+) -> CloudAccount:
+    """Ask the cloud who this is, and keep the account; raises LinkError, with nothing kept, when the cloud refuses."""
+    account = CloudAccount(
+        organisation=organisation, provider_key=provider, name=name, settings=settings, secrets=secrets
+    )
+    with _refusals_noted("Linked cloud account", account, by):
+        identity = CLOUDS[provider].identify(account.credentials())
+        account.number, account.partition = identity.number, identity.partition
+        with _own_name(), transaction.atomic():
+            _use_up(settings.get("external_id", ""), by)
+            _verified(account, identity)
+            account.save(force_insert=True)
+            activity.record("Linked cloud account", account, organisation=organisation, by=by, after=_told(account))
+    return account
+
+
+def _use_up(external_id: str, by: User | None) -> None:
+    """Have the next account linked with another external ID, even if two are linked in the same moment."""
+    if external_id and by and not Membership.objects.filter(user=by, external_id=external_id).update(external_id=""):
+        raise LinkError("Another account was just linked with this external ID. Reload the page: it shows a new one.")
+
+
+def verify(account: CloudAccount, *, by: User | None = None) -> bool:
+    """Ask the cloud again who this is; the answer is kept on the account.
+
+    Raises LinkError when no answer came, or the account was changed meanwhile: then nothing is known that was not.
+    """
+    tried, words = account.credentials(), account.cloud.vocabulary
+    identity: Identity | None
+    refusal = ""
+    try:
+        identity = account.cloud.identify(tried)
+        if identity.number != account.number:
+            raise LinkError(f"These credentials now belong to {words.account} {identity.number}, not {account.number}.")
+    except LinkError as error:
+        if error.passing:
+            raise
+        identity, refusal = None, str(error)
+    with transaction.atomic():
+        known = _unchanged(account, tried)
+        before, known.verify_error = known.verify_error, "" if identity else refusal
+        if identity:
+            _verified(known, identity)
+        known.save(update_fields=["settings", "proofs", "verified_at", "verify_error"])
+        if by or bool(before) != bool(known.verify_error):  # the daily one, when it finds something else than before
+            activity.record(
+                "Verified cloud account",
+                account,
+                organisation=account.organisation,
+                by=by,
+                outcome=activity.Outcome.DONE if identity else activity.Outcome.FAILED,
+                after={} if identity else {"reason": known.verify_error},
+            )
+    account.refresh_from_db()
+    return identity is not None
+
+
+def change(
+    account: CloudAccount, *, name: str, settings: dict[str, str], secrets: dict[str, str], by: User | None
+) -> None:
+    """Give the account another name, address or key, once that is proven to be as good as the one it has.
+
+    Raises LinkError, with nothing changed, when the cloud refuses it, or it is of another account or may do less.
+    """
+    present = account.credentials()
+    tried = replace(present, settings=settings, secrets=secrets)
+    with _refusals_noted("Changed cloud account", account, by):
+        identity = _proven(account, tried) if tried != present else None
+        with _own_name(), transaction.atomic():
+            known = _unchanged(account, present)
+            before = _told(known)
+            known.name, known.settings, known.secrets = name, settings, secrets
+            if identity:
+                known.number = identity.number
+                _verified(known, identity)
+            if _signs_in(account, tried) != _signs_in(account, present):
+                known.key_since = timezone.now()
+            known.save()
+            after = _told(known) | {name: "replaced" for name in secrets if secrets[name] != present.secrets.get(name)}
+            changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
+            activity.record(
+                "Changed cloud account",
+                account,
+                organisation=account.organisation,
+                by=by,
+                before={key: before[key] for key in sorted(changed & before.keys())},
+                after={key: after[key] for key in sorted(changed & after.keys())},
+            )
+    account.refresh_from_db()
+
+
+def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
+    """Return who the cloud says that is with what is tried; raises LinkError unless that can take the old's place."""
+    provider, field = account.cloud, next(iter(_identities(account)), "")
+    identity = provider.identify(tried)
+    moved = tried.settings.get("endpoint") != account.settings.get("endpoint")
+    if identity.number != account.number and not moved:
+        raise LinkError(
+            f"This belongs to {provider.vocabulary.account} {identity.number}. Enter one of {account.number}.", field
+        )
+    tried = replace(tried, number=identity.number, settings={**tried.settings, **identity.found})
+    try:
+        if moved and (left := _left_behind(account, {one.name for one in provider.survey(tried, ())})):
+            raise LinkError(f"The buckets of {left}, which use this account, are not on this server.", "endpoint")
+        regions = list(account.stores.order_by("region").values_list("region", flat=True).distinct())
+        granted = _passed(provider.preflight(tried, regions))
+    except StepError as error:
+        raise LinkError(error.message, field, passing=isinstance(error, NotReady)) from error
+    try:
+        needed = _passed(provider.preflight(account.credentials(), regions))
+    except StepError:  # it does not work any more: whatever works is better
+        needed = set()
+    if lacking := sorted({label for label, _ in needed - granted}):
+        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        raise LinkError(
+            f"This may not do what the present one may: {', '.join(lacking[:5])}{more}. Give it the permissions of the "
+            "file on the account's page, wait a minute, then try again. The present one stays in use.",
+            field,
+        )
+    return identity
+
+
+def _identities(account: CloudAccount) -> list[str]:
+    """Return the names of the settings that say whom the console signs in as."""
+    return [one.name for one in account.cloud.link if one.identity and one.method in {"", account.method}]
+
+
+def _signs_in(account: CloudAccount, tried: AccountRef) -> tuple[object, ...]:
+    return *(tried.settings.get(name) for name in _identities(account)), tried.secrets
+
+
+def _passed(checks: Iterable[Check]) -> set[tuple[str, tuple[str, ...]]]:
+    return {(one.label, tuple(one.regions)) for one in checks if one.outcome == "pass" and one.required}
+
+
+def _left_behind(account: CloudAccount, buckets: set[str]) -> str:
+    """Return the names of the stores whose backup bucket is in use and not among these."""
+    there = account.stores.filter(state__in=("available", "degraded"))
+    return ", ".join(there.exclude(bucket__in=buckets).order_by("name").values_list("name", flat=True)[:10])
+
+
+def _verified(account: CloudAccount, identity: Identity) -> None:
+    account.settings = {**account.settings, **identity.found}
+    account.proofs, account.verified_at, account.verify_error = list(identity.proofs), timezone.now(), ""
+
+
+def _unchanged(account: CloudAccount, tried: AccountRef) -> CloudAccount:
+    """Return the account, held until the transaction ends; raises LinkError when it was changed since it was read."""
+    known: CloudAccount | None = CloudAccount.objects.select_for_update().filter(pk=account.pk).first()
+    if known is None or (known.settings, known.secrets, known.number) != (tried.settings, tried.secrets, tried.number):
+        raise LinkError("The account was changed meanwhile by somebody else. Reload the page.", passing=True)
+    return known
+
+
+def _told(account: CloudAccount) -> dict[str, str]:
+    """Return what the audit log says of an account: nothing secret."""
+    settings = {key: value for key, value in account.settings.items() if key not in {"has", "ca_certificate"}}
+    certificate = account.settings.get("ca_certificate", "")
+    digest = {"ca_certificate": f"SHA-256 {sha256(certificate.encode()).hexdigest()}"} if certificate else {}
+    return {"name": account.name, "provider": account.provider_key, "number": account.number, **settings, **digest}
+
+
+@contextmanager
+def _own_name() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise LinkError("A linked account of this name exists. Choose another name.", "name") from error
+
+
+@contextmanager
+def _refusals_noted(action: str, account: CloudAccount, by: User | None) -> Iterator[None]:
+    try:
+        yield
+    except LinkError as error:
+        activity.record(
+            action,
+            account,
+            organisation=account.organisation,
+            by=by,
+            outcome=activity.Outcome.FAILED if error.passing else activity.Outcome.REFUSED,
+            after={"reason": str(error)},
+        )
+        raise
+
+
+def users_of(used: Model) -> list[Use]:
+    """Return what keeps an account or a store from being deleted, whatever app it lives in."""
+    protecting = [relation for relation in used._meta.related_objects if relation.on_delete is PROTECT]
+    return [
+        Use(f"{relation.related_model._meta.verbose_name} {row}", getattr(row, "get_absolute_url", str)())
+        for relation in protecting
+        for row in relation.related_model._default_manager.filter(**{relation.field.name: used}).order_by("pk")[:50]
+    ]
+
+
+def unlink(account: CloudAccount, *, by: User | None) -> None:
+    """Forget the account and its secrets; raises InUse while stores or clusters use it."""
+    organisation, before = account.organisation, _told(account)
+    try:
+        with transaction.atomic():
+            # Before, because what is deleted has lost its ID.
+            activity.record("Unlinked cloud account", account, organisation=organisation, by=by, before=before)
+            account.delete()
+    except ProtectedError as error:
+        users = users_of(account)
+        names = ", ".join(str(user) for user in users)
+        activity.record(
+            "Unlinked cloud account",
+            account,
+            organisation=organisation,
+            by=by,
+            outcome=activity.Outcome.REFUSED,
+            after={"reason": f"In use by {names[:400]}"},
+        )
+        raise InUse(users) from error

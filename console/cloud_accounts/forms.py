@@ -1,0 +1,291 @@
+"""Forms about linked accounts; the field names are a contract."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from django import forms
+
+from console.accounts.models import Membership, Organisation
+from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet, deployment_settings
+from console.clouds import CLOUDS
+from console.clouds.contract import AccountRef, Cloud, Document, Field, LinkError
+from console.web.pages import lower_first
+
+TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's bidirectional controls
+
+
+class NameField(forms.CharField):
+    """A name that people can read: at most 60 characters, none of which changes how others are shown."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=60, **options)
+
+    def to_python(self, value: Any) -> str:
+        """Return the name in Unicode's composed form, so that the same name has the same characters.
+
+        Before it is measured: a few characters become three.
+        """
+        return unicodedata.normalize("NFC", str(super().to_python(value)))
+
+    def clean(self, value: Any) -> str:
+        """Return the name, without line ends, control characters, and those that turn the direction of writing."""
+        name = str(super().clean(value))
+        if any(
+            unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or unicodedata.bidirectional(character) in TURNS
+            for character in name
+        ):
+            raise forms.ValidationError("The name holds control characters. Use letters, digits, spaces and signs.")
+        return name
+
+
+class AccountForm(forms.Form):
+    """Something that is made in a linked account, which its field `cloud_account` chooses."""
+
+    def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.membership = membership
+        self.accounts.queryset = self.offered(CloudAccount.objects.visible_to(membership))
+        self.accounts.label_from_instance = lambda account: f"{account.name} ({account.number})"  # type: ignore
+
+    def offered(self, accounts: CloudAccountQuerySet) -> CloudAccountQuerySet:
+        """Return those of the organisation's accounts that can be chosen, in their order."""
+        return accounts.filter(provider_key__in=CLOUDS).order_by("name")
+
+    @property
+    def accounts(self) -> forms.ModelChoiceField[CloudAccount]:
+        """Return the field that chooses the account."""
+        return cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
+
+    @property
+    def account(self) -> CloudAccount | None:
+        """Return the account that is chosen so far, valid or not as the rest may be."""
+        try:
+            account: CloudAccount | None = self.accounts.clean(self["cloud_account"].value())
+        except forms.ValidationError:
+            return None
+        return account
+
+
+class SecretField(forms.CharField):
+    """A secret: typed, and never given back to the page."""
+
+    def __init__(self, max_length: int = 256, **options: Any) -> None:
+        widget = forms.PasswordInput(attrs={"autocomplete": "off"})
+        super().__init__(max_length=max_length, widget=widget, **options)
+
+
+class TypedNameForm(forms.Form):
+    """Asks for the name of what is to go, exactly as it is written."""
+
+    name = forms.CharField(required=False, strip=False, max_length=200)
+
+    def __init__(self, data: Any = None, *, expected: str) -> None:
+        super().__init__(data)
+        self.expected = expected
+        self.fields["name"].label = f"If you are sure, type {expected} to confirm."
+
+    def clean_name(self) -> str:
+        """Return the name; anything but the exact one is refused."""
+        if self.cleaned_data["name"] != self.expected:
+            raise forms.ValidationError(f"This is not the name. Type {self.expected} exactly, capitals included.")
+        return str(self.cleaned_data["name"])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One question of a provider, as a page asks it."""
+
+    asked: Field
+    field: forms.BoundField
+    way: int  # asked only with the way to sign in of this number; 0: always
+
+    @property
+    def suggestions(self) -> Sequence[tuple[str, str]]:
+        """Return what can be chosen while typing: value and label."""
+        return self.asked.suggestions() if self.asked.suggestions else ()
+
+
+class LinkForm(forms.Form):
+    """An account to link: what every provider asks for, then what the chosen one does."""
+
+    pk: UUID | None = None  # of an account that is linked already
+
+    provider = forms.ChoiceField(
+        choices=[(p.key, p.label) for p in CLOUDS.values()],
+        error_messages={"invalid_choice": "Choose a provider that is available."},
+    )
+    name = NameField()
+
+    def __init__(
+        self, data: Any = None, *, organisation: Organisation, chosen: str, external_id: str = "", **options: Any
+    ) -> None:
+        super().__init__(data, **options)
+        self.organisation = organisation
+        self.chosen = CLOUDS.get(chosen)
+        self.external_id = external_id  # ours, for the clouds that know such a thing
+        for asked in self.asked:
+            self.fields[asked.name] = _as_form_field(asked)
+
+    @property
+    def asked(self) -> Sequence[Field]:
+        """Return what the chosen provider asks for."""
+        return self.chosen.link if self.chosen else ()
+
+    def parts(self) -> Iterator[Part]:
+        """Return the questions as a page asks them, those about the way to sign in with the number of the way."""
+        ways = [key for asked in self.asked if asked.name == "method" for key, _ in asked.choices]
+        for asked in self.asked:
+            way = ways.index(asked.method) + 1 if asked.method else 0
+            yield Part(asked, self[asked.name], way)
+
+    def clean_name(self) -> str:
+        """Return the name, if no other account of the organisation has it."""
+        name = str(self.cleaned_data["name"])
+        if CloudAccount.objects.filter(organisation=self.organisation).exclude(pk=self.pk).named(name).exists():
+            raise forms.ValidationError("A linked account of this name exists. Choose another name.")
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        """Check what the chosen provider asks for, and of the ways to sign in only the chosen one."""
+        data = super().clean() or {}
+        for asked in self.asked:
+            if asked.name not in data:
+                continue
+            if asked.method and asked.method != data.get("method"):
+                del data[asked.name]
+            elif data[asked.name]:
+                try:
+                    data[asked.name] = asked.clean(data[asked.name])
+                except LinkError as error:
+                    self.add_error(asked.name, str(error))
+            elif message := self.missing(asked):
+                self.add_error(asked.name, message)
+        if self.chosen and not self.errors:
+            try:
+                self.answers = self.chosen.answers(self._given(data))
+            except LinkError as error:
+                self.add_error(error.field or None, str(error))
+        return data
+
+    def missing(self, asked: Field) -> str:
+        """Return what is said when this question has no answer; nothing when it needs none."""
+        return asked.required
+
+    def _given(self, data: dict[str, Any]) -> dict[str, str]:
+        asked = [one for one in self.asked if one.name in data and not one.secret]
+        given = {one.name: data[one.name] for one in asked if data[one.name] or one.kind != "flag"}
+        return {**given, "external_id": self.external_id} if self.chosen and self.chosen.knows_external_id else given
+
+    def account_settings(self) -> dict[str, str]:
+        """Return what the account's provider needs to know, nothing of it secret."""
+        return dict(self.answers)
+
+    def account_secrets(self) -> dict[str, str]:
+        """Return what is kept encrypted."""
+        names = [asked.name for asked in self.asked if asked.secret]
+        return {name: self.cleaned_data[name] for name in names if self.cleaned_data.get(name)}
+
+    def documents(self) -> list[Document]:
+        """Return the files that give the console its access, as far as they can be written before it has any."""
+        return list(self.chosen.documents(self._unlinked(self.chosen))) if self.chosen else []
+
+    def _unlinked(self, provider: Cloud) -> AccountRef:
+        """Return the account as it is known while nobody has asked for it."""
+        return AccountRef(UUID(int=0), "", "", {"external_id": self.external_id}, {}, deployment_settings(provider.key))
+
+
+class Flag(forms.BooleanField):
+    """Yes or no, kept as a text."""
+
+    def clean(self, value: Any) -> str:  # type: ignore[override]
+        """Return "yes" or nothing."""
+        return "yes" if super().clean(value) else ""
+
+
+def _as_form_field(asked: Field) -> forms.Field:
+    common: dict[str, Any] = {"label": asked.label, "required": False}
+    plain: dict[str, Any] = {"autocomplete": "off", "spellcheck": "false"}
+    if asked.kind == "flag":
+        return Flag(widget=forms.CheckboxInput(attrs={"role": "switch"}), **common)
+    if asked.kind == "choice":
+        widget = forms.RadioSelect if asked.name == "method" else forms.Select
+        return _Choice(choices=asked.choices, widget=widget, initial=asked.choices[0][0], **common)
+    if asked.kind == "area":
+        # A secret that is typed into an area is not given back either.
+        area = _SecretArea if asked.secret else forms.Textarea
+        return forms.CharField(max_length=asked.at_most, widget=area(attrs={"rows": 4, **plain}), **common)
+    if asked.secret:
+        return SecretField(asked.at_most, **common)
+    shown = {"placeholder": asked.placeholder} if asked.placeholder else {}
+    suggested = {"list": f"{asked.name}-suggestions"} if asked.suggestions else {}
+    return forms.CharField(
+        max_length=asked.at_most, widget=forms.TextInput(attrs={**plain, **shown, **suggested}), **common
+    )
+
+
+class _Choice(forms.ChoiceField):
+    def clean(self, value: Any) -> str:
+        """Return what was chosen; when nothing was, the usual one, which is the first."""
+        return str(super().clean(value) or self.initial)
+
+
+class _SecretArea(forms.Textarea):
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        return super().get_context(name, None, attrs)
+
+
+class ChangeForm(LinkForm):
+    """The same for an account that is linked already: what is left as it is, its secrets too, stays."""
+
+    def __init__(self, data: Any = None, *, account: CloudAccount) -> None:
+        fixed = {"provider": account.provider_key, "method": account.method}
+        super().__init__(
+            data,
+            organisation=account.organisation,
+            chosen=account.provider_key,
+            external_id=account.settings.get("external_id", ""),
+            initial={"name": account.name, **account.settings, **fixed},
+        )
+        self.account, self.pk = account, account.pk
+        for name in fixed.keys() & self.fields.keys():
+            self.fields[name].disabled = True
+
+    def parts(self) -> Iterator[Part]:
+        """Return the questions about the way to sign in that the account has, and all others."""
+        for part in super().parts():
+            if part.asked.name != "method" and part.asked.method in {"", self.account.method}:
+                yield Part(part.asked, part.field, 0)
+
+    def clean(self) -> dict[str, Any]:
+        """Keep each secret that is not given, as long as it goes with the same key and to the same place."""
+        data = super().clean()
+        moved = [one for one in self.asked if one.binds_secrets and one.name in data and self._differs(one, data)]
+        for asked in self.asked:
+            if not asked.secret or asked.name not in data or data[asked.name] or asked.name in self.errors:
+                continue
+            kept = self.account.secrets.get(asked.name, "")
+            if kept and moved:
+                self.add_error(
+                    asked.name,
+                    f"Another {lower_first(moved[0].label)} needs this again: the one that is kept stays here.",
+                )
+            data[asked.name] = kept
+        return data
+
+    def missing(self, asked: Field) -> str:
+        """Return what is said when this question has no answer: a secret that is kept is one."""
+        return "" if asked.secret and self.account.secrets.get(asked.name) else asked.required
+
+    def _differs(self, asked: Field, data: dict[str, Any]) -> bool:
+        return bool(data[asked.name] != self.account.settings.get(asked.name, ""))
+
+    def account_settings(self) -> dict[str, str]:
+        """Return what the form says, and what was read from the cloud itself."""
+        asked = {one.name for one in self.asked} | {"external_id"}
+        found = {name: value for name, value in self.account.settings.items() if name not in asked}
+        return found | super().account_settings()

@@ -1,0 +1,41 @@
+"""What the console may do in the linked accounts, read now and then and kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+
+from console.cloud_accounts.models import CloudAccount, Preflight
+from console.clouds import CLOUDS
+from console.operations.snapshots import SnapshotQuerySet
+
+CHOSEN_AT_MOST = 5  # regions that somebody has chosen lately, without a store there yet
+
+
+def of_all() -> SnapshotQuerySet:
+    """Return the preflights of all linked accounts; one of another key or role than the present is due."""
+    found = _of(CloudAccount.objects.filter(provider_key__in=CLOUDS))
+    found.filter(cloud_account__key_since__gt=F("tried_at"), due_at__gt=Now()).update(due_at=Now())
+    return found
+
+
+def of(account: CloudAccount) -> SnapshotQuerySet:
+    """Return the preflight of this account."""
+    return _of(CloudAccount.objects.filter(pk=account.pk))
+
+
+def _of(accounts: QuerySet[CloudAccount]) -> SnapshotQuerySet:
+    missing = accounts.filter(preflight=None)
+    Preflight.objects.bulk_create([Preflight(cloud_account=one) for one in missing], ignore_conflicts=True)
+    return Preflight.objects.filter(cloud_account__in=accounts)
+
+
+def look(preflight: Preflight) -> Any:
+    """Return the lines of the account, with those regions that have stores or are about to; raises a StepError."""
+    account = preflight.cloud_account
+    used = account.stores.order_by("region").values_list("region", flat=True).distinct()
+    regions = list(dict.fromkeys([*used, *preflight.chosen]))
+    return [asdict(check) for check in account.cloud.preflight(account.credentials(), regions)]

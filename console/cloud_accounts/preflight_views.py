@@ -1,0 +1,73 @@
+"""Preflight: what the console may do in a linked account, as a table and, for a store to be created, as a notice."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_GET, require_POST
+
+from console.accounts.access import MemberRequest, require_permission
+from console.accounts.permissions import Permission
+from console.cloud_accounts.models import CloudAccount, Preflight
+from console.web.pages import announced, fragment_or_page
+from stores import actions
+
+
+def _account(request: MemberRequest, pk: UUID | str) -> CloudAccount:
+    account: CloudAccount = get_object_or_404(CloudAccount.objects.visible_to(request.membership), pk=pk)
+    return account
+
+
+def _preflight(account: CloudAccount) -> Preflight:
+    return Preflight.objects.filter(cloud_account=account).first() or Preflight(cloud_account=account)
+
+
+@require_GET
+@require_permission(Permission.SEE_ACCOUNTS)
+def preflight_table(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Show every line of an account; what nobody has looked up yet is asked for by the page itself."""
+    account = _account(request, pk)
+    preflight = _preflight(account)
+    # A region that was only chosen for a moment is nobody's trouble, once there are stores elsewhere.
+    if used := set(account.stores.values_list("region", flat=True)):
+        preflight = preflight.within(used)
+    context = {"account": account, "preflight": preflight, "busy": preflight.is_awaited}
+    return fragment_or_page(request, "cloud_accounts/preflight_table.html", "table", context)
+
+
+@require_GET
+@require_permission(Permission.SEE_ACCOUNTS)
+def preflight_notice(request: MemberRequest) -> HttpResponse:
+    """Show what would break in ?cloud_account= and ?region=, in a line or a notice; nothing while none is chosen."""
+    try:
+        pk = UUID(request.GET.get("cloud_account", ""))
+    except ValueError:
+        return fragment_or_page(request, "cloud_accounts/preflight_notice.html", "notice", {})
+    account, region = _account(request, pk), request.GET.get("region", "").strip().lower()
+    if account.cloud.one_region:
+        region = ""
+    elif region not in {one.code for one in account.store_regions}:  # not chosen yet, or still being typed
+        return fragment_or_page(request, "cloud_accounts/preflight_notice.html", "notice", {})
+    preflight = _preflight(account)
+    never = preflight.wanted_at is None and preflight.tried_at is None
+    context = {
+        "account": account,
+        "region": region,
+        "preflight": preflight.within([region]) if region else preflight,
+        # Once for each region: what failed is tried again by the reader, or in its time.
+        "unasked": never or not (preflight.knows(region) or region in preflight.chosen),
+        "known": preflight.read_at is not None and preflight.knows(region),
+    }
+    return fragment_or_page(request, "cloud_accounts/preflight_notice.html", "notice", context)
+
+
+@require_POST
+@require_permission(Permission.MANAGE_ACCOUNTS)
+def preflight_check(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Have the account looked at now, and the region of it that is named, if it has it."""
+    account, region = _account(request, pk), request.POST.get("region", "").strip().lower()
+    known = not account.cloud.one_region and region in {one.code for one in account.store_regions}
+    actions.check_account(account, region=region if known else "")
+    return announced(request, account.get_absolute_url(), "preflight-changed")

@@ -1,0 +1,323 @@
+"""What lets database nodes use their stores: one IAM role and one instance profile for each cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from console.clouds.aws.errors import CallTarget, bucket_arn, code_of
+from console.clouds.aws.session import HOME_REGIONS, IAM_PATH, calling_iam, instance_service
+from console.clouds.contract import AccessSpec
+from console.clouds.s3api.buckets import tag_value
+from console.clouds.steps import Failed, NotReady, Stage, Step
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam.type_defs import InstanceProfileTypeDef, TagTypeDef
+
+CLUSTER_TAG = "storekeeper:cluster-id"  # whose role it is; the console touches none without it
+POLICY = "backup-stores"
+# Of all inline policies of a role, whitespace not counted, and fixed (IAM user guide, "IAM and AWS STS quotas").
+POLICY_CHARACTERS = 10_240
+
+
+# Names
+
+
+def node_name(spec: AccessSpec) -> str:
+    """Return the name of the cluster's role, which is its instance profile's too; elsewhere its user's."""
+    return f"pgbk-{spec.prefix}"
+
+
+def role_arn(spec: AccessSpec) -> str:
+    """Return the ARN of the role that the cluster's nodes have."""
+    return _arn(spec, "role")
+
+
+def profile_arn(spec: AccessSpec) -> str:
+    """Return the ARN of the instance profile that the cluster's nodes are started with."""
+    return _arn(spec, "instance-profile")
+
+
+def _arn(spec: AccessSpec, kind: str) -> str:
+    return f"arn:{spec.account.partition}:iam::{spec.account.number}:{kind}{IAM_PATH}{node_name(spec)}"
+
+
+def facts(spec: AccessSpec) -> list[tuple[str, str]]:
+    """Return what an administrator needs to start a node, each with its label."""
+    return [("IAM Role ARN", role_arn(spec)), ("Instance Profile ARN", profile_arn(spec))]
+
+
+# The policies
+
+
+def policy(spec: AccessSpec) -> dict[str, Any]:
+    """Return the four permissions that pgBackRest needs (its user guide, "S3 Support"), in the cluster's own folders.
+
+    Listing is one of them: without it S3 answers 403, not 404, for a missing object (S3 API reference, "GetObject").
+    """
+    arns = [bucket_arn(bucket, spec.account.partition) for bucket in spec.buckets]
+    statements = [statement for arn in arns for statement in _statements(arn, spec.prefix)]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _statements(arn: str, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    return (
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": arn,
+            "Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+            "Resource": f"{arn}/{prefix}/*",
+        },
+    )
+
+
+def compact(policy: dict[str, Any]) -> str:
+    """Return the policy as IAM counts it, without whitespace."""
+    return json.dumps(policy, separators=(",", ":"))
+
+
+def refusal(spec: AccessSpec) -> str:
+    """Return why the policy of so many stores does not fit on a role, with the number that does; '' when it fits."""
+    room = POLICY_CHARACTERS - len(compact({**policy(spec), "Statement": []}))
+    for fit, bucket in enumerate(spec.buckets):
+        arn = bucket_arn(bucket, spec.account.partition)
+        room -= sum(len(compact(statement)) + 1 for statement in _statements(arn, spec.prefix))  # 1: the comma
+        if room < -1:  # the last statement has none
+            return (
+                f"{len(spec.buckets)} stores are too many for one cluster: AWS limits the permissions of its nodes' "
+                f"IAM role to {POLICY_CHARACTERS:,} characters, which has room for {fit} of them."
+            )
+    return ""
+
+
+def trust(spec: AccessSpec) -> dict[str, Any]:
+    """Return the trust policy that lets EC2, and nothing else, hand the role to an instance."""
+    service = {"Service": instance_service(spec.account.partition)}
+    statement = {"Effect": "Allow", "Principal": service, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+# Whose role and whose profile it is
+
+
+def _role(spec: AccessSpec) -> CallTarget:
+    return _subject(spec, "role", "role")
+
+
+def _profile(spec: AccessSpec) -> CallTarget:
+    return _subject(spec, "instance profile", "instance_profile")
+
+
+def _subject(spec: AccessSpec, kind: str, detail: str) -> CallTarget:
+    return CallTarget(
+        account=spec.account,
+        service="AWS IAM",
+        region=HOME_REGIONS[spec.account.partition],
+        name=f"{kind} {node_name(spec)}",
+        details={detail: node_name(spec)},
+        resource=partial(_resource, spec),
+    )
+
+
+def _resource(spec: AccessSpec, operation: str, action: str) -> str:
+    return profile_arn(spec) if "InstanceProfile" in action else role_arn(spec)
+
+
+def node_tags(spec: AccessSpec) -> list[TagTypeDef]:
+    """Return the tags of all that the console makes for the nodes of the cluster."""
+    return [
+        {"Key": CLUSTER_TAG, "Value": str(spec.id)},
+        {"Key": "storekeeper:cluster-name", "Value": tag_value(spec.name)},
+        {"Key": "storekeeper:managed-by", "Value": "storekeeper"},
+    ]
+
+
+def _cluster(tags: Iterable[TagTypeDef]) -> str:
+    return next((tag["Value"] for tag in tags if tag["Key"] == CLUSTER_TAG), "")
+
+
+@contextmanager
+def or_nothing() -> Iterator[None]:
+    """Go on after NoSuchEntity, as when it was deleted by an attempt whose answer got lost."""
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) != "NoSuchEntity":
+            raise
+
+
+def role_tag(spec: AccessSpec) -> str | None:
+    """Return the cluster ID that the role is tagged with, '' when with none; None when there is no such role."""
+    with calling_iam("GetRole", _role(spec)) as iam, or_nothing():
+        return _cluster(iam.get_role(RoleName=node_name(spec))["Role"].get("Tags", []))
+    return None
+
+
+def _read_profile(spec: AccessSpec) -> InstanceProfileTypeDef | None:
+    with calling_iam("GetInstanceProfile", _profile(spec)) as iam, or_nothing():
+        return iam.get_instance_profile(InstanceProfileName=node_name(spec))["InstanceProfile"]
+    return None
+
+
+def _adopt(spec: AccessSpec, subject: CallTarget, tag: str | None) -> None:
+    """Accept a role or profile that is there already, or raise: one that is not this cluster's is never changed."""
+    if tag is None:  # IAM shows what it just made only after a while (IAM user guide, "Troubleshoot IAM")
+        raise NotReady(
+            f"AWS does not show {subject.name} yet. If someone deleted it meanwhile, try again: it is created anew.",
+            patience=60,
+            **subject.details,
+        )
+    if tag != str(spec.id):
+        article, kind = ("A", "role") if "role" in subject.details else ("An", "instance profile")
+        raise Failed(
+            f"{article} {kind} named {node_name(spec)} exists in this account and does not belong to this cluster. It "
+            "was left alone. Delete it in IAM if nothing uses it, or, if it is this cluster's after all, put the tag "
+            f"{CLUSTER_TAG}={spec.id} back on it; then try again.",
+            **subject.details,
+        )
+
+
+# Granting
+
+
+def ensure_role(spec: AccessSpec) -> None:
+    """Create the role, tagged in the same call so that it never stands without its owner."""
+    with calling_iam("CreateRole", _role(spec)) as iam:
+        try:
+            iam.create_role(
+                RoleName=node_name(spec),
+                Path=IAM_PATH,
+                AssumeRolePolicyDocument=compact(trust(spec)),
+                Description="Lets the nodes of one database cluster use their backup stores.",
+                Tags=node_tags(spec),
+            )
+            return
+        except ClientError as error:
+            if code_of(error) != "EntityAlreadyExists":
+                raise
+    _adopt(spec, _role(spec), role_tag(spec))
+
+
+def ensure_instance_profile(spec: AccessSpec) -> None:
+    """Create the instance profile, which is how EC2 gives a role to an instance."""
+    with calling_iam("CreateInstanceProfile", _profile(spec)) as iam:
+        try:
+            iam.create_instance_profile(InstanceProfileName=node_name(spec), Path=IAM_PATH, Tags=node_tags(spec))
+            return
+        except ClientError as error:
+            if code_of(error) != "EntityAlreadyExists":
+                raise
+    _own_profile(spec)
+
+
+def ensure_node_policy(spec: AccessSpec) -> None:
+    """Let the nodes use exactly these buckets: the policy is replaced as a whole."""
+    if not spec.buckets:  # AWS takes no policy without a statement
+        remove_node_policy(spec)
+        return
+    # Read again, although the round before did: the role may have been replaced since by somebody else's.
+    _adopt(spec, _role(spec), role_tag(spec))
+    with calling_iam("PutRolePolicy", _role(spec)) as iam:
+        iam.put_role_policy(RoleName=node_name(spec), PolicyName=POLICY, PolicyDocument=compact(policy(spec)))
+
+
+def ensure_profile_holds_role(spec: AccessSpec) -> None:
+    """Put the role into the instance profile, which has room for one."""
+    if _holds_role(spec, _own_profile(spec)):
+        return
+    with calling_iam("AddRoleToInstanceProfile", _profile(spec)) as iam:
+        try:
+            iam.add_role_to_instance_profile(InstanceProfileName=node_name(spec), RoleName=node_name(spec))
+            return
+        except ClientError as error:
+            if code_of(error) != "LimitExceeded":
+                raise
+    # Full, though it was empty just now: an earlier attempt whose answer got lost, as a rule.
+    if not _holds_role(spec, _own_profile(spec)):
+        raise NotReady(
+            f"AWS does not show the role in {_profile(spec).name} yet.", patience=60, **_profile(spec).details
+        )
+
+
+def _own_profile(spec: AccessSpec) -> InstanceProfileTypeDef:
+    profile = _read_profile(spec)
+    _adopt(spec, _profile(spec), None if profile is None else _cluster(profile.get("Tags", [])))
+    assert profile  # _adopt raises without one
+    return profile
+
+
+def _holds_role(spec: AccessSpec, profile: InstanceProfileTypeDef) -> bool:
+    """Say whether the profile holds the cluster's role; fail when it holds another, which was not put there by us."""
+    held = [role["RoleName"] for role in profile["Roles"]]
+    if held and held != [node_name(spec)]:
+        raise Failed(
+            f"The {_profile(spec).name} holds another role, {held[0]}. It was left there. Take it out of the instance "
+            "profile in IAM, then try again.",
+            **_profile(spec).details,
+        )
+    return bool(held)
+
+
+# Taking back
+
+
+def remove_node_policy(spec: AccessSpec) -> None:
+    """Take every permission back from the nodes."""
+    if (tag := role_tag(spec)) is None:
+        return
+    _adopt(spec, _role(spec), tag)  # never say "taken back" of a role that the console may not change
+    _delete_policy(spec)
+
+
+def _delete_policy(spec: AccessSpec) -> None:
+    with calling_iam("DeleteRolePolicy", _role(spec)) as iam, or_nothing():
+        iam.delete_role_policy(RoleName=node_name(spec), PolicyName=POLICY)
+
+
+def remove_instance_profile(spec: AccessSpec) -> None:
+    """Take the role out of the cluster's instance profile and delete that; leave one that is not the cluster's."""
+    name, profile = node_name(spec), _read_profile(spec)
+    if profile is None or _cluster(profile.get("Tags", [])) != str(spec.id):
+        return
+    if any(role["RoleName"] == name for role in profile["Roles"]):
+        with calling_iam("RemoveRoleFromInstanceProfile", _profile(spec)) as iam, or_nothing():
+            iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=name)
+    with calling_iam("DeleteInstanceProfile", _profile(spec)) as iam, or_nothing():
+        iam.delete_instance_profile(InstanceProfileName=name)
+
+
+def remove_role(spec: AccessSpec) -> None:
+    """Delete the cluster's role with its permissions; leave one that is not the cluster's."""
+    if role_tag(spec) != str(spec.id):
+        return
+    _delete_policy(spec)
+    with calling_iam("DeleteRole", _role(spec)) as iam, or_nothing():
+        iam.delete_role(RoleName=node_name(spec))
+
+
+GRANT = (
+    Stage(
+        Step("Creating the IAM role of the nodes", ensure_role),
+        Step("Creating the instance profile of the nodes", ensure_instance_profile),
+    ),
+    Stage(
+        Step("Allowing the nodes their own backup stores", ensure_node_policy),
+        Step("Putting the role into the instance profile", ensure_profile_holds_role),
+    ),
+)
+REVOKE = (Stage(Step("Taking all permissions back from the nodes", remove_node_policy)),)
+# The profile first: AWS deletes no role that a profile holds.
+DISMISS = (
+    Stage(Step("Deleting the instance profile of the nodes", remove_instance_profile)),
+    Stage(Step("Deleting the IAM role of the nodes", remove_role)),
+)

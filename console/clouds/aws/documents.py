@@ -1,0 +1,145 @@
+"""The console's role in an AWS account as an administrator wants it: policies, a CloudFormation template, Terraform.
+
+All of them are made from the same statements, so none can be behind the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from textwrap import indent
+from typing import Any
+
+from console.clouds.aws.session import ROLE_NAME, statements, trust_policy
+from console.clouds.contract import AccountRef, Document
+from console.clouds.regions import regions
+
+NUMBER = "YOUR-ACCOUNT-ID"  # stands in a policy for the number that is not known before the account is linked
+DESCRIPTION = "Lets the Storekeeper console make and watch backup stores, and give database nodes their own."
+TEMPLATE = f"{ROLE_NAME}-role.template.json"
+DEPLOY = (
+    f"aws cloudformation deploy --template-file {TEMPLATE} --stack-name {ROLE_NAME} --capabilities CAPABILITY_NAMED_IAM"
+)
+
+
+def documents(account: AccountRef) -> list[Document]:
+    """Return the files that make the console's role; for an account with an access key, its user's permissions."""
+    principal = account.deployment.principal
+    partition = account.partition or principal.split(":")[1]
+    here = [region for region in regions("aws") if region.partition == partition]
+    lacking = [region.code for region in here if not region.account_namespace]
+    files = _user_files if "access_key_id" in account.settings else _role_files
+    usual = files(account, principal, partition, len(lacking) == len(here))
+    if len(lacking) in {0, len(here)}:
+        return usual
+    wider = [one for one in files(account, principal, partition, True) if one not in usual]
+    where = f"Also for stores in {' and '.join(lacking)}, where bucket names are in no namespace of the account's own."
+    return [*usual, *(_for_all_regions(one, where) for one in wider)]
+
+
+def together(found: Sequence[str]) -> str:
+    """Return statements of a policy as one list of JSON, those on the same resource as one."""
+    joined: dict[str, dict[str, Any]] = {}
+    for text in found:
+        statement = json.loads(text)
+        action = statement.pop("Action")
+        kept = joined.setdefault(json.dumps(statement), {"Effect": "Allow", "Action": [], **statement})
+        kept["Action"] = list(dict.fromkeys([*kept["Action"], action]))
+    return json.dumps(list(joined.values()), indent=2)
+
+
+def _for_all_regions(document: Document, where: str) -> Document:
+    first, _, rest = document.filename.partition(".")
+    filename = f"{first}-all-regions.{rest}"
+    command = document.command.replace(document.filename, filename)
+    return Document(filename, f"{document.label}, all regions", document.text, where, command)
+
+
+def _user_files(account: AccountRef, principal: str, partition: str, global_names: bool) -> list[Document]:
+    number, user = account.number or NUMBER, "user/${aws:username}"
+    policy = statements(number, partition, global_names=global_names, principal=user)
+    hint = "For the user whose access key it is, as a managed policy: a user's own policies end at 2,048 characters."
+    return [Document("permissions.json", "Permissions", _json(policy), hint)]
+
+
+def _role_files(account: AccountRef, principal: str, partition: str, global_names: bool) -> list[Document]:
+    role = account.settings.get("role_arn", "").partition(":role/")[2] or ROLE_NAME
+    trust = trust_policy(account.settings.get("external_id", ""), principal)
+    path, _, name = f"/{role}".rpartition("/")
+
+    def permissions(number: str) -> dict[str, Any]:
+        return statements(number, partition, global_names=global_names, principal=f"role/{role}")
+
+    template = cloudformation(name, f"{path}/", trust, permissions("${AWS::AccountId}"))
+    module = terraform(name, f"{path}/", trust, permissions("${data.aws_caller_identity.current.account_id}"))
+    policy = permissions(account.number or NUMBER)
+    return [
+        Document("permissions.json", "Permissions", _json(policy), "What the role may do: all that the console does."),
+        Document("trust.json", "Trust policy", _json(trust), "Who may assume the role: the console alone."),
+        Document(TEMPLATE, "CloudFormation", _json(template), "Makes the role with both.", DEPLOY),
+        Document(f"{ROLE_NAME}-role.tf", "Terraform", module, "Makes the role with both."),
+    ]
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, indent=2)
+
+
+def cloudformation(name: str, path: str, trust: dict[str, Any], permissions: dict[str, Any]) -> dict[str, Any]:
+    """Return the template of the role; ${AWS::…} in the permissions is filled in by CloudFormation."""
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": DESCRIPTION,
+        "Resources": {
+            "Role": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {
+                    "RoleName": name,
+                    "Path": path,
+                    "Description": DESCRIPTION,
+                    "AssumeRolePolicyDocument": trust,
+                    "Policies": [{"PolicyName": ROLE_NAME, "PolicyDocument": _substituted(permissions)}],
+                },
+            }
+        },
+        "Outputs": {"RoleArn": {"Description": "Enter this in the console.", "Value": {"Fn::GetAtt": ["Role", "Arn"]}}},
+    }
+
+
+def _substituted(value: Any) -> Any:
+    """Return the value with Fn::Sub around each text that CloudFormation has to fill in."""
+    if isinstance(value, dict):
+        return {key: _substituted(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_substituted(one) for one in value]
+    return {"Fn::Sub": value} if isinstance(value, str) and "${AWS::" in value else value
+
+
+def terraform(name: str, path: str, trust: dict[str, Any], permissions: dict[str, Any]) -> str:
+    """Return the same in Terraform's language, as `terraform fmt` writes it."""
+    return f'''data "aws_caller_identity" "current" {{}}
+
+resource "aws_iam_role" "{ROLE_NAME}" {{
+  name        = {json.dumps(name)}
+  path        = {json.dumps(path)}
+  description = {json.dumps(DESCRIPTION)}
+
+  assume_role_policy = <<-JSON
+{indent(_json(trust), "    ")}
+  JSON
+}}
+
+resource "aws_iam_role_policy" "{ROLE_NAME}" {{
+  name = "{ROLE_NAME}"
+  role = aws_iam_role.{ROLE_NAME}.id
+
+  policy = <<-JSON
+{indent(_json(permissions), "    ")}
+  JSON
+}}
+
+output "role_arn" {{
+  description = "Enter this in the console."
+  value       = aws_iam_role.{ROLE_NAME}.arn
+}}
+'''

@@ -1,0 +1,75 @@
+"""What linking an AWS account asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from console.clouds.aws.session import ROLE_ARN
+from console.clouds.contract import AccountRef, Field, LinkError
+
+ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
+ROLE, KEY = "role", "access_key"
+
+
+def _role_arn(text: str) -> str:
+    if not ROLE_ARN.fullmatch(text):
+        raise LinkError("Enter the role's ARN, such as arn:aws:iam::012345678910:role/storekeeper.")
+    return text
+
+
+def _access_key_id(text: str) -> str:
+    if not ACCESS_KEY_ID.fullmatch(text):
+        raise LinkError("Enter the access key's ID: 16 or more capitals and digits.")
+    return text
+
+
+LINK = (
+    Field(
+        "method",
+        "How the console signs in",
+        kind="choice",
+        choices=((ROLE, "IAM role (recommended: no secret to keep)"), (KEY, "Access key")),
+    ),
+    Field(
+        "role_arn",
+        "AWS IAM Role",
+        "Such as arn:aws:iam::012345678910:role/storekeeper. The account ID is read from AWS. Its trust policy must "
+        "ask for the external ID.",
+        required="Enter the role's ARN, such as arn:aws:iam::012345678910:role/storekeeper.",
+        at_most=600,
+        method=ROLE,
+        identity=True,
+        clean=_role_arn,
+    ),
+    Field(
+        "access_key_id",
+        "Access Key ID",
+        "For accounts without a role. Give the key's user the permissions that a role gets, as a managed policy: a "
+        "user's own policies end at 2,048 characters.",
+        required="Enter the access key's ID: 16 or more capitals and digits.",
+        at_most=128,
+        method=KEY,
+        identity=True,
+        binds_secrets=True,
+        clean=_access_key_id,
+    ),
+    Field(
+        "secret_access_key",
+        "Secret Access Key",
+        secret=True,
+        required="Enter the secret that AWS showed with the access key.",
+        method=KEY,
+    ),
+)
+
+
+def answers(given: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what is kept of an account: its role with our external ID, or its access key's ID."""
+    names = ("role_arn", "external_id") if given.get("method") == ROLE else ("access_key_id",)
+    return {name: given[name] for name in names}
+
+
+def method(account: AccountRef) -> str:
+    """Return how the console signs in to the account."""
+    return ROLE if "role_arn" in account.settings else KEY

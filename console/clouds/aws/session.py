@@ -1,0 +1,468 @@
+"""Getting into an AWS account: clients, assumed roles, who we are there, and the policies that let us in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from uuid import UUID, uuid4
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from console.clouds import calls
+from console.clouds.aws.errors import (
+    ACTIONS,
+    EXPIRED,
+    IAM_ACTIONS,
+    NO_OWN_IDENTITY,
+    ON_OBJECTS,
+    CallTarget,
+    bucket_arn,
+    code_of,
+    on_bucket,
+    step_error,
+)
+from console.clouds.contract import AccountRef, Fact, Identity, LinkError, StoreSpec
+from console.clouds.steps import NotReady, ensure_lease
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+    from mypy_boto3_sts.type_defs import AssumeRoleResponseTypeDef, CredentialsTypeDef
+
+# Few attempts, and no adaptive mode, which sleeps inside a worker: the operation's own backoff, which is recorded and
+# holds no worker, follows. The pool is as large as the number of threads that may share a client.
+NETWORK = Config(
+    retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20, max_pool_connections=64
+)
+S3_NETWORK = NETWORK.merge(Config(signature_version="s3v4"))
+
+# Where each partition's IAM, which is global, and the STS that we ask are. A regional STS, because tokens of the global
+# endpoint are not valid in opt-in regions (IAM user guide, "Manage AWS STS in an AWS Region").
+HOME_REGIONS = {
+    "aws": "us-east-1",
+    "aws-cn": "cn-north-1",
+    "aws-us-gov": "us-gov-west-1",
+    "aws-eusc": "eusc-de-east-1",
+}
+ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::(\d{12}):role/[\w+=,.@/-]+")
+IAM_PATH = "/pgbk/"  # of all roles and instance profiles that the console makes: its policy allows no other
+ROLE_NAME = "storekeeper"  # of the console's role in an account, as long as nobody has named it otherwise
+SESSION_SECONDS = 3600  # the most that role chaining allows
+RENEW_BEFORE = timedelta(minutes=5)
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
+
+Service = Literal["s3", "iam", "sts"]
+
+
+class Keys(TypedDict, total=False):
+    """What a client signs with; none of them means the console's own identity."""
+
+    aws_access_key_id: str
+    aws_secret_access_key: str
+    aws_session_token: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A cached client, valid for these credentials until then."""
+
+    client: Any
+    fingerprint: str
+    until: datetime
+
+
+_clients: dict[tuple[UUID, str, str], _Entry] = {}
+_lock = Lock()
+
+
+@cache
+def _session() -> boto3.Session:
+    """Return the process's one session: each further one would cost 13 MB, a client of it half of one."""
+    session = boto3.Session()
+    session.events.register("before-send", _before_send)  # also before each attempt that botocore makes by itself
+    calls.watch(session.events)
+    return session
+
+
+def _before_send(**_: Any) -> None:
+    ensure_lease()
+
+
+# What AWS answers to the keys of a session whose role was deleted, also when it was made again since.
+STALE_SESSION = frozenset({"InvalidAccessKeyId", "InvalidClientTokenId"})
+
+
+@contextmanager
+def calling(operation: str, spec: StoreSpec, bucket: str) -> Iterator[S3Client]:
+    """Lend a client for one call on one bucket; whatever botocore raises leaves as a StepError."""
+    with calling_s3(operation, on_bucket(spec, bucket)) as client:
+        yield client
+
+
+@contextmanager
+def calling_s3(operation: str, subject: CallTarget) -> Iterator[S3Client]:
+    """Lend a client for one call in the subject's region; whatever botocore raises leaves as a StepError."""
+    with _reporting(operation, subject):
+        yield s3_client(subject.account, subject.region)
+
+
+@contextmanager
+def calling_iam(operation: str, subject: CallTarget) -> Iterator[IAMClient]:
+    """Lend a client for one call on a role or an instance profile; whatever botocore raises leaves as a StepError."""
+    with _reporting(operation, subject):
+        yield iam_client(subject.account)
+
+
+@contextmanager
+def calling_sts(operation: str, subject: CallTarget) -> Iterator[STSClient]:
+    """Lend a client for one call of the region's own STS; whatever botocore raises leaves as a StepError."""
+    with _reporting(operation, subject):
+        yield _client("sts", subject.account, subject.region)
+
+
+@contextmanager
+def _reporting(operation: str, subject: CallTarget) -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        account = subject.account
+        stale = "role_arn" in account.settings and code_of(error) in STALE_SESSION
+        if stale or code_of(error) in EXPIRED:
+            forget_clients(account)
+        if stale:
+            raise NotReady(
+                "AWS no longer knows the session of the role; the console opens a new one.",
+                patience=60,
+                code=code_of(error),
+                **subject.details,
+            ) from error
+        raise step_error(error, operation, subject) from error
+
+
+def s3_client(account: AccountRef, region: str) -> S3Client:
+    """Return the client of this account and region, made anew when its credentials changed or are about to expire."""
+    client: S3Client = _client("s3", account, region)
+    return client
+
+
+def iam_client(account: AccountRef) -> IAMClient:
+    """Return the client of this account's IAM, which is one for all regions of the partition."""
+    client: IAMClient = _client("iam", account, HOME_REGIONS[account.partition])
+    return client
+
+
+def _client(service: Service, account: AccountRef, region: str) -> Any:
+    return client_of(service, account, region, lambda: _sign_in(service, account))
+
+
+def _sign_in(service: Service, account: AccountRef) -> tuple[dict[str, Any], datetime]:
+    config = S3_NETWORK if service == "s3" else NETWORK
+    if not account.settings.get("role_arn"):
+        return {"config": config, **_access_key(account)}, FOREVER
+    credentials = _assume(account, **_external_id(account))["Credentials"]
+    return {"config": config, **_keys(credentials)}, credentials["Expiration"] - RENEW_BEFORE
+
+
+def client_of(
+    service: Service,
+    account: AccountRef,
+    region: str,
+    sign_in: Callable[[], tuple[dict[str, Any], datetime]],
+    prepare: Callable[[Any], None] = lambda client: None,
+) -> Any:
+    """Return the account's client in this region, made anew when what it signs in with changed or is about to expire.
+
+    `sign_in` returns what only this client is made with, and until when that is valid; `prepare` gets the new client
+    before anybody uses it.
+    """
+    key, fingerprint = (account.id, service, region), account.fingerprint
+    entry = _clients.get(key)
+    if entry and entry.fingerprint == fingerprint and datetime.now(UTC) < entry.until:
+        return entry.client
+    options, until = sign_in()  # outside the lock: it may wait for the network
+    with _lock:  # making a client is the one thing in a session that threads must not do together
+        client = _session().client(service, region_name=region, **options)
+        prepare(client)
+        _clients[key] = _Entry(client, fingerprint, until)
+    return client
+
+
+def forget_clients(account: AccountRef | None = None) -> None:
+    """Drop the cached clients of this account, or of all: the next call signs in again."""
+    with _lock:
+        for key in [key for key in _clients if account is None or key[0] == account.id]:
+            del _clients[key]
+
+
+def _access_key(account: AccountRef) -> Keys:
+    return {
+        "aws_access_key_id": account.settings.get("access_key_id", ""),
+        "aws_secret_access_key": account.secrets.get("secret_access_key", ""),
+    }
+
+
+def _keys(credentials: CredentialsTypeDef) -> Keys:
+    return {
+        "aws_access_key_id": credentials["AccessKeyId"],
+        "aws_secret_access_key": credentials["SecretAccessKey"],
+        "aws_session_token": credentials["SessionToken"],
+    }
+
+
+def _sts(partition: str, keys: Keys) -> STSClient:
+    """Return a client of the partition's STS."""
+    with _lock:
+        return _session().client("sts", region_name=HOME_REGIONS[partition], config=NETWORK, **keys)
+
+
+def _assume(account: AccountRef, **external_id: str) -> AssumeRoleResponseTypeDef:
+    """Open a session of the role; `ExternalId` is what the account is linked with, another one, or not given at all."""
+    role = account.settings["role_arn"]
+    return _sts(role.split(":")[1], {}).assume_role(
+        RoleArn=role,
+        RoleSessionName="storekeeper",
+        DurationSeconds=SESSION_SECONDS,
+        **external_id,  # type: ignore[arg-type]
+    )
+
+
+def _external_id(account: AccountRef) -> dict[str, str]:
+    return {"ExternalId": account.settings.get("external_id", "")}
+
+
+def account_facts(account: AccountRef) -> list[Fact]:
+    """Return who the account is, and how the console signs in to it."""
+    settings = account.settings
+    by_role = "role_arn" in settings
+    sign_in = ("IAM Role ARN", "role_arn") if by_role else ("Access Key ID", "access_key_id")
+    return [
+        Fact(sign_in[0], settings.get(sign_in[1], ""), more=False),
+        Fact("Account ID", account.number, more=False),
+        *([Fact("External ID", settings.get("external_id", ""))] if by_role else []),
+        Fact("Partition", account.partition),
+    ]
+
+
+# Linking an account
+
+REFUSED_SIGN_INS = {
+    "InvalidClientTokenId": ("AWS does not know this access key ID, or the key is inactive.", "access_key_id"),
+    "SignatureDoesNotMatch": ("This secret does not belong to the access key ID.", "secret_access_key"),
+    "AccessDenied": ("AWS refused to say whose access key this is; a policy denies sts:GetCallerIdentity.", ""),
+}
+REFUSED_ROLES = {
+    "AccessDenied": (
+        "AWS does not let the console assume this role. Check the ARN, and that the role's trust policy names the "
+        "console and this external ID. A role made within the last minute may not be known everywhere yet.",
+        "role_arn",
+    ),
+    "ValidationError": ("AWS does not accept this ARN or its external ID.", "role_arn"),
+    "InvalidClientTokenId": (f"AWS does not accept the console's own credentials. {NO_OWN_IDENTITY}", ""),
+    "SignatureDoesNotMatch": (f"AWS does not accept the console's own credentials. {NO_OWN_IDENTITY}", ""),
+    "ExpiredToken": ("The console's own AWS credentials have expired. Renew them, then link the account.", ""),
+}
+
+
+# AWS was busy: what was asked is as open as before.
+BUSY = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure"})
+
+
+def identify(account: AccountRef) -> Identity:
+    """Ask AWS whose account this is; raise LinkError when it cannot, or must not, be used as it was given."""
+    try:
+        return _identify_role(account) if account.settings.get("role_arn") else _identify_key(account)
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise LinkError(NO_OWN_IDENTITY) from error
+    except BotoCoreError as error:
+        raise LinkError(f"The console got no answer from AWS: {error}", passing=True) from error
+
+
+def _identify_key(account: AccountRef) -> Identity:
+    for name, label in (("access_key_id", "access key ID"), ("secret_access_key", "secret access key")):
+        if not (account.settings.get(name) or account.secrets.get(name)):
+            raise LinkError(f"Enter the {label}.", name)
+    partition = account.settings.get("partition") or "aws"
+    try:
+        arn = _sts(partition, _access_key(account)).get_caller_identity()["Arn"]
+    except ClientError as error:
+        raise _link_error(error, REFUSED_SIGN_INS) from error
+    return _identity(arn, f"AWS says that the access key is {arn}.")
+
+
+def _identify_role(account: AccountRef) -> Identity:
+    if not ROLE_ARN.fullmatch(account.settings["role_arn"]):
+        raise LinkError(
+            "This is not the ARN of a role, such as arn:aws:iam::123456789012:role/storekeeper.", "role_arn"
+        )
+    try:
+        arn = _assume(account, **_external_id(account))["AssumedRoleUser"]["Arn"]
+    except ClientError as error:
+        raise _link_error(error, REFUSED_ROLES) from error
+    # A role that does not ask for the very external ID could be used through this console by any of its customers, who
+    # have only to know the ARN (IAM user guide, "The confused deputy problem"): so AWS has to refuse us without it.
+    proofs = [f"With the external ID, AWS lets the console assume the role, of account {arn.split(':')[4]}."]
+    for how, given in (("without an", {}), ("with a wrong", {"ExternalId": str(uuid4())})):
+        if not _is_refused(account, given):
+            condition = json.dumps(_external_id_condition(account.settings.get("external_id", "")))
+            raise LinkError(
+                f"AWS lets the console assume this role {how} external ID too. Then anybody who knows the ARN could "
+                "use your account through this console (the confused deputy). Make the condition of the role's trust "
+                f"policy {condition}, in each statement that trusts the console, wait a minute, then try again.",
+                "role_arn",
+            )
+        proofs.append(f"{how.capitalize()} external ID, AWS refuses.")
+    return _identity(arn, *proofs)
+
+
+def _is_refused(account: AccountRef, external_id: dict[str, str]) -> bool:
+    try:
+        _assume(account, **external_id)
+    except ClientError as error:
+        if code_of(error) != "AccessDenied":
+            raise _link_error(error, REFUSED_ROLES) from error
+        return True
+    return False
+
+
+def _identity(arn: str, *proofs: str) -> Identity:
+    _, partition, _, _, number, _ = arn.split(":", 5)
+    return Identity(number=number, partition=partition, arn=arn, proofs=proofs)
+
+
+def _link_error(error: ClientError, meanings: dict[str, tuple[str, str]]) -> LinkError:
+    reason = error.response.get("Error", {}).get("Message", "no reason given")
+    message, field = meanings.get(code_of(error), (f"AWS refused: {code_of(error)}: {reason}", ""))
+    return LinkError(message, field, passing=code_of(error) in BUSY)
+
+
+# What an administrator sets up in AWS
+
+
+def statements(
+    account_number: str, partition: str = "aws", *, global_names: bool = False, principal: str = f"role/{ROLE_NAME}"
+) -> dict[str, Any]:
+    """Return the policy of the console's role or user: all that it ever does, on its own buckets only.
+
+    `global_names` also allows names without the account's own namespace, for the few regions that lack it; `principal`
+    ends the ARN of the role or user that gets the policy.
+    """
+    own = bucket_arn("pgbk-*", partition) + ("" if global_names else f"-{account_number}-*-an")
+    logs = [bucket_arn(f"pgbk-*-log-{account_number}-*-an/*", partition)]
+    if global_names:
+        logs.insert(0, bucket_arn("pgbk-*-log/*", partition))
+    in_account = {"StringEquals": {"aws:ResourceAccount": account_number}}
+    create = {"Sid": "CreateStoreBuckets", "Effect": "Allow", "Action": "s3:CreateBucket", "Resource": own}
+    if not global_names:
+        create["Condition"] = {"StringEquals": {"s3:x-amz-bucket-namespace": "account-regional"}}  # type: ignore[assignment]
+    # Asked for while the bucket does not exist, or no longer, hence without a condition on whose it is. Creating one
+    # that is locked also asks for the last two (Service Authorization Reference, "Amazon S3", CreateBucket).
+    early = ("GetBucketTagging", "PutBucketOwnershipControls", "PutBucketVersioning", "PutObjectLockConfiguration")
+    elsewhere = {*ON_OBJECTS, *IAM_ACTIONS, *early, "CreateBucket", "ListBuckets", "AssumeRole"}
+    configure = [op for op in ACTIONS if op not in elsewhere | {"SimulatePrincipalPolicy"}]
+    before = [action for op in ("CreateBucket", *early) for action in ACTIONS[op] if action != "s3:CreateBucket"]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            create,
+            {
+                "Sid": "CheckedBeforeItExists",
+                "Effect": "Allow",
+                "Action": list(dict.fromkeys(before)),
+                "Resource": own,
+            },
+            {
+                "Sid": "ConfigureStoreBuckets",
+                "Effect": "Allow",
+                "Action": [action for op in configure for action in ACTIONS[op]],
+                "Resource": own,
+                "Condition": in_account,
+            },
+            {
+                "Sid": "EmptyLogBucketOnDelete",
+                "Effect": "Allow",
+                "Action": [action for op, keys in ON_OBJECTS.items() if keys == "*" for action in ACTIONS[op]],
+                "Resource": logs if global_names else logs[0],
+                "Condition": in_account,
+            },
+            {
+                "Sid": "ReadListsOfBackups",
+                "Effect": "Allow",
+                "Action": [*ACTIONS["GetObject"]],
+                "Resource": f"{own}/{ON_OBJECTS['GetObject']}",
+                "Condition": in_account,
+            },
+            {"Sid": "FindStoreBuckets", "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"},
+            *_node_statements(account_number, partition),
+            {
+                "Sid": "CheckOwnPermissions",
+                "Effect": "Allow",
+                "Action": [*ACTIONS["SimulatePrincipalPolicy"]],
+                "Resource": f"arn:{partition}:iam::{account_number}:{principal}",
+            },
+        ],
+    }
+
+
+def _node_statements(account_number: str, partition: str) -> list[dict[str, Any]]:
+    """Return what it takes to give database nodes their roles and instance profiles, below a path of our own."""
+    iam = f"arn:{partition}:iam::{account_number}"
+    roles, profiles = f"{iam}:role{IAM_PATH}*", f"{iam}:instance-profile{IAM_PATH}*"
+    reads = ["iam:GetRole", "iam:GetInstanceProfile"]
+    elsewhere = {*reads, "iam:PassRole"}
+    return [
+        {
+            "Sid": "ManageNodeRoles",
+            "Effect": "Allow",
+            "Action": [action for op in IAM_ACTIONS for action in IAM_ACTIONS[op] if action not in elsewhere],
+            "Resource": [roles, profiles],
+        },
+        # Also without the path: a name that nothing has, or something outside our path, may be checked without it.
+        {
+            "Sid": "FindNodeRoles",
+            "Effect": "Allow",
+            "Action": reads,
+            "Resource": [f"{iam}:role/pgbk*", f"{iam}:instance-profile/pgbk*"],
+        },
+        {
+            "Sid": "HandNodeRolesToInstances",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": roles,
+            "Condition": {"StringEquals": {"iam:PassedToService": instance_service(partition)}},
+        },
+    ]
+
+
+def instance_service(partition: str) -> str:
+    """Return the principal of EC2, whose name has an ending of its own in China."""
+    return "ec2.amazonaws.com.cn" if partition == "aws-cn" else "ec2.amazonaws.com"
+
+
+def trust_policy(external_id: str, principal: str) -> dict[str, Any]:
+    """Return the trust policy that lets the console (its ARN), and nobody else's use of it, assume the role."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": principal},
+                "Action": "sts:AssumeRole",
+                "Condition": _external_id_condition(external_id),
+            }
+        ],
+    }
+
+
+def _external_id_condition(external_id: str) -> dict[str, dict[str, str]]:
+    return {"StringEquals": {"sts:ExternalId": external_id}}

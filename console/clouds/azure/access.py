@@ -1,0 +1,420 @@
+"""What lets database nodes use their stores: a container for each cluster, and the right to exactly that one.
+
+Either by a managed identity of the cluster, which has a role on the container; or by a signature (SAS) that the
+account's key signs and a stored policy of the container upholds, so that it can be taken back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid5
+
+from console.clouds.azure.accounts import SHARED_KEYS, StorageAccount, owner_in
+from console.clouds.azure.errors import GONE, CallTarget, group_id, resource_id
+from console.clouds.azure.session import ask, gives_signatures
+from console.clouds.contract import AccessSpec, AccountRef, StoreSpec
+from console.clouds.s3api.buckets import tag_value
+from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
+
+if TYPE_CHECKING:
+    from console.clouds.azure.clients import Cloud
+
+CLUSTER_TAG = "storekeeper:cluster-id"  # whose identity it is; the console touches none without it
+# Built-in, and the same everywhere ("Azure built-in roles for Storage"): Storage Blob Data Contributor.
+CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+IDENTITIES_VERSION, ROLES_VERSION = "2023-01-31", "2022-04-01"
+RIGHTS = "racwdl"  # read, add, create, write, delete, list
+VALID = timedelta(days=365)
+RENEWED = timedelta(days=30)  # before it expires: so long the old signature is as good as the new one
+POLICIES = ("storekeeper-1", "storekeeper-2")  # by turns, so that the old signature outlives the new one's making
+NO_IDENTITY = "The nodes sign in with a signature, so they need no identity."
+ROLE = " role"  # ends the names of what is kept of the roles that were given
+
+
+# Names
+
+
+def node_name(spec: AccessSpec) -> str:
+    """Return the name of the cluster's managed identity."""
+    return f"pgbk-{spec.prefix}"
+
+
+def identity_id(spec: AccessSpec) -> str:
+    """Return the resource ID of the cluster's managed identity."""
+    return f"{group_id(spec.account)}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{node_name(spec)}"
+
+
+def container_id(spec: AccessSpec, bucket: str) -> str:
+    """Return the resource ID of the cluster's container in this storage account."""
+    return f"{resource_id(spec.account, bucket)}/blobServices/default/containers/{spec.prefix}"
+
+
+def role_id(account: AccountRef) -> str:
+    """Return the ID of the role that nodes get on their container."""
+    return f"/subscriptions/{account.number}/providers/Microsoft.Authorization/roleDefinitions/{CONTRIBUTOR}"
+
+
+def facts(spec: AccessSpec) -> list[tuple[str, str]]:
+    """Return what an administrator needs to start a node, each with its label."""
+    found = [("Container", spec.prefix)]
+    if not gives_signatures(spec.account):
+        return [*found, ("Managed Identity", node_name(spec)), ("Managed Identity ID", identity_id(spec))]
+    until = expires(spec)
+    return [*found, ("Signature Valid Until", f"{until:%Y-%m-%d}")] if until else found
+
+
+def policy(spec: AccessSpec) -> dict[str, Any]:
+    """Return what the nodes may do: role assignments, or what their signature says."""
+    scopes = [container_id(spec, bucket) for bucket in spec.buckets]
+    if gives_signatures(spec.account):
+        return {"signedResource": "c", "signedPermissions": RIGHTS, "signedProtocol": "https", "containers": scopes}
+    role = {"roleDefinitionId": role_id(spec.account), "roleName": "Storage Blob Data Contributor"}
+    return {"principal": identity_id(spec), "roleAssignments": [{**role, "scope": scope} for scope in scopes]}
+
+
+# The calls
+
+
+def _identity(spec: AccessSpec) -> CallTarget:
+    name = node_name(spec)
+    return CallTarget(spec.account, f"managed identity {name}", identity_id(spec), details={"identity": name})
+
+
+def _container(spec: AccessSpec, bucket: str) -> CallTarget:
+    return CallTarget(
+        spec.account,
+        f"container {spec.prefix} of {bucket}",
+        container_id(spec, bucket),
+        details={"bucket": bucket, "container": spec.prefix},
+    )
+
+
+def _find_identity(spec: AccessSpec) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = ask(
+        "UserAssignedIdentities_Get",
+        _identity(spec),
+        lambda cloud: cloud.send("GET", identity_id(spec), IDENTITIES_VERSION),
+        {GONE},
+    )
+    return found
+
+
+def _is_ours(spec: AccessSpec, found: dict[str, Any]) -> bool:
+    tags = {key.lower(): value for key, value in (found.get("tags") or {}).items()}
+    return bool(tags.get(CLUSTER_TAG) == str(spec.id))
+
+
+def _own_identity(spec: AccessSpec) -> dict[str, Any] | None:
+    """Return the cluster's identity, None without one; raises Failed for one that is not the cluster's."""
+    found = _find_identity(spec)
+    if found is not None and not _is_ours(spec, found):
+        raise Failed(
+            f"A managed identity named {node_name(spec)} exists in this resource group and does not belong to this "
+            "cluster. It was left alone. Delete it if nothing uses it, or, if it is this cluster's after all, put the "
+            f"tag {CLUSTER_TAG}={spec.id} back on it; then try again.",
+            identity=node_name(spec),
+        )
+    return found
+
+
+def _principal(spec: AccessSpec, found: dict[str, Any] | None) -> str:
+    principal = ((found or {}).get("properties") or {}).get("principalId")
+    if not principal:
+        raise NotReady(
+            f"Azure does not show managed identity {node_name(spec)} yet. If someone deleted it meanwhile, try again: "
+            "it is created anew.",
+            patience=120,
+            identity=node_name(spec),
+        )
+    return str(principal)
+
+
+def _assignments(spec: AccessSpec, principal: str) -> list[dict[str, str]]:
+    """Return the roles of the nodes' identity on their containers: each one's ID and whose container it is."""
+    path = f"{group_id(spec.account)}/providers/Microsoft.Authorization/roleAssignments"
+    asked = {"$filter": f"principalId eq '{principal}'"}
+    found = ask(
+        "RoleAssignments_ListForResourceGroup",
+        _identity(spec),
+        lambda cloud: cloud.send("GET", path, ROLES_VERSION, **asked),
+    )
+    rows = [(one["id"], one["properties"]["scope"].lower()) for one in found.get("value", [])]
+    own = f"/blobservices/default/containers/{spec.prefix}"
+    return [
+        {"id": id_, "bucket": scope.removesuffix(own).rpartition("/")[2]} for id_, scope in rows if scope.endswith(own)
+    ]
+
+
+def _assign(spec: AccessSpec, bucket: str, principal: str) -> None:
+    scope = container_id(spec, bucket)
+    name = uuid5(spec.id, f"{scope.lower()} {principal}")  # always the same, so that a second creation is none
+    body = {
+        "properties": {
+            "roleDefinitionId": role_id(spec.account),
+            "principalId": principal,
+            # Without it Azure looks for the principal, who may not be known everywhere yet ("Troubleshoot Azure RBAC").
+            "principalType": "ServicePrincipal",
+        }
+    }
+    path = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"
+    ask(
+        "RoleAssignments_Create",
+        _container(spec, bucket),
+        lambda cloud: cloud.send("PUT", path, ROLES_VERSION, body),
+        {"RoleAssignmentExists"},
+    )
+
+
+def _take_back(spec: AccessSpec, bucket: str, assignments: list[str]) -> None:
+    """Delete role assignments; the account's lock forbids that, too ("Lock your resources"), so it goes meanwhile."""
+    account = _account(spec, bucket)
+    try:
+        for one in assignments:
+            account.unlock()
+            ask(
+                "RoleAssignments_Delete",
+                _container(spec, bucket),
+                partial(_delete_assignment, one),
+                {"RoleAssignmentNotFound", GONE},
+            )
+    finally:
+        found = account.find()
+        if found is not None and owner_in(found):
+            account.set_lock()
+
+
+def _account(spec: AccessSpec, bucket: str) -> StorageAccount:
+    return StorageAccount(StoreSpec(spec.id, "", spec.account, "", bucket, ""), bucket)
+
+
+def _delete_assignment(assignment: str, cloud: Cloud) -> None:
+    cloud.send("DELETE", assignment, ROLES_VERSION)
+
+
+# Granting
+
+
+def ensure_containers(spec: AccessSpec) -> None:
+    """Create the cluster's container in each of its stores."""
+    for bucket in spec.buckets:
+        ask("BlobContainers_Create", _container(spec, bucket), partial(_create_container, bucket, spec.prefix))
+
+
+def _create_container(bucket: str, name: str, cloud: Cloud) -> None:
+    body: Any = {"properties": {"publicAccess": "None"}}
+    cloud.storage.blob_containers.create(cloud.group, bucket, name, body)
+
+
+def ensure_identity(spec: AccessSpec) -> StepResult | None:
+    """Create the managed identity, tagged in the same call so that it never stands without its owner."""
+    if gives_signatures(spec.account):
+        return StepResult(note=NO_IDENTITY)
+    if _own_identity(spec) is not None:
+        return None
+    body = {
+        "location": spec.account.settings.get("location", ""),
+        "tags": {
+            CLUSTER_TAG: str(spec.id),
+            "storekeeper:cluster-name": tag_value(spec.name),
+            "storekeeper:managed-by": "storekeeper",
+        },
+    }
+    ask(
+        "UserAssignedIdentities_CreateOrUpdate",
+        _identity(spec),
+        lambda cloud: cloud.send("PUT", identity_id(spec), IDENTITIES_VERSION, body),
+    )
+    return None
+
+
+def ensure_access(spec: AccessSpec) -> StepResult | None:
+    """Let the nodes use exactly these containers, by roles or by signatures; whatever else they had is taken back."""
+    note = ""
+    if gives_signatures(spec.account):
+        _take_roles_back(spec, keep=())
+        _withdraw(spec, keep=spec.buckets)
+        kept = {key: value for bucket in spec.buckets for key, value in _signed(spec, bucket).items()}
+    else:
+        _withdraw(spec, keep=())
+        if _give_roles(spec):
+            note = "Azure takes up to ten minutes until a role is in force everywhere."
+        kept = {f"{bucket}{ROLE}": "given" for bucket in spec.buckets}
+    return StepResult(note=note, keep=kept if kept != dict(spec.keys) else None)
+
+
+def _give_roles(spec: AccessSpec) -> bool:
+    """Give the nodes' identity its role on these containers, take others back, and say whether any was given now."""
+    principal = _principal(spec, _own_identity(spec))
+    there = {one["bucket"] for one in _assignments(spec, principal)}
+    missing = [bucket for bucket in spec.buckets if bucket not in there]
+    for bucket in missing:
+        _assign(spec, bucket, principal)
+    _take_roles_back(spec, keep=spec.buckets, principal=principal)
+    return bool(missing)
+
+
+def _take_roles_back(spec: AccessSpec, keep: tuple[str, ...], principal: str = "") -> None:
+    """Take the roles on all containers but these back.
+
+    Also of stores where none is left but one was given, for all that the console kept: an attempt that ended half-way
+    may have left the account without its lock.
+    """
+    given = [key.removesuffix(ROLE) for key in spec.keys if key.endswith(ROLE)]
+    if not given and not principal:
+        return
+    if not principal and (found := _own_identity(spec)) is not None:
+        principal = _principal(spec, found)
+    there = _assignments(spec, principal) if principal else []
+    for bucket in dict.fromkeys([*given, *(one["bucket"] for one in there)]):
+        if bucket not in keep:
+            _take_back(spec, bucket, [one["id"] for one in there if one["bucket"] == bucket])
+
+
+def _signed(spec: AccessSpec, bucket: str) -> dict[str, str]:
+    """Return what is kept of the signature for this store: it, its policy, its end, and which key has signed it."""
+    keys = _account_keys(spec, bucket)
+    if keys is None:
+        raise NotReady(
+            f"Azure does not show storage account {bucket} yet. If someone deleted it, repair the store.",
+            patience=120,
+            bucket=bucket,
+            code=GONE,
+        )
+    account = _account(spec, bucket)
+    if not SHARED_KEYS.read(account):  # the store was made when nodes still had an identity
+        account.update(properties={SHARED_KEYS.name: True})
+    there = _policies(spec, bucket, keys[0])
+    kept = {key: value for key, value in spec.keys.items() if key.partition(" ")[0] == bucket}
+    if _will_do(kept, bucket, keys, there):
+        return kept
+    last = kept.get(f"{bucket} policy", "")
+    name = next(one for one in POLICIES if one != last)
+    until = (datetime.now(UTC) + VALID).replace(microsecond=0)
+    wanted = {**{key: value for key, value in there.items() if key == last}, name: until}
+    _set_policies(spec, bucket, keys[0], wanted)
+    return {
+        bucket: _signature(spec, bucket, keys[0], name),
+        f"{bucket} policy": name,
+        f"{bucket} expires": until.isoformat(),
+        f"{bucket} key": _digest(keys[0]),
+    }
+
+
+def _will_do(kept: dict[str, str], bucket: str, keys: list[str], there: dict[str, datetime]) -> bool:
+    until = there.get(kept.get(f"{bucket} policy", ""))
+    return bool(
+        kept.get(bucket)
+        and until
+        and until - datetime.now(UTC) > RENEWED
+        and kept.get(f"{bucket} key") in {_digest(key) for key in keys}
+    )
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def _account_keys(spec: AccessSpec, bucket: str) -> list[str] | None:
+    """Return the account's two keys, used at once and never kept; None when there is no such account."""
+    found: list[str] | None = ask(
+        "StorageAccounts_ListKeys",
+        _container(spec, bucket),
+        lambda cloud: [
+            key["value"] for key in cloud.storage.storage_accounts.list_keys(cloud.group, bucket).as_dict()["keys"]
+        ],
+        {GONE},
+    )
+    return found
+
+
+def _policies(spec: AccessSpec, bucket: str, key: str) -> dict[str, datetime]:
+    """Return the stored policies of the container, by name, with their ends."""
+
+    def read(cloud: Any) -> dict[str, datetime]:
+        found = cloud.blobs(bucket, key).get_container_client(spec.prefix).get_container_access_policy()
+        return {one.id: one.access_policy.expiry for one in found["signed_identifiers"] if one.access_policy}
+
+    found = ask("Container_GetAccessPolicy", _container(spec, bucket), read)
+    return {
+        name: datetime.fromisoformat(str(end).replace("Z", "+00:00")[:19] + "+00:00") for name, end in found.items()
+    }
+
+
+def _set_policies(spec: AccessSpec, bucket: str, key: str, policies: dict[str, datetime]) -> None:
+    def write(cloud: Any) -> None:
+        from azure.storage.blob import AccessPolicy  # noqa: PLC0415, loaded by now
+
+        given = {name: AccessPolicy(permission=RIGHTS, expiry=end) for name, end in policies.items()}
+        cloud.blobs(bucket, key).get_container_client(spec.prefix).set_container_access_policy(given)
+
+    # Of a container or an account that is gone, or that takes no keys, no signature is of any use.
+    none = {"ContainerNotFound", "ContainerBeingDeleted", GONE} if not policies else set()
+    none |= {"KeyBasedAuthenticationNotPermitted"} if not policies else set()
+    ask("Container_SetAccessPolicy", _container(spec, bucket), write, none)
+
+
+def _signature(spec: AccessSpec, bucket: str, key: str, name: str) -> str:
+    from azure.storage.blob import generate_container_sas  # noqa: PLC0415, loaded by now
+
+    return str(generate_container_sas(bucket, spec.prefix, account_key=key, policy_id=name, protocol="https"))
+
+
+def expires(spec: AccessSpec) -> datetime | None:
+    """Return when the first of the nodes' signatures ends; None without one."""
+    ends = [datetime.fromisoformat(end) for key, end in spec.keys.items() if key.endswith(" expires")]
+    return min(ends, default=None)
+
+
+def due(spec: AccessSpec) -> datetime | None:
+    """Return when the first of the nodes' signatures is to be renewed; None without one."""
+    end = expires(spec)
+    return end - RENEWED if end else None
+
+
+# Taking back
+
+
+def _withdraw(spec: AccessSpec, keep: tuple[str, ...]) -> None:
+    """Take the stored policies away from the containers of all stores but these: their signatures end with them."""
+    for bucket in [key for key in spec.keys if " " not in key and key not in keep]:
+        keys = _account_keys(spec, bucket)
+        if keys:
+            _set_policies(spec, bucket, keys[0], {})
+
+
+def remove_access(spec: AccessSpec) -> StepResult | None:
+    """Take every permission back from the nodes."""
+    _withdraw(spec, keep=())
+    found = None if gives_signatures(spec.account) else _own_identity(spec)
+    _take_roles_back(spec, keep=(), principal="" if found is None else _principal(spec, found))
+    return StepResult(keep={}) if spec.keys else None
+
+
+def remove_identity(spec: AccessSpec) -> None:
+    """Delete the cluster's identity; leave one that is not the cluster's."""
+    if gives_signatures(spec.account):
+        return
+    found = _find_identity(spec)
+    if found is not None and _is_ours(spec, found):
+        ask(
+            "UserAssignedIdentities_Delete",
+            _identity(spec),
+            lambda cloud: cloud.send("DELETE", identity_id(spec), IDENTITIES_VERSION),
+            {GONE},
+        )
+
+
+TAKE_BACK = Step("Taking all permissions back from the nodes", remove_access)
+GRANT = (
+    Stage(
+        Step("Creating the cluster's container in each store", ensure_containers),
+        Step("Creating the managed identity of the nodes", ensure_identity),
+    ),
+    Stage(Step("Allowing the nodes their own containers", ensure_access)),
+)
+REVOKE = (Stage(TAKE_BACK),)
+# The roles first: Azure keeps those of an identity that is deleted, for nobody.
+DISMISS = (Stage(TAKE_BACK), Stage(Step("Deleting the managed identity of the nodes", remove_identity)))

@@ -1,0 +1,163 @@
+"""What is in a storage account: its containers and blobs, counted, and read for the console's look into a repository.
+
+Each cluster has a container of its own, named as its folder; so the first part of a key is the container, and the blob
+has the whole key for its name, as pgBackRest's path says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from console.clouds.azure.errors import GONE, CallTarget
+from console.clouds.azure.session import ask
+from console.clouds.contract import Contents, Entry
+
+if TYPE_CHECKING:
+    from console.clouds.azure.clients import Cloud
+
+PAGE = 5000  # the most that Azure lists in one call
+COUNT_AT_MOST = 100_000
+NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
+EVERYTHING = ("snapshots", "deleted", "versions", "uncommittedblobs")
+
+
+def containers(subject: CallTarget, name: str) -> list[Any] | None:
+    """Return the account's containers, deleted ones that can come back too; None when there is no such account."""
+    found: list[Any] | None = ask(
+        "BlobContainers_List",
+        subject,
+        lambda cloud: [
+            one.as_dict() for one in cloud.storage.blob_containers.list(cloud.group, name, include="deleted")
+        ],
+        {GONE},
+    )
+    return found
+
+
+def is_deleted(container: Any) -> bool:
+    """Return whether the container was deleted, and can come back."""
+    return bool(container.get("properties", {}).get("deleted"))
+
+
+def count(subject: CallTarget, name: str, at_most: int, tell: Callable[[int], None]) -> Contents:
+    """Return what is in the account, counted until there is one entry more than `at_most`."""
+    listed = containers(subject, name)
+    if listed is None:
+        return Contents(exists=False)
+    found = Contents()
+    for container in listed:
+        if is_deleted(container):  # what it holds is shown to nobody
+            found = replace(found, older=found.older + 1, versioned=True)
+            continue
+        for page in pages(subject, name, container["name"], include=EVERYTHING):
+            found = _with_page(found, page)
+            counted = found.objects + found.older
+            tell(counted)
+            if counted > at_most or found.uploads > at_most:
+                return replace(found, more=counted > at_most, more_uploads=found.uploads > at_most)
+    return found
+
+
+def _with_page(found: Contents, page: list[Any]) -> Contents:
+    objects, older, uploads, size = found.objects, found.older, found.uploads, found.size
+    for blob in page:
+        size += blob.size or 0
+        if blob.deleted or blob.snapshot or (blob.version_id and not blob.is_current_version):
+            older += 1
+        elif _is_unfinished(blob):
+            uploads += 1
+        else:
+            objects += 1
+    return replace(found, objects=objects, older=older, uploads=uploads, size=size, versioned=older > 0)
+
+
+def _is_unfinished(blob: Any) -> bool:
+    """Return whether there are only blocks that no list has committed; they vanish after a week ("Put Block")."""
+    return not blob.size and not blob.blob_tier and str(blob.blob_type).endswith("BLOCKBLOB")
+
+
+def pages(
+    subject: CallTarget,
+    name: str,
+    container: str,
+    *,
+    prefix: str = "",
+    include: tuple[str, ...] = (),
+    folders: bool = False,
+) -> Iterator[list[Any]]:
+    """Return what a container holds, page by page as they are asked for; nothing when there is no such container."""
+    token: str | None = ""
+    while token is not None:
+        ask_for = partial(
+            _page, name=name, container=container, prefix=prefix, include=include, folders=folders, token=token
+        )
+        answer = ask("Blobs_List", subject, ask_for, NO_CONTAINER)
+        if answer is None:
+            return
+        page, token = answer
+        yield page
+
+
+def _page(
+    cloud: Cloud, *, name: str, container: str, prefix: str, include: tuple[str, ...], folders: bool, token: str
+) -> tuple[list[Any], str | None]:
+    client = cloud.blobs(name).get_container_client(container)
+    options: dict[str, Any] = {"name_starts_with": prefix or None, "results_per_page": PAGE}
+    if folders:
+        listed: Any = client.walk_blobs(delimiter="/", **options).by_page(token or None)
+    else:
+        listed = client.list_blobs(include=list(include) or None, **options).by_page(token or None)
+    return list(next(listed)), listed.continuation_token or None
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """What a backup account holds."""
+
+    subject: CallTarget
+    name: str
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names directly below a prefix that ends in "/" and hold something, without that prefix."""
+        found = [
+            one.name
+            for page in pages(self.subject, self.name, _container(prefix), prefix=prefix, folders=True)
+            for one in page
+        ]
+        return [name.removeprefix(prefix).rstrip("/") for name in found if name.endswith("/")]
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Return the blobs below a prefix, in the order of their names, page by page as they are asked for."""
+        for page in pages(self.subject, self.name, _container(prefix), prefix=prefix):
+            for one in page:
+                yield Entry(one.name, one.size, one.last_modified)
+
+    def read(self, key: str, at_most: int) -> bytes | None:
+        """Return the blob, or as much of it as `at_most` bytes; None when there is none."""
+        found: bytes | None = ask(
+            "Blobs_Get",
+            self.subject,
+            lambda cloud: _read(cloud.blobs(self.name).get_blob_client(_container(key), key), at_most),
+            {*NO_CONTAINER, "BlobNotFound"},
+        )
+        return found
+
+
+def _read(client: Any, at_most: int) -> bytes:
+    blob = client.download_blob(max_concurrency=1)
+    return b"".join(_first(blob.chunks(), at_most))
+
+
+def _first(chunks: Iterator[bytes], at_most: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield chunk[:at_most]
+        at_most -= len(chunk)
+        if at_most <= 0:
+            return
+
+
+def _container(key: str) -> str:
+    return key.partition("/")[0]

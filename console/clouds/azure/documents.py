@@ -1,0 +1,173 @@
+"""The console's custom role in Azure, and the files with which an administrator sets it up; one table serves both."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from textwrap import indent
+from typing import Any
+
+from console.clouds.azure.access import CONTRIBUTOR
+from console.clouds.azure.errors import ALWAYS, BY_IDENTITY, BY_SIGNATURE, DATA_ACTIONS
+from console.clouds.azure.session import FEDERATION, gives_signatures
+from console.clouds.contract import AccountRef, Document
+
+ROLE = "Storekeeper"
+DESCRIPTION = "What Storekeeper does: backup stores, and the access of database nodes to them. It writes no backups."
+ROLE_FILE, MODULE_FILE = "storekeeper-role.json", "storekeeper.tf"
+SUBSCRIPTION, GROUP = "<subscription ID>", "<resource group>"
+ASSIGNS = "Microsoft.Authorization/roleAssignments"
+
+
+def calls(account: AccountRef) -> dict[str, tuple[str, ...]]:
+    """Return the calls that the console ever makes in the account, with the actions that each needs."""
+    return {**ALWAYS, **(BY_SIGNATURE if gives_signatures(account) else BY_IDENTITY)}
+
+
+def permissions(account: AccountRef) -> dict[str, list[str]]:
+    """Return the actions of the console's role: all that its calls need, and nothing else."""
+    needed = list(dict.fromkeys(action for actions in calls(account).values() for action in actions))
+    return {
+        "actions": [one for one in needed if one not in DATA_ACTIONS],
+        "dataActions": [one for one in needed if one in DATA_ACTIONS],
+    }
+
+
+def condition(account: AccountRef) -> str:
+    """Return the condition of the role's assignment: of all roles the console gives and takes one, to identities only.
+
+    "Delegate Azure role assignment management to others with conditions".
+    """
+    if gives_signatures(account):
+        return ""
+    return " AND ".join(
+        f"((!(ActionMatches{{'{ASSIGNS}/{verb}'}})) OR "
+        f"(@{side}[{ASSIGNS}:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{CONTRIBUTOR}}} AND "
+        f"@{side}[{ASSIGNS}:PrincipalType] StringEqualsIgnoreCase 'ServicePrincipal'))"
+        for verb, side in (("write", "Request"), ("delete", "Resource"))
+    )
+
+
+def definition(account: AccountRef) -> dict[str, Any]:
+    """Return the custom role, as `az role definition create` takes it."""
+    return {
+        "Name": f"{ROLE} ({_group(account)})",
+        "Description": DESCRIPTION,
+        "IsCustom": True,
+        "Actions": permissions(account)["actions"],
+        "DataActions": permissions(account)["dataActions"],
+        "AssignableScopes": [_scope(account)],
+    }
+
+
+def _group(account: AccountRef) -> str:
+    return account.settings.get("resource_group") or GROUP
+
+
+def _scope(account: AccountRef) -> str:
+    number = account.settings.get("subscription_id") or account.number or SUBSCRIPTION
+    return f"/subscriptions/{number}/resourceGroups/{_group(account)}"
+
+
+def documents(account: AccountRef) -> list[Document]:
+    """Return the role, the commands that set up an application with it, and the same in Terraform's language."""
+    role = json.dumps(definition(account), indent=2)
+    commands = script(account)
+    return [
+        Document(ROLE_FILE, "Custom role", role, "What the console may do, in one resource group."),
+        Document("storekeeper-setup.sh", "Azure CLI", commands, "Makes the application, the role and its assignment."),
+        Document(MODULE_FILE, "Terraform", terraform(account), "Makes the same."),
+    ]
+
+
+def script(account: AccountRef) -> str:
+    """Return the commands of the Azure CLI that set up the console's application, its role and its way to sign in."""
+    scope, name = shlex.quote(_scope(account)), shlex.quote(str(definition(account)["Name"]))
+    limits = condition(account)
+    limited = f" \\\n  --condition-version 2.0 --condition {shlex.quote(limits)}" if limits else ""
+    lines = [
+        "#!/bin/sh",
+        f"# Run it beside {ROLE_FILE}, as somebody who may register applications and assign roles.",
+        "set -eu",
+        f"scope={scope}",
+        *(f"az provider register --namespace {one}" for one in _namespaces(account)),
+        "client=$(az ad app create --display-name storekeeper --query appId --output tsv)",
+        'principal=$(az ad sp create --id "$client" --query id --output tsv)',
+        f"az role definition create --role-definition @{ROLE_FILE}",
+        f'az role assignment create --role {name} --scope "$scope" --assignee-object-id "$principal" \\',
+        f"  --assignee-principal-type ServicePrincipal{limited}",
+        *_sign_in(account),
+        'echo "Client ID: $client"',
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _namespaces(account: AccountRef) -> list[str]:
+    needed = ["Microsoft.Storage", "Microsoft.Insights"]
+    return needed if gives_signatures(account) else [*needed, "Microsoft.ManagedIdentity"]
+
+
+def _sign_in(account: AccountRef) -> list[str]:
+    if account.settings.get("method") != FEDERATION and not account.deployment.token_file:
+        return [
+            "# Enter the secret in the console; it ends after a year.",
+            'az ad app credential reset --id "$client" --display-name storekeeper --years 1 \\',
+            "  --query password --output tsv",
+        ]
+    claims = {
+        "name": "storekeeper",
+        "issuer": "<issuer of the console's token>",
+        "subject": "<subject of the console's token>",
+        "audiences": ["api://AzureADTokenExchange"],
+    }
+    return [
+        "# Whoever runs the console knows the issuer and the subject of its token.",
+        f'az ad app federated-credential create --id "$client" --parameters {shlex.quote(json.dumps(claims))}',
+    ]
+
+
+def terraform(account: AccountRef) -> str:
+    """Return the same in Terraform's language, as `terraform fmt` writes it."""
+    given: Mapping[str, list[str]] = permissions(account)
+    limits = condition(account)
+    limited = (
+        f'\n  condition_version                = "2.0"\n  condition                        = {json.dumps(limits)}'
+        if limits
+        else ""
+    )
+    return f"""resource "azuread_application" "storekeeper" {{
+  display_name = "storekeeper"
+}}
+
+resource "azuread_service_principal" "storekeeper" {{
+  client_id = azuread_application.storekeeper.client_id
+}}
+
+resource "azurerm_role_definition" "storekeeper" {{
+  name        = {json.dumps(definition(account)["Name"])}
+  scope       = {json.dumps(_scope(account))}
+  description = {json.dumps(DESCRIPTION)}
+
+  permissions {{
+    actions = {_list(given["actions"])}
+    data_actions = {_list(given["dataActions"])}
+  }}
+}}
+
+resource "azurerm_role_assignment" "storekeeper" {{
+  scope                            = {json.dumps(_scope(account))}
+  role_definition_id               = azurerm_role_definition.storekeeper.role_definition_resource_id
+  principal_id                     = azuread_service_principal.storekeeper.object_id{limited}
+}}
+
+output "client_id" {{
+  description = "Enter this in the console."
+  value       = azuread_application.storekeeper.client_id
+}}
+"""
+
+
+def _list(values: list[str]) -> str:
+    rows = "\n".join(f"{json.dumps(one)}," for one in values)
+    return f"[\n{indent(rows, '      ')}\n    ]"

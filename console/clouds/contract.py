@@ -1,0 +1,376 @@
+"""What every cloud must offer, and what a step gets to work with. Imports no Django and no model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from console.clouds.regions import Region
+from console.clouds.steps import Plan
+
+DAYS_AT_MOST = 36_500  # Object Lock takes no more (S3 API reference, "DefaultRetention")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """What a cloud calls things, as in the middle of a sentence; a plural has an s more."""
+
+    bucket: str = "bucket"  # Azure: storage account
+    account: str = "account"  # Azure: subscription; Google: project
+    within: str = "in"  # what is in an account is on a server
+    number: str = "account ID"  # Azure: subscription ID; Google: project ID
+
+
+@dataclass(frozen=True)
+class DeploymentSettings:
+    """What whoever runs the console has set for all linked accounts of one cloud."""
+
+    # Names, addresses and networks that are not public, and that linked servers may be at.
+    endpoints_allowed: tuple[str, ...] = ()
+    endpoint_url: str = ""  # where an emulator stands in for the cloud, over TLS; nothing: the cloud itself
+    ca_file: str = ""  # of the authority that signed the emulator's certificate
+    token_file: str = ""  # holds a token of the console's own identity, which the cloud takes instead of a key
+    principal: str = ""  # who the console is, for the policies that let it in
+
+
+@dataclass(frozen=True)
+class AccountRef:
+    """A linked cloud account as its provider needs it; `secrets` never leaves this object."""
+
+    id: UUID
+    # AWS: the 12-digit account ID; S3-compatible: the server's host, with its port if that is not 443; Azure: the
+    # subscription ID; Google: the project ID.
+    number: str
+    partition: str  # AWS: aws, aws-cn, aws-us-gov, aws-eusc; elsewhere nothing
+    settings: Mapping[str, str]  # what the fields of `Provider.link` say, those that are no secrets; see each provider
+    secrets: Mapping[str, str]  # and those that are
+    operator: DeploymentSettings = DeploymentSettings()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a digest of what the account signs in with, so that a changed key takes effect at once."""
+        where = [self.deployment.endpoint_url, self.deployment.ca_file, self.deployment.token_file]
+        given = json.dumps([dict(self.settings), dict(self.secrets), where], sort_keys=True)
+        return hashlib.sha256(given.encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        """Return the account without its secrets, since tracebacks and logs print this."""
+        return f"Account({self.number}, {self.partition})"
+
+
+@dataclass(frozen=True)
+class StoreSpec:
+    """A backup store as its provider needs it; both names were in the database before the first call."""
+
+    id: UUID
+    name: str
+    account: AccountRef
+    region: str
+    bucket: str
+    log_bucket: str
+    complete: bool = False  # its creation was finished once, so both buckets are its own even where a tag was lost
+    versions_days: int = 0  # how long the backup bucket keeps what was overwritten or deleted; 0: not at all
+    lock_days: int = 0  # how long nobody may delete what was written (Object Lock, governance); 0: no lock
+
+
+@dataclass(frozen=True)
+class AccessSpec:
+    """What the nodes of one cluster may use, in one account: their own folder in each of these buckets."""
+
+    id: UUID  # the cluster's
+    name: str
+    account: AccountRef
+    prefix: str  # the cluster's own folder in each bucket, such as c-k3v9x2m7q4ta
+    buckets: tuple[str, ...]  # the backup buckets of the attached stores, in a stable order
+    # The nodes' own key, as an earlier step gave it to the console to keep (`Made.keep`); empty with role-based access.
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the cloud says we are: read from it, never typed."""
+
+    number: str
+    partition: str
+    arn: str = ""
+    found: Mapping[str, str] = field(default_factory=dict)  # what the account's settings shall say from now on
+    proofs: tuple[str, ...] = ()  # what was tried, and how that ended, in sentences
+
+
+@dataclass(frozen=True)
+class Fact:
+    """An exact value about an account, with its label."""
+
+    label: str
+    value: str
+    more: bool = True  # shown with the other details, not at first sight
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Something that a store would like of its server, whether this server has it, and what that means if not."""
+
+    label: str
+    has: bool
+    without: str
+
+
+Outcome = Literal["pass", "fail", "unknown"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that the plans need of an account, whether it is there, and what breaks without it."""
+
+    label: str  # a permission, a region, a control of the server
+    on: str  # what of: the ARN that a policy names, the region's place
+    outcome: Outcome
+    without: str  # what breaks
+    why: str = ""  # the reason for the outcome, where there is more to say
+    statement: str = ""  # JSON of the policy statement that would mend it
+    regions: Sequence[str] = ()  # those that the line is about; none: all
+    required: bool = True  # the plans fail without it, or stop half-way
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file that an administrator sets up the console's access with."""
+
+    filename: str
+    label: str
+    text: str
+    hint: str  # what it is for
+    command: str = ""  # what to run with it
+
+
+@dataclass(frozen=True)
+class SecretFile:
+    """A file with a secret in it that a node needs beside its configuration, which names it by an option."""
+
+    option: str  # such as gcs-key; without its `repoN-`
+    name: str  # on the node, after `repoN-`; another content has another name, so that the configuration changes too
+    content: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class RepositoryOptions:
+    """A store as pgBackRest's configuration names it: options without their `repoN-`, in the order of the file."""
+
+    options: tuple[tuple[str, str], ...]
+    secret: frozenset[str] = frozenset()  # names of those options that only a member who has just signed in may read
+    ca_certificate: str = ""  # PEM, if the server's certificate is not one that every system trusts
+    files: tuple[SecretFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class Control:
+    """One thing that a bucket of a store should have, for ever: how it is seen, compared, mended and said."""
+
+    key: str  # such as public_access_block
+    label: str
+    bucket: str  # its name
+    log: bool  # it is the log bucket
+    wanted: Any  # plain data, as `observe` returns it
+    observe: Callable[[], Any]  # what the bucket has; raises a StepError
+    ensure: Callable[[], None]  # gives the bucket what is wanted; raises a StepError
+    same: Callable[[Any], bool]  # whether what was observed will do
+    words: Callable[[Any], str]  # a value, for people
+    fixed: bool = False  # was promised when the store was made: nothing else can be accepted
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object in a bucket."""
+
+    key: str
+    size: int  # bytes
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class UnmanagedBucket:
+    """A bucket that is named as the console names buckets, and belongs to no store that the console knows of."""
+
+    name: str
+    region: str
+    created: str  # ISO 8601
+    kind: str  # by its name: "backup", "log", "probe" (of a link test), or "" for a name that the console never gives
+    store_id: str = ""  # by its tag, whatever that says
+    store_name: str = ""
+    error: str = ""  # why its tags could not be read
+    details: Mapping[str, str] = field(default_factory=dict)  # of the error
+    versions_days: int = 0  # by its tags: what a protected store promised
+    lock_days: int = 0
+
+
+class Objects(Protocol):
+    """Reading what is in a backup bucket; whatever goes wrong leaves as a StepError."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names directly below a prefix that ends in "/" and hold something, without that prefix."""
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Return the objects below a prefix, in the order of their keys, page by page as they are asked for."""
+
+    def read(self, key: str, at_most: int) -> bytes | None:
+        """Return the object, or as much of it as `at_most` bytes; None when there is none."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a backup bucket holds, as far as it was counted."""
+
+    exists: bool = True
+    objects: int = 0
+    older: int = 0  # versions that are not the newest of their object
+    markers: int = 0  # delete markers
+    uploads: int = 0  # unfinished
+    size: int = 0  # bytes of the objects and the older versions
+    more: bool = False  # objects, versions and delete markers than were counted
+    more_uploads: bool = False
+    versioned: bool = False
+    lock: str = ""  # Object Lock: governance or compliance
+    locked_until: str = ""  # ISO 8601: when the last version that was counted is free
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing keeps the bucket from being deleted."""
+        return not (self.objects or self.older or self.markers or self.uploads)
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """Return what is in it, such as ("3 objects", "1 delete marker")."""
+        if self.more:
+            kinds = "objects, older versions and delete markers" if self.older or self.markers else "objects"
+            counts = [f"more than {self.objects + self.older + self.markers - 1:,} {kinds}"]
+        else:
+            named = ((self.objects, "object"), (self.older, "older version"), (self.markers, "delete marker"))
+            counts = [_count(number, noun) for number, noun in named]
+        if self.more_uploads:
+            counts.append(f"more than {self.uploads - 1:,} unfinished uploads")
+        else:
+            counts.append(_count(self.uploads, "unfinished upload"))
+        return tuple(count for count in counts if count)
+
+    @property
+    def free_at(self) -> datetime | None:
+        """Return when the last of the locked versions is free, if that is yet to come."""
+        until = datetime.fromisoformat(self.locked_until) if self.locked_until else None
+        return until if until and until > datetime.now(UTC) else None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' if number > 1 else ''}" if number else ""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A question that linking an account asks; the answer goes into its settings or, if secret, its secrets."""
+
+    name: str
+    label: str
+    hint: str = ""
+    kind: Literal["text", "area", "choice", "flag"] = "text"
+    secret: bool = False  # typed, kept encrypted, never given back to a page
+    required: str = ""  # what is said when it is missing; nothing: it may be
+    at_most: int = 256  # characters
+    choices: tuple[tuple[str, str], ...] = ()  # of a choice: key and label, the first is the usual one
+    suggestions: Callable[[], Sequence[tuple[str, str]]] | None = None  # value and label, to choose from while typing
+    placeholder: str = ""
+    # Asked only if the field "method" has this key, which is how the console signs in.
+    method: str = ""
+    identity: bool = False  # says whom the console signs in as: what is wrong with that is said beside it
+    # Changing it makes every secret have to be given again: it is sent to somewhere else, or goes with another key.
+    binds_secrets: bool = False
+    # The answer as it is kept; raises LinkError with what is wrong with it.
+    clean: Callable[[str], str] = str
+
+
+class LinkError(Exception):
+    """The account cannot be used with what was given; `field` is the form field to say it beside, or ''.
+
+    `passing` says that nothing was found out, since no answer came: the same may work in a moment.
+    """
+
+    def __init__(self, message: str, field: str = "", *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.field, self.passing = field, passing
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One cloud: its words, and its functions. Adding a cloud is adding one of these to PROVIDERS."""
+
+    key: str
+    label: str
+    service: str
+    mark: str  # two or three letters that stand for a logo
+    link: Sequence[Field]  # what linking an account asks for
+    words: Vocabulary
+    provision: Plan  # steps that create both buckets of a StoreSpec
+    keep_versions: Plan  # the steps that a protected store has beside
+    lock: Plan  # and those of one that is locked
+    remove: Plan  # steps that delete both, never an object of the backup bucket
+    remove_but_logs: Plan  # the same, but the log bucket stays, to expire by itself
+    restore: Plan  # puts back what an unfinished remove has changed; raises TooLate when the backup bucket is gone
+    # Counts what the backup bucket holds, up to a bound; tells after each page how many objects and versions so far.
+    contents: Callable[[StoreSpec, Callable[[int], None]], Contents]
+    emptying: Callable[[StoreSpec, Contents], str]  # the commands with which an administrator empties the backup bucket
+    # Whether a log bucket that was kept is gone; told that its last log has expired, it deletes the empty bucket.
+    clear_logs: Callable[[StoreSpec, bool], bool]
+    log_days: int  # how long an access log is kept
+    identify: Callable[[AccountRef], Identity]  # asks the cloud; raises LinkError
+    # Store ID, region code, account number: (bucket, log bucket).
+    bucket_names: Callable[[UUID, str, str], tuple[str, str]]
+    identifier: Callable[[AccountRef, str], str]  # bucket name: its ARN, resource ID or URI
+    grant: Plan  # steps on an AccessSpec, whose nodes may then use exactly its buckets
+    revoke: Plan  # no store is left: every permission is taken back, what carries them stays
+    dismiss: Plan  # what carries the permissions is deleted too
+    access_facts: Callable[[AccessSpec], list[tuple[str, str]]]  # label and exact value, for whoever starts nodes
+    access_policy: Callable[[AccessSpec], dict[str, Any]]  # the policy document that the nodes get
+    access_refusal: Callable[[AccessSpec], str]  # why so many stores do not fit, in one sentence; "" when they do
+    regions: Callable[[AccountRef], Sequence[Region]]  # where nodes of the account can be, by code
+    store_regions: Callable[[AccountRef], Sequence[Region]]  # where its stores can be made
+    capabilities: Callable[
+        [AccountRef], Sequence[Capability]
+    ]  # what the server was found to have and to lack; () for all
+    repository: Callable[[StoreSpec, AccessSpec], RepositoryOptions]  # how a node of the cluster reaches the store
+    objects: Callable[[StoreSpec], Objects]
+    controls: Callable[[StoreSpec], Sequence[Control]]  # what both buckets should have; whose they are comes first
+    # Account, names that are no leftovers: what else there is, one by one as its tags are read; changes nothing.
+    survey: Callable[[AccountRef, Collection[str]], Iterator[UnmanagedBucket]]
+    removal: Callable[[AccountRef, str, str], str]  # bucket, region: the commands that delete it when it is empty
+    # What the plans need of the account, and of these regions in it; nothing is made there. Raises a StepError.
+    preflight: Callable[[AccountRef, Sequence[str]], Sequence[Check]]
+    # How the console is given its access. Asks nobody, also before linking, when only the external ID is known.
+    documents: Callable[[AccountRef], Sequence[Document]]
+    account_facts: Callable[[AccountRef], Sequence[Fact]]  # what identifies the account, and how the console signs in
+    store_facts: Callable[[StoreSpec], Sequence[tuple[str, str]]]  # label and exact value of what the store is
+    linked: Callable[[AccountRef], str]  # one sentence about the account that was just linked
+    # How the console signs in: a key of the field "method" of `link`; nothing where there is but one way.
+    method: Callable[[AccountRef], str] = lambda account: account.settings.get("method", "")
+    # Whether that is with a secret, which should be replaced from time to time.
+    has_key: Callable[[AccountRef], bool] = lambda account: bool(account.secrets)
+    knows_external_id: bool = False  # the cloud can be told to let the console in only with an ID that we made
+    linking: str = ""  # what is tried when an account is linked, and what that needs, in a sentence or two
+    # Puts what several lines of `preflight` say would mend them into one text.
+    together: Callable[[Sequence[str]], str] = lambda found: "\n".join(dict.fromkeys(found))
+    asked: str = ""  # how `preflight` finds out, and what may be refused all the same
+    # What the answers to `link` that are no secrets must be together, and how they are kept; raises LinkError.
+    answers: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
+    # What a store of the account can promise: "versions", and "lock".
+    protections: Callable[[AccountRef], frozenset[str]] = lambda account: frozenset()
+    # Whether the nodes' key has to be made by hand and given to the console, because the server makes none.
+    takes_key: Callable[[AccountRef], bool] = lambda account: False
+    # From when on `grant` makes the nodes' keys anew, where the cloud makes keys that end some day.
+    keys_due: Callable[[AccessSpec], datetime | None] | None = None
+    has_logs: Callable[[AccountRef], bool] = lambda account: True  # requests to backup buckets are logged
+    making: int = 1  # how many rounds of `provision` make the buckets; the others set what `controls` wants of them
+    one_region: bool = False  # an account is one server in one place, so a store's region is never asked

@@ -1,0 +1,268 @@
+"""What lets database nodes use their stores: one service account for each cluster, bound to its own folders."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from console.clouds.contract import AccessSpec, AccountRef, RepositoryOptions, SecretFile, StoreSpec
+from console.clouds.google.buckets import PREFIX, Bucket, kind_of
+from console.clouds.google.errors import Answer, CallTarget, NoEntry, Silence
+from console.clouds.google.session import ask, call, pages, reported, token_uri
+from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
+
+MARK = "storekeeper-cluster-id"  # in the description, since service accounts have no labels
+# Read, write, delete and list objects; unlike roles/storage.objectAdmin it cannot give anybody else access ("IAM roles
+# for Cloud Storage"). What it has beside, such as folders and restoring, the condition limits as well.
+ROLE = "roles/storage.objectUser"
+SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+TITLE = "storekeeper"  # of the condition
+KEY_PARTS = ("type", "project_id", "private_key_id", "private_key", "client_email", "client_id", "token_uri")
+
+
+# Names
+
+
+def account_id(spec: AccessSpec) -> str:
+    """Return the name of the cluster's service account: at most 30 characters."""
+    return f"pgbk-{spec.prefix}"[:30].rstrip("-")
+
+
+def email(spec: AccessSpec) -> str:
+    """Return the cluster's service account."""
+    return f"{account_id(spec)}@{spec.account.number}.iam.gserviceaccount.com"
+
+
+def member(spec: AccessSpec) -> str:
+    """Return it as policies name it."""
+    return f"serviceAccount:{email(spec)}"
+
+
+def is_attached(account: AccountRef) -> bool:
+    """Return whether nodes sign in as the service account of their machine, so that there are no keys."""
+    return account.settings.get("node_access") == "attached"
+
+
+def facts(spec: AccessSpec) -> list[tuple[str, str]]:
+    """Return what an administrator needs to start a node, each with its label."""
+    if is_attached(spec.account):
+        return [("Service Account", email(spec)), ("Access Scope of the Machines", SCOPE)]
+    key = spec.keys.get("private_key_id")
+    return [("Service Account", email(spec)), *([("Key ID", key)] if key else [])]
+
+
+# What they may do
+
+
+def condition(spec: AccessSpec, bucket: str) -> dict[str, str]:
+    """Return what limits a binding to the cluster's own folder in the bucket.
+
+    Listing is asked of the bucket, not of objects, so it has an attribute of its own, which is the prefix that the call
+    asks for ("Attribute reference for IAM Conditions", API attributes). It is empty for calls that list no objects.
+    """
+    mine = f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{spec.prefix}/")'
+    listed = f'api.getAttribute("storage.googleapis.com/objectListPrefix", "").startsWith("{spec.prefix}/")'
+    return {"title": TITLE, "expression": f"{mine} || {listed}"}
+
+
+def binding(spec: AccessSpec, bucket: str) -> dict[str, Any]:
+    """Return the binding that a bucket of the cluster's has."""
+    return {"role": ROLE, "members": [member(spec)], "condition": condition(spec, bucket)}
+
+
+def policy(spec: AccessSpec) -> dict[str, Any]:
+    """Return the bindings by bucket, as an administrator would set them by hand."""
+    return {bucket: {"version": 3, "bindings": [binding(spec, bucket)]} for bucket in spec.buckets}
+
+
+# The calls
+
+
+def _account(spec: AccessSpec, key: str = "") -> CallTarget:
+    path = {"project": spec.account.number, "email": email(spec), **({"key": key} if key else {})}
+    details = {"service_account": email(spec)}
+    return CallTarget(spec.account, f"service account {email(spec)}", details, path=path)
+
+
+def _bucket(spec: AccessSpec, name: str) -> Bucket:
+    return Bucket(CallTarget(spec.account, f"bucket {name}", {"bucket": name}, path={"bucket": name}), name)
+
+
+def _or_nothing(operation: str, subject: CallTarget, body: Mapping[str, Any] | None = None) -> Any:
+    """Make the call and return what is answered, or None where there is no such thing."""
+    try:
+        return ask(operation, subject, body)
+    except Answer as error:
+        if error.status == 404:
+            return None
+        raise reported(error, operation, subject) from error
+    except (Silence, NoEntry) as error:
+        raise reported(error, operation, subject) from error
+
+
+def _describe(spec: AccessSpec) -> str:
+    return f"{MARK}={spec.id}"
+
+
+def _is_ours(spec: AccessSpec, found: Mapping[str, Any]) -> bool:
+    return _describe(spec) in str(found.get("description", "")).split()
+
+
+def _adopt(spec: AccessSpec, found: Mapping[str, Any] | None) -> None:
+    """Accept a service account that is there already, or raise: one that is not this cluster's is never changed."""
+    subject = _account(spec)
+    if found is None:  # IAM shows what it just made only after a while ("Access change propagation")
+        raise NotReady(
+            f"Google does not show {subject.name} yet. If someone deleted it meanwhile, try again: it is created anew.",
+            patience=120,
+            **subject.details,
+        )
+    if not _is_ours(spec, found):
+        raise Failed(
+            f"A {subject.name} exists in this project and does not belong to this cluster. It was left alone. Delete "
+            f"it if nothing uses it, or, if it is this cluster's after all, put {_describe(spec)} into its "
+            "description; then try again.",
+            **subject.details,
+        )
+
+
+# Granting
+
+
+def ensure_account(spec: AccessSpec) -> None:
+    """Create the nodes' service account, with whose it is."""
+    subject = _account(spec)
+    described = {"displayName": f"Storekeeper: {spec.name}"[:100], "description": _describe(spec)}
+    try:
+        ask("serviceAccounts.create", subject, {"accountId": account_id(spec), "serviceAccount": described})
+        return
+    except Answer as error:
+        if error.status != 409:
+            raise reported(error, "serviceAccounts.create", subject) from error
+    except (Silence, NoEntry) as error:
+        raise reported(error, "serviceAccounts.create", subject) from error
+    _adopt(spec, _or_nothing("serviceAccounts.get", subject))
+
+
+def ensure_bindings(spec: AccessSpec) -> None:
+    """Let the nodes use exactly these buckets, each with their own folder; in all others they lose what they had."""
+    _adopt(spec, _or_nothing("serviceAccounts.get", _account(spec)))
+    for name in spec.buckets:
+        _bucket(spec, name).change_policy(partial(_with, spec, name))
+    _take_from(spec, set(spec.buckets))
+
+
+def _with(spec: AccessSpec, bucket: str, bindings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [*_without(spec, bindings), binding(spec, bucket)]
+
+
+def _without(spec: AccessSpec, bindings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the bindings without the cluster's service account, also as it is named once it was deleted."""
+    for one in bindings:
+        one["members"] = [who for who in one["members"] if not _is_it(spec, who)]
+    return [one for one in bindings if one["members"]]
+
+
+def _is_it(spec: AccessSpec, who: str) -> bool:
+    return who == member(spec) or who.startswith(f"deleted:{member(spec)}?uid=")
+
+
+def _take_from(spec: AccessSpec, but: set[str]) -> None:
+    for name in _backup_buckets(spec):
+        if name not in but:
+            _bucket(spec, name).change_policy(lambda bindings: _without(spec, bindings))
+
+
+def _backup_buckets(spec: AccessSpec) -> Iterator[str]:
+    """Return the project's backup buckets, of whichever store: only there can a cluster have been let in."""
+    subject = CallTarget(spec.account, f"project {spec.account.number}", path={})
+    fields = "nextPageToken,items(name)"
+    for page in pages("buckets.list", subject, project=spec.account.number, prefix=PREFIX, fields=fields):
+        yield from (one["name"] for one in page.get("items", []) if kind_of(one["name"]) == "backup")
+
+
+def ensure_key(spec: AccessSpec) -> StepResult | None:
+    """Make the nodes' key, unless the console keeps one that is still there; delete keys that nobody keeps."""
+    subject = _account(spec)
+    if is_attached(spec.account):
+        _delete_keys(spec, but="")
+        note = "Start the nodes' machines with the cluster's service account: there is no key."
+        return StepResult(note=note, keep={} if spec.keys else None)
+    _adopt(spec, _or_nothing("serviceAccounts.get", subject))
+    kept = spec.keys.get("private_key_id", "")
+    # Others first, since Google allows ten: the secret of such a key was lost in a crash, or is not of our making.
+    if _delete_keys(spec, but=kept) and kept:
+        return None
+    made = call("keys.create", subject, {"privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE"})
+    key = json.loads(base64.b64decode(made["privateKeyData"]))
+    return StepResult(keep={name: str(key[name]) for name in KEY_PARTS if name in key})
+
+
+def _delete_keys(spec: AccessSpec, *, but: str) -> bool:
+    """Delete the service account's keys but one, and say whether that one is there."""
+    found = _or_nothing("keys.list", _account(spec)) or {}
+    there = [one["name"].rsplit("/", 1)[1] for one in found.get("keys", []) if one.get("keyType") == "USER_MANAGED"]
+    for key in there:
+        if key != but:
+            _or_nothing("keys.delete", _account(spec, key))
+    return but in there
+
+
+# Taking back
+
+
+def remove_bindings(spec: AccessSpec) -> None:
+    """Take every permission back from the nodes."""
+    found = _or_nothing("serviceAccounts.get", _account(spec))
+    if found is not None:
+        _adopt(spec, found)  # never say "taken back" of a service account that the console may not change
+    _take_from(spec, set())
+
+
+def remove_account(spec: AccessSpec) -> None:
+    """Delete the nodes' service account with its keys; leave one that is not the cluster's."""
+    found = _or_nothing("serviceAccounts.get", _account(spec))
+    if found is None or not _is_ours(spec, found):
+        return
+    _take_from(spec, set())
+    _or_nothing("serviceAccounts.delete", _account(spec))
+
+
+GRANT = (
+    Stage(Step("Creating the service account of the nodes", ensure_account)),
+    # Before the key, which therefore never may do more than it shall.
+    Stage(Step("Allowing the nodes their own backup stores", ensure_bindings)),
+    Stage(Step("Making the key of the nodes", ensure_key)),
+)
+REVOKE = (Stage(Step("Taking all permissions back from the nodes", remove_bindings)),)
+DISMISS = (Stage(Step("Deleting the service account of the nodes with its keys", remove_account)),)
+
+
+# How a node reaches a store
+
+
+def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
+    """Return pgBackRest's options for the bucket, with the nodes' key as a file of its own.
+
+    Its name has the key's ID in it: another key is another configuration, so a node that has not got it yet shows.
+    """
+    options = [("type", "gcs"), ("gcs-bucket", spec.bucket)]
+    operator = spec.account.deployment
+    if operator.endpoint_url:
+        options.append(("gcs-endpoint", operator.endpoint_url.removeprefix("https://").rstrip("/")))
+    ca = ""
+    if operator.ca_file:
+        with open(operator.ca_file, encoding="ascii") as file:
+            ca = file.read()
+    if is_attached(spec.account):
+        return RepositoryOptions(options=(*options, ("gcs-key-type", "auto")), ca_certificate=ca)
+    options.append(("gcs-key-type", "service"))
+    files: tuple[SecretFile, ...] = ()
+    if access.keys:
+        key = {**access.keys, "token_uri": token_uri(spec.account)}
+        name = f"gcs-{access.keys['private_key_id'][:8]}.json"
+        files = (SecretFile("gcs-key", name, json.dumps(key, indent=2)),)
+    return RepositoryOptions(options=tuple(options), ca_certificate=ca, files=files)

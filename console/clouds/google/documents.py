@@ -1,0 +1,104 @@
+"""The console's access to a Google project as an administrator sets it up: roles, commands, Terraform.
+
+All of them are made from the table of calls, so none can be behind the others.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from console.clouds.contract import AccountRef, Document
+from console.clouds.google.errors import who
+from console.clouds.google.permissions import Role, roles
+
+NAME = "storekeeper"  # of the service account, as long as nobody has named it otherwise
+PROJECT = "YOUR-PROJECT-ID"
+SERVICES = ("storage.googleapis.com", "iam.googleapis.com", "cloudresourcemanager.googleapis.com")
+FEDERATED = ("sts.googleapis.com", "iamcredentials.googleapis.com")
+KEYS_HINT = (
+    "With keys for the nodes, the console may make keys of every service account in the project, since no condition "
+    "can limit that: use a project of its own, or have nodes sign in as their machine's service account."
+)
+
+
+def documents(account: AccountRef) -> list[Document]:
+    """Return the files that give the console its access."""
+    project = account.number or account.settings.get("project_id") or PROJECT
+    member = who(account) if "@" in who(account) else f"{NAME}@{project}.iam.gserviceaccount.com"
+    found = roles(account)
+    hint = "All that the console does, in roles of your own." if _attached(account) else KEYS_HINT
+    return [
+        *(Document(f"{role.id}.yaml", role.title, _yaml(role), _hint(role), _create(role, project)) for role in found),
+        Document(f"{NAME}-setup.sh", "gcloud", _commands(found, project, member), hint, f"sh {NAME}-setup.sh"),
+        Document(f"{NAME}.tf", "Terraform", _terraform(found, project, member), "Makes the same."),
+    ]
+
+
+def _attached(account: AccountRef) -> bool:
+    return account.settings.get("node_access") == "attached"
+
+
+def _hint(role: Role) -> str:
+    return f"Bound with the condition {role.condition}" if role.condition else "Bound without a condition."
+
+
+def _yaml(role: Role) -> str:
+    lines = [f"title: {json.dumps(role.title)}", "stage: GA", "includedPermissions:"]
+    return "\n".join([*lines, *(f"- {one}" for one in role.permissions), ""])
+
+
+def _create(role: Role, project: str) -> str:
+    return f"gcloud iam roles create {role.id} --project={project} --file={role.id}.yaml"
+
+
+def _commands(found: tuple[Role, ...], project: str, member: str) -> str:
+    lines = [
+        "#!/bin/sh",
+        "# Run by an owner of the project. Run again, the roles that are there already are left as they are.",
+        "set -eu",
+        f"gcloud services enable {' '.join((*SERVICES, *FEDERATED))} --project={project}",
+    ]
+    name, _, host = member.partition("@")
+    if host == f"{project}.iam.gserviceaccount.com":
+        lines.append(f"gcloud iam service-accounts create {name} --project={project} || true")
+    for role in found:
+        lines.append(
+            f"gcloud iam roles create {role.id} --project={project} --title={shlex.quote(role.title)} --stage=GA "
+            f"--permissions={','.join(role.permissions)} || true"
+        )
+        condition = f"expression={role.condition},title={role.id}" if role.condition else "None"
+        lines.append(
+            f"gcloud projects add-iam-policy-binding {project} --member=serviceAccount:{member} "
+            f"--role=projects/{project}/roles/{role.id} --condition={shlex.quote(condition)}"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _terraform(found: tuple[Role, ...], project: str, member: str) -> str:
+    parts = []
+    for role in found:
+        permissions = "\n".join(f"    {json.dumps(one)}," for one in role.permissions)
+        parts.append(
+            f'resource "google_project_iam_custom_role" "{role.id}" {{\n'
+            f"  project     = {json.dumps(project)}\n"
+            f"  role_id     = {json.dumps(role.id)}\n"
+            f"  title       = {json.dumps(role.title)}\n"
+            f"  permissions = [\n{permissions}\n  ]\n"
+            "}\n"
+        )
+        condition = (
+            f"\n  condition {{\n    title      = {json.dumps(role.id)}\n"
+            f"    expression = {json.dumps(role.condition)}\n  }}\n"
+            if role.condition
+            else ""
+        )
+        parts.append(
+            f'resource "google_project_iam_member" "{role.id}" {{\n'
+            f"  project = {json.dumps(project)}\n"
+            f"  role    = google_project_iam_custom_role.{role.id}.id\n"
+            f"  member  = {json.dumps(f'serviceAccount:{member}')}\n"
+            f"{condition}"
+            "}\n"
+        )
+    return "\n".join(parts)

@@ -1,0 +1,132 @@
+"""Looked up before it is tried: which permissions the console has in a project, and what breaks without them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from console.clouds.contract import AccountRef, Check
+from console.clouds.google.buckets import PREFIX, kind_of
+from console.clouds.google.errors import CALLS, CallTarget, on_project
+from console.clouds.google.session import call
+from console.clouds.steps import StepError
+
+# What breaks without a permission. Each of those that a call takes (google_errors.CALLS) is here, and no other.
+CONSEQUENCES = {
+    "resourcemanager.projects.get": "The project cannot be verified.",
+    "storage.buckets.create": "Stores cannot be created.",
+    "storage.buckets.list": "Buckets that belong to no store are not found, and detached clusters keep their access.",
+    "storage.buckets.get": "Stores can neither be created, watched nor deleted.",
+    "storage.buckets.update": "What differs cannot be repaired, and an interrupted creation cannot go on.",
+    "storage.buckets.delete": "Stores cannot be deleted.",
+    "storage.buckets.getIamPolicy": "Who may use a bucket is neither seen nor changed: stores cannot be created.",
+    "storage.buckets.setIamPolicy": "Buckets stay open to the project's viewers, and nodes get no access.",
+    "storage.objects.list": "Nobody knows what a bucket holds: stores cannot be deleted, backups are not shown.",
+    "storage.objects.get": "Backups are not shown.",
+    "storage.objects.delete": "Access logs cannot be deleted: deleting a store with its logs stops half-way.",
+    "iam.serviceAccounts.create": "Nodes get no access.",
+    "iam.serviceAccounts.get": "Nodes get no access.",
+    "iam.serviceAccounts.delete": "A deleted cluster leaves its service account behind.",
+    "iam.serviceAccountKeys.create": "Nodes get no key.",
+    "iam.serviceAccountKeys.list": "Nodes get no key.",
+    "iam.serviceAccountKeys.delete": "Keys that nobody keeps stay valid.",
+}
+KEYS = frozenset(one for one in CONSEQUENCES if one.startswith("iam.serviceAccountKeys."))
+# These are asked of the project itself, so no condition on a bucket's name is ever true of them.
+OF_PROJECT = frozenset({"storage.buckets.create", "storage.buckets.list", "resourcemanager.projects.get"})
+ON_OBJECTS = frozenset({"storage.objects.delete", "storage.objects.get"})  # and these of each object
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role of the console's: its permissions, and the condition that its binding has."""
+
+    id: str
+    title: str
+    permissions: tuple[str, ...]
+    condition: str = ""
+
+
+def needed(account: AccountRef) -> tuple[str, ...]:
+    """Return the permissions that the plans take for this account, each once."""
+    found = dict.fromkeys(one for known in CALLS.values() for one in known.permissions)
+    attached = account.settings.get("node_access") == "attached"
+    return tuple(one for one in found if not (attached and one in KEYS))
+
+
+def roles(account: AccountRef) -> tuple[Role, ...]:
+    """Return the roles of the console: for the project, for its own buckets, for access logs, for lists of backups.
+
+    Of objects it may delete nothing but access logs, and read nothing but pgBackRest's backup.info.
+
+    Keys and service accounts have no condition on names that would limit them, so with keys the console can make one of
+    every service account of the project; attached to machines, it cannot.
+    """
+    wanted = needed(account)
+    ours = f'resource.name.startsWith("projects/_/buckets/{PREFIX}")'
+    logs = f'{ours} && resource.name.extract("projects/_/buckets/{{bucket}}/").endsWith("-log")'
+    lists = f'{ours} && resource.name.extract("/backup/{{stanza}}/backup.info") != ""'
+    of_project = tuple(one for one in wanted if one in OF_PROJECT or one.startswith("iam."))
+    of_buckets = tuple(one for one in wanted if one not in of_project and one not in ON_OBJECTS)
+    return (
+        Role("storekeeperProject", "Storekeeper: the project", of_project),
+        Role("storekeeperBuckets", "Storekeeper: its own buckets", of_buckets, ours),
+        Role("storekeeperLogs", "Storekeeper: access logs", ("storage.objects.delete",), logs),
+        Role("storekeeperLists", "Storekeeper: lists of backups", ("storage.objects.get",), lists),
+    )
+
+
+def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
+    """Return a line for each permission that the plans take; nothing is made. Raises a StepError."""
+    wanted, subject = needed(account), on_project(account)
+    granted = set(call("projects.testIamPermissions", subject, {"permissions": list(wanted)}).get("permissions", []))
+    bucket, of_bucket = _some_bucket(account, granted), set[str]()
+    if bucket:
+        asked = [one for one in wanted if one.startswith("storage.") and one not in OF_PROJECT]
+        there = CallTarget(account, f"bucket {bucket}", {"bucket": bucket}, path={"bucket": bucket})
+        of_bucket = set(call("buckets.testIamPermissions", there, permissions=asked).get("permissions", []))
+    return [*_lines(account, wanted, granted | of_bucket, bucket)]
+
+
+def _some_bucket(account: AccountRef, granted: set[str]) -> str:
+    """Return a bucket of ours, of which conditions on its name can be asked; a log bucket, where there is one."""
+    if "storage.buckets.list" not in granted:
+        return ""
+    try:
+        found = call("buckets.list", on_project(account), project=account.number, prefix=PREFIX, maxResults=100)
+    except StepError as error:
+        if error.details.get("action"):
+            return ""
+        raise
+    names = sorted((one["name"] for one in found.get("items", [])), key=lambda name: (kind_of(name) != "log", name))
+    return next((name for name in names if kind_of(name)), "")
+
+
+def _lines(account: AccountRef, wanted: Sequence[str], granted: set[str], bucket: str) -> Iterator[Check]:
+    for permission in wanted:
+        conditional = permission.startswith("storage.") and permission not in OF_PROJECT
+        on = f"buckets named {PREFIX}*" if conditional else f"project {account.number}"
+        check = Check(
+            label=permission,
+            on=on,
+            outcome="fail",
+            without=CONSEQUENCES[permission],
+            why="No role of the console's grants it.",
+            statement=_statement(account, permission),
+        )
+        if permission in granted:
+            yield replace(check, outcome="pass", why="", statement="")
+        elif permission in ON_OBJECTS:
+            why = "Google tells permissions of buckets, and this one is asked of each object: it shows when it is used."
+            yield replace(check, outcome="unknown", why=why, statement="", required=False)
+        elif conditional and not bucket:
+            why = "A condition on buckets' names is never true of the project: it shows with the first store."
+            yield replace(check, outcome="unknown", why=why, statement="")
+        else:
+            yield check
+
+
+def _statement(account: AccountRef, permission: str) -> str:
+    """Return the command that mends it."""
+    role = next(one for one in roles(account) if permission in one.permissions)
+    return f"gcloud iam roles update {role.id} --project={account.number} --add-permissions={permission}"

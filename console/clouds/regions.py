@@ -1,0 +1,102 @@
+"""The one table of the clouds' regions, with coordinates. Knows no app."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from math import asin, cos, radians, sin, sqrt
+from pathlib import Path
+
+EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
+# Named in botocore's partitions.json, but without an S3 endpoint or LocationConstraint (botocore 1.44.5).
+NOT_OPEN = {"me-west-1", "sa-west-1"}
+
+
+@dataclass(frozen=True)
+class Region:
+    """A provider's region; `account_namespace` is AWS's account regional namespace for bucket names."""
+
+    provider: str
+    code: str
+    name: str
+    city: str
+    country: str
+    lat: float
+    lon: float
+    partition: str
+    account_namespace: bool
+
+    @property
+    def place(self) -> str:
+        """Return the place in words, such as "Dublin, Ireland"."""
+        return f"{self.city}, {self.country}" if self.city != self.country else self.city
+
+
+@cache
+def table() -> dict[tuple[str, str], Region]:
+    """Return every region that can be offered, by provider and code."""
+    return _clouds() | {(place.cloud, place.code): place for place in places()}
+
+
+@cache
+def places() -> tuple[Region, ...]:
+    """Return the places where a cloud has a region, each once: what a server that is in no cloud can be near to."""
+    found: dict[str, Region] = {}
+    for region in _clouds().values():
+        code = _slug(region.city)
+        place = replace(region, provider="s3", code=code, name=region.place, partition="", account_namespace=False)
+        found.setdefault(code, place)
+    return tuple(found[code] for code in sorted(found))
+
+
+def find_place(text: str) -> Region | None:
+    """Return the place of this code or name, such as "sao-paulo", "São Paulo" or "São Paulo, Brazil"."""
+    wanted = _slug(text)
+    return next((one for one in places() if wanted and wanted in {one.code, _slug(one.place)}), None)
+
+
+def _slug(text: str) -> str:
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
+
+
+@cache
+def _clouds() -> dict[tuple[str, str], Region]:
+    """Return the regions of the clouds (sources stand in regions.json)."""
+    rows = json.loads((Path(__file__).parent / "regions.json").read_text())
+    return {
+        (row["provider"], row["code"]): Region(
+            provider=row["provider"],
+            code=row["code"],
+            name=row["name"],
+            city=row["city"],
+            country=row["country"],
+            lat=row["lat"],
+            lon=row["lon"],
+            partition=row.get("partition") or "",
+            account_namespace=bool(row.get("account_regional_namespace")),
+        )
+        for row in rows
+        if row["code"] not in NOT_OPEN
+    }
+
+
+@lru_cache(maxsize=8)  # bounded: the key may be whatever a form sent
+def regions(provider: str) -> tuple[Region, ...]:
+    """Return a provider's regions in the order of their codes."""
+    return tuple(sorted((r for (key, _), r in table().items() if key == provider), key=lambda r: r.code))
+
+
+def find(provider: str, code: str) -> Region | None:
+    """Return the region, or None when the provider has none of that code."""
+    return table().get((provider, code))
+
+
+def distance_km(a: Region, b: Region) -> float:
+    """Return the great-circle distance in kilometres (haversine formula)."""
+    phi_a, phi_b = radians(a.lat), radians(b.lat)
+    h = sin((phi_b - phi_a) / 2) ** 2 + cos(phi_a) * cos(phi_b) * sin(radians(b.lon - a.lon) / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * asin(sqrt(h))

@@ -1,0 +1,253 @@
+"""What lets database nodes use their stores on an S3-compatible server: one user with one key for each cluster.
+
+Two traps of SeaweedFS 4.48 give the order. It keeps the policy of a user that is deleted, for the next user of that
+name: so the policy goes first. And it lets every user make keys for itself: so keys that the console does not know go.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from console.clouds.aws.access import CLUSTER_TAG, POLICY, compact, node_name, node_tags, or_nothing, policy
+from console.clouds.aws.errors import CallTarget, code_of
+from console.clouds.aws.session import IAM_PATH
+from console.clouds.contract import AccessSpec, AccountRef
+from console.clouds.s3.session import Lacking, calling_iam, has, on_server
+from console.clouds.s3api.settings import same_document
+from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam.type_defs import TagTypeDef
+
+WORD = re.compile(r"[!-~]{1,256}")  # of printable ASCII, without a space
+USERS = "iam_users"  # as an account's settings list what its server has
+BY_HAND = (
+    "This server has no users that the console could make: make a key for the nodes by hand, with the policy shown."
+)
+TAKE_BACK = "This server has no users that the console could make: take back by hand the key that was made by hand."
+
+
+def facts(spec: AccessSpec) -> list[tuple[str, str]]:
+    """Return the nodes' user and the ID of its key, as far as there are any."""
+    found = [("User", node_name(spec))] if has(spec.account, USERS) else []
+    key = spec.keys.get("access_key_id")
+    return [*found, ("Access Key ID", key)] if key else found
+
+
+# The calls, each about one user
+
+
+def _user(account: AccountRef, name: str) -> CallTarget:
+    return on_server(account, f"user {name}", lambda operation, action: f"arn:aws:iam:::user/{name}", user=name)
+
+
+def _tag(account: AccountRef, name: str) -> str | None:
+    """Return the cluster ID that the user is tagged with, '' when with none; None when there is no such user."""
+    with calling_iam("GetUser", _user(account, name)) as iam:
+        try:
+            found: Iterable[TagTypeDef] = iam.get_user(UserName=name).get("User", {}).get("Tags", [])
+        except ClientError as error:
+            if code_of(error) == "NoSuchEntity":
+                return None
+            raise
+    if not found:  # SeaweedFS shows them only here
+        with suppress(Lacking), calling_iam("ListUserTags", _user(account, name)) as iam:
+            found = iam.list_user_tags(UserName=name).get("Tags", [])
+    return next((tag["Value"] for tag in found if tag["Key"] == CLUSTER_TAG), "")
+
+
+def _is_ours(spec: AccessSpec, tag: str | None) -> bool:
+    """Say whether the user exists and is the cluster's: by its tag, or by its name where the server kept no tag."""
+    return tag in {"", str(spec.id)}
+
+
+def _keep_policy(account: AccountRef, name: str, document: dict[str, Any]) -> bool:
+    """Give the user this policy as a whole and return whether the server keeps it."""
+    with calling_iam("PutUserPolicy", _user(account, name)) as iam:
+        iam.put_user_policy(UserName=name, PolicyName=POLICY, PolicyDocument=compact(document))
+    with calling_iam("GetUserPolicy", _user(account, name)) as iam:
+        found = iam.get_user_policy(UserName=name, PolicyName=POLICY).get("PolicyDocument")
+    return same_document(document, found)
+
+
+def _delete_policy(account: AccountRef, name: str) -> None:
+    with calling_iam("DeleteUserPolicy", _user(account, name)) as iam, or_nothing():
+        iam.delete_user_policy(UserName=name, PolicyName=POLICY)
+
+
+def _keys(account: AccountRef, name: str) -> list[str]:
+    with calling_iam("ListAccessKeys", _user(account, name)) as iam, or_nothing():
+        found = iam.list_access_keys(UserName=name).get("AccessKeyMetadata", [])
+        return [one["AccessKeyId"] for one in found]
+    return []
+
+
+def _make_key(account: AccountRef, name: str) -> dict[str, str]:
+    with calling_iam("CreateAccessKey", _user(account, name)) as iam:
+        key = iam.create_access_key(UserName=name).get("AccessKey", {})
+    if not (key.get("AccessKeyId") and key.get("SecretAccessKey")):
+        raise Lacking(f"The server made no access key for user {name}.", user=name)
+    if not all(WORD.fullmatch(part) for part in (key["AccessKeyId"], key["SecretAccessKey"])):
+        # It goes into files that root runs: a second line there would be the server's own command.
+        raise Lacking(f"The server made an access key for user {name} that is no single word.", user=name)
+    return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
+
+
+def _delete_key(account: AccountRef, name: str, key: str) -> None:
+    with calling_iam("DeleteAccessKey", _user(account, name)) as iam, or_nothing():
+        iam.delete_access_key(UserName=name, AccessKeyId=key)
+
+
+def _delete_user(account: AccountRef, name: str) -> None:
+    for key in _keys(account, name):
+        _delete_key(account, name, key)
+    _delete_policy(account, name)
+    with calling_iam("DeleteUser", _user(account, name)) as iam, or_nothing():
+        iam.delete_user(UserName=name)
+
+
+# Granting
+
+
+def ensure_user(spec: AccessSpec) -> StepResult | None:
+    """Create the nodes' user, with whose it is."""
+    account, name = spec.account, node_name(spec)
+    if not has(account, USERS):
+        return StepResult(note=BY_HAND)
+    with calling_iam("CreateUser", _user(account, name)) as iam:
+        try:
+            iam.create_user(UserName=name, Path=IAM_PATH, Tags=node_tags(spec))
+        except ClientError as error:
+            if code_of(error) != "EntityAlreadyExists":
+                raise
+    tag = _tag(account, name)
+    _adopt(spec, tag)
+    if not tag:  # the server did not take it with the creation, or a crash came before the next line
+        with suppress(Lacking), calling_iam("TagUser", _user(account, name)) as iam:
+            iam.tag_user(UserName=name, Tags=node_tags(spec))
+    return None
+
+
+def _adopt(spec: AccessSpec, tag: str | None) -> None:
+    """Accept a user that is there already, or raise: one that is another cluster's is never changed."""
+    name = node_name(spec)
+    if tag is None:
+        raise NotReady(
+            f"The server does not show user {name} yet. If someone deleted it, try again: it is created anew.",
+            patience=60,
+            user=name,
+        )
+    if not _is_ours(spec, tag):
+        raise Failed(
+            f"A user named {name} exists on this server and does not belong to this cluster. It was left alone. Delete "
+            f"it if nothing uses it, or, if it is this cluster's after all, put the tag {CLUSTER_TAG}={spec.id} back "
+            "on it; then try again.",
+            user=name,
+        )
+
+
+def ensure_user_policy(spec: AccessSpec) -> StepResult | None:
+    """Let the nodes use exactly these buckets: the policy is replaced as a whole."""
+    account, name = spec.account, node_name(spec)
+    if not has(account, USERS):
+        return None  # said once, by the step before
+    if not spec.buckets:  # no server takes a policy without a statement
+        return remove_user_policy(spec)
+    _adopt(spec, _tag(account, name))
+    if not _keep_policy(account, name, policy(spec)):
+        raise Failed(
+            f"The server did not keep the policy of user {name} as it was given. Its nodes get no key.", user=name
+        )
+    return None
+
+
+def ensure_key(spec: AccessSpec) -> StepResult | None:
+    """Make the nodes' access key, unless the console keeps one that is still there; delete keys that nobody keeps."""
+    account, name = spec.account, node_name(spec)
+    if not has(account, USERS):
+        return None
+    _adopt(spec, _tag(account, name))
+    kept, found = spec.keys.get("access_key_id"), _keys(account, name)
+    for key in found:
+        if key != kept:  # its secret was lost in a crash, or it is not of the console's making
+            _delete_key(account, name, key)
+    return None if kept in found else StepResult(keep=_make_key(account, name))
+
+
+# Taking back
+
+
+def remove_user_policy(spec: AccessSpec) -> StepResult | None:
+    """Take every permission back from the nodes."""
+    account, name = spec.account, node_name(spec)
+    if not has(account, USERS):
+        return StepResult(note=TAKE_BACK)
+    if (tag := _tag(account, name)) is None:
+        return None
+    _adopt(spec, tag)  # never say "taken back" of a user that the console may not change
+    _delete_policy(account, name)
+    return None
+
+
+def remove_user(spec: AccessSpec) -> StepResult | None:
+    """Delete the nodes' keys, their policy and their user; leave one that is not the cluster's."""
+    account, name = spec.account, node_name(spec)
+    if not has(account, USERS):
+        return StepResult(note=TAKE_BACK)
+    if _is_ours(spec, _tag(account, name)):
+        _delete_user(account, name)
+    return None
+
+
+GRANT = (
+    Stage(Step("Creating the user of the nodes", ensure_user)),
+    # Before the key, which therefore never may do more than it shall.
+    Stage(Step("Allowing the nodes their own backup stores", ensure_user_policy)),
+    Stage(Step("Making the access key of the nodes", ensure_key)),
+)
+REVOKE = (Stage(Step("Taking all permissions back from the nodes", remove_user_policy)),)
+DISMISS = (Stage(Step("Deleting the user of the nodes with its keys", remove_user)),)
+
+
+# Whether there are users at all
+
+
+def makes_users(account: AccountRef) -> bool:
+    """Make a user with a policy and a key, read all back, delete all, and return whether the server keeps users."""
+    name = f"pgbk-probe-{secrets.token_hex(6)}"
+    document = policy(AccessSpec(account.id, name, account, name, (name,)))
+    made = False
+    try:
+        with calling_iam("CreateUser", _user(account, name)) as iam:
+            made = True  # also if the answer gets lost
+            iam.create_user(UserName=name, Path=IAM_PATH)
+        return (
+            _tag(account, name) is not None
+            and _keep_policy(account, name, document)
+            and _make_key(account, name)["access_key_id"] in _keys(account, name)
+        )
+    except Lacking:
+        return False
+    except Failed as error:
+        # Where there are no users, or this key may not make any, servers answer alike; a person makes the keys then.
+        if error.details.get("action"):
+            return False
+        raise
+    finally:
+        if made:
+            with suppress(Lacking):
+                _delete_user_of_the_probe(account, name)
+
+
+def _delete_user_of_the_probe(account: AccountRef, name: str) -> None:
+    try:
+        _delete_user(account, name)
+    except Failed as error:
+        if not error.details.get("action"):
+            raise

@@ -1,0 +1,143 @@
+"""What a piece of work consists of, as plain data: a plan is a list of rounds, a round is steps that run at once.
+
+Knows no Django, no cloud and no store, so that the providers can import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step leaves beside the state that it ensures.
+
+    `note` is said beside the step, such as what a server lacks. `keep` is written down together with the step's end,
+    before anything else happens: a key, say, that is shown only once.
+    """
+
+    note: str = ""
+    keep: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One idempotent call or few, with the sentence that people read while it runs."""
+
+    title: str
+    run: Callable[[Any], StepResult | None]
+
+
+class Stage(tuple[Step, ...]):
+    """Steps that touch different things and therefore run at the same time."""
+
+    __slots__ = ()
+
+    def __new__(cls, *steps: Step) -> Stage:
+        return super().__new__(cls, steps)
+
+
+Plan = tuple[Stage, ...]
+
+
+class StepError(Exception):
+    """A step that did not reach its state; the message is for an administrator to act on."""
+
+    def __init__(self, message: str, **details: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = {key: value for key, value in details.items() if value}
+
+
+class NotReady(StepError):
+    """Not yet: the same step may succeed later; the engine tries again for `patience` seconds, then gives up."""
+
+    def __init__(self, message: str, *, patience: float = 120, **details: str) -> None:
+        super().__init__(message, **details)
+        self.patience = patience
+
+
+class RateLimited(NotReady):
+    """Others are before it: the engine comes back after so many seconds, which is no trouble and tries no patience."""
+
+    def __init__(self, message: str, *, seconds: float, **details: str) -> None:
+        super().__init__(message, patience=120, **details)
+        self.seconds = seconds
+
+
+class Failed(StepError):
+    """Final: trying again without a change by the administrator would fail again."""
+
+
+class Denied(Failed):
+    """Final for want of a permission; one that was given just now may not be in force yet, for so many seconds."""
+
+    SETTLES: ClassVar = 30.0
+
+
+class Refused(StepError):
+    """The work must not be done as things are; nothing was changed, the subject returns to the state it had."""
+
+
+class Conflict(StepError):
+    """The subject itself must change (a new bucket name, say) before the plan is tried again."""
+
+
+class TooLate(StepError):
+    """What was done cannot be undone any more, so the work goes on to its end."""
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the operation, or may have; this one must change nothing more."""
+
+
+# Whether the work that a step belongs to is still its worker's; what belongs to no operation is always.
+is_held: ContextVar[Callable[[], bool]] = ContextVar("is_held", default=lambda: True)
+
+
+def ensure_lease() -> None:
+    """Raise LeaseLost when the lease has run out; to be called right before each call of a cloud.
+
+    A worker that was stopped in the middle of a step, and wakes up late, would else go on with what was true then.
+    """
+    if not is_held.get()():
+        raise LeaseLost
+
+
+# How a step waits for its turn, where a cloud takes only so many calls of one kind in a while: the lane, which all that
+# wait for the same have in common, and how many seconds a turn takes. What belongs to no operation does not wait.
+in_turn: ContextVar[Callable[[str, float, str], None]] = ContextVar(
+    "in_turn", default=lambda rate_key, seconds, rule: None
+)
+
+
+def take_turn(rate_key: str, seconds: float, rule: str) -> None:
+    """Wait for the lane's next turn, or raise NotItsTurn when that is far off; to be called right before the call.
+
+    `rule` says why there are turns, as the first half of a sentence.
+    """
+    in_turn.get()(rate_key, seconds, rule)
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """What one verb means for one model of subjects: registered by the subject's app in its plans.py.
+
+    `plan` and `spec` are asked anew at every run, so a deploy never meets an old plan. `resolve` answers a Conflict:
+    it changes the subject and says whether the plan may be tried again. `done` changes what else changes when the work
+    is done, in the transaction that says so. `keep` writes down what a step gave to be kept. `undo` is the plan that
+    puts everything back as it was when somebody cancels the work, or raises TooLate; without one nobody can.
+    """
+
+    model: Any
+    verb: str
+    title: str
+    plan: Callable[[Any], Plan]
+    spec: Callable[[Any], Any]
+    resolve: Callable[[Any, Conflict], bool] = field(default=lambda subject, conflict: False)
+    done: Callable[[Any], None] = field(default=lambda subject: None)
+    keep: Callable[[Any, Any], None] = field(default=lambda subject, kept: None)
+    undo: Callable[[Any], Plan] | None = None

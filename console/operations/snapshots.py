@@ -1,0 +1,168 @@
+"""What is read of a cloud now and then and kept: a page shows the last known and how old it is, and never waits for it.
+
+All times are the database's, because two workers' clocks may differ.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from django.db import models, transaction
+from django.db.models import Case, Count, F, Q, Value, When
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from console.clouds.steps import NotReady, StepError
+
+log = logging.getLogger(__name__)
+
+HELD = timedelta(minutes=2)  # a reading that has told nothing for so long has lost its worker
+AGAIN = timedelta(minutes=15)  # after a failed try, if it is not due before anyway
+SOON = timedelta(minutes=1)  # after one that may succeed by itself
+AT_ONCE = 4  # readings of one kind in one lane, such as a cloud account
+SWEEP_AT_MOST = 200  # readings in one sweep; the next one follows in seconds
+
+
+class SnapshotQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    def due(self) -> Self:
+        """Return what nobody has read for a while, or somebody has asked for, and nobody is reading now."""
+        return self.filter(Q(held_until=None) | Q(held_until__lte=Now()), due_at__lte=Now())
+
+    def held(self) -> Self:
+        """Return what is being read now."""
+        return self.filter(held_until__gt=Now())
+
+    def wanted(self) -> None:
+        """Note that somebody wants to see these anew; send them to the workers after the commit."""
+        self.update(wanted_at=Now(), due_at=Now())
+
+
+class Snapshot(models.Model):
+    """What was last read of something, and how the last try went. A model for each kind, one row for each subject."""
+
+    LABEL: ClassVar[str]  # what the workers' messages call this kind
+
+    content: Any = models.JSONField(default=list)
+    read_at = models.DateTimeField(null=True)  # of the content
+    error = models.TextField(blank=True)  # of the last try, if it failed
+    details: Any = models.JSONField(default=dict)  # of the error: such as the statement that would mend it
+    tried_at = models.DateTimeField(null=True)
+    wanted_at = models.DateTimeField(null=True)  # when somebody asked for it
+    due_at = models.DateTimeField(db_default=Now(), null=True, db_index=True)  # nobody reads before; null: never
+    held_until = models.DateTimeField(null=True)  # a worker is at it
+    progress = models.CharField(max_length=100, blank=True)  # how far it is, for who waits
+
+    objects = SnapshotQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+    @property
+    def is_awaited(self) -> bool:
+        """Return whether somebody has asked for it and has not got it yet."""
+        return self.wanted_at is not None and (self.tried_at is None or self.tried_at < self.wanted_at)
+
+    def tell(self, progress: str) -> None:
+        """Say how far the reading is, and that its worker is alive."""
+        type(self)._default_manager.filter(pk=self.pk).update(progress=progress, held_until=Now() + HELD)
+
+
+@dataclass(frozen=True)
+class SnapshotSource:
+    """How one kind of reading is done: registered by the app's plans.py.
+
+    `read` gets the row and returns its new content, or raises a StepError; it may `tell` how far it is. `kept` changes
+    what else follows, in the transaction that keeps the content. `every` says how long that lasts; None until somebody
+    asks. `rows` are those that may be read by themselves, `lane` names the field whose values share a budget.
+    """
+
+    model: type[Snapshot]
+    read: Callable[[Any], Any]
+    every: Callable[[Any], timedelta] | None
+    rows: Callable[[], SnapshotQuerySet]
+    rate_key: str
+    related: tuple[str, ...] = ()  # what `read` needs beside the row
+    kept: Callable[[Any], None] = lambda reading: None
+
+
+def daily(key: UUID | str) -> timedelta:
+    """Return how long until the next daily reading: at the key's own time of day, so that all are spread over it."""
+    day, now = timedelta(days=1), timezone.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    own = midnight + timedelta(seconds=UUID(str(key)).int % 86_400)
+    while own - now < day / 2:
+        own += day
+    return own - now
+
+
+_readers: dict[str, SnapshotSource] = {}
+
+
+def register(reader: SnapshotSource) -> None:
+    """Make a kind of reading known."""
+    _readers[reader.model.LABEL] = reader
+
+
+def due() -> list[tuple[str, int]]:
+    """Return the readings that are due, as label and key, the longest first; no more than a lane can take."""
+    return [(label, pk) for label, reader in _readers.items() for pk in _due(reader)]
+
+
+def _due(reader: SnapshotSource) -> list[int]:
+    rows, rate_key = reader.rows(), reader.lane
+    busy = dict(reader.model._default_manager.all().held().values_list(rate_key).annotate(Count("pk")).order_by())
+    found: list[int] = []
+    for pk, key in rows.due().order_by("due_at").values_list("pk", rate_key)[: 10 * SWEEP_AT_MOST]:
+        busy[key] = busy.get(key, 0) + 1
+        if busy[key] <= AT_ONCE and len(found) < SWEEP_AT_MOST:
+            found.append(pk)
+    return found
+
+
+def follower(label: str, pk: int) -> int | None:
+    """Return the reading that is due next in the same lane, so that a worker that has done one can go on."""
+    reader = _readers[label]
+    rate_key = reader.model._default_manager.filter(pk=pk).values(reader.lane)[:1]
+    return reader.rows().filter(**{reader.lane: rate_key}).due().order_by("due_at").values_list("pk", flat=True).first()
+
+
+def read(label: str, pk: int) -> None:
+    """Read anew what is due, and keep that; or else why it could not be read. Changes nothing when it is not due."""
+    reader = _readers[label]
+    rows = reader.model._default_manager.filter(pk=pk)
+    # Whoever holds it has the work: a message that comes twice changes nothing.
+    readable = reader.rows().due().filter(pk=pk).values("pk")
+    if not rows.filter(pk__in=readable).update(held_until=Now() + HELD, progress=""):
+        return
+    reading = rows.select_related(*reader.related).annotate(begun=Now()).get()
+    again: timedelta | None = None
+    values: dict[str, Any] = {"error": "", "details": {}}
+    try:
+        values |= {"content": reader.read(reading), "read_at": reading.begun}
+    except StepError as error:
+        values = {"error": error.message, "details": error.details}
+        again = SOON if isinstance(error, NotReady) else AGAIN
+    except Exception as error:
+        log.exception("%s %s: unexpected error", label, pk)
+        name = type(error).__name__
+        values["error"] = f"Unexpected error ({name}); the console's log has the details."
+        again = AGAIN
+    # Asked for again meanwhile, it stays due.
+    due_at = Case(When(wanted_at__gt=reading.begun, then=F("due_at")), default=_next(reader, reading, again))
+    with transaction.atomic():
+        kept = rows.update(**values, tried_at=reading.begun, held_until=None, progress="", due_at=due_at)
+        if kept and not again:  # its subject may be gone by now, and the row with it
+            reading.content = values["content"]
+            reader.kept(reading)
+
+
+def _next(reader: SnapshotSource, reading: Snapshot, again: timedelta | None) -> Any:
+    if not reader.every:
+        return Value(None, models.DateTimeField())
+    every = reader.every(reading)
+    return Now() + (min(every, again) if again else every)

@@ -1,0 +1,133 @@
+"""What every app's views share: the two answers of a dialog, lists page by page. Knows no app."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
+from django.utils.cache import patch_vary_headers
+
+PAGE_SIZE = 20
+SEARCHED_AT_MOST = 200  # characters
+COUNT_AT_MOST = 1000  # counting 100,000 rows costs more than the page itself
+
+
+def page(request: HttpRequest) -> dict[str, Any]:
+    """Context of every page: the member that looks at it, the theme that they chose, the file of icons."""
+    theme = request.COOKIES.get("theme", "")
+    return {
+        "company": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
+        "icons": static("icons.svg"),
+        "membership": getattr(request, "membership", None),
+        "memberships": getattr(request, "memberships", ()),
+        "theme": theme if theme in {"light", "dark"} else "",
+    }
+
+
+def fragment_or_page(
+    request: HttpRequest, template: str, partial: str, context: dict[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """Answer htmx with the partial and everybody else with the page that holds it."""
+    name = f"{template}#{partial}" if request.htmx else template  # type: ignore[attr-defined]
+    response = render(request, name, context, status=status)
+    # Without this the Back button shows a bare fragment, from the browser's cache.
+    patch_vary_headers(response, ("HX-Request", "HX-Target"))
+    return response
+
+
+def dialog_form(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    """Answer with a dialog (or its page): 422 when its form was posted and has errors."""
+    form = context.get("form")
+    refused = form is not None and form.is_bound and not form.is_valid()
+    return fragment_or_page(request, template, "dialog", context, status=422 if refused else 200)
+
+
+def dialog_done(request: HttpRequest, url: str, *events: str, message: str = "") -> HttpResponse:
+    """Close the dialog and announce what changed; without htmx, go to the page where it shows."""
+    return announced(request, url, "dialog-close", *events, message=message)
+
+
+def announced(request: HttpRequest, url: str, *events: str, message: str = "") -> HttpResponse:
+    """Announce what changed; without htmx, go to the page where it shows."""
+    if message:
+        messages.success(request, message)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect(url)
+    response = HttpResponse(status=204)
+    response["HX-Trigger"] = json.dumps({event: {} for event in events})
+    return response
+
+
+def searched(request: HttpRequest) -> str:
+    """Return what ?q= asks for: without NUL, which PostgreSQL takes in no text, and not too long for SQLite's LIKE."""
+    return request.GET.get("q", "").replace("\x00", "").strip()[:SEARCHED_AT_MOST]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list, newest first, with the query strings of its neighbours ("" where there is none)."""
+
+    items: Sequence[Any]
+    previous: str
+    next: str
+    summary: str
+    total: int
+
+
+def paginate(request: HttpRequest, rows: QuerySet[Any], *, size: int = PAGE_SIZE) -> Page:
+    """Return the page that ?after= or ?before= names: found by index, so the last one costs what the first one does."""
+    after, before = (_cursor(request.GET.get(name, "")) for name in ("after", "before"))
+    total = rows.order_by()[: COUNT_AT_MOST + 1].count()
+    if before:
+        created, pk = before
+        newer = rows.filter(Q(created_at__gt=created) | Q(created_at=created, pk__gt=pk), created_at__gte=created)
+        items = list(newer.order_by("created_at", "pk")[: size + 1])
+        more_before, more_after = len(items) > size, True
+        items = items[:size][::-1]
+    else:
+        if after:
+            created, pk = after
+            rows = rows.filter(Q(created_at__lt=created) | Q(created_at=created, pk__lt=pk), created_at__lte=created)
+        items = list(rows.order_by("-created_at", "-pk")[: size + 1])
+        more_before, more_after = after is not None, len(items) > size
+        items = items[:size]
+    kept = {key: str(value) for key, value in request.GET.items() if key not in {"after", "before"} and value}
+    return Page(
+        items=items,
+        previous=_link(kept, "before", items[0]) if items and more_before else "",
+        next=_link(kept, "after", items[-1]) if items and more_after else "",
+        summary=f"{COUNT_AT_MOST:,}+" if total > COUNT_AT_MOST else f"{total:,}",
+        total=total,
+    )
+
+
+def _link(kept: dict[str, str], name: str, item: Model) -> str:
+    key = f"{item.created_at.isoformat()} {item.pk}"  # type: ignore[attr-defined]
+    return "?" + urlencode({**kept, name: base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")})
+
+
+def _cursor(text: str) -> tuple[datetime, UUID] | None:
+    """Read a cursor; one that was tampered with is no cursor: the list starts at its beginning."""
+    try:
+        created, pk = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split(" ")
+        moment = datetime.fromisoformat(created)
+        return (moment.astimezone(UTC), UUID(pk)) if moment.tzinfo else None
+    except (ValueError, OverflowError):  # the latter: no such time in UTC
+        return None
+
+
+def lower_first(label: str) -> str:
+    """Return a label as in the middle of a sentence; an abbreviation keeps its capitals."""
+    return label if label[:2].isupper() else label[0].lower() + label[1:]

@@ -1,0 +1,86 @@
+"""What both buckets should have and what they have: looking now, mending, and accepting what was meant."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_http_methods, require_POST
+
+from console.accounts.access import MemberRequest, require_permission
+from console.accounts.permissions import Permission
+from console.operations.actions import NotNow
+from console.web.pages import dialog_done, dialog_form, lower_first
+from stores import actions, drift
+from stores.control_status import agreed
+from stores.forms import RepairForm
+from stores.models import Store
+
+CHANGED = "What was found has changed since this was shown. Look at it again, then decide."
+
+
+def _store(request: MemberRequest, pk: UUID) -> Store:
+    store: Store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
+    return store
+
+
+@require_POST
+@require_permission(Permission.MANAGE_STORES)
+def store_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Have both buckets looked at now."""
+    store = _store(request, pk)
+    try:
+        actions.verify(store)
+    except NotNow as error:
+        messages.error(request, str(error))
+    return dialog_done(request, store.get_absolute_url(), "stores-changed")
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_STORES)
+def store_repair(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Show what would be changed, and change that when it is agreed to."""
+    store = _store(request, pk)
+    form = RepairForm(request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        try:
+            actions.repair(store, by=request.user, seen=form.cleaned_data["seen"])
+        except NotNow as refused:
+            form.add_error(None, str(refused))
+        except drift.Changed:
+            form.add_error(None, CHANGED)
+        else:
+            message = f"{store.name} is being repaired."
+            return dialog_done(request, store.get_absolute_url(), "stores-changed", message=message)
+    drift = store.drift_report.drift if hasattr(store, "drift_report") else []
+    context = {"store": store, "form": form, "drift": drift, "seen": agreed(drift)}
+    return dialog_form(request, "stores/repair.html", context)
+
+
+@require_POST
+@require_permission(Permission.MANAGE_STORES)
+def store_accept(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Accept what was found of one control."""
+    store = _store(request, pk)
+    name, seen = request.POST.get("control", ""), request.POST.get("seen", "")
+    try:
+        line = actions.accept(store, name=name, seen=seen, by=request.membership)
+    except drift.Changed:
+        messages.error(request, CHANGED)
+        return dialog_done(request, store.get_absolute_url(), "stores-changed")
+    message = f"Accepted: {lower_first(line.label)} of the {line.bucket_words}."
+    return dialog_done(request, store.get_absolute_url(), "stores-changed", message=message)
+
+
+@require_POST
+@require_permission(Permission.MANAGE_STORES)
+def store_reconsider(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Take back that something was accepted."""
+    store = _store(request, pk)
+    try:
+        actions.reconsider(store, name=request.POST.get("control", ""), by=request.membership)
+    except drift.Changed:
+        messages.error(request, CHANGED)
+    return dialog_done(request, store.get_absolute_url(), "stores-changed")

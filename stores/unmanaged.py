@@ -1,0 +1,199 @@
+"""Buckets that are named like ours and belong to no store: found by a scan of each account, explained in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from console.cloud_accounts.models import CloudAccount
+from django.db.models import Q
+
+from console.accounts.models import Membership, Organisation
+from console.clouds import CLOUDS
+from console.clouds.contract import UnmanagedBucket
+from console.operations.models import Operation
+from console.operations.snapshots import SnapshotQuerySet
+from stores.models import IgnoredBucket, RetainedLogs, Store, UnmanagedScan
+
+TELL_EVERY = 20  # buckets: each takes a call, and a reading that tells nothing loses its worker
+
+
+# Reading
+
+
+def known_names(among: Iterable[str] | None = None) -> set[str]:
+    """Return the names of the buckets that are no unmanaged: of every store, in any state, and of retained logs.
+
+    Two organisations may have linked the same account. What else the console keeps in a cloud belongs here.
+    """
+    stores, retained = Store.objects.all(), RetainedLogs.objects.all()
+    if among is not None:
+        names = list(among)
+        stores = stores.filter(Q(bucket__in=names) | Q(log_bucket__in=names))
+        retained = retained.filter(bucket__in=names)
+    kept = set(retained.values_list("bucket", flat=True))
+    return kept | {name for pair in stores.values_list("bucket", "log_bucket") for name in pair}
+
+
+def scans() -> SnapshotQuerySet:
+    """Return the scans of the linked accounts whose organisation has backup stores."""
+    accounts = CloudAccount.objects.filter(
+        organisation__edition=Organisation.Edition.ENTERPRISE, provider_key__in=CLOUDS
+    )
+    missing = accounts.filter(scan=None).values_list("pk", flat=True)
+    UnmanagedScan.objects.bulk_create([UnmanagedScan(cloud_account_id=pk) for pk in missing], ignore_conflicts=True)
+    return UnmanagedScan.objects.filter(cloud_account__in=accounts)
+
+
+def scan(reading: UnmanagedScan) -> list[dict[str, Any]]:
+    """Return what the account has that is named like ours and belongs to no store; raises a StepError."""
+    account = reading.cloud_account
+    # The names are read first: a store that is made meanwhile is left out when the list is shown.
+    found: list[dict[str, Any]] = []
+    for leftover in account.cloud.survey(account.credentials(), known_names()):
+        found.append(asdict(leftover))
+        if len(found) % TELL_EVERY == 0:
+            reading.tell(f"{len(found)} {account.cloud.vocabulary.bucket}s looked at")
+    return found
+
+
+# What was found, in words
+
+
+@dataclass(frozen=True)
+class ExplainedBucket:
+    """A bucket that belongs to no store: what it is, in words, and the store that it can be adopted as."""
+
+    bucket: UnmanagedBucket
+    account: CloudAccount
+    what: str
+    name: str = ""  # of the store that it was, as the history of its organisation has it
+    adoptable: bool = False
+    store: Store | None = None  # that has its ID and other buckets
+    forgotten: IgnoredBucket | None = None
+
+    @property
+    def created(self) -> datetime | None:
+        """Return when the cloud says that it was made."""
+        return datetime.fromisoformat(self.bucket.created) if self.bucket.created else None
+
+    @property
+    def removal(self) -> str:
+        """Return the commands with which an administrator deletes it when it is empty."""
+        return self.account.cloud.removal(self.account.credentials(), self.bucket.name, self.bucket.region)
+
+
+@dataclass(frozen=True)
+class AccountScan:
+    """One account: its last scan, and what that found."""
+
+    account: CloudAccount
+    scan: UnmanagedScan | None
+    unmanaged: list[ExplainedBucket] = field(default_factory=list)
+    forgotten: list[ExplainedBucket] = field(default_factory=list)
+
+    def find(self, bucket: str) -> ExplainedBucket | None:
+        """Return the explained of that name, forgotten or not."""
+        return next((one for one in (*self.unmanaged, *self.forgotten) if one.bucket.name == bucket), None)
+
+
+def account_scans(membership: Membership, account: UUID | None = None) -> list[AccountScan]:
+    """Return the organisation's accounts, or one of them, with what their last scans found; asks no cloud."""
+    accounts = CloudAccount.objects.visible_to(membership).filter(provider_key__in=CLOUDS)
+    if account:
+        accounts = accounts.filter(pk=account)
+    read = [(one, getattr(one, "scan", None)) for one in accounts.select_related("scan").order_by("name", "pk")]
+    found = {one.pk: [UnmanagedBucket(**each) for each in kept.content] for one, kept in read if kept and kept.content}
+    if not found:
+        return [AccountScan(one, kept) for one, kept in read]
+    known = known_names(leftover.name for each in found.values() for leftover in each)
+    explain = _explainer(membership.organisation, [leftover for each in found.values() for leftover in each])
+    forgotten = {
+        (one.cloud_account_id, one.bucket): one for one in IgnoredBucket.objects.filter(cloud_account__in=found)
+    }
+    answer = []
+    for one, kept in read:
+        unmanaged = [
+            explain(leftover, one, forgotten.get((one.pk, leftover.name)))
+            for leftover in found.get(one.pk, [])
+            if leftover.name not in known
+        ]
+        shown, hidden = ([o for o in unmanaged if bool(o.forgotten) is hide] for hide in (False, True))
+        answer.append(AccountScan(one, kept, shown, hidden))
+    return answer
+
+
+def store_id(leftover: UnmanagedBucket) -> UUID | None:
+    """Return the ID that the bucket's tag names; None when it names none."""
+    try:
+        return UUID(leftover.store_id)
+    except ValueError:
+        return None
+
+
+def _explainer(organisation: Organisation, found: list[UnmanagedBucket]) -> Any:
+    """Return the function that explains these; it knows this organisation's stores and history, and no other's."""
+    ids = {pk for leftover in found if (pk := store_id(leftover))}
+    stores = {store.pk: store for store in Store.objects.filter(pk__in=ids)}
+    history = Operation.objects.filter(subject_kind=Store.kind(), subject_id__in=ids, organisation=organisation)
+    names = dict(history.order_by("created_at").values_list("subject_id", "subject_name"))  # the last name it had
+
+    def explain(leftover: UnmanagedBucket, account: CloudAccount, forgotten: IgnoredBucket | None) -> ExplainedBucket:
+        pk = store_id(leftover)
+        store = stores.get(pk) if pk else None
+        ours = store is not None and store.organisation_id == organisation.pk
+        word = account.cloud.vocabulary.bucket
+        noun = {"backup": f"Backup {word}", "log": f"Log {word}"}.get(leftover.kind, word.capitalize())
+        name, adoptable = "", False
+        if leftover.kind == "probe":
+            what = "Left by an interrupted link test of this server. It holds at most one small test object."
+        elif leftover.error:
+            what = "Its name begins like ours. Whose it is cannot be said, because its tags could not be read."
+        elif not leftover.store_id:
+            what = (
+                "Its name is one that the console gives, but it carries no tag of a store."
+                if leftover.kind
+                else "Its name only begins like ours, and it carries no tag of a store: hardly made by the console."
+            )
+        elif store and ours:
+            where = "" if store.cloud_account_id == account.pk else f" of {store.cloud_account}"
+            what = (
+                f"Tagged as a {word} of {store.name}, which uses other {word}s now{where}. Look what is in it before "
+                "anybody deletes it."
+            )
+        elif pk and pk in names and not store:
+            name, adoptable = names[pk], True
+            what = f"{noun} of {name}, a store that the console has no longer. It can be adopted."
+        else:
+            what = f"{noun} whose tag names a store that your organisation never had in this console."
+        return ExplainedBucket(leftover, account, what, name, adoptable, store if ours else None, forgotten)
+
+    return explain
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two buckets that an adopted store gets; those that were found, and those that are made."""
+
+    bucket: str
+    log_bucket: str
+    found: frozenset[str]
+
+
+def pair(explained: ExplainedBucket, among: list[ExplainedBucket]) -> Pair | None:
+    """Return the store's two buckets: those found with its tag, else as it names them; None when there are too many."""
+    leftover, pk = explained.bucket, store_id(explained.bucket)
+    if pk is None:
+        return None
+    names = explained.account.cloud.bucket_names(pk, leftover.region, explained.account.number)
+    tagged = [one.bucket for one in among if store_id(one.bucket) == pk and one.bucket.region == leftover.region]
+    chosen = []
+    for name, kinds in zip(names, (("backup", ""), ("log",)), strict=True):
+        of_kind = [one.name for one in tagged if one.kind in kinds]
+        if len(of_kind) > 1 and name not in of_kind:
+            return None
+        chosen.append(name if name in of_kind or not of_kind else of_kind[0])
+    return Pair(chosen[0], chosen[1], frozenset(one.name for one in tagged))

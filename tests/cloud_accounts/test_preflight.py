@@ -1,0 +1,280 @@
+"""Preflight as people see it: asked for, read by a worker, shown as a table and before a store is created."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from console.cloud_accounts.models import CloudAccount, Preflight
+from django.utils import timezone
+
+from console.cloud_accounts import preflight
+from console.operations import snapshots
+from stores import actions
+from tests import factories
+from tests.stores.conftest import due
+
+HTMX = {"HX-Request": "true"}
+OK = {"label": "s3:CreateBucket", "on": "arn:aws:s3:::pgbk-*", "outcome": "pass", "without": "No store.", "regions": []}
+STATEMENT = {"Effect": "Allow", "Action": "s3:PutBucketLogging", "Resource": "arn:aws:s3:::pgbk-*"}
+FAIL = {
+    **OK,
+    "label": "s3:PutBucketLogging",
+    "outcome": "fail",
+    "why": "No policy.",
+    "statement": json.dumps(STATEMENT),
+}
+HERE = {**OK, "label": "Region eu-west-1", "regions": ["eu-west-1"]}
+
+
+@pytest.fixture
+def as_alice(client, alice):
+    client.force_login(alice)
+    return client
+
+
+def url(account, what=""):
+    return f"/stores/preflight/{account.pk}/{what}"
+
+
+def notice(client, account, region="eu-west-1"):
+    answer = client.get("/stores/preflight/", {"cloud_account": account.pk, "region": region}, headers=HTMX)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def kept(account, *lines, **values):
+    """A preflight that was read just now."""
+    found = preflight.of(account).get()
+    snapshots.read("preflight", found.pk)
+    Preflight.objects.update(content=list(lines), error="", **values)
+    return Preflight.objects.get()
+
+
+def work(account):
+    """Do what the worker is sent."""
+    snapshots.read("preflight", preflight.of(account).get().pk)
+    return Preflight.objects.get(cloud_account=account)
+
+
+def regions(found):
+    return {code for one in found.checks for code in one.regions}
+
+
+def test_a_linked_account_is_due_by_itself_and_then_daily(account, amazon):
+    [pk] = due("preflight")
+    snapshots.read("preflight", pk)
+    found = Preflight.objects.get(pk=pk)
+    assert (found.error, found.failing, found.unknown) == ("", [], [])  # an administrator's key may do everything
+    assert 86_000 < (found.due_at - found.tried_at).total_seconds() < 87_000
+    assert due("preflight") == []
+
+
+def test_the_regions_of_stores_and_the_chosen_one_are_looked_at(account, amazon):
+    factories.store(account, region="eu-west-1")
+    assert regions(work(account)) == {"eu-west-1"}
+    actions.check_account(account, region="us-west-2")
+    assert regions(work(account)) == {"eu-west-1", "us-west-2"}
+    actions.check_account(account)
+    assert regions(work(account)) == {"eu-west-1"}
+
+
+def test_chosen_regions_are_few(account):
+    for code in ("eu-west-1", "eu-west-2", "eu-west-3", "us-east-1", "us-east-2", "us-west-1", "eu-west-3"):
+        actions.check_account(account, region=code)
+    assert Preflight.objects.get().chosen == ["eu-west-2", "us-east-1", "us-east-2", "us-west-1", "eu-west-3"]
+
+
+def test_a_failed_check_keeps_the_last_known(account, amazon):
+    before = work(account)
+    amazon.inject("GetCallerIdentity", code="AccessDenied", status=403)
+    actions.check_account(account)
+    after = work(account)
+    assert after.error
+    assert (after.content, after.read_at) == (before.content, before.read_at)
+
+
+def test_statements_of_one_resource_are_one(account):
+    also = {**FAIL, "statement": json.dumps({**STATEMENT, "Action": "s3:PutBucketPolicy"})}
+    found = Preflight(cloud_account=account, content=[OK, FAIL, also])
+    [statement] = json.loads(found.statements)
+    assert statement == {**STATEMENT, "Action": ["s3:PutBucketLogging", "s3:PutBucketPolicy"]}
+    assert Preflight(cloud_account=account, content=[OK]).statements == ""
+
+
+def test_preflight_of_a_server_says_what_it_lacks(acme, object_server):
+    account = factories.server(
+        acme,
+        endpoint=object_server.endpoint,
+        ca_certificate=object_server.ca_certificate,
+        access_key_id=object_server.access_key_id,
+    )
+    account.secrets = {"secret_access_key": object_server.secret_access_key}
+    account.save()
+    found = work(account)
+    assert found.error == ""
+    assert found.failing == []
+    assert "Access logging" in {one.label for one in found.lacking}
+    account.secrets = {"secret_access_key": "wrong"}
+    account.save()
+    actions.check_account(account)
+    assert "does not accept the console's access key" in work(account).error
+
+
+def test_preflight_table_asks_by_itself_once(as_alice, account):
+    page = as_alice.get(url(account)).content.decode()
+    assert 'hx-trigger="load"' in page
+    actions.check_account(account)
+    page = as_alice.get(url(account)).content.decode()
+    assert 'hx-trigger="load"' not in page
+    assert 'hx-trigger="every 1s"' in page
+
+
+def test_preflight_table_shows_what_breaks_and_what_to_add(as_alice, account, amazon):
+    kept(account, OK, FAIL, HERE)
+    answer = as_alice.get(url(account), headers=HTMX)
+    page = answer.content.decode()
+    assert "<html" not in page
+    assert "HX-Request" in answer["Vary"]
+    assert page.index("s3:PutBucketLogging") < page.index("s3:CreateBucket")  # what fails is first
+    for text in ("1 missing", "No policy.", "What to add", "&quot;s3:PutBucketLogging&quot;"):
+        assert text in page
+    assert "could not be checked" not in page
+
+
+def test_preflight_table_leaves_out_regions_without_stores(as_alice, account, amazon):
+    there = {**HERE, "label": "Region us-west-2", "regions": ["us-west-2"], "outcome": "fail"}
+    kept(account, OK, HERE, there)
+    assert "1 missing" in as_alice.get(url(account)).content.decode()  # no store yet: what was chosen is all there is
+    factories.store(account, region="eu-west-1")
+    page = as_alice.get(url(account)).content.decode()
+    assert "us-west-2" not in page
+    assert "All that is needed" in page
+
+
+def test_preflight_check_asks_a_worker(as_alice, account, amazon, django_capture_on_commit_callbacks):
+    kept(account, OK)
+    answer = as_alice.post(url(account, "check/"), {"region": "EU-West-1"}, headers=HTMX)
+    assert (answer.status_code, json.loads(answer["HX-Trigger"])) == (204, {"preflight-changed": {}})
+    found = Preflight.objects.get()
+    assert (found.is_awaited, found.chosen) == (True, ["eu-west-1"])
+    assert "Being checked" in as_alice.get(url(account)).content.decode()
+    answer = as_alice.post(url(account, "check/"), {"region": "nowhere-1"})
+    assert (answer.status_code, answer["Location"]) == (302, account.get_absolute_url())
+    assert Preflight.objects.get().chosen == []
+
+
+def test_preflight_notice_is_quiet_when_all_is_there(as_alice, account, amazon):
+    kept(account, OK, HERE)
+    text = notice(as_alice, account)
+    assert "2 permissions checked" in text
+    assert "notice" not in text
+    assert "hx-trigger" not in text
+
+
+def test_preflight_notice_says_what_would_break(as_alice, account, amazon):
+    there = {**HERE, "label": "Region us-west-2", "regions": ["us-west-2"], "outcome": "fail", "why": "Not enabled."}
+    kept(account, OK, FAIL, HERE, there)
+    text = notice(as_alice, account)
+    assert "1 of what the console needs" in text
+    assert account.get_absolute_url() in text
+    assert "us-west-2" not in text  # another region's
+    assert "2 of what the console needs" in notice(as_alice, account, "us-west-2")
+
+
+def test_preflight_notice_does_not_pass_what_was_not_checked(as_alice, account, amazon):
+    kept(account, {**OK, "outcome": "unknown"}, HERE)
+    text = notice(as_alice, account)
+    assert "1 permission in prod could not be checked" in text
+    kept(account, OK, HERE)
+    Preflight.objects.update(error="AWS is busy.")
+    assert "AWS is busy." in notice(as_alice, account)
+
+
+def test_preflight_notice_asks_once_for_a_region_that_was_not_looked_at(as_alice, account, amazon):
+    kept(account, OK, HERE)
+    text = notice(as_alice, account, "us-west-2")
+    assert 'hx-trigger="load"' in text
+    assert "&quot;us-west-2&quot;" in text or '"us-west-2"' in text
+    as_alice.post(url(account, "check/"), {"region": "us-west-2"}, headers=HTMX)
+    text = notice(as_alice, account, "us-west-2")
+    assert 'hx-trigger="load"' not in text
+    assert 'hx-trigger="every 1s"' in text
+    assert "Region us-west-2" in {one.label for one in work(account).checks}
+    assert "All that a store needs is there" in notice(as_alice, account, "us-west-2")
+
+
+@pytest.mark.parametrize("query", [{}, {"cloud_account": ""}, {"cloud_account": "x"}, {"region": "eu-west-1"}])
+def test_preflight_notice_says_nothing_before_an_account_is_chosen(as_alice, query):
+    answer = as_alice.get("/stores/preflight/", query, headers=HTMX)
+    assert (answer.status_code, answer.content.strip()) == (200, b"")
+
+
+@pytest.mark.parametrize("region", ["", "eu-we", "Ireland"])
+def test_preflight_notice_says_nothing_before_a_region_is_chosen(as_alice, account, region):
+    assert notice(as_alice, account, region).strip() == ""
+
+
+def test_preflight_notice_of_a_server_needs_no_region(as_alice, acme):
+    account = factories.server(acme)
+    kept = preflight.of(account)
+    kept.update(content=[OK], read_at=timezone.now(), tried_at=timezone.now())
+    assert "1 permission checked" in notice(as_alice, account, "")
+
+
+def test_store_create_has_a_place_for_the_notice(as_alice, account):
+    assert "/stores/preflight/" in as_alice.get("/stores/create/", {"provider": "aws"}).content.decode()
+
+
+def test_preflight_is_seen_by_viewers_who_cannot_ask(client, bob, account):
+    client.force_login(bob)
+    page = client.get(url(account)).content.decode()
+    assert "What the console may do here" in page
+    assert "Check again" not in page
+    assert "hx-post" not in page
+    assert "hx-post" not in notice(client, account)
+    assert client.post(url(account, "check/")).status_code == 403
+
+
+def test_preflight_is_not_seen_by_strangers(client, charlie, account):
+    client.force_login(charlie)
+    assert client.get(url(account)).status_code == 404
+    assert client.get("/stores/preflight/", {"cloud_account": account.pk}).status_code == 404
+    assert client.post(url(account, "check/")).status_code == 404
+    assert client.get(f"{account.get_absolute_url()}documents/permissions.json/").status_code == 404
+
+
+def test_preflight_methods(as_alice, account):
+    assert as_alice.get(url(account, "check/")).status_code == 405
+    assert as_alice.post(url(account)).status_code == 405
+    assert as_alice.post("/stores/preflight/").status_code == 405
+
+
+def test_preflight_needs_no_enterprise_edition(as_alice, acme, account):
+    acme.edition = "developer"
+    acme.save()
+    assert as_alice.get(url(account)).status_code == 200
+
+
+def test_account_detail_hands_out_the_files_of_its_role(as_alice, account):
+    account.settings = {"role_arn": "arn:aws:iam::123456789012:role/sk", "external_id": "8c1f"}
+    account.save()
+    page = as_alice.get(account.get_absolute_url()).content.decode()
+    for document in CloudAccount.objects.get().documents:
+        link = f"{account.get_absolute_url()}documents/{document.filename}/"
+        assert link in page
+        answer = as_alice.get(link)
+        assert answer.content.decode() == document.text
+        assert answer["Content-Disposition"] == f'attachment; filename="{document.filename}"'
+    assert as_alice.get(f"{account.get_absolute_url()}documents/passwd/").status_code == 404
+
+
+def test_account_link_hands_out_files_with_its_own_external_id(as_alice, bob, client):
+    external_id = as_alice.get("/cloud-accounts/link/", {"provider": "aws"}).context["external_id"]
+    files = ("trust.json", "storekeeper-role.template.json", "storekeeper-role.tf")
+    for name in files:
+        assert external_id in as_alice.get(f"/cloud-accounts/link/aws/{name}/").content.decode()
+    assert "arn:aws:s3:::pgbk-*" in as_alice.get("/cloud-accounts/link/s3/permissions.json/").content.decode()
+    assert as_alice.get("/cloud-accounts/link/azure/permissions.json/").status_code == 404
+    client.force_login(bob)
+    assert client.get("/cloud-accounts/link/aws/trust.json/").status_code == 403

@@ -1,0 +1,453 @@
+"""The contract that every provider keeps, whatever the cloud: walked for each of PROVIDERS, through its World."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from uuid import uuid4
+
+import pytest
+from clusters.pgbackrest.configuration.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target
+
+from console.clouds import CLOUDS
+from console.clouds.contract import AccessSpec, StoreSpec
+from console.clouds.regions import regions
+from console.clouds.steps import Conflict, Failed, LeaseLost, NotReady, Refused, StepError, TooLate, is_held
+from tests.worlds import live
+
+pytestmark = pytest.mark.slow
+
+PREFIX = "c-k3v9x2m7q4ta"
+
+
+# What has to write as a node or an administrator does, or to spoil calls: not on a real account.
+emulated = pytest.mark.emulated
+
+
+@pytest.fixture(scope="module", params=["live"] if live.TESTED else CLOUDS)
+def opened(request, tmp_path_factory):
+    module = import_module(f"tests.worlds.{request.param}")
+    with module.opened(tmp_path_factory.mktemp(request.param)) as world:
+        yield world
+
+
+@pytest.fixture
+def world(opened):
+    opened.clear()
+    opened.mend()
+    opened.forget()
+    return opened
+
+
+def provider_of(world):
+    return CLOUDS[world.key]
+
+
+def make_spec(world, region=None, **values):
+    account, store_id = world.account(), uuid4()
+    region = region or world.regions[0]
+    names = provider_of(world).bucket_names(store_id, region, account.number)
+    return StoreSpec(store_id, "Orders (EU)", account, region, *names, **values)
+
+
+def access_to(*specs, keys=None):
+    account = specs[0].account
+    buckets = tuple(spec.bucket for spec in specs)
+    return AccessSpec(uuid4(), "Orders (EU)", account, PREFIX, buckets, keys=keys or {})
+
+
+def steps(plan):
+    return [step for round_ in plan for step in round_]
+
+
+def run(plan, spec):
+    return [step.run(spec) for step in steps(plan)]
+
+
+def settled(plan, spec, tries=6):
+    """Run the plan as the engine does: again after each NotReady."""
+    for _ in range(tries):
+        try:
+            return run(plan, spec)
+        except NotReady as error:
+            last = error
+    raise AssertionError(f"it never settled: {last}")
+
+
+def failure(how, plan, spec):
+    """Return what the plan failed with, if it did."""
+    try:
+        how(plan, spec)
+    except StepError as error:
+        return error
+    return None
+
+
+@contextmanager
+def killed_before(nth) -> Iterator[None]:
+    """Lose the worker right before its nth call, as a crash does."""
+    left = nth
+
+    def still_held():
+        nonlocal left
+        left -= 1
+        return left > 0
+
+    token = is_held.set(still_held)
+    try:
+        yield
+    finally:
+        is_held.reset(token)
+
+
+def crash(plan, spec, nth):
+    """Return whether the worker died before its nth call of the plan; else the plan came to its end."""
+    with killed_before(nth):
+        try:
+            settled(plan, spec)
+        except LeaseLost:
+            return True
+    return False
+
+
+# --- Words and names ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", CLOUDS)
+def test_provider_describes_itself(key):
+    provider = CLOUDS[key]
+    assert provider.key == key
+    assert provider.vocabulary.bucket == provider.vocabulary.bucket.lower()
+    assert len(provider.mark) <= 3
+    for plan in (provider.remove, provider.remove_but_logs):
+        titles = [step.title for part in (provider.provision, plan, provider.restore) for step in steps(part)]
+        assert len(set(titles)) == len(titles)
+    assert len({field.name for field in provider.link}) == len(provider.link)
+    assert {field.method for field in provider.link} - {""} <= {
+        key for field in provider.link if field.name == "method" for key, _ in field.choices
+    }
+
+
+@pytest.mark.parametrize("key", CLOUDS)
+def test_provider_names_are_legal_stable_and_distinct(key):
+    provider, number = CLOUDS[key], "123456789012"
+    for region in regions(key):
+        one, other = uuid4(), uuid4()
+        found = provider.bucket_names(one, region.code, number)
+        assert found == provider.bucket_names(one, region.code, number)
+        assert len({*found, *provider.bucket_names(other, region.code, number)}) == 4
+        assert all(3 <= len(name) <= 63 and name == name.lower() and "." not in name for name in found)
+
+
+# --- A store's life -------------------------------------------------------------------------------------------------
+
+
+def test_every_step_runs_twice_and_leaves_the_same(world):
+    provider, untouched = provider_of(world), world.look()
+    for region in world.regions:
+        spec = make_spec(world, region)
+        for step in steps(provider.provision):
+            step.run(spec)
+            once = world.look()
+            step.run(spec)
+            assert world.look() == once, step.title
+        done = replace(spec, complete=True)
+        for step in steps(provider.remove):
+            step.run(done)
+            once = world.look()
+            step.run(done)
+            assert world.look() == once, step.title
+        run(provider.remove, done)
+        assert world.look() == untouched
+
+
+def test_a_worker_may_be_killed_before_any_call_of_the_creation(world, say):
+    provider, tried = provider_of(world), 0
+    for region in world.regions:
+        spec = make_spec(world, region)
+        settled(provider.provision, spec)
+        wanted = world.look()
+        settled(provider.remove, replace(spec, complete=True))
+        for nth in range(1, 100):
+            died = crash(provider.provision, spec, nth)
+            settled(provider.provision, spec)
+            assert world.look() == wanted, nth
+            settled(provider.remove, replace(spec, complete=True))
+            if not died:
+                break
+            tried += 1
+    assert tried >= 4
+    say(**{f"contract, {world.key}: kills survived": tried})
+
+
+@emulated
+def test_a_worker_may_be_killed_before_any_call_of_the_deletion(world, say):
+    provider, tried = provider_of(world), 0
+    spec, untouched = make_spec(world), world.look()
+    done = replace(spec, complete=True)
+    for nth in range(1, 100):
+        settled(provider.provision, spec)
+        world.put_log(spec)
+        died = crash(provider.remove, done, nth)
+        settled(provider.remove, done)
+        assert world.look() == untouched, nth
+        if not died:
+            break
+        tried += 1
+    assert tried >= 4
+    say(**{f"contract, {world.key}: kills survived": tried})
+
+
+@emulated
+@pytest.mark.parametrize("verb", ["provision", "remove"])
+def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
+    provider, spec, tried = provider_of(world), make_spec(world), 0
+    plan = getattr(provider, verb)
+    made = verb == "remove"
+    spec = replace(spec, complete=made)
+
+    def prepare():
+        world.mend()
+        settled(provider.provision if made else provider.remove, spec)
+
+    prepare()
+    world.forget()
+    settled(plan, spec)
+    number, wanted = len(world.calls()), world.look()
+    for fault in world.faults:
+        for nth in range(1, number + 1):
+            prepare()
+            world.fault(fault, nth)
+            if error := failure(settled, plan, spec):
+                assert fault == "denied", (fault, nth, error.message)
+                assert error.details.get("code"), nth
+                assert len(error.message) > 40
+            world.mend()
+            settled(plan, spec)
+            assert world.look() == wanted, (fault, nth)
+            tried += 1
+    say(**{f"contract, {world.key}: faults outlasted": tried})
+
+
+@emulated
+@pytest.mark.parametrize("log", [False, True])
+def test_what_is_not_the_stores_is_never_touched(world, log):
+    provider, spec = provider_of(world), make_spec(world)
+    world.occupy(spec, log=log)
+    before = world.look()
+    with pytest.raises((Failed, Conflict)):
+        settled(provider.provision, spec)
+    after = world.look()
+    assert {name: after[name] for name in before} == before
+    settled(provider.remove, spec)
+    assert world.look() == before
+
+
+@emulated
+def test_a_store_that_holds_data_stays_until_it_is_emptied(world):
+    provider, untouched = provider_of(world), world.look()
+    spec = replace(make_spec(world), complete=True)
+    settled(provider.provision, spec)
+    access = access_to(spec)
+    for made in settled(provider.grant, access):
+        access = replace(access, keys=made.keep) if made and made.keep else access
+    world.put(spec, f"{PREFIX}/n1/backup/main/backup.info", b"[backrest]\n")
+    before, told = world.look(), []
+    found = provider.contents(spec, told.append)
+    assert (found.objects, found.size, found.more) == (1, 11, False)
+    assert told[-1] == 1
+    with pytest.raises(Refused, match="1 object") as refused:
+        settled(provider.remove, spec)
+    assert refused.value.details["commands"] == provider.emptying(spec, found)
+    assert spec.bucket in provider.emptying(spec, found)
+    assert world.look() == before
+    objects = provider.objects(spec)
+    assert objects.folders(f"{PREFIX}/") == ["n1"]
+    assert [entry.key for entry in objects.entries(f"{PREFIX}/")] == [f"{PREFIX}/n1/backup/main/backup.info"]
+    assert objects.read(f"{PREFIX}/n1/backup/main/backup.info", 5) == b"[back"
+    assert objects.read(f"{PREFIX}/n2/backup/main/backup.info", 5) is None
+    world.wipe(spec)
+    settled(provider.revoke, access)
+    settled(provider.dismiss, access)
+    settled(provider.remove, spec)
+    assert world.look() == untouched
+    assert not provider.contents(spec, told.append).exists
+
+
+def test_a_deletion_can_be_cancelled_until_the_backups_place_is_gone(world):
+    provider, spec = provider_of(world), replace(make_spec(world), complete=True)
+    settled(provider.provision, spec)
+    whole = world.look()
+    settled(provider.remove[:1], spec)
+    settled(provider.restore, spec)
+    assert world.look() == whole
+    settled(provider.remove[:2], spec)
+    with pytest.raises(TooLate):
+        settled(provider.restore, spec)
+
+
+@emulated
+def test_access_logs_can_be_kept(world):
+    provider, untouched = provider_of(world), world.look()
+    spec = replace(make_spec(world), complete=True)
+    settled(provider.provision, spec)
+    world.put_log(spec)
+    settled(provider.remove_but_logs, spec)
+    assert any(spec.log_bucket in name for name in world.look())
+    assert not any(spec.bucket in name and spec.log_bucket not in name for name in world.look())
+    kept = replace(spec, bucket="")
+    assert not provider.clear_logs(kept, False)
+    settled(provider.remove, spec)  # an administrator was quicker
+    assert provider.clear_logs(kept, True)
+    assert world.look() == untouched
+
+
+# --- Watching -------------------------------------------------------------------------------------------------------
+
+
+@emulated
+def test_a_new_store_is_as_wanted_and_what_is_changed_by_hand_is_seen_and_mended(world, say):
+    provider, spec = provider_of(world), replace(make_spec(world), complete=True)
+    settled(provider.provision, spec)
+    whole = world.look()
+    spoils = world.spoils(spec)
+    keys = {control.key for control in provider.controls(spec)}
+    assert spoils.keys() <= keys
+    assert len(spoils) >= 3
+    for key, spoil in spoils.items():
+        assert not differing(provider, spec)
+        spoil()
+        changed = differing(provider, spec)
+        assert key in {control.key for control in changed}
+        for control in changed:
+            observed = control.observe()
+            assert control.words(observed) != control.words(control.wanted), control.key
+            control.ensure()
+        assert world.look() == whole, key
+    say(**{f"contract, {world.key}: changes by hand seen and mended": len(spoils)})
+
+
+def differing(provider, spec):
+    return [control for control in provider.controls(spec) if not control.same(control.observe())]
+
+
+def test_a_protected_store_keeps_versions_and_is_as_wanted(world):
+    provider, spec = provider_of(world), replace(make_spec(world, versions_days=30), complete=True)
+    if "versions" not in provider.protections(spec.account):
+        pytest.fail(f"{world.key} protects nothing, and no other provider is like that")
+    settled((*provider.provision, *provider.keep_versions), spec)
+    assert not differing(provider, spec)
+    once = world.look()
+    settled((*provider.provision, *provider.keep_versions), spec)
+    assert world.look() == once
+
+
+def test_a_locked_store_is_as_wanted_and_never_weakened(world):
+    provider, spec = provider_of(world), replace(make_spec(world, versions_days=30, lock_days=2), complete=True)
+    plan = (*provider.provision, *provider.keep_versions, *provider.lock)
+    if "lock" not in provider.protections(spec.account):
+        assert provider.lock == ()
+        return
+    settled(plan, spec)
+    assert not differing(provider, spec)
+    once = world.look()
+    settled(provider.lock, replace(spec, lock_days=1))
+    assert world.look() == once
+
+
+def test_survey_finds_what_belongs_to_no_store(world):
+    provider, spec = provider_of(world), make_spec(world)
+    settled(provider.provision, spec)
+    found = {one.name: one for one in provider.survey(spec.account, ())}
+    assert {spec.bucket, spec.log_bucket} <= found.keys()
+    assert (found[spec.bucket].kind, found[spec.log_bucket].kind) == ("backup", "log")
+    assert {found[name].store_id for name in (spec.bucket, spec.log_bucket)} == {str(spec.id)}
+    assert found[spec.bucket].region == spec.region
+    known = {spec.bucket, spec.log_bucket}
+    assert not known & {one.name for one in provider.survey(spec.account, known)}
+    assert spec.bucket in provider.removal(spec.account, spec.bucket, spec.region)
+
+
+# --- Accounts and nodes ---------------------------------------------------------------------------------------------
+
+
+def test_an_account_says_who_it_is_and_lacks_nothing(world):
+    provider, account = provider_of(world), world.account()
+    identity = provider.identify(account)
+    assert identity.number == account.number
+    assert identity.proofs or world.key == "s3"
+    checks = provider.preflight(account, [world.regions[0]])
+    assert checks
+    assert [one.label for one in checks if one.required and one.outcome == "fail"] == []
+    assert [fact.label for fact in provider.account_facts(account)]
+    region = world.regions[0]
+    assert region in {one.code for one in provider.store_regions(account)}
+
+
+@emulated
+def test_granting_converges_after_a_kill_before_any_call(world):
+    provider, spec = provider_of(world), replace(make_spec(world), complete=True)
+    settled(provider.provision, spec)
+    untouched, access = world.look(), access_to(spec)
+    settled(provider.grant, access)
+    wanted = world.look()
+    assert wanted != untouched
+    settled(provider.dismiss, replace(access, buckets=()))
+    for nth in range(1, 100):
+        died = crash(provider.grant, access, nth)
+        settled(provider.grant, access)
+        assert world.look().keys() == wanted.keys(), nth
+        settled(provider.revoke, replace(access, buckets=()))
+        settled(provider.dismiss, replace(access, buckets=()))
+        if not died:
+            break
+    assert nth > 2
+
+
+def test_pgbackrest_takes_the_configuration(world, tmp_path):
+    provider, spec = provider_of(world), replace(make_spec(world), complete=True)
+    settled(provider.provision, spec)
+    access = access_to(spec)
+    for made in settled(provider.grant, access):
+        access = replace(access, keys=made.keep) if made and made.keep else access
+    repository = provider.repository(spec, access)
+    target = Target(1, "orders", f"/{PREFIX}/n1", repository, "secret", "time", 14, None)
+    file = tmp_path / "pgbackrest.conf"
+    configuration = Configuration(
+        "ledger", "n1", BY_NUMBER[""], [target], [StanzaConfiguration("main", 15, "/data", 5432)]
+    )
+    file.write_text(configuration.render(secrets=True))
+    assert all(value in file.read_text() for _, value in repository.options)
+    binary = shutil.which("pgbackrest")
+    assert binary, "pgBackRest is not installed"
+    options = [f"--config={file}", f"--lock-path={tmp_path}", f"--log-path={tmp_path}", "--log-level-console=warn"]
+    # It reads every option, and touches nothing but its own lock.
+    done = subprocess.run(
+        [binary, *options, "--stanza=main", "stop"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    wrong = tmp_path / "wrong.conf"
+    wrong.write_text(file.read_text().replace("repo1-bundle=y", "repo1-bundel=y"))
+    options[0] = f"--config={wrong}"
+    done = subprocess.run(
+        [binary, *options, "--stanza=main", "stop"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "repo1-bundel" in done.stdout + done.stderr
+
+
+@emulated
+def test_errors_are_said_to_people(world):
+    """Each message tells what to do, and names nothing of Python's."""
+    provider, spec = provider_of(world), make_spec(world)
+    for fault in world.faults:
+        world.fault(fault, 1)
+        if error := failure(run, provider.provision, spec):
+            assert "Traceback" not in error.message
+            assert not error.message.startswith(("HTTPSConnectionPool", "("))
+            assert error.message[0].isupper()
+            assert error.message.rstrip().endswith((".", '"', ")")), error.message
+        world.mend()

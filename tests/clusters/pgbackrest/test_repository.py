@@ -1,0 +1,139 @@
+"""Reading repositories that pgBackRest wrote."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from clusters.pgbackrest.configuration.repository import NotOurs, Unreadable
+
+from clusters.pgbackrest.configuration import repository
+from console.clouds.contract import Entry
+
+FILES = Path(__file__).parent / "repository"
+PLAIN = (FILES / "plain/backup.info").read_bytes()
+ENCRYPTED = (FILES / "encrypted/backup.info").read_bytes()
+PASSPHRASE = (FILES / "encrypted/passphrase.txt").read_text()
+
+
+class Bucket:
+    """Objects in memory."""
+
+    def __init__(self, objects):
+        self.objects = objects
+
+    def folders(self, prefix):
+        below = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
+        return sorted({key.split("/")[0] for key in below if "/" in key})
+
+    def entries(self, prefix):
+        for key in sorted(self.objects):
+            if key.startswith(prefix):
+                yield Entry(key, len(self.objects[key]), datetime(2026, 11, 22, tzinfo=UTC))
+
+    def read(self, key, at_most):
+        return self.objects[key][:at_most] if key in self.objects else None
+
+
+def bucket(info=PLAIN, copy=None, **more):
+    base = "c-abc/n1"
+    objects = {
+        f"{base}/archive/orders/archive.info": b"x",
+        f"{base}/archive/orders/15-1/0000000100000000/0000000100000000000000FE-{'a' * 40}.zst": b"x" * 10,
+        f"{base}/archive/orders/15-1/0000000100000001/000000010000000100000000-{'b' * 40}.zst": b"x" * 10,
+        f"{base}/archive/orders/15-1/0000000100000001/000000010000000100000000.00000028.backup": b"x",
+        f"{base}/archive/orders/15-1/00000002.history": b"x",
+        f"{base}/archive/orders/9.6-2/0000000300000000/000000030000000000000001-{'c' * 40}": b"x",
+    }
+    objects |= {f"{base}/backup/orders/backup.info": info} if info is not None else {}
+    objects |= {f"{base}/backup/orders/backup.info.copy": copy} if copy is not None else {}
+    return Bucket({**objects, **more})
+
+
+@pytest.mark.parametrize("kind", ["plain", "encrypted"])
+def test_look_says_what_pgbackrest_itself_says(kind):
+    said = json.loads((FILES / kind / "info.json").read_text())[0]
+    [holding] = repository.look(bucket((FILES / kind / "backup.info").read_bytes()), "c-abc", PASSPHRASE)
+    assert (holding.node, holding.stanza, holding.status, holding.note) == ("n1", "orders", "read", "")
+    assert (holding.system_id, holding.postgresql) == (str(said["db"][0]["system-id"]), said["db"][0]["version"])
+    assert [backup.label for backup in holding.backups] == [one["label"] for one in said["backup"]]
+    for backup, one in zip(holding.backups, said["backup"], strict=True):
+        assert (backup.kind, backup.started, backup.stopped) == (
+            one["type"],
+            one["timestamp"]["start"],
+            one["timestamp"]["stop"],
+        )
+        assert (backup.size, backup.stored) == (one["info"]["size"], one["info"]["repository"]["delta"])
+        assert (backup.first_wal, backup.last_wal) == (one["archive"]["start"], one["archive"]["stop"])
+        assert (backup.system_id, backup.failed) == (holding.system_id, one["error"])
+
+
+def test_look_finds_the_last_segment_of_the_newest_database():
+    [holding] = repository.look(bucket(), "c-abc", "")
+    assert holding.last_wal == "000000030000000000000001"  # 9.6-2 came after 15-1
+    assert holding.last_wal_at == "2026-11-22T00:00:00+00:00"
+
+
+def test_look_takes_the_copy_of_a_file_that_is_cut_off():
+    [holding] = repository.look(bucket(PLAIN[:700], PLAIN), "c-abc", "")
+    assert (holding.status, len(holding.backups)) == ("read", 2)
+    assert "cut off" in holding.note
+    assert "copy was read" in holding.note
+
+
+@pytest.mark.parametrize("end", [0, 12, 700, len(PLAIN) - 30, len(PLAIN) - 1])
+def test_look_counts_what_it_cannot_read(end):
+    [holding] = repository.look(bucket(PLAIN[:end]), "c-abc", "")
+    assert (holding.status, holding.backups) == ("damaged", [])
+    assert "cut off" in holding.note
+    assert (holding.objects, holding.bytes, holding.more) == (7, 24 + end, False)
+    assert holding.last_wal
+
+
+@pytest.mark.parametrize("end", [16, 40, 1000, len(ENCRYPTED) - 16])
+def test_look_tells_a_cut_off_encrypted_file_from_another_passphrase(end):
+    [holding] = repository.look(bucket(ENCRYPTED[:end]), "c-abc", PASSPHRASE)
+    assert holding.status == "damaged"
+    assert "cut off" in holding.note
+
+
+@pytest.mark.parametrize("passphrase", ["", "another"])
+def test_look_counts_what_is_encrypted_otherwise(passphrase):
+    [holding] = repository.look(bucket(ENCRYPTED), "c-abc", passphrase)
+    assert (holding.status, holding.objects) == ("encrypted", 7)
+    assert "passphrase" in holding.note
+
+
+def test_look_counts_no_further_than_it_must(monkeypatch):
+    monkeypatch.setattr(repository, "COUNTED_AT_MOST", 3)
+    [holding] = repository.look(bucket(ENCRYPTED), "c-abc", "another")
+    assert holding.more
+
+
+def test_look_sees_an_archive_without_a_backup_and_nothing_at_all():
+    [holding] = repository.look(bucket(None), "c-abc", "")
+    assert (holding.status, holding.backups) == ("empty", [])
+    assert holding.last_wal
+    assert repository.look(Bucket({}), "c-abc", "") == []
+    assert repository.look(bucket(), "c-other", "") == []
+
+
+def test_holdings_are_kept_as_they_are():
+    holdings = repository.look(bucket(), "c-abc", "")
+    assert repository.from_json(json.loads(json.dumps(repository.as_json(holdings)))) == holdings
+
+
+def test_decrypt_gives_the_text_and_refuses_a_wrong_passphrase():
+    assert repository.decrypt(ENCRYPTED, PASSPHRASE).startswith("[backrest]")
+    with pytest.raises(NotOurs):
+        repository.decrypt(ENCRYPTED, "wrong")
+    with pytest.raises(Unreadable):
+        repository.decrypt(b"\xff\xfe", "")
+
+
+def test_parse_refuses_other_files():
+    for text in ("", "hello", "[backrest]\n", '{"a": 1}', '[backrest]\nbackrest-checksum="x"\n'):
+        with pytest.raises(Unreadable):
+            repository.parse(text)

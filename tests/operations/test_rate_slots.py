@@ -1,0 +1,211 @@
+"""Turns: what a cloud takes only so often is never asked for more often, whoever asks, and nobody is left out."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections
+from django.utils import timezone
+
+from console.clouds.steps import Failed, LeaseLost, NotReady, RateLimited, Stage, Step, take_turn
+from console.operations import engine
+from console.operations.actions import begin
+from console.operations.models import Operation, RateSlot
+from stores.models import State, Store
+from tests import factories
+from tests.operations.test_engine import due_now, failing, plan, store  # noqa: F401
+
+RULE = "The cloud takes one every so often"
+
+
+def test_take_gives_each_its_own_turn(db):
+    turns = [RateSlot.objects.take("lane", 5)[0] for _ in range(4)]
+    assert [(later - turn).total_seconds() for turn, later in itertools.pairwise(turns)] == [5, 5, 5]
+    turn, now = RateSlot.objects.take("other", 5)
+    assert turn == now  # another lane is free
+    assert abs((RateSlot.objects.clock("lane") - timezone.now()).total_seconds()) < 5
+
+
+def test_take_begins_anew_after_a_pause(db):
+    RateSlot.objects.create(rate_key="lane", free_at=timezone.now() - timedelta(hours=1))
+    turn, now = RateSlot.objects.take("lane", 5)
+    assert turn == now
+
+
+@pytest.mark.django_db(transaction=True)
+def test_take_gives_no_turn_twice():
+    RateSlot.objects.take("lane", 1)
+    found, failed = [], []
+
+    def take():
+        try:
+            found.extend(RateSlot.objects.take("lane", 1)[0] for _ in range(5))
+        except Exception as error:
+            failed.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert len({*found}) == 20
+
+
+def taking(seen, seconds, rate_key="lane"):
+    def run(spec):
+        take_turn(rate_key, seconds, RULE)
+        seen.append((spec, time.monotonic()))
+
+    return run
+
+
+def test_what_belongs_to_no_operation_does_not_wait():
+    began = time.monotonic()
+    for _ in range(3):
+        take_turn("lane", 60, RULE)
+    assert time.monotonic() - began < 1
+
+
+def test_a_short_wait_is_waited_out(plan, store, alice):  # noqa: F811
+    seen = []
+    plan.append(Stage(Step("one", taking(seen, 0.4)), Step("two", taking(seen, 0.4))))
+    operation = begin(store, "create", by=alice)
+    assert engine.run(operation.pk) is None
+    (_, first), (_, second) = seen
+    assert abs(second - first) >= 0.35
+    operation.refresh_from_db()
+    assert operation.state == "done"
+    assert "turn" not in str(operation.steps)
+
+
+def test_a_long_wait_is_no_trouble_and_keeps_its_turn(plan, store, alice, account):  # noqa: F811
+    RateSlot.objects.create(rate_key="lane", free_at=timezone.now() + timedelta(seconds=14))
+    seen = []
+    plan.append(Stage(Step("one", taking(seen, 5))))
+    operation = begin(store, "create", by=alice)
+    again = engine.run(operation.pk)
+    assert 12 < again <= 14
+    operation.refresh_from_db()
+    assert (operation.state, operation.retries, operation.retrying_since) == ("waiting", 0, None)
+    assert operation.retry_note == f"{RULE}; it is this one's turn in {again:.0f} seconds."
+    free_at = RateSlot.objects.get().free_at
+    for _ in range(3):  # whoever comes too early, comes again, and gets no other turn
+        due_now(operation)
+        assert 10 < engine.run(operation.pk) <= again
+        assert RateSlot.objects.get().free_at == free_at
+    steps = Operation.objects.get(pk=operation.pk).steps
+    steps[0]["turn"]["at"] = timezone.now().isoformat()  # as if it had come
+    Operation.objects.filter(pk=operation.pk).update(steps=steps)
+    due_now(operation)
+    assert engine.run(operation.pk) is None
+    assert len(seen) == 1
+    assert RateSlot.objects.get().free_at == free_at
+
+
+def test_a_turn_that_was_used_is_not_used_again(plan, store, alice):  # noqa: F811
+    seen = []
+
+    def busy(spec):
+        take_turn("lane", 1, RULE)
+        seen.append(RateSlot.objects.count() if connection.in_atomic_block else 0)
+        raise NotReady("slow down", patience=600)
+
+    plan.append(Stage(Step("one", busy)))
+    operation = begin(store, "create", by=alice)
+    assert engine.run(operation.pk) == 1.0  # 429 backs off as ever
+    first = RateSlot.objects.get().free_at
+    due_now(operation)
+    assert engine.run(operation.pk) == 2.0
+    assert RateSlot.objects.get().free_at > first
+    operation.refresh_from_db()
+    assert operation.retries == 2
+
+
+def test_waiting_hides_no_failure_and_no_trouble(plan, store, alice):  # noqa: F811
+    RateSlot.objects.create(rate_key="lane", free_at=timezone.now() + timedelta(seconds=60))
+    plan.append(Stage(Step("one", taking([], 5)), Step("two", failing(NotReady("busy")))))
+    operation = begin(store, "create", by=alice)
+    assert engine.run(operation.pk) == 1.0
+    operation.refresh_from_db()
+    assert (operation.retries, operation.retry_note) == (1, "busy")
+    plan[0] = Stage(Step("one", taking([], 5)), Step("two", failing(Failed("no"))))
+    due_now(operation)
+    assert engine.run(operation.pk) is None
+    operation.refresh_from_db()
+    assert (operation.state, operation.error) == ("failed", "no")
+
+
+def test_of_two_that_wait_the_sooner_counts(plan, store, alice):  # noqa: F811
+    RateSlot.objects.create(rate_key="lane", free_at=timezone.now() + timedelta(seconds=30))
+    plan.append(Stage(Step("one", taking([], 5)), Step("two", taking([], 5))))
+    operation = begin(store, "create", by=alice)
+    assert 28 < engine.run(operation.pk) <= 30
+    operation.refresh_from_db()
+    assert len({step["turn"]["at"] for step in operation.steps}) == 2
+    assert max((RateLimited("a", seconds=9), RateLimited("b", seconds=3)), key=engine._weight).seconds == 3
+
+
+def test_nobody_waits_for_a_worker_that_is_gone():
+    turns = engine.Turns()
+    waiting = []
+
+    def wait():
+        try:
+            turns.wait({}, "lane", 1, RULE)
+        except LeaseLost as error:
+            waiting.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    turns.bell.result(5)
+    turns.close()
+    thread.join(5)
+    assert len(waiting) == 1
+    with pytest.raises(LeaseLost):
+        turns.wait({}, "lane", 1, RULE)
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_ten_stores_at_once_are_created_no_faster_than_the_rate(plan, account, alice, monkeypatch):  # noqa: F811
+    """Two workers, ten stores of two buckets each: twenty calls at the rate of one in 0.25 s, none left behind."""
+    monkeypatch.setattr(engine, "SHORT_WAIT", 0.3)
+    rate, seen = 0.25, []
+    plan.append(Stage(Step("log", taking(seen, rate)), Step("backup", taking(seen, rate))))
+    made = [factories.store(account, name=f"store-{number}", state=State.CREATING) for number in range(10)]
+    pks = [begin(one, "create", by=alice).pk for one in made]
+    failed, until = [], time.monotonic() + 60
+
+    def worker():
+        try:
+            while Operation.objects.unfinished().exists() and time.monotonic() < until:
+                for pk in Operation.objects.due().values_list("pk", flat=True):
+                    engine.run(pk)
+                time.sleep(0.02)
+        except Exception as error:
+            failed.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=worker) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert {one.state for one in Operation.objects.filter(pk__in=pks)} == {"done"}
+    assert {one.retries for one in Operation.objects.filter(pk__in=pks)} == {0}
+    assert Store.objects.filter(state=State.AVAILABLE).count() == 10
+    times = sorted(moment for _, moment in seen)
+    assert len(times) == 20
+    for number, moment in enumerate(
+        times
+    ):  # never more than the rate allows since the first, whatever the machine does
+        assert moment - times[0] >= number * rate - 0.05
