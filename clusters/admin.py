@@ -19,8 +19,8 @@ from clusters.models import (
     Repository,
     Stanza,
 )
-from console.accounts.admin import ReadOnlyAdmin
 from console.operations.admin import ManagedResourceAdmin
+from console.web.admin import ReadOnlyAdmin
 
 admin.site.register([Attachment, BackupPolicy, Inventory, Repository], ReadOnlyAdmin)
 

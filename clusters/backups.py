@@ -10,8 +10,8 @@ from functools import cached_property
 from django.utils.dateparse import parse_datetime
 
 from clusters.models import Cluster, Inventory, Repository
-from clusters.pgbackrest.configuration.repository import Backup, StanzaState, from_json
-from clusters.pgbackrest.configuration.schedules import KINDS
+from clusters.pgbackrest.repository import Backup, StanzaState, from_json
+from clusters.pgbackrest.schedules import KINDS
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any, cast
 from uuid import UUID
 
-from console.cloud_accounts.models import CloudAccount
 from django import forms
 from django.utils import timezone
 
 from clusters.choice import changed_meanwhile, consequences, planned_nodes
 from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, Cluster, Database, Node
 from clusters.node_setup import attached
-from clusters.pgbackrest.configuration.configuration import RESERVED
-from clusters.pgbackrest.configuration.schedules import KINDS, Unusable, collision, parse
+from clusters.pgbackrest.configuration import RESERVED
+from clusters.pgbackrest.schedules import KINDS, Unusable, collision, parse
 from console.accounts.models import Membership
-from console.cloud_accounts.forms import AccountForm, NameField, SecretField
+from console.cloud_accounts.forms import AccountForm, SecretField
+from console.cloud_accounts.models import CloudAccount
 from console.clouds.regions import Region, find
+from console.web.forms import NameField
 from stores.models import State, Store
 
 

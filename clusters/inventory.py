@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from clusters.models import Attachment, Inventory
-from clusters.pgbackrest.configuration import repository
+from clusters.pgbackrest import repository
 from console.operations.snapshots import SnapshotQuerySet
 
 

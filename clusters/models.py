@@ -9,7 +9,6 @@ from base64 import b32decode, b32encode
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
-from console.cloud_accounts.models import CloudAccount
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Prefetch, Q
@@ -17,8 +16,9 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
-from clusters.pgbackrest.configuration.configuration import VERSIONS
+from clusters.pgbackrest.configuration import VERSIONS
 from console.accounts.encryption import EncryptedJSONField
+from console.cloud_accounts.models import CloudAccount
 from console.clouds.contract import AccessSpec, Cloud
 from console.clouds.regions import Region
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
@@ -98,7 +98,7 @@ class Cluster(ManagedResource):
         return reverse("clusters:detail", args=[self.pk])
 
     @property
-    def provider(self) -> Cloud:
+    def cloud(self) -> Cloud:
         """Return the cloud's functions and words."""
         return self.cloud_account.cloud
 

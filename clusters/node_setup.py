@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from clusters.models import Attachment, BackupPolicy, Cluster, Node
-from clusters.pgbackrest.configuration import schedules
-from clusters.pgbackrest.configuration.configuration import (
-    BY_NUMBER,
-    FILE,
-    Configuration,
-    StanzaConfiguration,
-    Target,
-    troubles,
-)
-from clusters.pgbackrest.configuration.schedules import MARK, File
+from clusters.pgbackrest import schedules
+from clusters.pgbackrest.configuration import BY_NUMBER, FILE, Configuration, StanzaConfiguration, Target, troubles
+from clusters.pgbackrest.schedules import MARK, File
 from console.clouds.contract import AccessSpec
 from console.clouds.regions import distance_km
 

@@ -20,8 +20,8 @@ from clusters import actions
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
 from clusters.models import Cluster, Node, RemovedNode
 from clusters.node_setup import NodeSetup, attached, handovers, nearest, policy_of
-from clusters.pgbackrest.configuration.configuration import BY_NUMBER
-from clusters.pgbackrest.configuration.schedules import times
+from clusters.pgbackrest.configuration import BY_NUMBER
+from clusters.pgbackrest.schedules import times
 from clusters.proximity import round_trip_ms
 from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission, require_recent_authentication

@@ -10,7 +10,7 @@ from clusters.models import Attachment, Cluster, Inventory, Node
 from console.clouds.steps import Plan
 from console.operations.registry import Workflow, register
 from console.operations.snapshots import SnapshotSource
-from console.operations.snapshots import register as register_reader
+from console.operations.snapshots import register as register_source
 
 
 def access(cluster: Cluster) -> Plan:
@@ -41,7 +41,7 @@ def keep(cluster: Cluster, keys: Any) -> None:
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
     register(Workflow(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keep))
 register(Workflow(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))
-register_reader(
+register_source(
     SnapshotSource(
         model=Inventory,
         read=inventory.look,

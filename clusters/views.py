@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from console.cloud_accounts.models import CloudAccount
 from django.conf import settings
 from django.contrib import messages
 from django.db import IntegrityError
@@ -24,15 +23,16 @@ from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, p
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, RemoveNodesForm, StoresForm
 from clusters.models import Cluster, Database
 from clusters.node_setup import attached, handovers
-from clusters.pgbackrest.configuration.schedules import times
+from clusters.pgbackrest.schedules import times
 from console.accounts.access import MemberRequest, require_authentication_within_the_hour, require_permission
 from console.accounts.permissions import Permission
 from console.cloud_accounts.actions import InUse
-from console.cloud_accounts.forms import TypedNameForm
+from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.regions import regions
 from console.operations.actions import NotNow, retry
 from console.web import worldmap
+from console.web.forms import TypedNameForm
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, searched
 
 

@@ -55,7 +55,9 @@ ROOT_URLCONF = "console.urls"
 WSGI_APPLICATION = "console.wsgi.application"
 INSTALLED_APPS = [
     "console.accounts",
+    "console.audit",
     "console.operations",
+    "console.cloud_accounts",
     "stores",
     "clusters",
     "console.demo",

@@ -6,9 +6,9 @@ from django.urls import include, path
 
 from console.accounts.confirmation import confirm_password
 from console.accounts.member_views import join
-from console.cloud_accounts.views import SignIn, home, stop_seeing
+from console.accounts.views import SignIn, home, stop_seeing
 from console.metrics import metrics
-from console.support.views.views import find
+from console.support.views import find
 from console.web.csp import csp_reports
 from console.web.health import healthz, readyz
 
@@ -26,6 +26,7 @@ urlpatterns = [
     path("confirm/", confirm_password, name="confirm"),
     path("invitations/<str:token>/", join, name="join"),
     path("organisation/", include("console.accounts.organisation_urls")),
+    path("stores/preflight/", include("console.cloud_accounts.preflight_urls")),
     path("stores/", include("stores.urls")),
     path("clusters/", include("clusters.urls")),
     path("cloud-accounts/", include("console.cloud_accounts.urls")),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from console.cloud_accounts.models import CloudAccount, Preflight
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
-from console.cloud_accounts import preflight
 from console.cloud_accounts.actions import InUse, users_of
+from console.cloud_accounts.models import CloudAccount
 from console.operations.actions import NotNow, ask, begin
 from stores import drift, unmanaged
 from stores.control_status import ControlStatus, agreed
@@ -200,13 +199,3 @@ def reconsider(store: Store, *, name: str, by: Membership) -> None:
     drift.reconsider(store, name=name)
     was = {"control": name}
     activity.record("Took back an accepted deviation", store, organisation=by.organisation, by=by.user, before=was)
-
-
-def check_account(account: CloudAccount, *, region: str = "") -> None:
-    """Have looked up what the console may do in the account, and in this region of it if one is named."""
-    with transaction.atomic():
-        found = preflight.of(account)
-        chosen = Preflight.objects.select_for_update().get(cloud_account=account).chosen if region else []
-        wanted = [*(one for one in chosen if one != region), region][-preflight.CHOSEN_AT_MOST :] if region else []
-        found.update(chosen=wanted)
-        ask(found)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from console.cloud_accounts.models import Preflight
 from django.contrib import admin
 
-from console.accounts.admin import ReadOnlyAdmin
 from console.operations.admin import ManagedResourceAdmin
+from console.web.admin import ReadOnlyAdmin
 from stores.models import DeletionPreview, DriftReport, IgnoredBucket, RetainedLogs, Store, UnmanagedScan
 
-admin.site.register([DeletionPreview, IgnoredBucket, DriftReport, Preflight, UnmanagedScan], ReadOnlyAdmin)
+admin.site.register([DeletionPreview, IgnoredBucket, DriftReport, UnmanagedScan], ReadOnlyAdmin)
 
 
 @admin.register(Store)

@@ -54,8 +54,8 @@ def store_repair(request: MemberRequest, pk: UUID) -> HttpResponse:
         else:
             message = f"{store.name} is being repaired."
             return dialog_done(request, store.get_absolute_url(), "stores-changed", message=message)
-    drift = store.drift_report.drift if hasattr(store, "drift_report") else []
-    context = {"store": store, "form": form, "drift": drift, "seen": agreed(drift)}
+    found = store.drift_report.drift if hasattr(store, "drift_report") else []
+    context = {"store": store, "form": form, "drift": found, "seen": agreed(found)}
     return dialog_form(request, "stores/repair.html", context)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet
 from django import forms
 
 from console.accounts.models import Organisation
-from console.cloud_accounts.forms import AccountForm, NameField, TypedNameForm
+from console.cloud_accounts.forms import AccountForm
+from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet
 from console.clouds import CLOUDS
 from console.clouds.contract import DAYS_AT_MOST, Cloud
 from console.clouds.regions import Region, find, regions
+from console.web.forms import NameField, TypedNameForm
 from stores.models import Store
 from stores.protection import USUAL_VERSIONS, Protection
 

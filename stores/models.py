@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
-from console.cloud_accounts.models import CloudAccount
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
@@ -17,7 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
-from console.clouds.contract import Check, Cloud, Contents, StoreSpec
+from console.cloud_accounts.models import CloudAccount
+from console.clouds.contract import Cloud, Contents, StoreSpec
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
 from console.operations.snapshots import Snapshot, SnapshotQuerySet
 from stores.control_status import ControlStatus
@@ -84,7 +82,7 @@ class Store(ManagedResource):
         return reverse("stores:detail", args=[self.pk])
 
     @property
-    def provider(self) -> Cloud:
+    def cloud(self) -> Cloud:
         """Return the cloud's functions and words."""
         return self.cloud_account.cloud
 
@@ -186,16 +184,16 @@ class Store(ManagedResource):
 
 
 class DriftReport(Snapshot):
-    """What was last seen of a store's buckets, control by control, as stores.drift.Line keeps it."""
+    """What was last seen of a store's buckets, control by control, as stores.control_status.ControlStatus keeps it."""
 
-    LABEL: ClassVar = "drift_report"
+    LABEL: ClassVar = "drift report"
     OVERDUE: ClassVar = timedelta(hours=36)  # checks are daily: then one was missed
 
-    store = models.OneToOneField(Store, models.CASCADE)
+    store = models.OneToOneField(Store, models.CASCADE, related_name="drift_report")
     accepted: Any = models.JSONField(default=dict)  # by control: what was seen, who accepted it, and when
 
     def __str__(self) -> str:
-        return f"drift_report of {self.store}"
+        return f"drift report of {self.store}"
 
     @property
     def lines(self) -> list[ControlStatus]:
@@ -230,9 +228,9 @@ class DriftReport(Snapshot):
 class UnmanagedScan(Snapshot):
     """What was last found in an account that is named like our buckets and belonged to no store."""
 
-    LABEL: ClassVar = "scan"
+    LABEL: ClassVar = "unmanaged scan"
 
-    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE)
+    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE, related_name="scan")
 
     def __str__(self) -> str:
         return f"scan of {self.cloud_account}"
@@ -241,16 +239,15 @@ class UnmanagedScan(Snapshot):
 class IgnoredBucket(models.Model):
     """A bucket that somebody wants to see no more among those that belong to no store."""
 
-    cloud_account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="forgotten")
+    cloud_account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="ignored_buckets")
     bucket = models.CharField(max_length=63)
     by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     by_name = models.CharField(max_length=150)
     at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        verbose_name_plural = "forgotten"
         constraints = [
-            models.UniqueConstraint(fields=["cloud_account", "bucket"], name="a_bucket_is_forgotten_once"),
+            models.UniqueConstraint(fields=["cloud_account", "bucket"], name="a_bucket_is_ignored_once"),
         ]
 
     def __str__(self) -> str:
@@ -260,13 +257,13 @@ class IgnoredBucket(models.Model):
 class DeletionPreview(Snapshot):
     """What a store's backup bucket holds, counted for somebody who thinks of deleting the store."""
 
-    LABEL: ClassVar = "deletion_preview"
+    LABEL: ClassVar = "deletion preview"
     FRESH: ClassVar = timedelta(minutes=1)  # older counts show their age, and are made anew when somebody asks
 
-    store = models.OneToOneField(Store, models.CASCADE)
+    store = models.OneToOneField(Store, models.CASCADE, related_name="deletion_preview")
 
     def __str__(self) -> str:
-        return f"deletion_preview of {self.store}"
+        return f"deletion preview of {self.store}"
 
     @property
     def contents(self) -> Contents | None:
@@ -326,68 +323,3 @@ class RetainedLogs(Snapshot):
             log_bucket=self.bucket,
             complete=True,
         )
-
-
-class Preflight(Snapshot):
-    """What the console may do in a linked account: a line for each thing that its plans need."""
-
-    LABEL = "preflight"
-
-    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE, related_name="preflight")
-    chosen = models.JSONField(default=list)  # regions that were chosen for a store and have none yet
-
-    def __str__(self) -> str:
-        return f"preflight of {self.cloud_account}"
-
-    @cached_property
-    def checks(self) -> list[Check]:
-        """Return the lines, those that fail first."""
-        order = ("fail", "unknown", "pass")
-        return sorted((Check(**one) for one in self.content), key=lambda one: order.index(one.outcome))
-
-    @property
-    def failing(self) -> list[Check]:
-        """Return what the plans need and the account lacks."""
-        return [one for one in self.checks if one.outcome == "fail" and one.required]
-
-    @property
-    def unknown(self) -> list[Check]:
-        """Return what could not be checked."""
-        return [one for one in self.checks if one.outcome == "unknown"]
-
-    @property
-    def lacking(self) -> list[Check]:
-        """Return all that is missing or could not be checked, needed or not."""
-        return [one for one in self.checks if one.outcome != "pass"]
-
-    @property
-    def there(self) -> list[Check]:
-        """Return what the account has."""
-        return [one for one in self.checks if one.outcome == "pass"]
-
-    def within(self, regions: Iterable[str]) -> Preflight:
-        """Return the same without the lines that are about other regions only."""
-        narrowed = copy(self)
-        narrowed.content = [one for one in self.content if not one["regions"] or {*one["regions"]} & {*regions}]
-        return narrowed
-
-    def knows(self, region: str) -> bool:
-        """Return whether the region was looked at, if it is one that can be chosen."""
-        return not region or any(region in one["regions"] for one in self.content)
-
-    @property
-    def statements(self) -> str:
-        """Return what to add to the console's permissions, as one text; "" for nothing."""
-        found = [one.statement for one in self.checks if one.statement and one.outcome == "fail"]
-        return self.cloud_account.cloud.together(found) if found else ""
-
-
-class Verification(Snapshot):
-    """That a linked account still is who it was, and still asks for its external ID; the account itself keeps that."""
-
-    LABEL: ClassVar = "verification"
-
-    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE)
-
-    def __str__(self) -> str:
-        return f"verification of {self.cloud_account}"

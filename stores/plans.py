@@ -8,17 +8,15 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from console.cloud_accounts.models import Preflight, Verification
 from django.utils import timezone
 
-from console.cloud_accounts import preflight, verification
 from console.clouds.contract import Cloud, StoreSpec
 from console.clouds.steps import Conflict, Plan, Stage, Step
 from console.operations.actions import ask
 from console.operations.models import Operation
 from console.operations.registry import Workflow, register
 from console.operations.snapshots import SnapshotSource, daily
-from console.operations.snapshots import register as register_reader
+from console.operations.snapshots import register as register_source
 from console.web.pages import lower_first
 from stores import drift, unmanaged
 from stores.models import DeletionPreview, DriftReport, RetainedLogs, State, Store, UnmanagedScan
@@ -176,12 +174,12 @@ register(
         undo=lambda store: store.cloud.restore,
     )
 )
-register_reader(
+register_source(
     SnapshotSource(
         model=DeletionPreview, read=count, every=None, rows=DeletionPreview.objects.all, rate_key="store__cloud_account"
     )
 )
-register_reader(
+register_source(
     SnapshotSource(
         model=RetainedLogs,
         read=look,
@@ -191,7 +189,7 @@ register_reader(
         kept=forget,
     )
 )
-register_reader(
+register_source(
     SnapshotSource(
         model=DriftReport,
         read=drift.check,
@@ -202,7 +200,7 @@ register_reader(
         kept=drift.settle,
     )
 )
-register_reader(
+register_source(
     SnapshotSource(
         model=UnmanagedScan,
         read=unmanaged.scan,
@@ -210,25 +208,5 @@ register_reader(
         rows=unmanaged.scans,
         rate_key="cloud_account",
         related=("cloud_account",),
-    )
-)
-register_reader(
-    SnapshotSource(
-        model=Preflight,
-        read=preflight.look,
-        every=lambda preflight: timedelta(days=1),
-        rows=preflight.of_all,
-        rate_key="cloud_account",
-        related=("cloud_account",),
-    )
-)
-register_reader(
-    SnapshotSource(
-        model=Verification,
-        read=verification.verify,
-        every=lambda found: daily(found.cloud_account_id),
-        rows=verification.of_all,
-        rate_key="cloud_account",
-        related=("cloud_account__organisation",),
     )
 )

@@ -1,6 +1,5 @@
 from django.urls import path
 
-from console.cloud_accounts import preflight_views
 from stores import drift_views, unmanaged_views, views
 
 app_name = "stores"
@@ -17,9 +16,6 @@ urlpatterns = [
     ),
     path("create/", views.store_create, name="create"),
     path("calculator/", views.store_calculator, name="calculator"),
-    path("preflight/", preflight_views.preflight_notice, name="preflight_notice"),
-    path("preflight/<uuid:pk>/", preflight_views.preflight_table, name="preflight_table"),
-    path("preflight/<uuid:pk>/check/", preflight_views.preflight_check, name="preflight_check"),
     path("<uuid:pk>/", views.store_detail, name="detail"),
     path("<uuid:pk>/delete/", views.store_delete, name="delete"),
     path("<uuid:pk>/dossier/", views.store_deletion_preview, name="deletion_preview"),

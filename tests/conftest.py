@@ -73,17 +73,14 @@ def django_db_modify_db_settings(tmp_path_factory, django_db_modify_db_settings_
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup):
     """Let the flush after a transactional test, and nothing else, empty the table of audit events."""
-    from importlib import import_module
-    from pathlib import Path
-
     from django.db import connection
 
-    [migration] = Path("console/accounts/migrations").glob("*_audit_is_append_only.py")
-    audit = import_module(f"console.accounts.migrations.{migration.stem}")
+    from console.audit.migrations import _triggers as audit
+
     operations, postgresql = type(connection.ops), connection.vendor == "postgresql"
     flush = operations.execute_sql_flush
-    off = ["ALTER TABLE accounts_auditevent DISABLE TRIGGER USER"] if postgresql else audit.SQLITE_BACK
-    on = ["ALTER TABLE accounts_auditevent ENABLE TRIGGER USER"] if postgresql else audit.SQLITE
+    off = ["ALTER TABLE audit_auditevent DISABLE TRIGGER USER"] if postgresql else audit.SQLITE_BACK
+    on = ["ALTER TABLE audit_auditevent ENABLE TRIGGER USER"] if postgresql else audit.SQLITE
 
     def execute_sql_flush(self, sql_list):
         flush(self, [*off, *sql_list, *on] if sql_list else [])

@@ -28,6 +28,7 @@ from console.accounts.impersonation import Seen
 from console.accounts.models import Membership, User
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
 from console.accounts.sign_in import CONFIRMED_AT, has_second_factor, is_confirmed
+from console.web.logs import origin
 
 View = Callable[..., HttpResponseBase]
 SEEN_AT, A_MINUTE = "seen_at", 60.0  # in the session: when something was asked for, to the minute
@@ -114,8 +115,8 @@ def require_permission(permission: Permission, *, second_factor: bool = True) ->
             if not membership:
                 raise PermissionDenied("You are not a member of an organisation. Ask one of its owners to add you.")
             user, organisation = cast(User, request.user), membership.organisation
-            here = replace(activity.origin.get(), user_id=str(user.pk), organisation_id=str(organisation.pk))
-            activity.origin.set(here)  # the middleware puts it back
+            here = replace(origin.get(), user_id=str(user.pk), organisation_id=str(organisation.pk))
+            origin.set(here)  # the middleware puts it back
             if second_factor and organisation.second_factor_required and not has_second_factor(user):
                 return _to_second_factor(cast(MemberRequest, request))
             if permission in ENTERPRISE and not membership.organisation.is_enterprise:

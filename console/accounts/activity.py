@@ -1,26 +1,53 @@
-"""The audit trail: who did what, to what, from where, with which outcome. Written here, and nowhere else."""
+"""What people and the console do, announced for the audit log.
+
+`console.audit` stands above this app and writes down what is announced here, in the same transaction. Without it
+nothing can be done: an action that nobody records raises.
+"""
 
 from __future__ import annotations
 
-import logging
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Model
-from django.utils import timezone
-from prometheus_client import Counter
+from django.db.models import Model, TextChoices
+from django.dispatch import Signal
 
 from console.accounts.models import Organisation, User
-from console.audit.models import AuditEvent
-from console.web.logs import Origin, origin
 
-__all__ = ["Origin", "note", "note_of", "origin", "refused"]
-
-log = logging.getLogger("storekeeper.audit")
-
-EVENTS = Counter("storekeeper_audit_events", "Audit events written.", ["action", "outcome"])
 REFUSALS_AN_HOUR = 60  # of one person that are written down: a script that runs into a wall must not fill the table
+
+happened = Signal()  # with `event`
+
+
+class Outcome(TextChoices):
+    BEGUN = "begun", "Begun"  # a task, whose end is another event
+    DONE = "done", "Done"
+    REFUSED = "refused", "Refused"  # by a rule, or for want of a permission
+    FAILED = "failed", "Failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Who did what, to what, with which outcome; `by` is None for the console itself."""
+
+    action: str
+    subject: object
+    organisation: Organisation | None
+    by: User | None
+    outcome: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    hourly_limit: int = 0  # how many such outcomes of this person an hour are written down; 0: all
+
+    @property
+    def subject_kind(self) -> str:
+        """Return the model's label, such as "stores.store"; nothing for what is no row."""
+        return str(self.subject._meta.label_lower) if isinstance(self.subject, Model) else ""
+
+    @property
+    def subject_id(self) -> str:
+        """Return the row's key; nothing for what is no row."""
+        return str(self.subject.pk) if isinstance(self.subject, Model) else ""
 
 
 def record(
@@ -29,50 +56,46 @@ def record(
     *,
     organisation: Organisation | None,
     by: User | None,
-    outcome: str = AuditEvent.Outcome.DONE,
+    outcome: str = Outcome.DONE,
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
+    hourly_limit: int = 0,
 ) -> None:
-    """Write down that this person (None: the console) has done this to, or seen this of, the subject.
+    """Have it written down that this person (None: the console) has done this to, or seen this of, the subject.
 
-    `before` and `after` are what changed. Nothing secret goes in. The line in the log follows the commit.
+    `before` and `after` are what changed. Nothing secret goes in.
     """
-    where = origin.get()
-    event = AuditEvent.objects.create(
-        organisation=organisation,
-        actor=by,
-        actor_name=by.username if by else "",
+    event = Event(
         action=action,
-        subject=str(subject)[:200],
-        subject_kind=subject._meta.label_lower if isinstance(subject, Model) else "",
-        subject_id=str(subject.pk) if isinstance(subject, Model) else "",
+        subject=subject,
+        organisation=organisation,
+        by=by,
         outcome=outcome,
         before=before or {},
         after=after or {},
-        address=where.address,
-        request_id=where.request_id,
+        hourly_limit=hourly_limit,
     )
-
-    def tell() -> None:
-        EVENTS.labels(event.action, event.outcome).inc()
-        log.info("%s: %s", event.action, event.subject, extra={"data": event.as_json()})
-
-    transaction.on_commit(tell)
+    if not happened.send(sender=None, event=event):
+        raise RuntimeError("Nothing records what is done: add console.audit to INSTALLED_APPS.")
 
 
 def record_of_person(
     person: User | None, action: str, *, by: User | None, subject: object = None, **details: Any
 ) -> None:
-    """Write down what concerns a person's sign-in, in each organisation of theirs: its owners see who comes in."""
+    """Record what concerns a person's sign-in in each organisation of theirs: its owners see who comes in."""
     theirs = list(person.organisations.all()) if person else []
     for organisation in theirs or (None,):
         record(action, subject or person, organisation=organisation, by=by, **details)
 
 
 def refused(path: str, *, organisation: Organisation | None, by: User, why: str) -> None:
-    """Write down that this person asked for what they may not have: the first so many of an hour."""
-    since = timezone.now() - timedelta(hours=1)
-    lately = AuditEvent.objects.filter(organisation=organisation, actor=by, created_at__gt=since)
-    if lately.filter(outcome=AuditEvent.Outcome.REFUSED)[:REFUSALS_AN_HOUR].count() < REFUSALS_AN_HOUR:
-        after = {"needs": why}
-        record("Was refused", path, organisation=organisation, by=by, outcome=AuditEvent.Outcome.REFUSED, after=after)
+    """Record that this person asked for what they may not have: the first so many of an hour."""
+    record(
+        "Was refused",
+        path,
+        organisation=organisation,
+        by=by,
+        outcome=Outcome.REFUSED,
+        after={"needs": why},
+        hourly_limit=REFUSALS_AN_HOUR,
+    )

@@ -8,8 +8,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
-from django.db.models import Model
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
@@ -17,8 +16,6 @@ from django.urls import path
 from console.accounts import activity, impersonation
 from console.accounts.models import Membership, Organisation, User
 from console.accounts.sign_in import tell
-from console.audit.models import AuditEvent
-from console.cloud_accounts.models import CloudAccount
 
 
 @admin.register(User)
@@ -69,28 +66,6 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
 def _note_of_operator(did: str, user: User, request: HttpRequest, what: str = "") -> None:
     by: Any = request.user
     activity.record_of_person(user, f"Operator: {did}", by=by, after={"what": what} if what else {})
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that support may find and read; what may be done to them are actions, not edits."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def response_action(self, request: HttpRequest, queryset: Any, *where: Any, **more: Any) -> Any:
-        """Return what the action answers; 400 for keys that cannot be any row's, at which Django would fail."""
-        try:
-            return super().response_action(request, queryset, *where, **more)
-        except ValidationError as error:
-            raise BadRequest("These rows do not exist.") from error
 
 
 class MembershipFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
@@ -192,33 +167,3 @@ class OrganisationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-
-@admin.register(CloudAccount)
-class CloudAccountAdmin(ReadOnlyAdmin):
-    list_display = ["name", "organisation", "provider_key", "number", "verified_at", "created_at"]
-    list_filter = ["provider_key"]
-    search_fields = ["name", "id", "number", "settings", "organisation__name"]
-    list_select_related = ["organisation"]
-    fields = [
-        "id",
-        "name",
-        "organisation",
-        "provider_key",
-        "number",
-        "partition",
-        "settings",
-        "key_since",
-        "verified_at",
-        "proofs",
-        "verify_error",
-        "created_at",
-    ]
-
-
-@admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "organisation", "actor_name", "action", "subject", "outcome", "request_id"]
-    list_filter = ["action", "created_at"]
-    search_fields = ["actor_name", "subject", "organisation__name", "id", "request_id"]
-    list_select_related = ["organisation"]

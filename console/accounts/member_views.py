@@ -56,7 +56,7 @@ def member_invite(request: MemberRequest) -> HttpResponse:
         organisation = request.membership.organisation
         try:
             invitation, token = members.invite(organisation, **form.cleaned_data, by=request.user)
-        except members.Refused as refusal:
+        except members.MembershipRefused as refusal:
             form.add_error(refusal.field, str(refusal))
         else:
             link = request.build_absolute_uri(reverse("join", args=[token]))
@@ -103,7 +103,7 @@ def member_role(request: MemberRequest, pk: int) -> HttpResponse:
     if form.is_bound and form.is_valid():
         try:
             members.change_role(membership, form.cleaned_data["role"], by=request.user)
-        except members.Refused as refusal:
+        except members.MembershipRefused as refusal:
             form.add_error(None, str(refusal))
         else:
             message = f"{membership.user} is now {form.cleaned_data['role']}."
@@ -139,7 +139,7 @@ def _remove(request: MemberRequest, membership: Membership) -> HttpResponse:
     if request.method == "POST":
         try:
             members.remove(membership, by=request.user)
-        except members.Refused as refused:
+        except members.MembershipRefused as refused:
             refusal = str(refused)
         else:
             if leaves:
@@ -187,7 +187,7 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
                 login(request, membership.user, backend="allauth.account.auth_backends.AuthenticationBackend")
                 # As after allauth's own pages: the session is listed with the others, and the sign-in written down.
                 user_logged_in.send(User, request=request, response=None, user=membership.user)
-        except members.Refused as refused:
+        except members.MembershipRefused as refused:
             refusal = str(refused)
             if refused.field:
                 form.add_error(refused.field, refusal)

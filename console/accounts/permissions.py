@@ -35,7 +35,7 @@ ROLES = {"owner": _OWNER, "admin": _ADMIN, "viewer": _VIEWER, "support": _VIEWER
 
 # What the group of the support staff may do in the Django admin, beside viewing every row of these apps.
 SUPPORT = "Support"
-SUPPORT_SEES = ("accounts", "operations", "stores", "clusters")
+SUPPORT_SEES = ("accounts", "audit", "cloud_accounts", "operations", "stores", "clusters")
 SUPPORT_MAY = frozenset(
     {
         "accounts.change_organisation",  # its edition and its limits

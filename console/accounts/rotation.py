@@ -21,7 +21,7 @@ _FACTOR_SECRETS = {"secret", "seed"}  # of an authenticator app, of recovery cod
 class Count:
     """How many secrets of one field are encrypted with what."""
 
-    name: str  # such as accounts.CloudAccount.secrets
+    name: str  # such as cloud_accounts.CloudAccount.secrets
     newest: int = 0
     older: int = 0
     unreadable: int = 0  # with none of the keys

@@ -39,6 +39,7 @@ from django.utils import timezone
 from console.accounts import activity
 from console.accounts.encryption import cipher
 from console.accounts.models import User
+from console.web.logs import origin
 from console.web.middleware import client_address
 
 log = logging.getLogger(__name__)
@@ -186,7 +187,7 @@ def tell(user: User, what: str, *, address: str = "") -> None:
     to = address or user.email
     if not (settings.EMAIL_HOST and to):
         return
-    about = {"user": user, "what": what, "at": timezone.now(), "address": activity.origin.get().address}
+    about = {"user": user, "what": what, "at": timezone.now(), "address": origin.get().address}
     text = render_to_string("accounts/sign_in_changed.txt", about)
 
     def send() -> None:

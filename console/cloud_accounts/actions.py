@@ -14,10 +14,12 @@ from django.utils import timezone
 
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
-from console.cloud_accounts.models import CloudAccount
+from console.cloud_accounts import preflight
+from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds import CLOUDS
 from console.clouds.contract import AccountRef, Check, Identity, LinkError
 from console.clouds.steps import NotReady, StepError
+from console.operations.actions import ask
 
 
 @dataclass(frozen=True)
@@ -271,3 +273,13 @@ def unlink(account: CloudAccount, *, by: User | None) -> None:
             after={"reason": f"In use by {names[:400]}"},
         )
         raise InUse(users) from error
+
+
+def check_account(account: CloudAccount, *, region: str = "") -> None:
+    """Have looked up what the console may do in the account, and in this region of it if one is named."""
+    with transaction.atomic():
+        found = preflight.of(account)
+        chosen = Preflight.objects.select_for_update().get(cloud_account=account).chosen if region else []
+        wanted = [*(one for one in chosen if one != region), region][-preflight.CHOSEN_AT_MOST :] if region else []
+        found.update(chosen=wanted)
+        ask(found)

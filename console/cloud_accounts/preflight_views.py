@@ -10,9 +10,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
+from console.cloud_accounts import actions
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.web.pages import announced, fragment_or_page
-from stores import actions
 
 
 def _account(request: MemberRequest, pk: UUID | str) -> CloudAccount:

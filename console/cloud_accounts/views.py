@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from allauth.account.views import LoginView
 from django import forms
-from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
-from console.accounts import impersonation
 from console.accounts.access import (
     MemberRequest,
     require_authentication_within_the_hour,
@@ -29,46 +24,12 @@ from console.accounts.access import (
 from console.accounts.models import User
 from console.accounts.permissions import Permission
 from console.cloud_accounts import actions
-from console.cloud_accounts.forms import ChangeForm, LinkForm, TypedNameForm
+from console.cloud_accounts.forms import ChangeForm, LinkForm
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.contract import Document, LinkError
+from console.web.forms import TypedNameForm
 from console.web.pages import announced, dialog_done, dialog_form, fragment_or_page, paginate, searched
-
-
-class SignIn(LoginView):  # type: ignore[misc]
-    """The sign-in page; in the demo, and only there, it says who may sign in."""
-
-    template_name = "accounts/login.html"
-
-    def get_form_kwargs(self) -> dict[str, Any]:
-        """Give allauth's form what our field `username` says."""
-        given: dict[str, Any] = super().get_form_kwargs()
-        if "data" in given:
-            given["data"] = given["data"].copy()
-            given["data"]["login"] = given["data"].get("username", "")
-        return given
-
-    def get_context_data(self, **kwargs: object) -> dict[str, object]:
-        """Add the demo's sign-in hint, empty everywhere else."""
-        return dict(super().get_context_data(**kwargs)) | {"demo_sign_in": demo_sign_in()}
-
-
-def demo_sign_in() -> list[dict[str, str]]:
-    """Return who may sign in to the demo and with what; nothing in a real deployment."""
-    if not settings.DEMO_FILE:
-        return []
-    try:
-        with open(settings.DEMO_FILE) as file:
-            demo = json.load(file)
-    except (OSError, ValueError):  # not written yet
-        return []
-    people = {"Owner": demo, "Viewer": demo.get("viewer"), "Support (Django admin)": demo.get("support")}
-    return [
-        {"who": who, "username": person["username"], "password": person["password"]}
-        for who, person in people.items()
-        if person
-    ]
 
 
 def provider_tiles(chosen: str) -> list[dict[str, object]]:
@@ -240,19 +201,3 @@ def account_unlink(request: MemberRequest, pk: UUID) -> HttpResponse:
             return dialog_done(request, reverse("cloud_accounts:list"), "accounts-changed", message=message)
     context = {"form": form, "account": account, "users": users}
     return dialog_form(request, "cloud_accounts/unlink.html", context)
-
-
-@require_POST
-@login_required
-def stop_seeing(request: HttpRequest) -> HttpResponse:
-    """Go back from an organisation's console, which support has looked at, to its page in the admin."""
-    organisation = impersonation.stop(request, by=request.user)  # type: ignore[arg-type]
-    return redirect("admin:accounts_organisation_change", organisation.pk) if organisation else redirect("home")
-
-
-@require_GET
-def home(request: HttpRequest) -> HttpResponse:
-    """Go to the first page that the visitor has a use for."""
-    if request.user.is_staff and not getattr(request, "membership", None):  # type: ignore[union-attr]
-        return redirect("admin:index")
-    return redirect("stores:list")

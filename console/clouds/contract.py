@@ -50,7 +50,7 @@ class AccountRef:
     partition: str  # AWS: aws, aws-cn, aws-us-gov, aws-eusc; elsewhere nothing
     settings: Mapping[str, str]  # what the fields of `Provider.link` say, those that are no secrets; see each provider
     secrets: Mapping[str, str]  # and those that are
-    operator: DeploymentSettings = DeploymentSettings()
+    deployment: DeploymentSettings = DeploymentSettings()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -313,7 +313,7 @@ class Cloud:
     service: str
     mark: str  # two or three letters that stand for a logo
     link: Sequence[Field]  # what linking an account asks for
-    words: Vocabulary
+    vocabulary: Vocabulary
     provision: Plan  # steps that create both buckets of a StoreSpec
     keep_versions: Plan  # the steps that a protected store has beside
     lock: Plan  # and those of one that is locked

@@ -38,7 +38,7 @@ class Region:
 @cache
 def table() -> dict[tuple[str, str], Region]:
     """Return every region that can be offered, by provider and code."""
-    return _clouds() | {(place.cloud, place.code): place for place in places()}
+    return _clouds() | {(place.provider, place.code): place for place in places()}
 
 
 @cache

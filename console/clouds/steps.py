@@ -120,24 +120,3 @@ def take_turn(rate_key: str, seconds: float, rule: str) -> None:
     `rule` says why there are turns, as the first half of a sentence.
     """
     in_turn.get()(rate_key, seconds, rule)
-
-
-@dataclass(frozen=True)
-class Workflow:
-    """What one verb means for one model of subjects: registered by the subject's app in its plans.py.
-
-    `plan` and `spec` are asked anew at every run, so a deploy never meets an old plan. `resolve` answers a Conflict:
-    it changes the subject and says whether the plan may be tried again. `done` changes what else changes when the work
-    is done, in the transaction that says so. `keep` writes down what a step gave to be kept. `undo` is the plan that
-    puts everything back as it was when somebody cancels the work, or raises TooLate; without one nobody can.
-    """
-
-    model: Any
-    verb: str
-    title: str
-    plan: Callable[[Any], Plan]
-    spec: Callable[[Any], Any]
-    resolve: Callable[[Any, Conflict], bool] = field(default=lambda subject, conflict: False)
-    done: Callable[[Any], None] = field(default=lambda subject: None)
-    keep: Callable[[Any, Any], None] = field(default=lambda subject, kept: None)
-    undo: Callable[[Any], Plan] | None = None

@@ -111,7 +111,11 @@ class Azurite:
         """Return an account signature (SAS) that allows everything for a day, made anew every hour."""
         made, text = getattr(self, "_signed", (0.0, ""))
         if time.monotonic() - made > 3600 or not text:
-            from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
+            from azure.storage.blob import (  # noqa: PLC0415 - heavy, and only Azure needs it
+                AccountSasPermissions,
+                ResourceTypes,
+                generate_account_sas,
+            )
 
             text = generate_account_sas(
                 ACCOUNT,

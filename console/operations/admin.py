@@ -20,12 +20,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from console.accounts import activity
-from console.accounts.admin import ReadOnlyAdmin
 from console.accounts.models import User
 from console.audit.models import AuditEvent
 from console.operations import registry
 from console.operations.actions import NotNow, cancel, release, retry
 from console.operations.models import ManagedResource, Operation
+from console.web.admin import ReadOnlyAdmin
 
 MAY_ACT = "operations.act_on_operation"
 

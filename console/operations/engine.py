@@ -329,13 +329,13 @@ class Turns:
 def _until_turn(ask: Ask) -> float:
     """Return for how many seconds the step has to wait, until the turn that it has or now takes."""
     kept = ask.record.pop("turn", None)
-    if kept and kept["lane"] == ask.lane:
-        turn, now = datetime.fromisoformat(kept["at"]), RateSlot.objects.clock(ask.lane)
+    if kept and kept["lane"] == ask.rate_key:
+        turn, now = datetime.fromisoformat(kept["at"]), RateSlot.objects.clock(ask.rate_key)
     else:
-        turn, now = RateSlot.objects.take(ask.lane, ask.seconds)
+        turn, now = RateSlot.objects.take(ask.rate_key, ask.seconds)
     away = (turn - now).total_seconds()
     if away > SHORT_WAIT:
-        ask.record["turn"] = {"lane": ask.lane, "at": turn.isoformat()}
+        ask.record["turn"] = {"lane": ask.rate_key, "at": turn.isoformat()}
     return away
 
 

@@ -347,7 +347,7 @@ class Operation(models.Model):
         return bool(held)
 
 
-class RateSlotQuerySet(models.QuerySet["Turn"]):
+class RateSlotQuerySet(models.QuerySet["RateSlot"]):
     def take(self, rate_key: str, seconds: float) -> tuple[datetime, datetime]:
         """Return the lane's next turn, which nobody else gets, and what time it is now, both by the database's clock.
 
@@ -375,7 +375,7 @@ class RateSlot(models.Model):
     objects = RateSlotQuerySet.as_manager()
 
     def __str__(self) -> str:
-        return self.lane
+        return self.rate_key
 
 
 def _lease_end() -> Any:

@@ -114,7 +114,7 @@ def due() -> list[tuple[str, int]]:
 
 
 def _due(reader: SnapshotSource) -> list[int]:
-    rows, rate_key = reader.rows(), reader.lane
+    rows, rate_key = reader.rows(), reader.rate_key
     busy = dict(reader.model._default_manager.all().held().values_list(rate_key).annotate(Count("pk")).order_by())
     found: list[int] = []
     for pk, key in rows.due().order_by("due_at").values_list("pk", rate_key)[: 10 * SWEEP_AT_MOST]:
@@ -127,8 +127,15 @@ def _due(reader: SnapshotSource) -> list[int]:
 def follower(label: str, pk: int) -> int | None:
     """Return the reading that is due next in the same lane, so that a worker that has done one can go on."""
     reader = _readers[label]
-    rate_key = reader.model._default_manager.filter(pk=pk).values(reader.lane)[:1]
-    return reader.rows().filter(**{reader.lane: rate_key}).due().order_by("due_at").values_list("pk", flat=True).first()
+    rate_key = reader.model._default_manager.filter(pk=pk).values(reader.rate_key)[:1]
+    return (
+        reader.rows()
+        .filter(**{reader.rate_key: rate_key})
+        .due()
+        .order_by("due_at")
+        .values_list("pk", flat=True)
+        .first()
+    )
 
 
 def read(label: str, pk: int) -> None:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from console.audit.models import AuditEvent
 from django.core import mail
 from django.db import close_old_connections, connection
 from django.utils import timezone
@@ -17,6 +16,7 @@ from django.utils import timezone
 from console.accounts import members
 from console.accounts.models import Invitation, Membership, User
 from console.accounts.permissions import ROLE_WORDS, ROLES
+from console.audit.models import AuditEvent
 from console.web.logs import WithOrigin
 from tests import factories
 from tests.demo_process import ROOT
@@ -109,7 +109,7 @@ def test_invite_again_replaces_the_first_invitation(client, acme, alice, invited
 def test_invitations_have_a_limit_that_expired_ones_do_not_count_for(acme, alice, invited):
     acme.invitations_at_most = 1
     acme.save()
-    with pytest.raises(members.Refused, match="1 invitations are open"):
+    with pytest.raises(members.MembershipRefused, match="1 invitations are open"):
         members.invite(acme, email="olga@example.com", role="viewer", by=alice)
     acme.invitations.update(expires_at=timezone.now())
     members.invite(acme, email="olga@example.com", role="viewer", by=alice)
@@ -250,7 +250,7 @@ def test_two_owners_who_go_at_the_same_time_leave_one(acme, alice):
             connection.ensure_connection()
             start.wait(10)
             members.remove(row, by=row.user)
-        except members.Refused:
+        except members.MembershipRefused:
             return "refused"
         finally:
             close_old_connections()

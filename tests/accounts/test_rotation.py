@@ -62,7 +62,7 @@ def test_rotate_keys_finds_every_model_with_secrets(rows):
 def test_rotate_keys_renews_all_and_then_the_old_key_is_needed_no_more(rows, new_key):
     before = everything()
     said = rotate()
-    assert "accounts.CloudAccount.secrets: 9 encrypted anew, 9 with the newest key, 0 with older ones" in said
+    assert "cloud_accounts.CloudAccount.secrets: 9 encrypted anew, 9 with the newest key, 0 with older ones" in said
     assert "can be taken out" in said
     new_key.FIELD_ENCRYPTION_KEYS = new_key.FIELD_ENCRYPTION_KEYS[:1]
     assert everything() == before
@@ -108,7 +108,7 @@ def test_rotate_keys_keeps_what_is_saved_meanwhile(rows, new_key):
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(save_first):
-        assert "accounts.CloudAccount.secrets: 0 encrypted anew, 9 with the newest key" in rotate()
+        assert "cloud_accounts.CloudAccount.secrets: 0 encrypted anew, 9 with the newest key" in rotate()
     assert {account.secrets["secret_access_key"] for account in CloudAccount.objects.all()} == {"newer"}
 
 

@@ -214,7 +214,7 @@ def test_no_error_report_holds_a_secret(planted, logged, amazon, alice, reports)
     client.force_login(alice)
 
     def broken(execute, sql, params, many, context):
-        if sql.startswith(('INSERT INTO "accounts_cloudaccount', 'UPDATE "accounts_cloudaccount')):
+        if sql.startswith(('INSERT INTO "cloud_accounts_cloudaccount', 'UPDATE "cloud_accounts_cloudaccount')):
             raise RuntimeError("The database is gone.")
         return execute(sql, params, many, context)
 

@@ -76,7 +76,7 @@ def event(acme, alice, account):
     return AuditEvent.objects.get()
 
 
-@pytest.mark.parametrize("how", ["UPDATE accounts_auditevent SET action = 'x'", "DELETE FROM accounts_auditevent"])
+@pytest.mark.parametrize("how", ["UPDATE audit_auditevent SET action = 'x'", "DELETE FROM audit_auditevent"])
 def test_the_database_refuses_to_change_or_delete_an_event(event, how):
     with pytest.raises(DatabaseError, match="neither changed nor deleted"), transaction.atomic():
         connection.cursor().execute(how)
@@ -85,7 +85,7 @@ def test_the_database_refuses_to_change_or_delete_an_event(event, how):
 
 def test_the_database_refuses_to_truncate_the_events(event):
     with pytest.raises(DatabaseError, match=r"neither changed nor deleted|syntax error"), transaction.atomic():
-        connection.cursor().execute("TRUNCATE accounts_auditevent")  # SQLite does not know the word
+        connection.cursor().execute("TRUNCATE audit_auditevent")  # SQLite does not know the word
 
 
 @pytest.mark.django_db(transaction=True)
@@ -186,7 +186,7 @@ def test_each_event_is_a_line_of_json_in_the_log_after_the_commit(
     assert "\n" not in line
     told = json.loads(line)
     assert (told["who"], told["what"], told["kind"], told["id"]) == (
-        *("alice", "Linked", "accounts.cloudaccount", str(account.pk)),
+        *("alice", "Linked", "cloud_accounts.cloudaccount", str(account.pk)),
     )
 
 

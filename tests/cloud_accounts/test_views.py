@@ -146,7 +146,7 @@ def test_secrets_are_ciphertext_in_the_database(acme):
 
     factories.account(acme, secrets={"secret_access_key": SECRET})
     with connection.cursor() as cursor:
-        cursor.execute("SELECT secrets FROM accounts_cloudaccount")
+        cursor.execute("SELECT secrets FROM cloud_accounts_cloudaccount")
         assert SECRET.encode() not in bytes(cursor.fetchone()[0])
 
 

@@ -106,7 +106,7 @@ def test_resolve_takes_an_impossible_name_for_one_that_is_not_there():
 
 
 def test_identify_says_beside_the_endpoint_where_it_may_not_be():
-    account = replace(an_account("https://127.0.0.1:9"), operator=DeploymentSettings())
+    account = replace(an_account("https://127.0.0.1:9"), deployment=DeploymentSettings())
     with pytest.raises(LinkError, match="S3_ENDPOINTS_ALLOWED") as raised:
         S3.identify(account)
     assert raised.value.field == "endpoint"
@@ -145,10 +145,10 @@ def test_a_connection_to_a_denied_address_is_never_opened(listening):
     port, came = listening
     account = an_account(f"https://127.0.0.1:{port}")
     with pytest.raises(EndpointConnectionError):
-        s3_session.s3_client(replace(account, operator=DeploymentSettings())).list_buckets()
+        s3_session.s3_client(replace(account, deployment=DeploymentSettings())).list_buckets()
     assert came == []
     with pytest.raises(Failed, match="loopback"):
-        S3.clear_logs(make_spec(replace(account, operator=DeploymentSettings())), True)
+        S3.clear_logs(make_spec(replace(account, deployment=DeploymentSettings())), True)
     assert came == []
 
 
@@ -161,7 +161,7 @@ def test_the_same_connection_is_opened_where_the_operator_allows_it(listening):
 
 def test_a_name_that_leads_elsewhere_when_the_connection_opens_is_refused(listening, monkeypatch):
     port, came = listening
-    account = replace(an_account(f"https://s3.example.com:{port}"), operator=DeploymentSettings())
+    account = replace(an_account(f"https://s3.example.com:{port}"), deployment=DeploymentSettings())
     answers(monkeypatch, "8.8.8.8")
     addresses.resolve("s3.example.com", port, ())  # the check when it is linked
     answers(monkeypatch, "127.0.0.1")
@@ -187,7 +187,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with pytest.raises(Exception, match=r"."):
-        s3_session.s3_client(replace(an_account(), operator=DeploymentSettings())).list_buckets()
+        s3_session.s3_client(replace(an_account(), deployment=DeploymentSettings())).list_buckets()
     assert {address for address, _ in went} == {"8.8.8.8"}
 
 
@@ -224,7 +224,7 @@ def test_a_redirect_to_a_denied_address_is_not_followed(tmp_path, listening, sta
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         account = an_account(f"https://localhost:{server.server_port}", ca_certificate=certified.ca_certificate)
-        account = replace(account, operator=DeploymentSettings(("localhost",)))
+        account = replace(account, deployment=DeploymentSettings(("localhost",)))
         with pytest.raises(Exception, match=r"."):
             s3_session.s3_client(account).list_objects_v2(Bucket="pgbk-one")
         server.shutdown()

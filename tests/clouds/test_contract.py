@@ -11,8 +11,8 @@ from importlib import import_module
 from uuid import uuid4
 
 import pytest
-from clusters.pgbackrest.configuration.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target
 
+from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target
 from console.clouds import CLOUDS
 from console.clouds.contract import AccessSpec, StoreSpec
 from console.clouds.regions import regions

@@ -586,7 +586,7 @@ def test_repository_hands_over_the_key_as_a_file(world, store, granted):
     assert (file.option, file.name) == ("gcs-key", f"gcs-{granted.keys['private_key_id'][:8]}.json")
     assert json.loads(file.content)["client_email"] == f"pgbk-{PREFIX}@{PROJECT}.iam.gserviceaccount.com"
     assert "PRIVATE KEY" not in repr(found) + repr(granted)
-    real = replace(store, account=replace(store.account, operator=DeploymentSettings()))
+    real = replace(store, account=replace(store.account, deployment=DeploymentSettings()))
     [file] = GOOGLE.repository(real, granted).files
     assert json.loads(file.content)["token_uri"] == "https://oauth2.googleapis.com/token"
     assert "gcs-endpoint" not in dict(GOOGLE.repository(real, granted).options)
@@ -766,7 +766,7 @@ def test_identify_of_a_project_that_is_not_there(world):
 
 
 def test_identify_without_an_answer_is_passing(world):
-    account = replace(world.account(), operator=DeploymentSettings(endpoint_url="https://127.0.0.1:9"))
+    account = replace(world.account(), deployment=DeploymentSettings(endpoint_url="https://127.0.0.1:9"))
     key = json.dumps({**json.loads(account.secrets["key"]), "token_uri": google_session.TOKEN_URI})
     with pytest.raises(LinkError, match="no answer") as raised:
         GOOGLE.identify(replace(account, secrets={"key": key}))
@@ -774,7 +774,7 @@ def test_identify_without_an_answer_is_passing(world):
 
 
 def test_identify_trusts_no_certificate_but_its_own(world):
-    account = replace(world.account(), operator=DeploymentSettings(endpoint_url=world.emulator.url))
+    account = replace(world.account(), deployment=DeploymentSettings(endpoint_url=world.emulator.url))
     with pytest.raises(LinkError, match="no answer"):
         GOOGLE.identify(account)
 
@@ -968,7 +968,7 @@ def test_errors_of_a_locations_policy_come_from_the_emulator_too(world):
 
 
 def test_errors_of_the_network_are_tried_again(world):
-    account = replace(world.account(), operator=DeploymentSettings(endpoint_url="https://127.0.0.1:9"))
+    account = replace(world.account(), deployment=DeploymentSettings(endpoint_url="https://127.0.0.1:9"))
     with pytest.raises(NotReady, match="no answer") as raised:
         run(GOOGLE.provision, make_spec(world, account=account))
     assert raised.value.patience == 600

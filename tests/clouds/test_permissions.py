@@ -313,7 +313,7 @@ def handed_out(settings, partition="aws", number=NUMBER, principal=PRINCIPAL):
     account = AccountRef(uuid4(), number, partition, settings, {})
     return {
         one.filename: one.text
-        for one in AWS.documents(replace(account, operator=DeploymentSettings(principal=principal)))
+        for one in AWS.documents(replace(account, deployment=DeploymentSettings(principal=principal)))
     }
 
 

@@ -8,11 +8,11 @@ from datetime import timedelta
 import boto3
 import pytest
 from botocore.config import Config
-from clusters.pgbackrest.configuration.repository import from_json
 from django.utils import timezone
 
 from clusters import actions, inventory
 from clusters.models import Inventory
+from clusters.pgbackrest.repository import from_json
 from console.operations import engine, snapshots
 from console.operations.tasks import read_due
 from stores import actions as stores_actions
@@ -84,7 +84,7 @@ def test_look_goes_through_more_than_one_page(cluster, put, monkeypatch):
     monkeypatch.setattr(
         "clusters.pgbackrest.repository._look_at", lambda objects, base, node, stanza, passphrase: stanza
     )
-    from clusters.pgbackrest.configuration import repository
+    from clusters.pgbackrest import repository
 
     store = cluster.stores.get()
     found = repository.look(store.cloud.objects(store.spec()), cluster.prefix, "")

@@ -10,13 +10,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from clusters.pgbackrest.configuration.repository import Backup, StanzaState, as_json
-from console.audit.models import AuditEvent
 from django.test import Client
 
 from clusters import actions, backups
 from clusters.models import BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
 from clusters.node_setup import handovers
+from clusters.pgbackrest.repository import Backup, StanzaState, as_json
+from console.audit.models import AuditEvent
 from console.operations import snapshots
 from tests import factories
 from tests.clusters.conftest import work

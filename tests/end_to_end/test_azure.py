@@ -12,15 +12,9 @@ from uuid import uuid4
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerClient
-from clusters.pgbackrest.configuration.configuration import (
-    BY_NUMBER,
-    Configuration,
-    StanzaConfiguration,
-    Target,
-    troubles,
-)
 
-from clusters.pgbackrest.configuration import repository
+from clusters.pgbackrest import repository
+from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
 from console.clouds.azure.storage import AZURE
 from console.clouds.contract import AccessSpec, StoreSpec
 from tests.pgbackrest_node import FOLDERS, fresh_node

@@ -8,17 +8,17 @@ from io import StringIO
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from clusters.pgbackrest.configuration.configuration import VERSIONS, Configuration, StanzaConfiguration
 from django.db import connection
 from django.db.models.signals import pre_save
 from django.test import RequestFactory
 
 from clusters.models import BackupPolicy, Database
-from console.cloud_accounts.forms import NameField
+from clusters.pgbackrest.configuration import VERSIONS, Configuration, StanzaConfiguration
 from console.clouds.aws import session as aws_session
 from console.clouds.s3 import access as s3_access
 from console.clouds.s3 import storage as s3_storage
 from console.clouds.steps import Failed
+from console.web.forms import NameField
 from console.wsgi import application
 from stores.models import Store
 from tests import factories

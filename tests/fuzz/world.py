@@ -14,8 +14,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 from uuid import uuid4
 
-from clusters.pgbackrest.configuration.repository import Backup, StanzaState, as_json
-from console.cloud_accounts.models import CloudAccount, Preflight
 from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
@@ -26,9 +24,11 @@ from django.utils import timezone
 
 from clusters import actions as clusters
 from clusters.models import Attachment, BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
+from clusters.pgbackrest.repository import Backup, StanzaState, as_json
 from console.accounts import activity, members
 from console.accounts.models import Membership
 from console.accounts.sign_in import CONFIRMED_AT
+from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds.contract import Contents, UnmanagedBucket
 from console.operations.models import Operation
 from console.operations.snapshots import Snapshot

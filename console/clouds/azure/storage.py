@@ -424,7 +424,7 @@ AZURE = Cloud(
     mark="Az",
     link=LINK,
     linking=LINKING,
-    words=Vocabulary(bucket="storage account", account="subscription", number="subscription ID"),
+    vocabulary=Vocabulary(bucket="storage account", account="subscription", number="subscription ID"),
     # Each account is closed by the very call that creates it. Then nothing waits for anything else.
     provision=(
         Stage(

@@ -283,7 +283,7 @@ GOOGLE = Cloud(
     label="Google",
     service="Google Cloud Storage",
     mark="G",
-    words=Vocabulary(account="project", number="project ID"),
+    vocabulary=Vocabulary(account="project", number="project ID"),
     link=LINK,
     linking="Make a service account in your project with the roles that are described here, then either let the "
     "console's identity act as it (workload identity federation), or make a key of it. The console asks Google for a "

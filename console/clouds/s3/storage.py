@@ -449,7 +449,7 @@ S3_COMPATIBLE = Cloud(
     label="S3-compatible",
     service="MinIO, Ceph, SeaweedFS …",
     mark="S3",
-    words=Vocabulary(account="server", within="on", number="server"),
+    vocabulary=Vocabulary(account="server", within="on", number="server"),
     link=LINK,
     answers=answers,
     has_key=lambda account: True,

@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from clusters.pgbackrest.configuration.configuration import (
+
+from clusters.pgbackrest.configuration import (
     BY_NUMBER,
     HIDDEN,
     VERSIONS,
@@ -15,7 +16,6 @@ from clusters.pgbackrest.configuration.configuration import (
     Target,
     troubles,
 )
-
 from console.clouds.contract import RepositoryOptions, SecretFile
 
 BY_ROLE = RepositoryOptions(

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from clusters.pgbackrest.configuration.repository import NotOurs, Unreadable
 
-from clusters.pgbackrest.configuration import repository
+from clusters.pgbackrest import repository
+from clusters.pgbackrest.repository import NotOurs, Unreadable
 from console.clouds.contract import Entry
 
 FILES = Path(__file__).parent / "repository"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from clusters.pgbackrest.configuration.schedules import Unusable
 from cronsim import CronSim
 
-from clusters.pgbackrest.configuration import schedules
+from clusters.pgbackrest import schedules
+from clusters.pgbackrest.schedules import Unusable
 
 NOON = datetime(2026, 11, 22, 12)  # a Sunday
 

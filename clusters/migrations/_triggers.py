@@ -1,6 +1,9 @@
-"""Rules over two tables, which no constraint can express: triggers, for PostgreSQL and for SQLite."""
+"""Rules over two tables, which no constraint can express: triggers, for PostgreSQL and for SQLite.
 
-from django.db import migrations
+SQLite makes a table anew to change it, and cannot while a trigger speaks of it: such a migration of stores_store or
+clusters_attachment runs backwards() before, and forwards() after.
+"""
+
 
 SAME_ACCOUNT = """
     SELECT 1 FROM stores_store s JOIN clusters_cluster c ON c.cloud_account_id = s.cloud_account_id
@@ -57,8 +60,3 @@ def forwards(apps, editor):
 def backwards(apps, editor):
     for statement in POSTGRESQL_BACK if editor.connection.vendor == "postgresql" else SQLITE_BACK:
         editor.execute(statement)
-
-
-class Migration(migrations.Migration):
-    dependencies = [("clusters", "0001_initial"), ("stores", "0001_initial")]
-    operations = [migrations.RunPython(forwards, backwards)]

@@ -1,0 +1,66 @@
+"""Signing in, where a visitor goes first, and the end of support's look at an organisation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from allauth.account.views import LoginView
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_GET, require_POST
+
+from console.accounts import impersonation
+
+
+class SignIn(LoginView):  # type: ignore[misc]
+    """The sign-in page; in the demo, and only there, it says who may sign in."""
+
+    template_name = "accounts/login.html"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Give allauth's form what our field `username` says."""
+        given: dict[str, Any] = super().get_form_kwargs()
+        if "data" in given:
+            given["data"] = given["data"].copy()
+            given["data"]["login"] = given["data"].get("username", "")
+        return given
+
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
+        """Add the demo's sign-in hint, empty everywhere else."""
+        return dict(super().get_context_data(**kwargs)) | {"demo_sign_in": demo_sign_in()}
+
+
+def demo_sign_in() -> list[dict[str, str]]:
+    """Return who may sign in to the demo and with what; nothing in a real deployment."""
+    if not settings.DEMO_FILE:
+        return []
+    try:
+        with open(settings.DEMO_FILE) as file:
+            demo = json.load(file)
+    except (OSError, ValueError):  # not written yet
+        return []
+    people = {"Owner": demo, "Viewer": demo.get("viewer"), "Support (Django admin)": demo.get("support")}
+    return [
+        {"who": who, "username": person["username"], "password": person["password"]}
+        for who, person in people.items()
+        if person
+    ]
+
+
+@require_POST
+@login_required
+def stop_seeing(request: HttpRequest) -> HttpResponse:
+    """Go back from an organisation's console, which support has looked at, to its page in the admin."""
+    organisation = impersonation.stop(request, by=request.user)  # type: ignore[arg-type]
+    return redirect("admin:accounts_organisation_change", organisation.pk) if organisation else redirect("home")
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """Go to the first page that the visitor has a use for."""
+    if request.user.is_staff and not getattr(request, "membership", None):  # type: ignore[union-attr]
+        return redirect("admin:index")
+    return redirect("stores:list")

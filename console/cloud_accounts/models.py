@@ -1,0 +1,197 @@
+"""Cloud accounts that organisations have linked, and what was last read of each: its permissions, its verification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import copy
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import ClassVar, Self
+from uuid import uuid4
+
+from django.conf import settings as django_settings
+from django.db import models
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils import timezone
+
+from console.accounts.encryption import EncryptedJSONField
+from console.accounts.models import Organisation, OwnedQuerySet
+from console.clouds import CLOUDS
+from console.clouds.contract import AccountRef, Capability, Check, Cloud, DeploymentSettings, Document, Fact
+from console.clouds.regions import Region
+from console.operations.snapshots import Snapshot
+
+
+class CloudAccountQuerySet(OwnedQuerySet):
+    def of_provider(self, key: str) -> Self:
+        """Return the accounts of one provider, by name."""
+        return self.filter(provider_key=key).order_by(Lower("name"))
+
+
+class CloudAccount(models.Model):
+    """A linked account of a cloud: who it is was read from the cloud itself, its secrets are encrypted."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="cloud_accounts")
+    provider_key = models.CharField("provider", max_length=20)
+    name = models.CharField(max_length=60)
+    number = models.CharField("account ID", max_length=64)
+    partition = models.CharField(max_length=20, blank=True)
+    settings = models.JSONField(default=dict)  # nothing secret: role ARN and external ID, or access key ID
+    secrets = EncryptedJSONField(default=dict)
+    created_at = models.DateTimeField("linked", default=timezone.now, editable=False)
+    key_since = models.DateTimeField(null=True, editable=False)  # of key or role; null: since it was linked
+    verified_at = models.DateTimeField(null=True, editable=False)
+    proofs = models.JSONField(default=list, editable=False)  # what was verified then, in sentences
+    verify_error = models.TextField(blank=True, editable=False)
+
+    KEY_IS_OLD: ClassVar = timedelta(days=90)
+
+    objects = CloudAccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("organisation", Lower("name"), name="one_account_name_per_organisation"),
+        ]
+        indexes = [models.Index(fields=["organisation", "-created_at", "-id"], name="accounts_page_by_page")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("cloud_accounts:detail", args=[self.pk])
+
+    @property
+    def cloud(self) -> Cloud:
+        """Return the cloud's functions and words."""
+        return CLOUDS[self.provider_key]
+
+    @property
+    def method(self) -> str:
+        """Return how the console signs in, as its provider calls that; nothing where there is but one way."""
+        return self.cloud.method(self.credentials())
+
+    @property
+    def has_key(self) -> bool:
+        """Return whether the console signs in with a secret that should be replaced from time to time."""
+        return self.cloud.has_key(self.credentials())
+
+    @property
+    def key_given_at(self) -> datetime:
+        """Return since when the console has the key."""
+        return self.key_since or self.created_at
+
+    @property
+    def key_is_old(self) -> bool:
+        """Return whether the key should be replaced by now."""
+        return self.has_key and timezone.now() - self.key_given_at > self.KEY_IS_OLD
+
+    @property
+    def regions(self) -> list[Region]:
+        """Return the regions in which nodes of the account can be, in the order of their codes."""
+        return list(self.cloud.regions(self.credentials()))
+
+    @property
+    def store_regions(self) -> list[Region]:
+        """Return the regions in which stores of the account can be made, in the order of their codes."""
+        return list(self.cloud.store_regions(self.credentials()))
+
+    def region(self, code: str) -> Region | None:
+        """Return the region, or None when the account reaches none of that code."""
+        return next((region for region in self.regions if region.code == code), None)
+
+    @property
+    def protections(self) -> frozenset[str]:
+        """Return what a protected store of the account can promise: "versions", and "lock"."""
+        return self.cloud.protections(self.credentials())
+
+    @property
+    def capabilities(self) -> list[Capability]:
+        """Return what the account's server was found to have and to lack; nothing when it has all that a store uses."""
+        return list(self.cloud.capabilities(self.credentials()))
+
+    @property
+    def facts(self) -> list[Fact]:
+        """Return what identifies the account and how the console signs in to it."""
+        return list(self.cloud.account_facts(self.credentials()))
+
+    @property
+    def documents(self) -> list[Document]:
+        """Return the files that give the console its access to the account."""
+        return list(self.cloud.documents(self.credentials()))
+
+    def credentials(self) -> AccountRef:
+        """Return the account as its provider needs it, secrets decrypted."""
+        operator_s = deployment_settings(self.provider_key)
+        return AccountRef(self.id, self.number, self.partition, self.settings, self.secrets, operator_s)
+
+
+def deployment_settings(provider: str) -> DeploymentSettings:
+    """Return what whoever runs the console has set for all accounts of a provider."""
+    return DeploymentSettings(**django_settings.DEPLOYMENT_SETTINGS.get(provider, {}))
+
+
+class Preflight(Snapshot):
+    """What the console may do in a linked account: a line for each thing that its plans need."""
+
+    LABEL = "preflight"
+
+    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE, related_name="preflight")
+    chosen = models.JSONField(default=list)  # regions that were chosen for a store and have none yet
+
+    def __str__(self) -> str:
+        return f"preflight of {self.cloud_account}"
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """Return the lines, those that fail first."""
+        order = ("fail", "unknown", "pass")
+        return sorted((Check(**one) for one in self.content), key=lambda one: order.index(one.outcome))
+
+    @property
+    def failing(self) -> list[Check]:
+        """Return what the plans need and the account lacks."""
+        return [one for one in self.checks if one.outcome == "fail" and one.required]
+
+    @property
+    def unknown(self) -> list[Check]:
+        """Return what could not be checked."""
+        return [one for one in self.checks if one.outcome == "unknown"]
+
+    @property
+    def lacking(self) -> list[Check]:
+        """Return all that is missing or could not be checked, needed or not."""
+        return [one for one in self.checks if one.outcome != "pass"]
+
+    @property
+    def there(self) -> list[Check]:
+        """Return what the account has."""
+        return [one for one in self.checks if one.outcome == "pass"]
+
+    def within(self, regions: Iterable[str]) -> Preflight:
+        """Return the same without the lines that are about other regions only."""
+        narrowed = copy(self)
+        narrowed.content = [one for one in self.content if not one["regions"] or {*one["regions"]} & {*regions}]
+        return narrowed
+
+    def knows(self, region: str) -> bool:
+        """Return whether the region was looked at, if it is one that can be chosen."""
+        return not region or any(region in one["regions"] for one in self.content)
+
+    @property
+    def statements(self) -> str:
+        """Return what to add to the console's permissions, as one text; "" for nothing."""
+        found = [one.statement for one in self.checks if one.statement and one.outcome == "fail"]
+        return self.cloud_account.cloud.together(found) if found else ""
+
+
+class Verification(Snapshot):
+    """That a linked account still is who it was, and still asks for its external ID; the account itself keeps that."""
+
+    LABEL: ClassVar = "verification"
+
+    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE)
+
+    def __str__(self) -> str:
+        return f"verification of {self.cloud_account}"
