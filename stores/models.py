@@ -186,7 +186,7 @@ class Store(ManagedResource):
 class DriftReport(Snapshot):
     """What was last seen of a store's buckets, control by control, as stores.control_status.ControlStatus keeps it."""
 
-    LABEL: ClassVar = "drift report"
+    LABEL: ClassVar = "drift_report"
     OVERDUE: ClassVar = timedelta(hours=36)  # checks are daily: then one was missed
 
     store = models.OneToOneField(Store, models.CASCADE, related_name="drift_report")
@@ -228,7 +228,7 @@ class DriftReport(Snapshot):
 class UnmanagedScan(Snapshot):
     """What was last found in an account that is named like our buckets and belonged to no store."""
 
-    LABEL: ClassVar = "unmanaged scan"
+    LABEL: ClassVar = "scan"
 
     cloud_account = models.OneToOneField(CloudAccount, models.CASCADE, related_name="scan")
 
@@ -257,7 +257,7 @@ class IgnoredBucket(models.Model):
 class DeletionPreview(Snapshot):
     """What a store's backup bucket holds, counted for somebody who thinks of deleting the store."""
 
-    LABEL: ClassVar = "deletion preview"
+    LABEL: ClassVar = "deletion_preview"
     FRESH: ClassVar = timedelta(minutes=1)  # older counts show their age, and are made anew when somebody asks
 
     store = models.OneToOneField(Store, models.CASCADE, related_name="deletion_preview")

@@ -2,7 +2,7 @@ from django.urls import path
 
 from console.cloud_accounts import views
 
-app_name = "accounts"
+app_name = "cloud_accounts"
 urlpatterns = [
     path("", views.account_list, name="list"),
     path("link/", views.account_link, name="link"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from console.audit.models import AuditEvent
 from django.test import RequestFactory
 from django.urls import get_resolver
 from django.utils import timezone
 
 from console.accounts import impersonation
+from console.audit.models import AuditEvent
 from stores.models import Store
 from tests import factories
 

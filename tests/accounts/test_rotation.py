@@ -5,13 +5,13 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
-from console.cloud_accounts.models import CloudAccount
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from clusters.models import Cluster, Node, RemovedNode, Repository
 from console.accounts import rotation
+from console.cloud_accounts.models import CloudAccount
 from tests import factories
 
 

@@ -11,7 +11,6 @@ from io import StringIO
 
 import pytest
 from celery.signals import before_task_publish
-from console.cloud_accounts.models import CloudAccount, Verification
 from django.apps import apps
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
@@ -24,7 +23,9 @@ from django.views.debug import ExceptionReporter
 from clusters.models import Attachment, Cluster, Database, Node, RemovedNode, Repository
 from clusters.node_setup import handovers
 from console.accounts import rotation
+from console.cloud_accounts import actions as cloud_accounts
 from console.cloud_accounts import preflight, verification
+from console.cloud_accounts.models import CloudAccount, Verification
 from console.operations import engine, snapshots
 from console.operations.models import Operation
 from stores import actions as stores
@@ -159,7 +160,7 @@ def test_nothing_that_work_leaves_behind_holds_a_secret(
     try:
         with django_capture_on_commit_callbacks(execute=True):
             made = [stores.create(account, name=f"new-{n}", region="eu-west-1", by=alice) for n in range(2)]
-            stores.check_account(account)
+            cloud_accounts.check_account(account)
     finally:
         before_task_publish.disconnect(seen)
     amazon.inject("PutBucketPolicy", code="AccessDenied", status=403, times=3)

@@ -12,7 +12,6 @@ from allauth.core.internal import ratelimit
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from allauth.usersessions.models import UserSession
-from console.audit.models import AuditEvent
 from cryptography.fernet import Fernet
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
@@ -22,6 +21,7 @@ from django.test import Client
 
 from console.accounts.models import Membership, User
 from console.accounts.security_views import browser
+from console.audit.models import AuditEvent
 from tests import factories
 
 

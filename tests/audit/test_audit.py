@@ -11,7 +11,6 @@ from datetime import timedelta
 from importlib import import_module
 
 import pytest
-from console.audit.models import AuditEvent
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
@@ -19,6 +18,7 @@ from clusters import actions as clusters
 from clusters.models import Cluster
 from console.accounts import activity
 from console.accounts.models import User
+from console.audit.models import AuditEvent
 from console.audit.views import safe
 from console.operations import engine
 from console.web.logs import JSONFormatter, WithOrigin
@@ -51,7 +51,7 @@ def _calls(function):
 def _notes(function, seen=()):
     """Say whether the function writes an audit event, itself or by another one of these modules."""
     return any(
-        called is activity.note
+        called is activity.record
         or (called in ACTIONS.values() and called not in seen and _notes(called, (*seen, function)))
         for called in _calls(function)
     )

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import boto3
 import pytest
-from console.audit.models import AuditEvent
-from console.cloud_accounts.models import CloudAccount, Verification
 from django.utils import timezone
 
 from console.accounts.models import Membership
+from console.audit.models import AuditEvent
 from console.cloud_accounts import actions, preflight, verification
+from console.cloud_accounts.models import CloudAccount, Verification
 from console.clouds.aws.session import statements, trust_policy
 from console.clouds.contract import LinkError
 from console.demo.object_server import ObjectServer

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from console.cloud_accounts.models import CloudAccount, Preflight
 from django.utils import timezone
 
-from console.cloud_accounts import preflight
+from console.cloud_accounts import actions, preflight
+from console.cloud_accounts.models import CloudAccount, Preflight
 from console.operations import snapshots
-from stores import actions
 from tests import factories
 from tests.stores.conftest import due
 

@@ -6,11 +6,11 @@ import json
 
 import boto3
 import pytest
-from console.cloud_accounts.models import CloudAccount
 from django.urls import reverse
 
 from console.cloud_accounts import actions
 from console.cloud_accounts.forms import LinkForm
+from console.cloud_accounts.models import CloudAccount
 from console.clouds.aws.session import trust_policy
 from tests import factories
 
@@ -132,8 +132,8 @@ def test_no_page_shows_a_secret(client, alice, acme):
         store.get_absolute_url(),
         "/stores/",
         "/tasks/",
-        "/admin/accounts/cloudaccount/",
-        f"/admin/accounts/cloudaccount/{account.pk}/change/",
+        "/admin/cloud_accounts/cloudaccount/",
+        f"/admin/cloud_accounts/cloudaccount/{account.pk}/change/",
         f"/admin/stores/store/{store.pk}/change/",
     ):
         answer = client.get(url)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from console.audit.models import AuditEvent
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.core.management import call_command
@@ -15,6 +14,7 @@ from clusters.models import Cluster, Database, Node, Stanza
 from console.accounts import activity
 from console.accounts.models import Organisation
 from console.accounts.permissions import SUPPORT, SUPPORT_MAY
+from console.audit.models import AuditEvent
 from console.operations.actions import NotNow, release
 from console.operations.models import Operation
 from stores import actions
@@ -131,7 +131,7 @@ def test_support_sees_no_secret(as_support, account, acme, alice):
     )
     node = Node.objects.create(cluster=cluster, name="n1", region="eu-west-1", secrets={"report_token": PLANTED})
     for path in (
-        f"accounts/cloudaccount/{account.pk}/change/",
+        f"cloud_accounts/cloudaccount/{account.pk}/change/",
         f"clusters/cluster/{cluster.pk}/change/",
         f"clusters/node/{node.pk}/change/",
         f"accounts/user/{alice.pk}/change/",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from console.audit.models import AuditEvent
 from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
 from console.accounts.permissions import SUPPORT_MAY, SUPPORT_SEES
+from console.audit.models import AuditEvent
 from console.operations.models import Operation
 from console.operations.tasks import resume_stalled
 from stores.models import Store
@@ -112,7 +112,7 @@ def test_admin_finds_anything(as_support, failed, account):
         "/admin/",
         "/admin/accounts/organisation/",
         "/admin/accounts/user/",
-        "/admin/accounts/cloudaccount/",
+        "/admin/cloud_accounts/cloudaccount/",
         "/admin/operations/operation/?state=failed",
         f"/admin/operations/operation/{failed.operation.pk}/change/",
         f"/admin/stores/store/{failed.pk}/change/",
