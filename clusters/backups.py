@@ -118,19 +118,19 @@ def only_full_backups(cluster: Cluster, repositories: set[int]) -> tuple[list[st
     """
     cases = bookcases(cluster)
     kept = {
-        (stanza_view.holding.node, stanza_view.holding.stanza)
+        (view.holding.node, view.holding.stanza)
         for case in cases
         if case.repository.number not in repositories
-        for stanza_view in case.shelves
-        if stanza_view.last_full
+        for view in case.shelves
+        if view.last_full
     }
     going = [case for case in cases if case.repository.number in repositories]
     said = [
-        f"{case.repository.store} (repo{case.repository.number}) holds the only full backups of {stanza_view.holding.stanza} "
-        f"on {stanza_view.holding.node}, the newest {stanza_view.last_full.backup.label}."
+        f"{case.repository.store} (repo{case.repository.number}) holds the only full backups of {view.holding.stanza} "
+        f"on {view.holding.node}, the newest {view.last_full.backup.label}."
         for case in going
-        for stanza_view in case.shelves
-        if stanza_view.last_full and (stanza_view.holding.node, stanza_view.holding.stanza) not in kept
+        for view in case.shelves
+        if view.last_full and (view.holding.node, view.holding.stanza) not in kept
     ]
     read = all(
         case.inventory

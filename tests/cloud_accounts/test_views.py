@@ -378,7 +378,7 @@ def test_account_unlink_names_the_stores_that_use_it(as_alice, account):
 
 def test_strangers_see_404_and_viewers_change_nothing(client, account, bob, charlie):
     for path in ("detail", "verify", "unlink"):
-        url = reverse(f"accounts:{path}", args=[account.pk])
+        url = reverse(f"cloud_accounts:{path}", args=[account.pk])
         client.force_login(charlie)
         assert (client.get(url) if path == "detail" else client.post(url, {"name": account.name})).status_code == 404
         client.force_login(bob)

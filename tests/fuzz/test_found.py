@@ -17,6 +17,7 @@ from clusters.pgbackrest.configuration import VERSIONS, Configuration, StanzaCon
 from console.clouds.aws import session as aws_session
 from console.clouds.s3 import access as s3_access
 from console.clouds.s3 import storage as s3_storage
+from console.clouds.s3api import buckets
 from console.clouds.steps import Failed
 from console.web.forms import NameField
 from console.wsgi import application
@@ -128,8 +129,8 @@ def test_a_server_cannot_put_commands_into_what_is_shown_for_copying(acme):
     ],
 )
 def test_a_bucket_that_no_server_can_have_is_passed_over(name, region):
-    buckets = iter([{"Name": name, "BucketRegion": region}, {"Name": "pgbk-legal"}])
-    found = buckets.leftovers(buckets, (), "us-east-1", lambda name, region: {})
+    listing = iter([{"Name": name, "BucketRegion": region}, {"Name": "pgbk-legal"}])
+    found = buckets.leftovers(listing, (), "us-east-1", lambda name, region: {})
     assert [one.name for one in found] == ["pgbk-legal"]
 
 

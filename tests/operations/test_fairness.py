@@ -104,7 +104,7 @@ def test_whoever_ends_one_calls_for_the_next(account, amazon):
     Operation.objects.filter(pk=first.operation_id).update(due_at=timezone.now() - timedelta(seconds=1))
     assert run_next(first.operation_id) == [(second.operation_id, 0.0)]
     assert run_next(second.operation_id) == []
-    assert set(Operation.objects.values_list("state", "put_off")) == {("done", False)}
+    assert set(Operation.objects.values_list("state", "throttled")) == {("done", False)}
 
 
 @pytest.mark.django_db(transaction=True)

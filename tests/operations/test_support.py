@@ -17,6 +17,7 @@ from console.accounts.permissions import SUPPORT, SUPPORT_MAY
 from console.audit.models import AuditEvent
 from console.operations.actions import NotNow, release
 from console.operations.models import Operation
+from console.web.logs import Origin, origin
 from stores import actions
 from stores.models import State, Store
 from tests import factories
@@ -76,9 +77,9 @@ def test_find_leads_to_everything(as_support, account, acme, alice):
     Stanza.objects.create(cluster=cluster, node=node, database=database, system_id="7300000000000000001")
     alice.email = "alice@example.com"
     alice.save()
-    activity.origin.set(activity.Origin(request_id="req-0815"))
+    origin.set(Origin(request_id="req-0815"))
     activity.record("Looked", "something", organisation=acme, by=alice)
-    activity.origin.set(activity.Origin())
+    origin.set(Origin())
     for query, kind, name in (
         (str(store.pk), "store", "payroll"),
         (store.pk.hex, "store", "payroll"),

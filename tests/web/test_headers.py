@@ -17,7 +17,7 @@ from django.urls import URLPattern, get_resolver
 from console.web import csp
 from tests import factories
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 EVERYWHERE = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",

@@ -14,7 +14,7 @@ from console.clouds import regions
 from console.web import worldmap
 from console.web.worldmap import Node, Pin
 
-STATIC = Path(__file__).resolve().parent.parent / "static"
+STATIC = Path(__file__).resolve().parent.parent.parent / "static"
 PINS = [Pin("eu-west-1", 53.35, -6.26), Pin("us-east-1", 39.04, -77.49)]
 NODES = [
     Node("n1", 53.35, -6.26, "Dublin, Ireland"),
