@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from clusters import inventory
-from clusters.models import Attachment, Cluster, Inventory, Node
+from clusters.models import Attachment, Cluster, Inventory, Node, Repository
+from console.cloud_accounts.actions import register_users
+from console.cloud_accounts.models import CloudAccount
 from console.clouds.steps import Plan
 from console.operations.registry import Workflow, register
 from console.operations.snapshots import SnapshotSource
 from console.operations.snapshots import register as register_source
+from stores.models import Store, newest_backup_finders
 
 
 def access(cluster: Cluster) -> Plan:
@@ -38,6 +41,15 @@ def keep(cluster: Cluster, keys: Any) -> None:
     Cluster.objects.filter(pk=cluster.pk).update(keys=keys)
 
 
+def newest_backup_at(store: Store) -> datetime | None:
+    """Return when the newest backup that was seen in the store was complete."""
+    repositories = Repository.objects.filter(store=store).select_related("inventory")
+    return max((at for one in repositories if (at := one.newest_backup_at)), default=None)
+
+
+register_users(CloudAccount, lambda account: account.clusters.all())
+register_users(Store, lambda store: store.attachments.all())
+newest_backup_finders.append(newest_backup_at)
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
     register(Workflow(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keep))
 register(Workflow(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
@@ -28,9 +28,6 @@ class State(models.TextChoices):
     FAILED = "failed", "Failed"
     DEGRADED = "degraded", "Degraded"
     REPAIRING = "repairing", "Repairing"
-
-
-BUCKET_GOES = 1  # the round of each provider's remove plan that deletes the backup bucket
 
 
 class StoreQuerySet(ManagedResourceQuerySet):
@@ -90,12 +87,7 @@ class Store(ManagedResource):
     def can_cancel(self) -> bool:
         """Return whether cancelling its deletion is offered: until the backup bucket is known to be gone."""
         last = self.operation
-        return (
-            self.state == State.DELETING
-            and last is not None
-            and not last.cancel
-            and not any(step["round"] >= BUCKET_GOES and step["state"] == "done" for step in last.steps)
-        )
+        return self.state == State.DELETING and last is not None and not last.cancel and not last.is_past_return
 
     @property
     def too_late_to_cancel(self) -> str:
@@ -113,12 +105,7 @@ class Store(ManagedResource):
     @property
     def newest_backup_at(self) -> datetime | None:
         """Return when the newest backup that anybody has seen in it was complete, whatever app knows of backups."""
-        found = [
-            row.newest_backup_at
-            for relation in self._meta.get_fields(include_hidden=True)
-            if isinstance(relation, models.ForeignObjectRel) and hasattr(relation.related_model, "newest_backup_at")
-            for row in relation.related_model._default_manager.filter(**{relation.field.name: self})
-        ]
+        found = (find(self) for find in newest_backup_finders)
         return max((at for at in found if at), default=None)
 
     @property
@@ -131,11 +118,6 @@ class Store(ManagedResource):
     def identifier(self) -> str:
         """Return the exact identifier of the backup bucket: its ARN, resource ID or URI."""
         return self.cloud.identifier(self.cloud_account.credentials(), self.bucket)
-
-    @property
-    def log_identifier(self) -> str:
-        """Return the same of the log bucket."""
-        return self.cloud.identifier(self.cloud_account.credentials(), self.log_bucket)
 
     @property
     def facts(self) -> list[tuple[str, object, str]]:
@@ -181,6 +163,10 @@ class Store(ManagedResource):
             lock_days=self.lock_days or 0,
             complete=complete,
         )
+
+
+# Each tells when the newest backup in a store was complete, as far as its app knows: appended by the apps' plans.py.
+newest_backup_finders: list[Callable[[Store], datetime | None]] = []
 
 
 class DriftReport(Snapshot):

@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from django.utils import timezone
 
+from console.cloud_accounts.actions import register_users
+from console.cloud_accounts.models import CloudAccount
 from console.clouds.contract import Cloud, StoreSpec
 from console.clouds.steps import Conflict, Plan, Stage, Step
 from console.operations.actions import ask
@@ -127,7 +129,7 @@ def _failed(store: Store) -> bool:
 
 
 def _mending(provider: Cloud, title: str, key: str, *, log: bool) -> Step:
-    return Step(title, partial(_mend, provider, key, log))
+    return Step(f"repair_{'log' if log else 'backup'}_{key}", title, partial(_mend, provider, key, log))
 
 
 def _mend(provider: Cloud, key: str, log: bool, spec: StoreSpec) -> None:
@@ -142,6 +144,8 @@ def check_soon(store: Store) -> None:
     ask(DriftReport.objects.filter(store=store))
 
 
+register_users(CloudAccount, lambda account: account.stores.all())
+register_users(CloudAccount, lambda account: account.retained_logs.all())
 register(
     Workflow(
         model=Store,

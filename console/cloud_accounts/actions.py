@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 from django.db import IntegrityError, transaction
-from django.db.models import PROTECT, Model, ProtectedError
+from django.db.models import Model, ProtectedError, QuerySet
 from django.utils import timezone
 
 from console.accounts import activity
@@ -243,14 +244,18 @@ def _refusals_noted(action: str, account: CloudAccount, by: User | None) -> Iter
         raise
 
 
+_user_finders: list[tuple[type[Model], Callable[[Any], QuerySet[Any]]]] = []
+
+
+def register_users(of: type[Model], find: Callable[[Any], QuerySet[Any]]) -> None:
+    """Make known which rows keep one of these from being deleted: told by the apps' plans.py."""
+    _user_finders.append((of, find))
+
+
 def users_of(used: Model) -> list[Use]:
     """Return what keeps an account or a store from being deleted, whatever app it lives in."""
-    protecting = [relation for relation in used._meta.related_objects if relation.on_delete is PROTECT]
-    return [
-        Use(f"{relation.related_model._meta.verbose_name} {row}", getattr(row, "get_absolute_url", str)())
-        for relation in protecting
-        for row in relation.related_model._default_manager.filter(**{relation.field.name: used}).order_by("pk")[:50]
-    ]
+    found = [row for of, find in _user_finders if isinstance(used, of) for row in find(used).order_by("pk")[:50]]
+    return [Use(f"{row._meta.verbose_name} {row}", getattr(row, "get_absolute_url", str)()) for row in found]
 
 
 def unlink(account: CloudAccount, *, by: User | None) -> None:

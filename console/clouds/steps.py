@@ -24,11 +24,30 @@ class StepResult:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One idempotent call or few, with the sentence that people read while it runs."""
+class Pace:
+    """How often a cloud takes a step of one kind: once in so many seconds from all whose key is the same.
 
+    `key` gets the spec; `rule` says why there is a pace, as the first half of a sentence.
+    """
+
+    key: Callable[[Any], str]
+    seconds: float
+    rule: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One idempotent call or few, with the sentence that people read while it runs.
+
+    The key is unique within its plan: the record of what was done goes by it, so that the sentence may change. The
+    engine waits for the turn of a step with a pace before it runs it. Nothing undoes a point of no return.
+    """
+
+    key: str
     title: str
     run: Callable[[Any], StepResult | None]
+    pace: Pace | None = None
+    point_of_no_return: bool = False
 
 
 class Stage(tuple[Step, ...]):
@@ -105,18 +124,3 @@ def ensure_lease() -> None:
     """
     if not is_held.get()():
         raise LeaseLost
-
-
-# How a step waits for its turn, where a cloud takes only so many calls of one kind in a while: the lane, which all that
-# wait for the same have in common, and how many seconds a turn takes. What belongs to no operation does not wait.
-in_turn: ContextVar[Callable[[str, float, str], None]] = ContextVar(
-    "in_turn", default=lambda rate_key, seconds, rule: None
-)
-
-
-def take_turn(rate_key: str, seconds: float, rule: str) -> None:
-    """Wait for the lane's next turn, or raise NotItsTurn when that is far off; to be called right before the call.
-
-    `rule` says why there are turns, as the first half of a sentence.
-    """
-    in_turn.get()(rate_key, seconds, rule)

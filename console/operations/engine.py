@@ -1,4 +1,7 @@
-"""Carries out operations: the loop over rounds, under a lease. Knows no cloud and no store."""
+"""Carries out operations: stage by stage, under a lease. Knows no cloud and no store.
+
+The way from a message to a cloud: execute_next, execute, apply_plan, run_stage, call_step, and the step's own function.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,11 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from datetime import datetime
-from queue import Empty, SimpleQueue
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from console.clouds.steps import (
     Failed,
     LeaseLost,
     NotReady,
+    Pace,
     Plan,
     RateLimited,
     Refused,
@@ -37,7 +39,6 @@ from console.clouds.steps import (
     StepError,
     StepResult,
     TooLate,
-    in_turn,
     is_held,
 )
 from console.operations import registry
@@ -52,8 +53,8 @@ ending = threading.Event()
 
 SHORT_WAIT = 2.0  # seconds that a step waits for its turn where it is; for longer ones the operation is put off
 
-# The lanes of the rounds: they wait for clouds and touch no database, so one pool serves the whole process.
-_lanes = ThreadPoolExecutor(max_workers=64, thread_name_prefix="step")
+# The threads of the steps: they wait for clouds and touch no database, so one pool serves the whole process.
+_pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="step")
 
 
 class Ending(Exception):
@@ -64,50 +65,44 @@ class Cancelled(Exception):
     """Somebody wants it undone: whoever takes the operation next begins with that."""
 
 
-def run(pk: UUID) -> float | None:
-    """Carry out what remains of an operation, if it is due; safe to call again after any failure, by anybody.
-
-    Returns the seconds after which to call again, or None when there is nothing more to do here.
-    """
-    if ending.is_set():
-        return 0.0  # a message that came to the wrong one
-    operation = Operation.objects.claim(pk, _me())
-    return _work_on(operation) if operation else None
-
-
-def run_next(sent_for: UUID) -> list[tuple[UUID, float]]:
+def execute_next(sent_for: UUID) -> list[tuple[UUID, float]]:
     """Carry out what remains of the operation whose turn it is; of its organisation's, that is the named one, if due.
 
     Safe to call at any time, by anybody. Returns for which operations to call again, and after how many seconds.
     """
     if ending.is_set():
         return [(sent_for, 0.0)]  # a message that came to the wrong one
-    operation = Operation.objects.claim_next(_me(), sent_for=sent_for)
+    worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+    operation = Operation.objects.claim_next(worker, sent_for=sent_for)
     if operation is None:
         return []
-    again = _work_on(operation)
+    again = copy_context().run(execute, operation)
     calls = [] if again is None else [(operation.pk, again)]
     return calls + [(pk, 0.0) for pk in Operation.objects.throttled()]
 
 
-def _me() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+def execute(operation: Operation) -> float | None:
+    """Bring what this worker has claimed to its end, whatever that is, or put it off.
 
-
-def _work_on(operation: Operation) -> float | None:
-    """Carry out what this worker has claimed; returns the seconds after which somebody should take it again."""
-    token = origin.set(Origin(operation_id=str(operation.pk), organisation_id=str(operation.organisation_id)))
-    try:
-        return _run(operation)
-    finally:
-        origin.reset(token)
-
-
-def _run(operation: Operation) -> float | None:
+    Returns the seconds after which somebody should take it again. Runs in a context of its own, which the steps share.
+    """
+    origin.set(Origin(operation_id=str(operation.pk), organisation_id=str(operation.organisation_id)))
+    is_held.set(operation.is_held)
     work = registry.find(operation.subject_kind, operation.verb)
     subject: ManagedResource = work.model.objects.get(pk=operation.subject_id)
     try:
-        return _carry_out(operation, work, subject)
+        try:
+            if operation.is_being_cancelled and _is_undone(operation, work, subject):
+                _finish(operation, subject, Operation.State.CANCELLED)
+            else:
+                apply_plan(operation, work, subject, work.plan(subject))
+                _finish(operation, subject, Operation.State.DONE)
+        except StepError as error:
+            return _settle(operation, subject, error)
+        except (LeaseLost, Cancelled, Ending, DatabaseError):
+            raise  # without a database nothing can be written: the lease runs out, and the sweep sends it again
+        except Exception as error:
+            return _settle(operation, subject, _unexpected(error))
     except LeaseLost:
         log.warning("operation %s: the lease was lost, another worker goes on", operation.pk)
     except (Cancelled, Ending):
@@ -115,86 +110,27 @@ def _run(operation: Operation) -> float | None:
     return None
 
 
-def _carry_out(operation: Operation, work: Workflow, subject: ManagedResource) -> float | None:
-    """Bring the operation to its end, whatever that is; returns the seconds after which to try again."""
-    again: float | None = None
-    try:
-        if operation.is_being_cancelled and _is_undone(operation, work, subject):
-            _finish(operation, subject, Operation.State.CANCELLED)
-        else:
-            _run_rounds(operation, work, subject, work.plan)
-            _finish(operation, subject, Operation.State.DONE)
-    except RateLimited as error:
-        again = error.seconds
-        if not operation.postpone(again, error.message, trouble=False):
-            raise _why_not(operation) from error
-    except NotReady as error:
-        again = _again(operation, subject, error)
-    except Refused as error:
-        _finish(operation, subject, Operation.State.REFUSED, error)
-    except StepError as error:
-        if isinstance(error, Denied) and _failed_before(operation, error.details.get("code")):
-            again = _again(operation, subject, NotReady(error.message, patience=error.SETTLES, **error.details))
-        else:
-            _finish(operation, subject, Operation.State.FAILED, error)
-    except (LeaseLost, Cancelled, Ending):
-        raise
-    except DatabaseError:
-        raise  # nothing can be written now; the lease runs out and the sweep sends the operation again
-    except Exception as error:
-        log.exception("operation %s: unexpected error", operation.pk)
-        name = type(error).__name__
-        message = f"The console met an unexpected error ({name}); its log has the details."
-        again = _again(operation, subject, NotReady(message, patience=600, code=name))
-    return again
-
-
 def _is_undone(operation: Operation, work: Workflow, subject: ManagedResource) -> bool:
     """Undo what was done; False when it is too late for that, so that the work has to go on."""
     if work.undo is None:
         raise Failed("This cannot be cancelled.")
     try:
-        _run_rounds(operation, work, subject, work.undo, undo=True)
+        apply_plan(operation, work, subject, work.undo(subject), undo=True)
     except TooLate:
         _held(operation.go_on())
         return False
     return True
 
 
-def record_of(plan: Plan) -> list[Record]:
-    """Return the record of a plan of which nothing has run."""
-    return [
-        {"round": number, "title": step.title, "state": "waiting", "started": None, "finished": None, "note": ""}
-        for number, round_ in enumerate(plan)
-        for step in round_
-    ]
-
-
-def _run_rounds(
-    operation: Operation,
-    work: Workflow,
-    subject: ManagedResource,
-    planned: Callable[[Any], Plan],
-    *,
-    undo: bool = False,
+def apply_plan(
+    operation: Operation, work: Workflow, subject: ManagedResource, plan: Plan, *, undo: bool = False
 ) -> None:
-    """Run what remains of the plan, or of the one that undoes it, whose steps are recorded behind the others."""
-    plan = planned(subject)
-    fresh = record_of(plan)
-    steps, others = ([step for step in operation.steps if step.get("undo", False) is side] for side in (undo, not undo))
-    if [step["title"] for step in steps] != [step["title"] for step in fresh]:
-        # A new release has another plan: its steps are idempotent, so all are run.
-        steps = [{**step, "undo": True} for step in fresh] if undo else fresh
-    operation.steps = [*others, *steps] if undo else [*steps, *others]
+    """Run what remains of the plan, be it the one that undoes the work; anew when a conflict was resolved."""
+    records = iter(_records(operation, plan, undo=undo))
     try:
         spec = work.spec(subject)
-        for number, round_ in enumerate(plan):
-            records = [step for step in steps if step["round"] == number]
-            if any(step["state"] != "done" for step in records):
-                if ending.is_set():
-                    raise Ending
-                _run_round(operation, round_, records, spec, lambda kept: work.keep(subject, kept))
-        return
+        for stage in plan:
+            run_stage(operation, stage, list(islice(records, len(stage))), spec, lambda kept: work.keep(subject, kept))
     except Conflict as conflict:
         with transaction.atomic():
             _held(operation.renew())
@@ -203,157 +139,172 @@ def _run_rounds(
             _held(operation.record(operation.steps))
         if not resolved:
             raise
-    _run_rounds(operation, work, subject, planned)
+        apply_plan(operation, work, subject, work.plan(subject))
 
 
-def _run_round(
-    operation: Operation, round_: Stage, records: list[Record], spec: Any, keep: Callable[[Any], None]
+def record_of(plan: Plan) -> list[Record]:
+    """Return the record of a plan of which nothing has run."""
+    return [
+        {
+            "key": step.key,
+            "title": step.title,
+            "round": number,
+            "point_of_no_return": step.point_of_no_return,
+            "state": "waiting",
+            "started": None,
+            "finished": None,
+            "note": "",
+        }
+        for number, stage in enumerate(plan)
+        for step in stage
+    ]
+
+
+def _records(operation: Operation, plan: Plan, *, undo: bool) -> list[Record]:
+    """Return the records of the plan's steps, which are the operation's from now on, and say what was done before.
+
+    A new release may say or group the same steps otherwise. When it has other steps, all of them run: they are
+    idempotent. Those that undo are recorded behind the others.
+    """
+    mine, others = ([one for one in operation.steps if one.get("undo", False) is side] for side in (undo, not undo))
+    fresh = [{**one, "undo": True} for one in record_of(plan)] if undo else record_of(plan)
+    if [one.get("key") for one in mine] == [one["key"] for one in fresh]:
+        planned = ("title", "round", "point_of_no_return")
+        fresh = [{**was, **{name: one[name] for name in planned}} for was, one in zip(mine, fresh, strict=True)]
+    operation.steps = [*others, *fresh] if undo else [*fresh, *others]
+    return fresh
+
+
+def run_stage(
+    operation: Operation, stage: Stage, records: list[Record], spec: Any, keep: Callable[[Any], None]
 ) -> None:
-    """Run the unfinished steps of a round at once; raises the error that weighs most when some fail."""
-    todo = [(step, record) for step, record in zip(round_, records, strict=True) if record["state"] != "done"]
-    before = [dict(record) for _, record in todo]
-    for _, record in todo:
-        record.update(state="running", started=_now(), finished=None, note="")
-    if not operation.record(operation.steps, unless_cancelled=True):
-        for (_, record), was in zip(todo, before, strict=True):
-            record.update(was)
-        raise _why_not(operation)
-    turns = Turns()
-    running: dict[Future[tuple[datetime, StepResult]], Record] = {
-        _lanes.submit(copy_context().run, _timed, operation, step, spec, turns, record): record for step, record in todo
-    }
+    """Run the unfinished steps of a stage at once, and write down how each ends.
+
+    Keeps the lease meanwhile; raises the error that weighs most when some fail.
+    """
+    todo = [(step, record) for step, record in zip(stage, records, strict=True) if record["state"] != "done"]
+    if not todo:
+        return
+    if ending.is_set():
+        raise Ending
     errors: list[StepError] = []
-    try:
-        _see_through(operation, running, turns, errors, keep)
-    finally:
-        turns.close()
+    ready: list[tuple[Step, Record, float]] = []
+    for step, record in todo:
+        try:
+            ready.append((step, record, _take_turn(step.pace, record, spec) if step.pace else 0.0))
+        except RateLimited as error:
+            errors.append(_failed(record, error))
+    _begin(operation, [record for _, record, _ in ready])
+    running: dict[Future[tuple[datetime, StepResult]], Record] = {
+        _pool.submit(copy_context().run, call_step, step, spec, seconds): record for step, record, seconds in ready
+    }
+    while running:
+        ended, _ = wait(running, timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
+        for future in [one for one in running if one in ended]:
+            record = running.pop(future)
+            try:
+                _done(operation, record, *future.result(), keep)
+            except StepError as error:
+                errors.append(_failed(record, error))
+        if running:
+            _held(operation.record(operation.steps) if ended else operation.renew())
     if errors:
         raise max(errors, key=_weight)
     operation.retries, operation.retrying_since, operation.retry_note = 0, None, ""
 
 
-def _see_through(
-    operation: Operation,
-    running: dict[Future[tuple[datetime, StepResult]], Record],
-    turns: Turns,
-    errors: list[StepError],
-    keep: Callable[[Any], None],
-) -> None:
-    """Wait for the steps that are running, write down how each of them ended, and keep the lease meanwhile."""
-    while running:
-        waited: list[Future[Any]] = [*running, turns.bell]
-        rung, _ = wait(waited, timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
-        if not rung:
-            _held(operation.renew())
-        turns.answer()
-        ended = [future for future in running if future in rung]
-        for future in ended:
-            record = running.pop(future)
-            try:
-                finished, made = future.result()
-                record.update(state="done", finished=finished.isoformat(), note=made.note)
-                if made.keep is not None:
-                    with transaction.atomic():
-                        _held(operation.record(operation.steps))
-                        keep(made.keep)
-            except StepError as error:
-                state = "waiting" if isinstance(error, NotReady) else "failed"
-                record.update(state=state, finished=_now(), note=error.message)
-                errors.append(error)
-        if ended and running:
-            _held(operation.record(operation.steps))
-
-
-@dataclass
-class Ask:
-    """A step that wants its turn; the answer is for how many seconds it has to wait."""
-
-    record: Record
-    rate_key: str
-    seconds: float
-    answer: Future[float] = field(default_factory=Future)
-
-
-class Turns:
-    """What the steps of a round ask for their turns with: they touch no database, so the worker's thread looks it up.
-
-    A turn that is far off is written into the step's record, and is still the step's when the operation comes back.
-    """
-
-    def __init__(self) -> None:
-        self.bell: Future[None] = Future()
-        self._asked: SimpleQueue[Ask] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def wait(self, record: Record, rate_key: str, seconds: float, rule: str) -> None:
-        """Wait for the lane's next turn, or raise NotItsTurn when that is far off; for the step's own thread."""
-        ask = Ask(record, rate_key, seconds)
-        with self._lock:
-            if self._closed:
-                raise LeaseLost
-            self._asked.put(ask)
-            if not self.bell.done():
-                self.bell.set_result(None)
-        away = ask.answer.result()
-        if away > SHORT_WAIT:
-            words = f"{rule}; it is this one's turn in {away:.0f} seconds."
-            raise RateLimited(words, seconds=away)
-        time.sleep(max(0.0, away))
-
-    def answer(self) -> None:
-        """Answer all that have asked; for the thread of the worker, which has a database."""
-        with self._lock:
-            if self.bell.done():
-                self.bell = Future()
-        for ask in self._waiting():
-            try:
-                ask.answer.set_result(_until_turn(ask))
-            except BaseException as error:
-                ask.answer.set_exception(error)
-                raise
-
-    def close(self) -> None:
-        """Let nobody wait any more, since nobody answers: what goes on without its worker has lost the lease."""
-        with self._lock:
-            self._closed = True
-        for ask in self._waiting():
-            ask.answer.set_exception(LeaseLost())
-
-    def _waiting(self) -> Iterator[Ask]:
-        with suppress(Empty):
-            while True:
-                yield self._asked.get_nowait()
-
-
-def _until_turn(ask: Ask) -> float:
-    """Return for how many seconds the step has to wait, until the turn that it has or now takes."""
-    kept = ask.record.pop("turn", None)
-    if kept and kept["lane"] == ask.rate_key:
-        turn, now = datetime.fromisoformat(kept["at"]), RateSlot.objects.clock(ask.rate_key)
-    else:
-        turn, now = RateSlot.objects.take(ask.rate_key, ask.seconds)
-    away = (turn - now).total_seconds()
-    if away > SHORT_WAIT:
-        ask.record["turn"] = {"lane": ask.rate_key, "at": turn.isoformat()}
-    return away
-
-
-def _timed(operation: Operation, step: Step, spec: Any, turns: Turns, record: Record) -> tuple[datetime, StepResult]:
-    is_held.set(operation.is_held)  # of this lane, until its next step
-    in_turn.set(lambda rate_key, seconds, rule: turns.wait(record, rate_key, seconds, rule))
-    made = step.run(spec)
+def call_step(step: Step, spec: Any, seconds: float) -> tuple[datetime, StepResult]:
+    """Run a step when its turn has come, in a thread of the pool; returns when it ended, and what it leaves."""
+    time.sleep(seconds)
+    try:
+        made = step.run(spec)
+    except (StepError, LeaseLost):
+        raise
+    except Exception as error:  # of this step alone: the others of its stage go on to their ends
+        raise _unexpected(error) from error
     return timezone.now(), made or StepResult()
 
 
+def _begin(operation: Operation, records: list[Record]) -> None:
+    """Write down that the steps run, before they do; raises what keeps them from it, with the records as they were."""
+    before = [dict(record) for record in records]
+    for record in records:
+        record.update(state="running", started=_now(), finished=None, note="")
+    if not operation.record(operation.steps, unless_cancelled=True):
+        for record, was in zip(records, before, strict=True):
+            record.update(was)
+        raise _why_not(operation)
+
+
+def _done(
+    operation: Operation, record: Record, finished: datetime, made: StepResult, keep: Callable[[Any], None]
+) -> None:
+    was = dict(record)
+    record.update(state="done", finished=finished.isoformat(), note=made.note)
+    if made.keep is not None:
+        try:
+            with transaction.atomic():
+                _held(operation.record(operation.steps))
+                keep(made.keep)
+        except Exception:
+            record.update(was)  # what was not kept is not done
+            raise
+
+
+def _failed(record: Record, error: StepError) -> StepError:
+    state = "waiting" if isinstance(error, NotReady) else "failed"
+    record.update(state=state, finished=_now(), note=error.message)
+    return error
+
+
+def _take_turn(pace: Pace, record: Record, spec: Any) -> float:
+    """Return for how many seconds the step has to wait for its turn; raises NotItsTurn when that is far off.
+
+    Such a turn is kept in the record, and is still the step's when the operation comes back.
+    """
+    key, kept = pace.key(spec), record.pop("turn", None)
+    if kept and kept["lane"] == key:
+        turn, now = datetime.fromisoformat(kept["at"]), RateSlot.objects.clock(key)
+    else:
+        turn, now = RateSlot.objects.take(key, pace.seconds)
+    seconds = (turn - now).total_seconds()
+    if seconds > SHORT_WAIT:
+        record["turn"] = {"lane": key, "at": turn.isoformat()}
+        raise RateLimited(f"{pace.rule}; it is this one's turn in {seconds:.0f} seconds.", seconds=seconds)
+    return max(0.0, seconds)
+
+
+def _unexpected(error: Exception) -> NotReady:
+    """Return what people read of an error that nobody has foreseen; must be called while it is handled."""
+    log.exception("operation %s: unexpected error", origin.get().operation_id)
+    name = type(error).__name__
+    message = f"The console met an unexpected error ({name}); its log has the details."
+    return NotReady(message, patience=600, code=name)
+
+
 def _weight(error: StepError) -> tuple[int, float]:
-    """Return how final an error is: a lane that must wait does not hide one that has failed.
+    """Return how final an error is: a step that must wait does not hide one that has failed.
 
     Of two that wait for their turns, the one whose turn comes first.
     """
     kinds = (RateLimited, NotReady, Conflict, Refused)  # whatever else there is, is final
     weight = next((weight for weight, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
     return weight, -error.seconds if isinstance(error, RateLimited) else 0.0
+
+
+def _settle(operation: Operation, subject: ManagedResource, error: StepError) -> float | None:
+    """Put the operation off or end it, as the error asks; returns the seconds after which to try again."""
+    if isinstance(error, RateLimited):
+        if not operation.postpone(error.seconds, error.message, trouble=False):
+            raise _why_not(operation) from error
+        return error.seconds
+    if isinstance(error, Denied) and _failed_before(operation, error.details.get("code")):
+        error = NotReady(error.message, patience=error.SETTLES, **error.details)
+    if isinstance(error, NotReady):
+        return _again(operation, subject, error)
+    refused = isinstance(error, Refused)
+    _finish(operation, subject, Operation.State.REFUSED if refused else Operation.State.FAILED, error)
+    return None
 
 
 def _failed_before(operation: Operation, code: str | None) -> bool:
@@ -383,13 +334,9 @@ def _again(operation: Operation, subject: ManagedResource, error: NotReady) -> f
 
 def _finish(operation: Operation, subject: ManagedResource, state: str, error: StepError | None = None) -> None:
     """End the operation and move its subject, together or not at all."""
-    transition = subject.VERBS[operation.verb]
-    target = {
-        Operation.State.DONE.value: transition.done,
-        Operation.State.FAILED.value: transition.failed,
-        Operation.State.REFUSED.value: operation.subject_state_before,
-        Operation.State.CANCELLED.value: operation.subject_state_before,
-    }[str(state)]
+    ends = subject.VERBS[operation.verb]
+    targets = {Operation.State.DONE.value: ends.done, Operation.State.FAILED.value: ends.failed}
+    target = targets.get(str(state), operation.subject_state_before)
     with transaction.atomic():
         if not operation.finish(state, error.message if error else "", error.details if error else None):
             raise _why_not(operation)
@@ -402,23 +349,15 @@ def _finish(operation: Operation, subject: ManagedResource, state: str, error: S
             type(subject)._default_manager.filter(pk=subject.pk).update(state=target)
 
 
-ENDS = {
-    Operation.State.DONE: activity.Outcome.DONE,
-    Operation.State.FAILED: activity.Outcome.FAILED,
-    Operation.State.REFUSED: activity.Outcome.REFUSED,
-    Operation.State.CANCELLED: activity.Outcome.DONE,
-}
-
-
 def _note_end(operation: Operation, subject: ManagedResource, state: str) -> None:
     found = {name: value for name, value in operation.details.items() if name in {"code", "operation", "request_id"}}
-    cancelled = state == Operation.State.CANCELLED
+    cancelled = state == Operation.State.CANCELLED  # which is what was to be done
     activity.record(
         f"Cancelled: {operation.title}" if cancelled else operation.title,
         subject,
         organisation=operation.organisation,
         by=operation.cancelled_by if cancelled else operation.requested_by,
-        outcome=ENDS[Operation.State(state)],
+        outcome=activity.Outcome.DONE if cancelled else activity.Outcome(str(state)),
         after={"operation": str(operation.pk), **({"call": found} if found else {})},
     )
 

@@ -23,7 +23,7 @@ from django.utils.dateparse import parse_datetime
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
 
-Record = dict[str, Any]  # one step: title, round, state, started, finished, note
+Record = dict[str, Any]  # one step: key, title, round, point_of_no_return, state, started, finished, note
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 TURNS = 200  # as many are looked at together; whoever ends one looks again
@@ -268,6 +268,11 @@ class Operation(models.Model):
         if at_work >= self.organisation.operations_at_once:
             return f"Waits for its turn: {at_work} other tasks are at work, as many as may be at once."
         return "Waits for a free worker."
+
+    @property
+    def is_past_return(self) -> bool:
+        """Return whether something is done that nothing undoes."""
+        return any(step.get("point_of_no_return") and step["state"] == "done" for step in self.steps)
 
     @property
     def progress(self) -> int:

@@ -22,7 +22,7 @@ def run_operation(pk: str) -> None:
     The message names the operation for which it was sent, but says little more than that there is work: else the one of
     a tenant would wait in the broker behind the hundreds of another.
     """
-    for again, seconds in engine.run_next(UUID(pk)):
+    for again, seconds in engine.execute_next(UUID(pk)):
         run_operation.apply_async((str(again),), countdown=seconds)
 
 

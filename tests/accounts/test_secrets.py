@@ -26,13 +26,14 @@ from console.accounts import rotation
 from console.cloud_accounts import actions as cloud_accounts
 from console.cloud_accounts import preflight, verification
 from console.cloud_accounts.models import CloudAccount, Verification
-from console.operations import engine, snapshots
+from console.operations import snapshots
 from console.operations.models import Operation
 from stores import actions as stores
 from stores.models import Store
 from tests import factories
 from tests.cloud_accounts.test_changes import HTMX
 from tests.cloud_accounts.test_views import by_key
+from tests.delivery import deliver
 
 MARK = "marked-secret-"
 POSTED = f"{MARK}posted-hunter2"
@@ -165,7 +166,7 @@ def test_nothing_that_work_leaves_behind_holds_a_secret(
         before_task_publish.disconnect(seen)
     amazon.inject("PutBucketPolicy", code="AccessDenied", status=403, times=3)
     for store in made:
-        engine.run(store.operation_id)
+        deliver(store.operation_id)
     for reading in (*preflight.of_all(), *verification.of_all()):
         Verification.objects.update(due_at="2020-01-01T00:00Z")
         snapshots.read(reading.LABEL, reading.pk)  # of the server too, which is not there

@@ -20,11 +20,11 @@ from console.accounts import activity
 from console.accounts.models import User
 from console.audit.models import AuditEvent
 from console.audit.views import safe
-from console.operations import engine
 from console.web.logs import JSONFormatter, WithOrigin
 from stores import actions as stores
 from stores.models import Store
 from tests import factories
+from tests.delivery import deliver
 
 MODULES = [
     import_module(name)
@@ -109,7 +109,7 @@ def test_an_operation_is_noted_when_it_begins_and_once_when_it_ends(acme, alice,
     store = stores.create(account, name="orders", region="eu-west-1", by=alice)
     operation = store.operation
     for _ in range(3):
-        engine.run(operation.pk)
+        deliver(operation.pk)
     found = AuditEvent.objects.order_by("created_at").values_list("outcome", "actor_name", "subject_kind", "subject_id")
     here = ("alice", "stores.store", str(store.pk))
     assert list(found) == [("begun", *here), ("done", *here)]
@@ -119,7 +119,7 @@ def test_an_operation_is_noted_when_it_begins_and_once_when_it_ends(acme, alice,
 def test_a_failed_operation_is_noted_with_the_call_that_failed(alice, account, amazon):
     amazon.inject("CreateBucket", code="TooManyBuckets", status=400, times=2)
     store = stores.create(account, name="orders", region="eu-west-1", by=alice)
-    engine.run(store.operation.pk)
+    deliver(store.operation.pk)
     ended = AuditEvent.objects.exclude(outcome="begun").get()
     assert ended.outcome == "failed"
     assert ended.after["call"]["code"] == "TooManyBuckets"

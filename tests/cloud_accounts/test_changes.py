@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import boto3
 import pytest
+from django.db.models import PROTECT
 from django.utils import timezone
 
 from console.accounts.models import Membership
@@ -17,6 +18,7 @@ from console.clouds.aws.session import statements, trust_policy
 from console.clouds.contract import LinkError
 from console.demo.object_server import ObjectServer
 from console.operations import snapshots
+from stores.models import Store
 from tests import factories
 from tests.cloud_accounts.test_views import HTMX, SECRET, make_role, on, own_identity  # noqa: F401 - a fixture
 from tests.stores.conftest import due
@@ -369,3 +371,13 @@ def test_linking_and_unlinking_are_written_down(as_alice, account, alice):
     assert as_alice.post(url, {"name": account.name}, headers=HTMX).status_code == 204
     assert (last().action, last().subject, last().outcome) == ("Unlinked cloud account", "prod", "done")
     assert account.secrets["secret_access_key"] not in json.dumps(last().before)
+
+
+@pytest.mark.parametrize("used", [CloudAccount, Store])
+def test_whatever_keeps_an_account_or_a_store_is_registered(used):
+    """The database refuses to delete what a row points to with PROTECT; people have to be told which row it is."""
+    found = [find(used()).model for of, find in actions._user_finders if of is used]
+    relations = [one for one in used._meta.get_fields(include_hidden=True) if one.auto_created and one.is_relation]
+    protecting = [one.related_model for one in relations if one.on_delete is PROTECT]
+    assert {*found} == {*protecting}
+    assert len(found) == len(protecting) > 0

@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from console.operations import engine
 from console.web.logs import JSONFormatter, WithOrigin
 from stores import actions
+from tests.delivery import deliver
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def lines(caplog):
 
 def test_each_call_is_logged_with_its_operation_and_the_id_that_amazon_gave_it(account, alice, amazon, lines):
     store = actions.create(account, name="orders", region="eu-west-1", by=alice)
-    engine.run(store.operation.pk)
+    deliver(store.operation.pk)
     said = lines()
     assert {"CreateBucket", "PutBucketPolicy"} <= {line["call"] for line in said}
     of_s3 = [line for line in said if line["service"] == "s3"]
@@ -37,7 +37,7 @@ def test_each_call_is_logged_with_its_operation_and_the_id_that_amazon_gave_it(a
 def test_a_call_that_is_refused_is_logged_with_why(account, alice, amazon, lines):
     amazon.inject("CreateBucket", code="TooManyBuckets", status=400, times=2)
     store = actions.create(account, name="orders", region="eu-west-1", by=alice)
-    engine.run(store.operation.pk)
+    deliver(store.operation.pk)
     refused = [line for line in lines() if line["call"] == "CreateBucket"]
     assert {line["code"] for line in refused} == {"TooManyBuckets"}
     assert all(line["aws_request_id"] for line in refused)

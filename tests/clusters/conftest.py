@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from clusters import actions
 from clusters.models import Cluster
-from console.operations import engine
 from console.operations.models import Operation
 from tests import factories
+from tests.delivery import deliver
 
 REGIONS = ("eu-west-1", "us-east-1", "eu-central-1")
 
@@ -20,7 +20,7 @@ def work(cluster):
     """Do what a worker does with the cluster's operation, until it is finished or put off."""
     cluster.refresh_from_db()
     Operation.objects.filter(pk=cluster.operation_id).update(due_at=timezone.now() - timedelta(seconds=1))
-    engine.run(cluster.operation_id)
+    deliver(cluster.operation_id)
     return Cluster.objects.with_story().filter(pk=cluster.pk).first()
 
 

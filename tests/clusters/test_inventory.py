@@ -13,12 +13,13 @@ from django.utils import timezone
 from clusters import actions, inventory
 from clusters.models import Inventory
 from clusters.pgbackrest.repository import from_json
-from console.operations import engine, snapshots
+from console.operations import snapshots
 from console.operations.tasks import read_due
 from stores import actions as stores_actions
 from tests import factories
 from tests.clusters.conftest import work
 from tests.clusters.pgbackrest.test_repository import FILES, PASSPHRASE, PLAIN
+from tests.delivery import deliver
 from tests.stores.conftest import due
 
 
@@ -26,7 +27,7 @@ from tests.stores.conftest import due
 def cluster(make, account, alice):
     """A cluster with one store, whose buckets are there."""
     store = stores_actions.create(account, name="archive", region="eu-west-1", by=alice)
-    engine.run(store.operation_id)
+    deliver(store.operation_id)
     store.refresh_from_db()
     return make([store])
 

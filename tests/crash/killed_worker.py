@@ -26,7 +26,6 @@ import django
 django.setup()
 
 from celery.signals import task_postrun, task_prerun, worker_ready  # noqa: E402
-from console.cloud_accounts.models import CloudAccount  # noqa: E402
 from django.core.checks import run_checks  # noqa: E402
 from django.db import transaction  # noqa: E402
 from django.db.backends.signals import connection_created  # noqa: E402
@@ -35,14 +34,15 @@ from django.db.models.signals import post_save  # noqa: E402
 from clusters import actions as clusters  # noqa: E402
 from clusters.models import Cluster  # noqa: E402
 from console.celery import app  # noqa: E402
+from console.cloud_accounts.models import CloudAccount  # noqa: E402
 from console.clouds.aws.session import _session  # noqa: E402
-from console.operations import engine  # noqa: E402
 from console.operations.actions import cancel  # noqa: E402
 from console.operations.models import ManagedResource, Operation  # noqa: E402
 from console.operations.tasks import run_operation  # noqa: E402
 from stores import actions as stores  # noqa: E402
 from stores.models import Store  # noqa: E402
 from tests import factories  # noqa: E402
+from tests.delivery import deliver  # noqa: E402
 
 AFTER_ALL = "after the task #1"  # dies when all is done and only the broker has not heard of it
 NOT_MET = 3  # the exit status of a worker that came to its end without meeting its boundary
@@ -58,7 +58,7 @@ def done(subject: ManagedResource) -> Any:
     until = time.monotonic() + 50
     while Operation.objects.unfinished().filter(pk=subject.operation.pk).exists():
         assert time.monotonic() < until
-        engine.run(subject.operation.pk)
+        deliver(subject.operation.pk)
         time.sleep(0.01)
     subject.refresh_from_db()
     return subject

@@ -9,17 +9,17 @@ import urllib.request
 from urllib.parse import urlencode
 
 import pytest
-from console.cloud_accounts.models import CloudAccount
 
+from console.cloud_accounts.models import CloudAccount
 from console.clouds.azure import session as azure_session
 from console.demo import azure_rights as rights
 from console.demo import sample
 from console.demo.azure_emulator import Emulator
 from console.demo.credentials import AZURE
-from console.operations import engine
 from console.operations.models import Operation
 from stores.models import Store
 from tests import factories
+from tests.delivery import deliver
 
 pytestmark = pytest.mark.slow
 
@@ -194,7 +194,7 @@ def test_sample_data_has_a_store_on_azure_and_makes_it_once(emulator, settings):
     try:
         load()
         for pk in Operation.objects.due().values_list("pk", flat=True):
-            engine.run(pk)
+            deliver(pk)
         load()
     finally:
         sample.WAIT_SECONDS = sample_wait

@@ -5,18 +5,18 @@ import threading
 import boto3
 import pytest
 from botocore.config import Config
-from console.cloud_accounts.models import CloudAccount
 from django.db import connection
 from moto.iam.models import iam_backends
 
 from clusters.models import Cluster
+from console.cloud_accounts.models import CloudAccount
 from console.demo import google_emulator, sample
 from console.demo.credentials import PEOPLE
 from console.demo.google_emulator import Emulator, prepare
-from console.operations import engine
 from console.operations.models import Operation
 from stores.models import Store
 from tests import factories
+from tests.delivery import deliver
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -67,7 +67,7 @@ def load(demo, transactional_db):
     def work():
         while not ended.wait(0.05):
             for pk in Operation.objects.due().values_list("pk", flat=True):
-                engine.run(pk)
+                deliver(pk)
         connection.close()
 
     worker = threading.Thread(target=work)

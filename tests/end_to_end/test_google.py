@@ -23,9 +23,9 @@ from clusters import actions as clusters
 from clusters.models import Attachment, Database
 from clusters.node_setup import handovers
 from console.demo.google_emulator import PROJECT
-from console.operations import engine
 from stores import actions as stores
 from tests import factories
+from tests.delivery import deliver
 from tests.end_to_end.test_pgbackrest import node  # noqa: F401
 from tests.worlds.google import Google
 
@@ -47,7 +47,7 @@ def world(settings):
 
 
 def work(subject):
-    while (again := engine.run(subject.operation_id)) is not None:
+    while (again := deliver(subject.operation_id)) is not None:
         time.sleep(again + 0.05)  # its turn to create a bucket
 
 
@@ -150,12 +150,12 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     assert not cluster.attachments.filter(state=Attachment.State.ATTACHED)
     assert node.run("pgbackrest", "--stanza=main", "check", check=False, timeout=200).returncode
     stores.delete(store, by=alice)
-    engine.run(store.operation_id)
+    deliver(store.operation_id)
     store.operation.refresh_from_db()
     assert "still holds" in store.operation.error
     world.wipe(store.spec())
     stores.delete(store, by=alice)
-    engine.run(store.operation_id)
+    deliver(store.operation_id)
     assert not type(store).objects.filter(pk=store.pk).exists()
 
 

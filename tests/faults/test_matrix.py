@@ -24,13 +24,13 @@ from clusters import actions as cluster_actions
 from clusters.models import Cluster
 from console.clouds.aws import session as aws_session
 from console.clouds.aws.errors import ACTIONS
-from console.operations import engine
 from console.operations.actions import cancel, retry
 from console.operations.models import Operation
 from stores import actions
 from stores.models import Store
 from stores.plans import NAMES_AT_MOST
 from tests import factories
+from tests.delivery import deliver
 from tests.faults import world
 from tests.faults.layer import FOR_EVER, ONE_ANSWER, ONE_CALL, Call, Layer
 from tests.faults.table import FAULTS, RULES, Cannot, Fails, Renamed, Retried
@@ -230,7 +230,7 @@ def drive(subject, runs_at_most=3):
     """Work as the workers do until nothing is left to do; returns the subject, None when it is gone, and the runs."""
     subject.refresh_from_db()
     for runs in range(1, runs_at_most + 1):
-        seconds = engine.run(subject.operation_id)
+        seconds = deliver(subject.operation_id)
         if seconds is None:
             return again(subject), runs
         pass_time(subject.operation_id, seconds)
@@ -242,10 +242,10 @@ def wear_out(subject, patience):
     subject.refresh_from_db()
     wrong = []
     for passing in (patience - 5, 10):
-        if engine.run(subject.operation_id) is None:
+        if deliver(subject.operation_id) is None:
             return again(subject), [*wrong, f"gave up before {patience} seconds"]
         pass_time(subject.operation_id, passing)
-    if engine.run(subject.operation_id) is not None:
+    if deliver(subject.operation_id) is not None:
         wrong.append(f"did not give up after {patience} seconds")
     return again(subject), wrong
 

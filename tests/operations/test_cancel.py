@@ -18,6 +18,7 @@ from console.operations.models import Operation
 from console.operations.registry import Workflow
 from stores.models import State, Store
 from tests import factories
+from tests.delivery import deliver
 
 pytestmark = pytest.mark.django_db(transaction=True)  # steps run in threads of their own
 
@@ -64,7 +65,7 @@ def step(seen):
             if act:
                 act(store)
 
-        return Stage(Step(title, run))
+        return Stage(Step(title, title, run))
 
     return step
 
@@ -89,7 +90,7 @@ def due_now(operation):
 def run(store):
     """Work on until nothing is due at once."""
     operation = now(store)
-    while (seconds := engine.run(operation.pk)) == 0:
+    while (seconds := deliver(operation.pk)) == 0:
         pass
     return seconds
 
@@ -109,7 +110,7 @@ def test_cancel_while_a_round_is_at_work_keeps_the_next_from_beginning(plans, st
     plans[0].extend([step("one", wish), step("two")])
     plans[1].append(step("undo"))
     operation = begin(store, "delete", by=alice)
-    assert engine.run(operation.pk) == 0
+    assert deliver(operation.pk) == 0
     waiting = now(store)
     assert (waiting.state, waiting.is_being_cancelled) == ("waiting", True)
     assert [one["state"] for one in waiting.steps] == ["done", "waiting"]
@@ -128,7 +129,7 @@ def test_cancel_in_back_off_is_due_at_once(plans, step, store, seen, alice):
     plans[0].append(step("one", NotReady("Amazon is slow."), NotReady("Amazon is slow."), NotReady("Amazon is slow.")))
     plans[1].append(step("undo"))
     operation = begin(store, "delete", by=alice)
-    assert engine.run(operation.pk) == 1
+    assert deliver(operation.pk) == 1
     assert not Operation.objects.due().exists()
     wish(store)
     assert list(Operation.objects.due()) == [operation]
@@ -145,7 +146,7 @@ def test_cancel_while_a_step_goes_wrong_undoes_at_once(plans, step, store, seen,
     plans[0].append(step("one", wrong))
     plans[1].append(step("undo"))
     operation = begin(store, "delete", by=alice)
-    assert engine.run(operation.pk) == 0
+    assert deliver(operation.pk) == 0
     run(store)
     assert (seen, now(store).state) == (["one", "undo"], "cancelled")
 

@@ -17,6 +17,7 @@ from console.operations.models import Operation
 from console.operations.registry import Workflow
 from stores.models import State, Store
 from tests import factories
+from tests.delivery import deliver
 
 
 @pytest.fixture
@@ -52,11 +53,11 @@ def due_now(operation):
 def test_run_makes_every_step_once_in_order(plan, store, alice):
     seen = []
     plan += [
-        Stage(Step("one", lambda spec: seen.append((1, spec)))),
-        Stage(Step("two", lambda spec: seen.append((2, spec)))),
+        Stage(Step("one", "one", lambda spec: seen.append((1, spec)))),
+        Stage(Step("two", "two", lambda spec: seen.append((2, spec)))),
     ]
     operation = begin(store, "create", by=alice)
-    assert engine.run(operation.pk) is None
+    assert deliver(operation.pk) is None
     operation.refresh_from_db()
     store.refresh_from_db()
     assert seen == [(1, "orders"), (2, "orders")]
@@ -89,9 +90,9 @@ def kept(plan, monkeypatch):
 
 
 def test_run_keeps_what_a_step_gives_together_with_its_end(plan, store, alice, kept):
-    plan.append(Stage(Step("key", lambda spec: StepResult("A new key.", {"secret": "s3cret"}))))
+    plan.append(Stage(Step("key", "key", lambda spec: StepResult("A new key.", {"secret": "s3cret"}))))
     operation = begin(store, "create", by=alice)
-    engine.run(operation.pk)
+    deliver(operation.pk)
     operation.refresh_from_db()
     assert kept == [({"secret": "s3cret"}, "done")]
     assert operation.steps[0]["note"] == "A new key."
@@ -108,9 +109,9 @@ def test_run_keeps_nothing_after_its_lease_was_taken(plan, store, alice, kept, m
         return original(self, steps, **options)
 
     monkeypatch.setattr(Operation, "record", record)
-    plan.append(Stage(Step("key", lambda spec: StepResult(keep="late"))))
+    plan.append(Stage(Step("key", "key", lambda spec: StepResult(keep="late"))))
     operation = begin(store, "create", by=alice)
-    engine.run(operation.pk)
+    deliver(operation.pk)
     operation.refresh_from_db()
     assert (kept, operation.steps[0]["state"]) == ([], "running")
 
@@ -121,9 +122,9 @@ def test_run_runs_the_steps_of_a_round_at_once(plan, store, alice):
     def meet(spec):
         meeting.wait()
 
-    plan.append(Stage(Step("left", meet), Step("right", meet)))
+    plan.append(Stage(Step("left", "left", meet), Step("right", "right", meet)))
     operation = begin(store, "create", by=alice)
-    engine.run(operation.pk)  # one after the other, neither would pass the barrier
+    deliver(operation.pk)  # one after the other, neither would pass the barrier
     operation.refresh_from_db()
     assert operation.state == "done"
 
@@ -133,21 +134,25 @@ class Lacking(Failed):
 
 
 def test_run_ends_with_the_failure_that_weighs_most_whatever_its_kind(plan, store, alice):
-    plan.append(Stage(Step("left", failing(NotReady("Later."))), Step("right", failing(Lacking("It has none.")))))
+    plan.append(
+        Stage(
+            Step("left", "left", failing(NotReady("Later."))), Step("right", "right", failing(Lacking("It has none.")))
+        )
+    )
     operation = begin(store, "create", by=alice)
-    assert engine.run(operation.pk) is None
+    assert deliver(operation.pk) is None
     operation.refresh_from_db()
     assert (operation.state, operation.error) == ("failed", "It has none.")
 
 
 def test_run_records_a_step_before_it_runs(plan, store, alice):
     states = []
-    plan.append(Stage(Step("one", lambda spec: None)))
+    plan.append(Stage(Step("one", "one", lambda spec: None)))
 
     def look(spec):
         states.append(True)
 
-    plan.append(Stage(Step("two", look)))
+    plan.append(Stage(Step("two", "two", look)))
     operation = begin(store, "create", by=alice)
     written = []
     original = Operation.record
@@ -158,7 +163,7 @@ def test_run_records_a_step_before_it_runs(plan, store, alice):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Operation, "record", record)
-        engine.run(operation.pk)
+        deliver(operation.pk)
     assert ["done", "running", False] in written
 
 
@@ -166,28 +171,28 @@ def test_run_goes_on_where_it_was_left(plan, store, alice):
     seen = []
     trouble = [NotReady("Amazon is slow.")]
     plan += [
-        Stage(Step("one", lambda spec: seen.append("one"))),
-        Stage(Step("two", lambda spec: failing(trouble.pop())(spec) if trouble else seen.append("two"))),
+        Stage(Step("one", "one", lambda spec: seen.append("one"))),
+        Stage(Step("two", "two", lambda spec: failing(trouble.pop())(spec) if trouble else seen.append("two"))),
     ]
     operation = begin(store, "create", by=alice)
-    assert engine.run(operation.pk) == 1
+    assert deliver(operation.pk) == 1
     operation.refresh_from_db()
     assert (operation.state, operation.retry_note) == ("waiting", "Amazon is slow.")
-    assert engine.run(operation.pk) is None  # not due yet: nothing happens
+    assert deliver(operation.pk) is None  # not due yet: nothing happens
     assert seen == ["one"]
     due_now(operation)
-    engine.run(operation.pk)
+    deliver(operation.pk)
     operation.refresh_from_db()
     assert (seen, operation.state, operation.retry_note) == (["one", "two"], "done", "")
 
 
 def test_run_gives_up_when_patience_has_run_out(plan, store, alice):
-    plan.append(Stage(Step("one", failing(NotReady("Amazon is slow.", patience=60, code="SlowDown")))))
+    plan.append(Stage(Step("one", "one", failing(NotReady("Amazon is slow.", patience=60, code="SlowDown")))))
     operation = begin(store, "create", by=alice)
-    engine.run(operation.pk)
+    deliver(operation.pk)
     due_now(operation)
     Operation.objects.filter(pk=operation.pk).update(retrying_since=timezone.now() - timedelta(seconds=61))
-    engine.run(operation.pk)
+    deliver(operation.pk)
     operation.refresh_from_db()
     store.refresh_from_db()
     assert (operation.state, store.state, operation.details) == ("failed", "failed", {"code": "SlowDown"})
@@ -195,9 +200,11 @@ def test_run_gives_up_when_patience_has_run_out(plan, store, alice):
 
 
 def test_run_ends_with_a_failure(plan, store, alice):
-    plan.append(Stage(Step("one", failing(Failed("No.", request_id="R1"))), Step("two", lambda spec: None)))
+    plan.append(
+        Stage(Step("one", "one", failing(Failed("No.", request_id="R1"))), Step("two", "two", lambda spec: None))
+    )
     operation = begin(store, "create", by=alice)
-    engine.run(operation.pk)
+    deliver(operation.pk)
     operation.refresh_from_db()
     store.refresh_from_db()
     assert (operation.state, operation.error, operation.details) == ("failed", "No.", {"request_id": "R1"})
@@ -214,14 +221,14 @@ def test_run_puts_a_refused_subject_back(plan, store, alice, monkeypatch):
             model=Store,
             verb="delete",
             title="Delete",
-            plan=lambda s: (Stage(Step("look", failing(Refused("It holds 3 objects.")))),),
+            plan=lambda s: (Stage(Step("look", "look", failing(Refused("It holds 3 objects.")))),),
             spec=work.spec,
         ),
     )
     Store.objects.filter(pk=store.pk).update(state=State.AVAILABLE)
     store.refresh_from_db()
     operation = begin(store, "delete", by=alice)
-    engine.run(operation.pk)
+    deliver(operation.pk)
     operation.refresh_from_db()
     store.refresh_from_db()
     assert (operation.state, store.state) == ("refused", "available")
@@ -230,7 +237,7 @@ def test_run_puts_a_refused_subject_back(plan, store, alice, monkeypatch):
 @pytest.mark.parametrize(("resolves", "state"), [(True, "done"), (False, "failed")])
 def test_run_asks_the_subject_to_resolve_a_conflict(plan, store, alice, monkeypatch, resolves, state):
     trouble = [Conflict("The name is taken.")]
-    plan.append(Stage(Step("one", lambda spec: failing(trouble.pop())(spec) if trouble else None)))
+    plan.append(Stage(Step("one", "one", lambda spec: failing(trouble.pop())(spec) if trouble else None)))
     work = registry.find("store", "create")
     monkeypatch.setitem(
         registry._works,
@@ -245,25 +252,25 @@ def test_run_asks_the_subject_to_resolve_a_conflict(plan, store, alice, monkeypa
         ),
     )
     operation = begin(store, "create", by=alice)
-    engine.run(operation.pk)
+    deliver(operation.pk)
     operation.refresh_from_db()
     assert operation.state == state
 
 
 def test_run_tries_again_after_an_unexpected_error(plan, store, alice):
-    plan.append(Stage(Step("one", failing(ZeroDivisionError("secret=hunter2")))))
+    plan.append(Stage(Step("one", "one", failing(ZeroDivisionError("secret=hunter2")))))
     operation = begin(store, "create", by=alice)
-    assert engine.run(operation.pk) == 1
+    assert deliver(operation.pk) == 1
     operation.refresh_from_db()
     assert operation.state == "waiting"
     assert "hunter2" not in operation.retry_note
 
 
 def test_run_leaves_a_held_operation_alone(plan, store, alice):
-    plan.append(Stage(Step("one", lambda spec: None)))
+    plan.append(Stage(Step("one", "one", lambda spec: None)))
     operation = begin(store, "create", by=alice)
     assert Operation.objects.claim(operation.pk, "another")
-    assert engine.run(operation.pk) is None
+    assert deliver(operation.pk) is None
     operation.refresh_from_db()
     assert operation.worker == "another"
 
@@ -277,14 +284,14 @@ def test_run_hands_back_what_remains_when_the_process_ends(plan, store, alice, m
         seen.append("one")
         ending.set()
 
-    plan += [Stage(Step("one", last)), Stage(Step("two", lambda spec: seen.append("two")))]
+    plan += [Stage(Step("one", "one", last)), Stage(Step("two", "two", lambda spec: seen.append("two")))]
     operation = begin(store, "create", by=alice)
-    assert engine.run(operation.pk) == 0
+    assert deliver(operation.pk) == 0
     operation.refresh_from_db()
     assert (operation.state, operation.retries, seen) == ("waiting", 0, ["one"])
     assert [step["state"] for step in operation.steps] == ["done", "waiting"]
     ending.clear()
-    engine.run(operation.pk)  # at once: it is due
+    deliver(operation.pk)  # at once: it is due
     operation.refresh_from_db()
     assert (operation.state, operation.fence, seen) == ("done", 2, ["one", "two"])
 
@@ -296,7 +303,7 @@ def test_run_changes_nothing_after_its_lease_was_taken(plan, store, alice):
         due_now(operation)
         assert Operation.objects.claim(operation.pk, "another")
 
-    plan.append(Stage(Step("one", lambda spec: None)))
+    plan.append(Stage(Step("one", "one", lambda spec: None)))
     operation = begin(store, "create", by=alice)
     mine = Operation.objects.claim(operation.pk, "me")
     lose_the_lease(None)
@@ -308,7 +315,7 @@ def test_run_changes_nothing_after_its_lease_was_taken(plan, store, alice):
 
 
 def test_begin_refuses_a_second_operation(plan, store, alice):
-    plan.append(Stage(Step("one", lambda spec: None)))
+    plan.append(Stage(Step("one", "one", lambda spec: None)))
     begin(store, "create", by=alice)
     with pytest.raises(NotNow):
         begin(store, "create", by=alice)
@@ -316,7 +323,7 @@ def test_begin_refuses_a_second_operation(plan, store, alice):
 
 
 def test_begin_survives_a_broker_that_is_down(plan, store, alice, django_capture_on_commit_callbacks):
-    plan.append(Stage(Step("one", lambda spec: None)))
+    plan.append(Stage(Step("one", "one", lambda spec: None)))
     with django_capture_on_commit_callbacks(execute=False) as callbacks:
         operation = begin(store, "create", by=alice)
     assert len(callbacks) == 2  # sent, and told to the log of audit events

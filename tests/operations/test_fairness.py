@@ -12,7 +12,7 @@ from django.utils import timezone
 from kombu import Connection
 
 from console.accounts.models import Organisation
-from console.operations.engine import run_next
+from console.operations.engine import execute_next
 from console.operations.models import Operation
 from console.operations.tasks import run_operation
 from stores import actions
@@ -100,10 +100,10 @@ def test_whoever_ends_one_calls_for_the_next(account, amazon):
     most(account.organisation, operations_at_once=1)
     first, second = (actions.create(account, name=name, region="eu-west-1", by=None) for name in ("one", "two"))
     assert Operation.objects.claim(first.operation_id, "a worker that dies")
-    assert run_next(second.operation_id) == []
+    assert execute_next(second.operation_id) == []
     Operation.objects.filter(pk=first.operation_id).update(due_at=timezone.now() - timedelta(seconds=1))
-    assert run_next(first.operation_id) == [(second.operation_id, 0.0)]
-    assert run_next(second.operation_id) == []
+    assert execute_next(first.operation_id) == [(second.operation_id, 0.0)]
+    assert execute_next(second.operation_id) == []
     assert set(Operation.objects.values_list("state", "throttled")) == {("done", False)}
 
 

@@ -9,10 +9,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from console.operations import engine, snapshots
+from console.operations import snapshots
 from console.operations.models import Operation
 from stores import actions
 from stores.models import DriftReport, Store
+from tests.delivery import deliver
 
 
 def settled():
@@ -31,7 +32,7 @@ def again(store):
 
 
 def work(store):
-    engine.run(again(store).operation_id)
+    deliver(again(store).operation_id)
     return again(store)
 
 

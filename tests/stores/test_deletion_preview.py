@@ -13,11 +13,12 @@ from django.utils import timezone
 from clusters.models import Cluster, Inventory
 from console.cloud_accounts.actions import InUse, unlink
 from console.clouds.s3api import buckets
-from console.operations import engine, snapshots
+from console.operations import snapshots
 from console.operations.models import Operation
 from stores import actions
 from stores.models import DeletionPreview, RetainedLogs, State, Store
 from tests import factories
+from tests.delivery import deliver
 from tests.stores.conftest import due
 
 HTMX = {"HX-Request": "true"}
@@ -48,7 +49,7 @@ def as_alice(client, alice):
 
 
 def work(store):
-    engine.run(store.operation.pk)
+    deliver(store.operation.pk)
     return Store.objects.with_story().filter(pk=store.pk).first()
 
 

@@ -12,12 +12,12 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from console.clouds import CLOUDS
-from console.operations import engine
 from console.operations.actions import NotNow, cancel
 from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
 from tests import factories
+from tests.delivery import deliver
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def create(account, alice, amazon):
 
 def work(store):
     """Do what a worker does with the store's operation, until it is finished or put off."""
-    engine.run(store.operation.pk)
+    deliver(store.operation.pk)
     return Store.objects.with_story().filter(pk=store.pk).first()
 
 
@@ -174,7 +174,7 @@ def logs_to(s3, store):
 
 def go_on(store):
     """Work until the operation has ended or is put off."""
-    while store is not None and engine.run(store.operation.pk) == 0:
+    while store is not None and deliver(store.operation.pk) == 0:
         pass
     return Store.objects.with_story().filter(pk=store.pk).first()
 
@@ -424,7 +424,7 @@ def test_repair_makes_lost_buckets_again(create, amazon, s3):
 def test_two_workers_with_the_same_message_do_the_work_once(create, amazon):
     store = create(run=False)
     held = Operation.objects.claim(store.operation.pk, "the first")
-    assert engine.run(store.operation.pk) is None
+    assert deliver(store.operation.pk) is None
     assert not amazon.calls
     assert held.fence == 1
 

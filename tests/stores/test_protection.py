@@ -10,12 +10,12 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from clusters import actions as clusters
-from console.operations import engine
 from stores import actions
 from stores.models import State, Store
 from stores.protection import Protection
 from tests import factories
 from tests.clusters.test_views import HTMX, text_of
+from tests.delivery import deliver
 from tests.stores.conftest import again, check, settled, work
 
 
@@ -53,7 +53,7 @@ def test_versions_without_a_lock(amazon, account, alice, s3):
 
 def test_the_nodes_of_a_protected_store_cannot_delete_versions(store, account, alice):
     cluster = clusters.create(account, name="orders", regions=["eu-west-1"], stores=[store], by=alice)
-    engine.run(cluster.operation_id)
+    deliver(cluster.operation_id)
     cluster.refresh_from_db()
     allowed = json.dumps(cluster.cloud.access_policy(cluster.spec()))
     for action in ("DeleteObjectVersion", "BypassGovernanceRetention", "PutBucket", "PutObjectRetention", "*:", "s3:*"):

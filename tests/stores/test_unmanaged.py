@@ -7,20 +7,21 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from console.audit.models import AuditEvent
 from django.db import connections
 from django.test import Client
 
+from console.audit.models import AuditEvent
 from console.clouds.aws import session as aws_session
 from console.clouds.aws import storage as aws_storage
 from console.clouds.s3 import session as s3_session
 from console.clouds.s3api import buckets
-from console.operations import engine, snapshots
+from console.operations import snapshots
 from console.operations.models import Operation
 from stores import actions, unmanaged
 from stores.models import IgnoredBucket, Store, UnmanagedScan
 from tests import factories
 from tests.clouds.test_s3 import on
+from tests.delivery import deliver
 
 HTMX = {"HX-Request": "true"}
 
@@ -42,7 +43,7 @@ def made(account, alice, amazon):
 
     def made(name="orders", region="eu-west-1", **promised):
         store = actions.create(account, name=name, region=region, by=alice, **promised)
-        engine.run(store.operation_id)
+        deliver(store.operation_id)
         store.refresh_from_db()
         assert store.state == "available"
         return store
@@ -207,7 +208,7 @@ def test_adopt_takes_the_store_back_with_what_is_in_it(account, as_alice, made, 
     answer = as_alice.post(path(account, store.bucket, "adopt"), {"name": "orders"}, headers=HTMX)
     assert answer.status_code == 204
     back = Store.objects.get()
-    engine.run(back.operation_id)
+    deliver(back.operation_id)
     back.refresh_from_db()
     assert (back.pk, back.bucket, back.log_bucket, back.region) == (
         store.pk,
@@ -236,7 +237,7 @@ def test_adopt_keeps_what_a_protected_store_promised(account, as_alice, made, s3
     as_alice.post(url, {"name": "orders"}, headers=HTMX)
     back = Store.objects.get()
     assert (back.versions_days, back.lock_days) == (40, lock)
-    engine.run(back.operation_id)
+    deliver(back.operation_id)
     rules = s3.get_bucket_lifecycle_configuration(Bucket=store.bucket)["Rules"]
     assert [one["NoncurrentVersionExpiration"] for one in rules if one["ID"] == "expire-versions"] == [
         {"NoncurrentDays": 40}
@@ -274,7 +275,7 @@ def test_adopt_makes_what_is_missing(account, as_alice, made, s3):
     assert "not found; a new, empty one" in as_alice.get(path(account, store.log_bucket, "adopt")).content.decode()
     as_alice.post(path(account, store.log_bucket, "adopt"), {"name": "orders"})
     back = Store.objects.get()
-    engine.run(back.operation_id)
+    deliver(back.operation_id)
     assert {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]} == {store.bucket, store.log_bucket}
 
 
@@ -470,7 +471,7 @@ def test_an_s3_server_is_swept_and_its_store_adopted(acme, alice, as_alice, obje
     account.number, account.secrets = given.number, dict(given.secrets)
     account.save()
     store = actions.create(account, name="cellar", region="us-east-1", by=alice)
-    engine.run(store.operation_id)
+    deliver(store.operation_id)
     s3 = s3_session.s3_client(account.credentials())
     s3.put_object(Bucket=store.bucket, Key="kept", Body=b"precious")
     s3.create_bucket(Bucket="pgbk-probe-0123456789abcdef")
@@ -485,7 +486,7 @@ def test_an_s3_server_is_swept_and_its_store_adopted(acme, alice, as_alice, obje
         assert "--endpoint-url" in found[store.bucket].removal
         assert as_alice.post(path(account, store.bucket, "adopt"), {"name": "cellar"}, headers=HTMX).status_code == 204
         back = Store.objects.get(pk=store.pk)
-        engine.run(back.operation_id)
+        deliver(back.operation_id)
         back.refresh_from_db()
         assert back.state == "available"
         assert s3.get_object(Bucket=store.bucket, Key="kept")["Body"].read() == b"precious"

@@ -16,6 +16,7 @@ from django.urls import URLPattern, get_resolver
 
 from console.web import csp
 from tests import factories
+from tests.delivery import deliver
 
 ROOT = Path(__file__).parent.parent.parent
 EVERYWHERE = {
@@ -194,14 +195,13 @@ def test_metrics_are_open_in_the_demo(client, db, settings):
 def test_metrics_say_what_they_should_and_name_nobody(
     client, alice, account, amazon, settings, django_capture_on_commit_callbacks
 ):
-    from console.operations import engine
     from stores import actions
 
     settings.METRICS_TOKEN = "secret"
     factories.store(account, name="drifted", state="degraded")
     amazon.inject("CreateBucket", code="TooManyBuckets", status=400, times=2)
     store = actions.create(account, name="orders", region="eu-west-1", by=alice)
-    engine.run(store.operation.pk)
+    deliver(store.operation.pk)
     actions.create(account, name="waits", region="eu-west-1", by=alice)
     client.get(f"/no-such-page/{'x' * 20}/")
     with django_capture_on_commit_callbacks(execute=True):

@@ -307,17 +307,17 @@ def remove_role(spec: AccessSpec) -> None:
 
 GRANT = (
     Stage(
-        Step("Creating the IAM role of the nodes", ensure_role),
-        Step("Creating the instance profile of the nodes", ensure_instance_profile),
+        Step("create_role", "Creating the IAM role of the nodes", ensure_role),
+        Step("create_instance_profile", "Creating the instance profile of the nodes", ensure_instance_profile),
     ),
     Stage(
-        Step("Allowing the nodes their own backup stores", ensure_node_policy),
-        Step("Putting the role into the instance profile", ensure_profile_holds_role),
+        Step("allow_stores", "Allowing the nodes their own backup stores", ensure_node_policy),
+        Step("add_role_to_profile", "Putting the role into the instance profile", ensure_profile_holds_role),
     ),
 )
-REVOKE = (Stage(Step("Taking all permissions back from the nodes", remove_node_policy)),)
+REVOKE = (Stage(Step("revoke_permissions", "Taking all permissions back from the nodes", remove_node_policy)),)
 # The profile first: AWS deletes no role that a profile holds.
 DISMISS = (
-    Stage(Step("Deleting the instance profile of the nodes", remove_instance_profile)),
-    Stage(Step("Deleting the IAM role of the nodes", remove_role)),
+    Stage(Step("delete_instance_profile", "Deleting the instance profile of the nodes", remove_instance_profile)),
+    Stage(Step("delete_role", "Deleting the IAM role of the nodes", remove_role)),
 )

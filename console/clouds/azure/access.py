@@ -407,14 +407,17 @@ def remove_identity(spec: AccessSpec) -> None:
         )
 
 
-TAKE_BACK = Step("Taking all permissions back from the nodes", remove_access)
+TAKE_BACK = Step("revoke_permissions", "Taking all permissions back from the nodes", remove_access)
 GRANT = (
     Stage(
-        Step("Creating the cluster's container in each store", ensure_containers),
-        Step("Creating the managed identity of the nodes", ensure_identity),
+        Step("create_containers", "Creating the cluster's container in each store", ensure_containers),
+        Step("create_identity", "Creating the managed identity of the nodes", ensure_identity),
     ),
-    Stage(Step("Allowing the nodes their own containers", ensure_access)),
+    Stage(Step("allow_containers", "Allowing the nodes their own containers", ensure_access)),
 )
 REVOKE = (Stage(TAKE_BACK),)
 # The roles first: Azure keeps those of an identity that is deleted, for nobody.
-DISMISS = (Stage(TAKE_BACK), Stage(Step("Deleting the managed identity of the nodes", remove_identity)))
+DISMISS = (
+    Stage(TAKE_BACK),
+    Stage(Step("delete_identity", "Deleting the managed identity of the nodes", remove_identity)),
+)

@@ -414,8 +414,8 @@ def regions_of(account: AccountRef) -> list[Region]:
 
 # The log account comes after: it still takes the log of what was done to the backup account.
 REMOVE_ACCOUNT = (
-    Stage(Step("Checking that the backup storage account is empty", check_account_is_empty)),
-    Stage(Step("Deleting the backup storage account", remove_account)),
+    Stage(Step("check_account_is_empty", "Checking that the backup storage account is empty", check_account_is_empty)),
+    Stage(Step("delete_account", "Deleting the backup storage account", remove_account, point_of_no_return=True)),
 )
 AZURE = Cloud(
     key="azure",
@@ -428,20 +428,23 @@ AZURE = Cloud(
     # Each account is closed by the very call that creates it. Then nothing waits for anything else.
     provision=(
         Stage(
-            Step("Creating the log storage account", ensure_log_account),
-            Step("Creating the backup storage account", ensure_account),
+            Step("create_log_account", "Creating the log storage account", ensure_log_account),
+            Step("create_account", "Creating the backup storage account", ensure_account),
         ),
         Stage(
-            Step("Setting the log storage account to expire old logs", ensure_log_expiry),
-            Step("Locking the backup storage account against deletion", ensure_lock),
+            Step("expire_logs", "Setting the log storage account to expire old logs", ensure_log_expiry),
+            Step("lock_account", "Locking the backup storage account against deletion", ensure_lock),
         ),
-        Stage(Step("Turning on access logging", ensure_access_logging)),
+        Stage(Step("log_access", "Turning on access logging", ensure_access_logging)),
     ),
-    keep_versions=(Stage(Step("Turning on soft delete", ensure_kept)),),
+    keep_versions=(Stage(Step("keep_deleted", "Turning on soft delete", ensure_kept)),),
     lock=(),
-    remove=(*REMOVE_ACCOUNT, Stage(Step("Deleting the access logs and their storage account", remove_log_account))),
-    remove_but_logs=(*REMOVE_ACCOUNT, Stage(Step("Leaving the access logs to expire", keep_log_account))),
-    restore=(Stage(Step("Putting back what the deletion had changed", restore)),),
+    remove=(
+        *REMOVE_ACCOUNT,
+        Stage(Step("delete_log_account", "Deleting the access logs and their storage account", remove_log_account)),
+    ),
+    remove_but_logs=(*REMOVE_ACCOUNT, Stage(Step("keep_logs", "Leaving the access logs to expire", keep_log_account))),
+    restore=(Stage(Step("restore_settings", "Putting back what the deletion had changed", restore)),),
     contents=contents,
     emptying=emptying,
     clear_logs=clear_logs,

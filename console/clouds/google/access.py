@@ -232,13 +232,15 @@ def remove_account(spec: AccessSpec) -> None:
 
 
 GRANT = (
-    Stage(Step("Creating the service account of the nodes", ensure_account)),
+    Stage(Step("create_service_account", "Creating the service account of the nodes", ensure_account)),
     # Before the key, which therefore never may do more than it shall.
-    Stage(Step("Allowing the nodes their own backup stores", ensure_bindings)),
-    Stage(Step("Making the key of the nodes", ensure_key)),
+    Stage(Step("allow_stores", "Allowing the nodes their own backup stores", ensure_bindings)),
+    Stage(Step("create_key", "Making the key of the nodes", ensure_key)),
 )
-REVOKE = (Stage(Step("Taking all permissions back from the nodes", remove_bindings)),)
-DISMISS = (Stage(Step("Deleting the service account of the nodes with its keys", remove_account)),)
+REVOKE = (Stage(Step("revoke_permissions", "Taking all permissions back from the nodes", remove_bindings)),)
+DISMISS = (
+    Stage(Step("delete_service_account", "Deleting the service account of the nodes with its keys", remove_account)),
+)
 
 
 # How a node reaches a store

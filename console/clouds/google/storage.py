@@ -29,11 +29,14 @@ from console.clouds.google.permissions import preflight
 from console.clouds.google.session import account_facts, identify, pages
 from console.clouds.regions import Region, regions
 from console.clouds.s3api.buckets import listed
-from console.clouds.steps import Conflict, Failed, NotReady, Refused, Stage, Step, StepResult, TooLate, take_turn
+from console.clouds.steps import Conflict, Failed, NotReady, Pace, Refused, Stage, Step, StepResult, TooLate
 
 # "Quotas and limits", Cloud Storage: "Maximum rate of bucket creation and deletion".
-CREATE_SECONDS = 2.0
-CREATE_RULE = "Google lets a project create one bucket every 2 seconds"
+CREATE_PACE = Pace(
+    key=lambda spec: f"google buckets {spec.account.number}",
+    seconds=2.0,
+    rule="Google lets a project create one bucket every 2 seconds",
+)
 
 
 # Whose bucket it is
@@ -90,7 +93,6 @@ def ensure_bucket(spec: StoreSpec) -> None:
 
 def _ensure_bucket(spec: StoreSpec, name: str, *, log: bool) -> None:
     bucket, wanted = bucket_of(spec, name), settings(spec, log=log)
-    take_turn(f"google buckets {spec.account.number}", CREATE_SECONDS, CREATE_RULE)
     if bucket.create({"location": spec.region, **wanted}):
         return
     try:
@@ -275,8 +277,8 @@ def objects(spec: StoreSpec) -> Objects:
 
 # The log bucket comes after: it may still take the log of the backup bucket's deletion.
 REMOVE_BUCKET = (
-    Stage(Step("Checking that the backup bucket is empty", check_bucket_is_empty)),
-    Stage(Step("Deleting the backup bucket", remove_bucket)),
+    Stage(Step("check_bucket_is_empty", "Checking that the backup bucket is empty", check_bucket_is_empty)),
+    Stage(Step("delete_bucket", "Deleting the backup bucket", remove_bucket, point_of_no_return=True)),
 )
 GOOGLE = Cloud(
     key="google",
@@ -294,19 +296,22 @@ GOOGLE = Cloud(
     # log bucket when it is told to log into it, so both are made at once.
     provision=(
         Stage(
-            Step("Creating the log bucket", ensure_log_bucket),
-            Step("Creating the backup bucket", ensure_bucket),
+            Step("create_log_bucket", "Creating the log bucket", ensure_log_bucket, CREATE_PACE),
+            Step("create_bucket", "Creating the backup bucket", ensure_bucket, CREATE_PACE),
         ),
         Stage(
-            Step("Closing the log bucket to all but log delivery", ensure_log_policy),
-            Step("Closing the backup bucket to the project's viewers and editors", ensure_policy),
+            Step("close_log_bucket", "Closing the log bucket to all but log delivery", ensure_log_policy),
+            Step("close_bucket", "Closing the backup bucket to the project's viewers and editors", ensure_policy),
         ),
     ),
-    keep_versions=(Stage(Step("Keeping what is deleted or overwritten", ensure_versions)),),
+    keep_versions=(Stage(Step("keep_versions", "Keeping what is deleted or overwritten", ensure_versions)),),
     lock=(),
-    remove=(*REMOVE_BUCKET, Stage(Step("Deleting the access logs and their bucket", remove_log_bucket))),
-    remove_but_logs=(*REMOVE_BUCKET, Stage(Step("Leaving the access logs to expire", keep_log_bucket))),
-    restore=(Stage(Step("Making sure that the store is as it was", restore)),),
+    remove=(
+        *REMOVE_BUCKET,
+        Stage(Step("delete_log_bucket", "Deleting the access logs and their bucket", remove_log_bucket)),
+    ),
+    remove_but_logs=(*REMOVE_BUCKET, Stage(Step("keep_logs", "Leaving the access logs to expire", keep_log_bucket))),
+    restore=(Stage(Step("check_store_is_there", "Making sure that the store is as it was", restore)),),
     contents=contents,
     emptying=emptying,
     clear_logs=clear_logs,

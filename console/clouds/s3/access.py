@@ -206,13 +206,13 @@ def remove_user(spec: AccessSpec) -> StepResult | None:
 
 
 GRANT = (
-    Stage(Step("Creating the user of the nodes", ensure_user)),
+    Stage(Step("create_user", "Creating the user of the nodes", ensure_user)),
     # Before the key, which therefore never may do more than it shall.
-    Stage(Step("Allowing the nodes their own backup stores", ensure_user_policy)),
-    Stage(Step("Making the access key of the nodes", ensure_key)),
+    Stage(Step("allow_stores", "Allowing the nodes their own backup stores", ensure_user_policy)),
+    Stage(Step("create_key", "Making the access key of the nodes", ensure_key)),
 )
-REVOKE = (Stage(Step("Taking all permissions back from the nodes", remove_user_policy)),)
-DISMISS = (Stage(Step("Deleting the user of the nodes with its keys", remove_user)),)
+REVOKE = (Stage(Step("revoke_permissions", "Taking all permissions back from the nodes", remove_user_policy)),)
+DISMISS = (Stage(Step("delete_user", "Deleting the user of the nodes with its keys", remove_user)),)
 
 
 # Whether there are users at all

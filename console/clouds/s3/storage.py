@@ -441,8 +441,8 @@ def protections(account: AccountRef) -> frozenset[str]:
 
 
 REMOVE_BUCKET = (
-    Stage(Step("Checking that the backup bucket is empty", check_bucket_is_empty)),
-    Stage(Step("Deleting the backup bucket", remove_bucket)),
+    Stage(Step("check_bucket_is_empty", "Checking that the backup bucket is empty", check_bucket_is_empty)),
+    Stage(Step("delete_bucket", "Deleting the backup bucket", remove_bucket, point_of_no_return=True)),
 )
 S3_COMPATIBLE = Cloud(
     key="s3",
@@ -458,24 +458,27 @@ S3_COMPATIBLE = Cloud(
     # In the order and in the words of the plans for Amazon S3.
     provision=(
         Stage(
-            Step("Creating the log bucket", ensure_log_bucket),
-            Step("Creating the backup bucket", ensure_bucket),
+            Step("create_log_bucket", "Creating the log bucket", ensure_log_bucket),
+            Step("create_bucket", "Creating the backup bucket", ensure_bucket),
         ),
         Stage(
-            Step("Closing the log bucket to all but log delivery", ensure_log_policy),
-            Step("Closing the backup bucket to plain HTTP", ensure_policy),
+            Step("close_log_bucket", "Closing the log bucket to all but log delivery", ensure_log_policy),
+            Step("close_bucket", "Closing the backup bucket to plain HTTP", ensure_policy),
         ),
         Stage(
-            Step("Setting the log bucket to expire old logs", ensure_log_expiry),
-            Step("Setting the backup bucket to drop unfinished uploads", ensure_upload_expiry),
+            Step("expire_logs", "Setting the log bucket to expire old logs", ensure_log_expiry),
+            Step("expire_uploads", "Setting the backup bucket to drop unfinished uploads", ensure_upload_expiry),
         ),
-        Stage(Step("Turning on access logging", ensure_access_logging)),
+        Stage(Step("log_access", "Turning on access logging", ensure_access_logging)),
     ),
-    keep_versions=(Stage(Step("Turning on versioning", ensure_versions)),),
-    lock=(Stage(Step("Locking what will be written", ensure_lock)),),
-    remove=(*REMOVE_BUCKET, Stage(Step("Deleting the access logs and their bucket", remove_log_bucket))),
-    remove_but_logs=(*REMOVE_BUCKET, Stage(Step("Leaving the access logs to expire", keep_log_bucket))),
-    restore=(Stage(Step("Putting back what the deletion had changed", restore)),),
+    keep_versions=(Stage(Step("keep_versions", "Turning on versioning", ensure_versions)),),
+    lock=(Stage(Step("lock_versions", "Locking what will be written", ensure_lock)),),
+    remove=(
+        *REMOVE_BUCKET,
+        Stage(Step("delete_log_bucket", "Deleting the access logs and their bucket", remove_log_bucket)),
+    ),
+    remove_but_logs=(*REMOVE_BUCKET, Stage(Step("keep_logs", "Leaving the access logs to expire", keep_log_bucket))),
+    restore=(Stage(Step("restore_settings", "Putting back what the deletion had changed", restore)),),
     contents=contents,
     emptying=_emptying,
     clear_logs=clear_logs,

@@ -211,10 +211,6 @@ def _lock_words(value: Mapping[str, Any] | None) -> str:
     )
 
 
-def _encryption_rule(value: str) -> dict[str, Any]:
-    return {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": value}}
-
-
 TAGS = Setting(
     "tags",
     "Tags",
