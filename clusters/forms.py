@@ -14,9 +14,9 @@ from clusters.node_setup import attached
 from clusters.pgbackrest.configuration import RESERVED
 from clusters.pgbackrest.schedules import KINDS, Unusable, collision, parse
 from console.accounts.models import Membership
-from console.cloud_accounts.forms import AccountForm, SecretField
+from console.cloud_accounts.forms import AccountForm, SecretField, named_region
 from console.cloud_accounts.models import CloudAccount
-from console.clouds.regions import Region, find
+from console.clouds.regions import Region
 from console.web.forms import NameField
 from stores.models import State, Store
 
@@ -76,20 +76,11 @@ def chosen_stores(
 
 
 def known_regions(codes: list[str], account: CloudAccount) -> list[str]:
-    """Return the codes, as they are written, if the account can reach them all; raises ValidationError."""
+    """Return the codes of the regions, if the account can reach them all; raises ValidationError."""
     if len(codes) > NODES_AT_MOST:
         raise forms.ValidationError(f"A cluster has at most {NODES_AT_MOST} nodes; {len(codes)} were asked for.")
-    written = {region.code.lower(): region.code for region in account.regions}
-    for code in codes:
-        if code.strip().lower() not in written:
-            if find(account.provider_key, code.strip().lower()):
-                raise forms.ValidationError(
-                    f"{account.name} is an account of {account.partition}: {code} is not in it."
-                )
-            raise forms.ValidationError(
-                f"There is no region {code} here. Choose one of the list, such as {account.regions[0].code}."
-            )
-    return [written[code.strip().lower()] for code in codes]
+    offered = account.regions
+    return [named_region(text, account, offered) for text in codes]
 
 
 class ClusterForm(AccountForm):

@@ -27,7 +27,7 @@ from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission, require_recent_authentication
 from console.accounts.permissions import Permission
 from console.clouds.regions import distance_km
-from console.web.pages import dialog_done, dialog_form, fragment_or_page
+from console.web.pages import dialog_done, dialog_form, file_download, fragment_or_page
 
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){1,3}(dev)?", re.ASCII)
@@ -174,6 +174,7 @@ def _unfinished(node_setup: NodeSetup) -> HttpResponse | None:
 @never_cache
 @require_permission(Permission.SEE_SECRETS)
 @require_recent_authentication
+@file_download
 def node_configuration(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Return the node's pgbackrest.conf, complete."""
     node_setup = _node_setup(request, pk, name)
@@ -187,6 +188,7 @@ def node_configuration(request: MemberRequest, pk: UUID, name: str) -> HttpRespo
 @never_cache
 @require_permission(Permission.SEE_SECRETS)
 @require_recent_authentication
+@file_download
 def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Return the script that puts all files in their places."""
     node_setup = _node_setup(request, pk, name)
@@ -216,6 +218,7 @@ def node_files(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 
 @require_GET
 @require_permission(Permission.SEE_STORES)
+@file_download
 def node_schedule(request: MemberRequest, pk: UUID, name: str, kind: str) -> HttpResponse:
     """Return the schedule as a file: for cron, or a script that installs systemd's timers."""
     node_setup = _node_setup(request, pk, name)

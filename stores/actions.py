@@ -93,7 +93,7 @@ def adopt(explained: ExplainedBucket, found: Pair | None, *, name: str, by: User
     if not explained.adoptable or pk is None:
         raise NotAdoptable(explained.what)
     if found is None:
-        raise NotAdoptable(TOO_MANY)
+        raise NotAdoptable(too_many(explained))
     try:
         store = _write_down(
             explained.account,
@@ -114,10 +114,13 @@ def adopt(explained: ExplainedBucket, found: Pair | None, *, name: str, by: User
     return store
 
 
-TOO_MANY = (
-    "Several buckets of one kind carry this store's tag. Look which one holds its backups, take the tag "
-    "storekeeper:store-id off the others, then look again."
-)
+def too_many(explained: ExplainedBucket) -> str:
+    """Return what to do where more than one bucket says that it is the store's."""
+    words = explained.account.cloud.vocabulary
+    return (
+        f"Several {words.bucket}s of one kind carry this store's {words.tag}. Look which one holds its backups, take "
+        f"the {words.tag} {words.owner_tag} off the others, then look again."
+    )
 
 
 def scan_for_unmanaged(account: CloudAccount) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 from django import forms
 
 from console.accounts.models import Organisation
-from console.cloud_accounts.forms import AccountForm
+from console.cloud_accounts.forms import AccountForm, named_region
 from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet
 from console.clouds import CLOUDS
 from console.clouds.contract import DAYS_AT_MOST, Cloud
-from console.clouds.regions import Region, find, regions
+from console.clouds.regions import Region, regions
 from console.web.forms import NameField, TypedNameForm
 from stores.models import Store
 from stores.protection import USUAL_VERSIONS, Protection
@@ -86,7 +86,7 @@ class StoreForm(AccountForm):
         CloudAccount.objects.none(),
         empty_label="Choose a linked account",
         error_messages={
-            "required": "Choose the account in which the buckets are made.",
+            "required": "Choose the account that the store is made in.",
             "invalid_choice": "Choose one of the linked accounts of this provider.",
         },
     )
@@ -120,17 +120,12 @@ class StoreForm(AccountForm):
     def clean(self) -> dict[str, Any]:
         """Check that the account can reach the region, which need not be said where there is only one."""
         data = super().clean() or {}
-        account, code = data.get("cloud_account"), str(data.get("region", "")).strip()
-        provider = self.chosen_provider
-        if provider and provider.one_region:
-            own = account.store_regions[0].code if account else ""
-            if account and code and code.lower() != own.lower():
-                self.add_error("region", f"The stores of {account.name} are in its own region, {own}.")
-            data["region"] = own
-        elif not code:
-            self.add_error("region", "Choose a region.")
-        else:
-            data["region"] = self._region_of_cloud(account, code.lower())
+        account = data.get("cloud_account")
+        if "region" in data:
+            try:
+                data["region"] = self._region(account, data["region"])
+            except forms.ValidationError as error:
+                self.add_error("region", error)
         self._check_protection(data, account)
         return data
 
@@ -146,13 +141,16 @@ class StoreForm(AccountForm):
         if data.get("lock_days") and "lock" not in offered:
             self.add_error("lock_days", "Object Lock is not offered for this account. Leave this empty.")
 
-    def _region_of_cloud(self, account: CloudAccount | None, code: str) -> str:
-        known = find(self.provider_key, code)
-        if not known:
-            self.add_error("region", f"There is no region {code} here. Choose one of the list, such as eu-west-1.")
-        elif account and known not in account.store_regions:
-            self.add_error("region", f"{account.name} is an account of {account.partition}: {code} is not in it.")
-        return code
+    def _region(self, account: CloudAccount | None, text: str) -> str:
+        provider = self.chosen_provider
+        if provider and provider.one_region:
+            own = account.store_regions[0] if account else None
+            if account and own and text and text.lower() != own.code.lower():
+                raise forms.ValidationError(f"The stores of {account.name} are in its own region, {own.code}.")
+            return own.code if own else ""
+        if not text:
+            raise forms.ValidationError("Choose a region.")
+        return named_region(text, account, account.store_regions if account else self.regions())
 
 
 class RepairForm(forms.Form):

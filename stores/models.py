@@ -94,7 +94,7 @@ class Store(ManagedResource):
         """Return why its deletion cannot be cancelled any more; nothing while it can, or when there is none."""
         last = self.operation
         if last and last.verb == "delete" and last.is_unfinished and not last.cancel and not self.can_cancel:
-            return f"It is too late to cancel: the backup bucket of {self.name} is gone."
+            return f"It is too late to cancel: the backup {self.cloud.vocabulary.bucket} of {self.name} is gone."
         return ""
 
     @property

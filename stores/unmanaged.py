@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from console.cloud_accounts.models import CloudAccount
 from django.db.models import Q
 
 from console.accounts.models import Membership, Organisation
+from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.contract import UnmanagedBucket
 from console.operations.models import Operation
@@ -145,30 +145,30 @@ def _explainer(organisation: Organisation, found: list[UnmanagedBucket]) -> Any:
         pk = store_id(leftover)
         store = stores.get(pk) if pk else None
         ours = store is not None and store.organisation_id == organisation.pk
-        word = account.cloud.vocabulary.bucket
+        word, tag = account.cloud.vocabulary.bucket, account.cloud.vocabulary.tag
         noun = {"backup": f"Backup {word}", "log": f"Log {word}"}.get(leftover.kind, word.capitalize())
         name, adoptable = "", False
         if leftover.kind == "probe":
             what = "Left by an interrupted link test of this server. It holds at most one small test object."
         elif leftover.error:
-            what = "Its name begins like ours. Whose it is cannot be said, because its tags could not be read."
+            what = f"Its name begins like ours. Whose it is cannot be said, because its {tag}s could not be read."
         elif not leftover.store_id:
             what = (
-                "Its name is one that the console gives, but it carries no tag of a store."
+                f"Its name is one that the console gives, but it carries no {tag} of a store."
                 if leftover.kind
-                else "Its name only begins like ours, and it carries no tag of a store: hardly made by the console."
+                else f"Its name only begins like ours, and it carries no {tag} of a store: hardly made by the console."
             )
         elif store and ours:
             where = "" if store.cloud_account_id == account.pk else f" of {store.cloud_account}"
             what = (
-                f"Tagged as a {word} of {store.name}, which uses other {word}s now{where}. Look what is in it before "
-                "anybody deletes it."
+                f"Its {tag} says that it is a {word} of {store.name}, which uses other {word}s now{where}. Look what "
+                "is in it before anybody deletes it."
             )
         elif pk and pk in names and not store:
             name, adoptable = names[pk], True
             what = f"{noun} of {name}, a store that the console has no longer. It can be adopted."
         else:
-            what = f"{noun} whose tag names a store that your organisation never had in this console."
+            what = f"{noun} whose {tag} names a store that your organisation never had in this console."
         return ExplainedBucket(leftover, account, what, name, adoptable, store if ours else None, forgotten)
 
     return explain

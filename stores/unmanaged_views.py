@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from console.cloud_accounts.models import CloudAccount
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -12,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
+from console.cloud_accounts.models import CloudAccount
 from console.operations.actions import NotNow
 from console.web.pages import dialog_done, dialog_form, fragment_or_page
 from stores import actions, unmanaged
@@ -64,7 +64,7 @@ def unmanaged_adopt(request: MemberRequest, account: UUID, bucket: str) -> HttpR
         else:
             message = f"{store.name} is being taken back; nothing that it holds is changed."
             return dialog_done(request, store.get_absolute_url(), CHANGED, "stores-changed", message=message)
-    context = {"form": form, "explained": explained, "pair": pair, "too_many": actions.TOO_MANY}
+    context = {"form": form, "explained": explained, "pair": pair, "too_many": actions.too_many(explained)}
     return dialog_form(request, "stores/unmanaged_adopt.html", context)
 
 

@@ -28,6 +28,23 @@ def test_every_module_stands_in_the_contract():
 NAMED = {"console/settings.py"}
 
 
+def ours():
+    """Every Python file of the product that belongs to no provider, with its name."""
+    for path in ROOT.glob("*/**/*.py"):
+        name = path.relative_to(ROOT).as_posix()
+        if not re.match(r"(stores/providers|console/demo|tests|\.venv)/", name) and "/migrations/" not in name:
+            yield path, name
+
+
+def test_nothing_knows_an_option_of_one_provider():
+    option = re.compile(r"(?<![a-z])(azure|gcs|s3|sftp)-[a-z]+")  # pgBackRest's, by the type of repository
+    assert option.search('options.get("azure-key-type")')
+    assert option.search("repo1-s3-key=")
+    for path, name in ours():
+        found = option.search(path.read_text())
+        assert not found, f"{name} knows {found and found[0]}: let the provider's Repository say it"
+
+
 def test_nothing_asks_which_provider_it_is():
     word = re.compile(rf"""["']({"|".join(CLOUDS)})["']""")
     for path in [*ROOT.glob("*/**/*.py"), *ROOT.glob("templates/**/*.html"), *ROOT.glob("static/*.js")]:

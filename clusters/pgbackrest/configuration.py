@@ -17,9 +17,6 @@ HIDDEN = "••••••••"
 RESERVED = frozenset({"global"})  # a section of the file, so no stanza can have the name
 
 
-MANAGED_IDENTITY = "2.58"
-
-
 def _parts(number: str) -> tuple[int, ...]:
     return tuple(int(part) for part in number.split("."))
 
@@ -31,12 +28,10 @@ class Version:
     number: str  # "" stands for any: a file that each of them takes
     newest_postgresql: int
     has_block: bool = True  # block incremental backups: 2.45 ends each backup with error 31 (a beta), 2.46 has them
-    finds_addresses: bool = True  # in a certificate; 2.45 finds names only, 2.55.1 and 2.60.0 were seen to find both
 
-    @property
-    def has_managed_identity(self) -> bool:
-        """Return whether a node with it can sign in to Azure as its machine's identity (repo-azure-key-type=auto)."""
-        return bool(self.number) and _parts(self.number) >= _parts(MANAGED_IDENTITY)
+    def is_at_least(self, number: str) -> bool:
+        """Return whether it is this release or a newer one; any is not, since it may be the oldest."""
+        return bool(self.number) and _parts(self.number) >= _parts(number)
 
     @property
     def label(self) -> str:
@@ -47,8 +42,8 @@ class Version:
 # The releases that brought a PostgreSQL version: 2.48 for 16, 2.52 for 17, 2.55 for 18. Backups were made with files
 # for 2.45 (by 2.45) and for 2.59 (by 2.55.1 and 2.60.0).
 VERSIONS = (
-    Version("", 18, has_block=False, finds_addresses=False),
-    Version("2.45", 15, has_block=False, finds_addresses=False),
+    Version("", 18, has_block=False),
+    Version("2.45", 15, has_block=False),
     *(Version(f"2.{minor}", 15) for minor in (46, 47)),
     *(Version(f"2.{minor}", 16) for minor in (48, 49, 50, 51)),
     *(Version(f"2.{minor}", 17) for minor in (52, 53, 54)),
@@ -205,35 +200,12 @@ def troubles(configuration: Configuration, reported: str = "") -> list[str]:
                 f"Install {needed} or newer on the node."
             )
     for target in configuration.targets:
-        options = dict(target.repository.options)
-        endpoint = options.get("s3-endpoint", "")
-        is_address = endpoint.replace(".", "").isdigit()
-        if is_address and not version.finds_addresses and "storage-verify-tls" not in options:
-            said.append(
-                f"pgBackRest 2.45 does not find an IP address ({endpoint}) in a certificate. Give the server a name, "
-                "or say that the node has a newer one."
-            )
-        by_key = "s3-bucket" in options and options.get("s3-key-type", "shared") == "shared"
-        if by_key and "s3-key" not in options:
-            said.append(
-                f"{target.store} has no key for the nodes yet, and its server makes none for the console. "
-                f"Make one there by hand, limited to {target.path.split('/')[1]}/ in {options.get('s3-bucket')}, and "
-                "enter it on the cluster's page (Details, Nodes' Key)."
-            )
-        if options.get("gcs-key-type") == "service" and not target.repository.files:
-            said.append(
-                f"The console has no key for {target.store} yet. It makes one when the cluster's backup stores are "
-                "updated: look at the cluster's last task."
-            )
-        if options.get("azure-key-type") == "auto" and not version.has_managed_identity:
-            said.append(
-                f"pgBackRest {version.label} cannot sign in to {target.store} with a managed identity. Install "
-                f"{MANAGED_IDENTITY} or newer on the node and say so, or have the account's nodes sign in with a "
-                "signature (the account's page, Change)."
-            )
-        if options.get("azure-key-type") == "sas" and "azure-key" not in options:
-            said.append(
-                f"The console has no signature for {target.store} yet. It makes one when the cluster's backup stores "
-                "are updated: look at the cluster's last task."
-            )
+        said += [
+            f"pgBackRest {version.label} does not {need.what}. Install {need.release} or newer on the node and say so, "
+            f"or {need.otherwise}."
+            for need in target.repository.needs
+            if not version.is_at_least(need.release)
+        ]
+        if target.repository.lacks:
+            said.append(target.repository.lacks)
     return said

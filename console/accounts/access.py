@@ -159,7 +159,10 @@ def _signed_in(request: HttpRequest | None = None, **_: Any) -> None:
 
 
 def require_authentication_within(seconds: float) -> Callable[[View], View]:
-    """Let in who has shown in the last so many seconds that it is they; ask others first, then bring them here."""
+    """Let in who has shown in the last so many seconds that it is they; ask others first, then bring them here.
+
+    The seconds can be read from the view again, as its attribute `confirmed_within`.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -168,6 +171,7 @@ def require_authentication_within(seconds: float) -> Callable[[View], View]:
                 return redirect_to_login(request.get_full_path(), reverse("confirm"))
             return view(request, *args, **kwargs)
 
+        checked.confirmed_within = seconds  # type: ignore[attr-defined]
         return checked
 
     return decorate

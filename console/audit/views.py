@@ -19,7 +19,7 @@ from console.accounts.access import MemberRequest, require_permission
 from console.accounts.models import OwnedQuerySet
 from console.accounts.permissions import Permission
 from console.audit.models import AuditEvent, AuditEventQuerySet
-from console.web.pages import fragment_or_page, paginate
+from console.web.pages import file_download, fragment_or_page, paginate
 
 PAGE_SIZE = 50
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet calculate a cell (OWASP, "CSV injection")
@@ -101,6 +101,7 @@ def audit_list(request: MemberRequest) -> HttpResponse:
 
 @require_GET
 @require_permission(Permission.SEE_AUDIT)
+@file_download
 def audit_csv(request: MemberRequest) -> HttpResponseBase:
     """Hand out the filtered events as a file, row by row; who takes the log away is in the log."""
     form = _form(request)

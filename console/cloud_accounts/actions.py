@@ -161,7 +161,8 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
     tried = replace(tried, number=identity.number, settings={**tried.settings, **identity.found})
     try:
         if moved and (left := _left_behind(account, {one.name for one in provider.survey(tried, ())})):
-            raise LinkError(f"The buckets of {left}, which use this account, are not on this server.", "endpoint")
+            words = provider.vocabulary
+            raise LinkError(f"The {words.bucket}s of {left}, which use this account, are not there.", "endpoint")
         regions = list(account.stores.order_by("region").values_list("region", flat=True).distinct())
         granted = _passed(provider.preflight(tried, regions))
     except StepError as error:

@@ -13,6 +13,7 @@ from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet, deployment_settings
 from console.clouds import CLOUDS
 from console.clouds.contract import AccountRef, Cloud, Document, Field, LinkError
+from console.clouds.regions import Region, matching, regions
 from console.web.forms import NameField
 from console.web.pages import lower_first
 
@@ -43,6 +44,24 @@ class AccountForm(forms.Form):
         except forms.ValidationError:
             return None
         return account
+
+
+def named_region(text: str, account: CloudAccount | None, offered: Sequence[Region]) -> str:
+    """Return the code of the one region that the text names; raises ValidationError, which says what to enter.
+
+    `offered` are the regions that can be chosen: the account's, or while there is none its cloud's.
+    """
+    text = text.strip()
+    found = matching(text, offered)
+    if len(found) == 1:
+        return found[0].code
+    if found:
+        codes = ", ".join(f"{region.code} ({region.city})" for region in found)
+        raise forms.ValidationError(f"There are {len(found)} regions in {text}: {codes}. Enter one of these codes.")
+    if account and account.partition and matching(text, regions(account.provider_key)):
+        raise forms.ValidationError(f"{account.name} is an account of {account.partition}: {text} is not in it.")
+    example = f", such as {offered[0].code}" if offered else ""
+    raise forms.ValidationError(f"There is no region {text} here. Choose one of the list{example}.")
 
 
 class SecretField(forms.CharField):

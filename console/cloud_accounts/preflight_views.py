@@ -12,6 +12,7 @@ from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.cloud_accounts import actions
 from console.cloud_accounts.models import CloudAccount, Preflight
+from console.clouds.regions import matching
 from console.web.pages import announced, fragment_or_page
 
 
@@ -37,6 +38,12 @@ def preflight_table(request: MemberRequest, pk: UUID) -> HttpResponse:
     return fragment_or_page(request, "cloud_accounts/preflight_table.html", "table", context)
 
 
+def _chosen_region(account: CloudAccount, text: str) -> str:
+    """Return the code of the one region that the text names; nothing where it names none, or an account has but one."""
+    found = [] if account.cloud.one_region else matching(text, account.store_regions)
+    return found[0].code if len(found) == 1 else ""
+
+
 @require_GET
 @require_permission(Permission.SEE_ACCOUNTS)
 def preflight_notice(request: MemberRequest) -> HttpResponse:
@@ -45,10 +52,9 @@ def preflight_notice(request: MemberRequest) -> HttpResponse:
         pk = UUID(request.GET.get("cloud_account", ""))
     except ValueError:
         return fragment_or_page(request, "cloud_accounts/preflight_notice.html", "notice", {})
-    account, region = _account(request, pk), request.GET.get("region", "").strip().lower()
-    if account.cloud.one_region:
-        region = ""
-    elif region not in {one.code for one in account.store_regions}:  # not chosen yet, or still being typed
+    account = _account(request, pk)
+    region = _chosen_region(account, request.GET.get("region", ""))
+    if not region and not account.cloud.one_region:  # not chosen yet, or still being typed
         return fragment_or_page(request, "cloud_accounts/preflight_notice.html", "notice", {})
     preflight = _preflight(account)
     never = preflight.wanted_at is None and preflight.tried_at is None
@@ -67,7 +73,6 @@ def preflight_notice(request: MemberRequest) -> HttpResponse:
 @require_permission(Permission.MANAGE_ACCOUNTS)
 def preflight_check(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Have the account looked at now, and the region of it that is named, if it has it."""
-    account, region = _account(request, pk), request.POST.get("region", "").strip().lower()
-    known = not account.cloud.one_region and region in {one.code for one in account.store_regions}
-    actions.check_account(account, region=region if known else "")
+    account = _account(request, pk)
+    actions.check_account(account, region=_chosen_region(account, request.POST.get("region", "")))
     return announced(request, account.get_absolute_url(), "preflight-changed")

@@ -29,7 +29,7 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.contract import Document, LinkError
 from console.web.forms import TypedNameForm
-from console.web.pages import announced, dialog_done, dialog_form, fragment_or_page, paginate, searched
+from console.web.pages import announced, dialog_done, dialog_form, file_download, fragment_or_page, paginate, searched
 
 
 def provider_tiles(chosen: str) -> list[dict[str, object]]:
@@ -119,6 +119,7 @@ def _said_beside(form: forms.Form) -> Iterator[None]:
 
 @require_GET
 @require_permission(Permission.MANAGE_ACCOUNTS)
+@file_download
 def account_link_document(request: MemberRequest, provider: str, filename: str) -> HttpResponse:
     """Hand out a file with which the access is set up that linking needs."""
     organisation = request.membership.organisation
@@ -129,6 +130,7 @@ def account_link_document(request: MemberRequest, provider: str, filename: str) 
 
 @require_GET
 @require_permission(Permission.SEE_ACCOUNTS)
+@file_download
 def account_document(request: MemberRequest, pk: UUID, filename: str) -> HttpResponse:
     """Hand out a file with which the access to a linked account is set up."""
     account = _account(request, pk)

@@ -25,6 +25,8 @@ class Vocabulary:
     account: str = "account"  # Azure: subscription; Google: project
     within: str = "in"  # what is in an account is on a server
     number: str = "account ID"  # Azure: subscription ID; Google: project ID
+    tag: str = "tag"  # Google: label
+    owner_tag: str  # the tag of a bucket that says whose it is
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,15 @@ class SecretFile:
 
 
 @dataclass(frozen=True)
+class Need:
+    """Something that pgBackRest does for a repository only from a release on, in words that follow on "does not"."""
+
+    release: str  # such as 2.58
+    what: str
+    otherwise: str  # what to do instead of installing it, in words that follow on "or"
+
+
+@dataclass(frozen=True)
 class RepositoryOptions:
     """A store as pgBackRest's configuration names it: options without their `repoN-`, in the order of the file."""
 
@@ -167,6 +178,8 @@ class RepositoryOptions:
     secret: frozenset[str] = frozenset()  # names of those options that only a member who has just signed in may read
     ca_certificate: str = ""  # PEM, if the server's certificate is not one that every system trusts
     files: tuple[SecretFile, ...] = ()
+    needs: tuple[Need, ...] = ()  # of the node's pgBackRest
+    lacks: str = ""  # why nodes cannot sign in yet, and what to do, in sentences
 
 
 @dataclass(frozen=True)
@@ -372,5 +385,6 @@ class Cloud:
     # From when on `grant` makes the nodes' keys anew, where the cloud makes keys that end some day.
     keys_due: Callable[[AccessSpec], datetime | None] | None = None
     has_logs: Callable[[AccountRef], bool] = lambda account: True  # requests to backup buckets are logged
+    node_keys: str = ""  # how the account's nodes sign in, where people would expect something else
     making: int = 1  # how many rounds of `provision` make the buckets; the others set what `controls` wants of them
     one_region: bool = False  # an account is one server in one place, so a store's region is never asked

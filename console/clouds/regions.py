@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from math import asin, cos, radians, sin, sqrt
@@ -56,6 +57,34 @@ def find_place(text: str) -> Region | None:
     """Return the place of this code or name, such as "sao-paulo", "São Paulo" or "São Paulo, Brazil"."""
     wanted = _slug(text)
     return next((one for one in places() if wanted and wanted in {one.code, _slug(one.place)}), None)
+
+
+def matching(text: str, among: Sequence[Region]) -> list[Region]:
+    """Return the regions that this text names: the one of the code, else those of the city, else of the country.
+
+    As people write it: in any case, with or without accents, also as "Dublin, Ireland", and by the cloud's own name.
+    """
+    wanted = _slug(text)
+    for names in (_codes, _cities, _wider):
+        if found := [region for region in among if wanted and wanted in names(region)]:
+            return found
+    return []
+
+
+@cache
+def _codes(region: Region) -> frozenset[str]:
+    return frozenset({_slug(region.code)})
+
+
+@cache
+def _cities(region: Region) -> frozenset[str]:
+    return frozenset({_slug(region.city), _slug(region.place)})
+
+
+@cache
+def _wider(region: Region) -> frozenset[str]:
+    bracketed = re.findall(r"\((.+)\)", region.name)  # Amazon's "Europe (Ireland)"
+    return frozenset(map(_slug, (region.country, region.name, *bracketed)))
 
 
 def _slug(text: str) -> str:

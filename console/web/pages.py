@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
+from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
+from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 PAGE_SIZE = 20
 SEARCHED_AT_MOST = 200  # characters
@@ -68,6 +71,28 @@ def announced(request: HttpRequest, url: str, *events: str, message: str = "") -
     response = HttpResponse(status=204)
     response["HX-Trigger"] = json.dumps({event: {} for event in events})
     return response
+
+
+def file_download(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Mark a view that answers with a file: htmx, which cannot save one, is told to have the browser ask for it."""
+
+    @wraps(view)
+    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.htmx:  # type: ignore[attr-defined]
+            return view(request, *args, **kwargs)
+        response = HttpResponseClientRedirect(request.get_full_path())
+        return trigger_client_event(response, "dialog-close")  # it is not left by a download
+
+    answered.is_file_download = True  # type: ignore[attr-defined]
+    return answered
+
+
+def is_file_download(url: str) -> bool:
+    """Return whether a view that answers with a file is at the address."""
+    try:
+        return hasattr(resolve(urlsplit(url).path).func, "is_file_download")
+    except Resolver404:
+        return False
 
 
 def searched(request: HttpRequest) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import time
+from contextlib import closing
 from urllib.request import Request, urlopen
 
 import boto3
 import pytest
+from django.contrib.sessions.serializers import JSONSerializer
+from django.core import signing
 
 from tests.demo_process import CHROMIUM, running_demo
 
@@ -54,6 +58,17 @@ class Demo:
             aws_access_key_id=aws["access_key_id"],
             aws_secret_access_key=aws["secret_access_key"],
         )
+
+    def forget_password(self, state):
+        """Have the password count as given too long ago in the session that these cookies belong to."""
+        key = next(one["value"] for one in state["cookies"] if one["name"] == "sessionid")
+        secret = json.loads((self.data / "secrets.json").read_text())["SECRET_KEY"]
+        signer = {"key": secret, "salt": "django.contrib.sessions.SessionStore", "serializer": JSONSerializer}
+        with closing(sqlite3.connect(self.data / "demo.sqlite3", timeout=30)) as database, database:
+            row = database.execute("SELECT session_data FROM django_session WHERE session_key = ?", (key,)).fetchone()
+            session = signing.loads(row[0], **signer) | {"confirmed_at": 0}
+            kept = signing.dumps(session, compress=True, **signer)
+            database.execute("UPDATE django_session SET session_data = ? WHERE session_key = ?", (kept, key))
 
     def pid(self, name):
         return json.loads((self.data / "pids.json").read_text())[name]

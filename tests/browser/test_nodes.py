@@ -7,6 +7,7 @@ import hashlib
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import sign_in
 from tests.browser.test_accessibility import inspector  # noqa: F401, a fixture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -54,6 +55,31 @@ def test_the_password_is_asked_for_in_the_dialog_and_then_goes_on(visit, demo):
     page.keyboard.press("Enter")
     expect(dialog.get_by_text("repo1-cipher-pass=")).to_be_visible(timeout=15_000)
     assert page.url.removeprefix(demo.url) == url
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_set_up_script_arrives_as_a_file_after_the_password(visit, demo, scripts):
+    page = visit(None, "/login/", java_script_enabled=scripts)
+    sign_in(page, demo.person("owner"))  # a session of its own: in another's, no test would expect to be asked
+    page.goto("/clusters/")
+    open_node(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the set-up script").click()
+    expected = download.value.path().read_bytes()
+    assert b"repo1-cipher-pass=" in expected
+
+    demo.forget_password(page.context.storage_state())
+    page.get_by_role("link", name="Download the set-up script").click()
+    page.get_by_label("Password").fill(demo.person("owner")["password"])
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "n1-setup.sh"
+    assert download.value.path().read_bytes() == expected
+    expect(page.get_by_text("Your file is being downloaded.")).to_be_visible()
+    assert "cipher-pass" not in page.content()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="download it here").click()
+    assert download.value.path().read_bytes() == expected
 
 
 def test_a_node_is_given_a_second_store_and_follows_the_nearest_again(visit):

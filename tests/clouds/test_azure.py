@@ -721,6 +721,9 @@ def test_repository_has_the_signature_as_a_secret(signing):
     assert (options["azure-container"], options["azure-account"]) == (access.prefix, spec.bucket)
     assert found.secret == {"azure-key"}
     assert "BEGIN CERTIFICATE" in found.ca_certificate
+    assert (found.needs, found.lacks) == ((), "")
+    without = AZURE.repository(spec, replace(access, keys={}))
+    assert f"has no signature for {spec.name} yet" in without.lacks
 
 
 def test_repository_of_azure_itself_names_no_endpoint(world):
@@ -737,6 +740,9 @@ def test_repository_of_azure_itself_names_no_endpoint(world):
         "azure-key-type": "auto",
     }
     assert found.ca_certificate == ""
+    [need] = found.needs
+    assert (need.release, "with a managed identity" in need.what) == ("2.58", True)
+    assert not found.lacks
 
 
 # --- What belongs to no store ---------------------------------------------------------------------------------------

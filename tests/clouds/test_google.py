@@ -569,6 +569,8 @@ def test_grant_without_keys_when_nodes_are_machines_of_google(world, store):
     assert dict(GOOGLE.repository(store, granted).options)["gcs-key-type"] == "service"  # the store's own account says
     options = dict(GOOGLE.repository(replace(store, account=account), granted).options)
     assert (options["gcs-key-type"], "gcs-key" in options) == ("auto", False)
+    assert not GOOGLE.repository(replace(store, account=account), granted).lacks
+    assert f"has no key for {store.name} yet" in GOOGLE.repository(store, granted).lacks
     assert ("Access Scope of the Machines", "https://www.googleapis.com/auth/devstorage.read_write") in (
         GOOGLE.access_facts(granted)
     )
@@ -590,6 +592,7 @@ def test_repository_hands_over_the_key_as_a_file(world, store, granted):
     [file] = GOOGLE.repository(real, granted).files
     assert json.loads(file.content)["token_uri"] == "https://oauth2.googleapis.com/token"
     assert "gcs-endpoint" not in dict(GOOGLE.repository(real, granted).options)
+    assert not GOOGLE.repository(real, granted).lacks
 
 
 # --- Permissions ----------------------------------------------------------------------------------------------------

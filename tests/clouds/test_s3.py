@@ -186,16 +186,35 @@ def test_repository_says_how_a_node_reaches_the_bucket():
     )
     assert found.secret == {"s3-key", "s3-key-secret"}
     assert found.ca_certificate == "-----BEGIN …"
+    assert (found.needs, found.lacks) == ((), "")
 
 
 def test_repository_without_keys_leaves_them_out():
     account = an_account(addressing_style="host", skip_tls_verify="yes")
-    found = S3.repository(make_spec(account), node_spec(account))
+    spec, access = make_spec(account), node_spec(account)
+    found = S3.repository(spec, access)
     assert [name for name, _ in found.options] == [
         *("type", "s3-bucket", "s3-endpoint", "s3-region"),
         "storage-verify-tls",
     ]
     assert dict(found.options)["storage-verify-tls"] == "n"
+
+    assert f"limited to {access.prefix}/ in {spec.bucket}" in found.lacks
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "needed"),
+    [
+        ("https://192.0.2.7:9000", {}, ("2.46",)),
+        ("https://192.0.2.7:9000", {"skip_tls_verify": "yes"}, ()),
+        ("https://store.example:9000", {}, ()),
+    ],
+)
+def test_repository_says_which_release_finds_an_address_in_a_certificate(endpoint, given, needed):
+    account = an_account(endpoint, **given)
+    found = S3.repository(make_spec(account), node_spec(account))
+    assert tuple(one.release for one in found.needs) == needed
+    assert all("find an IP address (192.0.2.7) in a certificate" in one.what for one in found.needs)
 
 
 def test_facts_say_what_the_server_is():

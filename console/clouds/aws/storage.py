@@ -452,7 +452,7 @@ AWS = Cloud(
     label="AWS",
     service="Amazon S3",
     mark="aws",
-    vocabulary=Vocabulary(),
+    vocabulary=Vocabulary(owner_tag=STORE_TAG),
     link=LINK,
     answers=answers,
     method=method,

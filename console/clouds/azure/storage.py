@@ -43,6 +43,7 @@ from console.clouds.contract import (
     Cloud,
     Contents,
     Control,
+    Need,
     Objects,
     RepositoryOptions,
     StoreSpec,
@@ -332,12 +333,20 @@ def _cli(account: AccountRef) -> str:
 def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
     """Return pgBackRest's options for the cluster's container; a node signs in as its identity or with a signature."""
     options = [("type", "azure"), ("azure-account", spec.bucket), ("azure-container", access.prefix)]
+    needs: tuple[Need, ...] = ()
+    lacks = ""
     if not gives_signatures(spec.account):
         options.append(("azure-key-type", "auto"))
+        needs = (_managed_identity(spec),)
     else:
         options.append(("azure-key-type", "sas"))
         if signature := access.keys.get(spec.bucket):
             options.append(("azure-key", signature))
+        else:
+            lacks = (
+                f"The console has no signature for {spec.name} yet. It makes one when the cluster's backup stores are "
+                "updated: look at the cluster's last task."
+            )
     ca_certificate = ""
     if emulator := spec.account.deployment.endpoint_url:
         where = urlsplit(emulator)
@@ -347,7 +356,15 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
             ("storage-port", str(where.port or 443)),
         ]
         ca_certificate = _emulators_ca(spec.account.deployment.ca_file)
-    return RepositoryOptions(tuple(options), frozenset({"azure-key"}), ca_certificate)
+    return RepositoryOptions(tuple(options), frozenset({"azure-key"}), ca_certificate, needs=needs, lacks=lacks)
+
+
+def _managed_identity(spec: StoreSpec) -> Need:
+    return Need(
+        "2.58",  # its release notes: repo-azure-key-type=auto
+        f"sign in to {spec.name} with a managed identity",
+        "have the account's nodes sign in with a signature (the account's page, Change)",
+    )
 
 
 def _emulators_ca(file: str) -> str:
@@ -424,7 +441,9 @@ AZURE = Cloud(
     mark="Az",
     link=LINK,
     linking=LINKING,
-    vocabulary=Vocabulary(bucket="storage account", account="subscription", number="subscription ID"),
+    vocabulary=Vocabulary(
+        bucket="storage account", account="subscription", number="subscription ID", owner_tag=STORE_TAG
+    ),
     # Each account is closed by the very call that creates it. Then nothing waits for anything else.
     provision=(
         Stage(

@@ -267,4 +267,8 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
         key = {**access.keys, "token_uri": token_uri(spec.account)}
         name = f"gcs-{access.keys['private_key_id'][:8]}.json"
         files = (SecretFile("gcs-key", name, json.dumps(key, indent=2)),)
-    return RepositoryOptions(options=tuple(options), ca_certificate=ca, files=files)
+    lacks = (
+        f"The console has no key for {spec.name} yet. It makes one when the cluster's backup stores are updated: look "
+        "at the cluster's last task."
+    )
+    return RepositoryOptions(options=tuple(options), ca_certificate=ca, files=files, lacks="" if files else lacks)

@@ -285,7 +285,7 @@ GOOGLE = Cloud(
     label="Google",
     service="Google Cloud Storage",
     mark="G",
-    vocabulary=Vocabulary(account="project", number="project ID"),
+    vocabulary=Vocabulary(account="project", number="project ID", tag="label", owner_tag=STORE_LABEL),
     link=LINK,
     linking="Make a service account in your project with the roles that are described here, then either let the "
     "console's identity act as it (workload identity federation), or make a key of it. The console asks Google for a "

@@ -17,6 +17,7 @@ from console.clouds.contract import (
     Contents,
     Control,
     Fact,
+    Need,
     Objects,
     RepositoryOptions,
     StoreSpec,
@@ -380,12 +381,24 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
         options.append(("storage-port", port))
     if not verifies(spec.account):
         options.append(("storage-verify-tls", "n"))
+    needs: tuple[Need, ...] = ()
+    if verifies(spec.account) and name.replace(".", "").isdigit():
+        # 2.45 finds names only; 2.55.1 and 2.60.0 were seen to find both.
+        needs = (Need("2.46", f"find an IP address ({name}) in a certificate", "give the server a name"),)
+    lacks = ""
     if access.keys:
         options += [
             ("s3-key", access.keys["access_key_id"]),
             ("s3-key-secret", access.keys["secret_access_key"]),
         ]
-    return RepositoryOptions(tuple(options), frozenset({"s3-key", "s3-key-secret"}), settings.get("ca_certificate", ""))
+    else:
+        lacks = (
+            f"{spec.name} has no key for the nodes yet, and its server makes none for the console. Make one there by "
+            f"hand, limited to {access.prefix}/ in {spec.bucket}, and enter it on the cluster's page (Details, Nodes' "
+            "Key)."
+        )
+    secret = frozenset({"s3-key", "s3-key-secret"})
+    return RepositoryOptions(tuple(options), secret, settings.get("ca_certificate", ""), needs=needs, lacks=lacks)
 
 
 def objects(spec: StoreSpec) -> Objects:
@@ -449,7 +462,8 @@ S3_COMPATIBLE = Cloud(
     label="S3-compatible",
     service="MinIO, Ceph, SeaweedFS …",
     mark="S3",
-    vocabulary=Vocabulary(account="server", within="on", number="server"),
+    vocabulary=Vocabulary(account="server", within="on", number="server", owner_tag=STORE_TAG),
+    node_keys="IAM roles are for Amazon's own machines: here each cluster's nodes sign in with an access key.",
     link=LINK,
     answers=answers,
     has_key=lambda account: True,

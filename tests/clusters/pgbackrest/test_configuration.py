@@ -16,7 +16,7 @@ from clusters.pgbackrest.configuration import (
     Target,
     troubles,
 )
-from console.clouds.contract import RepositoryOptions, SecretFile
+from console.clouds.contract import Need, RepositoryOptions, SecretFile
 
 BY_ROLE = RepositoryOptions(
     (("type", "s3"), ("s3-bucket", "b"), ("s3-endpoint", "s3.eu-west-1.amazonaws.com"), ("s3-key-type", "auto"))
@@ -77,11 +77,8 @@ def test_render_names_a_file_with_a_secret_and_never_shows_it():
     one = configuration(target(3, by_file))
     assert options(one.render(secrets=True))["repo3-gcs-key"] == "/etc/pgbackrest/repo3-gcs-0a1b2c3d.json"
     assert "the key" not in one.render(secrets=True) + repr(by_file)
-    assert troubles(one) == []
     other = replace(by_file, files=(SecretFile("gcs-key", "gcs-9f8e7d6c.json", "another"),))
     assert configuration(target(3, other)).sha256 != one.sha256
-    [said] = troubles(configuration(target(3, replace(by_file, files=()))))
-    assert "has no key for store 3 yet" in said
 
 
 def test_render_hides_each_secret():
@@ -140,33 +137,31 @@ def test_troubles_believe_the_node_more_than_the_form():
     assert troubles(configuration(version=""), "2.45") == []
 
 
-def test_troubles_of_a_server_that_is_known_by_its_address():
-    at = replace(BY_KEY, options=(("type", "s3"), ("s3-endpoint", "192.0.2.7"), ("s3-key", "AK")))
-    assert "does not find an IP address (192.0.2.7)" in troubles(configuration(target(1, at), version="2.45"))[0]
-    assert troubles(configuration(target(1, at), version="2.59")) == []
-
-
-def test_troubles_say_when_the_nodes_have_no_key():
-    without = RepositoryOptions((("type", "s3"), ("s3-bucket", "b"), ("s3-endpoint", "store.example")))
-    assert "limited to c-abc/ in b" in troubles(configuration(target(4, without)))[0]
-
-
-AZURE = (("type", "azure"), ("azure-account", "a"), ("azure-container", "c-abc"))
-
-
 @pytest.mark.parametrize(
     ("version", "works"), [("", False), ("2.45", False), ("2.57", False), ("2.58", True), ("2.60", True)]
 )
-def test_troubles_say_which_release_can_sign_in_with_a_managed_identity(version, works):
-    said = troubles(configuration(target(1, RepositoryOptions((*AZURE, ("azure-key-type", "auto")))), version=version))
-    assert (said == []) == works
-    assert works or "Install 2.58 or newer" in said[0]
-
-
-def test_troubles_say_when_the_nodes_have_no_signature():
-    by_signature = (*AZURE, ("azure-key-type", "sas"))
-    assert "has no signature for store 1 yet" in troubles(configuration(target(1, RepositoryOptions(by_signature))))[0]
+def test_troubles_say_which_release_a_repository_needs(version, works):
+    asks = replace(BY_ROLE, needs=(Need("2.58", "sign in with a smile", "frown"),))
+    said = troubles(configuration(target(1, asks), version=version))
+    label = BY_NUMBER[version].label
     assert (
-        troubles(configuration(target(1, RepositoryOptions((*by_signature, ("azure-key", "sv=1")))), version="2.45"))
-        == []
+        said == []
+        if works
+        else said
+        == [
+            f"pgBackRest {label} does not sign in with a smile. Install 2.58 or newer on the node and say so, or frown."
+        ]
     )
+
+
+def test_troubles_compare_releases_by_number_and_believe_the_node():
+    asks = replace(BY_ROLE, needs=(Need("2.100", "count", "wait"),))
+    assert troubles(configuration(target(1, asks), version="2.60"))
+    asks = replace(BY_ROLE, needs=(Need("2.58", "count", "wait"),))
+    assert troubles(configuration(target(1, asks), version="2.59"), "2.57.1")
+    assert not troubles(configuration(target(1, asks), version="2.46"), "2.58.0")
+
+
+def test_troubles_say_what_a_repository_lacks():
+    without = replace(BY_ROLE, lacks="The nodes have no key yet.")
+    assert troubles(configuration(target(4, without))) == ["The nodes have no key yet."]

@@ -1,0 +1,134 @@
+"""What answers with a file arrives as a file, also after the password was asked for in between."""
+
+from __future__ import annotations
+
+import pytest
+
+from clusters import actions
+from clusters.models import Database
+from tests import walk
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def given(make, stores, account, acme, alice, bob):
+    """What stands in the addresses below each of these, the longest first."""
+    cluster = make(stores)
+    database = Database(cluster=cluster, name="main", version="17", data_directory="/var/lib/postgresql/17/main")
+    actions.add_database(cluster, database, by=alice)
+    return {
+        "organisation/members/": {"pk": acme.memberships.get(user=bob).pk, "user_id": bob.pk},
+        "organisation/": {"token": "t" * 32, "pk": account.pk},
+        "clusters/": {"pk": cluster.pk, "name": "n1", "kind": "crontab", "database": database.pk},
+        "stores/": {"pk": stores[0].pk},
+        "cloud-accounts/": {"pk": account.pk, "provider": "aws", "filename": account.documents[0].filename},
+    }
+
+
+def addresses(given):
+    """Every page of ours that a GET reaches with these values: its route and its address."""
+    for route in walk.routes():
+        values = next((found for prefix, found in given.items() if route.pattern.startswith(prefix)), {})
+        if not route.is_admin and values.keys() >= route.arguments.keys():
+            yield route, route.path(values)
+
+
+def is_file(answer):
+    return "attachment" in answer.get("Content-Disposition", "")
+
+
+def content(answer):
+    return b"".join(answer.streaming_content) if answer.streaming else answer.content
+
+
+def forget(client):
+    """As if the password had been given too long ago."""
+    session = client.session
+    session["confirmed_at"] = 0
+    session.save()
+
+
+def test_every_address_behind_a_confirmation_is_walked(given):
+    walked = {route.pattern for route, _ in addresses(given)}
+    behind = {one.pattern for one in walk.routes() if hasattr(one.view, "confirmed_within")}
+    assert behind
+    assert behind <= walked, "give the values of their addresses above"
+
+
+def test_every_view_that_answers_with_a_file_says_so_and_is_never_swapped_into_a_page(client, alice, given):
+    client.force_login(alice)
+    found = set()
+    for route, address in addresses(given):
+        answer = client.get(address)
+        assert is_file(answer) == hasattr(route.view, "is_file_download"), route.pattern
+        if is_file(answer):
+            found.add(route.view.__name__)
+            in_page = client.get(f"{address}?q=1", headers=HTMX)
+            assert in_page["HX-Redirect"] == f"{address}?q=1"  # a real navigation
+            assert not in_page.content
+    assert {"node_setup", "node_configuration", "audit_csv", "account_document"} <= found
+
+
+@pytest.fixture
+def secret_files(client, alice, given):
+    """The addresses behind a confirmation that answer with a file, each with the file."""
+    client.force_login(alice)
+    found = {}
+    for route, address in addresses(given):
+        if hasattr(route.view, "confirmed_within") and is_file(answer := client.get(address)):
+            found[address] = content(answer)
+    assert len(found) >= 2
+    return found
+
+
+def test_a_file_arrives_as_a_file_after_the_password(client, secret_files):
+    for address, file in secret_files.items():
+        forget(client)
+        asked = client.get(address)
+        assert asked.status_code == 302
+        assert asked["Location"].startswith("/confirm/?next=")
+        assert not client.get(asked["Location"]).has_header("Refresh")  # not before the password was given
+        answer = client.post("/confirm/", {"password": "secret", "next": address})
+        assert (answer.status_code, answer["Location"]) == (302, asked["Location"])
+        page = client.get(answer["Location"])
+        assert page["Refresh"] == f"0; url={address}"
+        assert f'href="{address}"' in page.content.decode()
+        assert content(client.get(address)) == file
+
+
+def test_a_file_arrives_as_a_file_after_the_password_was_given_by_htmx_on_a_page(client, secret_files):
+    for address in secret_files:
+        forget(client)
+        asked = client.get(address)["Location"]
+        headers = HTMX | {"HX-Current-URL": f"http://testserver{asked}"}
+        answer = client.post("/confirm/", {"password": "secret", "next": address}, headers=headers)
+        assert answer["HX-Redirect"] == asked
+        assert not answer.has_header("HX-Location")
+        assert client.get(asked)["Refresh"] == f"0; url={address}"
+
+
+def test_a_file_arrives_as_a_file_after_the_password_was_given_in_a_dialog(client, secret_files):
+    for address in secret_files:
+        forget(client)
+        dialog = client.get(address, headers=HTMX)
+        assert dialog.status_code == 302
+        headers = HTMX | {"HX-Current-URL": "http://testserver/clusters/"}
+        answer = client.post("/confirm/", {"password": "secret", "next": address}, headers=headers)
+        assert answer["HX-Redirect"] == address
+        assert "dialog-close" in answer["HX-Trigger"]
+        assert not answer.content
+        assert not answer.has_header("HX-Location")
+
+
+def test_what_was_asked_for_as_a_page_goes_on_as_a_page(client, alice):
+    client.force_login(alice)
+    headers = HTMX | {"HX-Current-URL": "http://testserver/confirm/?next=/organisation/invite/"}
+    answer = client.post("/confirm/", {"password": "secret", "next": "/organisation/invite/"}, headers=headers)
+    assert answer["HX-Redirect"] == "/organisation/invite/"
+
+
+@pytest.mark.parametrize("onwards", ["/stores/", "/nowhere/", "https://example.org/audit/events.csv", "//x/y", "/a\nb"])
+def test_nothing_else_starts_by_itself_after_the_password(client, alice, onwards):
+    client.force_login(alice)
+    assert not client.get("/confirm/", {"next": onwards}).has_header("Refresh")

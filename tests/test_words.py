@@ -1,0 +1,127 @@
+"""What all clouds share speaks in no cloud's own words: the cloud says them, in `Words`."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import fields
+from types import SimpleNamespace
+
+import pytest
+
+from console.clouds import CLOUDS
+from console.clouds.contract import Vocabulary
+from stores.actions import too_many
+from tests.demo_process import ROOT
+
+# Of what the clouds call things, the words that everybody uses for something else, too.
+PLAIN = {"account", "account ID", "in", "label", "on", "server"}
+WORDS = {getattr(one.words, field.name) for one in CLOUDS.values() for field in fields(Vocabulary)} - PLAIN
+NAMES = {"AWS", "Amazon", "ARN", "Azure", "Google", "IAM", "S3"}
+WORD = re.compile(rf"\b(?:{'|'.join(sorted(map(re.escape, WORDS | NAMES)))})s?\b", re.IGNORECASE)
+
+# What speaks of several clouds at once, with the words that it may use: "bucket" is the guide's for all of them.
+SEVERAL_CLOUDS = {
+    "stores/actions.py": {"bucket"},  # the audit's actions, which its filter offers for all accounts
+    "templates/cloud_accounts/list.html": {"aws", "azure", "bucket", "google", "project", "s3", "subscription"},
+    "templates/admin/find.html": {"arn", "bucket"},
+    "templates/admin/support_index.html": {"arn", "bucket"},
+    "templates/clusters/node_edit.html": {"project"},  # PostgreSQL's
+    "templates/stores/_retained.html": {"bucket"},
+    "templates/stores/_unmanaged.html": {"bucket"},
+    "templates/stores/edition.html": {"bucket"},
+    "templates/stores/list.html": {"bucket"},
+    "templates/stores/unmanaged_list.html": {"bucket"},
+}
+
+
+def sentences_of_python(text):
+    """Every text in the code that people may read: of several words, and no docstring."""
+    tree = ast.parse(text)
+    said = set()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            said.add(body[0].value)  # a docstring
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [one.value if isinstance(one, ast.Constant) else "…" for one in node.values]
+            said |= {one for one in node.values if isinstance(one, ast.Constant)}
+            yield "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in said:
+            yield node.value
+
+
+def sentences_of_template(text):
+    """What stands between the tags, and in the attributes that are shown or read aloud."""
+    text = re.sub(r"{% comment %}.*?{% endcomment %}", "", text, flags=re.S)
+    quoted = re.findall(r"{% include [^%]*%}", text)
+    text = re.sub(r"{{.*?}}", "…", re.sub(r"{%.*?%}", "", text, flags=re.S))
+    yield from re.findall(r'(?:aria-label|placeholder|title|alt)="([^"]*)"', text)
+    yield from (one for tag in quoted for one in re.findall(r'(?:label|title|hint|text|legend)="([^"]*)"', tag))
+    text = re.sub(r"\s*<(?!/?(?:a|b|em|strong|code|span)\b)[^>]*>\s*", "\n", text)  # where a sentence ends
+    yield from re.sub(r"<[^>]*>", "", text).splitlines()
+
+
+def shared():
+    """Every file of the product that belongs to no cloud, with its sentences."""
+    for path in [*ROOT.glob("*/**/*.py"), *ROOT.glob("templates/**/*.html")]:
+        name = path.relative_to(ROOT).as_posix()
+        if not re.match(r"(stores/providers|console/demo|tests|\.venv)/", name) and "/migrations/" not in name:
+            read = sentences_of_python if path.suffix == ".py" else sentences_of_template
+            for sentence in read(path.read_text()):
+                if " " in sentence.strip() or path.suffix == ".html":  # one word of the code is hardly for people
+                    yield name, " ".join(sentence.split())
+
+
+def test_no_cloud_s_word_stands_in_what_all_clouds_share():
+    used, wrong = {}, []
+    for name, sentence in shared():
+        words = {word.lower().removesuffix("s") if word != "AWS" else "aws" for word in WORD.findall(sentence)}
+        used.setdefault(name, set()).update(words)
+        if words - SEVERAL_CLOUDS.get(name, set()):
+            wrong.append(f"{name}: {sentence}")
+    assert not wrong, "let the cloud say it (Words):\n" + "\n".join(wrong)
+    assert {name: used.get(name, set()) for name in SEVERAL_CLOUDS} == SEVERAL_CLOUDS, "take off what is gone"
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "found"),
+    [
+        (sentences_of_python, 'say(f"Both {what} buckets of it")', ["buckets"]),
+        (sentences_of_python, '"""Both buckets of it."""', []),
+        (
+            sentences_of_python,
+            'def one():\n    """Both buckets."""\n    return "Both storage accounts"',
+            ["storage accounts"],
+        ),
+        (sentences_of_template, '<p class="bucket">Its <b>tag</b> {{ one.label }}</p>', ["tag"]),
+        (sentences_of_template, '{% include "_copy.html" with label="Bucket ARN" value=bucket %}', ["Bucket", "ARN"]),
+        (sentences_of_template, '<a aria-label="The IAM role" href="/s3/">{{ bucket }}</a>', ["IAM"]),
+        (sentences_of_template, "{% comment %}A bucket.{% endcomment %}<p>A {{ words.bucket }}</p>", []),
+    ],
+)
+def test_words_are_found_where_people_read_them(read, text, found):
+    assert [word for one in read(text) for word in WORD.findall(one)] == found
+
+
+@pytest.mark.parametrize("key", CLOUDS)
+def test_every_cloud_says_what_to_take_off_where_two_claim_to_be_one_store_s(key):
+    words = CLOUDS[key].words
+    explained = SimpleNamespace(account=SimpleNamespace(provider=CLOUDS[key]))
+    assert f"Several {words.bucket}s of one kind carry this store's {words.tag}." in too_many(explained)
+    assert f"take the {words.tag} {words.owner_tag} off the others" in too_many(explained)
+
+
+def test_google_calls_it_a_label_and_writes_it_without_a_colon():
+    assert {key: (one.words.tag, one.words.owner_tag) for key, one in CLOUDS.items()} == {
+        "aws": ("tag", "storekeeper:store-id"),
+        "azure": ("tag", "storekeeper:store-id"),
+        "google": ("label", "storekeeper-store-id"),
+        "s3": ("tag", "storekeeper:store-id"),
+    }
