@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from console.cloud_accounts.models import CloudAccount
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -28,6 +27,7 @@ from clusters.node_setup import NodeSetup
 from console.accounts import activity
 from console.accounts.models import User
 from console.cloud_accounts.actions import InUse, Use
+from console.cloud_accounts.models import CloudAccount
 from console.operations.actions import ask, begin
 from stores.models import State, Store
 
@@ -123,7 +123,7 @@ def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
             repository = Repository.objects.create(cluster=cluster, store=store, number=last)
         Attachment.objects.create(cluster=cluster, store=store, repository=repository)
     spec = cluster.spec()
-    if spec.buckets and (refusal := account.cloud.access_refusal(spec)):
+    if spec.buckets and (refusal := account.cloud.access.refusal(spec)):
         raise NotAttachable(refusal)
 
 

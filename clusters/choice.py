@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from uuid import UUID
 from zlib import crc32
 
-from console.cloud_accounts.models import CloudAccount
-
 from clusters.backups import only_full_backups
 from clusters.models import Cluster
 from clusters.proximity import Site, nearest
+from console.cloud_accounts.models import CloudAccount
 from console.clouds.regions import Region
 from stores.models import State, Store
 

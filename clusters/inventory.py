@@ -37,6 +37,8 @@ def look(inventory: Inventory) -> Any:
     if found.store is None:
         return []
     holdings = repository.look(
-        found.store.cloud.objects(found.store.spec()), found.cluster.prefix, found.secrets.get("cipher_pass", "")
+        found.store.cloud.storage.objects(found.store.spec()),
+        found.cluster.prefix,
+        found.secrets.get("cipher_pass", ""),
     )
     return repository.as_json(holdings)

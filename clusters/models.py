@@ -139,18 +139,18 @@ class Cluster(ManagedResource):
     @property
     def facts(self) -> list[tuple[str, str]]:
         """Return what the cloud has for the nodes: label and exact value, such as the ARN of their role."""
-        return self.cloud.access_facts(self.spec()) if self.repositories.exists() else []
+        return list(self.cloud.access.facts(self.spec())) if self.repositories.exists() else []
 
     @property
     def permissions(self) -> str:
         """Return the policy of the nodes as JSON, such as a key that is made by hand needs; "" without a store."""
         spec = self.spec()
-        return json.dumps(self.cloud.access_policy(spec), indent=2) if spec.buckets else ""
+        return json.dumps(self.cloud.access.policy(spec), indent=2) if spec.buckets else ""
 
     @property
     def takes_key(self) -> bool:
         """Return whether the nodes' key is made by hand, and given to the console here."""
-        return self.cloud.takes_key(self.cloud_account.credentials())
+        return self.cloud_account.capabilities.node_key_by_hand
 
     @property
     def can_update(self) -> bool:

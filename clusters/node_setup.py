@@ -91,7 +91,7 @@ class NodeSetup:
                     number=one.repository.number,
                     store=f"{one.store.name}, {one.store.region}",
                     path=f"{self.cluster.repository_path}/{self.node.name}",
-                    repository=account.cloud.repository(one.store.spec(), self.access),
+                    repository=account.cloud.access.repository(one.store.spec(), self.access),
                     cipher_pass=one.repository.secrets["cipher_pass"],
                     retention_type=self.policy.retention_type,
                     retention_full=self.policy.retention_full,

@@ -19,13 +19,13 @@ from stores.models import Store, newest_backup_finders
 def access(cluster: Cluster) -> Plan:
     """Return the plan that leaves the nodes with access to the wanted stores, and to nothing else."""
     if cluster.attachments.exclude(state=Attachment.State.DETACHING).exists():
-        return cluster.cloud.grant
-    return cluster.cloud.revoke if cluster.repositories.exists() else ()
+        return cluster.cloud.access.grant
+    return cluster.cloud.access.revoke if cluster.repositories.exists() else ()
 
 
 def dismissal(cluster: Cluster) -> Plan:
     """Return the plan that takes back what the cloud has for the cluster, if it ever had anything."""
-    return cluster.cloud.dismiss if cluster.repositories.exists() else ()
+    return cluster.cloud.access.delete if cluster.repositories.exists() else ()
 
 
 def settle(cluster: Cluster) -> None:

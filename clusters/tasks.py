@@ -16,7 +16,7 @@ from console.operations.actions import NotNow
 @shared_task
 def renew_keys() -> int:
     """Begin to renew the nodes' keys of each cluster that has some that end soon; return of how many."""
-    renewed, asked = 0, {key: one.keys_due for key, one in CLOUDS.items() if one.keys_due}
+    renewed, asked = 0, {key: one.access.keys_due for key, one in CLOUDS.items() if one.access.keys_due}
     clusters = Cluster.objects.filter(state=State.AVAILABLE, cloud_account__provider_key__in=asked)
     for cluster in clusters.select_related("cloud_account"):
         due = asked[cluster.cloud_account.provider_key](cluster.spec())

@@ -38,7 +38,7 @@ def create(
 ) -> Store:
     """Write the store down with both bucket names, and begin to create it; raises NameTaken and LimitReached."""
     pk = uuid4()
-    bucket, log_bucket = account.cloud.bucket_names(pk, region, account.number)
+    bucket, log_bucket = account.cloud.storage.names(pk, region, account.number)
     promised = {"versions_days": versions_days, "lock_days": lock_days}
     return _write_down(account, pk, name=name, region=region, bucket=bucket, log_bucket=log_bucket, by=by, **promised)
 

@@ -10,7 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from console.accounts.models import User
-from console.clouds.inspection import PRESENCE, inspect
+from console.clouds import lifecycle
+from console.clouds.inspection import PRESENCE
 from console.clouds.steps import NotReady
 from console.operations.snapshots import SnapshotQuerySet
 from stores.control_status import ControlStatus
@@ -32,7 +33,7 @@ def check(drift_report: DriftReport) -> list[dict[str, Any]]:
     store = drift_report.store
     now, before = timezone.now().isoformat(), {line.name: line for line in drift_report.lines}
     found = []
-    for finding in inspect(store.cloud.controls(store.spec())):
+    for finding in lifecycle.check(store.cloud, store.spec()):
         line = ControlStatus(**vars(finding), since=now, noun=store.cloud.vocabulary.bucket)
         known = before.get(line.name)
         found.append(replace(line, since=known.since) if known and known.seen == line.seen else line)

@@ -11,8 +11,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
+from console.clouds.naming import lower_first
 from console.operations.actions import NotNow
-from console.web.pages import dialog_done, dialog_form, lower_first
+from console.web.pages import dialog_done, dialog_form
 from stores import actions, drift
 from stores.control_status import agreed
 from stores.forms import RepairForm

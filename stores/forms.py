@@ -10,7 +10,7 @@ from console.accounts.models import Organisation
 from console.cloud_accounts.forms import AccountForm, named_region
 from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet
 from console.clouds import CLOUDS
-from console.clouds.contract import DAYS_AT_MOST, Cloud
+from console.clouds.contract import DAYS_AT_MOST, Capabilities, Cloud
 from console.clouds.regions import Region, regions
 from console.web.forms import NameField, TypedNameForm
 from stores.models import Store
@@ -133,17 +133,17 @@ class StoreForm(AccountForm):
         if not data.get("protected"):
             data["versions_days"] = data["lock_days"] = None
             return
-        offered = account.protections if account else frozenset({"versions", "lock"})
-        if account and "versions" not in offered:
+        offered = account.capabilities if account else Capabilities(versions=True, lock=True)
+        if account and not offered.versions:
             self.add_error("protected", f"{account.name} keeps no versions that expire, so it has no protected stores.")
         elif not data.get("versions_days") and "versions_days" not in self.errors:
             self.add_error("versions_days", "Say for how many days.")
-        if data.get("lock_days") and "lock" not in offered:
+        if data.get("lock_days") and not offered.lock:
             self.add_error("lock_days", "Object Lock is not offered for this account. Leave this empty.")
 
     def _region(self, account: CloudAccount | None, text: str) -> str:
         provider = self.chosen_provider
-        if provider and provider.one_region:
+        if provider and provider.storage.one_region:
             own = account.store_regions[0] if account else None
             if account and own and text and text.lower() != own.code.lower():
                 raise forms.ValidationError(f"The stores of {account.name} are in its own region, {own.code}.")

@@ -100,7 +100,7 @@ class Store(ManagedResource):
     @property
     def has_logs(self) -> bool:
         """Return whether it has access logs that can be kept."""
-        return self.cloud.has_logs(self.cloud_account.credentials())
+        return self.cloud_account.capabilities.access_logs
 
     @property
     def newest_backup_at(self) -> datetime | None:
@@ -117,7 +117,7 @@ class Store(ManagedResource):
     @property
     def identifier(self) -> str:
         """Return the exact identifier of the backup bucket: its ARN, resource ID or URI."""
-        return self.cloud.identifier(self.cloud_account.credentials(), self.bucket)
+        return self.cloud.storage.identifier(self.cloud_account.credentials(), self.bucket)
 
     @property
     def facts(self) -> list[tuple[str, object, str]]:
@@ -125,7 +125,7 @@ class Store(ManagedResource):
         return [
             ("Cloud Account ID", self.cloud_account_id, ""),
             ("Region", self.region, self.place),
-            *((label, value, "") for label, value in self.cloud.store_facts(self.spec())),
+            *((label, value, "") for label, value in self.cloud.storage.facts(self.spec())),
             *([("Protection", self.protection, "")] if self.versions_days else []),
         ]
 

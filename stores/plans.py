@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,14 +11,14 @@ from django.utils import timezone
 
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
-from console.clouds.contract import Cloud, StoreSpec
-from console.clouds.steps import Conflict, Plan, Stage, Step
+from console.clouds import lifecycle
+from console.clouds.contract import StoreSpec
+from console.clouds.steps import Conflict, Plan
 from console.operations.actions import ask
 from console.operations.models import Operation
 from console.operations.registry import Workflow, register
 from console.operations.snapshots import SnapshotSource, daily
 from console.operations.snapshots import register as register_source
-from console.web.pages import lower_first
 from stores import drift, unmanaged
 from stores.models import DeletionPreview, DriftReport, RetainedLogs, State, Store, UnmanagedScan
 
@@ -30,7 +29,7 @@ def take_new_name(store: Store, conflict: Conflict) -> bool:
     """Give the store another name for the bucket whose name is taken; False when that was tried often enough."""
     if store.names_tried >= NAMES_AT_MOST:
         return False
-    names = store.cloud.bucket_names(uuid4(), store.region, store.cloud_account.number)
+    names = store.cloud.storage.names(uuid4(), store.region, store.cloud_account.number)
     # Only the name that is taken: the other bucket may be there already, and would be left behind.
     if conflict.details.get("bucket") == store.log_bucket:
         store.log_bucket = names[1]
@@ -47,9 +46,9 @@ def was_complete(store: Store) -> bool:
     return made.exists()
 
 
-def removal(store: Store) -> Plan:
+def delete_plan(store: Store) -> Plan:
     """Return the plan that deletes the store, with its access logs or without."""
-    return store.cloud.remove_but_logs if store.keep_logs else store.cloud.remove
+    return lifecycle.deletion(store.cloud, keep_logs=bool(store.keep_logs))
 
 
 def spec_of(store: Store) -> StoreSpec:
@@ -67,20 +66,23 @@ def retain_logs(store: Store) -> None:
             store_name=store.name,
             region=store.region,
             bucket=store.log_bucket,
-            expires_at=timezone.now() + timedelta(days=store.cloud.log_days),
+            expires_at=timezone.now() + timedelta(days=store.cloud.storage.log_days),
         )
 
 
 def count(deletion_preview: DeletionPreview) -> Any:
     """Return what the store's backup bucket holds, and the commands that empty it; raises a StepError."""
     store, spec = deletion_preview.store, spec_of(deletion_preview.store)
-    found = store.cloud.contents(spec, lambda counted: deletion_preview.tell(f"{counted:,} versions so far"))
-    return {"contents": asdict(found), "commands": "" if found.is_empty else store.cloud.emptying(spec, found)}
+    found = lifecycle.contents(store.cloud, spec, lambda counted: deletion_preview.tell(f"{counted:,} versions so far"))
+    return {
+        "contents": asdict(found),
+        "commands": "" if found.is_empty else store.cloud.storage.empty_commands(spec, found),
+    }
 
 
 def look(logs: RetainedLogs) -> Any:
     """Return whether the bucket is gone; raises a StepError."""
-    return {"gone": logs.cloud_account.cloud.clear_logs(logs.spec(), logs.is_over)}
+    return {"gone": lifecycle.clear_logs(logs.cloud_account.cloud, logs.spec(), over=logs.is_over)}
 
 
 def forget(logs: RetainedLogs) -> None:
@@ -89,53 +91,28 @@ def forget(logs: RetainedLogs) -> None:
         logs.delete()
 
 
-def provision(store: Store) -> Plan:
+def create_plan(store: Store) -> Plan:
     """Return the plan that creates the store's buckets with all that they should have."""
-    provider = store.cloud
-    versions = provider.keep_versions if store.versions_days else ()
-    return (*provider.provision, *versions, *(provider.lock if store.lock_days else ()))
+    return lifecycle.creation(store.cloud, store.spec())
 
 
-def repair(store: Store) -> Plan:
-    """Return the plan that brings back what the last check found to differ, and nothing else; all, if it found nothing.
-
-    A bucket that is made again gets all that it should have; the other one keeps what was accepted of it. The tags come
-    first: they say whose the buckets are. The log bucket is mended before anything logs into it.
-    """
+def repair_plan(store: Store) -> Plan:
+    """Return the plan that brings back what the last check found to differ; all, if it found nothing."""
     found = store.drift_report.drift if hasattr(store, "drift_report") and not _failed(store) else []
     if not found:
-        return provision(store)
-    gone = {line.log for line in found if line.state == "gone"}
-    again = store.cloud.provision[: store.cloud.making] if gone else ()
-    off = [(line.log, line.key, line.label) for line in found if line.state == "off" and line.key != "tags"]
-    if gone:
-        of_all = store.cloud.controls(store.spec())
-        off += [(one.log, one.key, one.label) for one in of_all if one.log in gone and one.key != "tags"]
-    own = Stage(
-        _mending(store.cloud, f"Checking whose the log {store.cloud.vocabulary.bucket} is", "tags", log=True),
-        _mending(store.cloud, f"Checking whose the backup {store.cloud.vocabulary.bucket} is", "tags", log=False),
+        return create_plan(store)
+    return lifecycle.repair(
+        store.cloud,
+        store.spec(),
+        gone={line.log for line in found if line.state == "gone"},
+        differing=[lifecycle.Differing(line.log, line.key, line.label) for line in found if line.state == "off"],
     )
-    mended = []
-    for log, key, label in sorted(off, key=lambda one: not one[0]):
-        title = f"Setting {lower_first(label)} of the {'log' if log else 'backup'} {store.cloud.vocabulary.bucket}"
-        mended.append(Stage(_mending(store.cloud, title, key, log=log)))
-    return (*again, own, *mended)
 
 
 def _failed(store: Store) -> bool:
     """Return whether it is a failed store that is repaired, of which no check knows anything."""
     before = store.operation.subject_state_before if store.operation and store.state == State.REPAIRING else store.state
     return before == State.FAILED
-
-
-def _mending(provider: Cloud, title: str, key: str, *, log: bool) -> Step:
-    return Step(f"repair_{'log' if log else 'backup'}_{key}", title, partial(_mend, provider, key, log))
-
-
-def _mend(provider: Cloud, key: str, log: bool, spec: StoreSpec) -> None:
-    for control in provider.controls(spec):
-        if (control.key, control.log) == (key, log):
-            control.ensure()
 
 
 def check_soon(store: Store) -> None:
@@ -151,7 +128,7 @@ register(
         model=Store,
         verb="create",
         title="Create Backup Store",
-        plan=provision,
+        plan=create_plan,
         spec=Store.spec,
         resolve=take_new_name,
         done=check_soon,
@@ -162,7 +139,7 @@ register(
         model=Store,
         verb="repair",
         title="Repair Backup Store",
-        plan=repair,
+        plan=repair_plan,
         spec=Store.spec,  # and no other name: nodes write to this bucket, and backups may be in it
         done=check_soon,
     )
@@ -172,10 +149,10 @@ register(
         model=Store,
         verb="delete",
         title="Delete Backup Store",
-        plan=removal,
+        plan=delete_plan,
         spec=spec_of,
         done=retain_logs,
-        undo=lambda store: store.cloud.restore,
+        undo=lambda store: lifecycle.cancellation(store.cloud),
     )
 )
 register_source(

@@ -53,7 +53,7 @@ def scan(reading: UnmanagedScan) -> list[dict[str, Any]]:
     account = reading.cloud_account
     # The names are read first: a store that is made meanwhile is left out when the list is shown.
     found: list[dict[str, Any]] = []
-    for leftover in account.cloud.survey(account.credentials(), known_names()):
+    for leftover in account.cloud.storage.list_unmanaged(account.credentials(), known_names()):
         found.append(asdict(leftover))
         if len(found) % TELL_EVERY == 0:
             reading.tell(f"{len(found)} {account.cloud.vocabulary.bucket}s looked at")
@@ -83,7 +83,9 @@ class ExplainedBucket:
     @property
     def removal(self) -> str:
         """Return the commands with which an administrator deletes it when it is empty."""
-        return self.account.cloud.removal(self.account.credentials(), self.bucket.name, self.bucket.region)
+        return self.account.cloud.storage.delete_commands(
+            self.account.credentials(), self.bucket.name, self.bucket.region
+        )
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def pair(explained: ExplainedBucket, among: list[ExplainedBucket]) -> Pair | Non
     leftover, pk = explained.bucket, store_id(explained.bucket)
     if pk is None:
         return None
-    names = explained.account.cloud.bucket_names(pk, leftover.region, explained.account.number)
+    names = explained.account.cloud.storage.names(pk, leftover.region, explained.account.number)
     tagged = [one.bucket for one in among if store_id(one.bucket) == pk and one.bucket.region == leftover.region]
     chosen = []
     for name, kinds in zip(names, (("backup", ""), ("log",)), strict=True):

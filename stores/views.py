@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from console.cloud_accounts.models import CloudAccount
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -17,6 +16,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from console.accounts.access import MemberRequest, require_authentication_within_the_hour, require_permission
 from console.accounts.permissions import Permission
 from console.cloud_accounts.actions import InUse, users_of
+from console.cloud_accounts.models import CloudAccount
 from console.cloud_accounts.views import provider_tiles
 from console.operations.actions import NotNow, cancel, retry
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, searched

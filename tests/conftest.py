@@ -152,7 +152,7 @@ def object_server(tmp_path_factory):
 @pytest.fixture
 def amazon(_emulator, monkeypatch):
     """Amazon, emulated, empty at the start of each test."""
-    from console.clouds.aws.session import forget_clients
+    from console.clouds.s3api.clients import forget_clients
 
     _emulator.reset()
     forget_clients()

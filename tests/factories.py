@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from console.cloud_accounts.models import CloudAccount
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from console.accounts.models import Membership, Organisation, User
 from console.accounts.permissions import SUPPORT
+from console.cloud_accounts.models import CloudAccount
 from console.demo.emulator import Emulator
 from console.operations.models import Operation
 from stores.models import State, Store
@@ -115,7 +115,7 @@ def store(account, name="orders", state=State.AVAILABLE, **values):
     """A store as the database knows it; nothing is made in the cloud."""
     pk = uuid4()
     region = values.pop("region", "eu-west-1")
-    bucket, log_bucket = account.cloud.bucket_names(pk, region, account.number)
+    bucket, log_bucket = account.cloud.storage.names(pk, region, account.number)
     return Store.objects.create(
         **{
             "id": pk,

@@ -32,7 +32,7 @@ def ours():
     """Every Python file of the product that belongs to no provider, with its name."""
     for path in ROOT.glob("*/**/*.py"):
         name = path.relative_to(ROOT).as_posix()
-        if not re.match(r"(stores/providers|console/demo|tests|\.venv)/", name) and "/migrations/" not in name:
+        if not re.match(r"(console/clouds|console/demo|tests|\.venv)/", name) and "/migrations/" not in name:
             yield path, name
 
 

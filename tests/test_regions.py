@@ -77,11 +77,11 @@ def test_places_that_people_type(cloud, text, code):
 
 def reached(organisation, region):
     """An account that reaches the region."""
-    if region.cloud == "aws":
+    if region.provider == "aws":
         found = CloudAccount.objects.filter(partition=region.partition).first()
         return found or factories.account(organisation, name=region.partition, partition=region.partition)
-    make = {"azure": factories.azure, "google": factories.google, "s3": factories.server}[region.cloud]
-    return CloudAccount.objects.filter(provider_key=region.cloud).first() or make(organisation)
+    make = {"azure": factories.azure, "google": factories.google, "s3": factories.server}[region.provider]
+    return CloudAccount.objects.filter(provider_key=region.provider).first() or make(organisation)
 
 
 def store_form(organisation, account, text):
@@ -103,7 +103,7 @@ def test_both_forms_take_code_city_and_country_or_name_the_codes(cloud, alice, a
         for text in (region.code, region.city, region.country, f" {region.city.upper()} ", region.country.lower()):
             found = [one.code for one in matching(text, offered)]
             forms = [(nodes_form(account, text), "regions")]
-            if not account.cloud.one_region:
+            if not account.cloud.storage.one_region:
                 forms.append((store_form(acme, account, text), "region"))
             for form, field in forms:
                 if len(found) == 1:

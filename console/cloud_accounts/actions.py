@@ -64,7 +64,7 @@ def link(
         organisation=organisation, provider_key=provider, name=name, settings=settings, secrets=secrets
     )
     with _refusals_noted("Linked cloud account", account, by):
-        identity = CLOUDS[provider].identify(account.credentials())
+        identity = CLOUDS[provider].linking.identify(account.credentials())
         account.number, account.partition = identity.number, identity.partition
         with _own_name(), transaction.atomic():
             _use_up(settings.get("external_id", ""), by)
@@ -89,7 +89,7 @@ def verify(account: CloudAccount, *, by: User | None = None) -> bool:
     identity: Identity | None
     refusal = ""
     try:
-        identity = account.cloud.identify(tried)
+        identity = account.cloud.linking.identify(tried)
         if identity.number != account.number:
             raise LinkError(f"These credentials now belong to {words.account} {identity.number}, not {account.number}.")
     except LinkError as error:
@@ -151,24 +151,24 @@ def change(
 
 def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
     """Return who the cloud says that is with what is tried; raises LinkError unless that can take the old's place."""
-    provider, field = account.cloud, next(iter(_identities(account)), "")
-    identity = provider.identify(tried)
+    cloud, field = account.cloud, next(iter(_identities(account)), "")
+    identity = cloud.linking.identify(tried)
     moved = tried.settings.get("endpoint") != account.settings.get("endpoint")
     if identity.number != account.number and not moved:
         raise LinkError(
-            f"This belongs to {provider.vocabulary.account} {identity.number}. Enter one of {account.number}.", field
+            f"This belongs to {cloud.vocabulary.account} {identity.number}. Enter one of {account.number}.", field
         )
     tried = replace(tried, number=identity.number, settings={**tried.settings, **identity.found})
     try:
-        if moved and (left := _left_behind(account, {one.name for one in provider.survey(tried, ())})):
-            words = provider.vocabulary
+        if moved and (left := _left_behind(account, {one.name for one in cloud.storage.list_unmanaged(tried, ())})):
+            words = cloud.vocabulary
             raise LinkError(f"The {words.bucket}s of {left}, which use this account, are not there.", "endpoint")
         regions = list(account.stores.order_by("region").values_list("region", flat=True).distinct())
-        granted = _passed(provider.preflight(tried, regions))
+        granted = _passed(cloud.linking.preflight(tried, regions))
     except StepError as error:
         raise LinkError(error.message, field, passing=isinstance(error, NotReady)) from error
     try:
-        needed = _passed(provider.preflight(account.credentials(), regions))
+        needed = _passed(cloud.linking.preflight(account.credentials(), regions))
     except StepError:  # it does not work any more: whatever works is better
         needed = set()
     if lacking := sorted({label for label, _ in needed - granted}):
@@ -183,7 +183,11 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
 
 def _identities(account: CloudAccount) -> list[str]:
     """Return the names of the settings that say whom the console signs in as."""
-    return [one.name for one in account.cloud.link if one.identity and one.method in {"", account.method}]
+    return [
+        one.name
+        for one in account.cloud.linking.fields
+        if one.identity and one.method in {"", account.capabilities.method}
+    ]
 
 
 def _signs_in(account: CloudAccount, tried: AccountRef) -> tuple[object, ...]:

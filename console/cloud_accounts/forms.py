@@ -13,9 +13,9 @@ from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet, deployment_settings
 from console.clouds import CLOUDS
 from console.clouds.contract import AccountRef, Cloud, Document, Field, LinkError
+from console.clouds.naming import lower_first
 from console.clouds.regions import Region, matching, regions
 from console.web.forms import NameField
-from console.web.pages import lower_first
 
 
 class AccountForm(forms.Form):
@@ -110,7 +110,7 @@ class LinkForm(forms.Form):
     @property
     def asked(self) -> Sequence[Field]:
         """Return what the chosen provider asks for."""
-        return self.chosen.link if self.chosen else ()
+        return self.chosen.linking.fields if self.chosen else ()
 
     def parts(self) -> Iterator[Part]:
         """Return the questions as a page asks them, those about the way to sign in with the number of the way."""
@@ -143,7 +143,7 @@ class LinkForm(forms.Form):
                 self.add_error(asked.name, message)
         if self.chosen and not self.errors:
             try:
-                self.answers = self.chosen.answers(self._given(data))
+                self.answers = self.chosen.linking.clean(self._given(data))
             except LinkError as error:
                 self.add_error(error.field or None, str(error))
         return data
@@ -155,7 +155,7 @@ class LinkForm(forms.Form):
     def _given(self, data: dict[str, Any]) -> dict[str, str]:
         asked = [one for one in self.asked if one.name in data and not one.secret]
         given = {one.name: data[one.name] for one in asked if data[one.name] or one.kind != "flag"}
-        return {**given, "external_id": self.external_id} if self.chosen and self.chosen.knows_external_id else given
+        return {**given, "external_id": self.external_id} if self.chosen and self.chosen.linking.external_id else given
 
     def account_settings(self) -> dict[str, str]:
         """Return what the account's provider needs to know, nothing of it secret."""
@@ -168,7 +168,7 @@ class LinkForm(forms.Form):
 
     def documents(self) -> list[Document]:
         """Return the files that give the console its access, as far as they can be written before it has any."""
-        return list(self.chosen.documents(self._unlinked(self.chosen))) if self.chosen else []
+        return list(self.chosen.linking.documents(self._unlinked(self.chosen))) if self.chosen else []
 
     def _unlinked(self, provider: Cloud) -> AccountRef:
         """Return the account as it is known while nobody has asked for it."""
@@ -219,7 +219,7 @@ class ChangeForm(LinkForm):
     """The same for an account that is linked already: what is left as it is, its secrets too, stays."""
 
     def __init__(self, data: Any = None, *, account: CloudAccount) -> None:
-        fixed = {"provider": account.provider_key, "method": account.method}
+        fixed = {"provider": account.provider_key, "method": account.capabilities.method}
         super().__init__(
             data,
             organisation=account.organisation,
@@ -234,7 +234,7 @@ class ChangeForm(LinkForm):
     def parts(self) -> Iterator[Part]:
         """Return the questions about the way to sign in that the account has, and all others."""
         for part in super().parts():
-            if part.asked.name != "method" and part.asked.method in {"", self.account.method}:
+            if part.asked.name != "method" and part.asked.method in {"", self.account.capabilities.method}:
                 yield Part(part.asked, part.field, 0)
 
     def clean(self) -> dict[str, Any]:

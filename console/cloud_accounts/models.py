@@ -18,7 +18,7 @@ from django.utils import timezone
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Organisation, OwnedQuerySet
 from console.clouds import CLOUDS
-from console.clouds.contract import AccountRef, Capability, Check, Cloud, DeploymentSettings, Document, Fact
+from console.clouds.contract import AccountRef, Capabilities, Check, Cloud, DeploymentSettings, Document, Fact
 from console.clouds.regions import Region
 from console.operations.snapshots import Snapshot
 
@@ -68,14 +68,14 @@ class CloudAccount(models.Model):
         return CLOUDS[self.provider_key]
 
     @property
-    def method(self) -> str:
-        """Return how the console signs in, as its provider calls that; nothing where there is but one way."""
-        return self.cloud.method(self.credentials())
+    def capabilities(self) -> Capabilities:
+        """Return what can be done in the account."""
+        return self.cloud.capabilities(self.credentials())
 
     @property
     def has_key(self) -> bool:
         """Return whether the console signs in with a secret that should be replaced from time to time."""
-        return self.cloud.has_key(self.credentials())
+        return self.capabilities.signs_in_with_secret
 
     @property
     def key_given_at(self) -> datetime:
@@ -90,36 +90,26 @@ class CloudAccount(models.Model):
     @property
     def regions(self) -> list[Region]:
         """Return the regions in which nodes of the account can be, in the order of their codes."""
-        return list(self.cloud.regions(self.credentials()))
+        return list(self.cloud.access.regions(self.credentials()))
 
     @property
     def store_regions(self) -> list[Region]:
         """Return the regions in which stores of the account can be made, in the order of their codes."""
-        return list(self.cloud.store_regions(self.credentials()))
+        return list(self.cloud.storage.regions(self.credentials()))
 
     def region(self, code: str) -> Region | None:
         """Return the region, or None when the account reaches none of that code."""
         return next((region for region in self.regions if region.code == code), None)
 
     @property
-    def protections(self) -> frozenset[str]:
-        """Return what a protected store of the account can promise: "versions", and "lock"."""
-        return self.cloud.protections(self.credentials())
-
-    @property
-    def capabilities(self) -> list[Capability]:
-        """Return what the account's server was found to have and to lack; nothing when it has all that a store uses."""
-        return list(self.cloud.capabilities(self.credentials()))
-
-    @property
     def facts(self) -> list[Fact]:
         """Return what identifies the account and how the console signs in to it."""
-        return list(self.cloud.account_facts(self.credentials()))
+        return list(self.cloud.linking.facts(self.credentials()))
 
     @property
     def documents(self) -> list[Document]:
         """Return the files that give the console its access to the account."""
-        return list(self.cloud.documents(self.credentials()))
+        return list(self.cloud.linking.documents(self.credentials()))
 
     def credentials(self) -> AccountRef:
         """Return the account as its provider needs it, secrets decrypted."""
@@ -183,7 +173,7 @@ class Preflight(Snapshot):
     def statements(self) -> str:
         """Return what to add to the console's permissions, as one text; "" for nothing."""
         found = [one.statement for one in self.checks if one.statement and one.outcome == "fail"]
-        return self.cloud_account.cloud.together(found) if found else ""
+        return self.cloud_account.cloud.linking.merge_statements(found) if found else ""
 
 
 class Verification(Snapshot):

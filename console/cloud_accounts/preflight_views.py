@@ -40,7 +40,7 @@ def preflight_table(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 def _chosen_region(account: CloudAccount, text: str) -> str:
     """Return the code of the one region that the text names; nothing where it names none, or an account has but one."""
-    found = [] if account.cloud.one_region else matching(text, account.store_regions)
+    found = [] if account.cloud.storage.one_region else matching(text, account.store_regions)
     return found[0].code if len(found) == 1 else ""
 
 
@@ -54,7 +54,7 @@ def preflight_notice(request: MemberRequest) -> HttpResponse:
         return fragment_or_page(request, "cloud_accounts/preflight_notice.html", "notice", {})
     account = _account(request, pk)
     region = _chosen_region(account, request.GET.get("region", ""))
-    if not region and not account.cloud.one_region:  # not chosen yet, or still being typed
+    if not region and not account.cloud.storage.one_region:  # not chosen yet, or still being typed
         return fragment_or_page(request, "cloud_accounts/preflight_notice.html", "notice", {})
     preflight = _preflight(account)
     never = preflight.wanted_at is None and preflight.tried_at is None

@@ -84,7 +84,9 @@ def account_link(request: MemberRequest) -> HttpResponse:
     if request.method == "POST" and "continue" not in request.POST:
         form = LinkForm(request.POST, **common)
         if form.is_valid() and (account := _link(form, request.user)):
-            messages.success(request, f"{account.name} is linked: {account.cloud.linked(account.credentials())}")
+            messages.success(
+                request, f"{account.name} is linked: {account.cloud.linking.linked(account.credentials())}"
+            )
             # To its page, where it shows what the console may do there.
             url = account.get_absolute_url()
             return HttpResponseClientRedirect(url) if request.htmx else redirect(url)

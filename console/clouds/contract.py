@@ -1,4 +1,7 @@
-"""What every cloud must offer, and what a step gets to work with. Imports no Django and no model."""
+"""What a cloud is: how an account is linked, its storage, its nodes' access, its words. No Django, no model.
+
+The order of work is in lifecycle.py; here are the primitives that it is written on.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from console.clouds.regions import Region
-from console.clouds.steps import Plan
+from console.clouds.steps import Pace, Plan, StepResult
 
 DAYS_AT_MOST = 36_500  # Object Lock takes no more (S3 API reference, "DefaultRetention")
 
@@ -25,8 +28,11 @@ class Vocabulary:
     account: str = "account"  # Azure: subscription; Google: project
     within: str = "in"  # what is in an account is on a server
     number: str = "account ID"  # Azure: subscription ID; Google: project ID
+    name: str = "AWS"  # the cloud as the subject of a sentence: "The server"
+    here: str = "in this account"  # where a store's buckets are: "in this resource group"
+    at: str = "in AWS"  # where an administrator goes to change something by hand
     tag: str = "tag"  # Google: label
-    owner_tag: str  # the tag of a bucket that says whose it is
+    owner_tag: str = "storekeeper:store-id"  # the name of the tag that says whose a bucket is
 
 
 @dataclass(frozen=True)
@@ -116,12 +122,25 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Capability:
+class Feature:
     """Something that a store would like of its server, whether this server has it, and what that means if not."""
 
     label: str
     has: bool
     without: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What can be done in one linked account: forms, pages and plans read this, and ask no cloud which it is."""
+
+    versions: bool = False  # a store can keep what was overwritten or deleted
+    lock: bool = False  # and let nobody delete it before its time
+    access_logs: bool = True  # requests to backup buckets are logged
+    node_key_by_hand: bool = False  # the server makes no keys: the nodes' one is made by hand and given to the console
+    signs_in_with_secret: bool = True  # which should be replaced from time to time
+    method: str = ""  # how the console signs in: a key of the field "method"; nothing where there is but one way
+    features: Sequence[Feature] = ()  # what the server was found to have and to lack; () for all
 
 
 Outcome = Literal["pass", "fail", "unknown"]
@@ -184,7 +203,7 @@ class RepositoryOptions:
 
 @dataclass(frozen=True)
 class Control:
-    """One thing that a bucket of a store should have, for ever: how it is seen, compared, mended and said."""
+    """One thing that a bucket of a store should have, for ever: how it is seen, compared, set and described."""
 
     key: str  # such as public_access_block
     label: str
@@ -192,10 +211,11 @@ class Control:
     log: bool  # it is the log bucket
     wanted: Any  # plain data, as `observe` returns it
     observe: Callable[[], Any]  # what the bucket has; raises a StepError
-    ensure: Callable[[], None]  # gives the bucket what is wanted; raises a StepError
-    same: Callable[[Any], bool]  # whether what was observed will do
-    words: Callable[[Any], str]  # a value, for people
+    ensure: Callable[[], StepResult | None]  # gives the bucket what is wanted; raises a StepError
+    matches: Callable[[Any], bool]  # whether what was observed will do
+    describe: Callable[[Any], str]  # a value, for people
     fixed: bool = False  # was promised when the store was made: nothing else can be accepted
+    offered: bool = True  # the server is known to have it, so its absence is drift
 
 
 @dataclass(frozen=True)
@@ -278,6 +298,11 @@ class Contents:
         until = datetime.fromisoformat(self.locked_until) if self.locked_until else None
         return until if until and until > datetime.now(UTC) else None
 
+    @property
+    def free_words(self) -> str:
+        """Return when the last locked version is free, or the last that was counted."""
+        return f"{self.free_at:%Y-%m-%d %H:%M} UTC{' or later' if self.more else ''}"
+
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' if number > 1 else ''}" if number else ""
@@ -317,74 +342,151 @@ class LinkError(Exception):
         self.field, self.passing = field, passing
 
 
+class AlreadyExists(Exception):
+    """There is a bucket of this name in the account, whosever it is."""
+
+
 @dataclass(frozen=True)
+class Setting:
+    """A setting that a new bucket gets, by the keys of its controls, and the sentence that people read meanwhile.
+
+    `only_with` names what a store has to promise for it: "versions" or "lock".
+    """
+
+    bucket: Literal["log", "backup"]
+    keys: tuple[str, ...]
+    title: str
+    only_with: Literal["", "versions", "lock"] = ""
+
+    @property
+    def step_key(self) -> str:
+        """Return the key of the step that sets it."""
+        return f"set_{self.bucket}_{self.keys[0]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linking:
+    """How an account is linked, and looked at afterwards."""
+
+    fields: Sequence[Field]  # what linking asks for
+    explanation: str  # what is tried when an account is linked, and what that needs, in a sentence or two
+    identify: Callable[[AccountRef], Identity]  # asks the cloud; raises LinkError
+    linked: Callable[[AccountRef], str]  # one sentence about the account that was just linked
+    facts: Callable[[AccountRef], Sequence[Fact]]  # what identifies the account, and how the console signs in
+    # How the console is given its access. Asks nobody, also before linking, when only the external ID is known.
+    documents: Callable[[AccountRef], Sequence[Document]]
+    # What the plans need of the account, and of these regions in it; nothing is made there. Raises a StepError.
+    preflight: Callable[[AccountRef, Sequence[str]], Sequence[Check]]
+    preflight_note: str = ""  # how `preflight` finds out, and what may be refused all the same
+    # What the answers that are no secrets must be together, and how they are kept; raises LinkError.
+    clean: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
+    # Puts what several lines of `preflight` say is missing into one text.
+    merge_statements: Callable[[Sequence[str]], str] = lambda found: "\n".join(dict.fromkeys(found))
+    external_id: bool = False  # the cloud can be told to let the console in only with an ID that we made
+
+
+class Storage(Protocol):
+    """The primitives of a cloud's storage. Each may run any number of times; what goes wrong leaves as a StepError."""
+
+    log_days: int  # how long an access log is kept
+    one_region: bool  # an account is one server in one place, so a store's region is never asked
+    closed_for_deletion: frozenset[str]  # keys of the settings that `close` and `release` change
+
+    @property
+    def create_pace(self) -> Pace | None:
+        """Return how often buckets can be created in one account, where that is slow."""
+
+    def regions(self, account: AccountRef) -> Sequence[Region]:
+        """Return where stores of the account can be made."""
+
+    def names(self, store_id: UUID, region: str, account_number: str) -> tuple[str, str]:
+        """Return the names of the backup bucket and of its log bucket."""
+
+    def identifier(self, account: AccountRef, bucket: str) -> str:
+        """Return the bucket's ARN, resource ID or URI."""
+
+    def facts(self, spec: StoreSpec) -> Sequence[tuple[str, str]]:
+        """Return label and exact value of what the store is."""
+
+    def owner(self, spec: StoreSpec, bucket: str) -> str | None:
+        """Return the ID of the store that the bucket belongs to, "" when nothing says so; None without a bucket.
+
+        Raises NotReady while the cloud does not say for certain whether there is one.
+        """
+
+    def create(self, spec: StoreSpec, bucket: str) -> StepResult | None:
+        """Create one of the store's buckets; raises AlreadyExists, and Conflict when the name is somebody else's."""
+
+    def adopt(self, spec: StoreSpec, bucket: str) -> StepResult | None:
+        """Bring a bucket of this store, which an earlier attempt made, to what `create` would have made of it."""
+
+    def settings(self, spec: StoreSpec) -> Sequence[Control]:
+        """Return what both buckets should have for ever; whose they are comes first."""
+
+    def contents(self, spec: StoreSpec, bucket: str, tell: Callable[[int], None] | None = None) -> Contents:
+        """Return what the bucket holds, as far as it is counted: one page or so, or much more if told how far it is.
+
+        `tell` gets the number of objects and versions after each page.
+        """
+
+    def close(self, spec: StoreSpec) -> None:
+        """Let nobody write into the backup bucket any more, where the cloud would delete it with what is in it."""
+
+    def release(self, spec: StoreSpec) -> None:
+        """Take away what keeps the backup bucket from being deleted, or would outlive it: its logging, our lock."""
+
+    def empty(self, spec: StoreSpec, bucket: str) -> None:
+        """Delete all that is in a log bucket, where that has to go before it; raises NotReady when it is very much."""
+
+    def delete(self, spec: StoreSpec, bucket: str) -> bool:
+        """Delete the bucket, and say whether it is gone; it stays when the cloud sees something in it."""
+
+    def objects(self, spec: StoreSpec) -> Objects:
+        """Return what reads the backup bucket's objects."""
+
+    def list_unmanaged(self, account: AccountRef, known: Collection[str]) -> Iterator[UnmanagedBucket]:
+        """Yield the buckets that are named like ours and are not known, as their tags are read."""
+
+    def empty_commands(self, spec: StoreSpec, found: Contents) -> str:
+        """Return the commands with which an administrator empties the backup bucket."""
+
+    def delete_commands(self, account: AccountRef, bucket: str, region: str) -> str:
+        """Return the commands with which an administrator deletes a bucket when it is empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeAccess:
+    """How the nodes of a cluster get to the stores that are attached to it, and to nothing else."""
+
+    grant: Plan  # steps on an AccessSpec, whose nodes may then use exactly its buckets
+    revoke: Plan  # no store is left: every permission is taken back, what carries them stays
+    delete: Plan  # what carries the permissions is deleted too
+    facts: Callable[[AccessSpec], Sequence[tuple[str, str]]]  # label and exact value, for whoever starts nodes
+    policy: Callable[[AccessSpec], dict[str, Any]]  # the policy document that the nodes get
+    refusal: Callable[[AccessSpec], str]  # why so many stores do not fit, in one sentence; "" when they do
+    repository: Callable[[StoreSpec, AccessSpec], RepositoryOptions]  # how a node of the cluster reaches the store
+    regions: Callable[[AccountRef], Sequence[Region]]  # where nodes of the account can be, by code
+    note: str = ""  # how the nodes sign in, where people would expect something else
+    # From when on `grant` makes the nodes' keys anew, where the cloud makes keys that end some day.
+    keys_due: Callable[[AccessSpec], datetime | None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cloud:
-    """One cloud: its words, and its functions. Adding a cloud is adding one of these to PROVIDERS."""
+    """One cloud, or one kind of server. Adding a cloud is adding one of these to CLOUDS."""
 
     key: str
     label: str
     service: str
     mark: str  # two or three letters that stand for a logo
-    link: Sequence[Field]  # what linking an account asks for
     vocabulary: Vocabulary
-    provision: Plan  # steps that create both buckets of a StoreSpec
-    keep_versions: Plan  # the steps that a protected store has beside
-    lock: Plan  # and those of one that is locked
-    remove: Plan  # steps that delete both, never an object of the backup bucket
-    remove_but_logs: Plan  # the same, but the log bucket stays, to expire by itself
-    restore: Plan  # puts back what an unfinished remove has changed; raises TooLate when the backup bucket is gone
-    # Counts what the backup bucket holds, up to a bound; tells after each page how many objects and versions so far.
-    contents: Callable[[StoreSpec, Callable[[int], None]], Contents]
-    emptying: Callable[[StoreSpec, Contents], str]  # the commands with which an administrator empties the backup bucket
-    # Whether a log bucket that was kept is gone; told that its last log has expired, it deletes the empty bucket.
-    clear_logs: Callable[[StoreSpec, bool], bool]
-    log_days: int  # how long an access log is kept
-    identify: Callable[[AccountRef], Identity]  # asks the cloud; raises LinkError
-    # Store ID, region code, account number: (bucket, log bucket).
-    bucket_names: Callable[[UUID, str, str], tuple[str, str]]
-    identifier: Callable[[AccountRef, str], str]  # bucket name: its ARN, resource ID or URI
-    grant: Plan  # steps on an AccessSpec, whose nodes may then use exactly its buckets
-    revoke: Plan  # no store is left: every permission is taken back, what carries them stays
-    dismiss: Plan  # what carries the permissions is deleted too
-    access_facts: Callable[[AccessSpec], list[tuple[str, str]]]  # label and exact value, for whoever starts nodes
-    access_policy: Callable[[AccessSpec], dict[str, Any]]  # the policy document that the nodes get
-    access_refusal: Callable[[AccessSpec], str]  # why so many stores do not fit, in one sentence; "" when they do
-    regions: Callable[[AccountRef], Sequence[Region]]  # where nodes of the account can be, by code
-    store_regions: Callable[[AccountRef], Sequence[Region]]  # where its stores can be made
-    capabilities: Callable[
-        [AccountRef], Sequence[Capability]
-    ]  # what the server was found to have and to lack; () for all
-    repository: Callable[[StoreSpec, AccessSpec], RepositoryOptions]  # how a node of the cluster reaches the store
-    objects: Callable[[StoreSpec], Objects]
-    controls: Callable[[StoreSpec], Sequence[Control]]  # what both buckets should have; whose they are comes first
-    # Account, names that are no leftovers: what else there is, one by one as its tags are read; changes nothing.
-    survey: Callable[[AccountRef, Collection[str]], Iterator[UnmanagedBucket]]
-    removal: Callable[[AccountRef, str, str], str]  # bucket, region: the commands that delete it when it is empty
-    # What the plans need of the account, and of these regions in it; nothing is made there. Raises a StepError.
-    preflight: Callable[[AccountRef, Sequence[str]], Sequence[Check]]
-    # How the console is given its access. Asks nobody, also before linking, when only the external ID is known.
-    documents: Callable[[AccountRef], Sequence[Document]]
-    account_facts: Callable[[AccountRef], Sequence[Fact]]  # what identifies the account, and how the console signs in
-    store_facts: Callable[[StoreSpec], Sequence[tuple[str, str]]]  # label and exact value of what the store is
-    linked: Callable[[AccountRef], str]  # one sentence about the account that was just linked
-    # How the console signs in: a key of the field "method" of `link`; nothing where there is but one way.
-    method: Callable[[AccountRef], str] = lambda account: account.settings.get("method", "")
-    # Whether that is with a secret, which should be replaced from time to time.
-    has_key: Callable[[AccountRef], bool] = lambda account: bool(account.secrets)
-    knows_external_id: bool = False  # the cloud can be told to let the console in only with an ID that we made
-    linking: str = ""  # what is tried when an account is linked, and what that needs, in a sentence or two
-    # Puts what several lines of `preflight` say would mend them into one text.
-    together: Callable[[Sequence[str]], str] = lambda found: "\n".join(dict.fromkeys(found))
-    asked: str = ""  # how `preflight` finds out, and what may be refused all the same
-    # What the answers to `link` that are no secrets must be together, and how they are kept; raises LinkError.
-    answers: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
-    # What a store of the account can promise: "versions", and "lock".
-    protections: Callable[[AccountRef], frozenset[str]] = lambda account: frozenset()
-    # Whether the nodes' key has to be made by hand and given to the console, because the server makes none.
-    takes_key: Callable[[AccountRef], bool] = lambda account: False
-    # From when on `grant` makes the nodes' keys anew, where the cloud makes keys that end some day.
-    keys_due: Callable[[AccessSpec], datetime | None] | None = None
-    has_logs: Callable[[AccountRef], bool] = lambda account: True  # requests to backup buckets are logged
-    node_keys: str = ""  # how the account's nodes sign in, where people would expect something else
-    making: int = 1  # how many rounds of `provision` make the buckets; the others set what `controls` wants of them
-    one_region: bool = False  # an account is one server in one place, so a store's region is never asked
+    linking: Linking
+    storage: Storage
+    creation: Sequence[Sequence[Setting]]  # what new buckets get, stage by stage, once both are there
+    access: NodeAccess
+    capabilities: Callable[[AccountRef], Capabilities]
+
+    @property
+    def locks(self) -> bool:
+        """Return whether a store can be locked at all, whatever the account."""
+        return any(one.only_with == "lock" for stage in self.creation for one in stage)

@@ -57,8 +57,8 @@ def _look(control: Control) -> Finding:
             raise
         statement = error.details.get("statement", "")
         return _finding(control, "unseen", f"Not seen: {error.details['action']} is refused", statement=statement)
-    state: Literal["ok", "off"] = "ok" if control.same(observed) else "off"
-    return _finding(control, state, control.words(observed), observed=observed)
+    state: Literal["ok", "off"] = "ok" if control.matches(observed) else "off"
+    return _finding(control, state, control.describe(observed), observed=observed)
 
 
 def _finding(control: Control, state: Literal["ok", "off", "unseen"], words: str, **more: Any) -> Finding:
@@ -68,7 +68,7 @@ def _finding(control: Control, state: Literal["ok", "off", "unseen"], words: str
         bucket=control.bucket,
         log=control.log,
         state=state,
-        wanted_words=control.words(control.wanted),
+        wanted_words=control.describe(control.wanted),
         words=words,
         wanted=control.wanted,
         fixed=control.fixed,

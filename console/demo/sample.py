@@ -130,7 +130,7 @@ def _google(acme: Organisation, google: dict[str, str], owner: User) -> Iterator
     if CloudAccount.objects.filter(organisation=acme, provider_key="google").exists():
         return
     given = {"method": "key", "project_id": google["project"], "node_access": "key"}
-    key = next(field for field in CLOUDS["google"].link if field.name == "key")
+    key = next(field for field in CLOUDS["google"].linking.fields if field.name == "key")
     secrets = {"key": key.clean(Path(google["key_file"]).read_text())}
     account = accounts.link(acme, provider="google", name=PROJECT, settings=given, secrets=secrets, by=None)
     store = stores.create(account, name=PROJECT_STORE, region=PROJECT_REGION, by=owner)

@@ -151,8 +151,3 @@ def _cursor(text: str) -> tuple[datetime, UUID] | None:
         return (moment.astimezone(UTC), UUID(pk)) if moment.tzinfo else None
     except (ValueError, OverflowError):  # the latter: no such time in UTC
         return None
-
-
-def lower_first(label: str) -> str:
-    """Return a label as in the middle of a sentence; an abbreviation keeps its capitals."""
-    return label if label[:2].isupper() else label[0].lower() + label[1:]

@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.clouds import plans
 from tests.demo_process import ROOT
 
 Figure = tuple[str, float, str]
@@ -45,7 +46,7 @@ def measure(organisation) -> Iterator[Figure]:
 
 
 def _measure(organisation, emulator) -> Iterator[Figure]:
-    from console.clouds.aws.session import forget_clients
+    from console.clouds.s3api.clients import forget_clients
     from console.operations import snapshots
     from stores.models import DriftReport, Store
     from tests import factories
@@ -75,7 +76,7 @@ def _measure(organisation, emulator) -> Iterator[Figure]:
 
 
 def _provision(store) -> None:
-    for round_ in store.cloud.provision:
+    for round_ in plans.creation(store.cloud):
         for step in round_:
             step.run(store.spec())
 

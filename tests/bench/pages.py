@@ -100,7 +100,7 @@ def _add_stores(account, start: int, stop: int) -> None:
         operations, stores = [], []
         for number in numbers:
             pk = uuid4()
-            bucket, log_bucket = account.cloud.bucket_names(pk, "eu-west-1", account.number)
+            bucket, log_bucket = account.cloud.storage.names(pk, "eu-west-1", account.number)
             created = now - timedelta(seconds=number)
             shared = {"organisation": account.organisation, "created_at": created}
             operation = Operation(

@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 from playwright.sync_api import sync_playwright
 
-from console.clouds.aws.storage import bucket_names
+from console.clouds.aws import AWS
 from tests.demo_process import CHROMIUM, Visitor, running_demo, transfers
 
 REGION = "eu-west-1"
@@ -105,7 +105,7 @@ class Floor:
             return time.perf_counter() - started
 
     def _store(self) -> None:
-        bucket, log = bucket_names(uuid4(), REGION, self.number)
+        bucket, log = AWS.storage.names(uuid4(), REGION, self.number)
         for calls in (self._creates, self._policies, self._lifecycles):
             list(self.lanes.map(lambda call: call(), calls(bucket, log)))
         target = {"LoggingEnabled": {"TargetBucket": log, "TargetPrefix": "access/"}}

@@ -74,7 +74,7 @@ def _add_stores(account, start: int, stop: int) -> list[str]:
     stores = []
     for number in range(start, stop):
         pk, region = uuid4(), codes[number % len(codes)]
-        bucket, log_bucket = account.cloud.bucket_names(pk, region, account.number)
+        bucket, log_bucket = account.cloud.storage.names(pk, region, account.number)
         shared = {"organisation": account.organisation, "cloud_account": account, "state": State.AVAILABLE}
         stores.append(Store(id=pk, name=f"map-{number}", region=region, bucket=bucket, log_bucket=log_bucket, **shared))
     Store.objects.bulk_create(stores)

@@ -18,6 +18,7 @@ from console.clouds.s3 import addresses
 from console.clouds.s3 import session as s3_session
 from console.clouds.steps import Failed
 from console.demo.object_server import ObjectServer
+from tests.clouds import plans
 from tests.clouds.test_s3 import ALLOWED, an_account, make_spec
 
 S3 = CLOUDS["s3"]
@@ -108,7 +109,7 @@ def test_resolve_takes_an_impossible_name_for_one_that_is_not_there():
 def test_identify_says_beside_the_endpoint_where_it_may_not_be():
     account = replace(an_account("https://127.0.0.1:9"), deployment=DeploymentSettings())
     with pytest.raises(LinkError, match="S3_ENDPOINTS_ALLOWED") as raised:
-        S3.identify(account)
+        S3.linking.identify(account)
     assert raised.value.field == "endpoint"
     assert not raised.value.passing
 
@@ -148,7 +149,7 @@ def test_a_connection_to_a_denied_address_is_never_opened(listening):
         s3_session.s3_client(replace(account, deployment=DeploymentSettings())).list_buckets()
     assert came == []
     with pytest.raises(Failed, match="loopback"):
-        S3.clear_logs(make_spec(replace(account, deployment=DeploymentSettings())), True)
+        plans.clear_logs(S3, make_spec(replace(account, deployment=DeploymentSettings())), True)
     assert came == []
 
 
@@ -244,5 +245,5 @@ def test_the_certificate_is_still_compared_with_the_name(object_server):
     port = object_server.endpoint.rpartition(":")[2]
     other = replace(account, settings={**account.settings, "endpoint": f"https://127.0.0.2:{port}"})
     with pytest.raises(LinkError, match=r"is not for the name|no answer"):
-        S3.identify(other)
+        S3.linking.identify(other)
     assert account.deployment.endpoints_allowed == ALLOWED

@@ -1,7 +1,6 @@
 """What the AWS provider does, against the strict emulator; what all providers do alike: test_contract.py."""
 
 import json
-import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,11 +16,11 @@ from moto.sts.models import sts_backends
 
 from console.clouds import CLOUDS
 from console.clouds.aws import session as aws_session
-from console.clouds.aws import storage as aws_storage
 from console.clouds.contract import AccountRef, LinkError, StoreSpec
-from console.clouds.s3api import buckets
+from console.clouds.s3api import buckets, clients
 from console.clouds.steps import Conflict, Failed, NotReady, Refused, StepError, TooLate
 from console.demo.emulator import Emulator
+from tests.clouds import plans
 
 NUMBER = Emulator.account_id
 STRANGER = "999999999999"
@@ -29,28 +28,6 @@ SECRET = Emulator.secret_access_key
 AWS = CLOUDS["aws"]
 REGIONS = ("eu-west-1", "us-east-1", "me-south-1")  # usual; answers 200 to a second creation; without the namespace
 READS = {"GetBucketTagging", "ListBuckets", "ListObjectVersions", "ListMultipartUploads", "GetBucketLogging"}
-
-
-@pytest.fixture(scope="module")
-def server():
-    emulator = Emulator().start()
-    yield emulator
-    emulator.stop()
-    aws_session._session.cache_clear()
-
-
-@pytest.fixture
-def emulator(server, monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-    server.reset()
-    yield server
-    aws_session.forget_clients()
-    server.reset()
 
 
 def key_account(number=NUMBER, key=Emulator.access_key_id, secret=SECRET):
@@ -63,7 +40,7 @@ def role_account(arn, external_id="8c1f"):
 
 def make_spec(region="eu-west-1", *, account=None, complete=False, provider=AWS):
     account, store_id = account or key_account(), uuid4()
-    bucket, log_bucket = provider.bucket_names(store_id, region, account.number)
+    bucket, log_bucket = provider.storage.names(store_id, region, account.number)
     return StoreSpec(store_id, "Orders (EU)", account, region, bucket, log_bucket, complete)
 
 
@@ -139,17 +116,17 @@ def settled(plan, spec, tries=4):
 
 
 def test_provision_is_seven_calls_in_four_rounds(emulator):
-    run(AWS.provision, make_spec())
+    run(plans.creation(AWS), make_spec())
     assert [call.operation for call in emulator.calls] == [
         *("CreateBucket", "CreateBucket", "PutBucketPolicy", "PutBucketPolicy"),
         *("PutBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "PutBucketLogging"),
     ]
     assert {call.status for call in emulator.calls} <= {200, 204}
-    assert [len(round_) for round_ in AWS.provision] == [2, 2, 2, 1]
+    assert [len(round_) for round_ in plans.creation(AWS)] == [2, 2, 2, 1]
 
 
 def test_provision_reads_the_tags_first_in_us_east_1(emulator):
-    run(AWS.provision, make_spec("us-east-1"))
+    run(plans.creation(AWS), make_spec("us-east-1"))
     assert len(emulator.calls) == 9
     assert sum(call.operation == "GetBucketTagging" for call in emulator.calls) == 2
 
@@ -157,7 +134,7 @@ def test_provision_reads_the_tags_first_in_us_east_1(emulator):
 def test_provision_runs_the_steps_of_a_round_at_once(emulator):
     spec = make_spec()
     with ThreadPoolExecutor() as pool:
-        for round_ in AWS.provision:
+        for round_ in plans.creation(AWS):
             list(pool.map(lambda step: step.run(spec), round_))
     assert len(emulator.calls) == 7
 
@@ -165,7 +142,7 @@ def test_provision_runs_the_steps_of_a_round_at_once(emulator):
 @pytest.mark.parametrize("region", REGIONS)
 def test_provision_leaves_what_the_specification_says(emulator, region):
     spec = make_spec(region)
-    run(AWS.provision, spec)
+    run(plans.creation(AWS), spec)
     found = state(spec)
     for bucket in (spec.bucket, spec.log_bucket):
         tags = {tag["Key"]: tag["Value"] for tag in found[bucket]["get_bucket_tagging"]["TagSet"]}
@@ -208,19 +185,19 @@ def test_provision_leaves_what_the_specification_says(emulator, region):
 
 def test_bucket_names():
     store_id = UUID("00112233-4455-4677-8899-aabbccddeeff")
-    bucket, log_bucket = AWS.bucket_names(store_id, "eu-west-1", NUMBER)
+    bucket, log_bucket = AWS.storage.names(store_id, "eu-west-1", NUMBER)
     assert bucket == "pgbk-ezvk54zxpo74-123456789012-eu-west-1-an"
     assert log_bucket == bucket.replace(f"-{NUMBER}", f"-log-{NUMBER}")
-    bucket, log_bucket = AWS.bucket_names(store_id, "me-south-1", NUMBER)
+    bucket, log_bucket = AWS.storage.names(store_id, "me-south-1", NUMBER)
     assert len(bucket) == 5 + 26
     assert log_bucket == f"{bucket}-log"
     china = replace(key_account(), partition="aws-cn")
-    assert AWS.identifier(china, "b") == "arn:aws-cn:s3:::b"
+    assert AWS.storage.identifier(china, "b") == "arn:aws-cn:s3:::b"
 
 
 def test_tags_are_cleaned_and_cut(emulator):
     spec = replace(make_spec(), name="Zürich <prod>\n" + "x" * 300)
-    aws_storage.ensure_bucket(spec)
+    plans.create(AWS, spec)
     tags = {tag["Key"]: tag["Value"] for tag in s3(spec).get_bucket_tagging(Bucket=spec.bucket)["TagSet"]}
     assert tags["storekeeper:store-name"].startswith("Zürich _prod__xxx")
     assert len(tags["storekeeper:store-name"]) == 256
@@ -231,12 +208,12 @@ def test_tags_are_cleaned_and_cut(emulator):
 def test_provision_converges_after_a_crash(emulator, region, done):
     expected, spec = make_spec(region), make_spec(region)
     spec = replace(spec, id=expected.id, bucket=expected.bucket, log_bucket=expected.log_bucket)
-    run(AWS.provision, expected)
+    run(plans.creation(AWS), expected)
     wanted = state(expected)
-    run(AWS.remove, expected)
-    for step in steps(AWS.provision)[:done]:
+    run(plans.deletion(AWS), expected)
+    for step in steps(plans.creation(AWS))[:done]:
         step.run(spec)
-    run(AWS.provision, spec)
+    run(plans.creation(AWS), spec)
     assert state(spec) == wanted
 
 
@@ -250,10 +227,10 @@ def test_provision_never_touches_a_bucket_that_is_not_the_stores(emulator, regio
     before = bucket_state(s3(spec), bucket)
     emulator.calls.clear()
     with pytest.raises(Failed, match="exists in this account and does not belong to this store"):
-        run(AWS.provision, spec)
+        run(plans.creation(AWS), spec)
     assert {call.operation for call in emulator.calls if call.bucket == bucket and call.status < 300} <= READS
     assert bucket_state(s3(spec), bucket) == before
-    run(AWS.remove, spec)  # the store is deletable, and the bucket stays
+    run(plans.deletion(AWS), spec)  # the store is deletable, and the bucket stays
     assert names(spec) == {bucket}
     assert bucket_state(s3(spec), bucket) == before
 
@@ -265,23 +242,23 @@ def test_provision_never_touches_a_bucket_of_another_account(emulator, region):
     make_bucket(stranger, spec.bucket, region)
     before = bucket_state(stranger, spec.bucket)
     with pytest.raises(StepError) as raised:
-        run(AWS.provision, spec)
+        run(plans.creation(AWS), spec)
     if region != "us-east-1":  # where no store has a name outside its account's namespace
         assert isinstance(raised.value, Conflict)
         assert raised.value.details["bucket"] == spec.bucket
-    run(AWS.remove, spec)
+    run(plans.deletion(AWS), spec)
     assert names(spec) == set()
     assert bucket_state(stranger, spec.bucket) == before
 
 
 def test_access_logging_repairs_its_target(emulator):
     spec = make_spec()
-    run(AWS.provision[:3], spec)
+    run(plans.creation(AWS)[:3], spec)
     s3(spec).delete_bucket_policy(Bucket=spec.log_bucket)
     with pytest.raises(NotReady) as raised:
-        aws_storage.ensure_access_logging(spec)
+        plans.ensure(AWS, "logging", spec)
     assert raised.value.patience == 30
-    aws_storage.ensure_access_logging(spec)
+    plans.ensure(AWS, "logging", spec)
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------------
@@ -310,7 +287,7 @@ def test_errors_say_what_to_do(emulator, operation, code, status, kind, patience
     spec = make_spec()
     emulator.inject(operation, code=code, status=status, message="The message of {AWS}", times=3)
     with pytest.raises(StepError) as raised:
-        run(AWS.provision, spec)
+        run(plans.creation(AWS), spec)
     error = raised.value
     assert type(error) is kind
     assert words in error.message
@@ -325,14 +302,14 @@ def test_errors_name_the_one_action_that_aws_names(emulator):
     message = "User: x is not authorized to perform: s3:TagResource on resource: y with an explicit deny in a service…"
     emulator.inject("CreateBucket", code="AccessDenied", status=403, message=message)
     with pytest.raises(Failed, match="explicit deny wins") as raised:
-        run(AWS.provision, make_spec())
+        run(plans.creation(AWS), make_spec())
     assert raised.value.details["action"] == "s3:TagResource"
 
 
 def test_errors_of_the_network_are_tried_again(emulator, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(NotReady, match="no answer") as raised:
-        aws_storage.ensure_bucket(make_spec())
+        plans.create(AWS, make_spec())
     assert raised.value.patience == 600
 
 
@@ -344,7 +321,7 @@ def test_errors_of_name_resolution_are_tried_again(emulator, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", no_resolver)
     with pytest.raises(NotReady, match="cannot find the address"):
-        aws_storage.ensure_bucket(make_spec())
+        plans.create(AWS, make_spec())
 
 
 # --- Deleting -------------------------------------------------------------------------------------------------------
@@ -353,7 +330,7 @@ def test_errors_of_name_resolution_are_tried_again(emulator, monkeypatch):
 @pytest.fixture
 def store(emulator):
     spec = make_spec(complete=True)
-    run(AWS.provision, spec)
+    run(plans.creation(AWS), spec)
     emulator.calls.clear()
     return spec
 
@@ -368,7 +345,7 @@ def empty(spec, bucket):
 
 
 def test_remove_deletes_the_backup_bucket_first(emulator, store):
-    run(AWS.remove, store)
+    run(plans.deletion(AWS), store)
     assert [call.bucket for call in emulator.calls if call.operation == "DeleteBucket"] == [
         store.bucket,
         store.log_bucket,
@@ -381,12 +358,12 @@ def test_remove_refuses_objects(emulator, store):
         s3(store).put_object(Bucket=store.bucket, Key=f"k{number}", Body=b"1")
     before = state(store)
     with pytest.raises(Refused, match=r"holds 3 objects\. Empty it in AWS, then delete the store again") as raised:
-        run(AWS.remove, store)
+        run(plans.deletion(AWS), store)
     assert raised.value.details["commands"].startswith(f"aws s3 rm s3://{store.bucket} --recursive")
     assert "delete-objects" not in raised.value.details["commands"]
     assert state(store) == before
     empty(store, store.bucket)
-    run(AWS.remove, store)
+    run(plans.deletion(AWS), store)
     assert names(store) == set()
 
 
@@ -398,18 +375,18 @@ def test_remove_counts_versions_markers_and_uploads(emulator, store):
     client.delete_object(Bucket=store.bucket, Key="d")
     client.create_multipart_upload(Bucket=store.bucket, Key="e")
     with pytest.raises(Refused) as raised:
-        run(AWS.remove, store)
+        run(plans.deletion(AWS), store)
     assert "holds 3 objects, 3 older versions, 1 delete marker and 1 unfinished upload." in raised.value.message
     assert "DeleteMarkers[]" in raised.value.details["commands"]
     assert "abort-multipart-upload" in raised.value.details["commands"]
     empty(store, store.bucket)
-    run(AWS.remove, store)
+    run(plans.deletion(AWS), store)
 
 
 def test_remove_refuses_unfinished_uploads(emulator, store):
     s3(store).create_multipart_upload(Bucket=store.bucket, Key="e")
     with pytest.raises(Refused, match="still holds 1 unfinished upload"):
-        run(AWS.remove, store)
+        run(plans.deletion(AWS), store)
 
 
 def test_remove_says_so_when_there_are_more(emulator, store, monkeypatch):
@@ -417,15 +394,15 @@ def test_remove_says_so_when_there_are_more(emulator, store, monkeypatch):
     for number in range(3):
         s3(store).put_object(Bucket=store.bucket, Key=f"k{number}", Body=b"1")
     with pytest.raises(Refused, match="still holds more than 2 objects"):
-        run(AWS.remove, store)
+        run(plans.deletion(AWS), store)
 
 
 def test_remove_turns_logging_on_again_when_a_backup_came_in_between(emulator, store):
     before = state(store)
-    aws_storage.check_bucket_is_empty(store)
+    plans.check_empty(AWS, store)
     s3(store).put_object(Bucket=store.bucket, Key="late", Body=b"1")
     with pytest.raises(Refused, match="1 object"):
-        aws_storage.remove_bucket(store)
+        plans.delete_backups(AWS, store)
     assert state(store) == before
 
 
@@ -433,10 +410,10 @@ def test_remove_turns_logging_on_again_after_a_deletion_that_got_stuck(emulator,
     before = state(store)
     emulator.inject("DeleteBucket", code="AccessDenied", status=403)
     with pytest.raises(Failed, match="s3:DeleteBucket"):
-        run(AWS.remove, store)
+        run(plans.deletion(AWS), store)
     s3(store).put_object(Bucket=store.bucket, Key="late", Body=b"1")
     with pytest.raises(Refused):
-        run(AWS.remove, store)
+        run(plans.deletion(AWS), store)
     assert state(store) == before
 
 
@@ -445,7 +422,7 @@ def test_remove_deletes_the_access_logs(emulator, store):
     client.create_multipart_upload(Bucket=store.log_bucket, Key="m")
     for number in range(12):
         client.put_object(Bucket=store.log_bucket, Key=f"access/{number}", Body=b"1")
-    run(AWS.remove, store)
+    run(plans.deletion(AWS), store)
     assert names(store) == set()
 
 
@@ -456,37 +433,37 @@ def test_remove_deletes_versioned_access_logs(emulator, store):
     for _ in range(3):
         client.put_object(Bucket=store.log_bucket, Key="a", Body=b"1")
     client.delete_object(Bucket=store.log_bucket, Key="a")
-    run(AWS.remove, store)
+    run(plans.deletion(AWS), store)
     assert names(store) == set()
 
 
 def test_remove_waits_for_late_logs(emulator, store):
     emulator.inject("DeleteBucket", code="BucketNotEmpty", status=409, bucket=store.log_bucket)
     with pytest.raises(NotReady, match="late access logs") as raised:
-        run(AWS.remove, store)
+        run(plans.deletion(AWS), store)
     assert raised.value.patience == 3600
-    run(AWS.remove, store)
+    run(plans.deletion(AWS), store)
 
 
 @pytest.mark.parametrize("done", range(7))
 def test_remove_after_a_half_made_creation(emulator, done):
     spec = make_spec()
-    for step in steps(AWS.provision)[:done]:
+    for step in steps(plans.creation(AWS))[:done]:
         step.run(spec)
-    run(AWS.remove, spec)
+    run(plans.deletion(AWS), spec)
     assert names(spec) == set()
 
 
 def test_remove_without_the_backup_bucket(emulator, store):
     s3(store).delete_bucket(Bucket=store.bucket)
-    run(AWS.remove, store)
+    run(plans.deletion(AWS), store)
     assert names(store) == set()
 
 
 def test_remove_leaves_a_complete_stores_bucket_alone_when_its_tag_is_gone(emulator, store):
     s3(store).delete_bucket_tagging(Bucket=store.log_bucket)
     with pytest.raises(Failed, match=f"storekeeper:store-id={store.id}"):
-        aws_storage.remove_log_bucket(store)
+        plans.delete_logs(AWS, store)
     assert store.log_bucket in names(store)
 
 
@@ -494,7 +471,7 @@ def test_remove_says_which_log_could_not_be_deleted(emulator, store):
     s3(store).put_object(Bucket=store.log_bucket, Key="a", Body=b"1")
     emulator.inject("DeleteObjects", code="AccessDenied", status=403)
     with pytest.raises(Failed) as raised:
-        aws_storage.remove_log_bucket(store)
+        plans.delete_logs(AWS, store)
     assert json.loads(raised.value.details["statement"])["Resource"] == f"arn:aws:s3:::{store.log_bucket}/*"
     with Stubber(s3(store)) as answers:  # DeleteObjects answers 200 even when it deleted nothing
         tags = [{"Key": "storekeeper:store-id", "Value": str(store.id)}]
@@ -503,25 +480,25 @@ def test_remove_says_which_log_could_not_be_deleted(emulator, store):
         refused = {"Key": "a", "Code": "AccessDenied", "Message": "Access Denied"}
         answers.add_response("delete_objects", {"Errors": [refused]})
         with pytest.raises(Failed, match="refused s3:DeleteObject"):
-            aws_storage.remove_log_bucket(store)
+            plans.delete_logs(AWS, store)
 
 
 def test_remove_goes_on_later_when_there_are_many_logs(emulator, store, monkeypatch):
     monkeypatch.setattr(buckets, "PAGES_PER_RUN", 1)
     s3(store).put_object(Bucket=store.log_bucket, Key="a", Body=b"1")
     with pytest.raises(NotReady, match="there are many"):
-        aws_storage.remove_log_bucket(store)
-    aws_storage.remove_log_bucket(store)
+        plans.delete_logs(AWS, store)
+    plans.delete_logs(AWS, store)
 
 
 def test_restore_puts_logging_back_twice_over(emulator, store):
     before = state(store)
     emulator.inject("DeleteBucket", code="AccessDenied", status=403)
     with pytest.raises(Failed):
-        run(AWS.remove, store)
+        run(plans.deletion(AWS), store)
     assert state(store) != before
     for _ in range(2):
-        run(AWS.restore, store)
+        run(plans.cancellation(AWS), store)
         assert state(store) == before
 
 
@@ -534,25 +511,25 @@ def test_restore_touches_no_bucket_that_is_not_the_stores(emulator, store, tag):
         s3(store).put_bucket_tagging(Bucket=store.bucket, Tagging={"TagSet": tags})
     emulator.calls.clear()
     with pytest.raises(TooLate if tag else Failed):
-        run(AWS.restore, store)
+        run(plans.cancellation(AWS), store)
     assert {call.operation for call in emulator.calls} <= READS
 
 
 def test_remove_but_logs_leaves_nothing_that_takes_new_logs(emulator, store):
     for _ in range(2):
-        run(AWS.remove_but_logs, store)
+        run(plans.deletion_but_logs(AWS), store)
     assert names(store) == {store.log_bucket}
-    assert not AWS.clear_logs(store, False)
+    assert not plans.clear_logs(AWS, store, False)
     empty(store, store.log_bucket)
-    assert AWS.clear_logs(store, True)
-    assert AWS.clear_logs(store, True)
+    assert plans.clear_logs(AWS, store, True)
+    assert plans.clear_logs(AWS, store, True)
     assert names(store) == set()
 
 
 def test_remove_but_logs_after_a_half_made_creation(emulator):
     spec = make_spec()
-    run(AWS.remove_but_logs, spec)
-    assert AWS.clear_logs(spec, False)  # there is none
+    run(plans.deletion_but_logs(AWS), spec)
+    assert plans.clear_logs(AWS, spec, False)  # there is none
 
 
 # --- Accounts -------------------------------------------------------------------------------------------------------
@@ -575,16 +552,16 @@ def role(emulator, monkeypatch):
         iam.put_role_policy(RoleName=name, PolicyName="storekeeper", PolicyDocument=permissions)
         return arn
 
-    aws_session._session.cache_clear()  # it would keep the identity that it found first
+    clients.session.cache_clear()  # it would keep the identity that it found first
     yield make
-    aws_session._session.cache_clear()
+    clients.session.cache_clear()
 
 
 PRINCIPAL = "arn:aws:iam::111111111111:root"
 
 
 def test_identify_with_an_access_key(emulator):
-    identity = AWS.identify(key_account(number=""))
+    identity = AWS.linking.identify(key_account(number=""))
     assert (identity.number, identity.partition) == (NUMBER, "aws")
 
 
@@ -595,27 +572,27 @@ def test_identify_with_an_access_key(emulator):
 def test_identify_says_what_is_wrong_with_a_key(emulator, code, field):
     emulator.inject("GetCallerIdentity", code=code, status=403, times=3)
     with pytest.raises(LinkError) as raised:
-        AWS.identify(key_account())
+        AWS.linking.identify(key_account())
     assert raised.value.field == field
     assert SECRET not in str(raised.value)
 
 
 def test_identify_refuses_an_unknown_key(emulator):
     with pytest.raises(LinkError) as raised:
-        AWS.identify(key_account(key="AKIAUNKNOWNUNKNOWN00"))
+        AWS.linking.identify(key_account(key="AKIAUNKNOWNUNKNOWN00"))
     assert raised.value.field == "access_key_id"
 
 
 @pytest.mark.parametrize(("key", "secret", "field"), [("", "x", "access_key_id"), ("x", "", "secret_access_key")])
 def test_identify_asks_for_both_halves_of_a_key(emulator, key, secret, field):
     with pytest.raises(LinkError) as raised:
-        AWS.identify(key_account(key=key, secret=secret))
+        AWS.linking.identify(key_account(key=key, secret=secret))
     assert raised.value.field == field
 
 
 def test_identify_with_a_role(emulator, role):
     arn = role(aws_session.trust_policy("8c1f", PRINCIPAL))
-    identity = AWS.identify(role_account(arn))
+    identity = AWS.linking.identify(role_account(arn))
     assert (identity.number, identity.partition) == (NUMBER, "aws")
     assert [call.operation for call in emulator.calls if call.operation == "AssumeRole"] == ["AssumeRole"] * 3
     assert [one.split(",")[0] for one in identity.proofs] == [
@@ -629,7 +606,7 @@ def test_identify_refuses_a_role_that_does_not_ask_for_the_external_id(emulator,
     trust = aws_session.trust_policy("8c1f", PRINCIPAL)
     del trust["Statement"][0]["Condition"]
     with pytest.raises(LinkError, match="without an external ID") as raised:
-        AWS.identify(role_account(role(trust)))
+        AWS.linking.identify(role_account(role(trust)))
     assert raised.value.field == "role_arn"
     assert '{"StringEquals": {"sts:ExternalId": "8c1f"}}' in str(raised.value)
 
@@ -646,7 +623,7 @@ def test_identify_refuses_a_role_that_takes_any_external_id(emulator, role, cond
     trust = aws_session.trust_policy("8c1f", PRINCIPAL)
     trust["Statement"][0]["Condition"] = condition
     with pytest.raises(LinkError, match="with a wrong external ID") as raised:
-        AWS.identify(role_account(role(trust)))
+        AWS.linking.identify(role_account(role(trust)))
     assert raised.value.field == "role_arn"
 
 
@@ -654,12 +631,12 @@ def test_identify_refuses_a_role_with_a_second_statement_that_is_open(emulator, 
     trust = aws_session.trust_policy("8c1f", PRINCIPAL)
     trust["Statement"].append({"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"})
     with pytest.raises(LinkError, match="confused deputy"):
-        AWS.identify(role_account(role(trust)))
+        AWS.linking.identify(role_account(role(trust)))
 
 
 def test_identify_refuses_a_role_with_another_external_id(emulator, role):
     with pytest.raises(LinkError, match="trust policy") as raised:
-        AWS.identify(role_account(role(aws_session.trust_policy("other", PRINCIPAL))))
+        AWS.linking.identify(role_account(role(aws_session.trust_policy("other", PRINCIPAL))))
     assert raised.value.field == "role_arn"
 
 
@@ -674,57 +651,57 @@ def test_identify_does_not_take_a_failed_test_for_a_passed_one(emulator, role, m
 
     monkeypatch.setattr(aws_session, "_assume", assume_without_luck)
     with pytest.raises(LinkError, match="Throttling") as raised:
-        AWS.identify(account)
+        AWS.linking.identify(account)
     assert raised.value.passing
 
 
 def test_identify_refuses_what_is_no_role(emulator):
     with pytest.raises(LinkError) as raised:
-        AWS.identify(role_account("arn:aws:iam::123456789012:user/me"))
+        AWS.linking.identify(role_account("arn:aws:iam::123456789012:user/me"))
     assert raised.value.field == "role_arn"
 
 
 def test_identify_says_that_the_console_has_no_identity(emulator):
-    aws_session._session.cache_clear()
+    clients.session.cache_clear()
     account = role_account("arn:aws:iam::123456789012:role/console")
     with pytest.raises(LinkError, match="console itself has no AWS identity"):
-        AWS.identify(account)
+        AWS.linking.identify(account)
     with pytest.raises(Failed, match="console itself has no AWS identity"):
-        aws_storage.ensure_bucket(make_spec(account=account))
+        plans.create(AWS, make_spec(account=account))
 
 
 def test_identify_without_a_network(emulator, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(LinkError, match="no answer") as raised:
-        AWS.identify(key_account())
+        AWS.linking.identify(key_account())
     assert raised.value.field == ""
 
 
 def test_provision_with_a_role_assumes_it_once(emulator, role):
     spec = make_spec(account=role_account(role(aws_session.trust_policy("8c1f", PRINCIPAL))))
     emulator.calls.clear()
-    run(AWS.provision, spec)
+    run(plans.creation(AWS), spec)
     assert [call.operation for call in emulator.calls].count("AssumeRole") == 1
     assert len(emulator.calls) == 8
-    run(AWS.remove, spec)
+    run(plans.deletion(AWS), spec)
 
 
 def test_provision_assumes_the_role_again_when_the_session_ran_out(emulator, role):
     spec = make_spec(account=role_account(role(aws_session.trust_policy("8c1f", PRINCIPAL))))
-    aws_storage.ensure_log_bucket(spec)
+    plans.create_log(AWS, spec)
     for partitions in list(sts_backends.values()):
         for assumed in partitions["aws"].assumed_roles:
             assumed.expiration = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=1)
     with pytest.raises(NotReady):
-        aws_storage.ensure_bucket(spec)
-    aws_storage.ensure_bucket(spec)
+        plans.create(AWS, spec)
+    plans.create(AWS, spec)
     assert [call.operation for call in emulator.calls].count("AssumeRole") == 2
 
 
 def test_provision_says_when_the_role_does_not_trust_the_console_any_more(emulator, role):
     account = role_account(role(aws_session.trust_policy("other", PRINCIPAL)))
     with pytest.raises(Failed, match="does not let the console assume") as raised:
-        aws_storage.ensure_bucket(make_spec(account=account))
+        plans.create(AWS, make_spec(account=account))
     assert raised.value.details["action"] == "sts:AssumeRole"
 
 
@@ -732,7 +709,7 @@ def test_provision_says_when_the_consoles_own_credentials_are_refused(emulator, 
     account = role_account(role(aws_session.trust_policy("8c1f", PRINCIPAL)))
     emulator.inject("AssumeRole", code="ExpiredToken", status=403)
     with pytest.raises(Failed, match="the console's own credentials"):
-        aws_storage.ensure_bucket(make_spec(account=account))
+        plans.create(AWS, make_spec(account=account))
 
 
 def test_clients_are_made_once_for_each_account_and_region_and_set_of_credentials(emulator):
@@ -742,8 +719,8 @@ def test_clients_are_made_once_for_each_account_and_region_and_set_of_credential
     assert aws_session.s3_client(account, "eu-west-2") is not first
     changed = replace(account, secrets={"secret_access_key": "new"})
     assert aws_session.s3_client(changed, "eu-west-1") is not first
-    aws_session.forget_clients(account)
-    assert aws_session._clients == {}
+    clients.forget_clients(account)
+    assert clients._clients == {}
 
 
 def test_clients_use_path_style_on_the_emulator(emulator):
@@ -757,8 +734,8 @@ def test_secrets_are_in_no_repr(emulator):
     account = key_account()
     spec = make_spec(account=account)
     with suppress(StepError):
-        aws_storage.ensure_bucket(spec)
-    entries = list(aws_session._clients.values())
+        plans.create(AWS, spec)
+    entries = list(clients._clients.values())
     assert SECRET not in repr((account, spec, entries))
 
 
@@ -787,6 +764,6 @@ def test_a_session_that_aws_no_longer_knows_is_opened_again(emulator, role):
     spec = make_spec(account=role_account(role(aws_session.trust_policy("8c1f", PRINCIPAL))))
     emulator.inject("CreateBucket", code="InvalidAccessKeyId", status=403)
     with pytest.raises(NotReady, match="new one"):
-        AWS.provision[0][0].run(spec)
-    AWS.provision[0][0].run(spec)
+        plans.creation(AWS)[0][0].run(spec)
+    plans.creation(AWS)[0][0].run(spec)
     assert [call.operation for call in emulator.calls].count("AssumeRole") == 2

@@ -11,18 +11,20 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
+from console.clouds.azure import AZURE
 from console.clouds.azure import access as azure_access
 from console.clouds.azure import errors as azure_errors
 from console.clouds.azure import session as azure_session
 from console.clouds.azure import storage as azure_storage
-from console.clouds.azure.documents import condition, definition, documents, permissions
+from console.clouds.azure.accounts import expiry
+from console.clouds.azure.documents import access_documents, condition, definition, permissions
 from console.clouds.azure.errors import NoAnswer, Refusal, on_bucket, step_error
-from console.clouds.azure.storage import AZURE
 from console.clouds.contract import LinkError, StoreSpec
 from console.clouds.inspection import inspect
 from console.clouds.regions import regions
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, Refused, TooLate
 from console.demo.azure_emulator import FAULTS
+from tests.clouds import plans
 from tests.worlds.azure import SUBJECT, Azure, opened
 
 pytestmark = pytest.mark.slow  # Azurite is a process
@@ -58,7 +60,7 @@ def worlds(both):
 
 def make_spec(world, region="westeurope", **changes):
     store_id, account = uuid4(), world.account()
-    bucket, log_bucket = AZURE.bucket_names(store_id, region, account.number)
+    bucket, log_bucket = AZURE.storage.names(store_id, region, account.number)
     return replace(StoreSpec(store_id, "Orders (EU)", account, region, bucket, log_bucket), **changes)
 
 
@@ -89,17 +91,17 @@ def settled(plan, spec, tries=6):
 
 
 def test_bucket_names():
-    found = AZURE.bucket_names(UUID("00112233-4455-4677-8899-aabbccddeeff"), "westeurope", "x")
+    found = AZURE.storage.names(UUID("00112233-4455-4677-8899-aabbccddeeff"), "westeurope", "x")
     assert found == ("pgbkiz3yrgnkxpgn33x7", "pgbliz3yrgnkxpgn33x7")
     assert all(len(name) == 20 and name.isalnum() and name == name.lower() for name in found)
     # A version 7 UUID begins with the time: two of one moment still differ.
-    others = {AZURE.bucket_names(UUID(f"0199{'0' * 12}{number:016x}"), "", "")[0] for number in range(50)}
+    others = {AZURE.storage.names(UUID(f"0199{'0' * 12}{number:016x}"), "", "")[0] for number in range(50)}
     assert len(others) == 50
 
 
 def test_identifier_is_the_resource_id(world):
     account = world.account()
-    assert AZURE.identifier(account, "pgbkx") == (
+    assert AZURE.storage.identifier(account, "pgbkx") == (
         f"/subscriptions/{account.number}/resourceGroups/rg-backups/providers/Microsoft.Storage/storageAccounts/pgbkx"
     )
 
@@ -111,7 +113,7 @@ def test_identifier_is_the_resource_id(world):
 @pytest.mark.parametrize("days", [0, 14])
 def test_provision_steps_run_twice_leave_the_same_state(worlds, region, days):
     spec = make_spec(worlds, region, versions_days=days)
-    for step in steps((*AZURE.provision, *(AZURE.keep_versions if days else ()))):
+    for step in steps((*plans.creation(AZURE), *(plans.versions(AZURE) if days else ()))):
         step.run(spec)
         once = worlds.look()
         step.run(spec)
@@ -133,27 +135,27 @@ def test_provision_steps_run_twice_leave_the_same_state(worlds, region, days):
     assert {one["sku"] for one in found.values()} == {"Standard_LRS" if region == "westus" else "Standard_ZRS"}
     assert bool(found[spec.bucket]["blob_service"]["deleteRetentionPolicy"]["enabled"]) == bool(days)
     assert found[spec.bucket]["rules"] is None  # nothing ever deletes a backup
-    for step in steps(AZURE.remove):
+    for step in steps(plans.deletion(AZURE)):
         step.run(spec)
         step.run(spec)
     assert worlds.look() == {}
 
 
 def test_provision_says_that_a_region_has_no_zones(world):
-    made = azure_storage.ensure_account(make_spec(world, "westus"))
+    made = plans.create(AZURE, make_spec(world, "westus"))
     assert made.note == "Azure keeps nothing in three zones of this region: all copies are in one (LRS)."
-    assert azure_storage.ensure_account(make_spec(world)) is None
+    assert plans.create(AZURE, make_spec(world)) is None
 
 
 @pytest.mark.parametrize("done", range(6))
 def test_provision_converges_after_a_crash(world, done):
     expected = make_spec(world)
-    run(AZURE.provision, expected)
+    run(plans.creation(AZURE), expected)
     wanted = world.look()
-    run(AZURE.remove, expected)
-    for step in steps(AZURE.provision)[:done]:
+    run(plans.deletion(AZURE), expected)
+    for step in steps(plans.creation(AZURE))[:done]:
         step.run(expected)
-    run(AZURE.provision, expected)
+    run(plans.creation(AZURE), expected)
     assert world.look() == wanted
 
 
@@ -165,9 +167,9 @@ def test_provision_never_touches_an_account_that_is_not_the_stores(world, tags, 
     world.make_account(name, **tags)
     before = world.tables()["accounts"][name]
     with pytest.raises(Failed, match="exists in this resource group and does not belong to this store"):
-        run(AZURE.provision, spec)
+        run(plans.creation(AZURE), spec)
     assert world.tables()["accounts"][name] == before
-    run(AZURE.remove, spec)  # the store is deletable, and the account stays
+    run(plans.deletion(AZURE), spec)  # the store is deletable, and the account stays
     assert list(world.tables()["accounts"]) == [name]
 
 
@@ -177,9 +179,9 @@ def test_provision_takes_a_new_name_when_somebody_in_azure_has_it(world, log):
     name = spec.log_bucket if log else spec.bucket
     world.emulator.state["taken"].append(name)
     with pytest.raises(Conflict) as raised:
-        run(AZURE.provision, spec)
+        run(plans.creation(AZURE), spec)
     assert raised.value.details["bucket"] == name
-    run(AZURE.remove, spec)
+    run(plans.deletion(AZURE), spec)
     assert world.tables()["accounts"] == {}
 
 
@@ -188,56 +190,56 @@ def test_provision_takes_a_new_name_when_another_resource_group_has_it(world):
     world.make_account(spec.bucket)
     world.emulator.state["accounts"][spec.bucket] |= {"group": "other", "group_name": "other"}
     with pytest.raises(Conflict):
-        azure_storage.ensure_account(spec)
+        plans.create(AZURE, spec)
 
 
 def test_provision_waits_for_azure_to_make_the_account(world, monkeypatch):
     world.emulator.creation_seconds = 0.4
     spec = make_spec(world)
-    assert azure_storage.ensure_account(spec) is None
+    assert plans.create(AZURE, spec) is None
     world.emulator.creation_seconds = 30
     monkeypatch.setattr(azure_storage, "NEWEST_SHOWN", 0.1)
     with pytest.raises(NotReady, match="still making") as raised:
-        azure_storage.ensure_log_account(spec)
+        plans.create_log(AZURE, spec)
     assert raised.value.patience == 600
     with pytest.raises(NotReady):
-        azure_storage.ensure_log_account(spec)  # does not ask for it once more
+        plans.create_log(AZURE, spec)  # does not ask for it once more
     assert sum(call.startswith("PUT") and spec.log_bucket in call for call in world.calls()) == 1
     world.emulator.state["accounts"][spec.log_bucket]["made_at"] = 0
-    assert azure_storage.ensure_log_account(spec) is None
+    assert plans.create_log(AZURE, spec) is None
 
 
 def test_provision_says_which_policy_refuses(world):
     spec = make_spec(world)
-    run(AZURE.provision[:2], spec)
+    run(plans.creation(AZURE)[:2], spec)
     world.emulator.policy = "No diagnostic settings by hand"
     with pytest.raises(
         Failed, match=r"A policy of your organisation \(No diagnostic settings by hand\) forbids"
     ) as raised:
-        azure_storage.ensure_access_logging(spec)
+        plans.ensure(AZURE, "logging", spec)
     assert raised.value.details["code"] == "RequestDisallowedByPolicy"
     world.emulator.policy = ""
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
 
 
 def test_provision_says_what_is_not_registered(world):
     world.emulator.unregistered.add("microsoft.storage")
     with pytest.raises(Failed, match=r"az provider register --namespace Microsoft\.Storage"):
-        azure_storage.ensure_account(make_spec(world))
+        plans.create(AZURE, make_spec(world))
 
 
 def test_provision_says_that_the_quota_is_full(world):
     world.emulator.quota = 1
     spec = make_spec(world)
-    azure_storage.ensure_log_account(spec)
+    plans.create_log(AZURE, spec)
     with pytest.raises(Failed, match="as many storage accounts in westeurope as its quota allows"):
-        azure_storage.ensure_account(spec)
+        plans.create(AZURE, spec)
 
 
 def test_provision_says_that_the_resource_group_is_gone(world):
     world.emulator.state["groups"].clear()
     with pytest.raises(Failed, match="resource group rg-backups is not there any more"):
-        azure_storage.ensure_account(make_spec(world))
+        plans.create(AZURE, make_spec(world))
 
 
 # --- Trouble on the way ---------------------------------------------------------------------------------------------
@@ -252,15 +254,15 @@ def test_every_plan_ends_as_without_a_fault_wherever_one_call_goes_wrong(world, 
         if spoilt:
             world.fault(fault, spoilt)
         stood = []
-        settled(AZURE.provision, spec)
-        settled(AZURE.keep_versions, spec)
-        access = settled(AZURE.grant, replace(cluster, keys={}))
+        settled(plans.creation(AZURE), spec)
+        settled(plans.versions(AZURE), spec)
+        access = settled(AZURE.access.grant, replace(cluster, keys={}))
         stood.append(world.look())
-        access = settled(AZURE.revoke, access)
+        access = settled(AZURE.access.revoke, access)
         stood.append(world.look())
-        settled(AZURE.dismiss, access)
+        settled(AZURE.access.delete, access)
         world.wipe(spec)
-        settled(AZURE.remove, spec)
+        settled(plans.deletion(AZURE), spec)
         assert world.look() == {}
         return stood
 
@@ -321,27 +323,29 @@ def test_step_error_names_the_action_that_is_missing(world):
 
 
 def test_no_answer_is_worth_waiting_for(world):
-    account = replace(world.account(), operator=replace(world.account().deployment, endpoint_url="https://localhost:9"))
+    account = replace(
+        world.account(), deployment=replace(world.account().deployment, endpoint_url="https://localhost:9")
+    )
     spec = replace(make_spec(world), account=account)
     with pytest.raises(NotReady) as raised:
-        azure_storage.ensure_account(spec)
+        plans.create(AZURE, spec)
     assert raised.value.patience == 600
     assert isinstance(step_error(NoAnswer("x"), "o", on_bucket(spec, "b")), NotReady)
 
 
 def test_a_token_that_is_void_is_replaced(world):
     spec = make_spec(world)
-    azure_storage.ensure_account(spec)
+    plans.create(AZURE, spec)
     world.emulator._token_key = b"another"
     with pytest.raises(NotReady, match="signs in anew"):
-        azure_storage.ensure_log_account(spec)
-    azure_storage.ensure_log_account(spec)
+        plans.create_log(AZURE, spec)
+    plans.create_log(AZURE, spec)
 
 
 def test_calls_are_counted_with_the_id_that_azure_gave(world, caplog):
     caplog.set_level("INFO", "storekeeper.calls")
     spec = make_spec(world)
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
     told = [record.data for record in caplog.records if record.name == "storekeeper.calls"]
     assert {one["service"] for one in told} == {"azure"}
     assert "StorageAccounts_Create" in {one["call"] for one in told}
@@ -358,40 +362,40 @@ def test_calls_are_counted_with_the_id_that_azure_gave(world, caplog):
 )
 def test_controls_see_and_mend_what_was_spoilt(worlds, key):
     spec = make_spec(worlds, versions_days=7, complete=True)
-    run((*AZURE.provision, *AZURE.keep_versions), spec)
+    run((*plans.creation(AZURE), *plans.versions(AZURE)), spec)
     wanted = worlds.look()
-    assert all(control.same(control.observe()) for control in AZURE.controls(spec))
+    assert all(control.matches(control.observe()) for control in AZURE.storage.settings(spec))
     worlds.spoils(spec)[key]()
     assert worlds.look() != wanted
-    off = [control for control in AZURE.controls(spec) if not control.same(control.observe())]
+    off = [control for control in AZURE.storage.settings(spec) if not control.matches(control.observe())]
     assert [control.key for control in off] == [key]
     [control] = off
-    assert control.words(control.observe()) != control.words(control.wanted)
+    assert control.describe(control.observe()) != control.describe(control.wanted)
     control.ensure()
     assert worlds.look() == wanted
 
 
 def test_controls_of_an_account_that_is_gone_say_so(world):
-    found = inspect(AZURE.controls(make_spec(world)))
+    found = inspect(AZURE.storage.settings(make_spec(world)))
     assert [(line.key, line.log, line.state) for line in found] == [("bucket", True, "gone"), ("bucket", False, "gone")]
 
 
 def test_controls_want_no_rule_that_deletes_backups(world):
     spec = make_spec(world)
-    run(AZURE.provision, spec)
-    world.emulator.state["accounts"][spec.bucket]["rules"] = azure_storage.expiry()
-    [control] = [one for one in AZURE.controls(spec) if (one.key, one.log) == ("lifecycle", False)]
-    assert control.words(control.observe()) == "Deletes after 90 days"
+    run(plans.creation(AZURE), spec)
+    world.emulator.state["accounts"][spec.bucket]["rules"] = expiry()
+    [control] = [one for one in AZURE.storage.settings(spec) if (one.key, one.log) == ("lifecycle", False)]
+    assert control.describe(control.observe()) == "Deletes after 90 days"
     control.ensure()
     assert world.tables()["accounts"][spec.bucket]["rules"] is None
 
 
 def test_controls_keep_the_tags_of_others_and_never_take_over(world):
     spec = make_spec(world)
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
     tags = world.emulator.state["accounts"][spec.bucket]["tags"]
     tags.update({"team": "web", "storekeeper:store-name": "?"})
-    [control] = [one for one in AZURE.controls(spec) if (one.key, one.log) == ("tags", False)]
+    [control] = [one for one in AZURE.storage.settings(spec) if (one.key, one.log) == ("tags", False)]
     control.ensure()
     assert world.tables()["accounts"][spec.bucket]["tags"]["team"] == "web"
     world.emulator.state["accounts"][spec.bucket]["tags"] = {"storekeeper:store-id": OTHER}
@@ -401,8 +405,8 @@ def test_controls_keep_the_tags_of_others_and_never_take_over(world):
 
 def test_soft_delete_is_never_shortened(world):
     spec = make_spec(world, versions_days=7)
-    run((*AZURE.provision, *AZURE.keep_versions), replace(spec, versions_days=30))
-    run(AZURE.keep_versions, spec)
+    run((*plans.creation(AZURE), *plans.versions(AZURE)), replace(spec, versions_days=30))
+    run(plans.versions(AZURE), spec)
     assert world.tables()["accounts"][spec.bucket]["blob_service"]["deleteRetentionPolicy"]["days"] == 30
 
 
@@ -411,10 +415,10 @@ def test_soft_delete_is_never_shortened(world):
 
 def test_remove_refuses_while_anything_is_left_and_puts_everything_back(worlds):
     spec = make_spec(worlds, complete=True)
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
     worlds.put(spec, "c-a/n1/x", b"12345")
     wanted = worlds.look()
-    for step in steps(AZURE.remove)[:2]:
+    for step in steps(plans.deletion(AZURE))[:2]:
         with pytest.raises(Refused, match="still holds 1 object") as raised:
             step.run(spec)
         assert worlds.look() == wanted
@@ -422,98 +426,98 @@ def test_remove_refuses_while_anything_is_left_and_puts_everything_back(worlds):
     assert "az storage container delete" in commands
     subprocess.run(["sh", "-n"], input=commands, text=True, check=True)
     worlds.wipe(spec)
-    run(AZURE.remove, spec)
+    run(plans.deletion(AZURE), spec)
     assert worlds.look() == {}
 
 
 def test_remove_looks_once_more_when_everything_is_closed(worlds):
     spec = make_spec(worlds, complete=True)
-    run(AZURE.provision, spec)
-    azure_storage.check_account_is_empty(spec)
+    run(plans.creation(AZURE), spec)
+    plans.check_empty(AZURE, spec)
     worlds.put(spec, "c-a/n1/x", b"late")
     with pytest.raises(Refused):
-        azure_storage.remove_account(spec)
+        plans.delete_backups(AZURE, spec)
 
 
 def test_remove_counts_what_was_deleted_and_is_kept(world):
     spec = make_spec(world, versions_days=7)
-    run((*AZURE.provision, *AZURE.keep_versions), spec)
-    access = run(AZURE.grant, world.access(spec))
+    run((*plans.creation(AZURE), *plans.versions(AZURE)), spec)
+    access = run(AZURE.access.grant, world.access(spec))
     node = node_client(world, spec, access)
     node.upload_blob(f"{access.prefix}/x", b"1234567")
     node.upload_blob(f"{access.prefix}/x", b"12", overwrite=True)
     node.delete_blob(f"{access.prefix}/x")
-    found = AZURE.contents(spec, lambda counted: None)
+    found = plans.contents(AZURE, spec, lambda counted: None)
     assert (found.objects, found.older, found.size, found.versioned) == (0, 2, 9, True)
     with pytest.raises(Refused, match="2 older versions") as raised:
-        run(AZURE.remove, spec)
+        run(plans.deletion(AZURE), spec)
     assert "--enable-delete-retention false" in raised.value.details["commands"]
 
 
 def test_remove_leaves_a_lock_of_others(world):
     spec = make_spec(world)
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
     lock = f"{world.emulator.group_id}/providers/microsoft.authorization/locks/ours".lower()
     world.emulator.state["locks"][lock] = {"id": lock, "scope": world.emulator.group_id, "properties": {}}
     with pytest.raises(NotReady, match="if there is another, perhaps on the resource group rg-backups"):
-        azure_storage.remove_account(spec)
+        plans.delete_backups(AZURE, spec)
     assert spec.bucket in world.tables()["accounts"]
     del world.emulator.state["locks"][lock]
-    run(AZURE.remove, spec)
+    run(plans.deletion(AZURE), spec)
 
 
 def test_remove_asks_for_a_lost_tag(world):
     spec = make_spec(world, complete=True)
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
     world.emulator.state["accounts"][spec.bucket]["tags"].clear()
     with pytest.raises(Failed, match="does not carry this store's tag"):
-        run(AZURE.remove, spec)
+        run(plans.deletion(AZURE), spec)
     assert spec.bucket in world.tables()["accounts"]
 
 
 def test_restore_puts_back_what_a_deletion_has_changed(worlds):
     spec = make_spec(worlds, complete=True)
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
     wanted = worlds.look()
     backups = azure_storage.StorageAccount(spec, spec.bucket)
     backups.update(properties={"allowSharedKeyAccess": False})
     backups.unlock()
     backups.stop_logging()
     assert worlds.look() != wanted
-    run(AZURE.restore, spec)
+    run(plans.cancellation(AZURE), spec)
     assert worlds.look() == wanted
-    run(AZURE.remove[:2], spec)
+    run(plans.deletion(AZURE)[:2], spec)
     with pytest.raises(TooLate):
-        run(AZURE.restore, spec)
+        run(plans.cancellation(AZURE), spec)
 
 
 def test_logs_that_are_kept_go_when_they_have_expired(world):
     spec = make_spec(world)
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
     world.put_log(spec)
-    run(AZURE.remove_but_logs, spec)
+    run(plans.deletion_but_logs(AZURE), spec)
     assert list(world.tables()["accounts"]) == [spec.log_bucket]
-    assert not AZURE.clear_logs(spec, False)
-    assert not AZURE.clear_logs(spec, True)  # one is left
+    assert not plans.clear_logs(AZURE, spec, False)
+    assert not plans.clear_logs(AZURE, spec, True)  # one is left
     world.emulator.blobs.drop(f"{spec.log_bucket}/insights-logs-storageread")
-    assert not AZURE.clear_logs(spec, False)
-    assert AZURE.clear_logs(spec, True)
-    assert AZURE.clear_logs(spec, False)
+    assert not plans.clear_logs(AZURE, spec, False)
+    assert plans.clear_logs(AZURE, spec, True)
+    assert plans.clear_logs(AZURE, spec, False)
     assert world.tables()["accounts"] == {}
 
 
 def test_contents_counts_unfinished_uploads_and_tells(world):
     spec = make_spec(world)
-    run(AZURE.provision, spec)
-    access = run(AZURE.grant, world.access(spec))
+    run(plans.creation(AZURE), spec)
+    access = run(AZURE.access.grant, world.access(spec))
     for number in range(3):
         world.put(spec, f"{access.prefix}/{number}", b"12")
     node_client(world, spec, access).get_blob_client(f"{access.prefix}/open").stage_block("MDA=", b"123")
     told = []
-    found = AZURE.contents(spec, told.append)
+    found = plans.contents(AZURE, spec, told.append)
     assert (found.objects, found.uploads, found.older) == (3, 1, 0)
     assert told == [3]
-    assert not AZURE.contents(make_spec(world), told.append).exists
+    assert not plans.contents(AZURE, make_spec(world), told.append).exists
 
 
 # --- Nodes ----------------------------------------------------------------------------------------------------------
@@ -556,10 +560,10 @@ def refused(call):
 
 def test_grant_lets_the_nodes_use_exactly_their_container(worlds):
     first, second = make_spec(worlds), make_spec(worlds)
-    run(AZURE.provision, first)
-    run(AZURE.provision, second)
-    other = run(AZURE.grant, worlds.access(first))
-    access = run(AZURE.grant, worlds.access(first, second))
+    run(plans.creation(AZURE), first)
+    run(plans.creation(AZURE), second)
+    other = run(AZURE.access.grant, worlds.access(first))
+    access = run(AZURE.access.grant, worlds.access(first, second))
     for spec in (first, second):
         node = node_client(worlds, spec, access)
         node.upload_blob(f"{access.prefix}/n1/x", b"mine")
@@ -578,44 +582,44 @@ def test_grant_lets_the_nodes_use_exactly_their_container(worlds):
 
 def test_grant_twice_changes_nothing(worlds):
     spec = make_spec(worlds)
-    run(AZURE.provision, spec)
-    access = run(AZURE.grant, worlds.access(spec))
+    run(plans.creation(AZURE), spec)
+    access = run(AZURE.access.grant, worlds.access(spec))
     once = worlds.look()
-    assert run(AZURE.grant, access) == access
+    assert run(AZURE.access.grant, access) == access
     assert worlds.look() == once
 
 
 def test_detaching_takes_the_access_back_and_leaves_the_lock(worlds):
     first, second = make_spec(worlds), make_spec(worlds)
-    run(AZURE.provision, first)
-    run(AZURE.provision, second)
+    run(plans.creation(AZURE), first)
+    run(plans.creation(AZURE), second)
     locks = worlds.tables()["locks"]
-    before = run(AZURE.grant, worlds.access(first, second))
-    after = run(AZURE.grant, replace(before, buckets=(second.bucket,)))
+    before = run(AZURE.access.grant, worlds.access(first, second))
+    after = run(AZURE.access.grant, replace(before, buckets=(second.bucket,)))
     assert worlds.tables()["locks"] == locks  # which forbid to delete role assignments
     assert refused(lambda: list(node_client(worlds, first, before).list_blobs()))
     assert list(node_client(worlds, second, after).list_blobs()) == []
-    revoked = run(AZURE.revoke, replace(after, buckets=()))
+    revoked = run(AZURE.access.revoke, replace(after, buckets=()))
     assert refused(lambda: list(node_client(worlds, second, after).list_blobs()))
     assert dict(revoked.keys) == {}
-    run(AZURE.dismiss, revoked)
-    run(AZURE.dismiss, revoked)
+    run(AZURE.access.delete, revoked)
+    run(AZURE.access.delete, revoked)
     found = worlds.tables()
     assert (found["identities"], found["roles"], found["locks"]) == ({}, {}, locks)
 
 
 def test_taking_back_needs_no_store(worlds):
     spec = make_spec(worlds)
-    run(AZURE.provision, spec)
-    access = run(AZURE.grant, worlds.access(spec))
-    run(AZURE.remove, spec)  # only possible where somebody took the access away by hand
-    run(AZURE.dismiss, run(AZURE.revoke, replace(access, buckets=())))
+    run(plans.creation(AZURE), spec)
+    access = run(AZURE.access.grant, worlds.access(spec))
+    run(plans.deletion(AZURE), spec)  # only possible where somebody took the access away by hand
+    run(AZURE.access.delete, run(AZURE.access.revoke, replace(access, buckets=())))
     assert worlds.look() == {}
 
 
 def test_grant_never_touches_an_identity_of_others(world):
     spec = make_spec(world)
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
     access = world.access(spec)
     key = azure_access.identity_id(access).lower()
     world.emulator.state["identities"][key] = theirs = {
@@ -625,22 +629,22 @@ def test_grant_never_touches_an_identity_of_others(world):
         "properties": {},
     }
     with pytest.raises(Failed, match="does not belong to this cluster"):
-        run(AZURE.grant, access)
-    run(AZURE.dismiss[1:], access)
+        run(AZURE.access.grant, access)
+    run(AZURE.access.delete[1:], access)
     assert world.emulator.state["identities"][key] is theirs
 
 
 def test_grant_waits_for_the_identity_to_be_known(world):
     spec = make_spec(world)
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
     world.emulator.replication_seconds = 0.6
     access = world.access(spec)
-    run(AZURE.grant[:1], access)
+    run(AZURE.access.grant[:1], access)
     with pytest.raises(NotReady, match="does not know") as raised:
-        run(AZURE.grant[1:2], access)
+        run(AZURE.access.grant[1:2], access)
     assert raised.value.patience == 300
     world.emulator.replication_seconds = 0
-    run(AZURE.grant[1:], access)
+    run(AZURE.access.grant[1:], access)
 
 
 @pytest.fixture(scope="module")
@@ -658,18 +662,18 @@ def signing(signing_world):
 
 def test_signature_is_renewed_a_month_before_it_ends_and_the_old_one_stays_good(signing):
     spec = make_spec(signing)
-    run(AZURE.provision, spec)
-    old = run(AZURE.grant, signing.access(spec))
-    assert timedelta(days=334) < AZURE.keys_due(old) - datetime.now(UTC) < timedelta(days=336)
+    run(plans.creation(AZURE), spec)
+    old = run(AZURE.access.grant, signing.access(spec))
+    assert timedelta(days=334) < AZURE.access.keys_due(old) - datetime.now(UTC) < timedelta(days=336)
     policies = signing.emulator.state["containers"][f"{spec.bucket}/{old.prefix}"]["policies"]
     assert {name: policy["Permission"] for name, policy in policies.items()} == {"storekeeper-1": "racwdl"}
     soon = (datetime.now(UTC) + timedelta(days=29)).strftime("%Y-%m-%dT%H:%M:%SZ")
     policies["storekeeper-1"]["Expiry"] = soon
-    new = run(AZURE.grant, old)
+    new = run(AZURE.access.grant, old)
     assert new.keys[spec.bucket] != old.keys[spec.bucket]
     for access in (old, new):
         assert list(node_client(signing, spec, access).list_blobs()) == []
-    assert run(AZURE.grant, new) == new
+    assert run(AZURE.access.grant, new) == new
     again = dict(signing.emulator.state["containers"][f"{spec.bucket}/{old.prefix}"]["policies"])
     assert sorted(again) == ["storekeeper-1", "storekeeper-2"]
     again["storekeeper-1"]["Expiry"] = "2026-01-01T00:00:00Z"
@@ -678,11 +682,11 @@ def test_signature_is_renewed_a_month_before_it_ends_and_the_old_one_stays_good(
 
 def test_signature_is_made_anew_when_its_key_was_replaced(signing):
     spec = make_spec(signing)
-    run(AZURE.provision, spec)
-    old = run(AZURE.grant, signing.access(spec))
+    run(plans.creation(AZURE), spec)
+    old = run(AZURE.access.grant, signing.access(spec))
     signing.emulator.state["accounts"][spec.bucket]["keys"][0] = base64.b64encode(b"another key").decode()
     assert refused(lambda: list(node_client(signing, spec, old).list_blobs()))
-    new = run(AZURE.grant, old)
+    new = run(AZURE.access.grant, old)
     assert list(node_client(signing, spec, new).list_blobs()) == []
 
 
@@ -691,13 +695,13 @@ def test_nodes_change_from_one_way_to_the_other(signing):
     signing.emulator.let_console_in("identity")
     by_signature, by_identity = signing.account(), signing.account(node_access="identity")
     spec = replace(make_spec(signing), account=by_identity)
-    run(AZURE.provision, spec)
-    access = run(AZURE.grant, replace(signing.access(spec), account=by_identity))
+    run(plans.creation(AZURE), spec)
+    access = run(AZURE.access.grant, replace(signing.access(spec), account=by_identity))
     assert len(signing.tables()["roles"]) == 1
-    access = run(AZURE.grant, replace(access, account=by_signature))
+    access = run(AZURE.access.grant, replace(access, account=by_signature))
     assert signing.tables()["roles"] == {}
     assert list(node_client(signing, spec, access).list_blobs()) == []
-    back = run(AZURE.grant, replace(access, account=by_identity))
+    back = run(AZURE.access.grant, replace(access, account=by_identity))
     assert len(signing.tables()["roles"]) == 1
     assert spec.bucket not in back.keys
     assert refused(lambda: list(node_client(signing, spec, access).list_blobs()))
@@ -705,34 +709,34 @@ def test_nodes_change_from_one_way_to_the_other(signing):
 
 def test_signature_says_nothing_of_the_account_key(signing):
     spec = make_spec(signing)
-    run(AZURE.provision, spec)
-    access = run(AZURE.grant, signing.access(spec))
+    run(plans.creation(AZURE), spec)
+    access = run(AZURE.access.grant, signing.access(spec))
     assert not any(key in str(dict(access.keys)) for key in signing.emulator.state["accounts"][spec.bucket]["keys"])
     assert "sig=" not in repr(access)
 
 
 def test_repository_has_the_signature_as_a_secret(signing):
     spec = make_spec(signing)
-    run(AZURE.provision, spec)
-    access = run(AZURE.grant, signing.access(spec))
-    found = AZURE.repository(spec, access)
+    run(plans.creation(AZURE), spec)
+    access = run(AZURE.access.grant, signing.access(spec))
+    found = AZURE.access.repository(spec, access)
     options = dict(found.options)
     assert options["azure-key"] == access.keys[spec.bucket]
     assert (options["azure-container"], options["azure-account"]) == (access.prefix, spec.bucket)
     assert found.secret == {"azure-key"}
     assert "BEGIN CERTIFICATE" in found.ca_certificate
     assert (found.needs, found.lacks) == ((), "")
-    without = AZURE.repository(spec, replace(access, keys={}))
+    without = AZURE.access.repository(spec, replace(access, keys={}))
     assert f"has no signature for {spec.name} yet" in without.lacks
 
 
 def test_repository_of_azure_itself_names_no_endpoint(world):
     spec = make_spec(world)
     real = replace(
-        spec, account=replace(spec.account, operator=replace(spec.account.deployment, endpoint_url="", ca_file=""))
+        spec, account=replace(spec.account, deployment=replace(spec.account.deployment, endpoint_url="", ca_file=""))
     )
     access = world.access(real)
-    found = AZURE.repository(real, access)
+    found = AZURE.access.repository(real, access)
     assert dict(found.options) == {
         "type": "azure",
         "azure-account": spec.bucket,
@@ -750,17 +754,17 @@ def test_repository_of_azure_itself_names_no_endpoint(world):
 
 def test_survey_finds_what_belongs_to_no_store(world):
     spec, known = make_spec(world), make_spec(world)
-    run(AZURE.provision, spec)
-    run(AZURE.provision, known)
+    run(plans.creation(AZURE), spec)
+    run(plans.creation(AZURE), known)
     world.make_account("pgbkshort")
     world.make_account("acmewebsite")
-    found = {one.name: one for one in AZURE.survey(world.account(), {known.bucket, known.log_bucket})}
+    found = {one.name: one for one in AZURE.storage.list_unmanaged(world.account(), {known.bucket, known.log_bucket})}
     assert set(found) == {spec.bucket, spec.log_bucket}
     assert found[spec.bucket].kind == "backup"
     assert found[spec.log_bucket].kind == "log"
     assert found[spec.bucket].store_id == str(spec.id)
     assert found[spec.bucket].region == "westeurope"
-    commands = AZURE.removal(world.account(), spec.bucket, "westeurope")
+    commands = AZURE.storage.delete_commands(world.account(), spec.bucket, "westeurope")
     subprocess.run(["sh", "-n"], input=commands, text=True, check=True)
     assert f"az storage account delete --name {spec.bucket} " in commands
 
@@ -769,7 +773,7 @@ def test_survey_finds_what_belongs_to_no_store(world):
 
 
 def test_identify_proves_who_we_are(world):
-    found = AZURE.identify(world.account())
+    found = AZURE.linking.identify(world.account())
     assert found.number == world.emulator.subscription
     assert found.found["location"] == "westeurope"
     assert any("rg-backups in westeurope" in proof for proof in found.proofs)
@@ -780,7 +784,7 @@ def test_identify_proves_who_we_are(world):
         world.emulator.define_role("Sees", {"actions": ["Microsoft.Resources/subscriptions/read"]}),
         f"/subscriptions/{world.emulator.subscription}",
     )
-    assert AZURE.identify(world.account()).found["subscription_name"] == "Acme production"
+    assert AZURE.linking.identify(world.account()).found["subscription_name"] == "Acme production"
 
 
 @pytest.mark.parametrize(
@@ -795,7 +799,7 @@ def test_identify_proves_who_we_are(world):
 )
 def test_identify_says_beside_the_field_what_is_wrong(world, changes, field, says):
     with pytest.raises(LinkError, match=says) as raised:
-        AZURE.identify(world.account(**changes))
+        AZURE.linking.identify(world.account(**changes))
     assert raised.value.field == field
     assert not raised.value.passing
 
@@ -803,33 +807,33 @@ def test_identify_says_beside_the_field_what_is_wrong(world, changes, field, say
 def test_identify_says_that_the_secret_is_wrong_or_expired(world):
     wrong = replace(world.account(), secrets={"client_secret": "wrong"})
     with pytest.raises(LinkError, match="its value, not its ID") as raised:
-        AZURE.identify(wrong)
+        AZURE.linking.identify(wrong)
     assert raised.value.field == "client_secret"
     world.emulator.state["apps"][world.emulator.client_id]["expired"] = True
     with pytest.raises(LinkError, match="has expired") as raised:
-        AZURE.identify(world.account())
+        AZURE.linking.identify(world.account())
     assert raised.value.field == "client_secret"
 
 
 def test_identify_says_that_there_is_no_such_group_or_role(world):
     world.emulator.state["groups"].clear()
     with pytest.raises(LinkError, match="has no resource group rg-backups") as raised:
-        AZURE.identify(world.account())
+        AZURE.linking.identify(world.account())
     assert raised.value.field == "resource_group"
     world.clear()
     world.emulator.state["assignments"].clear()
     with pytest.raises(LinkError, match="role is assigned on the resource group"):
-        AZURE.identify(world.account())
+        AZURE.linking.identify(world.account())
 
 
 def test_identify_knows_when_to_try_again(world):
     world.fault("busy", 1)
     with pytest.raises(LinkError) as raised:
-        AZURE.identify(world.account())
+        AZURE.linking.identify(world.account())
     assert raised.value.passing
     world.fault("reset before", 1)
     with pytest.raises(LinkError, match="got no answer") as raised:
-        AZURE.identify(world.account())
+        AZURE.linking.identify(world.account())
     assert raised.value.passing
 
 
@@ -847,22 +851,22 @@ def test_identify_signs_in_by_federation_without_a_secret(world, tmp_path):
     file = tmp_path / "token"
     world.emulator.state["apps"][world.emulator.client_id] |= {"secret": "", "federated": SUBJECT}
     account = world.account(method="federation")
-    account = replace(account, secrets={}, operator=replace(account.deployment, token_file=str(file)))
+    account = replace(account, secrets={}, deployment=replace(account.deployment, token_file=str(file)))
     file.write_text(assertion())
-    assert AZURE.identify(account).number == world.emulator.subscription
+    assert AZURE.linking.identify(account).number == world.emulator.subscription
     azure_session.forget_clients()
     file.write_text(assertion(sub="somebody else"))
     with pytest.raises(LinkError, match="federated credential has to name that token's issuer"):
-        AZURE.identify(account)
+        AZURE.linking.identify(account)
     azure_session.forget_clients()
     file.unlink()
     with pytest.raises(LinkError, match="no identity of its own"):
-        AZURE.identify(account)
+        AZURE.linking.identify(account)
 
 
 @pytest.mark.parametrize("name", ["tenant_id", "client_id", "subscription_id"])
 def test_link_fields_take_ids_and_nothing_else(name):
-    [field] = [one for one in AZURE.link if one.name == name]
+    [field] = [one for one in AZURE.linking.fields if one.name == name]
     assert field.clean(OTHER.upper()) == OTHER
     with pytest.raises(LinkError) as raised:
         field.clean("acme.onmicrosoft.com")
@@ -871,7 +875,7 @@ def test_link_fields_take_ids_and_nothing_else(name):
 
 @pytest.mark.parametrize("text", ["a/b", "ends.", "x" * 91, "'; drop"])
 def test_link_refuses_a_resource_group_that_is_none(text):
-    [field] = [one for one in AZURE.link if one.name == "resource_group"]
+    [field] = [one for one in AZURE.linking.fields if one.name == "resource_group"]
     assert field.clean("rg-(prod).1_x") == "rg-(prod).1_x"
     with pytest.raises(LinkError):
         field.clean(text)
@@ -883,19 +887,19 @@ def test_link_refuses_a_resource_group_that_is_none(text):
 def everything(world):
     """Do all that the console ever does in an account."""
     spec = make_spec(world, versions_days=7, complete=True)
-    AZURE.identify(spec.account)
-    AZURE.preflight(spec.account, ())
-    run((*AZURE.provision, *AZURE.keep_versions), spec)
-    for control in AZURE.controls(spec):
+    AZURE.linking.identify(spec.account)
+    AZURE.linking.preflight(spec.account, ())
+    run((*plans.creation(AZURE), *plans.versions(AZURE)), spec)
+    for control in AZURE.storage.settings(spec):
         control.observe()
         control.ensure()
-    access = run(AZURE.grant, world.access(spec))
-    list(AZURE.objects(spec).entries(f"{access.prefix}/"))
-    AZURE.objects(spec).read(f"{access.prefix}/x", 1)
-    list(AZURE.survey(spec.account, ()))
-    run(AZURE.restore, spec)
-    run(AZURE.dismiss, run(AZURE.revoke, access))
-    run(AZURE.remove, spec)
+    access = run(AZURE.access.grant, world.access(spec))
+    list(AZURE.storage.objects(spec).entries(f"{access.prefix}/"))
+    AZURE.storage.objects(spec).read(f"{access.prefix}/x", 1)
+    list(AZURE.storage.list_unmanaged(spec.account, ()))
+    run(plans.cancellation(AZURE), spec)
+    run(AZURE.access.delete, run(AZURE.access.revoke, access))
+    run(plans.deletion(AZURE), spec)
 
 
 def test_role_is_exactly_what_the_console_does(worlds):
@@ -906,8 +910,8 @@ def test_role_is_exactly_what_the_console_does(worlds):
 
 def test_role_lets_the_console_give_one_role_only(world):
     spec = make_spec(world)
-    run(AZURE.provision, spec)
-    access = run(AZURE.grant, world.access(spec))
+    run(plans.creation(AZURE), spec)
+    access = run(AZURE.access.grant, world.access(spec))
     owner = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
     path = (
         f"{azure_access.container_id(access, spec.bucket)}/providers/Microsoft.Authorization/roleAssignments/{uuid4()}"
@@ -928,7 +932,7 @@ def test_role_lets_the_console_give_one_role_only(world):
 @pytest.mark.parametrize("node_access", ["identity", "sas"])
 def test_documents_make_the_role(world, node_access):
     account = world.account(node_access=node_access)
-    role, script, module = documents(account)
+    role, script, module = access_documents(account)
     assert json.loads(role.text) == definition(account)
     assert json.loads(role.text)["AssignableScopes"] == [world.emulator.group_id]
     subprocess.run(["sh", "-n"], input=script.text, text=True, check=True)
@@ -940,7 +944,7 @@ def test_documents_make_the_role(world, node_access):
 
 def test_preflight_says_what_is_missing_and_what_mends_it(worlds):
     account = worlds.account()
-    lines = AZURE.preflight(account, ("westeurope",))
+    lines = AZURE.linking.preflight(account, ("westeurope",))
     assert {line.outcome for line in lines} == {"pass"}
     given = permissions(account)
     for kind, actions in given.items():
@@ -950,7 +954,7 @@ def test_preflight_says_what_is_missing_and_what_mends_it(worlds):
             worlds.emulator.define_role(
                 f"Storekeeper, {worlds.node_access}", {**given, kind: [one for one in actions if one != action]}
             )
-            [line] = [one for one in AZURE.preflight(account, ()) if one.outcome != "pass"]
+            [line] = [one for one in AZURE.linking.preflight(account, ()) if one.outcome != "pass"]
             assert line.label == action
             assert json.loads(line.statement) == {kind: [action]}
             assert line.without.endswith(".")
@@ -959,11 +963,11 @@ def test_preflight_says_what_is_missing_and_what_mends_it(worlds):
 def test_preflight_knows_stars_and_what_is_taken_back(world):
     account = world.account()
     world.emulator.define_role("Storekeeper, identity", {"actions": ["*"], "dataActions": ["microsoft.storage/*/READ"]})
-    assert {line.outcome for line in AZURE.preflight(account, ())} == {"pass"}
+    assert {line.outcome for line in AZURE.linking.preflight(account, ())} == {"pass"}
     world.emulator.define_role(
         "Storekeeper, identity", {"actions": ["*"], "notActions": ["*/delete"], "dataActions": ["*"]}
     )
-    failed = {line.label: line.why for line in AZURE.preflight(account, ()) if line.outcome == "fail"}
+    failed = {line.label: line.why for line in AZURE.linking.preflight(account, ()) if line.outcome == "fail"}
     assert failed
     assert all(label.endswith("/delete") and "NotActions" in why for label, why in failed.items())
 
@@ -974,13 +978,13 @@ def test_preflight_that_may_not_ask_says_so(world):
     world.emulator.define_role(
         "Storekeeper, identity", {**given, "actions": [one for one in given["actions"] if one != asks]}
     )
-    lines = {line.label: line for line in AZURE.preflight(world.account(), ())}
+    lines = {line.label: line for line in AZURE.linking.preflight(world.account(), ())}
     assert lines.pop(asks).outcome == "fail"
     assert {line.outcome for line in lines.values()} == {"unknown"}
 
 
 def test_stores_can_be_in_every_region_of_azure(world):
-    assert AZURE.store_regions(world.account()) == list(regions("azure"))
+    assert AZURE.storage.regions(world.account()) == list(regions("azure"))
     assert len(regions("azure")) > 40
 
 

@@ -17,6 +17,7 @@ from console.clouds import CLOUDS
 from console.clouds.contract import AccessSpec, StoreSpec
 from console.clouds.regions import regions
 from console.clouds.steps import Conflict, Failed, LeaseLost, NotReady, Refused, StepError, TooLate, is_held
+from tests.clouds import plans
 from tests.worlds import live
 
 pytestmark = pytest.mark.slow
@@ -123,12 +124,16 @@ def test_provider_describes_itself(key):
     assert provider.key == key
     assert provider.vocabulary.bucket == provider.vocabulary.bucket.lower()
     assert len(provider.mark) <= 3
-    for plan in (provider.remove, provider.remove_but_logs):
-        titles = [step.title for part in (provider.provision, plan, provider.restore) for step in steps(part)]
+    for plan in (plans.deletion(provider), plans.deletion_but_logs(provider)):
+        titles = [
+            step.title
+            for part in (plans.creation(provider), plan, plans.cancellation(provider))
+            for step in steps(part)
+        ]
         assert len(set(titles)) == len(titles)
-    assert len({field.name for field in provider.link}) == len(provider.link)
-    assert {field.method for field in provider.link} - {""} <= {
-        key for field in provider.link if field.name == "method" for key, _ in field.choices
+    assert len({field.name for field in provider.linking.fields}) == len(provider.linking.fields)
+    assert {field.method for field in provider.linking.fields} - {""} <= {
+        key for field in provider.linking.fields if field.name == "method" for key, _ in field.choices
     }
 
 
@@ -137,9 +142,9 @@ def test_provider_names_are_legal_stable_and_distinct(key):
     provider, number = CLOUDS[key], "123456789012"
     for region in regions(key):
         one, other = uuid4(), uuid4()
-        found = provider.bucket_names(one, region.code, number)
-        assert found == provider.bucket_names(one, region.code, number)
-        assert len({*found, *provider.bucket_names(other, region.code, number)}) == 4
+        found = provider.storage.names(one, region.code, number)
+        assert found == provider.storage.names(one, region.code, number)
+        assert len({*found, *provider.storage.names(other, region.code, number)}) == 4
         assert all(3 <= len(name) <= 63 and name == name.lower() and "." not in name for name in found)
 
 
@@ -150,18 +155,18 @@ def test_every_step_runs_twice_and_leaves_the_same(world):
     provider, untouched = provider_of(world), world.look()
     for region in world.regions:
         spec = make_spec(world, region)
-        for step in steps(provider.provision):
+        for step in steps(plans.creation(provider)):
             step.run(spec)
             once = world.look()
             step.run(spec)
             assert world.look() == once, step.title
         done = replace(spec, complete=True)
-        for step in steps(provider.remove):
+        for step in steps(plans.deletion(provider)):
             step.run(done)
             once = world.look()
             step.run(done)
             assert world.look() == once, step.title
-        run(provider.remove, done)
+        run(plans.deletion(provider), done)
         assert world.look() == untouched
 
 
@@ -169,14 +174,14 @@ def test_a_worker_may_be_killed_before_any_call_of_the_creation(world, say):
     provider, tried = provider_of(world), 0
     for region in world.regions:
         spec = make_spec(world, region)
-        settled(provider.provision, spec)
+        settled(plans.creation(provider), spec)
         wanted = world.look()
-        settled(provider.remove, replace(spec, complete=True))
+        settled(plans.deletion(provider), replace(spec, complete=True))
         for nth in range(1, 100):
-            died = crash(provider.provision, spec, nth)
-            settled(provider.provision, spec)
+            died = crash(plans.creation(provider), spec, nth)
+            settled(plans.creation(provider), spec)
             assert world.look() == wanted, nth
-            settled(provider.remove, replace(spec, complete=True))
+            settled(plans.deletion(provider), replace(spec, complete=True))
             if not died:
                 break
             tried += 1
@@ -190,10 +195,10 @@ def test_a_worker_may_be_killed_before_any_call_of_the_deletion(world, say):
     spec, untouched = make_spec(world), world.look()
     done = replace(spec, complete=True)
     for nth in range(1, 100):
-        settled(provider.provision, spec)
+        settled(plans.creation(provider), spec)
         world.put_log(spec)
-        died = crash(provider.remove, done, nth)
-        settled(provider.remove, done)
+        died = crash(plans.deletion(provider), done, nth)
+        settled(plans.deletion(provider), done)
         assert world.look() == untouched, nth
         if not died:
             break
@@ -212,7 +217,7 @@ def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
 
     def prepare():
         world.mend()
-        settled(provider.provision if made else provider.remove, spec)
+        settled(plans.creation(provider) if made else plans.deletion(provider), spec)
 
     prepare()
     world.forget()
@@ -240,10 +245,10 @@ def test_what_is_not_the_stores_is_never_touched(world, log):
     world.occupy(spec, log=log)
     before = world.look()
     with pytest.raises((Failed, Conflict)):
-        settled(provider.provision, spec)
+        settled(plans.creation(provider), spec)
     after = world.look()
     assert {name: after[name] for name in before} == before
-    settled(provider.remove, spec)
+    settled(plans.deletion(provider), spec)
     assert world.look() == before
 
 
@@ -251,58 +256,58 @@ def test_what_is_not_the_stores_is_never_touched(world, log):
 def test_a_store_that_holds_data_stays_until_it_is_emptied(world):
     provider, untouched = provider_of(world), world.look()
     spec = replace(make_spec(world), complete=True)
-    settled(provider.provision, spec)
+    settled(plans.creation(provider), spec)
     access = access_to(spec)
-    for made in settled(provider.grant, access):
+    for made in settled(provider.access.grant, access):
         access = replace(access, keys=made.keep) if made and made.keep else access
     world.put(spec, f"{PREFIX}/n1/backup/main/backup.info", b"[backrest]\n")
     before, told = world.look(), []
-    found = provider.contents(spec, told.append)
+    found = plans.contents(provider, spec, told.append)
     assert (found.objects, found.size, found.more) == (1, 11, False)
     assert told[-1] == 1
     with pytest.raises(Refused, match="1 object") as refused:
-        settled(provider.remove, spec)
-    assert refused.value.details["commands"] == provider.emptying(spec, found)
-    assert spec.bucket in provider.emptying(spec, found)
+        settled(plans.deletion(provider), spec)
+    assert refused.value.details["commands"] == provider.storage.empty_commands(spec, found)
+    assert spec.bucket in provider.storage.empty_commands(spec, found)
     assert world.look() == before
-    objects = provider.objects(spec)
+    objects = provider.storage.objects(spec)
     assert objects.folders(f"{PREFIX}/") == ["n1"]
     assert [entry.key for entry in objects.entries(f"{PREFIX}/")] == [f"{PREFIX}/n1/backup/main/backup.info"]
     assert objects.read(f"{PREFIX}/n1/backup/main/backup.info", 5) == b"[back"
     assert objects.read(f"{PREFIX}/n2/backup/main/backup.info", 5) is None
     world.wipe(spec)
-    settled(provider.revoke, access)
-    settled(provider.dismiss, access)
-    settled(provider.remove, spec)
+    settled(provider.access.revoke, access)
+    settled(provider.access.delete, access)
+    settled(plans.deletion(provider), spec)
     assert world.look() == untouched
-    assert not provider.contents(spec, told.append).exists
+    assert not plans.contents(provider, spec, told.append).exists
 
 
 def test_a_deletion_can_be_cancelled_until_the_backups_place_is_gone(world):
     provider, spec = provider_of(world), replace(make_spec(world), complete=True)
-    settled(provider.provision, spec)
+    settled(plans.creation(provider), spec)
     whole = world.look()
-    settled(provider.remove[:1], spec)
-    settled(provider.restore, spec)
+    settled(plans.deletion(provider)[:1], spec)
+    settled(plans.cancellation(provider), spec)
     assert world.look() == whole
-    settled(provider.remove[:2], spec)
+    settled(plans.deletion(provider)[:2], spec)
     with pytest.raises(TooLate):
-        settled(provider.restore, spec)
+        settled(plans.cancellation(provider), spec)
 
 
 @emulated
 def test_access_logs_can_be_kept(world):
     provider, untouched = provider_of(world), world.look()
     spec = replace(make_spec(world), complete=True)
-    settled(provider.provision, spec)
+    settled(plans.creation(provider), spec)
     world.put_log(spec)
-    settled(provider.remove_but_logs, spec)
+    settled(plans.deletion_but_logs(provider), spec)
     assert any(spec.log_bucket in name for name in world.look())
     assert not any(spec.bucket in name and spec.log_bucket not in name for name in world.look())
     kept = replace(spec, bucket="")
-    assert not provider.clear_logs(kept, False)
-    settled(provider.remove, spec)  # an administrator was quicker
-    assert provider.clear_logs(kept, True)
+    assert not plans.clear_logs(provider, kept, False)
+    settled(plans.deletion(provider), spec)  # an administrator was quicker
+    assert plans.clear_logs(provider, kept, True)
     assert world.look() == untouched
 
 
@@ -312,10 +317,10 @@ def test_access_logs_can_be_kept(world):
 @emulated
 def test_a_new_store_is_as_wanted_and_what_is_changed_by_hand_is_seen_and_mended(world, say):
     provider, spec = provider_of(world), replace(make_spec(world), complete=True)
-    settled(provider.provision, spec)
+    settled(plans.creation(provider), spec)
     whole = world.look()
     spoils = world.spoils(spec)
-    keys = {control.key for control in provider.controls(spec)}
+    keys = {control.key for control in provider.storage.settings(spec)}
     assert spoils.keys() <= keys
     assert len(spoils) >= 3
     for key, spoil in spoils.items():
@@ -325,51 +330,51 @@ def test_a_new_store_is_as_wanted_and_what_is_changed_by_hand_is_seen_and_mended
         assert key in {control.key for control in changed}
         for control in changed:
             observed = control.observe()
-            assert control.words(observed) != control.words(control.wanted), control.key
+            assert control.describe(observed) != control.describe(control.wanted), control.key
             control.ensure()
         assert world.look() == whole, key
     say(**{f"contract, {world.key}: changes by hand seen and mended": len(spoils)})
 
 
 def differing(provider, spec):
-    return [control for control in provider.controls(spec) if not control.same(control.observe())]
+    return [control for control in provider.storage.settings(spec) if not control.matches(control.observe())]
 
 
 def test_a_protected_store_keeps_versions_and_is_as_wanted(world):
     provider, spec = provider_of(world), replace(make_spec(world, versions_days=30), complete=True)
     if "versions" not in provider.protections(spec.account):
         pytest.fail(f"{world.key} protects nothing, and no other provider is like that")
-    settled((*provider.provision, *provider.keep_versions), spec)
+    settled((*plans.creation(provider), *plans.versions(provider)), spec)
     assert not differing(provider, spec)
     once = world.look()
-    settled((*provider.provision, *provider.keep_versions), spec)
+    settled((*plans.creation(provider), *plans.versions(provider)), spec)
     assert world.look() == once
 
 
 def test_a_locked_store_is_as_wanted_and_never_weakened(world):
     provider, spec = provider_of(world), replace(make_spec(world, versions_days=30, lock_days=2), complete=True)
-    plan = (*provider.provision, *provider.keep_versions, *provider.lock)
+    plan = (*plans.creation(provider), *plans.versions(provider), *plans.lock(provider))
     if "lock" not in provider.protections(spec.account):
-        assert provider.lock == ()
+        assert plans.lock(provider) == ()
         return
     settled(plan, spec)
     assert not differing(provider, spec)
     once = world.look()
-    settled(provider.lock, replace(spec, lock_days=1))
+    settled(plans.lock(provider), replace(spec, lock_days=1))
     assert world.look() == once
 
 
 def test_survey_finds_what_belongs_to_no_store(world):
     provider, spec = provider_of(world), make_spec(world)
-    settled(provider.provision, spec)
-    found = {one.name: one for one in provider.survey(spec.account, ())}
+    settled(plans.creation(provider), spec)
+    found = {one.name: one for one in provider.storage.list_unmanaged(spec.account, ())}
     assert {spec.bucket, spec.log_bucket} <= found.keys()
     assert (found[spec.bucket].kind, found[spec.log_bucket].kind) == ("backup", "log")
     assert {found[name].store_id for name in (spec.bucket, spec.log_bucket)} == {str(spec.id)}
     assert found[spec.bucket].region == spec.region
     known = {spec.bucket, spec.log_bucket}
-    assert not known & {one.name for one in provider.survey(spec.account, known)}
-    assert spec.bucket in provider.removal(spec.account, spec.bucket, spec.region)
+    assert not known & {one.name for one in provider.storage.list_unmanaged(spec.account, known)}
+    assert spec.bucket in provider.storage.delete_commands(spec.account, spec.bucket, spec.region)
 
 
 # --- Accounts and nodes ---------------------------------------------------------------------------------------------
@@ -377,32 +382,32 @@ def test_survey_finds_what_belongs_to_no_store(world):
 
 def test_an_account_says_who_it_is_and_lacks_nothing(world):
     provider, account = provider_of(world), world.account()
-    identity = provider.identify(account)
+    identity = provider.linking.identify(account)
     assert identity.number == account.number
     assert identity.proofs or world.key == "s3"
-    checks = provider.preflight(account, [world.regions[0]])
+    checks = provider.linking.preflight(account, [world.regions[0]])
     assert checks
     assert [one.label for one in checks if one.required and one.outcome == "fail"] == []
-    assert [fact.label for fact in provider.account_facts(account)]
+    assert [fact.label for fact in provider.linking.facts(account)]
     region = world.regions[0]
-    assert region in {one.code for one in provider.store_regions(account)}
+    assert region in {one.code for one in provider.storage.regions(account)}
 
 
 @emulated
 def test_granting_converges_after_a_kill_before_any_call(world):
     provider, spec = provider_of(world), replace(make_spec(world), complete=True)
-    settled(provider.provision, spec)
+    settled(plans.creation(provider), spec)
     untouched, access = world.look(), access_to(spec)
-    settled(provider.grant, access)
+    settled(provider.access.grant, access)
     wanted = world.look()
     assert wanted != untouched
-    settled(provider.dismiss, replace(access, buckets=()))
+    settled(provider.access.delete, replace(access, buckets=()))
     for nth in range(1, 100):
-        died = crash(provider.grant, access, nth)
-        settled(provider.grant, access)
+        died = crash(provider.access.grant, access, nth)
+        settled(provider.access.grant, access)
         assert world.look().keys() == wanted.keys(), nth
-        settled(provider.revoke, replace(access, buckets=()))
-        settled(provider.dismiss, replace(access, buckets=()))
+        settled(provider.access.revoke, replace(access, buckets=()))
+        settled(provider.access.delete, replace(access, buckets=()))
         if not died:
             break
     assert nth > 2
@@ -410,11 +415,11 @@ def test_granting_converges_after_a_kill_before_any_call(world):
 
 def test_pgbackrest_takes_the_configuration(world, tmp_path):
     provider, spec = provider_of(world), replace(make_spec(world), complete=True)
-    settled(provider.provision, spec)
+    settled(plans.creation(provider), spec)
     access = access_to(spec)
-    for made in settled(provider.grant, access):
+    for made in settled(provider.access.grant, access):
         access = replace(access, keys=made.keep) if made and made.keep else access
-    repository = provider.repository(spec, access)
+    repository = provider.access.repository(spec, access)
     target = Target(1, "orders", f"/{PREFIX}/n1", repository, "secret", "time", 14, None)
     file = tmp_path / "pgbackrest.conf"
     configuration = Configuration(
@@ -445,7 +450,7 @@ def test_errors_are_said_to_people(world):
     provider, spec = provider_of(world), make_spec(world)
     for fault in world.faults:
         world.fault(fault, 1)
-        if error := failure(run, provider.provision, spec):
+        if error := failure(run, plans.creation(provider), spec):
             assert "Traceback" not in error.message
             assert not error.message.startswith(("HTTPSConnectionPool", "("))
             assert error.message[0].isupper()

@@ -15,13 +15,14 @@ from console.clouds.calls import CALLS as COUNTED
 from console.clouds.contract import DeploymentSettings, LinkError, StoreSpec
 from console.clouds.google import buckets as google_buckets
 from console.clouds.google import session as google_session
-from console.clouds.google.errors import CALLS
-from console.clouds.google.linking import LINK
+from console.clouds.google.errors import CALLS, CallTarget
+from console.clouds.google.linking import FIELDS
 from console.clouds.google.permissions import CONSEQUENCES, needed, roles
 from console.clouds.inspection import PRESENCE, inspect
 from console.clouds.steps import Conflict, Failed, LeaseLost, NotReady, Refused, StepError, TooLate, is_held
 from console.demo.google_emulator import NUMBER, PROJECT
 from console.demo.google_emulator_iam import Condition, key_pair, service_disabled, subject_token
+from tests.clouds import plans
 from tests.worlds.google import PREFIX, Google
 
 GOOGLE = CLOUDS["google"]
@@ -60,14 +61,14 @@ def run(plan, spec):
 def make_spec(world, region="europe-west1", **values):
     store_id = uuid4()
     account = values.pop("account", None) or world.account()
-    names = GOOGLE.bucket_names(store_id, region, account.number)
+    names = GOOGLE.storage.names(store_id, region, account.number)
     return StoreSpec(store_id, "Orders (EU)", account, region, *names, **values)
 
 
 @pytest.fixture
 def store(world):
     spec = make_spec(world, complete=True)
-    run(GOOGLE.provision, spec)
+    run(plans.creation(GOOGLE), spec)
     world.forget()
     return spec
 
@@ -78,7 +79,7 @@ def store(world):
 def test_bucket_names_are_never_illegal():
     worst = UUID(bytes=base64.b32decode("GOOGLEGOOGLEGOOGLEGOOGLEGI======"))  # would spell it four times over
     for store_id in (worst, *(uuid4() for _ in range(200))):
-        bucket, log_bucket = GOOGLE.bucket_names(store_id, "europe-west1", PROJECT)
+        bucket, log_bucket = GOOGLE.storage.names(store_id, "europe-west1", PROJECT)
         assert log_bucket == f"{bucket}-log"
         assert "g" not in bucket.removeprefix("pgbk-")
         assert re.fullmatch(r"pgbk-[a-z0-9]{26}", bucket)
@@ -100,7 +101,7 @@ def test_labels_are_cleaned_and_cut(name, value):
 
 def test_provision_is_six_calls_in_two_rounds(world):
     spec = make_spec(world)
-    run(GOOGLE.provision, spec)
+    run(plans.creation(GOOGLE), spec)
     assert [call.operation for call in world.emulator.calls] == [
         *("buckets.insert", "buckets.insert"),
         *("buckets.getIamPolicy", "buckets.setIamPolicy", "buckets.getIamPolicy", "buckets.setIamPolicy"),
@@ -111,7 +112,7 @@ def test_provision_is_six_calls_in_two_rounds(world):
 @pytest.mark.parametrize("region", Google.regions)
 def test_provision_leaves_what_the_specification_says(world, region):
     spec = make_spec(world, region)
-    run(GOOGLE.provision, spec)
+    run(plans.creation(GOOGLE), spec)
     buckets = world.buckets()
     for name in (spec.bucket, spec.log_bucket):
         assert buckets[name]["location"] == region.upper()
@@ -140,22 +141,22 @@ def test_provision_leaves_what_the_specification_says(world, region):
 
 def test_provision_runs_twice_and_leaves_the_same(world):
     spec = make_spec(world)
-    for step in steps(GOOGLE.provision):
+    for step in steps(plans.creation(GOOGLE)):
         step.run(spec)
         once = world.look()
         step.run(spec)
         assert world.look() == once
-    for step in steps(GOOGLE.remove):
+    for step in steps(plans.deletion(GOOGLE)):
         step.run(spec)
         step.run(spec)
     assert world.buckets() == {}
-    run(GOOGLE.remove, spec)
+    run(plans.deletion(GOOGLE), spec)
 
 
 def test_provision_runs_the_steps_of_a_round_at_once(world):
     spec = make_spec(world)
     with ThreadPoolExecutor() as pool:
-        for round_ in GOOGLE.provision:
+        for round_ in plans.creation(GOOGLE):
             list(pool.map(lambda step: step.run(spec), round_))
     assert len(world.calls()) == 6
 
@@ -164,21 +165,21 @@ def test_provision_runs_the_steps_of_a_round_at_once(world):
 @pytest.mark.parametrize("nth", range(1, 7))
 def test_provision_converges_after_a_fault_at_each_call(world, fault, nth):
     spec = make_spec(world)
-    run(GOOGLE.provision, spec)
+    run(plans.creation(GOOGLE), spec)
     wanted = world.look()
-    run(GOOGLE.remove, spec)
+    run(plans.deletion(GOOGLE), spec)
     world.forget()
     world.fault(fault, nth)
     for _ in range(3):
         try:
-            run(GOOGLE.provision, spec)
+            run(plans.creation(GOOGLE), spec)
             break
         except NotReady:
             assert fault != "denied"
         except Failed:
             assert fault == "denied"
     world.mend()
-    run(GOOGLE.provision, spec)
+    run(plans.creation(GOOGLE), spec)
     assert world.look() == wanted
 
 
@@ -189,8 +190,8 @@ def test_provision_never_touches_a_bucket_that_is_not_the_stores(world, log):
     occupied = spec.log_bucket if log else spec.bucket
     before = world.buckets()[occupied]
     with pytest.raises(Failed, match="does not belong to this store"):
-        run(GOOGLE.provision, spec)
-    run(GOOGLE.remove, spec)
+        run(plans.creation(GOOGLE), spec)
+    run(plans.deletion(GOOGLE), spec)
     assert world.buckets() == {occupied: before}
 
 
@@ -207,9 +208,9 @@ def test_provision_takes_another_name_when_another_project_has_it(world, lets_in
         world.emulator.grant(world.key_file["client_email"], "roles/storage.admin", project=theirs)
     before = world.buckets()[spec.bucket]
     with pytest.raises(Conflict, match="is taken in another project") as raised:
-        run(GOOGLE.provision, spec)
+        run(plans.creation(GOOGLE), spec)
     assert raised.value.details["bucket"] == spec.bucket
-    run(GOOGLE.remove, spec)
+    run(plans.deletion(GOOGLE), spec)
     assert world.buckets() == {spec.bucket: before}
 
 
@@ -219,20 +220,20 @@ def test_provision_adopts_its_own_bucket_and_brings_it_back(world, store):
         if key != "tags":  # which say whose it is
             change()
     assert world.look() != wanted
-    run(GOOGLE.provision, store)
+    run(plans.creation(GOOGLE), store)
     assert world.look() == wanted
 
 
 def test_provision_does_not_use_its_bucket_in_another_place(world, store):
     with pytest.raises(Failed, match="in EUROPE-WEST1 instead of us-central1"):
-        run(GOOGLE.provision, replace(store, region="us-central1"))
+        run(plans.creation(GOOGLE), replace(store, region="us-central1"))
 
 
 def test_a_lost_lease_stops_each_call(world):
     token = is_held.set(lambda: False)
     try:
         with pytest.raises(LeaseLost):
-            run(GOOGLE.provision, make_spec(world))
+            run(plans.creation(GOOGLE), make_spec(world))
     finally:
         is_held.reset(token)
     assert world.calls() == []
@@ -241,10 +242,7 @@ def test_a_lost_lease_stops_each_call(world):
 def test_calls_are_counted(world, store):
     before = COUNTED.labels("storage", "buckets.get", "notFound")._value.get()
     bucket = make_spec(world)
-    assert (
-        google_buckets.Bucket(google_session.Subject(store.account, "x", path={"bucket": bucket.bucket}), "x").read()
-        is None
-    )
+    assert google_buckets.Bucket(CallTarget(store.account, "x", path={"bucket": bucket.bucket}), "x").read() is None
     assert COUNTED.labels("storage", "buckets.get", "notFound")._value.get() == before + 1
 
 
@@ -257,38 +255,38 @@ def test_calls_are_counted(world, store):
 )
 def test_protection_is_soft_delete_and_versions_beyond_it(world, days, versions, soft):
     spec = make_spec(world, versions_days=days)
-    run((*GOOGLE.provision, *GOOGLE.keep_versions), spec)
+    run((*plans.creation(GOOGLE), *plans.versions(GOOGLE)), spec)
     bucket = world.buckets()[spec.bucket]
     assert bucket["softDeletePolicy"] == {"retentionDurationSeconds": str(soft * 86400)}
     assert bucket.get("versioning", {}).get("enabled", False) is (versions > 0)
     kept = [one["condition"].get("daysSinceNoncurrentTime") for one in bucket["lifecycle"]["rule"]]
     assert kept == ([None, versions] if versions else [None])
-    assert all(control.same(control.observe()) for control in GOOGLE.controls(spec))
+    assert all(control.matches(control.observe()) for control in GOOGLE.storage.settings(spec))
 
 
 def test_protection_that_is_longer_is_not_weakened(world):
     spec = make_spec(world, versions_days=30)
-    run(GOOGLE.provision, spec)
+    run(plans.creation(GOOGLE), spec)
     settings = world.emulator.storage.buckets[spec.bucket].settings
     settings["softDeletePolicy"] = {"retentionDurationSeconds": str(60 * 86400)}
-    [control] = [one for one in GOOGLE.controls(spec) if one.key == "soft_delete" and not one.log]
+    [control] = [one for one in GOOGLE.storage.settings(spec) if one.key == "soft_delete" and not one.log]
     assert control.fixed
-    assert control.same(control.observe())
-    run(GOOGLE.keep_versions, spec)
+    assert control.matches(control.observe())
+    run(plans.versions(GOOGLE), spec)
     assert settings["softDeletePolicy"]["retentionDurationSeconds"] == str(60 * 86400)
     settings["softDeletePolicy"] = {"retentionDurationSeconds": "0"}
-    assert not control.same(control.observe())
+    assert not control.matches(control.observe())
     control.ensure()
-    assert control.same(control.observe())
+    assert control.matches(control.observe())
 
 
 def test_what_a_protected_store_keeps_does_not_hold_up_its_deletion(world):
     spec = make_spec(world, versions_days=30, complete=True)
-    run(GOOGLE.provision, spec)
+    run(plans.creation(GOOGLE), spec)
     world.put(spec, "c-x/n1/one", b"1")
     world.emulator.storage.delete_object(world.root(), spec.bucket, "c-x/n1/one", {})
     assert world.emulator.storage.buckets[spec.bucket].objects["c-x/n1/one"][0].lost
-    run(GOOGLE.remove, spec)
+    run(plans.deletion(GOOGLE), spec)
     assert world.buckets() == {}
 
 
@@ -296,8 +294,8 @@ def test_what_a_protected_store_keeps_does_not_hold_up_its_deletion(world):
 
 
 def test_controls_are_as_wanted_after_provision(world, store):
-    assert {finding.state for finding in inspect(GOOGLE.controls(store))} == {"ok"}
-    assert all(control.words(control.observe()) for control in GOOGLE.controls(store))
+    assert {finding.state for finding in inspect(GOOGLE.storage.settings(store))} == {"ok"}
+    assert all(control.describe(control.observe()) for control in GOOGLE.storage.settings(store))
 
 
 @pytest.mark.parametrize("key", ["tags", "access", "principals", "lifecycle", "soft_delete", "logging", "log_delivery"])
@@ -305,39 +303,39 @@ def test_controls_see_and_mend_what_was_spoilt(world, store, key):
     wanted = world.look()
     world.spoils(store)[key]()
     assert world.look() != wanted
-    off = {(one.key, one.log) for one in inspect(GOOGLE.controls(store)) if one.state == "off"}
+    off = {(one.key, one.log) for one in inspect(GOOGLE.storage.settings(store)) if one.state == "off"}
     assert key in {name for name, _ in off}
-    for control in GOOGLE.controls(store):
+    for control in GOOGLE.storage.settings(store):
         if (control.key, control.log) in off:
             control.ensure()
-    assert {finding.state for finding in inspect(GOOGLE.controls(store))} == {"ok"}
+    assert {finding.state for finding in inspect(GOOGLE.storage.settings(store))} == {"ok"}
     assert world.look() == wanted
 
 
 def test_labels_beside_ours_stay(world, store):
     world.emulator.storage.buckets[store.bucket].settings["labels"] = {"team": "web"}
-    [control] = [one for one in GOOGLE.controls(store) if one.key == "tags" and not one.log]
+    [control] = [one for one in GOOGLE.storage.settings(store) if one.key == "tags" and not one.log]
     control.ensure()
     assert world.buckets()[store.bucket]["labels"] == {"team": "web", **google_buckets.labels(store)}
 
 
 def test_controls_say_when_a_bucket_is_gone(world, store):
     del world.emulator.storage.buckets[store.log_bucket]
-    found = inspect(GOOGLE.controls(store))
+    found = inspect(GOOGLE.storage.settings(store))
     assert [(one.key, one.state) for one in found if one.log] == [(PRESENCE, "gone")]
     assert {one.state for one in found if not one.log} == {"ok"}
 
 
 def test_controls_say_what_the_console_may_not_see(world, store):
     take_permission(world, "storage.buckets.getIamPolicy")
-    unseen = [one for one in inspect(GOOGLE.controls(store)) if one.state == "unseen"]
+    unseen = [one for one in inspect(GOOGLE.storage.settings(store)) if one.state == "unseen"]
     assert {one.key for one in unseen} == {"principals", "log_delivery"}
     assert "storage.buckets.getIamPolicy is refused" in unseen[0].words
 
 
 def test_controls_leave_another_stores_labels(world, store):
     world.emulator.storage.buckets[store.bucket].settings["labels"]["storekeeper-store-id"] = str(uuid4())
-    [control] = [one for one in GOOGLE.controls(store) if one.key == "tags" and not one.log]
+    [control] = [one for one in GOOGLE.storage.settings(store) if one.key == "tags" and not one.log]
     with pytest.raises(Failed, match="carries the label of another store"):
         control.ensure()
 
@@ -347,7 +345,7 @@ def test_controls_leave_another_stores_labels(world, store):
 
 def test_remove_deletes_the_backup_bucket_first_and_no_object_of_it(world, store):
     world.put_log(store)
-    run(GOOGLE.remove, store)
+    run(plans.deletion(GOOGLE), store)
     deleted = [call.about for call in world.emulator.calls if call.operation.endswith(".delete")]
     assert deleted[0] == store.bucket
     assert deleted[1].startswith(f"{store.log_bucket}/access_usage")
@@ -360,60 +358,60 @@ def test_remove_refuses_what_is_not_empty(world, store):
         world.put(store, f"c-x/{number}", b"12")
     before = world.look()
     with pytest.raises(Refused, match="still holds 3 objects") as raised:
-        run(GOOGLE.remove, store)
+        run(plans.deletion(GOOGLE), store)
     command = f"gcloud storage rm --all-versions 'gs://{store.bucket}/**' --project={PROJECT}"
     assert raised.value.details["commands"] == command
     assert world.look() == before
-    run(GOOGLE.restore, store)
+    run(plans.cancellation(GOOGLE), store)
     assert world.look() == before
     world.wipe(store)
-    run(GOOGLE.remove, store)
+    run(plans.deletion(GOOGLE), store)
     with pytest.raises(TooLate):
-        run(GOOGLE.restore, store)
+        run(plans.cancellation(GOOGLE), store)
 
 
 def test_remove_refuses_noncurrent_versions(world):
     spec = make_spec(world, versions_days=120, complete=True)
-    run(GOOGLE.provision, spec)
+    run(plans.creation(GOOGLE), spec)
     world.put(spec, "one", b"1")
     world.put(spec, "one", b"2")
     world.emulator.storage.delete_object(world.root(), spec.bucket, "one", {})
     with pytest.raises(Refused, match="still holds 2 older versions"):
-        run(GOOGLE.remove, spec)
+        run(plans.deletion(GOOGLE), spec)
 
 
 def test_remove_loses_the_race_against_a_writer(world, store):
-    GOOGLE.remove[0][0].run(store)
+    plans.deletion(GOOGLE)[0][0].run(store)
     world.put(store, "late", b"1")
     with pytest.raises(Refused, match="1 object"):
-        GOOGLE.remove[1][0].run(store)
+        plans.deletion(GOOGLE)[1][0].run(store)
     assert store.bucket in world.buckets()
 
 
 def test_remove_but_logs_keeps_them(world, store):
     world.put_log(store)
-    run(GOOGLE.remove_but_logs, store)
+    run(plans.deletion_but_logs(GOOGLE), store)
     assert [*world.buckets()] == [store.log_bucket]
-    assert GOOGLE.clear_logs(store, True) is False
+    assert plans.clear_logs(GOOGLE, store, True) is False
     world.emulator.storage.buckets[store.log_bucket].objects.clear()
-    assert GOOGLE.clear_logs(store, False) is False
-    assert GOOGLE.clear_logs(store, True) is True
-    assert GOOGLE.clear_logs(store, True) is True
+    assert plans.clear_logs(GOOGLE, store, False) is False
+    assert plans.clear_logs(GOOGLE, store, True) is True
+    assert plans.clear_logs(GOOGLE, store, True) is True
     assert world.buckets() == {}
 
 
 def test_remove_leaves_what_lost_its_label(world, store):
     world.emulator.storage.buckets[store.bucket].settings["labels"] = {}
     with pytest.raises(Failed, match="does not carry this store's label"):
-        run(GOOGLE.remove, store)
-    assert run(GOOGLE.remove, replace(store, complete=False))  # never finished: then it is somebody else's
+        run(plans.deletion(GOOGLE), store)
+    assert run(plans.deletion(GOOGLE), replace(store, complete=False))  # never finished: then it is somebody else's
     assert [*world.buckets()] == [store.bucket]
 
 
 def test_remove_does_not_call_a_refusal_somebody_elses(world, store):
     take_permission(world, "storage.buckets.get")
     with pytest.raises(Failed) as raised:
-        run(GOOGLE.remove, store)
+        run(plans.deletion(GOOGLE), store)
     assert raised.value.details["action"] == "storage.buckets.get"
 
 
@@ -422,22 +420,22 @@ def test_contents_counts_page_by_page(world, store, monkeypatch):
     for number in range(10):
         world.put(store, f"c-x/{number}", b"123")
     told = []
-    found = GOOGLE.contents(store, told.append)
+    found = plans.contents(GOOGLE, store, told.append)
     assert (found.objects, found.size, found.more, told) == (10, 30, False, [4, 8, 10])
     monkeypatch.setattr(google_buckets, "COUNT_AT_MOST", 8)
     assert google_buckets.Bucket.contents.__defaults__  # bound when it was defined, so it is asked for here
-    found = google_buckets.Bucket(google_session.Subject(store.account, "x", path={"bucket": store.bucket}), "x")
+    found = google_buckets.Bucket(CallTarget(store.account, "x", path={"bucket": store.bucket}), "x")
     assert found.contents(told.append, 8).more
-    assert not GOOGLE.contents(make_spec(world), told.append).exists
+    assert not plans.contents(GOOGLE, make_spec(world), told.append).exists
 
 
 def test_survey_finds_what_no_store_knows(world, store):
     other = make_spec(world)
-    run(GOOGLE.provision, other)
+    run(plans.creation(GOOGLE), other)
     world.emulator.storage.insert(world.root(), {"project": PROJECT}, {"name": "pgbk-by-hand", "location": "EU"})
     world.emulator.storage.insert(world.root(), {"project": PROJECT}, {"name": "unrelated", "location": "EU"})
     world.forget()
-    found = {one.name: one for one in GOOGLE.survey(store.account, {store.bucket, store.log_bucket})}
+    found = {one.name: one for one in GOOGLE.storage.list_unmanaged(store.account, {store.bucket, store.log_bucket})}
     assert {name: one.kind for name, one in found.items()} == {
         other.bucket: "backup",
         other.log_bucket: "log",
@@ -446,7 +444,7 @@ def test_survey_finds_what_no_store_knows(world, store):
     assert found[other.bucket].store_id == str(other.id)
     assert (found[other.bucket].region, found[other.bucket].store_name) == ("europe-west1", "orders__eu")
     assert len(world.calls()) == 1  # the labels come with the list
-    assert GOOGLE.removal(store.account, "pgbk-by-hand", "eu") == (
+    assert GOOGLE.storage.delete_commands(store.account, "pgbk-by-hand", "eu") == (
         f"gcloud storage buckets delete gs://pgbk-by-hand --project={PROJECT}"
     )
 
@@ -454,7 +452,7 @@ def test_survey_finds_what_no_store_knows(world, store):
 def test_objects_reads_what_a_repository_holds(world, store):
     for key in ("c-x/n1/backup/main/backup.info", "c-x/n1/archive/main/15-1/0001", "c-x/n2/backup/main/backup.info"):
         world.put(store, key, key.encode())
-    reader = GOOGLE.objects(store)
+    reader = GOOGLE.storage.objects(store)
     assert reader.folders("c-x/") == ["n1", "n2"]
     assert reader.folders("c-x/n1/") == ["archive", "backup"]
     assert [(one.key, one.size) for one in reader.entries("c-x/n2/")] == [("c-x/n2/backup/main/backup.info", 30)]
@@ -471,7 +469,7 @@ def test_objects_reads_what_a_repository_holds(world, store):
 
 @pytest.fixture
 def granted(world, store):
-    return run(GOOGLE.grant, world.access(store))
+    return run(GOOGLE.access.grant, world.access(store))
 
 
 def test_grant_makes_a_service_account_bound_to_the_clusters_folder(world, store, granted):
@@ -488,13 +486,13 @@ def test_grant_makes_a_service_account_bound_to_the_clusters_folder(world, store
         assert not holds({"resource.name": other})
     for listed in ("", "c-", PREFIX, f"{PREFIX}x/"):
         assert not holds({"resource.name": f"projects/_/buckets/{store.bucket}", prefix: listed})
-    assert GOOGLE.access_policy(granted) == {store.bucket: {"version": 3, "bindings": [binding]}}
-    assert GOOGLE.access_facts(granted) == [("Service Account", email), ("Key ID", granted.keys["private_key_id"])]
+    assert GOOGLE.access.policy(granted) == {store.bucket: {"version": 3, "bindings": [binding]}}
+    assert GOOGLE.access.facts(granted) == [("Service Account", email), ("Key ID", granted.keys["private_key_id"])]
 
 
 def test_grant_runs_twice_and_keeps_the_key(world, granted):
     once = world.look()
-    assert run(GOOGLE.grant, granted) == granted
+    assert run(GOOGLE.access.grant, granted) == granted
     assert world.look() == once
 
 
@@ -503,28 +501,28 @@ def test_grant_deletes_keys_that_nobody_keeps(world, granted):
     for _ in range(9):
         world.emulator.directory.add_key(account, world.emulator.token_uri)
     lost = replace(granted, keys={})  # as after a crash right after the key was made: Google has ten now
-    again = run(GOOGLE.grant, lost)
+    again = run(GOOGLE.access.grant, lost)
     assert [*account.keys] == [again.keys["private_key_id"]] != [granted.keys["private_key_id"]]
 
 
 def test_grant_follows_the_attached_stores(world, store, granted):
     other = make_spec(world)
-    run(GOOGLE.provision, other)
-    run(GOOGLE.grant, replace(granted, buckets=(other.bucket,)))
+    run(plans.creation(GOOGLE), other)
+    run(GOOGLE.access.grant, replace(granted, buckets=(other.bucket,)))
     buckets = world.buckets()
     assert not any("condition" in one for one in buckets[store.bucket]["bindings"])
     assert any("condition" in one for one in buckets[other.bucket]["bindings"])
-    run(GOOGLE.revoke, replace(granted, buckets=()))
+    run(GOOGLE.access.revoke, replace(granted, buckets=()))
     assert not any("condition" in one for one in world.buckets()[other.bucket]["bindings"])
-    run(GOOGLE.dismiss, granted)
-    run(GOOGLE.dismiss, granted)
+    run(GOOGLE.access.delete, granted)
+    run(GOOGLE.access.delete, granted)
     assert world.accounts() == {}
 
 
 def test_grant_of_two_clusters_at_once_loses_neither(world, store):
     clusters = [replace(world.access(store), prefix=f"c-{number:012}") for number in range(4)]
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda spec: settled(GOOGLE.grant[:2], spec), clusters))
+        list(pool.map(lambda spec: settled(GOOGLE.access.grant[:2], spec), clusters))
     bindings = world.buckets()[store.bucket]["bindings"]
     assert len([one for one in bindings if "condition" in one]) == 4
 
@@ -542,7 +540,7 @@ def test_grant_forgets_a_service_account_that_was_deleted(world, store, granted)
     email = next(one for one in world.emulator.directory.accounts if one.startswith("pgbk-"))
     account = world.emulator.directory.accounts.pop(email)
     world.emulator._mark_deleted(email, account.unique_id)
-    run(GOOGLE.grant, granted)
+    run(GOOGLE.access.grant, granted)
     bindings = world.buckets()[store.bucket]["bindings"]
     assert not any("deleted:" in member for one in bindings for member in one["members"])
 
@@ -553,31 +551,33 @@ def test_grant_leaves_a_service_account_that_is_not_the_clusters(world, store):
     before = world.look()
     spec = world.access(store)
     with pytest.raises(Failed, match="was left alone"):
-        run(GOOGLE.grant, spec)
-    run(GOOGLE.dismiss, spec)
+        run(GOOGLE.access.grant, spec)
+    run(GOOGLE.access.delete, spec)
     assert world.look() == before
     with pytest.raises(Failed, match="was left alone"):
-        run(GOOGLE.revoke, spec)
+        run(GOOGLE.access.revoke, spec)
 
 
 def test_grant_without_keys_when_nodes_are_machines_of_google(world, store):
     account = world.account(node_access="attached")
     spec = replace(world.access(store), account=account)
-    granted = run(GOOGLE.grant, spec)
+    granted = run(GOOGLE.access.grant, spec)
     assert not granted.keys
     assert not any(one.keys for one in world.emulator.directory.accounts.values() if one.email.startswith("pgbk-"))
-    assert dict(GOOGLE.repository(store, granted).options)["gcs-key-type"] == "service"  # the store's own account says
-    options = dict(GOOGLE.repository(replace(store, account=account), granted).options)
+    assert (
+        dict(GOOGLE.access.repository(store, granted).options)["gcs-key-type"] == "service"
+    )  # the store's own account says
+    options = dict(GOOGLE.access.repository(replace(store, account=account), granted).options)
     assert (options["gcs-key-type"], "gcs-key" in options) == ("auto", False)
-    assert not GOOGLE.repository(replace(store, account=account), granted).lacks
-    assert f"has no key for {store.name} yet" in GOOGLE.repository(store, granted).lacks
+    assert not GOOGLE.access.repository(replace(store, account=account), granted).lacks
+    assert f"has no key for {store.name} yet" in GOOGLE.access.repository(store, granted).lacks
     assert ("Access Scope of the Machines", "https://www.googleapis.com/auth/devstorage.read_write") in (
-        GOOGLE.access_facts(granted)
+        GOOGLE.access.facts(granted)
     )
 
 
 def test_repository_hands_over_the_key_as_a_file(world, store, granted):
-    found = GOOGLE.repository(store, granted)
+    found = GOOGLE.access.repository(store, granted)
     assert dict(found.options) == {
         "type": "gcs",
         "gcs-bucket": store.bucket,
@@ -589,10 +589,10 @@ def test_repository_hands_over_the_key_as_a_file(world, store, granted):
     assert json.loads(file.content)["client_email"] == f"pgbk-{PREFIX}@{PROJECT}.iam.gserviceaccount.com"
     assert "PRIVATE KEY" not in repr(found) + repr(granted)
     real = replace(store, account=replace(store.account, deployment=DeploymentSettings()))
-    [file] = GOOGLE.repository(real, granted).files
+    [file] = GOOGLE.access.repository(real, granted).files
     assert json.loads(file.content)["token_uri"] == "https://oauth2.googleapis.com/token"
-    assert "gcs-endpoint" not in dict(GOOGLE.repository(real, granted).options)
-    assert not GOOGLE.repository(real, granted).lacks
+    assert "gcs-endpoint" not in dict(GOOGLE.access.repository(real, granted).options)
+    assert not GOOGLE.access.repository(real, granted).lacks
 
 
 # --- Permissions ----------------------------------------------------------------------------------------------------
@@ -607,24 +607,24 @@ def take_permission(world, permission):
 def whole_life(world):
     """Link, create, repair, attach, look, detach, dismiss, delete: every call that the provider knows."""
     account = world.account()
-    GOOGLE.identify(account)
+    GOOGLE.linking.identify(account)
     spec = make_spec(world, account=account, complete=True)
-    run(GOOGLE.provision, spec)
+    run(plans.creation(GOOGLE), spec)
     world.spoils(spec)["lifecycle"]()
     world.emulator.storage.buckets[spec.bucket].settings["logging"] = {}
-    for control in GOOGLE.controls(spec):
-        if not control.same(control.observe()):
+    for control in GOOGLE.storage.settings(spec):
+        if not control.matches(control.observe()):
             control.ensure()
-    granted = run(GOOGLE.grant, replace(world.access(spec), account=account))
-    run(GOOGLE.grant, replace(granted, keys={}))  # a key that was lost: others are deleted
+    granted = run(GOOGLE.access.grant, replace(world.access(spec), account=account))
+    run(GOOGLE.access.grant, replace(granted, keys={}))  # a key that was lost: others are deleted
     world.put(spec, f"{PREFIX}/n1/backup/main/backup.info", b"[backrest]")
-    assert GOOGLE.objects(spec).read(f"{PREFIX}/n1/backup/main/backup.info", 100)
+    assert GOOGLE.storage.objects(spec).read(f"{PREFIX}/n1/backup/main/backup.info", 100)
     world.wipe(spec)
-    run(GOOGLE.dismiss, granted)
+    run(GOOGLE.access.delete, granted)
     world.put_log(spec)
-    run(GOOGLE.remove, spec)
-    assert [*GOOGLE.survey(account, ())] == []
-    return GOOGLE.preflight(account, [])
+    run(plans.deletion(GOOGLE), spec)
+    assert [*GOOGLE.storage.list_unmanaged(account, ())] == []
+    return GOOGLE.linking.preflight(account, [])
 
 
 def test_the_whole_life_takes_all_calls_and_only_the_roles_that_are_asked_for(world):
@@ -650,7 +650,7 @@ def test_each_permission_is_needed(world, permission):
 def test_preflight_says_what_is_missing(world, store):
     take_permission(world, "storage.buckets.delete")
     take_permission(world, "iam.serviceAccountKeys.create")
-    lines = {one.label: one for one in GOOGLE.preflight(store.account, ["europe-west1"])}
+    lines = {one.label: one for one in GOOGLE.linking.preflight(store.account, ["europe-west1"])}
     failed = {label for label, one in lines.items() if one.outcome == "fail"}
     assert failed == {"storage.buckets.delete", "iam.serviceAccountKeys.create"}
     assert lines["storage.buckets.delete"].without == "Stores cannot be deleted."
@@ -662,7 +662,7 @@ def test_preflight_says_what_is_missing(world, store):
 
 
 def test_preflight_before_the_first_store_cannot_know_of_conditions(world):
-    lines = {one.label: one for one in GOOGLE.preflight(world.account(), [])}
+    lines = {one.label: one for one in GOOGLE.linking.preflight(world.account(), [])}
     assert lines["storage.buckets.create"].outcome == "pass"
     assert lines["storage.buckets.get"].outcome == "unknown"
     assert "first store" in lines["storage.buckets.get"].why
@@ -670,7 +670,7 @@ def test_preflight_before_the_first_store_cannot_know_of_conditions(world):
 
 
 def test_preflight_asks_for_no_keys_where_nodes_need_none(world):
-    labels = {one.label for one in GOOGLE.preflight(world.account(node_access="attached"), [])}
+    labels = {one.label for one in GOOGLE.linking.preflight(world.account(node_access="attached"), [])}
     assert not [one for one in labels if "Keys" in one]
 
 
@@ -689,14 +689,14 @@ def test_the_console_can_neither_read_write_nor_delete_backups(world, store):
 
 def test_documents_are_made_from_the_same_table(world):
     account = world.account()
-    files = {one.filename: one for one in GOOGLE.documents(account)}
+    files = {one.filename: one for one in GOOGLE.linking.documents(account)}
     for role in roles(account):
         assert all(f"- {one}\n" in files[f"{role.id}.yaml"].text for one in role.permissions)
     for name in ("storekeeper-setup.sh", "storekeeper.tf"):
         assert all(one in files[name].text for one in CONSEQUENCES)
         assert account.settings["client_email"] in files[name].text
     assert "keys of every service account" in files["storekeeper-setup.sh"].hint
-    attached = {one.filename: one for one in GOOGLE.documents(world.account(node_access="attached"))}
+    attached = {one.filename: one for one in GOOGLE.linking.documents(world.account(node_access="attached"))}
     assert "serviceAccountKeys" not in "".join(one.text for one in attached.values())
     lines = files["storekeeper-setup.sh"].text.splitlines()
     bound = [shlex.split(line) for line in lines if "add-iam-policy-binding" in line]
@@ -707,7 +707,7 @@ def test_documents_are_made_from_the_same_table(world):
 
 # --- Linking --------------------------------------------------------------------------------------------------------
 
-CLEAN = {field.name: field.clean for field in LINK}
+CLEAN = {field.name: field.clean for field in FIELDS}
 
 
 def disable(world):
@@ -728,7 +728,7 @@ def set_project(world, **values):
 
 
 def test_identify_says_who_google_says_we_are(world):
-    found = GOOGLE.identify(world.account())
+    found = GOOGLE.linking.identify(world.account())
     assert (found.number, found.arn) == (PROJECT, world.key_file["client_email"])
     assert found.found["project_number"] == NUMBER
     assert found.found["private_key_id"] == world.key_file["private_key_id"]
@@ -757,14 +757,14 @@ def test_identify_says_what_is_wrong(world, change, words, name):
     account = world.account()
     change(world)
     with pytest.raises(LinkError, match=words) as raised:
-        GOOGLE.identify(account)
+        GOOGLE.linking.identify(account)
     assert raised.value.field == name
     assert "PRIVATE KEY" not in str(raised.value)
 
 
 def test_identify_of_a_project_that_is_not_there(world):
     with pytest.raises(LinkError, match="does not exist, or") as raised:
-        GOOGLE.identify(world.account(project_id="no-such-project"))
+        GOOGLE.linking.identify(world.account(project_id="no-such-project"))
     assert raised.value.field == "project_id"
 
 
@@ -772,14 +772,14 @@ def test_identify_without_an_answer_is_passing(world):
     account = replace(world.account(), deployment=DeploymentSettings(endpoint_url="https://127.0.0.1:9"))
     key = json.dumps({**json.loads(account.secrets["key"]), "token_uri": google_session.TOKEN_URI})
     with pytest.raises(LinkError, match="no answer") as raised:
-        GOOGLE.identify(replace(account, secrets={"key": key}))
+        GOOGLE.linking.identify(replace(account, secrets={"key": key}))
     assert raised.value.passing
 
 
 def test_identify_trusts_no_certificate_but_its_own(world):
     account = replace(world.account(), deployment=DeploymentSettings(endpoint_url=world.emulator.url))
     with pytest.raises(LinkError, match="no answer"):
-        GOOGLE.identify(account)
+        GOOGLE.linking.identify(account)
 
 
 def test_a_key_may_name_no_token_service_but_googles(world):
@@ -787,7 +787,7 @@ def test_a_key_may_name_no_token_service_but_googles(world):
     account = replace(world.account(), secrets={"key": CLEAN["key"](key)})
     world.forget()
     with pytest.raises(LinkError, match="not Google's") as raised:
-        GOOGLE.identify(account)
+        GOOGLE.linking.identify(account)
     assert raised.value.field == "key"
     assert world.calls() == []
 
@@ -849,39 +849,39 @@ def federated(world, tmp_path):
     file = tmp_path / "token"
     file.write_text(subject_token(private, "system:serviceaccount:storekeeper"))
     linked = world.account(method="federation", workload_provider=f"{pool}/providers/cluster", service_account=email)
-    return replace(linked, secrets={}, operator=replace(linked.deployment, token_file=str(file)))
+    return replace(linked, secrets={}, deployment=replace(linked.deployment, token_file=str(file)))
 
 
 def test_federation_signs_in_without_a_secret(world, federated):
-    found = GOOGLE.identify(federated)
+    found = GOOGLE.linking.identify(federated)
     assert found.arn == world.key_file["client_email"]
-    run(GOOGLE.provision, make_spec(world, account=federated))
+    run(plans.creation(GOOGLE), make_spec(world, account=federated))
     assert len(world.buckets()) == 2
 
 
 def test_federation_says_what_is_wrong(world, federated):
     with pytest.raises(LinkError, match="GOOGLE_SUBJECT_TOKEN_FILE"):
-        GOOGLE.identify(replace(federated, operator=replace(federated.deployment, token_file="")))
+        GOOGLE.linking.identify(replace(federated, deployment=replace(federated.deployment, token_file="")))
     with pytest.raises(LinkError, match="GOOGLE_SUBJECT_TOKEN_FILE"):
-        GOOGLE.identify(replace(federated, operator=replace(federated.deployment, token_file="/nonexistent")))
+        GOOGLE.linking.identify(replace(federated, deployment=replace(federated.deployment, token_file="/nonexistent")))
     world.emulator.directory.accounts[world.key_file["client_email"]].users.clear()
     google_session.forget_sessions()
     with pytest.raises(LinkError, match="does not let the console's identity act as") as raised:
-        GOOGLE.identify(federated)
+        GOOGLE.linking.identify(federated)
     assert raised.value.field == "service_account"
     world.emulator.directory.issuers.clear()
     google_session.forget_sessions()
     with pytest.raises(LinkError, match="knows no workload identity provider") as raised:
-        GOOGLE.identify(federated)
+        GOOGLE.linking.identify(federated)
     assert raised.value.field == "workload_provider"
 
 
 def test_a_changed_key_takes_effect_at_once(world):
     account = world.account()
-    GOOGLE.identify(account)
+    GOOGLE.linking.identify(account)
     forget_key(world)
     with pytest.raises(LinkError):
-        GOOGLE.identify(replace(account, secrets={"key": account.secrets["key"] + " "}))
+        GOOGLE.linking.identify(replace(account, secrets={"key": account.secrets["key"] + " "}))
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------------
@@ -937,7 +937,7 @@ def test_errors_say_what_to_do(world, operation, status, reason, message, kind, 
     spec = make_spec(world)
     world.emulator.inject(status, reason, message, operation=operation, times=9)
     with pytest.raises(StepError) as raised:
-        run(GOOGLE.provision, spec)
+        run(plans.creation(GOOGLE), spec)
     error = raised.value
     assert isinstance(error, kind)
     assert words in error.message
@@ -954,32 +954,32 @@ def test_errors_name_the_api_that_is_not_enabled(world, store):
         403, disabled.reason, disabled.message, operation="serviceAccounts.create", details=disabled.details
     )
     with pytest.raises(NotReady, match=re.escape("gcloud services enable iam.googleapis.com --project=415104041262")):
-        run(GOOGLE.grant, world.access(store))
+        run(GOOGLE.access.grant, world.access(store))
 
 
 def test_errors_name_the_policy_that_forbids_keys(world, store):
     world.emulator.directory.projects[PROJECT].constraints.add("iam.disableServiceAccountKeyCreation")
     with pytest.raises(Failed, match=re.escape("constraints/iam.disableServiceAccountKeyCreation forbids keys")):
-        run(GOOGLE.grant, world.access(store))
+        run(GOOGLE.access.grant, world.access(store))
 
 
 def test_errors_of_a_locations_policy_come_from_the_emulator_too(world):
     world.emulator.directory.projects[PROJECT].constraints.add("gcp.resourceLocations")
     with pytest.raises(Failed, match=re.escape("constraints/gcp.resourceLocations")) as raised:
-        run(GOOGLE.provision, make_spec(world))
+        run(plans.creation(GOOGLE), make_spec(world))
     assert raised.value.details["code"] == "constraints/gcp.resourceLocations"
 
 
 def test_errors_of_the_network_are_tried_again(world):
     account = replace(world.account(), deployment=DeploymentSettings(endpoint_url="https://127.0.0.1:9"))
     with pytest.raises(NotReady, match="no answer") as raised:
-        run(GOOGLE.provision, make_spec(world, account=account))
+        run(plans.creation(GOOGLE), make_spec(world, account=account))
     assert raised.value.patience == 600
 
 
 def test_errors_of_a_token_that_was_taken_back_mend_themselves(world, store):
     world.emulator.directory.tokens.clear()
-    run(GOOGLE.remove, store)  # a new one is asked for, once
+    run(plans.deletion(GOOGLE), store)  # a new one is asked for, once
     assert world.buckets() == {}
 
 
@@ -987,12 +987,12 @@ def test_a_key_that_no_longer_counts_is_final(world, store):
     forget_key(world)
     world.emulator.directory.tokens.clear()
     with pytest.raises(Failed, match="gives the console no token") as raised:
-        run(GOOGLE.remove, store)
+        run(plans.deletion(GOOGLE), store)
     assert raised.value.details["code"] == "invalid_grant"
 
 
 def test_no_identity_of_the_machine_is_ever_used(world):
     account = replace(world.account(), secrets={})
     with pytest.raises(Failed, match="the key that is kept cannot be read"):
-        run(GOOGLE.provision, make_spec(world, account=account))
+        run(plans.creation(GOOGLE), make_spec(world, account=account))
     assert world.calls() == []

@@ -15,6 +15,7 @@ from console.clouds.aws import access as aws_access
 from console.clouds.aws import session as aws_session
 from console.clouds.aws.errors import ACTIONS, IAM_ACTIONS
 from console.clouds.contract import AccessSpec
+from console.clouds.s3api import clients
 from console.clouds.steps import Failed, NotReady
 from tests.clouds.test_aws import NUMBER, key_account, run, steps
 
@@ -24,7 +25,7 @@ PREFIX = "c-k3v9x2m7q4ta"
 NAME = f"pgbk-{PREFIX}"
 ROLE_ARN = f"arn:aws:iam::{NUMBER}:role/pgbk/{NAME}"
 PROFILE_ARN = f"arn:aws:iam::{NUMBER}:instance-profile/pgbk/{NAME}"
-PLANS = {"grant": AWS.grant, "revoke": AWS.revoke, "dismiss": AWS.dismiss}
+PLANS = {"grant": AWS.access.grant, "revoke": AWS.access.revoke, "dismiss": AWS.access.delete}
 READS = {"GetRole", "GetInstanceProfile"}
 
 pytestmark = pytest.mark.usefixtures("emulator")
@@ -84,16 +85,16 @@ def writes(amazon):
 
 
 def test_grant_is_six_calls_in_two_rounds(amazon, spec):
-    run(AWS.grant, spec)
+    run(AWS.access.grant, spec)
     assert [call.operation for call in amazon.calls] == [
         *("CreateRole", "CreateInstanceProfile"),
         *("GetRole", "PutRolePolicy", "GetInstanceProfile", "AddRoleToInstanceProfile"),
     ]
-    assert [len(round_) for round_ in AWS.grant] == [2, 2]
+    assert [len(round_) for round_ in AWS.access.grant] == [2, 2]
 
 
 def test_grant_leaves_what_the_specification_says(iam, spec):
-    run(AWS.grant, spec)
+    run(AWS.access.grant, spec)
     role, profile, policy = state(iam)
     tags = [
         {"Key": "storekeeper:cluster-id", "Value": str(spec.id)},
@@ -107,12 +108,12 @@ def test_grant_leaves_what_the_specification_says(iam, spec):
         "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
     }
     assert profile == {"Arn": PROFILE_ARN, "Tags": tags, "Roles": [NAME]}
-    assert policy == AWS.access_policy(spec)
-    assert AWS.access_facts(spec) == [("IAM Role ARN", ROLE_ARN), ("Instance Profile ARN", PROFILE_ARN)]
+    assert policy == AWS.access.policy(spec)
+    assert AWS.access.facts(spec) == [("IAM Role ARN", ROLE_ARN), ("Instance Profile ARN", PROFILE_ARN)]
 
 
 def test_access_policy_is_exactly_the_clusters_own_folders(spec):
-    policy = AWS.access_policy(spec)
+    policy = AWS.access.policy(spec)
     expected = []
     for bucket in BUCKETS[:2]:
         listing = {"StringLike": {"s3:prefix": [PREFIX, f"{PREFIX}/*"]}}
@@ -127,25 +128,25 @@ def test_access_policy_is_exactly_the_clusters_own_folders(spec):
     assert ':*"' not in text.replace(":::*", "")
     assert BUCKETS[2] not in text
     other = replace(spec, prefix="c-other")
-    assert PREFIX not in json.dumps(AWS.access_policy(other))
+    assert PREFIX not in json.dumps(AWS.access.policy(other))
 
 
 def test_access_in_china(spec):
     there = replace(spec, account=replace(spec.account, partition="aws-cn"))
-    assert "arn:aws-cn:s3:::pgbk-" in json.dumps(AWS.access_policy(there))
+    assert "arn:aws-cn:s3:::pgbk-" in json.dumps(AWS.access.policy(there))
     assert aws_access.trust(there)["Statement"][0]["Principal"] == {"Service": "ec2.amazonaws.com.cn"}
-    assert AWS.access_facts(there)[0][1] == f"arn:aws-cn:iam::{NUMBER}:role/pgbk/{NAME}"
+    assert AWS.access.facts(there)[0][1] == f"arn:aws-cn:iam::{NUMBER}:role/pgbk/{NAME}"
     assert aws_session.iam_client(there.account).meta.region_name == "cn-north-1"
 
 
 def test_grant_replaces_the_buckets_as_a_whole(iam, spec):
-    run(AWS.grant, spec)
+    run(AWS.access.grant, spec)
     after = replace(spec, buckets=(BUCKETS[2],))
-    run(AWS.grant, after)
+    run(AWS.access.grant, after)
     policy = state(iam)[2]
-    assert policy == AWS.access_policy(after)
+    assert policy == AWS.access.policy(after)
     assert BUCKETS[0] not in json.dumps(policy)
-    run(AWS.grant, replace(spec, buckets=()))
+    run(AWS.access.grant, replace(spec, buckets=()))
     assert state(iam)[2] == "NoSuchEntity"
 
 
@@ -161,7 +162,7 @@ def test_clients_of_iam_are_one_for_each_account(iam, spec):
 @pytest.mark.parametrize("verb", PLANS)
 def test_each_step_twice_leaves_the_same_state(iam, spec, verb):
     if verb != "grant":
-        run(AWS.grant, spec)
+        run(AWS.access.grant, spec)
     for step in steps(PLANS[verb]):
         step.run(spec)
         once = state(iam)
@@ -170,49 +171,49 @@ def test_each_step_twice_leaves_the_same_state(iam, spec, verb):
 
 
 def test_each_plan_twice_leaves_the_same_state(iam, spec):
-    for plan in (AWS.grant, AWS.grant):
+    for plan in (AWS.access.grant, AWS.access.grant):
         run(plan, spec)
-        assert state(iam)[2] == AWS.access_policy(spec)
-    for plan in (AWS.revoke, AWS.revoke):
+        assert state(iam)[2] == AWS.access.policy(spec)
+    for plan in (AWS.access.revoke, AWS.access.revoke):
         run(plan, spec)
         role, profile, policy = state(iam)
         assert (role["Arn"], profile["Roles"], policy) == (ROLE_ARN, [NAME], "NoSuchEntity")
-    run(AWS.grant, spec)
-    for plan in (AWS.dismiss, AWS.dismiss):
+    run(AWS.access.grant, spec)
+    for plan in (AWS.access.delete, AWS.access.delete):
         run(plan, spec)
         assert state(iam) == GONE
 
 
 def test_revoke_and_dismiss_of_nothing(iam, spec):
-    run(AWS.revoke, spec)
-    run(AWS.dismiss, spec)
+    run(AWS.access.revoke, spec)
+    run(AWS.access.delete, spec)
     assert state(iam) == GONE
 
 
 @pytest.mark.parametrize("done", range(5))
 def test_plans_converge_after_a_crash(iam, spec, done):
-    for step in steps(AWS.grant)[:done]:
+    for step in steps(AWS.access.grant)[:done]:
         step.run(spec)
-    run(AWS.revoke, spec)
-    run(AWS.grant, spec)
+    run(AWS.access.revoke, spec)
+    run(AWS.access.grant, spec)
     granted = state(iam)
-    for step in steps(AWS.dismiss)[:done]:
+    for step in steps(AWS.access.delete)[:done]:
         step.run(spec)
-    run(AWS.dismiss, spec)
+    run(AWS.access.delete, spec)
     assert state(iam) == GONE
-    for step in steps(AWS.grant)[:done]:
+    for step in steps(AWS.access.grant)[:done]:
         step.run(spec)
-    run(AWS.dismiss, spec)
+    run(AWS.access.delete, spec)
     assert state(iam) == GONE
-    run(AWS.grant, spec)
+    run(AWS.access.grant, spec)
     assert state(iam) == granted
 
 
 def test_grant_runs_the_steps_of_a_round_at_once(iam, spec):
     with ThreadPoolExecutor() as pool:
-        for round_ in AWS.grant:
+        for round_ in AWS.access.grant:
             list(pool.map(lambda step: step.run(spec), round_))
-    assert state(iam)[2] == AWS.access_policy(spec)
+    assert state(iam)[2] == AWS.access.policy(spec)
 
 
 # --- What is not ours -----------------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ def test_a_role_that_is_not_ours_is_left_alone(amazon, iam, spec, tags, path):
     make_foreign_role(iam, *tags, path=path)
     try:
         iam.put_role_policy(
-            RoleName=NAME, PolicyName="backup-stores", PolicyDocument=json.dumps(AWS.access_policy(spec))
+            RoleName=NAME, PolicyName="backup-stores", PolicyDocument=json.dumps(AWS.access.policy(spec))
         )
         before = state(iam)
         amazon.calls.clear()
@@ -237,7 +238,7 @@ def test_a_role_that_is_not_ours_is_left_alone(amazon, iam, spec, tags, path):
                 step(spec)
             assert raised.value.details == {"role": NAME}
             assert f"storekeeper:cluster-id={spec.id}" in raised.value.message
-        run(AWS.dismiss, spec)
+        run(AWS.access.delete, spec)
         assert writes(amazon) == set()
         assert state(iam) == before
     finally:
@@ -258,29 +259,29 @@ def test_a_profile_that_is_not_ours_is_left_alone(amazon, iam, spec, tags):
     aws_access.remove_instance_profile(spec)
     assert writes(amazon) == set()
     assert state(iam) == before
-    run(AWS.dismiss, spec)
+    run(AWS.access.delete, spec)
     assert state(iam) == ("NoSuchEntity", before[1], "NoSuchEntity")
 
 
 def test_a_profile_of_ours_with_another_role_keeps_it(iam, spec):
-    run(AWS.grant[:1], spec)
+    run(AWS.access.grant[:1], spec)
     make_foreign_role(iam, name="web", path="/pgbk/")
     iam.add_role_to_instance_profile(InstanceProfileName=NAME, RoleName="web")
     with pytest.raises(Failed, match=r"holds another role, web\. It was left there"):
-        run(AWS.grant, spec)
+        run(AWS.access.grant, spec)
     with pytest.raises(NotReady, match="take it out of all instance profiles, then delete the cluster again"):
-        run(AWS.dismiss, spec)
+        run(AWS.access.delete, spec)
     assert state(iam)[1]["Roles"] == ["web"]
 
 
 def test_a_role_with_a_policy_of_somebody_else_is_not_deleted(iam, spec):
-    run(AWS.grant, spec)
-    iam.put_role_policy(RoleName=NAME, PolicyName="theirs", PolicyDocument=json.dumps(AWS.access_policy(spec)))
+    run(AWS.access.grant, spec)
+    iam.put_role_policy(RoleName=NAME, PolicyName="theirs", PolicyDocument=json.dumps(AWS.access.policy(spec)))
     with pytest.raises(NotReady, match="detach all other policies from the role") as raised:
-        run(AWS.dismiss, spec)
+        run(AWS.access.delete, spec)
     assert raised.value.patience == 60  # then final: right after a change AWS may only not have seen it yet
     iam.delete_role_policy(RoleName=NAME, PolicyName="theirs")
-    run(AWS.dismiss, spec)
+    run(AWS.access.delete, spec)
     assert state(iam) == GONE
 
 
@@ -300,7 +301,7 @@ def test_a_role_with_a_policy_of_somebody_else_is_not_deleted(iam, spec):
 def test_a_missing_permission_is_named_with_the_statement_to_add(amazon, spec, operation, resource):
     amazon.inject(operation, code="AccessDenied", status=403, message="No.")
     with pytest.raises(Failed) as raised:
-        run(AWS.grant, spec)
+        run(AWS.access.grant, spec)
     actions = ", ".join(ACTIONS[operation])
     assert f"AWS refused {actions} on " in raised.value.message
     assert NAME in raised.value.message
@@ -315,7 +316,7 @@ def test_a_missing_permission_that_aws_names_is_the_only_one_asked_for(amazon, s
     message = f"User: x is not authorized to perform: iam:PassRole on resource: {ROLE_ARN}"
     amazon.inject("AddRoleToInstanceProfile", code="AccessDenied", status=403, message=message)
     with pytest.raises(Failed, match="AWS refused iam:PassRole on instance profile") as raised:
-        run(AWS.grant, spec)
+        run(AWS.access.grant, spec)
     statement = json.loads(raised.value.details["statement"])
     assert statement == {"Effect": "Allow", "Action": ["iam:PassRole"], "Resource": ROLE_ARN}
 
@@ -330,15 +331,15 @@ def test_a_missing_permission_that_aws_names_is_the_only_one_asked_for(amazon, s
 def test_errors_are_told_in_words(amazon, iam, spec, operation, code, reaction, patience, words):
     amazon.inject(operation, code=code, status=400, times=3)  # which is how often botocore itself tries
     with pytest.raises(reaction, match=words) as raised:
-        run(AWS.grant, spec)
+        run(AWS.access.grant, spec)
     assert getattr(raised.value, "patience", None) == patience
     amazon.mend()
-    run(AWS.grant, spec)
-    assert state(iam)[2] == AWS.access_policy(spec)
+    run(AWS.access.grant, spec)
+    assert state(iam)[2] == AWS.access.policy(spec)
 
 
 def test_no_answer_names_iam(spec, monkeypatch):
-    aws_session.forget_clients()
+    clients.forget_clients()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(NotReady, match="no answer from AWS IAM in us-east-1"):
         aws_access.ensure_role(spec)
@@ -358,35 +359,35 @@ def test_a_role_that_vanished_between_two_calls_of_a_step_is_done(iam, spec):
 
 
 def test_access_refusal_names_the_number_that_aws_accepts(spec):
-    assert AWS.access_refusal(spec) == ""
-    assert AWS.access_refusal(replace(spec, buckets=BUCKETS[:1])) == ""
+    assert AWS.access.refusal(spec) == ""
+    assert AWS.access.refusal(replace(spec, buckets=BUCKETS[:1])) == ""
     many = tuple(f"pgbk-{n:012}-{NUMBER}-eu-west-1-an" for n in range(60))
-    refusal = AWS.access_refusal(replace(spec, buckets=many))
+    refusal = AWS.access.refusal(replace(spec, buckets=many))
     fit = next(n for n in range(60) if f"has room for {n} of them" in refusal)
     assert refusal.startswith("60 stores are too many for one cluster: ")
     assert fit > 20
     fits, one_too_many = (replace(spec, buckets=many[:n]) for n in (fit, fit + 1))
-    assert AWS.access_refusal(fits) == ""
-    assert AWS.access_refusal(one_too_many) != ""
-    run(AWS.grant, fits)
+    assert AWS.access.refusal(fits) == ""
+    assert AWS.access.refusal(one_too_many) != ""
+    run(AWS.access.grant, fits)
     with pytest.raises(Failed, match="longer than AWS allows"):
-        run(AWS.grant, one_too_many)
+        run(AWS.access.grant, one_too_many)
 
 
 @pytest.mark.parametrize("length", range(4, 64))
 def test_access_refusal_counts_as_aws_does(spec, length):
     many = tuple(f"{n:0{length}}" for n in range(60))
-    counts = [len(json.dumps(AWS.access_policy(replace(spec, buckets=many[:n]))).replace(" ", "")) for n in range(61)]
+    counts = [len(json.dumps(AWS.access.policy(replace(spec, buckets=many[:n]))).replace(" ", "")) for n in range(61)]
     fit = sum(count <= 10_240 for count in counts) - 1
-    assert f"has room for {fit} of them" in AWS.access_refusal(replace(spec, buckets=many))
-    assert AWS.access_refusal(replace(spec, buckets=many[:fit])) == ""
+    assert f"has room for {fit} of them" in AWS.access.refusal(replace(spec, buckets=many))
+    assert AWS.access.refusal(replace(spec, buckets=many[:fit])) == ""
 
 
 # --- The console's own policy ---------------------------------------------------------------------------------------
 
 
 def test_statements_allow_every_call_that_the_plans_make(amazon, spec):
-    for plan in (AWS.grant, AWS.grant, AWS.revoke, AWS.dismiss):
+    for plan in (AWS.access.grant, AWS.access.grant, AWS.access.revoke, AWS.access.delete):
         run(plan, spec)
     made = {call.operation for call in amazon.calls}
     assert made == set(IAM_ACTIONS)
@@ -426,7 +427,7 @@ def as_list(value):
 
 
 def test_reset_of_the_emulator_forgets_the_nodes_roles_alone(amazon, iam, spec):
-    run(AWS.grant, spec)
+    run(AWS.access.grant, spec)
     make_foreign_role(iam, name="kept")
     amazon.reset()
     assert state(iam) == GONE

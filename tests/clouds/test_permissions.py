@@ -20,9 +20,11 @@ from console.clouds.aws import permissions as aws_permissions
 from console.clouds.aws import session as aws_session
 from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, StoreSpec
 from console.clouds.s3 import documents as s3_documents
+from console.clouds.s3api import clients
 from console.clouds.steps import Failed, Refused
 from console.demo.emulator import Emulator
 from console.demo.permissions import Asked, as_list, judge
+from tests.clouds import plans
 
 NUMBER, ROLE = Emulator.account_id, "preflight-role"
 ARN = f"arn:aws:iam::{NUMBER}:role/{ROLE}"
@@ -68,7 +70,7 @@ def role(amazon, monkeypatch):
     key, secret = amazon.add_account("111111111111")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-    aws_session._session.cache_clear()
+    clients.session.cache_clear()
     trust = json.dumps(aws_session.trust_policy("8c1f", PRINCIPAL))
     admin("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust)
     policy = aws_session.statements(NUMBER, principal=f"role/{ROLE}")
@@ -78,7 +80,7 @@ def role(amazon, monkeypatch):
     for name in admin("iam").list_role_policies(RoleName=ROLE)["PolicyNames"]:
         admin("iam").delete_role_policy(RoleName=ROLE, PolicyName=name)
     admin("iam").delete_role(RoleName=ROLE)
-    aws_session._session.cache_clear()
+    clients.session.cache_clear()
 
 
 # --- Each call is in the policy, and nothing else -------------------------------------------------------------------
@@ -86,7 +88,7 @@ def role(amazon, monkeypatch):
 
 def spec_in(region):
     store_id = uuid4()
-    return StoreSpec(store_id, "orders", ACCOUNT, region, *AWS.bucket_names(store_id, region, NUMBER), complete=True)
+    return StoreSpec(store_id, "orders", ACCOUNT, region, *AWS.storage.names(store_id, region, NUMBER), complete=True)
 
 
 def access_to(*buckets):
@@ -109,17 +111,17 @@ def as_administrator(amazon):
 
 
 def link(amazon, region):
-    AWS.identify(ACCOUNT)
+    AWS.linking.identify(ACCOUNT)
 
 
 def preflight(amazon, region):
-    assert {check.outcome for check in AWS.preflight(ACCOUNT, [region])} == {"pass"}
+    assert {check.outcome for check in AWS.linking.preflight(ACCOUNT, [region])} == {"pass"}
 
 
 def create_repair_and_delete(amazon, region):
     spec = spec_in(region)
-    run(AWS.provision, spec)
-    run(AWS.provision, spec)
+    run(plans.creation(AWS), spec)
+    run(plans.creation(AWS), spec)
     with as_administrator(amazon):
         s3 = admin("s3", region)
         for number in range(3):
@@ -127,24 +129,24 @@ def create_repair_and_delete(amazon, region):
         s3.create_multipart_upload(Bucket=spec.log_bucket, Key="unfinished")
         s3.put_object(Bucket=spec.bucket, Key="a", Body=b"1")
     with pytest.raises(Refused):
-        run(AWS.remove, spec)
+        run(plans.deletion(AWS), spec)
     with as_administrator(amazon):
         s3.delete_object(Bucket=spec.bucket, Key="a")
-    run(AWS.remove, spec)
+    run(plans.deletion(AWS), spec)
 
 
 def attach_detach_and_dismiss(amazon, region):
     access = access_to("pgbk-one", "pgbk-two")
-    for plan in (AWS.grant, AWS.grant, AWS.revoke, AWS.dismiss, AWS.dismiss):
+    for plan in (AWS.access.grant, AWS.access.grant, AWS.access.revoke, AWS.access.delete, AWS.access.delete):
         run(plan, access)
 
 
 def look_into_backups(amazon, region):
     spec = spec_in(region)
-    run(AWS.provision, spec)
+    run(plans.creation(AWS), spec)
     with as_administrator(amazon):
         admin("s3", region).put_object(Bucket=spec.bucket, Key="c-a/n1/backup/db/backup.info", Body=b"1")
-    objects = AWS.objects(spec)
+    objects = AWS.storage.objects(spec)
     assert objects.folders("c-a/") == ["n1"]
     assert list(objects.entries("c-a/"))
     assert objects.read("c-a/n1/backup/db/backup.info", 10) == b"1"
@@ -152,28 +154,28 @@ def look_into_backups(amazon, region):
 
 def protect_compare_and_mend(amazon, region):
     spec = replace(spec_in(region), versions_days=30, lock_days=14)
-    for plan in (AWS.provision, AWS.keep_versions, AWS.lock):
+    for plan in (plans.creation(AWS), plans.versions(AWS), plans.lock(AWS)):
         run(plan, spec)
-    for control in AWS.controls(spec):
-        assert control.same(control.observe()), control.key
+    for control in AWS.storage.settings(spec):
+        assert control.matches(control.observe()), control.key
         control.ensure()
     with as_administrator(amazon):
         admin("s3", region).put_bucket_tagging(Bucket=spec.bucket, Tagging={"TagSet": []})
-    for control in AWS.controls(spec):
+    for control in AWS.storage.settings(spec):
         control.ensure()  # also where it differs
 
 
 def count_cancel_and_keep_logs(amazon, region):
     spec = spec_in(region)
-    run(AWS.provision, spec)
-    assert AWS.contents(spec, lambda counted: None).is_empty
-    run(AWS.restore, spec)
-    run(AWS.remove_but_logs, spec)
-    AWS.clear_logs(spec, True)
+    run(plans.creation(AWS), spec)
+    assert plans.contents(AWS, spec, lambda counted: None).is_empty
+    run(plans.cancellation(AWS), spec)
+    run(plans.deletion_but_logs(AWS), spec)
+    plans.clear_logs(AWS, spec, True)
 
 
 def survey(amazon, region):
-    list(AWS.survey(ACCOUNT, ()))
+    list(AWS.storage.list_unmanaged(ACCOUNT, ()))
 
 
 # Whatever the console does in an account stands here. A new plan, reading or check is added to this list.
@@ -313,7 +315,7 @@ def handed_out(settings, partition="aws", number=NUMBER, principal=PRINCIPAL):
     account = AccountRef(uuid4(), number, partition, settings, {})
     return {
         one.filename: one.text
-        for one in AWS.documents(replace(account, deployment=DeploymentSettings(principal=principal)))
+        for one in AWS.linking.documents(replace(account, deployment=DeploymentSettings(principal=principal)))
     }
 
 
@@ -378,14 +380,14 @@ def test_documents_fit_the_account():
     gov = handed_out({}, partition="", principal="arn:aws-us-gov:iam::1:root")
     assert "arn:aws-us-gov:s3:::" in gov["permissions.json"]
     server = AccountRef(uuid4(), "s3.example.com", "", {"has": "tags"}, {})
-    assert list(CLOUDS["s3"].documents(server)) == []  # it can keep no policy
+    assert list(CLOUDS["s3"].linking.documents(server)) == []  # it can keep no policy
 
 
 # --- Preflight ------------------------------------------------------------------------------------------------------
 
 
 def checked(*regions):
-    return {(one.label, one.on): one for one in AWS.preflight(ACCOUNT, regions or ("eu-west-1",))}
+    return {(one.label, one.on): one for one in AWS.linking.preflight(ACCOUNT, regions or ("eu-west-1",))}
 
 
 def outcomes(lines, outcome):
@@ -464,12 +466,12 @@ def test_preflight_sees_a_policy_that_is_limited_to_a_region(amazon, role):
     limited = json.loads(json.dumps(role).replace("-*-an", "-eu-west-1-an"))
     give(limited)
     assert outcomes(checked("eu-west-1"), "fail") == set()
-    failing = [one for one in AWS.preflight(ACCOUNT, ("eu-west-1", "us-west-2")) if one.outcome == "fail"]
+    failing = [one for one in AWS.linking.preflight(ACCOUNT, ("eu-west-1", "us-west-2")) if one.outcome == "fail"]
     assert [(one.label, one.regions) for one in failing] == [("s3:CreateBucket", ("us-west-2",))]
 
 
 def test_preflight_looks_for_global_names_where_a_region_needs_them(amazon, role):
-    failing = [one for one in AWS.preflight(ACCOUNT, ("eu-west-1", "me-south-1")) if one.outcome == "fail"]
+    failing = [one for one in AWS.linking.preflight(ACCOUNT, ("eu-west-1", "me-south-1")) if one.outcome == "fail"]
     assert {one.on.rpartition(":")[2].partition("/")[0] for one in failing} == {"pgbk-*", "pgbk-*-log"}
     assert "s3:CreateBucket" in {one.label for one in failing}
     assert {one.regions for one in failing} == {("me-south-1",)}  # no other region needs them
@@ -528,7 +530,7 @@ def test_preflight_does_not_simulate_the_root_user(amazon):
 
     with Stubber(aws_session._client("sts", account, "us-east-1")) as answers:
         answers.add_response("get_caller_identity", {"Account": NUMBER, "Arn": root, "UserId": NUMBER})
-        lines = AWS.preflight(account, ["eu-west-1"])
+        lines = AWS.linking.preflight(account, ["eu-west-1"])
     assert "SimulatePrincipalPolicy" not in {call.operation for call in amazon.calls}
     create = next(one for one in lines if one.label == "s3:CreateBucket")
     assert (create.outcome, "root user" in create.why) == ("pass", True)

@@ -15,14 +15,14 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, SSLError
 
 from console.clouds import CLOUDS
-from console.clouds.aws import session as aws_session
-from console.clouds.aws.errors import code_of
 from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, LinkError, StoreSpec
 from console.clouds.s3 import access as s3_access
 from console.clouds.s3 import session as s3_session
 from console.clouds.s3 import storage as s3_storage
-from console.clouds.s3api import buckets, settings
+from console.clouds.s3api import buckets, clients, settings
+from console.clouds.s3api.errors import code_of
 from console.clouds.steps import Conflict, Failed, NotReady, Refused, StepError, StepResult, TooLate
+from tests.clouds import plans
 from tests.clouds.test_aws import run, steps
 
 S3 = CLOUDS["s3"]
@@ -57,7 +57,7 @@ def an_account(endpoint="https://s3.example.com", ca_certificate="", key="KEY", 
 
 def make_spec(account, complete=False):
     store_id = uuid4()
-    return StoreSpec(store_id, "Orders (EU)", account, "us-east-1", *S3.bucket_names(store_id, "", ""), complete)
+    return StoreSpec(store_id, "Orders (EU)", account, "us-east-1", *S3.storage.names(store_id, "", ""), complete)
 
 
 def node_spec(account, *buckets, **values):
@@ -67,7 +67,7 @@ def node_spec(account, *buckets, **values):
 @pytest.fixture
 def account(object_server):
     yield on(object_server)
-    aws_session.forget_clients()
+    clients.forget_clients()
 
 
 def on(server, **settings):
@@ -105,7 +105,7 @@ def spec(account):
 
 @pytest.fixture
 def store(spec):
-    run(S3.provision, spec)
+    run(plans.creation(S3), spec)
     return replace(spec, complete=True)
 
 
@@ -146,34 +146,33 @@ def answering(operation, status, code, service="s3"):
     def answer(request, **_):
         return AWSResponse(request.url, status, {}, Body(text.encode()))
 
-    events, event = aws_session._session().events, f"before-send.{service}.{operation}"
+    events, event = clients.session().events, f"before-send.{service}.{operation}"
     events.register(event, answer)
-    aws_session.forget_clients()
+    clients.forget_clients()
     try:
         yield
     finally:
         events.unregister(event, answer)
-        aws_session.forget_clients()
+        clients.forget_clients()
 
 
 # --- Without a server -----------------------------------------------------------------------------------------------
 
 
 def test_the_plans_have_the_shape_and_the_titles_of_amazons():
-    for plan in ("provision", "remove", "remove_but_logs", "restore"):
-        aws, s3 = ([[step.title for step in round_] for round_ in getattr(CLOUDS[key], plan)] for key in ("aws", "s3"))
-        assert s3 == aws
+    aws, s3 = ([[step.title for step in stage] for stage in plans.creation(CLOUDS[key])] for key in ("aws", "s3"))
+    assert s3 == aws
 
 
 def test_bucket_names_hold_the_whole_id():
-    names = S3.bucket_names(UUID("00112233-4455-4677-8899-aabbccddeeff"), "us-east-1", "s3.example.com")
+    names = S3.storage.names(UUID("00112233-4455-4677-8899-aabbccddeeff"), "us-east-1", "s3.example.com")
     assert names == ("pgbk-aaisem2ekvdhpcezvk54zxpo74", "pgbk-aaisem2ekvdhpcezvk54zxpo74-log")
 
 
 def test_repository_says_how_a_node_reaches_the_bucket():
     account = an_account("https://s3.example.com:9000", ca_certificate="-----BEGIN …")
     spec, keys = make_spec(account), {"access_key_id": "NODE", "secret_access_key": SECRET}
-    found = S3.repository(spec, node_spec(account, spec.bucket, keys=keys))
+    found = S3.access.repository(spec, node_spec(account, spec.bucket, keys=keys))
     assert found.options == (
         ("type", "s3"),
         ("s3-bucket", spec.bucket),
@@ -192,7 +191,7 @@ def test_repository_says_how_a_node_reaches_the_bucket():
 def test_repository_without_keys_leaves_them_out():
     account = an_account(addressing_style="host", skip_tls_verify="yes")
     spec, access = make_spec(account), node_spec(account)
-    found = S3.repository(spec, access)
+    found = S3.access.repository(spec, access)
     assert [name for name, _ in found.options] == [
         *("type", "s3-bucket", "s3-endpoint", "s3-region"),
         "storage-verify-tls",
@@ -212,14 +211,14 @@ def test_repository_without_keys_leaves_them_out():
 )
 def test_repository_says_which_release_finds_an_address_in_a_certificate(endpoint, given, needed):
     account = an_account(endpoint, **given)
-    found = S3.repository(make_spec(account), node_spec(account))
+    found = S3.access.repository(make_spec(account), node_spec(account))
     assert tuple(one.release for one in found.needs) == needed
     assert all("find an IP address (192.0.2.7) in a certificate" in one.what for one in found.needs)
 
 
 def test_facts_say_what_the_server_is():
     account = an_account("https://s3.example.com:9000", region="RegionOne", location="sao-paulo")
-    facts = {fact.label: fact.value for fact in S3.account_facts(account)}
+    facts = {fact.label: fact.value for fact in S3.linking.facts(account)}
     assert facts == {
         "Endpoint": "https://s3.example.com:9000",
         "Access Key ID": "KEY",
@@ -229,7 +228,7 @@ def test_facts_say_what_the_server_is():
         "Addressing Style": "path",
     }
     spec = make_spec(account)
-    assert S3.store_facts(spec) == [
+    assert S3.storage.facts(spec) == [
         ("Bucket Name", spec.bucket),
         ("Log Bucket Name", spec.log_bucket),
         ("Endpoint", "https://s3.example.com:9000"),
@@ -241,23 +240,23 @@ def test_facts_say_what_the_server_is():
     [({"ca_certificate": "x"}, "your CA certificate", False), ({"skip_tls_verify": "yes"}, "NOT verified", True)],
 )
 def test_facts_warn_of_a_certificate_that_is_not_verified(given, words, warning):
-    [tls] = [fact for fact in S3.account_facts(an_account(**given)) if fact.label == "TLS"]
+    [tls] = [fact for fact in S3.linking.facts(an_account(**given)) if fact.label == "TLS"]
     assert words in tls.value
     assert tls.warning is warning
 
 
 def test_a_server_has_one_region_and_its_nodes_may_be_anywhere():
     account = an_account(region="dublin", location="oslo")
-    [own] = S3.store_regions(account)
+    [own] = S3.storage.regions(account)
     assert (own.code, own.city) == ("dublin", "Oslo")
-    found = S3.regions(account)
+    found = S3.access.regions(account)
     assert found[0] == own
     assert [region.city for region in found if region.code == "dublin"] == ["Oslo"]  # the own one wins
     assert {"singapore", "sao-paulo"} <= {region.code for region in found}
 
 
 def test_capabilities_say_what_a_missing_control_means():
-    rows = {one.label: one.has for one in S3.capabilities(an_account())}
+    rows = {one.label: one.has for one in S3.capabilities(an_account()).features}
     assert rows == {
         "Access logging": False,
         "TLS-only policy": True,
@@ -269,8 +268,8 @@ def test_capabilities_say_what_a_missing_control_means():
         "IAM users": True,
         "Refusal to delete what is not empty": False,
     }
-    assert "log bucket stays empty" in S3.capabilities(an_account())[0].without
-    assert S3.linked(an_account()) == (
+    assert "log bucket stays empty" in S3.capabilities(an_account()).features[0].without
+    assert S3.linking.linked(an_account()) == (
         "The server lacks access logging, public access block and refusal to delete what is not empty."
     )
 
@@ -293,9 +292,9 @@ def test_secrets_are_in_no_repr():
     account = an_account()
     keys = {"access_key_id": "NODE", "secret_access_key": SECRET}
     s3_session.s3_client(account)
-    shown = repr((account, make_spec(account), node_spec(account, keys=keys), list(aws_session._clients.values())))
+    shown = repr((account, make_spec(account), node_spec(account, keys=keys), list(clients._clients.values())))
     assert SECRET not in shown + repr(StepResult(keep=keys))
-    aws_session.forget_clients()
+    clients.forget_clients()
 
 
 # --- Linking --------------------------------------------------------------------------------------------------------
@@ -303,7 +302,7 @@ def test_secrets_are_in_no_repr():
 
 @slow
 def test_identify_finds_out_what_the_server_has_and_leaves_nothing(object_server, account, s3, iam):
-    identity = S3.identify(on(object_server, has=""))
+    identity = S3.linking.identify(on(object_server, has=""))
     assert identity.number == object_server.endpoint.removeprefix("https://")
     assert identity.partition == ""
     assert identity.found == {"has": SEAWEED}
@@ -326,7 +325,7 @@ REFUSALS = [
 @pytest.mark.parametrize(("given", "field", "words"), REFUSALS)
 def test_identify_says_what_is_wrong_and_where(object_server, given, field, words):
     with pytest.raises(LinkError, match=words) as raised:
-        S3.identify(on(object_server, **given))
+        S3.linking.identify(on(object_server, **given))
     assert raised.value.field == field
     assert object_server.secret_access_key not in str(raised.value)
 
@@ -335,7 +334,7 @@ def test_identify_says_what_is_wrong_and_where(object_server, given, field, word
 def test_identify_names_a_certificate_for_another_name(object_server):
     address = object_server.endpoint.replace("localhost", "127.0.0.2")
     with pytest.raises(LinkError) as raised:
-        S3.identify(on(object_server, endpoint=address))
+        S3.linking.identify(on(object_server, endpoint=address))
     assert raised.value.field == "endpoint"
 
 
@@ -376,7 +375,7 @@ def test_identify_leaves_nothing_when_something_goes_wrong_in_the_middle(
     object_server, account, operation, status, code, field, words
 ):
     with answering(operation, status, code), pytest.raises(LinkError, match=words) as raised:
-        S3.identify(account)
+        S3.linking.identify(account)
     assert raised.value.field == field
     assert not {name for name in names(s3_session.s3_client(account)) if "probe" in name}
 
@@ -384,7 +383,7 @@ def test_identify_leaves_nothing_when_something_goes_wrong_in_the_middle(
 @slow
 def test_identify_names_the_buckets_that_it_could_not_delete(account):
     with answering("DeleteBucket", 403, "AccessDenied"), pytest.raises(LinkError) as raised:
-        S3.identify(account)
+        S3.linking.identify(account)
     client = s3_session.s3_client(account)
     left = {name for name in names(client) if "probe" in name}
     assert len(left) == 3
@@ -408,7 +407,7 @@ def test_identify_names_the_buckets_that_it_could_not_delete(account):
 )
 def test_identify_takes_no_answer_on_trust(account, iam, operation, status, code, service, lacking):
     with answering(operation, status, code, service):
-        found = S3.identify(account).found["has"].split()
+        found = S3.linking.identify(account).found["has"].split()
     assert found == [name for name in SEAWEED.split() if name not in lacking.split()]
     assert not [user for user in iam.list_users()["Users"] if "probe" in user["UserName"]]
 
@@ -429,11 +428,11 @@ def test_each_client_verifies_for_itself(object_server, account, tmp_path):
     assert s3_session.s3_client(trusting).list_buckets()["Buckets"] is not None
     assert s3_session.s3_client(account).list_buckets()["Buckets"] is not None
     with pytest.raises(LinkError) as raised:
-        S3.identify(wrong)
+        S3.linking.identify(wrong)
     assert raised.value.field == "ca_certificate"
     with pytest.raises(Failed, match="does not trust the certificate"):
-        s3_storage.ensure_bucket(make_spec(wrong))
-    aws_session.forget_clients()
+        plans.create(S3, make_spec(wrong))
+    clients.forget_clients()
 
 
 @slow
@@ -442,12 +441,12 @@ def test_nothing_in_the_environment_redirects_a_client(account, monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere.pem")
     monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", "true")
-    aws_session._session.cache_clear()
+    clients.session.cache_clear()
     try:
         assert s3_session.s3_client(account).list_buckets()["Buckets"] is not None
         assert s3_session.iam_client(account).list_users()["Users"]
     finally:
-        aws_session._session.cache_clear()
+        clients.session.cache_clear()
 
 
 def test_the_file_of_a_certificate_is_private_named_by_content_and_made_again():
@@ -466,7 +465,7 @@ def test_a_client_is_kept_until_the_account_changes():
     assert s3_session.s3_client(account) is first
     changed = replace(account, settings={**account.settings, "skip_tls_verify": "yes"})
     assert s3_session.s3_client(changed) is not first
-    aws_session.forget_clients()
+    clients.forget_clients()
 
 
 @pytest.mark.parametrize(
@@ -475,7 +474,7 @@ def test_a_client_is_kept_until_the_account_changes():
 def test_a_client_addresses_buckets_as_the_account_says(style, url):
     client = s3_session.s3_client(an_account(addressing_style=style))
     assert client.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "k"}).startswith(url)
-    aws_session.forget_clients()
+    clients.forget_clients()
 
 
 # --- Creating -------------------------------------------------------------------------------------------------------
@@ -483,12 +482,12 @@ def test_a_client_addresses_buckets_as_the_account_says(style, url):
 
 @slow
 def test_every_step_runs_twice_and_leaves_the_same(spec, s3):
-    for step in steps(S3.provision):
+    for step in steps(plans.creation(S3)):
         once = step.run(spec)
         after = state(spec)
         assert step.run(spec) == once
         assert state(spec) == after
-    for step in steps(S3.remove):
+    for step in steps(plans.deletion(S3)):
         step.run(spec)
         step.run(spec)
     assert not names(s3) & {spec.bucket, spec.log_bucket}
@@ -498,7 +497,7 @@ def test_every_step_runs_twice_and_leaves_the_same(spec, s3):
 def test_provision_leaves_what_the_specification_says(spec, s3):
     notes = {}
     with ThreadPoolExecutor() as pool:
-        for round_ in S3.provision:
+        for round_ in plans.creation(S3):
             for step, made in zip(round_, pool.map(lambda step: step.run(spec), round_), strict=True):
                 notes[step.title] = made.note if made else ""
     assert notes == {
@@ -529,35 +528,35 @@ def test_provision_leaves_what_the_specification_says(spec, s3):
 @slow
 @pytest.mark.parametrize("done", range(8))
 def test_provision_converges_after_a_crash(spec, done):
-    run(S3.provision, spec)
+    run(plans.creation(S3), spec)
     wanted = state(spec)
-    run(S3.remove, spec)
-    for step in steps(S3.provision)[:done]:
+    run(plans.deletion(S3), spec)
+    for step in steps(plans.creation(S3))[:done]:
         step.run(spec)
-    run(S3.provision, spec)
+    run(plans.creation(S3), spec)
     assert state(spec) == wanted
 
 
 @slow
 @pytest.mark.parametrize("done", range(8))
 def test_remove_after_a_half_made_creation(spec, s3, done):
-    for step in steps(S3.provision)[:done]:
+    for step in steps(plans.creation(S3))[:done]:
         step.run(spec)
-    run(S3.remove, spec)
+    run(plans.deletion(S3), spec)
     assert not names(s3) & {spec.bucket, spec.log_bucket}
 
 
 @slow
 def test_provision_goes_on_after_a_crash_before_the_tag(spec, s3):
     s3.create_bucket(Bucket=spec.bucket)
-    run(S3.provision, spec)
+    run(plans.creation(S3), spec)
     assert s3.get_bucket_tagging(Bucket=spec.bucket)["TagSet"]
 
 
 @slow
 def test_access_logging_creates_no_bucket(spec, s3):
     with pytest.raises(NotReady):
-        s3_storage.ensure_access_logging(spec)
+        plans.ensure(S3, "logging", spec)
     assert spec.bucket not in names(s3)
 
 
@@ -573,8 +572,8 @@ def test_a_bucket_that_is_not_the_stores_is_never_touched(spec, s3, occupied, ta
         s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": pairs})
     before = state(spec)[bucket]
     with pytest.raises(Failed, match="does not belong to this store"):
-        run(S3.provision, spec)
-    run(S3.remove, spec)
+        run(plans.creation(S3), spec)
+    run(plans.deletion(S3), spec)
     assert state(spec)[bucket] == before
     assert s3.get_object(Bucket=bucket, Key="theirs")["Body"].read() == b"1"
 
@@ -583,11 +582,11 @@ def test_a_bucket_that_is_not_the_stores_is_never_touched(spec, s3, occupied, ta
 def test_without_tags_the_name_is_the_proof(spec, account, s3):
     bare = replace(spec, account=replace(account, settings={**account.settings, "has": ""}))
     with answering("PutBucketTagging", 501, "NotImplemented"), answering("GetBucketTagging", 501, "NotImplemented"):
-        first = S3.provision[0][1].run(bare)
+        first = plans.creation(S3)[0][1].run(bare)
         assert first.note == "This server has no bucket tags and public access block."
-        run(S3.provision, bare)
-        run(S3.remove, bare)
-        run(S3.remove, bare)
+        run(plans.creation(S3), bare)
+        run(plans.deletion(S3), bare)
+        run(plans.deletion(S3), bare)
     assert not names(s3) & {spec.bucket, spec.log_bucket}
 
 
@@ -612,7 +611,7 @@ def test_without_tags_the_name_is_the_proof(spec, account, s3):
     ],
 )
 def test_a_refusal_says_what_to_do_and_names_the_server(spec, step, operation, status, code, kind, words):
-    plan = steps(S3.provision)
+    plan = steps(plans.creation(S3))
     for one in plan[:step]:
         one.run(spec)
     with answering(operation, status, code), pytest.raises(kind, match=words) as raised:
@@ -627,9 +626,9 @@ def test_a_refusal_says_what_to_do_and_names_the_server(spec, step, operation, s
 @slow
 def test_a_server_that_does_not_answer_is_asked_again():
     with pytest.raises(NotReady, match="no answer from localhost:9") as raised:
-        s3_storage.ensure_bucket(make_spec(an_account("https://localhost:9")))
+        plans.create(S3, make_spec(an_account("https://localhost:9")))
     assert raised.value.patience == 600
-    aws_session.forget_clients()
+    clients.forget_clients()
 
 
 # --- Deleting -------------------------------------------------------------------------------------------------------
@@ -644,7 +643,7 @@ def test_remove_refuses_with_counts_and_commands(store, s3):
     s3.create_multipart_upload(Bucket=store.bucket, Key="e")
     before = state(store)
     with pytest.raises(Refused) as raised:
-        run(S3.remove, store)
+        run(plans.deletion(S3), store)
     assert "holds 2 objects, 2 older versions, 1 delete marker and 1 unfinished upload." in raised.value.message
     assert "AWS" not in raised.value.message
     assert state(store) == before
@@ -655,7 +654,7 @@ def test_remove_refuses_with_counts_and_commands(store, s3):
     assert len(commands) == 4
     assert all(part.count("aws s3") == part.count(where) for part in commands)
     s3_session.bucket_of(store, store.bucket).empty()  # what the commands do
-    run(S3.remove, store)
+    run(plans.deletion(S3), store)
     assert not names(s3) & {store.bucket, store.log_bucket}
 
 
@@ -669,10 +668,10 @@ def test_commands_do_not_verify_what_the_console_does_not():
 def test_remove_never_deletes_a_backup_that_came_in_between(store, s3):
     """This server deletes buckets with all that is in them: nothing but the console's own care protects a backup."""
     before = state(store)
-    s3_storage.check_bucket_is_empty(store)
+    plans.check_empty(S3, store)
     s3.put_object(Bucket=store.bucket, Key="late", Body=b"1")
     with pytest.raises(Refused, match="1 object"):
-        s3_storage.remove_bucket(store)
+        plans.delete_backups(S3, store)
     assert state(store) == before
     assert s3.get_object(Bucket=store.bucket, Key="late")["Body"].read() == b"1"
     s3.put_object(Bucket=store.bucket, Key="later", Body=b"1")  # it is open again
@@ -685,7 +684,7 @@ def test_remove_closes_the_bucket_before_it_counts_for_the_last_time(store, s3):
         with pytest.raises(ClientError) as raised:
             call(Bucket=store.bucket, Key="late")
         assert raised.value.response["Error"]["Code"] == "AccessDenied"
-    run(S3.remove, store)
+    run(plans.deletion(S3), store)
 
 
 @slow
@@ -693,7 +692,7 @@ def test_remove_deletes_the_logs(store, s3):
     for number in range(3):
         s3.put_object(Bucket=store.log_bucket, Key=f"access/{number}", Body=b"1")
     s3.create_multipart_upload(Bucket=store.log_bucket, Key="m")
-    run(S3.remove, store)
+    run(plans.deletion(S3), store)
     assert store.log_bucket not in names(s3)
 
 
@@ -702,7 +701,7 @@ def test_remove_leaves_a_complete_stores_bucket_alone_when_its_tag_is_gone(store
     s3.put_object(Bucket=store.bucket, Key="backup", Body=b"1")
     s3.delete_bucket_tagging(Bucket=store.bucket)
     with pytest.raises(Failed, match=f"storekeeper:store-id={store.id}"):
-        run(S3.remove, store)
+        run(plans.deletion(S3), store)
     assert store.bucket in names(s3)
 
 
@@ -717,49 +716,49 @@ def test_contents_are_counted_on_any_number_of_pages(store, s3, monkeypatch, siz
         s3.create_multipart_upload(Bucket=store.bucket, Key=key)
     monkeypatch.setattr(buckets, "PAGE", size)
     told = []
-    found = S3.contents(store, told.append)
+    found = plans.contents(S3, store, told.append)
     assert (found.objects, found.older, found.markers, found.uploads, found.size) == (2, 2, 1, 3, 20)
     assert (found.more, found.more_uploads, found.lock) == (False, False, "")
     assert told[-1] == 5
     monkeypatch.setattr(buckets, "COUNT_AT_MOST", 4)
-    assert S3.contents(store, told.append).counts[0] == "more than 4 objects, older versions and delete markers"
-    commands = S3.emptying(store, found)
+    assert plans.contents(S3, store, told.append).counts[0] == "more than 4 objects, older versions and delete markers"
+    commands = S3.storage.empty_commands(store, found)
     assert commands.startswith("# Sign in as a user of localhost:")
     s3_session.bucket_of(store, store.bucket).empty()
 
 
 @slow
 def test_contents_of_a_bucket_that_is_not_there(spec, store):
-    assert S3.contents(store, lambda counted: None).is_empty
-    run(S3.remove, store)
-    assert not S3.contents(store, lambda counted: None).exists
+    assert plans.contents(S3, store, lambda counted: None).is_empty
+    run(plans.deletion(S3), store)
+    assert not plans.contents(S3, store, lambda counted: None).exists
 
 
 @slow
 def test_restore_opens_the_bucket_again(store, s3):
     before = state(store)
     s3_storage._close(store)
-    run(S3.restore, store)
-    run(S3.restore, store)
+    run(plans.cancellation(S3), store)
+    run(plans.cancellation(S3), store)
     assert state(store) == before
     s3.put_object(Bucket=store.bucket, Key="later", Body=b"1")
     s3.delete_object(Bucket=store.bucket, Key="later")
-    run(S3.remove, store)
+    run(plans.deletion(S3), store)
     with pytest.raises(TooLate, match="not there any more"):
-        run(S3.restore, store)
+        run(plans.cancellation(S3), store)
 
 
 @slow
 def test_logs_are_kept_until_all_is_over(store, s3):
     s3.put_object(Bucket=store.log_bucket, Key="access/1", Body=b"1")
     for _ in range(2):
-        run(S3.remove_but_logs, store)
+        run(plans.deletion_but_logs(S3), store)
     assert names(s3) & {store.bucket, store.log_bucket} == {store.log_bucket}
-    assert not S3.clear_logs(store, True)  # there is still a log
+    assert not plans.clear_logs(S3, store, True)  # there is still a log
     s3.delete_object(Bucket=store.log_bucket, Key="access/1")
-    assert not S3.clear_logs(store, False)
-    assert S3.clear_logs(store, True)
-    assert S3.clear_logs(store, True)
+    assert not plans.clear_logs(S3, store, False)
+    assert plans.clear_logs(S3, store, True)
+    assert plans.clear_logs(S3, store, True)
     assert store.log_bucket not in names(s3)
 
 
@@ -769,7 +768,7 @@ def test_logs_are_kept_until_all_is_over(store, s3):
 def granted(spec):
     """Run the plan as the engine does and return the cluster with the key that it keeps from then on."""
     kept = None
-    for step in steps(S3.grant):
+    for step in steps(S3.access.grant):
         made = step.run(spec)
         kept = made.keep if made and made.keep else kept
     return replace(spec, keys=kept) if kept else spec
@@ -779,7 +778,7 @@ def granted(spec):
 def node(store):
     spec = granted(node_spec(store.account, store.bucket))
     yield spec
-    run(S3.dismiss, spec)
+    run(S3.access.delete, spec)
 
 
 def client_of(spec):
@@ -800,7 +799,7 @@ def refused(call, **arguments):
 @slow
 def test_a_nodes_key_reaches_its_own_folder_and_nothing_else(node, store, s3):
     other, bucket = make_spec(store.account), store.bucket
-    run(S3.provision, other)
+    run(plans.creation(S3), other)
     mine = client_of(node)
     mine.put_object(Bucket=bucket, Key=f"{node.prefix}/backup", Body=b"1")
     assert mine.get_object(Bucket=bucket, Key=f"{node.prefix}/backup")["Body"].read() == b"1"
@@ -820,15 +819,15 @@ def test_a_nodes_key_reaches_its_own_folder_and_nothing_else(node, store, s3):
     assert refused(mine.delete_bucket_policy, Bucket=bucket)
     assert refused(mine.delete_bucket, Bucket=bucket)
     assert refused(mine.create_bucket, Bucket="pgbk-evil")
-    run(S3.remove, other)
+    run(plans.deletion(S3), other)
 
 
 @slow
 def test_grant_twice_keeps_the_key(node, iam):
-    assert all(step.run(node) is None for step in steps(S3.grant))
+    assert all(step.run(node) is None for step in steps(S3.access.grant))
     [key] = iam.list_access_keys(UserName=f"pgbk-{node.prefix}")["AccessKeyMetadata"]
     assert key["AccessKeyId"] == node.keys["access_key_id"]
-    assert S3.access_facts(node) == [
+    assert S3.access.facts(node) == [
         ("User", f"pgbk-{node.prefix}"),
         ("Access Key ID", node.keys["access_key_id"]),
     ]
@@ -857,22 +856,22 @@ def test_a_key_that_a_node_made_for_itself_goes(node, iam):
 @slow
 def test_grant_takes_a_detached_store_away(node, store):
     other = make_spec(store.account)
-    run(S3.provision, other)
+    run(plans.creation(S3), other)
     both = granted(replace(node, buckets=(store.bucket, other.bucket)))
     client_of(both).put_object(Bucket=other.bucket, Key=f"{node.prefix}/x", Body=b"1")
     client_of(both).delete_object(Bucket=other.bucket, Key=f"{node.prefix}/x")
     granted(replace(both, buckets=(store.bucket,)))
     assert refused(client_of(both).put_object, Bucket=other.bucket, Key=f"{node.prefix}/x", Body=b"1")
-    run(S3.remove, other)
+    run(plans.deletion(S3), other)
 
 
 @slow
 def test_revoke_takes_everything_back_and_grant_gives_it_again(node):
     own = {"Bucket": node.buckets[0], "Key": f"{node.prefix}/x"}
-    run(S3.revoke, node)
-    run(S3.revoke, node)
+    run(S3.access.revoke, node)
+    run(S3.access.revoke, node)
     assert refused(client_of(node).put_object, **own, Body=b"1")
-    run(S3.grant, node)
+    run(S3.access.grant, node)
     client_of(node).put_object(**own, Body=b"1")
     client_of(node).delete_object(**own)
 
@@ -880,8 +879,8 @@ def test_revoke_takes_everything_back_and_grant_gives_it_again(node):
 @slow
 def test_dismiss_leaves_neither_user_nor_key_nor_policy(node, iam):
     name = f"pgbk-{node.prefix}"
-    run(S3.dismiss, node)
-    run(S3.dismiss, node)
+    run(S3.access.delete, node)
+    run(S3.access.delete, node)
     assert refused(client_of(node).list_objects_v2, Bucket=node.buckets[0], Prefix=f"{node.prefix}/")
     iam.create_user(UserName=name)  # the next user of that name finds nothing of the last one
     assert iam.list_user_policies(UserName=name)["PolicyNames"] == []
@@ -893,12 +892,12 @@ def test_dismiss_leaves_neither_user_nor_key_nor_policy(node, iam):
 @pytest.mark.parametrize("done", range(4))
 def test_grant_converges_after_a_crash(store, iam, done):
     spec = node_spec(store.account, store.bucket)
-    for step in steps(S3.grant)[:done]:
+    for step in steps(S3.access.grant)[:done]:
         step.run(spec)
     kept = granted(spec)
     assert len(iam.list_access_keys(UserName=f"pgbk-{spec.prefix}")["AccessKeyMetadata"]) == 1
     client_of(kept).list_objects_v2(Bucket=store.bucket, Prefix=f"{spec.prefix}/")
-    run(S3.dismiss, spec)
+    run(S3.access.delete, spec)
 
 
 @slow
@@ -907,10 +906,10 @@ def test_the_user_of_another_cluster_is_never_touched(store, iam):
     name = f"pgbk-{spec.prefix}"
     iam.create_user(UserName=name)
     iam.tag_user(UserName=name, Tags=[{"Key": "storekeeper:cluster-id", "Value": "another"}])
-    for plan in (S3.grant, S3.revoke):
+    for plan in (S3.access.grant, S3.access.revoke):
         with pytest.raises(Failed, match="does not belong to this cluster"):
             run(plan, spec)
-    run(S3.dismiss, spec)
+    run(S3.access.delete, spec)
     assert iam.get_user(UserName=name)["User"]
     assert iam.list_access_keys(UserName=name)["AccessKeyMetadata"] == []
     iam.delete_user(UserName=name)
@@ -918,20 +917,20 @@ def test_the_user_of_another_cluster_is_never_touched(store, iam):
 
 def test_without_users_a_person_makes_the_key():
     spec = node_spec(an_account(has="tags"), "pgbk-b")
-    notes = [made.note for step in steps(S3.grant) if (made := step.run(spec))]
+    notes = [made.note for step in steps(S3.access.grant) if (made := step.run(spec))]
     assert notes == [s3_access.BY_HAND]
-    assert "by hand" in S3.revoke[0][0].run(spec).note
-    assert "by hand" in S3.dismiss[0][0].run(spec).note
-    assert S3.access_facts(spec) == []
-    assert S3.access_policy(spec)["Statement"][0]["Resource"] == "arn:aws:s3:::pgbk-b"
-    assert S3.access_refusal(spec) == ""
+    assert "by hand" in S3.access.revoke[0][0].run(spec).note
+    assert "by hand" in S3.access.delete[0][0].run(spec).note
+    assert S3.access.facts(spec) == []
+    assert S3.access.policy(spec)["Statement"][0]["Resource"] == "arn:aws:s3:::pgbk-b"
+    assert S3.access.refusal(spec) == ""
 
 
 @slow
 def test_objects_reads_what_is_in_the_bucket(store, s3):
     for key in ("c-a/backup/main/backup.info", "c-a/archive/x", "c-b/y"):
         s3.put_object(Bucket=store.bucket, Key=key, Body=key.encode())
-    objects = S3.objects(store)
+    objects = S3.storage.objects(store)
     assert objects.folders("c-a/") == ["archive", "backup"]
     assert [entry.key for entry in objects.entries("c-a/")] == ["c-a/archive/x", "c-a/backup/main/backup.info"]
     assert objects.read("c-b/y", 3) == b"c-b"
@@ -943,7 +942,7 @@ def test_the_server_behaves_as_the_code_says_it_does(store, s3, iam):
     """The traps that the provider's order answers: should they go, so may the care."""
     name = f"pgbk-trap-{secrets.token_hex(4)}"
     iam.create_user(UserName=name)
-    document = json.dumps(S3.access_policy(node_spec(store.account, store.bucket)))
+    document = json.dumps(S3.access.policy(node_spec(store.account, store.bucket)))
     iam.put_user_policy(UserName=name, PolicyName="kept", PolicyDocument=document)
     iam.delete_user(UserName=name)
     iam.create_user(UserName=name)

@@ -88,7 +88,7 @@ def test_look_goes_through_more_than_one_page(cluster, put, monkeypatch):
     from clusters.pgbackrest import repository
 
     store = cluster.stores.get()
-    found = repository.look(store.cloud.objects(store.spec()), cluster.prefix, "")
+    found = repository.look(store.cloud.storage.objects(store.spec()), cluster.prefix, "")
     assert (len(found), found[-1]) == (1005, "db1004")
 
 

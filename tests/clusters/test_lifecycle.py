@@ -13,7 +13,7 @@ from django.db import IntegrityError, connections, transaction
 from clusters import actions
 from clusters.models import Attachment, Cluster, Node, Repository
 from console.cloud_accounts.actions import InUse, unlink
-from console.clouds.aws import access as aws_access
+from console.clouds.s3api import nodes
 from console.operations.actions import NotNow, retry
 from stores import actions as store_actions
 from stores.models import State, Store
@@ -33,8 +33,8 @@ def iam(amazon):
 
 
 def policy_of(iam, cluster):
-    name = aws_access.node_name(cluster.spec())
-    return iam.get_role_policy(RoleName=name, PolicyName=aws_access.POLICY)["PolicyDocument"]
+    name = nodes.node_name(cluster.spec())
+    return iam.get_role_policy(RoleName=name, PolicyName=nodes.POLICY)["PolicyDocument"]
 
 
 def buckets_in(policy):
@@ -44,7 +44,7 @@ def buckets_in(policy):
 
 def has_role(iam, cluster):
     names = [role["RoleName"] for role in iam.list_roles()["Roles"]]
-    return aws_access.node_name(cluster.spec()) in names
+    return nodes.node_name(cluster.spec()) in names
 
 
 def test_create_gives_the_nodes_exactly_the_attached_stores(make, stores, account, iam):
@@ -248,7 +248,7 @@ def test_a_worker_killed_between_granting_and_recording_is_followed_by_one_that_
 
 def test_a_role_that_is_there_and_not_ours_is_left_alone(make, stores, iam, alice):
     cluster = make(stores, run=False)
-    name = aws_access.node_name(cluster.spec())
+    name = nodes.node_name(cluster.spec())
     iam.create_role(RoleName=name, Path="/pgbk/", AssumeRolePolicyDocument="{}")
     cluster = work(cluster)
     assert cluster.state == "failed"

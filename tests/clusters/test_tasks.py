@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from console.cloud_accounts.models import CloudAccount
 from django.utils import timezone
 
 from clusters.models import Cluster
 from clusters.tasks import renew_keys
+from console.cloud_accounts.models import CloudAccount
 from console.operations.models import Operation
 
 pytestmark = pytest.mark.django_db

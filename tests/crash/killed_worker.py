@@ -35,7 +35,7 @@ from clusters import actions as clusters  # noqa: E402
 from clusters.models import Cluster  # noqa: E402
 from console.celery import app  # noqa: E402
 from console.cloud_accounts.models import CloudAccount  # noqa: E402
-from console.clouds.aws.session import _session  # noqa: E402
+from console.clouds.s3api.clients import session  # noqa: E402
 from console.operations.actions import cancel  # noqa: E402
 from console.operations.models import ManagedResource, Operation  # noqa: E402
 from console.operations.tasks import run_operation  # noqa: E402
@@ -234,8 +234,8 @@ def after_task(args: Any, **_: Any) -> None:
 
 
 connection_created.connect(watch_connection)
-_session().events.register("before-send", before_call)
-_session().events.register("after-call", after_call)
+session().events.register("before-send", before_call)
+session().events.register("after-call", after_call)
 # What each worker would load by itself, once for all of them.
 run_checks()
 MODULES = """
@@ -245,7 +245,7 @@ events.receiver worker.autoscale worker.components worker.consumer worker.pidbox
 for module in [f"celery.{name}" for name in MODULES.split()] + ["billiard.pool", "kombu.transport.redis"]:
     import_module(module)
 for service in ("s3", "iam"):
-    _session().client(service, region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-")  # type: ignore[call-overload]
+    session().client(service, region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-")  # type: ignore[call-overload]
 
 # --- The process -----------------------------------------------------------------------------------------------------
 

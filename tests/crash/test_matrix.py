@@ -18,7 +18,7 @@ from moto.s3.models import s3_backends
 
 from clusters.models import Cluster
 from console.accounts.models import Organisation
-from console.clouds.aws.access import node_name
+from console.clouds.s3api.nodes import node_name
 from console.demo.emulator import Emulator, find_bucket
 from console.operations.models import Operation
 from stores.models import RetainedLogs, Store

@@ -15,8 +15,9 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
-from console.clouds.azure.storage import AZURE
+from console.clouds.azure import AZURE
 from console.clouds.contract import AccessSpec, StoreSpec
+from tests.clouds import plans
 from tests.pgbackrest_node import FOLDERS, fresh_node
 from tests.worlds.azure import opened
 
@@ -50,12 +51,14 @@ def run(plan, spec):
 
 
 def granted(spec, prefix):
-    return run(AZURE.grant, AccessSpec(uuid4(), "e2e", spec.account, prefix, (spec.bucket,)))
+    return run(AZURE.access.grant, AccessSpec(uuid4(), "e2e", spec.account, prefix, (spec.bucket,)))
 
 
 def hand_over(node, spec, access):
     """Put the node's files into their places, as the set-up script does."""
-    target = Target(1, "e2e", f"/{access.prefix}/n1", AZURE.repository(spec, access), PASSPHRASE, "count", 2, None)
+    target = Target(
+        1, "e2e", f"/{access.prefix}/n1", AZURE.access.repository(spec, access), PASSPHRASE, "count", 2, None
+    )
     stanza = StanzaConfiguration("main", 15, str(node.data), node.port)
     configuration = Configuration("e2e", "n1", BY_NUMBER["2.45"], [target], [stanza])
     assert troubles(configuration, "2.45") == []
@@ -73,9 +76,9 @@ def hand_over(node, spec, access):
 def test_backups_into_an_azure_store_and_back(world, node):
     account, store_id = world.account(), uuid4()
     spec = StoreSpec(
-        store_id, "e2e", account, "westeurope", *AZURE.bucket_names(store_id, "westeurope", account.number)
+        store_id, "e2e", account, "westeurope", *AZURE.storage.names(store_id, "westeurope", account.number)
     )
-    run(AZURE.provision, spec)
+    run(plans.creation(AZURE), spec)
     other = granted(spec, "c-others7other7")
     access = granted(spec, "c-k3v9x2m7q4ta")
     world.put(spec, f"{other.prefix}/n1/secret", b"theirs")
@@ -101,7 +104,7 @@ def test_backups_into_an_azure_store_and_back(world, node):
 
     # What the console sees of it
     told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]
-    [holding] = repository.look(AZURE.objects(spec), access.prefix, PASSPHRASE)
+    [holding] = repository.look(AZURE.storage.objects(spec), access.prefix, PASSPHRASE)
     assert (holding.node, holding.stanza, holding.status) == ("n1", "main", "read")
     assert [one.label for one in holding.backups] == [one["label"] for one in told["backup"]]
     assert [one.kind for one in holding.backups] == ["full", "incr"]
@@ -111,11 +114,11 @@ def test_backups_into_an_azure_store_and_back(world, node):
     # A renewed signature is in the file at once; the old one is good as long as the node has it.
     policies = world.emulator.state["containers"][f"{spec.bucket}/{access.prefix}"]["policies"]
     policies["storekeeper-1"]["Expiry"] = re.sub(r"^\d+", "2026", policies["storekeeper-1"]["Expiry"])
-    renewed = run(AZURE.grant, access)
+    renewed = run(AZURE.access.grant, access)
     assert renewed.keys[spec.bucket] != access.keys[spec.bucket]
 
     # Detached, the signature is void
-    run(AZURE.revoke, replace(renewed, buckets=()))
+    run(AZURE.access.revoke, replace(renewed, buckets=()))
     failed = node.run(*stanza, "--io-timeout=3", "--protocol-timeout=10", "check", check=False, timeout=200)
     assert failed.returncode
     assert "AuthenticationFailed" in failed.stdout + failed.stderr

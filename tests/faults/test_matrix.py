@@ -22,14 +22,15 @@ from django.utils import timezone
 
 from clusters import actions as cluster_actions
 from clusters.models import Cluster
-from console.clouds.aws import session as aws_session
 from console.clouds.aws.errors import ACTIONS
+from console.clouds.s3api import clients
 from console.operations.actions import cancel, retry
 from console.operations.models import Operation
 from stores import actions
 from stores.models import Store
 from stores.plans import NAMES_AT_MOST
 from tests import factories
+from tests.clouds import plans
 from tests.delivery import deliver
 from tests.faults import world
 from tests.faults.layer import FOR_EVER, ONE_ANSWER, ONE_CALL, Call, Layer
@@ -101,7 +102,7 @@ class StandingStore(Plan):
             state="done",
             finished_at=timezone.now(),
         )
-        run(store.cloud.provision, store.spec())
+        run(plans.creation(store.cloud), store.spec())
         return store
 
 
@@ -481,11 +482,11 @@ def layer(amazon, monkeypatch):
     """The fault layer, in front of every client that the console makes in this test."""
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
     layer = Layer(amazon, occupy=lambda kind, name: None)
-    session = aws_session._session()
+    session = clients.session()
     session.events.register("before-send", layer)
     yield layer
     session.events.unregister("before-send", layer)
-    aws_session.forget_clients()
+    clients.forget_clients()
 
 
 @pytest.mark.timeout(600)

@@ -14,10 +14,9 @@ from django.test import RequestFactory
 
 from clusters.models import BackupPolicy, Database
 from clusters.pgbackrest.configuration import VERSIONS, Configuration, StanzaConfiguration
-from console.clouds.aws import session as aws_session
+from console.clouds import CLOUDS
 from console.clouds.s3 import access as s3_access
-from console.clouds.s3 import storage as s3_storage
-from console.clouds.s3api import buckets
+from console.clouds.s3api import buckets, clients
 from console.clouds.steps import Failed
 from console.web.forms import NameField
 from console.wsgi import application
@@ -114,7 +113,7 @@ def test_confirming_goes_on_to_addresses_only(as_alice, onwards):
 
 def test_a_server_cannot_put_commands_into_what_is_shown_for_copying(acme):
     account = factories.server(acme).credentials()
-    text = s3_storage.removal(account, "pgbk-x;touch /tmp/owned", "us-east-1")
+    text = CLOUDS["s3"].storage.delete_commands(account, "pgbk-x;touch /tmp/owned", "us-east-1")
     assert "'pgbk-x;touch /tmp/owned'" in text
     assert text.replace("'pgbk-x;touch /tmp/owned'", "").count(";touch") == 0
 
@@ -130,7 +129,7 @@ def test_a_server_cannot_put_commands_into_what_is_shown_for_copying(acme):
 )
 def test_a_bucket_that_no_server_can_have_is_passed_over(name, region):
     listing = iter([{"Name": name, "BucketRegion": region}, {"Name": "pgbk-legal"}])
-    found = buckets.leftovers(listing, (), "us-east-1", lambda name, region: {})
+    found = buckets.unmanaged(listing, (), "us-east-1", lambda name, region: {})
     assert [one.name for one in found] == ["pgbk-legal"]
 
 
@@ -148,16 +147,16 @@ def test_a_key_of_two_lines_is_not_taken_from_a_server(acme, secret):
 
 @contextmanager
 def answering_with(operation, text):
-    events, event = aws_session._session().events, f"before-send.iam.{operation}"
+    events, event = clients.session().events, f"before-send.iam.{operation}"
 
     def answer(request, **_):
         return AWSResponse(request.url, 200, {}, Body(text.encode()))
 
     events.register(event, answer)
-    aws_session.forget_clients()
+    clients.forget_clients()
     yield
     events.unregister(event, answer)
-    aws_session.forget_clients()
+    clients.forget_clients()
 
 
 @pytest.mark.parametrize("value", ["a\nrepo2-type=posix", "a\r", "\u2028"])

@@ -307,7 +307,7 @@ def _organisation(name: str) -> Any:
         organisation=organisation, subject_kind="store", subject_id=gone, subject_name="lost", verb="create",
         title="Create Backup Store", state="done", finished_at=timezone.now(),
     )  # fmt: skip
-    explained = account.cloud.bucket_names(gone, "eu-west-1", account.number)[0]
+    explained = account.cloud.storage.names(gone, "eu-west-1", account.number)[0]
     hidden = f"{explained[:-5]}xxxxx"
     leftovers = [
         UnmanagedBucket(one, "eu-west-1", timezone.now().isoformat(), "backup", str(gone))

@@ -18,6 +18,7 @@ from console.operations.models import Operation
 from stores import actions
 from stores.models import DeletionPreview, RetainedLogs, State, Store
 from tests import factories
+from tests.clouds import plans
 from tests.delivery import deliver
 from tests.stores.conftest import due
 
@@ -505,7 +506,7 @@ def test_keep_logs_outlasts_a_crash_at_its_end(store, s3, alice):
     """All steps were done, and the worker was killed before it could write that down."""
     actions.delete(store, keep_logs=True, by=alice)
     dead = Operation.objects.claim(store.operation_id, "the dead one")
-    for round_ in store.cloud.remove_but_logs:
+    for round_ in plans.deletion_but_logs(store.cloud):
         for step in round_:
             step.run(store.spec(complete=True))
     assert dead.record(dead.steps)

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import boto3
 import pytest
-from console.audit.models import AuditEvent
 from django.test import Client
 from django.utils import timezone
 
+from console.audit.models import AuditEvent
 from console.operations import snapshots
 from console.operations.snapshots import daily
 from stores import actions, plans
@@ -409,7 +409,7 @@ def test_repair_speaks_in_the_clouds_own_words(acme):
     store = factories.store(factories.azure(acme), region="westeurope", state=State.DEGRADED)
     line = ControlStatus("tls", "TLS", store.bucket, False, "off", "TLS 1.2", "TLS 1.0", "a", "b", False, "", "")
     DriftReport.objects.create(store=store, content=[line.kept()])
-    titles = [step.title for round_ in plans.repair(store) for step in round_]
+    titles = [step.title for round_ in plans.repair_plan(store) for step in round_]
     assert titles == [
         "Checking whose the log storage account is",
         "Checking whose the backup storage account is",

@@ -17,6 +17,7 @@ from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
 from tests import factories
+from tests.clouds import plans
 from tests.delivery import deliver
 
 
@@ -434,7 +435,7 @@ def test_a_worker_that_died_is_followed_by_another(create, amazon, s3):
     store = create(run=False)
     dead = Operation.objects.claim(store.operation.pk, "the dead one")
     for record in dead.steps[:2]:
-        CLOUDS["aws"].provision[0][dead.steps.index(record)].run(store.spec())
+        plans.creation(CLOUDS["aws"])[0][dead.steps.index(record)].run(store.spec())
         record["state"] = "done"
     assert dead.record(dead.steps)
     store = again(store)

@@ -55,7 +55,7 @@ def test_the_nodes_of_a_protected_store_cannot_delete_versions(store, account, a
     cluster = clusters.create(account, name="orders", regions=["eu-west-1"], stores=[store], by=alice)
     deliver(cluster.operation_id)
     cluster.refresh_from_db()
-    allowed = json.dumps(cluster.cloud.access_policy(cluster.spec()))
+    allowed = json.dumps(cluster.cloud.access.policy(cluster.spec()))
     for action in ("DeleteObjectVersion", "BypassGovernanceRetention", "PutBucket", "PutObjectRetention", "*:", "s3:*"):
         assert action not in allowed
 

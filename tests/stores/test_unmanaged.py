@@ -11,10 +11,9 @@ from django.db import connections
 from django.test import Client
 
 from console.audit.models import AuditEvent
-from console.clouds.aws import session as aws_session
 from console.clouds.aws import storage as aws_storage
 from console.clouds.s3 import session as s3_session
-from console.clouds.s3api import buckets
+from console.clouds.s3api import buckets, clients
 from console.operations import snapshots
 from console.operations.models import Operation
 from stores import actions, unmanaged
@@ -500,4 +499,4 @@ def test_an_s3_server_is_swept_and_its_store_adopted(acme, alice, as_alice, obje
         s3.delete_object(Bucket=store.bucket, Key="kept")
         for name in (store.bucket, store.log_bucket, "pgbk-probe-0123456789abcdef", "another-bucket"):
             s3.delete_bucket(Bucket=name)
-        aws_session.forget_clients()
+        clients.forget_clients()

@@ -45,7 +45,7 @@ def test_store_list_shows_what_a_pane_must_show(as_alice, account):
         store.bucket,
         store.identifier,
         store.log_bucket,
-        store.cloud.identifier(store.cloud_account.credentials(), store.log_bucket),
+        store.cloud.storage.identifier(store.cloud_account.credentials(), store.log_bucket),
         "Show more details",
     ):
         assert value in page

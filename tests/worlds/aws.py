@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from moto.s3.models import s3_backends
 
-from console.clouds.aws import session as aws_session
 from console.clouds.contract import AccountRef
+from console.clouds.s3api import clients
 from console.demo.emulator import Emulator
 from tests.faults import world as memory
 from tests.worlds import boto
@@ -68,7 +68,7 @@ class Amazon(boto.Spoilt):
 
     def clear(self):
         self.emulator.reset()
-        aws_session.forget_clients()
+        clients.forget_clients()
 
 
 @contextmanager
@@ -82,8 +82,8 @@ def opened(folder):
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_ENDPOINT_URL", emulator.url)
-        aws_session._session.cache_clear()
+        clients.session.cache_clear()
         with boto.Spoiler() as spoiler:
             yield Amazon(emulator, spoiler)
     emulator.stop()
-    aws_session._session.cache_clear()
+    clients.session.cache_clear()

@@ -9,7 +9,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
-from console.clouds.aws import session as aws_session
+from console.clouds.s3api import clients
 
 DENIED, BUSY, BROKEN, RESET_BEFORE, RESET_AFTER = "denied", "busy", "broken", "reset before", "reset after"
 ANSWERS = {DENIED: (403, "AccessDenied"), BUSY: (503, "SlowDown"), BROKEN: (500, "InternalError")}
@@ -27,7 +27,7 @@ class Spoiler:
 
     def __init__(self, verify=True):
         self.http, self.seen, self.spoilt, self.left = URLLib3Session(verify=verify), [], "", 0
-        self.events = aws_session._session().events
+        self.events = clients.session().events
 
     def __enter__(self):
         self.events.register("before-send", self)
@@ -35,7 +35,7 @@ class Spoiler:
 
     def __exit__(self, *_):
         self.events.unregister("before-send", self)
-        aws_session.forget_clients()
+        clients.forget_clients()
 
     def arm(self, fault, nth):
         self.spoilt, self.left = fault, nth

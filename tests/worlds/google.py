@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, StoreSpec
-from console.clouds.google.linking import LINK
+from console.clouds.google.linking import FIELDS
 from console.clouds.google.permissions import roles
 from console.clouds.google.session import forget_sessions
 from console.demo.google_emulator import NUMBER, PROJECT, Emulator
@@ -63,11 +63,11 @@ class Google(World):
         self.give_roles(self.account())
 
     @property
-    def operator(self) -> DeploymentSettings:
+    def deployment(self) -> DeploymentSettings:
         return DeploymentSettings(endpoint_url=self.emulator.url, ca_file=str(self.emulator.ca_file))
 
     def account(self, **settings: str) -> AccountRef:
-        clean = {field.name: field.clean for field in LINK}
+        clean = {field.name: field.clean for field in FIELDS}
         return AccountRef(
             uuid4(),
             PROJECT,

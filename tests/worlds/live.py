@@ -25,16 +25,16 @@ class Live:
 
     def __init__(self, provider):
         self.cloud, self.key = provider, provider.key
-        given = {one.name: os.environ.get(f"LIVE_{one.name.upper()}", "") for one in provider.link}
-        for one in provider.link:
+        given = {one.name: os.environ.get(f"LIVE_{one.name.upper()}", "") for one in provider.linking.fields}
+        for one in provider.linking.fields:
             if one.kind == "choice" and not given[one.name]:
                 given[one.name] = one.choices[0][0]
             elif given[one.name]:
                 given[one.name] = one.clean(given[one.name])
-        secrets = {one.name: given.pop(one.name) for one in provider.link if one.secret}
-        if provider.knows_external_id:
+        secrets = {one.name: given.pop(one.name) for one in provider.linking.fields if one.secret}
+        if provider.linking.external_id:
             given["external_id"] = os.environ.get("LIVE_EXTERNAL_ID", "")
-        settings = dict(provider.answers(given))
+        settings = dict(provider.linking.clean(given))
         operator = DeploymentSettings(
             endpoints_allowed=tuple(filter(None, os.environ.get("S3_ENDPOINTS_ALLOWED", "").split(","))),
             endpoint_url=os.environ.get("LIVE_ENDPOINT_URL", ""),
@@ -43,10 +43,10 @@ class Live:
         )
         secrets = {name: value for name, value in secrets.items() if value}
         account = AccountRef(uuid4(), "", "", settings, secrets, operator)
-        identity = provider.identify(account)
+        identity = provider.linking.identify(account)
         settings = {**settings, **identity.found}
         self._account = replace(account, number=identity.number, partition=identity.partition, settings=settings)
-        own = provider.store_regions(self._account)
+        own = provider.storage.regions(self._account)
         self.regions = (os.environ.get("LIVE_REGION") or own[0].code,)
         self.before = set(self._names())
 
@@ -54,17 +54,17 @@ class Live:
         return self._account
 
     def _names(self):
-        return [one.name for one in self.cloud.survey(self._account, ())]
+        return [one.name for one in self.cloud.storage.list_unmanaged(self._account, ())]
 
     def look(self):
         """Return what stands of the console's making, and how its controls find it."""
         found = {}
-        for one in self.cloud.survey(self._account, self.before):
+        for one in self.cloud.storage.list_unmanaged(self._account, self.before):
             found[one.name] = one.kind
             if one.kind == "backup" and one.store_id:
-                names = self.cloud.bucket_names(UUID(one.store_id), one.region, self._account.number)
+                names = self.cloud.storage.names(UUID(one.store_id), one.region, self._account.number)
                 spec = StoreSpec(UUID(one.store_id), "Orders (EU)", self._account, one.region, *names)
-                for control in self.cloud.controls(spec):
+                for control in self.cloud.storage.settings(spec):
                     with_words = self._observed(control)
                     found[f"{control.bucket} {control.key}"] = json.dumps(with_words, sort_keys=True, default=str)
         return found

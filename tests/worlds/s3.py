@@ -39,7 +39,7 @@ class Server(boto.Spoilt):
             "ca_certificate": server.ca_certificate,
             "access_key_id": server.access_key_id,
         }
-        self.settings = {**self.settings, **CLOUDS["s3"].identify(self.account()).found}
+        self.settings = {**self.settings, **CLOUDS["s3"].linking.identify(self.account()).found}
         self.forget()
 
     def account(self):

@@ -1,0 +1,72 @@
+"""Amazon Web Services: what a store gets on Amazon S3, stage by stage, and what the cloud is made of."""
+
+from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
+from console.clouds.s3api.nodes import policy
+
+from .access import DELETE, GRANT, REVOKE, facts, refusal, repository
+from .documents import access_documents, merge_statements
+from .linking import FIELDS, KEY, clean, method
+from .permissions import preflight
+from .session import account_facts, identify
+from .storage import AWSStorage, regions_of
+
+# The log bucket is closed before anything is told to log into it, and calls on one bucket never run together, which S3
+# answers with OperationAborted.
+CREATION = (
+    (
+        Setting("log", ("policy",), "Closing the log bucket to all but log delivery"),
+        Setting("backup", ("policy",), "Closing the backup bucket to plain HTTP"),
+    ),
+    (
+        Setting("log", ("lifecycle",), "Setting the log bucket to expire old logs"),
+        Setting("backup", ("lifecycle",), "Setting the backup bucket to drop unfinished uploads"),
+    ),
+    (Setting("backup", ("logging",), "Turning on access logging"),),
+    (Setting("backup", ("versioning",), "Turning on versioning", only_with="versions"),),
+    (Setting("backup", ("object_lock",), "Locking what will be written", only_with="lock"),),
+)
+
+
+def capabilities(account: AccountRef) -> Capabilities:
+    """Return what can be done in the account: all that there is."""
+    how = method(account)
+    return Capabilities(versions=True, lock=True, method=how, signs_in_with_secret=how == KEY)
+
+
+AWS = Cloud(
+    key="aws",
+    label="AWS",
+    service="Amazon S3",
+    mark="aws",
+    vocabulary=Vocabulary(),
+    linking=Linking(
+        fields=FIELDS,
+        explanation="Make a role in your account with the permissions and the trust policy below, or have "
+        "CloudFormation or Terraform make it, then enter its ARN. The external ID is yours alone; without it nobody "
+        "can use the role, and the console checks that.",
+        identify=identify,
+        linked=lambda account: f"AWS says it is account {account.number}.",
+        facts=account_facts,
+        documents=access_documents,
+        preflight=preflight,
+        preflight_note="IAM is asked what it would answer (iam:SimulatePrincipalPolicy). Resource control policies, "
+        "conditions of service control policies and the buckets' own policies may still refuse a call; its task then "
+        "says why.",
+        clean=clean,
+        merge_statements=merge_statements,
+        external_id=True,
+    ),
+    storage=AWSStorage(),
+    creation=CREATION,
+    access=NodeAccess(
+        grant=GRANT,
+        revoke=REVOKE,
+        delete=DELETE,
+        facts=facts,
+        policy=policy,
+        refusal=refusal,
+        repository=repository,
+        regions=regions_of,
+    ),
+    capabilities=capabilities,
+)

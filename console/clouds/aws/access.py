@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.aws.errors import CallTarget, bucket_arn, code_of
-from console.clouds.aws.session import HOME_REGIONS, IAM_PATH, calling_iam, instance_service
-from console.clouds.contract import AccessSpec
-from console.clouds.s3api.buckets import tag_value
+from console.clouds.aws.errors import on_amazon
+from console.clouds.aws.session import HOME_REGIONS, calling_iam, instance_service
+from console.clouds.contract import AccessSpec, RepositoryOptions, StoreSpec
+from console.clouds.naming import CLUSTER_TAG
+from console.clouds.s3api.errors import CallTarget, bucket_arn, code_of
+from console.clouds.s3api.nodes import (
+    IAM_PATH,
+    POLICY,
+    cluster_in,
+    compact,
+    node_name,
+    node_tags,
+    or_nothing,
+    policy,
+    statements,
+)
 from console.clouds.steps import Failed, NotReady, Stage, Step
 
 if TYPE_CHECKING:
-    from mypy_boto3_iam.type_defs import InstanceProfileTypeDef, TagTypeDef
+    from mypy_boto3_iam.type_defs import InstanceProfileTypeDef
 
-CLUSTER_TAG = "storekeeper:cluster-id"  # whose role it is; the console touches none without it
-POLICY = "backup-stores"
 # Of all inline policies of a role, whitespace not counted, and fixed (IAM user guide, "IAM and AWS STS quotas").
 POLICY_CHARACTERS = 10_240
 
 
 # Names
-
-
-def node_name(spec: AccessSpec) -> str:
-    """Return the name of the cluster's role, which is its instance profile's too; elsewhere its user's."""
-    return f"pgbk-{spec.prefix}"
 
 
 def role_arn(spec: AccessSpec) -> str:
@@ -55,43 +57,12 @@ def facts(spec: AccessSpec) -> list[tuple[str, str]]:
 # The policies
 
 
-def policy(spec: AccessSpec) -> dict[str, Any]:
-    """Return the four permissions that pgBackRest needs (its user guide, "S3 Support"), in the cluster's own folders.
-
-    Listing is one of them: without it S3 answers 403, not 404, for a missing object (S3 API reference, "GetObject").
-    """
-    arns = [bucket_arn(bucket, spec.account.partition) for bucket in spec.buckets]
-    statements = [statement for arn in arns for statement in _statements(arn, spec.prefix)]
-    return {"Version": "2012-10-17", "Statement": statements}
-
-
-def _statements(arn: str, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    return (
-        {
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": arn,
-            "Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
-        },
-        {
-            "Effect": "Allow",
-            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-            "Resource": f"{arn}/{prefix}/*",
-        },
-    )
-
-
-def compact(policy: dict[str, Any]) -> str:
-    """Return the policy as IAM counts it, without whitespace."""
-    return json.dumps(policy, separators=(",", ":"))
-
-
 def refusal(spec: AccessSpec) -> str:
     """Return why the policy of so many stores does not fit on a role, with the number that does; '' when it fits."""
     room = POLICY_CHARACTERS - len(compact({**policy(spec), "Statement": []}))
     for fit, bucket in enumerate(spec.buckets):
         arn = bucket_arn(bucket, spec.account.partition)
-        room -= sum(len(compact(statement)) + 1 for statement in _statements(arn, spec.prefix))  # 1: the comma
+        room -= sum(len(compact(statement)) + 1 for statement in statements(arn, spec.prefix))  # 1: the comma
         if room < -1:  # the last statement has none
             return (
                 f"{len(spec.buckets)} stores are too many for one cluster: AWS limits the permissions of its nodes' "
@@ -119,47 +90,18 @@ def _profile(spec: AccessSpec) -> CallTarget:
 
 
 def _subject(spec: AccessSpec, kind: str, detail: str) -> CallTarget:
-    return CallTarget(
-        account=spec.account,
-        service="AWS IAM",
-        region=HOME_REGIONS[spec.account.partition],
-        name=f"{kind} {node_name(spec)}",
-        details={detail: node_name(spec)},
-        resource=partial(_resource, spec),
-    )
+    name, region = node_name(spec), HOME_REGIONS[spec.account.partition]
+    return on_amazon(spec.account, region, "AWS IAM", f"{kind} {name}", partial(_resource, spec), **{detail: name})
 
 
 def _resource(spec: AccessSpec, operation: str, action: str) -> str:
     return profile_arn(spec) if "InstanceProfile" in action else role_arn(spec)
 
 
-def node_tags(spec: AccessSpec) -> list[TagTypeDef]:
-    """Return the tags of all that the console makes for the nodes of the cluster."""
-    return [
-        {"Key": CLUSTER_TAG, "Value": str(spec.id)},
-        {"Key": "storekeeper:cluster-name", "Value": tag_value(spec.name)},
-        {"Key": "storekeeper:managed-by", "Value": "storekeeper"},
-    ]
-
-
-def _cluster(tags: Iterable[TagTypeDef]) -> str:
-    return next((tag["Value"] for tag in tags if tag["Key"] == CLUSTER_TAG), "")
-
-
-@contextmanager
-def or_nothing() -> Iterator[None]:
-    """Go on after NoSuchEntity, as when it was deleted by an attempt whose answer got lost."""
-    try:
-        yield
-    except ClientError as error:
-        if code_of(error) != "NoSuchEntity":
-            raise
-
-
 def role_tag(spec: AccessSpec) -> str | None:
     """Return the cluster ID that the role is tagged with, '' when with none; None when there is no such role."""
     with calling_iam("GetRole", _role(spec)) as iam, or_nothing():
-        return _cluster(iam.get_role(RoleName=node_name(spec))["Role"].get("Tags", []))
+        return cluster_in(iam.get_role(RoleName=node_name(spec))["Role"].get("Tags", []))
     return None
 
 
@@ -251,7 +193,7 @@ def ensure_profile_holds_role(spec: AccessSpec) -> None:
 
 def _own_profile(spec: AccessSpec) -> InstanceProfileTypeDef:
     profile = _read_profile(spec)
-    _adopt(spec, _profile(spec), None if profile is None else _cluster(profile.get("Tags", [])))
+    _adopt(spec, _profile(spec), None if profile is None else cluster_in(profile.get("Tags", [])))
     assert profile  # _adopt raises without one
     return profile
 
@@ -287,7 +229,7 @@ def _delete_policy(spec: AccessSpec) -> None:
 def remove_instance_profile(spec: AccessSpec) -> None:
     """Take the role out of the cluster's instance profile and delete that; leave one that is not the cluster's."""
     name, profile = node_name(spec), _read_profile(spec)
-    if profile is None or _cluster(profile.get("Tags", [])) != str(spec.id):
+    if profile is None or cluster_in(profile.get("Tags", [])) != str(spec.id):
         return
     if any(role["RoleName"] == name for role in profile["Roles"]):
         with calling_iam("RemoveRoleFromInstanceProfile", _profile(spec)) as iam, or_nothing():
@@ -305,6 +247,20 @@ def remove_role(spec: AccessSpec) -> None:
         iam.delete_role(RoleName=node_name(spec))
 
 
+def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
+    """Return pgBackRest's options for the bucket; a node signs in with the role that it was started with."""
+    suffix = {"aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}.get(spec.account.partition, "amazonaws.com")
+    return RepositoryOptions(
+        options=(
+            ("type", "s3"),
+            ("s3-bucket", spec.bucket),
+            ("s3-endpoint", f"s3.{spec.region}.{suffix}"),
+            ("s3-region", spec.region),
+            ("s3-key-type", "auto"),
+        )
+    )
+
+
 GRANT = (
     Stage(
         Step("create_role", "Creating the IAM role of the nodes", ensure_role),
@@ -317,7 +273,7 @@ GRANT = (
 )
 REVOKE = (Stage(Step("revoke_permissions", "Taking all permissions back from the nodes", remove_node_policy)),)
 # The profile first: AWS deletes no role that a profile holds.
-DISMISS = (
+DELETE = (
     Stage(Step("delete_instance_profile", "Deleting the instance profile of the nodes", remove_instance_profile)),
     Stage(Step("delete_role", "Deleting the IAM role of the nodes", remove_role)),
 )

@@ -22,7 +22,7 @@ DEPLOY = (
 )
 
 
-def documents(account: AccountRef) -> list[Document]:
+def access_documents(account: AccountRef) -> list[Document]:
     """Return the files that make the console's role; for an account with an access key, its user's permissions."""
     principal = account.deployment.principal
     partition = account.partition or principal.split(":")[1]
@@ -37,7 +37,7 @@ def documents(account: AccountRef) -> list[Document]:
     return [*usual, *(_for_all_regions(one, where) for one in wider)]
 
 
-def together(found: Sequence[str]) -> str:
+def merge_statements(found: Sequence[str]) -> str:
     """Return statements of a policy as one list of JSON, those on the same resource as one."""
     joined: dict[str, dict[str, Any]] = {}
     for text in found:

@@ -24,7 +24,7 @@ def _access_key_id(text: str) -> str:
     return text
 
 
-LINK = (
+FIELDS = (
     Field(
         "method",
         "How the console signs in",
@@ -64,7 +64,7 @@ LINK = (
 )
 
 
-def answers(given: Mapping[str, str]) -> Mapping[str, str]:
+def clean(given: Mapping[str, str]) -> Mapping[str, str]:
     """Return what is kept of an account: its role with our external ID, or its access key's ID."""
     names = ("role_arn", "external_id") if given.get("method") == ROLE else ("access_key_id",)
     return {name: given[name] for name in names}

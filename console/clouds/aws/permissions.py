@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from console.clouds.aws.errors import CallTarget
-from console.clouds.aws.session import HOME_REGIONS, IAM_PATH, calling_iam, calling_s3, calling_sts, statements
+from console.clouds.aws.errors import on_amazon
+from console.clouds.aws.session import HOME_REGIONS, calling_iam, calling_s3, calling_sts, statements
 from console.clouds.contract import AccountRef, Check, Outcome
 from console.clouds.regions import find
+from console.clouds.s3api.errors import CallTarget
+from console.clouds.s3api.nodes import IAM_PATH
 from console.clouds.steps import NotReady, StepError
 
 if TYPE_CHECKING:
@@ -95,14 +97,8 @@ def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
 
 
 def _on_account(account: AccountRef, region: str, service: str, principal: str = "") -> CallTarget:
-    return CallTarget(
-        account=account,
-        service=service,
-        region=region,
-        name=principal or f"account {account.number}",
-        details={},
-        resource=lambda operation, action: principal or "*",
-    )
+    name = principal or f"account {account.number}"
+    return on_amazon(account, region, service, name, lambda operation, action: principal or "*")
 
 
 def _principal(account: AccountRef) -> str:

@@ -4,47 +4,34 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
-from uuid import UUID, uuid4
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import uuid4
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from console.clouds import calls
-from console.clouds.aws.errors import (
-    ACTIONS,
-    EXPIRED,
-    IAM_ACTIONS,
-    NO_OWN_IDENTITY,
-    ON_OBJECTS,
-    CallTarget,
-    bucket_arn,
-    code_of,
-    on_bucket,
-    step_error,
-)
+from console.clouds.aws.errors import ACTIONS, EXPIRED, IAM_ACTIONS, NO_OWN_IDENTITY, on_bucket, step_error
 from console.clouds.contract import AccountRef, Fact, Identity, LinkError, StoreSpec
-from console.clouds.steps import NotReady, ensure_lease
+from console.clouds.s3api.clients import (
+    FOREVER,
+    NETWORK,
+    S3_NETWORK,
+    Service,
+    client_of,
+    forget_clients,
+    new_client,
+)
+from console.clouds.s3api.errors import ON_OBJECTS, CallTarget, bucket_arn, code_of
+from console.clouds.s3api.nodes import IAM_PATH
+from console.clouds.steps import NotReady
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
     from mypy_boto3_sts.type_defs import AssumeRoleResponseTypeDef, CredentialsTypeDef
-
-# Few attempts, and no adaptive mode, which sleeps inside a worker: the operation's own backoff, which is recorded and
-# holds no worker, follows. The pool is as large as the number of threads that may share a client.
-NETWORK = Config(
-    retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20, max_pool_connections=64
-)
-S3_NETWORK = NETWORK.merge(Config(signature_version="s3v4"))
 
 # Where each partition's IAM, which is global, and the STS that we ask are. A regional STS, because tokens of the global
 # endpoint are not valid in opt-in regions (IAM user guide, "Manage AWS STS in an AWS Region").
@@ -55,14 +42,9 @@ HOME_REGIONS = {
     "aws-eusc": "eusc-de-east-1",
 }
 ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::(\d{12}):role/[\w+=,.@/-]+")
-IAM_PATH = "/pgbk/"  # of all roles and instance profiles that the console makes: its policy allows no other
 ROLE_NAME = "storekeeper"  # of the console's role in an account, as long as nobody has named it otherwise
 SESSION_SECONDS = 3600  # the most that role chaining allows
 RENEW_BEFORE = timedelta(minutes=5)
-FOREVER = datetime.max.replace(tzinfo=UTC)
-
-
-Service = Literal["s3", "iam", "sts"]
 
 
 class Keys(TypedDict, total=False):
@@ -71,32 +53,6 @@ class Keys(TypedDict, total=False):
     aws_access_key_id: str
     aws_secret_access_key: str
     aws_session_token: str
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A cached client, valid for these credentials until then."""
-
-    client: Any
-    fingerprint: str
-    until: datetime
-
-
-_clients: dict[tuple[UUID, str, str], _Entry] = {}
-_lock = Lock()
-
-
-@cache
-def _session() -> boto3.Session:
-    """Return the process's one session: each further one would cost 13 MB, a client of it half of one."""
-    session = boto3.Session()
-    session.events.register("before-send", _before_send)  # also before each attempt that botocore makes by itself
-    calls.watch(session.events)
-    return session
-
-
-def _before_send(**_: Any) -> None:
-    ensure_lease()
 
 
 # What AWS answers to the keys of a session whose role was deleted, also when it was made again since.
@@ -174,37 +130,6 @@ def _sign_in(service: Service, account: AccountRef) -> tuple[dict[str, Any], dat
     return {"config": config, **_keys(credentials)}, credentials["Expiration"] - RENEW_BEFORE
 
 
-def client_of(
-    service: Service,
-    account: AccountRef,
-    region: str,
-    sign_in: Callable[[], tuple[dict[str, Any], datetime]],
-    prepare: Callable[[Any], None] = lambda client: None,
-) -> Any:
-    """Return the account's client in this region, made anew when what it signs in with changed or is about to expire.
-
-    `sign_in` returns what only this client is made with, and until when that is valid; `prepare` gets the new client
-    before anybody uses it.
-    """
-    key, fingerprint = (account.id, service, region), account.fingerprint
-    entry = _clients.get(key)
-    if entry and entry.fingerprint == fingerprint and datetime.now(UTC) < entry.until:
-        return entry.client
-    options, until = sign_in()  # outside the lock: it may wait for the network
-    with _lock:  # making a client is the one thing in a session that threads must not do together
-        client = _session().client(service, region_name=region, **options)
-        prepare(client)
-        _clients[key] = _Entry(client, fingerprint, until)
-    return client
-
-
-def forget_clients(account: AccountRef | None = None) -> None:
-    """Drop the cached clients of this account, or of all: the next call signs in again."""
-    with _lock:
-        for key in [key for key in _clients if account is None or key[0] == account.id]:
-            del _clients[key]
-
-
 def _access_key(account: AccountRef) -> Keys:
     return {
         "aws_access_key_id": account.settings.get("access_key_id", ""),
@@ -222,8 +147,8 @@ def _keys(credentials: CredentialsTypeDef) -> Keys:
 
 def _sts(partition: str, keys: Keys) -> STSClient:
     """Return a client of the partition's STS."""
-    with _lock:
-        return _session().client("sts", region_name=HOME_REGIONS[partition], config=NETWORK, **keys)
+    client: STSClient = new_client("sts", HOME_REGIONS[partition], config=NETWORK, **keys)
+    return client
 
 
 def _assume(account: AccountRef, **external_id: str) -> AssumeRoleResponseTypeDef:

@@ -1,0 +1,66 @@
+"""Microsoft Azure: what a store gets on Azure Storage, stage by stage, and what the cloud is made of."""
+
+from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
+
+from .access import DELETE, GRANT, REVOKE, due, facts, policy, repository
+from .documents import access_documents
+from .linking import EXPLANATION, FIELDS, account_facts, identify, linked
+from .permissions import preflight
+from .storage import AzureStorage, regions_of
+
+# Each account is closed by the very call that creates it. Then nothing waits for anything else.
+CREATION = (
+    (
+        Setting("log", ("lifecycle",), "Setting the log storage account to expire old logs"),
+        Setting("backup", ("delete_lock",), "Locking the backup storage account against deletion"),
+    ),
+    (Setting("backup", ("logging",), "Turning on access logging"),),
+    (Setting("backup", ("versions",), "Turning on soft delete", only_with="versions"),),
+)
+
+
+def capabilities(account: AccountRef) -> Capabilities:
+    """Return what can be done in the resource group."""
+    method = account.settings.get("method", "")
+    return Capabilities(versions=True, method=method, signs_in_with_secret=bool(account.secrets))
+
+
+AZURE = Cloud(
+    key="azure",
+    label="Azure",
+    service="Azure Storage",
+    mark="Az",
+    vocabulary=Vocabulary(
+        bucket="storage account",
+        account="subscription",
+        number="subscription ID",
+        name="Azure",
+        here="in this resource group",
+        at="in Azure",
+    ),
+    linking=Linking(
+        fields=FIELDS,
+        explanation=EXPLANATION,
+        identify=identify,
+        linked=linked,
+        facts=account_facts,
+        documents=access_documents,
+        preflight=preflight,
+        preflight_note="Azure says which actions the console's roles allow on the resource group. Policies and locks "
+        "of your organisation are not part of that answer and may forbid a call all the same.",
+    ),
+    storage=AzureStorage(),
+    creation=CREATION,
+    access=NodeAccess(
+        grant=GRANT,
+        revoke=REVOKE,
+        delete=DELETE,
+        facts=facts,
+        policy=policy,
+        refusal=lambda spec: "",
+        repository=repository,
+        regions=regions_of,
+        keys_due=due,
+    ),
+    capabilities=capabilities,
+)

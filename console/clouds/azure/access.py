@@ -10,19 +10,19 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import uuid5
 
 from console.clouds.azure.accounts import SHARED_KEYS, StorageAccount, owner_in
 from console.clouds.azure.errors import GONE, CallTarget, group_id, resource_id
 from console.clouds.azure.session import ask, gives_signatures
-from console.clouds.contract import AccessSpec, AccountRef, StoreSpec
-from console.clouds.s3api.buckets import tag_value
+from console.clouds.contract import AccessSpec, AccountRef, Need, RepositoryOptions, StoreSpec
+from console.clouds.naming import CLUSTER_TAG, cluster_tags
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
 if TYPE_CHECKING:
-    from console.clouds.azure.clients import Cloud
+    from console.clouds.azure.clients import AzureClients
 
-CLUSTER_TAG = "storekeeper:cluster-id"  # whose identity it is; the console touches none without it
 # Built-in, and the same everywhere ("Azure built-in roles for Storage"): Storage Blob Data Contributor.
 CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 IDENTITIES_VERSION, ROLES_VERSION = "2023-01-31", "2022-04-01"
@@ -190,7 +190,7 @@ def _account(spec: AccessSpec, bucket: str) -> StorageAccount:
     return StorageAccount(StoreSpec(spec.id, "", spec.account, "", bucket, ""), bucket)
 
 
-def _delete_assignment(assignment: str, cloud: Cloud) -> None:
+def _delete_assignment(assignment: str, cloud: AzureClients) -> None:
     cloud.send("DELETE", assignment, ROLES_VERSION)
 
 
@@ -203,7 +203,7 @@ def ensure_containers(spec: AccessSpec) -> None:
         ask("BlobContainers_Create", _container(spec, bucket), partial(_create_container, bucket, spec.prefix))
 
 
-def _create_container(bucket: str, name: str, cloud: Cloud) -> None:
+def _create_container(bucket: str, name: str, cloud: AzureClients) -> None:
     body: Any = {"properties": {"publicAccess": "None"}}
     cloud.storage.blob_containers.create(cloud.group, bucket, name, body)
 
@@ -216,11 +216,7 @@ def ensure_identity(spec: AccessSpec) -> StepResult | None:
         return None
     body = {
         "location": spec.account.settings.get("location", ""),
-        "tags": {
-            CLUSTER_TAG: str(spec.id),
-            "storekeeper:cluster-name": tag_value(spec.name),
-            "storekeeper:managed-by": "storekeeper",
-        },
+        "tags": cluster_tags(spec.id, spec.name),
     }
     ask(
         "UserAssignedIdentities_CreateOrUpdate",
@@ -408,6 +404,52 @@ def remove_identity(spec: AccessSpec) -> None:
 
 
 TAKE_BACK = Step("revoke_permissions", "Taking all permissions back from the nodes", remove_access)
+
+
+def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
+    """Return pgBackRest's options for the cluster's container; a node signs in as its identity or with a signature."""
+    options = [("type", "azure"), ("azure-account", spec.bucket), ("azure-container", access.prefix)]
+    needs: tuple[Need, ...] = ()
+    lacks = ""
+    if not gives_signatures(spec.account):
+        options.append(("azure-key-type", "auto"))
+        needs = (_managed_identity(spec),)
+    else:
+        options.append(("azure-key-type", "sas"))
+        if signature := access.keys.get(spec.bucket):
+            options.append(("azure-key", signature))
+        else:
+            lacks = (
+                f"The console has no signature for {spec.name} yet. It makes one when the cluster's backup stores are "
+                "updated: look at the cluster's last task."
+            )
+    ca_certificate = ""
+    if emulator := spec.account.deployment.endpoint_url:
+        where = urlsplit(emulator)
+        options += [
+            ("azure-endpoint", where.hostname or ""),
+            ("azure-uri-style", "path"),
+            ("storage-port", str(where.port or 443)),
+        ]
+        ca_certificate = _emulators_ca(spec.account.deployment.ca_file)
+    return RepositoryOptions(tuple(options), frozenset({"azure-key"}), ca_certificate, needs=needs, lacks=lacks)
+
+
+def _managed_identity(spec: StoreSpec) -> Need:
+    return Need(
+        "2.58",  # its release notes: repo-azure-key-type=auto
+        f"sign in to {spec.name} with a managed identity",
+        "have the account's nodes sign in with a signature (the account's page, Change)",
+    )
+
+
+def _emulators_ca(file: str) -> str:
+    if not file:
+        return ""
+    with open(file) as certificate:
+        return certificate.read()
+
+
 GRANT = (
     Stage(
         Step("create_containers", "Creating the cluster's container in each store", ensure_containers),
@@ -417,7 +459,7 @@ GRANT = (
 )
 REVOKE = (Stage(TAKE_BACK),)
 # The roles first: Azure keeps those of an identity that is deleted, for nobody.
-DISMISS = (
+DELETE = (
     Stage(TAKE_BACK),
     Stage(Step("delete_identity", "Deleting the managed identity of the nodes", remove_identity)),
 )

@@ -13,7 +13,7 @@ from typing import Any
 from console.clouds.azure.errors import GONE, CallTarget, on_bucket, resource_id
 from console.clouds.azure.session import ask, gives_signatures
 from console.clouds.contract import Control, StoreSpec
-from console.clouds.s3api.buckets import LOG_DAYS, NAME_TAG, STORE_TAG, tag_value
+from console.clouds.naming import LOG_DAYS, STORE_TAG, store_tags
 from console.clouds.steps import Failed
 
 LOGS_VERSION, LOCKS_VERSION = "2021-05-01-preview", "2020-05-01"
@@ -25,7 +25,7 @@ TLS = "TLS1_2"
 
 def tags(spec: StoreSpec) -> dict[str, str]:
     """Return the tags of the store's accounts; a colon is allowed in their names ("Use tags …", Limitations)."""
-    return {STORE_TAG: str(spec.id), NAME_TAG: tag_value(spec.name), "storekeeper:managed-by": "storekeeper"}
+    return store_tags(spec.id, spec.name)
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,8 @@ class Switch:
             wanted=wanted,
             observe=partial(self.read, account),
             ensure=partial(self._ensure, account, wanted),
-            same=partial(self._same, wanted),
-            words=self.words,
+            matches=partial(self._same, wanted),
+            describe=self.words,
             fixed=self.fixed,
         )
 
@@ -301,8 +301,8 @@ def own_tags(account: StorageAccount, *, log: bool) -> Control:
         wanted=wanted,
         observe=observe,
         ensure=ensure,
-        same=lambda found: all(found.get(key) == value for key, value in wanted.items()),
-        words=lambda found: (
+        matches=lambda found: all(found.get(key) == value for key, value in wanted.items()),
+        describe=lambda found: (
             "This store's" if all(found.get(key) == value for key, value in wanted.items()) else _tag_words(found)
         ),
     )
@@ -336,8 +336,8 @@ def rules_control(account: StorageAccount, wanted: list[Any], *, log: bool) -> C
         wanted=wanted,
         observe=account.rules,
         ensure=partial(account.set_rules, wanted),
-        same=lambda found: _meanings(found) == _meanings(wanted),
-        words=_rules_words,
+        matches=lambda found: _meanings(found) == _meanings(wanted),
+        describe=_rules_words,
     )
 
 
@@ -375,15 +375,15 @@ def logging_control(account: StorageAccount, log_bucket: str, ensure: Callable[[
     """Return that requests to the account are logged into the store's other one."""
     wanted = {"account": log_bucket, "categories": sorted(CATEGORIES)}
     return Control(
-        key="access_logging",
+        key="logging",
         label="Access logging",
         bucket=account.name,
         log=False,
         wanted=wanted,
         observe=account.logging,
         ensure=ensure,
-        same=lambda found: bool(found == wanted),
-        words=_logging_words,
+        matches=lambda found: bool(found == wanted),
+        describe=_logging_words,
     )
 
 
@@ -404,8 +404,8 @@ def lock_control(account: StorageAccount) -> Control:
         wanted="CanNotDelete",
         observe=account.lock,
         ensure=account.set_lock,
-        same=lambda found: found in {"CanNotDelete", "ReadOnly"},
-        words=lambda found: {None: "None", "CanNotDelete": "On"}.get(found, str(found)),
+        matches=lambda found: found in {"CanNotDelete", "ReadOnly"},
+        describe=lambda found: {None: "None", "CanNotDelete": "On"}.get(found, str(found)),
     )
 
 
@@ -429,8 +429,8 @@ def kept_control(account: StorageAccount, days: int) -> Control:
         wanted=days,
         observe=partial(kept_days, account),
         ensure=lambda: account.set_blob_service(**kept(days)),
-        same=lambda found: found >= days,
-        words=lambda found: f"Keeps what was deleted for {found} days" if found else "Off",
+        matches=lambda found: found >= days,
+        describe=lambda found: f"Keeps what was deleted for {found} days" if found else "Off",
         fixed=True,
     )
 

@@ -16,7 +16,7 @@ from console.clouds.azure.session import ask
 from console.clouds.contract import Contents, Entry
 
 if TYPE_CHECKING:
-    from console.clouds.azure.clients import Cloud
+    from console.clouds.azure.clients import AzureClients
 
 PAGE = 5000  # the most that Azure lists in one call
 COUNT_AT_MOST = 100_000
@@ -102,7 +102,7 @@ def pages(
 
 
 def _page(
-    cloud: Cloud, *, name: str, container: str, prefix: str, include: tuple[str, ...], folders: bool, token: str
+    cloud: AzureClients, *, name: str, container: str, prefix: str, include: tuple[str, ...], folders: bool, token: str
 ) -> tuple[list[Any], str | None]:
     client = cloud.blobs(name).get_container_client(container)
     options: dict[str, Any] = {"name_starts_with": prefix or None, "results_per_page": PAGE}

@@ -60,7 +60,7 @@ def note(response: PipelineResponse[Any, Any]) -> None:
     request_id.set(response.http_response.headers.get("x-ms-request-id", ""))
 
 
-class Cloud:
+class AzureClients:
     """What one linked account is called with; no call is repeated here, since the operation's own backoff follows."""
 
     def __init__(self, account: AccountRef) -> None:

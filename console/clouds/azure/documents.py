@@ -70,7 +70,7 @@ def _scope(account: AccountRef) -> str:
     return f"/subscriptions/{number}/resourceGroups/{_group(account)}"
 
 
-def documents(account: AccountRef) -> list[Document]:
+def access_documents(account: AccountRef) -> list[Document]:
     """Return the role, the commands that set up an application with it, and the same in Terraform's language."""
     role = json.dumps(definition(account), indent=2)
     commands = script(account)

@@ -1,0 +1,81 @@
+"""Google Cloud: what a store gets on Google Cloud Storage, stage by stage, and what the cloud is made of."""
+
+from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
+
+from .access import DELETE, GRANT, REVOKE, facts, policy, repository
+from .buckets import STORE_LABEL
+from .documents import access_documents
+from .linking import FIELDS
+from .permissions import preflight
+from .session import account_facts, identify
+from .storage import GoogleStorage, regions_of
+
+# A create call takes all settings, so little is left to set: nothing is ever there half-made. Google does not look for
+# the log bucket when it is told to log into it, so both are made at once.
+CREATION = (
+    (
+        Setting("log", ("log_delivery",), "Closing the log bucket to all but log delivery"),
+        Setting("backup", ("principals",), "Closing the backup bucket to the project's viewers and editors"),
+    ),
+    (
+        Setting(
+            "backup",
+            ("soft_delete", "versioning", "lifecycle"),
+            "Keeping what is deleted or overwritten",
+            only_with="versions",
+        ),
+    ),
+)
+
+
+def capabilities(account: AccountRef) -> Capabilities:
+    """Return what can be done in the project.
+
+    No lock: a bucket's retention policy would also forbid what pgBackRest overwrites and expires.
+    """
+    method = account.settings.get("method", "")
+    return Capabilities(versions=True, method=method, signs_in_with_secret=bool(account.secrets))
+
+
+GOOGLE = Cloud(
+    key="google",
+    label="Google",
+    service="Google Cloud Storage",
+    mark="G",
+    vocabulary=Vocabulary(
+        account="project",
+        number="project ID",
+        name="Google",
+        here="in this project",
+        at="in Google Cloud",
+        tag="label",
+        owner_tag=STORE_LABEL,
+    ),
+    linking=Linking(
+        fields=FIELDS,
+        explanation="Make a service account in your project with the roles that are described here, then either let "
+        "the console's identity act as it (workload identity federation), or make a key of it. The console asks Google "
+        "for a token and for the project.",
+        identify=identify,
+        linked=lambda account: f"Google says it is project {account.number}.",
+        facts=account_facts,
+        documents=access_documents,
+        preflight=preflight,
+        preflight_note="Google is asked which permissions the console has (testIamPermissions), of the project, and of "
+        "one bucket where there is one. Organisation policies and deny policies may still refuse a call; its task then "
+        "says why.",
+    ),
+    storage=GoogleStorage(),
+    creation=CREATION,
+    access=NodeAccess(
+        grant=GRANT,
+        revoke=REVOKE,
+        delete=DELETE,
+        facts=facts,
+        policy=policy,
+        refusal=lambda spec: "",  # each bucket has a policy of its own, with room for 1,500 principals
+        repository=repository,
+        regions=regions_of,
+    ),
+    capabilities=capabilities,
+)

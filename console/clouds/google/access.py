@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 from console.clouds.contract import AccessSpec, AccountRef, RepositoryOptions, SecretFile, StoreSpec
-from console.clouds.google.buckets import PREFIX, Bucket, kind_of
+from console.clouds.google.buckets import Bucket, kind_of
 from console.clouds.google.errors import Answer, CallTarget, NoEntry, Silence
 from console.clouds.google.session import ask, call, pages, reported, token_uri
+from console.clouds.naming import PREFIX
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
 MARK = "storekeeper-cluster-id"  # in the description, since service accounts have no labels
@@ -238,7 +239,7 @@ GRANT = (
     Stage(Step("create_key", "Making the key of the nodes", ensure_key)),
 )
 REVOKE = (Stage(Step("revoke_permissions", "Taking all permissions back from the nodes", remove_bindings)),)
-DISMISS = (
+DELETE = (
     Stage(Step("delete_service_account", "Deleting the service account of the nodes with its keys", remove_account)),
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import b32decode, b32encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,16 +12,15 @@ from uuid import UUID
 from console.clouds.contract import Contents, Entry, StoreSpec
 from console.clouds.google.errors import Answer, CallTarget, NoEntry, Silence
 from console.clouds.google.session import ask, call, pages, read, reported
+from console.clouds.naming import LOG_DAYS, PREFIX, base32, id_from
 from console.clouds.steps import NotReady
 
 STORE_LABEL = "storekeeper-store-id"  # whose bucket it is; the console touches none that has another's
 NAME_LABEL = "storekeeper-store-name"
-PREFIX = "pgbk-"  # of every bucket that the console makes
 # Base32 without its g, for which there is an 8: Google refuses names with "goog" or "google" in them, and near
 # misspellings ("About Cloud Storage buckets", bucket names).
 NAME = re.compile(r"pgbk-([a-fh-z2-8]{26})(-log)?")
 LEGAL_NAME = re.compile(r"pgbk-[a-z0-9_-]{1,58}")
-LOG_DAYS = 90
 LOG_PREFIX = "access"
 LOG_WRITER = "group:cloud-storage-analytics@google.com"  # "Usage logs & storage logs"
 LOG_ROLE = "roles/storage.objectCreator"
@@ -37,9 +35,9 @@ TRIES = 4  # at changing a policy that others change at the same moment
 # Names and labels
 
 
-def bucket_names(store_id: UUID, region: str, account_number: str) -> tuple[str, str]:
+def bucket_names(store_id: UUID) -> tuple[str, str]:
     """Return the names of the backup bucket and of its log bucket, which nobody can guess: all share one space."""
-    letters = b32encode(store_id.bytes).decode().rstrip("=").lower().replace("g", "8")
+    letters = base32(store_id.bytes).replace("g", "8")
     return f"{PREFIX}{letters}", f"{PREFIX}{letters}-log"
 
 
@@ -52,7 +50,7 @@ def kind_of(name: str) -> str:
 def id_in(name: str) -> str:
     """Return the store ID that the name was made of, or ""."""
     ours = NAME.fullmatch(name)
-    return str(UUID(bytes=b32decode(ours[1].replace("8", "g").upper() + "======"))) if ours else ""
+    return id_from(ours[1].replace("8", "g")) if ours else ""
 
 
 def label_value(text: str) -> str:

@@ -134,8 +134,8 @@ def _of_bucket(spec: StoreSpec, name: str, *, log: bool) -> list[Control]:
         wanted=[],
         observe=lambda: open_to(bucket.policy().get("bindings", [])),
         ensure=lambda: bucket.change_policy(closed),
-        same=lambda observed: not observed,
-        words=lambda value: f"Open to {', '.join(value)}" if value else "None: neither everybody nor the project's",
+        matches=lambda observed: not observed,
+        describe=lambda value: f"Open to {', '.join(value)}" if value else "None: neither everybody nor the project's",
     )
     writer = Control(
         key="log_delivery",
@@ -145,8 +145,8 @@ def _of_bucket(spec: StoreSpec, name: str, *, log: bool) -> list[Control]:
         wanted=True,
         observe=lambda: lets_log_writer(bucket.policy().get("bindings", [])),
         ensure=lambda: bucket.change_policy(with_log_writer),
-        same=bool,
-        words=lambda value: "May write" if value else "May not write",
+        matches=bool,
+        describe=lambda value: "May write" if value else "May not write",
     )
     location = Control(
         key="location",
@@ -156,8 +156,8 @@ def _of_bucket(spec: StoreSpec, name: str, *, log: bool) -> list[Control]:
         wanted=spec.region.upper(),
         observe=lambda: str(bucket.there().get("location", "")).upper(),
         ensure=lambda: None,  # no bucket ever moves
-        same=lambda observed: observed == spec.region.upper(),
-        words=str,
+        matches=lambda observed: observed == spec.region.upper(),
+        describe=str,
         fixed=True,
     )
     return [
@@ -181,8 +181,8 @@ def _setting(spec: StoreSpec, bucket: Bucket, name: str, wanted: Mapping[str, An
         wanted=value,
         observe=lambda: value_of(bucket.there(), name),
         ensure=partial(_ensure, bucket, name, wanted[name], partial(_will_do, spec, name, value, protects)),
-        same=partial(_will_do, spec, name, value, protects),
-        words=words,
+        matches=partial(_will_do, spec, name, value, protects),
+        describe=words,
         fixed=protects,
     )
 
@@ -220,8 +220,8 @@ def _tags(spec: StoreSpec, bucket: Bucket, *, log: bool) -> Control:
         wanted=wanted,
         observe=lambda: bucket.there().get("labels", {}),
         ensure=partial(_ensure_labels, wanted, bucket),
-        same=lambda observed: wanted.items() <= (observed or {}).items(),
-        words=_label_words,
+        matches=lambda observed: wanted.items() <= (observed or {}).items(),
+        describe=_label_words,
     )
 
 

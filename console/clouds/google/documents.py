@@ -22,7 +22,7 @@ KEYS_HINT = (
 )
 
 
-def documents(account: AccountRef) -> list[Document]:
+def access_documents(account: AccountRef) -> list[Document]:
     """Return the files that give the console its access."""
     project = account.number or account.settings.get("project_id") or PROJECT
     member = who(account) if "@" in who(account) else f"{NAME}@{project}.iam.gserviceaccount.com"

@@ -64,7 +64,7 @@ def _key(text: str) -> str:
     return json.dumps(parts)
 
 
-LINK = (
+FIELDS = (
     Field(
         "method",
         "How the console signs in",

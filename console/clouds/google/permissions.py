@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from console.clouds.contract import AccountRef, Check
-from console.clouds.google.buckets import PREFIX, kind_of
+from console.clouds.google.buckets import kind_of
 from console.clouds.google.errors import CALLS, CallTarget, on_project
 from console.clouds.google.session import call
+from console.clouds.naming import PREFIX
 from console.clouds.steps import StepError
 
 # What breaks without a permission. Each of those that a call takes (google_errors.CALLS) is here, and no other.

@@ -1,0 +1,61 @@
+"""Servers that speak S3 and are not Amazon's: what a store gets there, stage by stage, and what makes them a cloud."""
+
+from console.clouds.contract import Cloud, Linking, NodeAccess, Setting, Vocabulary
+from console.clouds.s3api.nodes import policy
+
+from .access import DELETE, GRANT, REVOKE, facts, repository
+from .documents import access_documents
+from .linking import FIELDS, account_facts, clean
+from .probe import capabilities, identify, linked, preflight
+from .session import node_regions
+from .storage import S3Storage
+
+# In the order and in the words of Amazon S3; what a server lacks is said beside the step.
+CREATION = (
+    (
+        Setting("log", ("policy",), "Closing the log bucket to all but log delivery"),
+        Setting("backup", ("policy",), "Closing the backup bucket to plain HTTP"),
+    ),
+    (
+        Setting("log", ("lifecycle",), "Setting the log bucket to expire old logs"),
+        Setting("backup", ("lifecycle",), "Setting the backup bucket to drop unfinished uploads"),
+    ),
+    (Setting("backup", ("logging",), "Turning on access logging"),),
+    (Setting("backup", ("versioning",), "Turning on versioning", only_with="versions"),),
+    (Setting("backup", ("object_lock",), "Locking what will be written", only_with="lock"),),
+)
+
+S3_COMPATIBLE = Cloud(
+    key="s3",
+    label="S3-compatible",
+    service="MinIO, Ceph, SeaweedFS …",
+    mark="S3",
+    vocabulary=Vocabulary(
+        account="server", within="on", number="server", here="on this server", at="on the server", name="The server"
+    ),
+    linking=Linking(
+        fields=FIELDS,
+        explanation="The console tries the server out before it keeps anything: it makes two buckets and a user, reads "
+        "back what it set, and removes them again.",
+        identify=identify,
+        linked=linked,
+        facts=account_facts,
+        documents=access_documents,
+        preflight=preflight,
+        clean=clean,
+    ),
+    storage=S3Storage(),
+    creation=CREATION,
+    access=NodeAccess(
+        grant=GRANT,
+        revoke=REVOKE,
+        delete=DELETE,
+        facts=facts,
+        policy=policy,
+        refusal=lambda spec: "",  # no such server documents a fixed limit
+        repository=repository,
+        regions=node_regions,
+        note="IAM roles are for Amazon's own machines: here each cluster's nodes sign in with an access key.",
+    ),
+    capabilities=capabilities,
+)

@@ -14,11 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.aws.access import CLUSTER_TAG, POLICY, compact, node_name, node_tags, or_nothing, policy
-from console.clouds.aws.errors import CallTarget, code_of
-from console.clouds.aws.session import IAM_PATH
-from console.clouds.contract import AccessSpec, AccountRef
-from console.clouds.s3.session import Lacking, calling_iam, has, on_server
+from console.clouds.contract import AccessSpec, AccountRef, Need, RepositoryOptions, StoreSpec
+from console.clouds.naming import CLUSTER_TAG
+from console.clouds.s3.session import Lacking, calling_iam, has, host, on_server, verifies
+from console.clouds.s3api.errors import CallTarget, code_of
+from console.clouds.s3api.nodes import (
+    IAM_PATH,
+    POLICY,
+    cluster_in,
+    compact,
+    node_name,
+    node_tags,
+    or_nothing,
+    policy,
+)
 from console.clouds.s3api.settings import same_document
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
@@ -59,7 +68,7 @@ def _tag(account: AccountRef, name: str) -> str | None:
     if not found:  # SeaweedFS shows them only here
         with suppress(Lacking), calling_iam("ListUserTags", _user(account, name)) as iam:
             found = iam.list_user_tags(UserName=name).get("Tags", [])
-    return next((tag["Value"] for tag in found if tag["Key"] == CLUSTER_TAG), "")
+    return cluster_in(found)
 
 
 def _is_ours(spec: AccessSpec, tag: str | None) -> bool:
@@ -205,6 +214,41 @@ def remove_user(spec: AccessSpec) -> StepResult | None:
     return None
 
 
+def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
+    """Return pgBackRest's options for the bucket, with the nodes' own key as far as there is one."""
+    settings, (name, _, port) = spec.account.settings, host(spec.account).partition(":")
+    options = [
+        ("type", "s3"),
+        ("s3-bucket", spec.bucket),
+        ("s3-endpoint", name),
+        ("s3-region", spec.region),
+    ]
+    if settings.get("addressing_style") != "host":
+        options.append(("s3-uri-style", "path"))
+    if port:
+        options.append(("storage-port", port))
+    if not verifies(spec.account):
+        options.append(("storage-verify-tls", "n"))
+    needs: tuple[Need, ...] = ()
+    if verifies(spec.account) and name.replace(".", "").isdigit():
+        # 2.45 finds names only; 2.55.1 and 2.60.0 were seen to find both.
+        needs = (Need("2.46", f"find an IP address ({name}) in a certificate", "give the server a name"),)
+    lacks = ""
+    if access.keys:
+        options += [
+            ("s3-key", access.keys["access_key_id"]),
+            ("s3-key-secret", access.keys["secret_access_key"]),
+        ]
+    else:
+        lacks = (
+            f"{spec.name} has no key for the nodes yet, and its server makes none for the console. Make one there by "
+            f"hand, limited to {access.prefix}/ in {spec.bucket}, and enter it on the cluster's page (Details, Nodes' "
+            "Key)."
+        )
+    secret = frozenset({"s3-key", "s3-key-secret"})
+    return RepositoryOptions(tuple(options), secret, settings.get("ca_certificate", ""), needs=needs, lacks=lacks)
+
+
 GRANT = (
     Stage(Step("create_user", "Creating the user of the nodes", ensure_user)),
     # Before the key, which therefore never may do more than it shall.
@@ -212,7 +256,7 @@ GRANT = (
     Stage(Step("create_key", "Making the access key of the nodes", ensure_key)),
 )
 REVOKE = (Stage(Step("revoke_permissions", "Taking all permissions back from the nodes", remove_user_policy)),)
-DISMISS = (Stage(Step("delete_user", "Deleting the user of the nodes with its keys", remove_user)),)
+DELETE = (Stage(Step("delete_user", "Deleting the user of the nodes with its keys", remove_user)),)
 
 
 # Whether there are users at all

@@ -6,18 +6,16 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from console.clouds.aws.errors import ON_OBJECTS, bucket_arn
-from console.clouds.aws.session import IAM_PATH
 from console.clouds.contract import AccountRef, Document
 from console.clouds.s3.access import USERS
 from console.clouds.s3.session import SERVER_ACTIONS, has
+from console.clouds.s3api.errors import ON_OBJECTS, bucket_arn
+from console.clouds.s3api.nodes import IAM_PATH
 
-# Amazon's alone: roles and instance profiles, signing in to them, and tags in the call that creates a bucket.
-NOT_HERE = "Role InstanceProfile Simulate"
 PROBE = "pgbk-probe-*"  # the buckets with which a server is tried out
 
 
-def documents(account: AccountRef) -> list[Document]:
+def access_documents(account: AccountRef) -> list[Document]:
     """Return the policy of the console's user, where the server can keep one, or is not known yet."""
     hint = "For the user whose access key it is, in the words of Amazon's IAM."
     text = json.dumps(policy(), indent=2)
@@ -27,10 +25,9 @@ def documents(account: AccountRef) -> list[Document]:
 
 def policy() -> dict[str, Any]:
     """Return what the console does with its buckets and users on a server: no backup is read or deleted."""
-    here = [one for one in SERVER_ACTIONS if not any(word in one for word in NOT_HERE.split())]
-    on_users = [one for one in here if SERVER_ACTIONS[one][0].startswith("iam:")]
+    on_users = [one for one, actions in SERVER_ACTIONS.items() if actions[0].startswith("iam:")]
     on_objects = {*ON_OBJECTS, "PutObject"}
-    on_buckets = [one for one in here if one not in {*on_users, *on_objects, "ListBuckets"}]
+    on_buckets = [one for one in SERVER_ACTIONS if one not in {*on_users, *on_objects, "ListBuckets"}]
     own, probe = bucket_arn("pgbk-*"), f"{bucket_arn(PROBE)}/*"
     emptied = [one for one, keys in ON_OBJECTS.items() if keys == "*"]
     return {

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from console.clouds.contract import Field, LinkError
+from console.clouds.contract import AccountRef, Fact, Field, LinkError
 from console.clouds.regions import find, find_place, places
+from console.clouds.s3.session import own_region, verifies
 
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
 SIGNING_REGION = re.compile(r"(?!\d+$)(?!-)[a-zA-Z0-9-]{1,40}(?<!-)", re.ASCII)  # what botocore takes for a region
@@ -57,7 +58,7 @@ def _certificates(text: str) -> str:
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
 
 
-LINK = (
+FIELDS = (
     Field(
         "endpoint",
         "Endpoint",
@@ -120,7 +121,7 @@ LINK = (
 )
 
 
-def answers(given: Mapping[str, str]) -> Mapping[str, str]:
+def clean(given: Mapping[str, str]) -> Mapping[str, str]:
     """Return what is kept of a server, with where it stands; the regions of a cloud say that themselves."""
     cloud, location = find("aws", given["region"]), given.get("location", "")
     place = find_place(location or (cloud.city if cloud else ""))
@@ -129,3 +130,22 @@ def answers(given: Mapping[str, str]) -> Mapping[str, str]:
     if location:
         raise LinkError(f"There is no place {location} here. Choose the one nearest to the server.", "location")
     raise LinkError(f"Say where the server stands: {given['region']} does not tell.", "location")
+
+
+def account_facts(account: AccountRef) -> list[Fact]:
+    """Return where the server is, how the console signs in, and whom it trusts."""
+    settings = account.settings
+    if not verifies(account):
+        tls = "NOT verified: anybody on the way to the server can read and change everything"
+    else:
+        tls = "verified with " + (
+            "your CA certificate" if settings.get("ca_certificate") else "the system's certificates"
+        )
+    return [
+        Fact("Endpoint", settings["endpoint"], more=False),
+        Fact("Access Key ID", settings.get("access_key_id", ""), more=False),
+        Fact("TLS", tls, more=verifies(account), warning=not verifies(account)),
+        Fact("Region", settings["region"]),
+        Fact("Location", own_region(account).place),
+        Fact("Addressing Style", settings.get("addressing_style", "path")),
+    ]

@@ -19,9 +19,8 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
-from console.clouds.aws.errors import bucket_arn, code_of
-from console.clouds.aws.session import forget_clients
-from console.clouds.contract import AccountRef, Capability, Check, Identity, LinkError, StoreSpec
+from console.clouds.contract import AccountRef, Capabilities, Check, Feature, Identity, LinkError, StoreSpec
+from console.clouds.naming import listed, lower_first
 from console.clouds.s3 import addresses
 from console.clouds.s3.access import USERS, makes_users
 from console.clouds.s3.controls import (
@@ -44,7 +43,9 @@ from console.clouds.s3.session import (
     verifies,
     who,
 )
-from console.clouds.s3api.buckets import document, listed, log_delivery, only_tls, tags, upload_expiry, version_expiry
+from console.clouds.s3api.buckets import document, log_delivery, only_tls, tags, upload_expiry, version_expiry
+from console.clouds.s3api.clients import forget_clients
+from console.clouds.s3api.errors import bucket_arn, code_of
 from console.clouds.s3api.settings import (
     CLOSED,
     LIFECYCLE,
@@ -92,14 +93,26 @@ WISHES = (
 )
 
 
-def capabilities(account: AccountRef) -> list[Capability]:
+def capabilities(account: AccountRef) -> Capabilities:
+    """Return what can be done with the server, as it was found to be."""
+    versions = has(account, "versioning") and has(account, "version_expiry")
+    return Capabilities(
+        versions=versions,
+        lock=versions and has(account, "object_lock"),
+        access_logs=has(account, "access_logging"),
+        node_key_by_hand=not has(account, USERS),
+        features=features(account),
+    )
+
+
+def features(account: AccountRef) -> list[Feature]:
     """Return what the server was found to have and to lack."""
-    return [Capability(label, has(account, name), without) for name, label, without in WISHES]
+    return [Feature(label, has(account, name), without) for name, label, without in WISHES]
 
 
 def linked(account: AccountRef) -> str:
     """Return what was found, in one sentence."""
-    lacking = tuple(one.label[0].lower() + one.label[1:] for one in capabilities(account) if not one.has)
+    lacking = tuple(lower_first(one.label) for one in features(account) if not one.has)
     return f"The server lacks {listed(lacking)}." if lacking else "The server has all that a store uses."
 
 
@@ -116,7 +129,7 @@ def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
     )
     found = [
         Check(one.label, host(account), "pass" if one.has else "fail", one.without, required=False)
-        for one in capabilities(account)
+        for one in features(account)
     ]
     return [answers, *found]
 

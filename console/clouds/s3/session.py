@@ -16,6 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,9 +28,14 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import InsecureRequestWarning
 
-from console.clouds.aws.errors import (
-    ACTIONS,
-    ERRORS,
+from console.clouds.contract import AccountRef, StoreSpec
+from console.clouds.regions import Region, find, places
+from console.clouds.s3 import addresses
+from console.clouds.s3api.buckets import Bucket
+from console.clouds.s3api.clients import FOREVER, NETWORK, S3_NETWORK, client_of
+from console.clouds.s3api.errors import (
+    S3_ACTIONS,
+    SHARED_ERRORS,
     UNKNOWN,
     CallTarget,
     Row,
@@ -39,10 +45,6 @@ from console.clouds.aws.errors import (
     by_code,
     wait,
 )
-from console.clouds.aws.session import FOREVER, NETWORK, S3_NETWORK, client_of
-from console.clouds.contract import AccountRef, StoreSpec
-from console.clouds.s3 import addresses
-from console.clouds.s3api.buckets import Bucket
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, StepError
 
 if TYPE_CHECKING:
@@ -84,6 +86,18 @@ def verifies(account: AccountRef) -> bool:
 def has(account: AccountRef, feature: str) -> bool:
     """Return whether the server was found to have this, when the account was linked or last verified."""
     return feature in account.settings.get("has", "").split()
+
+
+def own_region(account: AccountRef) -> Region:
+    """Return the server as a region: the code that requests are signed for, where the server stands."""
+    place = find("s3", account.settings.get("location", "")) or places()[0]
+    return replace(place, code=account.settings["region"], name=host(account))
+
+
+def node_regions(account: AccountRef) -> list[Region]:
+    """Return the server's own region, then every place where a node may be."""
+    own = own_region(account)
+    return [own, *(place for place in places() if place.code != own.code)]
 
 
 # Clients
@@ -159,10 +173,9 @@ class Lacking(Failed):
     """The server does not have what the call is about."""
 
 
-# Beside Amazon's actions, those of the calls that the console makes here alone.
+# Beside those of all buckets, the actions of the calls that the console makes here alone.
 SERVER_ACTIONS = {
-    **ACTIONS,
-    "CreateBucket": ("s3:CreateBucket",),
+    **S3_ACTIONS,
     "PutObject": ("s3:PutObject",),
     "DeleteObjects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     **{
@@ -174,11 +187,7 @@ SERVER_ACTIONS = {
         )
     },
 }
-# What Amazon's table says of any server, and what is different of this kind.
-SAME = "SlowDown Throttling ServiceUnavailable InternalError 429 500 502 503 504 RequestTimeout OperationAborted "
-SAME += "ConcurrentModification NoSuchBucket DeleteBucket:NoSuchBucket NoSuchEntity "
-SAME += "DeleteBucket:OperationAborted CreateBucket:OperationAborted"
-SERVER_ERRORS: dict[str, Row] = {code: ERRORS[code] for code in SAME.split()} | by_code(
+SERVER_ERRORS: dict[str, Row] = SHARED_ERRORS | by_code(
     (
         (
             "AccessDenied UnauthorizedAccess 403",

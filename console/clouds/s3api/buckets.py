@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import b32decode, b32encode
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
@@ -13,24 +12,21 @@ from uuid import UUID
 
 from botocore.exceptions import ClientError
 
-from console.clouds.aws.errors import code_of
 from console.clouds.contract import DAYS_AT_MOST, Contents, StoreSpec, UnmanagedBucket
-from console.clouds.steps import Failed, NotReady, Refused, StepError
+from console.clouds.naming import LOG_DAYS, NAME_TAG, STORE_TAG, base32, id_from, store_tags
+from console.clouds.s3api.errors import code_of
+from console.clouds.steps import Failed, NotReady, StepError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import BucketTypeDef, ObjectIdentifierTypeDef
 
-STORE_TAG = "storekeeper:store-id"  # whose bucket it is; the console touches none that has another's
-NAME_TAG = "storekeeper:store-name"
 VERSIONS_TAG, LOCK_TAG = "storekeeper:versions-days", "storekeeper:lock-days"  # what a protected store promised
-PREFIX = "pgbk-"  # of every bucket that the console makes
 LEGAL_NAME = re.compile(r"pgbk-[a-z0-9.-]{1,58}")  # what S3 takes, as far as it begins like ours
 LEGAL_REGION = re.compile(r"[a-zA-Z0-9-]{1,40}")
 GLOBAL_NAME = re.compile(r"pgbk-([a-z2-7]{26})(-log)?")
 REGIONAL_NAME = re.compile(r"pgbk-([a-z2-7]{12})(-log)?-\d{12}-[a-z0-9-]+-an")  # in an account's own namespace
 PROBE_NAME = re.compile(r"pgbk-probe-[0-9a-f]{16}(-log|-lock)?")
-LOG_DAYS = 90
 PAGE = 1000  # the most that S3 lists, or deletes, in one call
 PAGES_PER_RUN = 100  # then the worker is free for others, and the step goes on later
 COUNT_AT_MOST = 100_000  # versions with delete markers, and as many uploads: a hundred calls each
@@ -41,22 +37,15 @@ COUNT_AT_MOST = 100_000  # versions with delete markers, and as many uploads: a 
 
 def global_names(store_id: UUID) -> tuple[str, str]:
     """Return the names of the backup bucket and of its log bucket where all names of a server share one space."""
-    letters = b32encode(store_id.bytes).decode().rstrip("=").lower()
+    letters = base32(store_id.bytes)
     return f"pgbk-{letters}", f"pgbk-{letters}-log"
-
-
-def tag_value(text: str) -> str:
-    """Return the text in the characters and the length that tags allow (S3 user guide, "Object tags"; IAM's too)."""
-    return "".join(c if c.isalnum() or c in " +-=._:/@" else "_" for c in text).strip()[:256]
 
 
 def tags(spec: StoreSpec) -> dict[str, str]:
     """Return the tags of the store's buckets: all that it takes to adopt them."""
     promised = {VERSIONS_TAG: spec.versions_days, LOCK_TAG: spec.lock_days}
     return {
-        STORE_TAG: str(spec.id),
-        NAME_TAG: tag_value(spec.name),
-        "storekeeper:managed-by": "storekeeper",
+        **store_tags(spec.id, spec.name),
         **{tag: str(days) for tag, days in promised.items() if days},
     }
 
@@ -299,42 +288,21 @@ class Bucket:
         return True
 
 
-def refusal(bucket: str, left: Contents, where: str, options: str, *first: str) -> Refused:
-    """Return the refusal to delete a bucket that still holds something, with the commands that empty it.
-
-    `options` are those of the AWS CLI that reach the bucket; `first` are comments that stand above the commands.
-    """
-    text = f"The backup bucket still holds {listed(left.counts)}. Empty it {where}, then delete the store again."
-    if left.free_at:
-        text += f" Object Lock keeps versions until {_moment(left)}."
-    return Refused(text, bucket=bucket, commands=emptying(bucket, left, options, *first))
-
-
-def _moment(found: Contents) -> str:
-    """Return when the last locked version is free, or the last that was counted."""
-    return f"{found.free_at:%Y-%m-%d %H:%M} UTC{' or later' if found.more else ''}"
-
-
-def listed(parts: tuple[str, ...]) -> str:
-    """Return the parts as a sentence lists them: "a, b and c"."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def emptying(bucket: str, found: Contents, options: str, *first: str) -> str:
-    """Return the commands of the AWS CLI that empty the bucket, for an administrator to run, as of refusal()."""
+def empty_commands(bucket: str, found: Contents, options: str, *first: str) -> str:
+    """Return the commands of the AWS CLI that empty the bucket, for an administrator to run."""
     where = f"--bucket {bucket} {options}"
     lines, delete = list(first), f"aws s3api delete-objects {where}"
     if found.free_at and found.lock == "governance":
         lines.append(
-            f"# Object Lock (governance) keeps versions until {_moment(found)}. To delete them before, the commands "
+            f"# Object Lock (governance) keeps versions until {found.free_words}. To delete them before, the commands "
             "say --bypass-governance-retention, which takes the permissions s3:BypassGovernanceRetention and "
             "s3:DeleteObjectVersion."
         )
         delete += " --bypass-governance-retention"
     elif found.free_at:
         lines.append(
-            f"# Object Lock (compliance) keeps versions until {_moment(found)}: nobody can delete them before, so run "
-            "these commands then."
+            f"# Object Lock (compliance) keeps versions until {found.free_words}: nobody can delete them before, so "
+            "run these commands then."
         )
     lines.append(f"aws s3 rm s3://{bucket} --recursive {options}")
     if found.versioned:
@@ -364,7 +332,7 @@ def kind_of(name: str) -> str:
 def id_in(name: str) -> str:
     """Return the store ID that the name was made of; "" for a name that does not hold all of one."""
     ours = GLOBAL_NAME.fullmatch(name)
-    return str(UUID(bytes=b32decode(ours[1].upper() + "======"))) if ours else ""
+    return id_from(ours[1]) if ours else ""
 
 
 def all_buckets(calling: Callable[[str], AbstractContextManager[S3Client]], **options: Any) -> Iterator[BucketTypeDef]:
@@ -377,7 +345,7 @@ def all_buckets(calling: Callable[[str], AbstractContextManager[S3Client]], **op
         token = {"ContinuationToken": page["ContinuationToken"]} if page.get("ContinuationToken") else None
 
 
-def leftovers(
+def unmanaged(
     buckets: Iterator[BucketTypeDef],
     known: Collection[str],
     region: str,

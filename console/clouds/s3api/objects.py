@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.aws.errors import code_of
 from console.clouds.contract import Entry
+from console.clouds.s3api.errors import code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -14,9 +14,10 @@ from typing import Any
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from console.clouds.aws.errors import code_of
 from console.clouds.contract import Control, StoreSpec
-from console.clouds.s3api.buckets import STORE_TAG, Bucket, listed, tags
+from console.clouds.naming import STORE_TAG, listed
+from console.clouds.s3api.buckets import Bucket, tags
+from console.clouds.s3api.errors import code_of
 from console.clouds.steps import Failed
 
 
@@ -62,8 +63,8 @@ class Setting:
             wanted=wanted,
             observe=partial(self.read, bucket),
             ensure=partial(self.write, bucket, wanted),
-            same=partial(self.same, wanted),
-            words=self.words,
+            matches=partial(self.same, wanted),
+            describe=self.words,
             fixed=fixed,
         )
 
@@ -317,7 +318,7 @@ def own_tags(spec: StoreSpec, bucket: Bucket, *, log: bool) -> Control:
     return replace(
         TAGS.control(bucket, wanted, log=log),
         ensure=partial(_ensure_tags, wanted, bucket),
-        same=lambda observed: wanted.items() <= (observed or {}).items(),
+        matches=lambda observed: wanted.items() <= (observed or {}).items(),
     )
 
 
@@ -345,7 +346,7 @@ def kept_versions(bucket: Bucket) -> Control:
 def backup_lifecycle(bucket: Bucket, wanted: list[dict[str, Any]], *, fixed: bool) -> Control:
     """Return the lifecycle of the backup bucket; versions that are kept longer than was promised will do."""
     control = LIFECYCLE.control(bucket, wanted, log=False, fixed=fixed)
-    return replace(control, same=partial(_keeps_as_long, wanted)) if fixed else control
+    return replace(control, matches=partial(_keeps_as_long, wanted)) if fixed else control
 
 
 def _keeps_as_long(wanted: list[dict[str, Any]], observed: list[dict[str, Any]] | None) -> bool:
@@ -366,5 +367,5 @@ def lock(bucket: Bucket, days: int) -> Control:
     wanted = {"mode": "GOVERNANCE", "days": days}
     return replace(
         OBJECT_LOCK.control(bucket, wanted, log=False, fixed=True),
-        same=lambda observed: observed is not None and observed["days"] >= days,
+        matches=lambda observed: observed is not None and observed["days"] >= days,
     )

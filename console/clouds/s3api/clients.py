@@ -1,0 +1,91 @@
+"""The clients of boto3, Amazon's and those of any other server: one session for all, each made once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from threading import Lock
+from typing import Any, Literal
+from uuid import UUID
+
+import boto3
+from botocore.config import Config
+
+from console.clouds import calls
+from console.clouds.contract import AccountRef
+from console.clouds.steps import ensure_lease
+
+# Few attempts, and no adaptive mode, which sleeps inside a worker: the operation's own backoff, which is recorded and
+# holds no worker, follows. The pool is as large as the number of threads that may share a client.
+NETWORK = Config(
+    retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20, max_pool_connections=64
+)
+S3_NETWORK = NETWORK.merge(Config(signature_version="s3v4"))
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
+Service = Literal["s3", "iam", "sts"]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A cached client, valid for these credentials until then."""
+
+    client: Any
+    fingerprint: str
+    until: datetime
+
+
+_clients: dict[tuple[UUID, str, str], _Entry] = {}
+_lock = Lock()  # making a client is the one thing in a session that threads must not do together
+
+
+@cache
+def session() -> boto3.Session:
+    """Return the process's one session: each further one would cost 13 MB, a client of it half of one."""
+    one = boto3.Session()
+    one.events.register("before-send", _before_send)  # also before each attempt that botocore makes by itself
+    calls.watch(one.events)
+    return one
+
+
+def _before_send(**_: Any) -> None:
+    ensure_lease()
+
+
+def new_client(service: Service, region: str, **options: Any) -> Any:
+    """Return a client that is not kept; `options` are what it is made with beside the region."""
+    with _lock:
+        return session().client(service, region_name=region, **options)
+
+
+def client_of(
+    service: Service,
+    account: AccountRef,
+    region: str,
+    sign_in: Callable[[], tuple[dict[str, Any], datetime]],
+    prepare: Callable[[Any], None] = lambda client: None,
+) -> Any:
+    """Return the account's client in this region, made anew when what it signs in with changed or is about to expire.
+
+    `sign_in` returns what only this client is made with, and until when that is valid; `prepare` gets the new client
+    before anybody uses it.
+    """
+    key, fingerprint = (account.id, service, region), account.fingerprint
+    entry = _clients.get(key)
+    if entry and entry.fingerprint == fingerprint and datetime.now(UTC) < entry.until:
+        return entry.client
+    options, until = sign_in()  # outside the lock: it may wait for the network
+    client = new_client(service, region, **options)
+    prepare(client)
+    with _lock:
+        _clients[key] = _Entry(client, fingerprint, until)
+    return client
+
+
+def forget_clients(account: AccountRef | None = None) -> None:
+    """Drop the cached clients of this account, or of all: the next call signs in again."""
+    with _lock:
+        for key in [key for key in _clients if account is None or key[0] == account.id]:
+            del _clients[key]

@@ -1,0 +1,82 @@
+"""What nodes may do with their stores, in the words of IAM, and what is common to all that gives it to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from console.clouds.contract import AccessSpec
+from console.clouds.naming import CLUSTER_TAG, cluster_tags
+from console.clouds.s3api.errors import bucket_arn, code_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam.type_defs import TagTypeDef
+
+IAM_PATH = "/pgbk/"  # of all that the console makes in IAM for nodes: its policy allows no other
+POLICY = "backup-stores"  # the name of the nodes' policy, inline in what they sign in as
+
+
+def node_name(spec: AccessSpec) -> str:
+    """Return the name of the cluster's role, which is its instance profile's too; elsewhere its user's."""
+    return f"pgbk-{spec.prefix}"
+
+
+# The policy
+
+
+def policy(spec: AccessSpec) -> dict[str, Any]:
+    """Return the four permissions that pgBackRest needs (its user guide, "S3 Support"), in the cluster's own folders.
+
+    Listing is one of them: without it S3 answers 403, not 404, for a missing object (S3 API reference, "GetObject").
+    """
+    arns = [bucket_arn(bucket, spec.account.partition) for bucket in spec.buckets]
+    return {"Version": "2012-10-17", "Statement": [one for arn in arns for one in statements(arn, spec.prefix)]}
+
+
+def statements(arn: str, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the statements of the policy on one bucket."""
+    return (
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": arn,
+            "Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+            "Resource": f"{arn}/{prefix}/*",
+        },
+    )
+
+
+def compact(policy: dict[str, Any]) -> str:
+    """Return the policy as IAM counts it, without whitespace."""
+    return json.dumps(policy, separators=(",", ":"))
+
+
+# Whose it is
+
+
+def node_tags(spec: AccessSpec) -> list[TagTypeDef]:
+    """Return the tags of all that the console makes for the nodes of the cluster."""
+    return [{"Key": key, "Value": value} for key, value in cluster_tags(spec.id, spec.name).items()]
+
+
+def cluster_in(tags: Iterable[TagTypeDef]) -> str:
+    """Return the cluster ID that these tags name, or ''."""
+    return next((tag["Value"] for tag in tags if tag["Key"] == CLUSTER_TAG), "")
+
+
+@contextmanager
+def or_nothing() -> Iterator[None]:
+    """Go on after NoSuchEntity, as when it was deleted by an attempt whose answer got lost."""
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) != "NoSuchEntity":
+            raise
