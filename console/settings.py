@@ -294,7 +294,7 @@ STATIC_ROOT = env("STATIC_ROOT", str(BASE_DIR / ".static"))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "console.web.static_files.Storage"},
 }
 
 # The map's background is an outline of our own; a tile server is fetched by the browser, and sees who looks at what.

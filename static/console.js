@@ -1,214 +1,283 @@
-// The console's own behaviour, on top of htmx: dialogs, menus, copying, typed confirmation, times, theme.
-// Everything works without it as full pages.
-"use strict";
-(() => {
-  const dialog = document.getElementById("dialog");
-  const said = document.getElementById("said");
-  // Behind an open dialog everything is mute, so the voice moves into it.
-  const say = (text) => {
-    const place = dialog.open ? dialog : document.body;
-    if (said.parentElement !== place) place.append(said);
-    said.textContent = "";
-    requestAnimationFrame(() => { said.textContent = text; });
-  };
-  document.documentElement.dataset.scripts = "on";
+// The console's own behaviour, on top of htmx; without it everything works as full pages. start(), at the end, lists
+// the concerns: each has one function that registers its listeners, and below that stand those that do the work.
+import { checkConfirmation, prepare, showPlace, updateTimes } from "./prepare.js";
 
-  // A refreshed region keeps what the reader unfolded, and what is under their hands.
-  if (window.Idiomorph) {
-    Idiomorph.defaults.ignoreActiveValue = true;
-    Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.localName === "details");
-    // A time that stays the same keeps the reader's zone; otherwise it would flicker with every poll.
-    // What scripts have made (chips, a map) is theirs.
-    Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, fresh) =>
-      !(old.localName === "time" && old.dateTime === fresh.dateTime) && !(old.dataset && "kept" in old.dataset);
+const dialog = document.getElementById("dialog");
+const voice = document.getElementById("said");
+
+// A refreshed region keeps what the reader unfolded, and what is under their hands.
+function keepWhatTheReaderChanged() {
+  if (!window.Idiomorph) return;
+  const { defaults } = Idiomorph;
+  defaults.ignoreActiveValue = true;
+  defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.localName === "details");
+  defaults.callbacks.beforeNodeMorphed = (old, fresh) => !isSameTime(old, fresh) && !isMadeByScript(old);
+}
+
+// A time that stays the same keeps the reader's zone; otherwise it would flicker with every poll.
+function isSameTime(old, fresh) {
+  return old.localName === "time" && old.dateTime === fresh.dateTime;
+}
+
+// What scripts have made (chips, a map) is theirs.
+function isMadeByScript(node) {
+  return node.dataset && "kept" in node.dataset;
+}
+
+// Dialogs: whatever htmx puts into #dialog opens it; its own close event empties it and gives the focus back.
+let opener = null;
+let pressed = null;
+
+function startDialogs() {
+  document.addEventListener("htmx:beforeRequest", rememberOpener);
+  document.addEventListener("htmx:afterSwap", openDialog);
+  document.addEventListener("htmx:configRequest", leaveMessagesToThePage);
+  document.body.addEventListener("dialog-close", finishDialog);
+  dialog.addEventListener("close", emptyDialog);
+  dialog.addEventListener("pointerdown", (event) => { pressed = event.target; });
+  dialog.addEventListener("click", closeBesideDialog);
+}
+
+function rememberOpener({ detail }) {
+  if (detail.target === dialog) opener = detail.elt.closest("details.menu")?.querySelector("summary") ?? detail.elt;
+}
+
+function openDialog({ detail }) {
+  if (!dialog.contains(detail.elt) && detail.target !== dialog) return;
+  prepare(dialog); // before anybody can click: a confirmation starts disabled
+  // Only what was put into it opens it: a part of one that is just being closed must not open it again, empty.
+  if (detail.target === dialog && !dialog.open && dialog.childElementCount) dialog.showModal();
+}
+
+function closeDialog() {
+  if (dialog.open) dialog.close();
+}
+
+function finishDialog() {
+  closeDialog();
+  // A dialog opened as a page of its own goes to the list where its result shows.
+  const link = document.querySelector("#content > .panel a[data-close]");
+  if (link) location.assign(link.href);
+}
+
+function emptyDialog() {
+  dialog.replaceChildren();
+  if (opener?.isConnected) opener.focus();
+  opener = null;
+}
+
+// A dialog may be closed while its regions are fetched, and what then rides along would be seen by nobody.
+function leaveMessagesToThePage({ detail }) {
+  if (detail.verb === "get" && dialog.contains(detail.elt)) detail.headers["X-Without-Messages"] = "1";
+}
+
+// A click beside the dialog closes it, but not text that was marked and let go out there.
+function closeBesideDialog(event) {
+  if (event.target === dialog && pressed === dialog) closeDialog();
+}
+
+// Menus: <details class="menu">, with arrows, Home, End and Escape.
+function startMenus() {
+  document.addEventListener("keydown", moveInMenu);
+  document.addEventListener("focusout", foldMenuThatLostFocus);
+}
+
+function foldMenu(menu) {
+  menu.open = false;
+}
+
+function moveInMenu(event) {
+  const menu = event.target.closest?.("details.menu");
+  if (!menu) return;
+  if (event.key === "Escape" && menu.open) {
+    event.preventDefault();
+    foldMenu(menu);
+    menu.querySelector("summary").focus();
+    return;
   }
+  const entries = [...menu.querySelectorAll(".menu-panel a, .menu-panel button")];
+  const to = nextEntry(event.key, entries.indexOf(document.activeElement), entries.length);
+  if (to === undefined || !entries.length) return;
+  event.preventDefault();
+  menu.open = true;
+  entries[(to + entries.length) % entries.length].focus();
+}
 
-  // Dialogs: whatever htmx puts into #dialog opens it; its own close event empties it and gives the focus back.
-  let opener = null;
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.detail.target === dialog) opener = event.detail.elt.closest("details.menu")?.querySelector("summary") ?? event.detail.elt;
-  });
-  document.addEventListener("htmx:afterSwap", (event) => {
-    if (dialog.contains(event.detail.elt) || event.detail.target === dialog) {
-      prepare(dialog); // before anybody can click: a confirmation starts disabled
-      // Only what was put into it opens it: a part of one that is just being closed must not open it again, empty.
-      if (event.detail.target === dialog && !dialog.open && dialog.childElementCount) dialog.showModal();
-    }
-  });
-  const close = () => { if (dialog.open) dialog.close(); };
-  document.body.addEventListener("dialog-close", () => {
-    close();
-    // A dialog opened as a page of its own goes to the list where its result shows.
-    const page = document.querySelector("#content > .panel a[data-close]");
-    if (page) location.assign(page.href);
-  });
-  dialog?.addEventListener("close", () => {
-    dialog.replaceChildren();
-    if (opener?.isConnected) opener.focus();
-    opener = null;
-  });
-  // A dialog may be closed while its regions are fetched, and what then rides along would be seen by nobody.
-  document.addEventListener("htmx:configRequest", (event) => {
-    if (event.detail.verb === "get" && dialog?.contains(event.detail.elt)) event.detail.headers["X-Without-Messages"] = "1";
-  });
-  // A click beside the dialog closes it, but not text that was marked and let go out there.
-  let pressed = null;
-  dialog?.addEventListener("pointerdown", (event) => { pressed = event.target; });
-  dialog?.addEventListener("click", (event) => { if (event.target === dialog && pressed === dialog) close(); });
+function nextEntry(key, at, count) {
+  return { ArrowDown: at + 1, ArrowUp: at < 0 ? count - 1 : at - 1, Home: 0, End: count - 1 }[key];
+}
 
-  // Menus: <details class="menu">, with arrows, Home, End and Escape.
-  const entries = (menu) => [...menu.querySelectorAll(".menu-panel a, .menu-panel button")];
-  const fold = (menu, focus) => { menu.open = false; if (focus) menu.querySelector("summary").focus(); };
-  document.addEventListener("keydown", (event) => {
-    const menu = event.target.closest?.("details.menu");
-    if (!menu) return;
-    const all = entries(menu);
-    const at = all.indexOf(document.activeElement);
-    const to = { ArrowDown: at + 1, ArrowUp: at < 0 ? all.length - 1 : at - 1, Home: 0, End: all.length - 1 }[event.key];
-    if (event.key === "Escape" && menu.open) { event.preventDefault(); fold(menu, true); }
-    else if (to !== undefined && all.length) {
-      event.preventDefault();
-      menu.open = true;
-      all[(to + all.length) % all.length].focus();
-    }
-  });
+function foldMenuThatLostFocus(event) {
+  const menu = event.target.closest?.("details.menu[open]");
+  if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) foldMenu(menu);
+}
 
-  document.addEventListener("focusout", (event) => {
-    const menu = event.target.closest?.("details.menu[open]");
-    if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) fold(menu, false);
-  });
+// Clicks: what a button or a link asks for by its attribute.
+const CLICKS = {
+  "[data-close]": closeDialogByButton,
+  "[data-dismiss]": (button) => button.parentElement.remove(),
+  "[data-copy]": copy,
+  "[data-theme-toggle]": changeTheme,
+};
 
-  document.addEventListener("click", async (event) => {
+function startClicks() {
+  document.addEventListener("click", (event) => {
     const target = event.target.closest?.("button, a, summary") ?? event.target;
-    for (const menu of document.querySelectorAll("details.menu[open]")) {
-      if (!menu.contains(event.target) || target.matches?.(".menu-panel a, .menu-panel button")) fold(menu, false);
-    }
-    if (target.matches?.("[data-close]") && dialog.contains(target)) { event.preventDefault(); close(); }
-    if (target.matches?.("[data-dismiss]")) target.parentElement.remove();
-    if (target.matches?.("[data-copy]")) {
-      try { await navigator.clipboard.writeText(target.dataset.copy); target.dataset.done = ""; say("Copied"); }
-      catch { say("Copying is not allowed here; select the text instead."); }
-      setTimeout(() => delete target.dataset.done, 1500);
-    }
-    if (target.matches?.("[data-theme-toggle]")) {
-      const root = document.documentElement;
-      const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-      root.dataset.theme = dark ? "light" : "dark";
-      document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; SameSite=Lax`;
-    }
+    foldMenusAfterClick(event.target, target);
+    for (const [selector, act] of Object.entries(CLICKS)) if (target.matches?.(selector)) act(target, event);
   });
+}
 
-  // Typed confirmation: the button waits for the exact name; the server checks it again.
-  const confirmable = (form) => {
-    const button = form.querySelector("button[type=submit]");
-    button.disabled = form.elements.name.value !== form.dataset.confirm;
-  };
-  // The place of the region whose code stands in the field.
-  const place = (field) => {
-    const where = document.querySelector(`[data-place-of="${field.id}"]`);
-    if (where) where.textContent = [...(field.list?.options ?? [])].find((o) => o.value === field.value.trim().toLowerCase())?.textContent ?? "";
-  };
-  document.addEventListener("input", (event) => {
-    const form = event.target.closest("form[data-confirm]");
-    if (form) confirmable(form);
-    if (event.target.list) place(event.target);
+function foldMenusAfterClick(clicked, target) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(clicked) || target.matches?.(".menu-panel a, .menu-panel button")) foldMenu(menu);
+  }
+}
+
+function closeDialogByButton(button, event) {
+  if (!dialog.contains(button)) return; // on a page of its own it is a link
+  event.preventDefault();
+  closeDialog();
+}
+
+async function copy(button) {
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.dataset.done = "";
+    say("Copied");
+  } catch {
+    say("Copying is not allowed here; select the text instead.");
+  }
+  setTimeout(() => delete button.dataset.done, 1500);
+}
+
+function changeTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; SameSite=Lax`;
+}
+
+// Forms: typed confirmation, the place of a region, and no form sent twice.
+function startForms() {
+  document.addEventListener("input", ({ target }) => {
+    const form = target.closest("form[data-confirm]");
+    if (form) checkConfirmation(form);
+    if (target.list) showPlace(target);
   });
-  // A form without htmx is sent once, however often its button is clicked.
-  document.addEventListener("submit", (event) => {
-    const form = event.target;
-    if (form.matches("[hx-post], [hx-get]") || event.defaultPrevented) return;
-    if (form.dataset.sent !== undefined) event.preventDefault();
-    form.dataset.sent = "";
+  document.addEventListener("submit", sendOnce);
+  addEventListener("pageshow", letFormsBeSentAgain);
+}
+
+// A form without htmx is sent once, however often its button is clicked.
+function sendOnce(event) {
+  const form = event.target;
+  if (form.matches("[hx-post], [hx-get]") || event.defaultPrevented) return;
+  if (form.dataset.sent !== undefined) event.preventDefault();
+  form.dataset.sent = "";
+}
+
+// The Back button can bring back a page whose form was sent.
+function letFormsBeSentAgain() {
+  document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent);
+}
+
+// The voice: says to a screen reader what changed. Behind an open dialog everything is mute, so it moves into it.
+function say(text) {
+  const place = dialog.open ? dialog : document.body;
+  if (voice.parentElement !== place) place.append(voice);
+  voice.textContent = "";
+  requestAnimationFrame(() => { voice.textContent = text; });
+}
+
+// What changed is announced: badges, and how many a search found.
+const known = new Map();
+
+function announce() {
+  const news = [];
+  for (const [key, state, text] of observed()) {
+    if (known.has(key) && known.get(key) !== state) news.push(text);
+    known.set(key, state);
+  }
+  if (news.length) say(news.join(". "));
+}
+
+function* observed() {
+  for (const pane of document.querySelectorAll(".pane[id]")) {
+    const badge = pane.querySelector(".badge")?.textContent;
+    const name = pane.querySelector("h2 a")?.textContent ?? "";
+    if (badge) yield [pane.id, badge, `${name} ${badge}`.trim()];
+  }
+  const count = document.querySelector("#content .count, #content .empty h2")?.textContent.trim();
+  if (count) yield ["count", count, count];
+}
+
+// Trouble stands where the reader looks until the same request succeeds ("*": until any is answered), and is said once.
+const TROUBLES = {
+  403: "You may not do this. If that is a surprise, reload the page.",
+  404: "This is not here any more. Reload the page.",
+};
+const UNEXPECTED = "The console did not answer as expected. Try again, or reload the page.";
+const UNREACHABLE = "The console cannot be reached. Try again in a moment.";
+
+function startTroubles() {
+  document.addEventListener("htmx:responseError", ({ detail: { xhr, pathInfo } }) => {
+    complain(TROUBLES[xhr.status] ?? UNEXPECTED, pathInfo.requestPath);
   });
-  addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
+  document.addEventListener("htmx:sendError", () => complain(UNREACHABLE, "*"));
+  document.addEventListener("htmx:afterRequest", removeTroublesThatAreOver);
+  document.addEventListener("htmx:beforeSwap", signInAgain);
+}
 
-  // Times in the reader's own zone.
-  const steps = [[60, "second"], [60, "minute"], [24, "hour"], [7, "day"], [4.35, "week"], [12, "month"], [Infinity, "year"]];
-  const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-  const ago = (date) => {
-    let amount = (date - Date.now()) / 1000;
-    for (const [size, unit] of steps) {
-      if (Math.abs(amount) < size) return words.format(Math.round(amount), unit);
-      amount /= size;
-    }
-  };
-  const exact = (date) => date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
-  const tell = (time) => {
-    const date = new Date(time.dateTime);
-    const text = time.dataset.time === "exact" ? exact(date) : ago(date);
-    if (time.textContent !== text) time.textContent = text;
-    time.title = date.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
-  };
+function complain(text, path) {
+  const place = dialog.open ? dialog.querySelector(".dialog-body > header") : document.getElementById("flash");
+  if (!place || [...document.querySelectorAll("[data-trouble]")].some((line) => line.textContent === text)) return;
+  const line = document.createElement("p");
+  line.className = "flash error";
+  line.dataset.trouble = path;
+  line.textContent = text;
+  if (dialog.open) place.after(line); else place.append(line);
+  say(text);
+}
 
-  const prepare = (root) => {
-    root.querySelectorAll("time[data-time]").forEach(tell);
-    root.querySelectorAll("form[data-confirm]").forEach(confirmable);
-    root.querySelectorAll("input[list]").forEach(place);
-    root.querySelectorAll(".field").forEach((field) => {
-      const control = field.querySelector("input, select");
-      const described = [...field.querySelectorAll(".hint, .error")].map((p) => p.id).filter(Boolean);
-      if (control && described.length && !control.hasAttribute("aria-describedby")) control.setAttribute("aria-describedby", described.join(" "));
-    });
-    const first = root.querySelector("[data-focus]");
-    if (first) { // once: what refreshes itself beside it must not take the focus back
-      delete first.dataset.focus;
-      first.focus();
-    }
-  };
-  prepare(document);
-  setInterval(() => document.querySelectorAll("time[data-time=ago]").forEach(tell), 30000);
+function removeTroublesThatAreOver({ detail: { xhr, successful, pathInfo } }) {
+  for (const line of document.querySelectorAll("[data-trouble]")) {
+    const { trouble } = line.dataset;
+    if (trouble === "*" ? xhr.status > 0 : successful && trouble === pathInfo.requestPath) line.remove();
+  }
+}
 
-  // What changed is announced: badges, and how many a search found.
-  const states = new Map();
-  const announce = () => {
-    const news = [];
-    const note = (key, state, text) => {
-      if (states.has(key) && states.get(key) !== state) news.push(text);
-      states.set(key, state);
-    };
-    for (const pane of document.querySelectorAll(".pane[id]")) {
-      const badge = pane.querySelector(".badge")?.textContent;
-      const name = pane.querySelector("h2 a")?.textContent ?? "";
-      if (badge) note(pane.id, badge, `${name} ${badge}`.trim());
-    }
-    const count = document.querySelector("#content .count, #content .empty h2")?.textContent.trim();
-    if (count) note("count", count, count);
-    if (news.length) say(news.join(". "));
-  };
+// The session has ended: the sign-in page is a page, not a part of this one.
+function signInAgain({ detail }) {
+  if (!new URL(detail.xhr.responseURL, location).pathname.startsWith("/login/")) return;
+  detail.shouldSwap = false;
+  location.reload();
+}
+
+// What only some pages need is loaded where it is first seen.
+function loadChoices() {
+  if (document.querySelector("[data-choice]")) import("./choice.js");
+}
+
+function afterSettle({ detail }) {
+  prepare(detail.target?.isConnected ? detail.target : document);
   announce();
-  document.addEventListener("htmx:afterSettle", (event) => { prepare(event.detail.target?.isConnected ? event.detail.target : document); announce(); });
+  loadChoices();
+}
 
-  // Trouble stands where the reader looks until the same request succeeds ("*": until any is answered), and is said once.
-  const complain = (text, path) => {
-    const place = dialog.open ? dialog.querySelector(".dialog-body > header") : document.getElementById("flash");
-    if (!place || [...document.querySelectorAll("[data-trouble]")].some((line) => line.textContent === text)) return;
-    const line = document.createElement("p");
-    line.className = "flash error";
-    line.dataset.trouble = path;
-    line.textContent = text;
-    if (dialog.open) place.after(line); else place.append(line);
-    say(text);
-  };
-  const troubles = {
-    403: "You may not do this. If that is a surprise, reload the page.",
-    404: "This is not here any more. Reload the page.",
-  };
-  document.addEventListener("htmx:responseError", (event) => complain(
-    troubles[event.detail.xhr.status] ?? "The console did not answer as expected. Try again, or reload the page.",
-    event.detail.pathInfo.requestPath,
-  ));
-  document.addEventListener("htmx:sendError", () => complain("The console cannot be reached. Try again in a moment.", "*"));
-  document.addEventListener("htmx:afterRequest", (event) => {
-    const { xhr, successful, pathInfo } = event.detail;
-    for (const line of document.querySelectorAll("[data-trouble]")) {
-      const over = line.dataset.trouble === "*" ? xhr.status > 0 : successful && line.dataset.trouble === pathInfo.requestPath;
-      if (over) line.remove();
-    }
-  });
-  // The session has ended: the sign-in page is a page, not a part of this one.
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    if (!new URL(event.detail.xhr.responseURL, location).pathname.startsWith("/login/")) return;
-    event.detail.shouldSwap = false;
-    location.reload();
-  });
-})();
+function start() {
+  document.documentElement.dataset.scripts = "on";
+  keepWhatTheReaderChanged();
+  startDialogs();
+  startMenus();
+  startClicks();
+  startForms();
+  startTroubles();
+  prepare(document);
+  setInterval(updateTimes, 30000);
+  announce();
+  loadChoices();
+  document.addEventListener("htmx:afterSettle", afterSettle);
+}
+
+start();

@@ -1,7 +1,7 @@
 // Draws a map into <div data-map-src="URL of its module">. Leaflet is loaded here, so only when a map is opened.
 const loading = new Map(); // by URL: two maps on one page share their files
 
-const load = (url, make) => {
+function load(url, make) {
   if (!loading.has(url)) {
     loading.set(url, new Promise((resolve, reject) => {
       const element = make(url);
@@ -15,7 +15,8 @@ const load = (url, make) => {
     }));
   }
   return loading.get(url);
-};
+}
+
 const style = (href) => Object.assign(document.createElement("link"), { rel: "stylesheet", href });
 // async = false: side by side over the network, one after the other when they run.
 const script = (src) => Object.assign(document.createElement("script"), { src, async: false });
@@ -32,7 +33,8 @@ const sized = (host) => new Promise((resolve) => {
 
 // Returns the map's {refresh(), lines(pairs), destroy()}, or null when the host has left the page meanwhile.
 export async function mount(host, api) {
-  const { js, css, default: draw } = await import(host.dataset.mapSrc);
+  const modules = [import("./map.js"), import(host.dataset.mapSrc)];
+  const [{ WorldMap }, { js, css, default: draw }] = await Promise.all(modules);
   await Promise.all([...css.map((url) => load(url, style)), ...js.map((url) => load(url, script)), sized(host)]);
-  return host.isConnected ? draw(host, api) : null;
+  return host.isConnected ? draw(new WorldMap(host, api)) : null;
 }

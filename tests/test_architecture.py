@@ -52,3 +52,12 @@ def test_nothing_asks_which_provider_it_is():
         if re.match(r"(console/clouds|console/demo|tests|\.venv)/", name) or "/migrations/" in name or name in NAMED:
             continue
         assert not word.search(path.read_text()), f"{name} names a provider: let the provider say what differs"
+
+
+def test_no_static_file_of_ours_names_a_provider():
+    word = re.compile(rf"""\b({"|".join(CLOUDS)})\b""", re.IGNORECASE)
+    files = [path for path in (ROOT / "static").glob("*") if path.suffix in {".css", ".js"}]
+    assert len(files) > 10
+    for path in files:
+        found = word.search(path.read_text())
+        assert not found, f"{path.name} names {found[0]}: let the template set a class from the provider's data"

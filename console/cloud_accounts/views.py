@@ -35,7 +35,14 @@ from console.web.pages import announced, dialog_done, dialog_form, file_download
 def provider_tiles(chosen: str) -> list[dict[str, object]]:
     """Return the provider tiles of a dialog."""
     return [
-        {"key": p.key, "label": p.label, "service": p.service, "mark": p.mark, "chosen": p.key == chosen}
+        {
+            "key": p.key,
+            "label": p.label,
+            "service": p.service,
+            "mark": p.mark,
+            "mark_colour": p.mark_colour,
+            "chosen": p.key == chosen,
+        }
         for p in CLOUDS.values()
     ]
 

@@ -479,6 +479,7 @@ class Cloud:
     label: str
     service: str
     mark: str  # two or three letters that stand for a logo
+    mark_colour: str = "slate"  # what the mark stands on: one of the style sheet's colours of marks
     vocabulary: Vocabulary
     linking: Linking
     storage: Storage

@@ -1,7 +1,7 @@
 """The map on which stores and regions are chosen: Folium's script as a JavaScript module. Knows no app and no request.
 
 Folium escapes no text that a marker carries, so none of a user's goes through it: the module holds identifiers and
-places, and static/map.js takes every label from the page. Nothing inline is made either, so the page's policy stays
+places, and static/map*.js take every label from the page. Nothing inline is made either, so the page's policy stays
 `script-src 'self'; style-src 'self'`.
 """
 
@@ -76,7 +76,7 @@ class WorldMap(folium.Map):
             zoomSnap=1 if tiled else 0.25,  # tiles blur between the zooms that they are drawn for
             maxBounds=WORLD,
             maxBoundsViscosity=0.8,
-            scrollWheelZoom=False,  # map.js allows it while the map has the focus: the wheel belongs to the page
+            scrollWheelZoom=False,  # map-input.js allows it while the map has the focus: the wheel belongs to the page
             dragging=drags,
             zoomAnimation=moves,
             fadeAnimation=moves,
@@ -120,8 +120,7 @@ class NodeMarker(Layer):
 class Pins(FastMarkerCluster):
     """Every pin as a row of data: a thousand of them cost a few milliseconds and kilobytes."""
 
-    # The last file knows how to draw what Folium's script asks for.
-    default_js = _Files("vendor/leaflet.markercluster/leaflet.markercluster.js", "map.js")
+    default_js = _Files("vendor/leaflet.markercluster/leaflet.markercluster.js")
     default_css = _Files("vendor/leaflet.markercluster/MarkerCluster.css")
 
     def __init__(self, key: str, pins: Iterable[Pin]) -> None:
@@ -134,7 +133,7 @@ class Pins(FastMarkerCluster):
             spiderfyDistanceMultiplier=1.4,
             spiderLegPolylineOptions={"className": "map-leg", "interactive": False},
             showCoverageOnHover=False,
-            # map.js opens a cluster itself, and moves the focus into it.
+            # map-clusters.js opens a cluster itself, and moves the focus into it.
             zoomToBoundsOnClick=False,
             spiderfyOnMaxZoom=False,
         )
@@ -144,7 +143,7 @@ class Pins(FastMarkerCluster):
 def module(
     pins: Iterable[Pin], nodes: Iterable[Node] = (), *, key: str = "world", tiles: tuple[str, str] | None = None
 ) -> str:
-    """Return the JavaScript module of a map: its files, and a function that draws it into a host.
+    """Return the JavaScript module of a map: Leaflet's files, and a function that draws it with a WorldMap of map.js.
 
     `key` tells the maps of one page apart; `tiles` is a tile server's URL template and its attribution (HTML).
     """
@@ -191,8 +190,7 @@ def _as_module(world: WorldMap, cluster: Pins) -> str:
     css.sort(key=static("map.css").__eq__)
     return (
         f"export const js = {json.dumps(js)}, css = {json.dumps(css)};\n"
-        "export default function (host, api) {\n"
-        "const world = WorldMap.open(host, api);\n"
+        "export default function (world) {\n"
         f"{figure.script.render()}\n"
         f"return world.ready({world.get_name()}, {cluster.get_name()});\n"
         "}\n"

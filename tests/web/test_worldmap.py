@@ -32,7 +32,7 @@ def test_module_is_the_same_with_every_call():
 def test_module_names_its_files_in_the_order_in_which_they_need_each_other():
     head = worldmap.module(PINS, NODES).splitlines()[0]
     js, css = (json.loads(text) for text in re.fullmatch(r"export const js = (\[.*]), css = (\[.*]);", head).groups())
-    names = ["leaflet.js", "leaflet.markercluster.js", "map.js", "leaflet.css", "MarkerCluster.css", "map.css"]
+    names = ["leaflet.js", "leaflet.markercluster.js", "leaflet.css", "MarkerCluster.css", "map.css"]
     assert [url.rsplit("/", 1)[1] for url in js + css] == names
 
 

@@ -38,6 +38,7 @@ AWS = Cloud(
     label="AWS",
     service="Amazon S3",
     mark="aws",
+    mark_colour="ink",
     vocabulary=Vocabulary(),
     linking=Linking(
         fields=FIELDS,

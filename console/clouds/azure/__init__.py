@@ -30,6 +30,7 @@ AZURE = Cloud(
     label="Azure",
     service="Azure Storage",
     mark="Az",
+    mark_colour="blue",
     vocabulary=Vocabulary(
         bucket="storage account",
         account="subscription",

@@ -42,6 +42,7 @@ GOOGLE = Cloud(
     label="Google",
     service="Google Cloud Storage",
     mark="G",
+    mark_colour="green",
     vocabulary=Vocabulary(
         account="project",
         number="project ID",

@@ -1,0 +1,78 @@
+// How pins, clusters and nodes look. A state shows in the pin's glyph and outline, not in its colour alone.
+// Text comes in as textContent and attributes only.
+const PIN = "M14 34.5C10.2 27.5 3 21.5 3 13.5a11 11 0 0 1 22 0C25 21.5 17.8 27.5 14 34.500Z";
+const DIAMOND = "M9 1.5 16.5 9 9 16.5 1.5 9Z";
+const RADIO = "M14 13.5h.01"; // the one that is chosen has a dot, as a radio button has
+
+export const STATES = {
+  attached: { chosen: true, says: "attached", legend: "Attached", glyph: "m9 13.8 3.5 3.5 6.5-7.3" },
+  chosen: { chosen: true, says: "newly chosen", legend: "Newly chosen", glyph: "M14 8.5v10M9 13.5h10" },
+  leaving: { chosen: false, says: "will be taken out", legend: "Will be taken out", glyph: "M9 13.5h10" },
+  available: { chosen: false, says: "available", legend: "Available", glyph: "M14 13.5h.01" },
+  unusable: { chosen: false, says: "cannot be chosen", legend: "Cannot be chosen", glyph: "m10 9.5 8 8m0-8-8 8" },
+};
+
+export function stateOf(api, id) {
+  const state = api.state(id);
+  return state in STATES ? state : "available";
+}
+
+export function make(tag, className, text = "") {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+export const pinShape = () => draw(28, 36, "map-shape", ["body", PIN], ["glyph", ""]);
+export const diamond = () => draw(18, 18, "map-diamond", ["body", DIAMOND]);
+
+function draw(width, height, className, ...paths) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const attributes = { class: className, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true", focusable: "false" };
+  for (const [name, value] of Object.entries(attributes)) svg.setAttribute(name, value);
+  for (const [part, d] of paths) {
+    const path = svg.appendChild(document.createElementNS(svg.namespaceURI, "path"));
+    path.setAttribute("class", part);
+    path.setAttribute("d", d);
+  }
+  return svg;
+}
+
+// An icon whose element is made once and painted afterwards, so that it keeps the focus.
+export function icon(className, fill) {
+  const made = L.divIcon({ className, html: false, iconSize: null });
+  made.createIcon = (old) => {
+    const element = L.DivIcon.prototype.createIcon.call(made, old);
+    fill(element);
+    return element;
+  };
+  return made;
+}
+
+export function dress(element, state, single) {
+  element.dataset.state = state;
+  element.classList.toggle("single", Boolean(single));
+  element.querySelector(".glyph").setAttribute("d", single && state === "chosen" ? RADIO : STATES[state].glyph);
+}
+
+export function paintPin(element, id, api) {
+  const state = stateOf(api, id);
+  const { chosen, says } = STATES[state];
+  dress(element, state, api.single);
+  if (!api.fixed) element.setAttribute("aria-checked", String(chosen));
+  element.setAttribute("aria-label", `${api.label(id)}, ${api.single && chosen ? "chosen" : says}`);
+  if (state === "unusable") element.setAttribute("aria-disabled", "true");
+  else element.removeAttribute("aria-disabled");
+}
+
+export function paintCluster(element, cluster, api) {
+  const all = cluster.getAllChildMarkers();
+  const chosen = all.filter((marker) => STATES[stateOf(api, marker.options.pin)].chosen).length;
+  const text = chosen ? `${chosen}/${all.length}` : String(all.length);
+  element.firstChild.textContent = text;
+  element.dataset.fill = chosen === 0 ? "none" : chosen === all.length ? "all" : "some";
+  element.dataset.size = text.length > 5 ? "large" : text.length > 3 ? "medium" : "small";
+  element.style.setProperty("--share", `${Math.round(chosen / all.length * 100)}%`);
+  element.setAttribute("aria-label", `${chosen} of ${all.length} ${api.noun}s chosen here; press Enter to spread them`);
+}

@@ -1,0 +1,66 @@
+// What each new piece of a page needs before anybody reads it: the reader's own times, confirmations, the focus.
+
+export function prepare(root) {
+  root.querySelectorAll("time[data-time]").forEach(showTime);
+  root.querySelectorAll("form[data-confirm]").forEach(checkConfirmation);
+  root.querySelectorAll("input[list]").forEach(showPlace);
+  root.querySelectorAll(".field").forEach(describeField);
+  takeFocus(root);
+}
+
+// Times in the reader's own zone.
+const UNITS = [
+  [60, "second"], [60, "minute"], [24, "hour"], [7, "day"], [4.35, "week"], [12, "month"], [Infinity, "year"],
+];
+const WORDS = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+
+export function updateTimes() {
+  document.querySelectorAll("time[data-time=ago]").forEach(showTime);
+}
+
+function showTime(time) {
+  const date = new Date(time.dateTime);
+  const text = time.dataset.time === "exact" ? exact(date) : ago(date);
+  if (time.textContent !== text) time.textContent = text;
+  time.title = date.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+}
+
+function exact(date) {
+  return date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+}
+
+function ago(date) {
+  let amount = (date - Date.now()) / 1000;
+  for (const [size, unit] of UNITS) {
+    if (Math.abs(amount) < size) return WORDS.format(Math.round(amount), unit);
+    amount /= size;
+  }
+}
+
+// Typed confirmation: the button waits for the exact name; the server checks it again.
+export function checkConfirmation(form) {
+  const button = form.querySelector("button[type=submit]");
+  button.disabled = form.elements.name.value !== form.dataset.confirm;
+}
+
+// The place of the region whose code stands in the field.
+export function showPlace(field) {
+  const output = document.querySelector(`[data-place-of="${field.id}"]`);
+  if (!output) return;
+  const code = field.value.trim().toLowerCase();
+  output.textContent = [...(field.list?.options ?? [])].find((option) => option.value === code)?.textContent ?? "";
+}
+
+function describeField(field) {
+  const control = field.querySelector("input, select");
+  const texts = [...field.querySelectorAll(".hint, .error")].map((text) => text.id).filter(Boolean);
+  if (!control || !texts.length || control.hasAttribute("aria-describedby")) return;
+  control.setAttribute("aria-describedby", texts.join(" "));
+}
+
+function takeFocus(root) {
+  const first = root.querySelector("[data-focus]");
+  if (!first) return;
+  delete first.dataset.focus; // once: what refreshes itself beside it must not take the focus back
+  first.focus();
+}
