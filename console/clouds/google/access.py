@@ -10,8 +10,8 @@ from typing import Any
 
 from console.clouds.contract import AccessSpec, AccountRef, RepositoryOptions, SecretFile, StoreSpec
 from console.clouds.google.buckets import Bucket, kind_of
-from console.clouds.google.errors import Answer, CallTarget, NoEntry, Silence
-from console.clouds.google.session import ask, call, pages, reported, token_uri
+from console.clouds.google.errors import CallTarget
+from console.clouds.google.session import call, pages, token_uri
 from console.clouds.naming import PREFIX
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
@@ -92,18 +92,6 @@ def _bucket(spec: AccessSpec, name: str) -> Bucket:
     return Bucket(CallTarget(spec.account, f"bucket {name}", {"bucket": name}, path={"bucket": name}), name)
 
 
-def _or_nothing(operation: str, subject: CallTarget, body: Mapping[str, Any] | None = None) -> Any:
-    """Make the call and return what is answered, or None where there is no such thing."""
-    try:
-        return ask(operation, subject, body)
-    except Answer as error:
-        if error.status == 404:
-            return None
-        raise reported(error, operation, subject) from error
-    except (Silence, NoEntry) as error:
-        raise reported(error, operation, subject) from error
-
-
 def _describe(spec: AccessSpec) -> str:
     return f"{MARK}={spec.id}"
 
@@ -137,20 +125,14 @@ def ensure_account(spec: AccessSpec) -> None:
     """Create the nodes' service account, with whose it is."""
     subject = _account(spec)
     described = {"displayName": f"Storekeeper: {spec.name}"[:100], "description": _describe(spec)}
-    try:
-        ask("serviceAccounts.create", subject, {"accountId": account_id(spec), "serviceAccount": described})
-        return
-    except Answer as error:
-        if error.status != 409:
-            raise reported(error, "serviceAccounts.create", subject) from error
-    except (Silence, NoEntry) as error:
-        raise reported(error, "serviceAccounts.create", subject) from error
-    _adopt(spec, _or_nothing("serviceAccounts.get", subject))
+    body = {"accountId": account_id(spec), "serviceAccount": described}
+    if call("serviceAccounts.create", subject, body, accept=409) is None:
+        _adopt(spec, call("serviceAccounts.get", subject, accept=404))
 
 
 def ensure_bindings(spec: AccessSpec) -> None:
     """Let the nodes use exactly these buckets, each with their own folder; in all others they lose what they had."""
-    _adopt(spec, _or_nothing("serviceAccounts.get", _account(spec)))
+    _adopt(spec, call("serviceAccounts.get", _account(spec), accept=404))
     for name in spec.buckets:
         _bucket(spec, name).change_policy(partial(_with, spec, name))
     _take_from(spec, set(spec.buckets))
@@ -192,7 +174,7 @@ def ensure_key(spec: AccessSpec) -> StepResult | None:
         _delete_keys(spec, but="")
         note = "Start the nodes' machines with the cluster's service account: there is no key."
         return StepResult(note=note, keep={} if spec.keys else None)
-    _adopt(spec, _or_nothing("serviceAccounts.get", subject))
+    _adopt(spec, call("serviceAccounts.get", subject, accept=404))
     kept = spec.keys.get("private_key_id", "")
     # Others first, since Google allows ten: the secret of such a key was lost in a crash, or is not of our making.
     if _delete_keys(spec, but=kept) and kept:
@@ -204,11 +186,11 @@ def ensure_key(spec: AccessSpec) -> StepResult | None:
 
 def _delete_keys(spec: AccessSpec, *, but: str) -> bool:
     """Delete the service account's keys but one, and say whether that one is there."""
-    found = _or_nothing("keys.list", _account(spec)) or {}
+    found = call("keys.list", _account(spec), accept=404) or {}
     there = [one["name"].rsplit("/", 1)[1] for one in found.get("keys", []) if one.get("keyType") == "USER_MANAGED"]
     for key in there:
         if key != but:
-            _or_nothing("keys.delete", _account(spec, key))
+            call("keys.delete", _account(spec, key), accept=404)
     return but in there
 
 
@@ -217,7 +199,7 @@ def _delete_keys(spec: AccessSpec, *, but: str) -> bool:
 
 def remove_bindings(spec: AccessSpec) -> None:
     """Take every permission back from the nodes."""
-    found = _or_nothing("serviceAccounts.get", _account(spec))
+    found = call("serviceAccounts.get", _account(spec), accept=404)
     if found is not None:
         _adopt(spec, found)  # never say "taken back" of a service account that the console may not change
     _take_from(spec, set())
@@ -225,11 +207,11 @@ def remove_bindings(spec: AccessSpec) -> None:
 
 def remove_account(spec: AccessSpec) -> None:
     """Delete the nodes' service account with its keys; leave one that is not the cluster's."""
-    found = _or_nothing("serviceAccounts.get", _account(spec))
+    found = call("serviceAccounts.get", _account(spec), accept=404)
     if found is None or not _is_ours(spec, found):
         return
     _take_from(spec, set())
-    _or_nothing("serviceAccounts.delete", _account(spec))
+    call("serviceAccounts.delete", _account(spec), accept=404)
 
 
 GRANT = (

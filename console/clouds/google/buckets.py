@@ -11,7 +11,7 @@ from uuid import UUID
 
 from console.clouds.contract import Contents, Entry, StoreSpec
 from console.clouds.google.errors import Answer, CallTarget, NoEntry, Silence
-from console.clouds.google.session import ask, call, pages, read, reported
+from console.clouds.google.session import call, pages, read, reported
 from console.clouds.naming import LOG_DAYS, PREFIX, base32, id_from
 from console.clouds.steps import NotReady
 
@@ -157,14 +157,7 @@ class Bucket:
 
     def read(self) -> dict[str, Any] | None:
         """Return its settings; None when there is no such bucket."""
-        try:
-            found: dict[str, Any] = ask("buckets.get", self.subject)
-        except Answer as error:
-            if error.status == 404:
-                return None
-            raise reported(error, "buckets.get", self.subject) from error
-        except (Silence, NoEntry) as error:
-            raise reported(error, "buckets.get", self.subject) from error
+        found: dict[str, Any] | None = call("buckets.get", self.subject, accept=404)
         return found
 
     def there(self) -> dict[str, Any]:
@@ -174,15 +167,8 @@ class Bucket:
 
     def create(self, body: Mapping[str, Any]) -> bool:
         """Create it and say whether it was made now; somebody, or an earlier attempt, may have made it before."""
-        try:
-            ask("buckets.insert", self.subject, {"name": self.name, **body}, project=self.project)
-        except Answer as error:
-            if error.status == 409:
-                return False
-            raise reported(error, "buckets.insert", self.subject) from error
-        except (Silence, NoEntry) as error:
-            raise reported(error, "buckets.insert", self.subject) from error
-        return True
+        made = call("buckets.insert", self.subject, {"name": self.name, **body}, accept=409, project=self.project)
+        return made is not None
 
     def patch(self, body: Mapping[str, Any], seen: Mapping[str, Any]) -> None:
         """Change settings, if nobody else has changed any since they were seen."""
@@ -190,15 +176,7 @@ class Bucket:
 
     def delete(self) -> bool:
         """Delete it and say whether it is gone; Google refuses, at that very moment, when something is in it."""
-        try:
-            ask("buckets.delete", self.subject)
-        except Answer as error:
-            if error.status == 409:
-                return False
-            raise reported(error, "buckets.delete", self.subject) from error
-        except (Silence, NoEntry) as error:
-            raise reported(error, "buckets.delete", self.subject) from error
-        return True
+        return call("buckets.delete", self.subject, accept=409) is not None
 
     def policy(self) -> dict[str, Any]:
         """Return its IAM policy; version 3, since those before cannot show conditions."""
@@ -256,14 +234,8 @@ class Bucket:
                 deleted += 1
 
     def _delete(self, name: str, generation: str) -> None:
-        subject = self._object(name)
-        try:
-            ask("objects.delete", subject, generation=generation)
-        except Answer as error:
-            if error.status != 404:  # it has expired meanwhile
-                raise reported(error, "objects.delete", subject) from error
-        except (Silence, NoEntry) as error:
-            raise reported(error, "objects.delete", subject) from error
+        # It may have expired meanwhile.
+        call("objects.delete", self._object(name), accept=404, generation=generation)
 
     def _object(self, name: str) -> CallTarget:
         path = {"bucket": self.name, "object": name}

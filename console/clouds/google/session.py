@@ -156,11 +156,15 @@ def forget_sessions(account: AccountRef | None = None) -> None:
 # Calls
 
 
-def call(operation: str, subject: CallTarget, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
-    """Make one call and return what is answered; whatever goes wrong leaves as a StepError."""
+def call(
+    operation: str, subject: CallTarget, body: Mapping[str, Any] | None = None, *, accept: int = 0, **query: Any
+) -> Any:
+    """Make one call and return what is answered, None for the accepted status; what else goes wrong is a StepError."""
     try:
         return ask(operation, subject, body, **query)
     except (Answer, Silence, NoEntry) as error:
+        if isinstance(error, Answer) and error.status == accept:
+            return None
         raise reported(error, operation, subject) from error
 
 
