@@ -37,27 +37,51 @@ ONCE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash/
 PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadgroup
 QUICK := $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow"
 
-.PHONY: help setup azurite system demo lint check test live-test audit bench
+# What `make setup` puts into .venv: "production" what the console runs on, "demo" what `manage.py demo` needs beside it,
+# "dev" that and what the linters and the tests need. Each has a lock of its own, and all of them the same versions.
+ENV ?= dev
+LOCK_production := requirements.lock
+LOCK_demo := requirements-demo.lock
+LOCK_dev := requirements-dev.lock
+LOCK := $(or $(LOCK_$(ENV)),$(error ENV is production, demo or dev, not "$(ENV)"))
+DONE := .venv/.done-$(ENV)
+
+.PHONY: help setup lock azurite system demo lint check test live-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
 
-setup: .venv/.done ## Make the virtual environment in .venv, and nothing else
+setup: $(DONE) ## Make the virtual environment in .venv, and nothing else: all of it, or make setup ENV=production (or demo)
 
-.venv/.done: requirements.lock
+# `sync` also removes what another ENV has installed. Production needs no uv, which is a third as large as all the rest.
+$(DONE): $(LOCK)
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && \
 	  apt-get install -qq -y python3-venv >/dev/null; } || { echo "Install python3-venv first." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@rm -f .venv/.done*
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
 	@index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null); \
 	test -z "$$index" || export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
+	@test $(ENV) != production || { rm -rf .venv/azurite && \
+	  $(BIN)/python -m pip uninstall --quiet --disable-pip-version-check --yes uv; }
 	@touch $@
+
+# Versions that are locked stay, but for those that pyproject.toml does not allow any more. What is in several locks has the
+# same version in all of them: the widest is made first, and bounds the others.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command "make lock" $(ARGS) pyproject.toml
+lock: setup ## Lock what pyproject.toml names; make lock ARGS=--upgrade takes the newest of everything
+	@index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null); \
+	test -z "$$index" || export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; \
+	$(COMPILE) --group dev --output-file requirements-dev.lock && \
+	$(COMPILE) --group demo --constraints requirements-dev.lock --output-file requirements-demo.lock && \
+	$(COMPILE) --constraints requirements-dev.lock --output-file requirements.lock
 
 azurite: .venv/azurite/.done ## Install Azurite into .venv, for the emulated Azure of the demo and the tests; asks npm's registry
 
-.venv/azurite/.done: console/demo/npm/package-lock.json | .venv/.done
+.venv/azurite/.done: console/demo/npm/package-lock.json | $(DONE)
 	@mkdir -p $(@D) && cp console/demo/npm/package.json console/demo/npm/package-lock.json $(@D)
 	@cd $(@D) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
@@ -99,7 +123,7 @@ live-test: setup azurite system ## The contract of one provider on a real accoun
 
 # Strict: a dependency that cannot be looked up is no dependency without holes.
 audit: setup ## Look up the known holes of every dependency; asks PyPI, so it is no part of the tests
-	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.lock
 
 bench: setup system ## Print each figure as `name value unit`, and write bench.json
 	$(BIN)/python -m tests.bench

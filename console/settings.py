@@ -60,7 +60,6 @@ INSTALLED_APPS = [
     "console.cloud_accounts",
     "stores",
     "clusters",
-    "console.demo",
     "console.accounts.apps.SupportAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -77,6 +76,9 @@ INSTALLED_APPS = [
     "django_htmx",
     "template_partials.apps.SimpleAppConfig",  # its tags, without its loader: the loader is set below
 ]
+# The demo is an app for its own two commands alone: no process that serves, works or schedules loads it.
+if sys.argv[1:2] in (["demo"], ["demo_data"]):
+    INSTALLED_APPS.append("console.demo")
 MIDDLEWARE = [
     "console.web.middleware.request_origin",
     "django.middleware.security.SecurityMiddleware",

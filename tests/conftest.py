@@ -132,7 +132,7 @@ def account(acme):
 
 @pytest.fixture(scope="session")
 def _emulator():
-    from console.demo.emulator import Emulator
+    from console.demo.emulators.aws.emulator import Emulator
 
     emulator = Emulator().start()
     yield emulator

@@ -10,7 +10,7 @@ from django.utils import timezone
 from console.accounts.models import Membership, Organisation, User
 from console.accounts.permissions import SUPPORT
 from console.cloud_accounts.models import CloudAccount
-from console.demo.emulator import Emulator
+from console.demo.emulators.aws.emulator import Emulator
 from console.operations.models import Operation
 from stores.models import State, Store
 

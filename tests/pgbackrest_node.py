@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from console.demo.processes import free_port
+from console.demo.servers import free_port
 from tests.postgres import binaries
 
 SOCKETS = Path("/var/run/postgresql")  # where Debian's psql and pgBackRest look for a server

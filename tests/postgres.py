@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from console.demo.processes import free_port
+from console.demo.servers import free_port
 
 # Nothing here has to survive a power cut, and the tests wait for every write.
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}

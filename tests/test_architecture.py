@@ -23,6 +23,15 @@ def test_every_module_stands_in_the_contract():
             assert any(name == known or name.startswith(f"{known}.") for known in declared), f"{name} has no layer"
 
 
+def test_the_emulated_clouds_are_kept_from_every_module_of_the_product():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [kept] = [one for one in contracts if one["name"] == "The emulated clouds know nothing of the product"]
+    inside = {f"console.{path.stem}" for path in (ROOT / "console").iterdir() if path.suffix == ".py" or path.is_dir()}
+    product = {"stores", "clusters", *inside} - {"console.demo", "console.__init__", "console.__pycache__"}
+    missing = {name for name in product if name not in kept["forbidden_modules"]}
+    assert not missing, f"forbid the emulated clouds {', '.join(sorted(missing))} in pyproject.toml, too"
+
+
 # Where a provider may be named outside its own folder: what the operator has set for one, and the places of servers,
 # which are in no cloud.
 NAMED = {"console/settings.py"}

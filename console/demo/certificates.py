@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from console.demo.credentials import write_private
-from console.demo.processes import HOST
+from console.demo.files import write_private
+from console.demo.servers import HOST
 
 NAME = "localhost"  # not the address: pgBackRest 2.45 does not look for those in a certificate
 VALID = datetime.timedelta(days=3650)

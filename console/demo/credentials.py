@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 from pathlib import Path
 from typing import Any
+
+from console.demo.files import write_private
 
 PEOPLE = {  # key in demo.json: username, and what the terminal says of them
     "owner": ("olivia", "owner"),
@@ -17,7 +18,7 @@ PEOPLE = {  # key in demo.json: username, and what the terminal says of them
     "developer": ("dora", "owner of an organisation with the Developer edition"),
     "support": ("sue", "support, at /admin/"),
 }
-# As in console.demo.emulator.Emulator, which is not imported here: it loads moto, and the start would wait for that.
+# Of the emulated Amazon: the example key of AWS's documentation, which opens nothing anywhere else.
 AMAZON = {
     "account_id": "123456789012",
     "access_key_id": "AKIAIOSFODNN7EXAMPLE",
@@ -32,7 +33,8 @@ AZURE = {
     "client_secret": "emulated~secret",  # of the emulator alone  # nosec B105
 }
 
-GOOGLE = {"project": "storekeeper-demo"}  # as in console.demo.google_emulator
+# Of the emulated Google.
+GOOGLE = {"project": "storekeeper-demo", "number": "415104041262"}
 
 
 def load_secrets(path: Path) -> dict[str, Any]:
@@ -45,12 +47,3 @@ def load_secrets(path: Path) -> dict[str, Any]:
     kept["passwords"] = {**passwords, **kept.get("passwords", {})}
     write_private(path, json.dumps(kept, indent=2))
     return kept
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, all at once."""
-    draft = path.with_name(path.name + ".tmp")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    draft.replace(path)

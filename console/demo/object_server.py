@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from console.demo.certificates import NAME, certify
-from console.demo.credentials import write_private
-from console.demo.processes import HOST, free_port, start_server, stop_server
+from console.demo.files import write_private
+from console.demo.servers import HOST, free_port, start_server, stop_server
 
 PORTS = (
     *("s3.port", "s3.port.https", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"),

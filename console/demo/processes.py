@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import itertools
-import os
 import signal
 import socket
 import subprocess
@@ -17,18 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from console.demo.guard import signal_group
+from console.demo.object_server import ObjectServer
+from console.demo.servers import HOST, kept_port, takes_connections
 
-if TYPE_CHECKING:
-    from console.demo.object_server import ObjectServer
-
-HOST = "127.0.0.1"
 PYTHON = sys.executable
+ROLES = "roles.json"  # in the folder of an emulated cloud: what its administrator gives the console
 GRACE_SECONDS = 3.0  # what a child gets between SIGTERM and SIGKILL; interrupted work is taken up at the next start
-LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -80,7 +73,7 @@ def broker(data: Path, port: int) -> Child:
 
 def amazon(port: int, latency: int) -> Child:
     """Return the emulator of Amazon, each of whose calls takes `latency` milliseconds."""
-    command = [PYTHON, "-m", "console.demo.emulator", "--port", str(port), "--latency", str(latency)]
+    command = [PYTHON, "-m", "console.demo.emulators.aws.emulator", "--port", str(port), "--latency", str(latency)]
     url = f"http://{HOST}:{port}"
     return Child("Amazon, emulated", command, url, lambda: answers_http(f"{url}/"), serves=True)
 
@@ -88,7 +81,8 @@ def amazon(port: int, latency: int) -> Child:
 def google(folder: Path, port: int, latency: int) -> Child:
     """Return the emulator of Google, each of whose calls takes `latency` milliseconds; it keeps what it has."""
     command = [
-        *(PYTHON, "-m", "console.demo.google_emulator", "--folder", str(folder)),
+        *(PYTHON, "-m", "console.demo.emulators.google.emulator", "--folder", str(folder)),
+        *("--roles", str(folder / ROLES)),
         *("--port", str(port), "--latency", str(latency)),
     ]
     return Child(
@@ -107,13 +101,10 @@ def object_server(server: ObjectServer) -> Child:
 
 def azure(folder: Path, latency: int) -> Child:
     """Return the emulator of Azure with what keeps its blobs; it has the port that it had before, if that is free."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    file = folder / "port"
-    port = free_port(int(file.read_text()) if file.exists() else 0)
-    file.write_text(str(port))
+    port = kept_port(folder / "port")
     command = [
-        *(PYTHON, "-m", "console.demo.azure_emulator", "--port", str(port)),
-        *("--folder", str(folder), "--latency", str(latency)),
+        *(PYTHON, "-m", "console.demo.emulators.azure.emulator", "--port", str(port)),
+        *("--folder", str(folder), "--roles", str(folder / ROLES), "--latency", str(latency)),
     ]
     return Child("Azure, emulated", command, f"https://localhost:{port}", lambda: takes_connections(port), serves=True)
 
@@ -147,31 +138,6 @@ def console(port: int) -> Child:
     return Child("console", command, url, lambda: answers_http(f"{url}healthz", status=200))
 
 
-# Below those that the kernel gives to outgoing connections, one of which could take a port between its choice and its
-# use. Each process begins elsewhere, so that two that choose at the same time do not choose the same.
-_PORTS = range(10_240, 22_000)
-_candidates = itertools.cycle((*_PORTS[os.getpid() * 97 % len(_PORTS) :], *_PORTS))
-
-
-def kept_port(file: Path) -> int:
-    """Return the port that the file names if it is free, else a free one, which the file names from now on."""
-    port = free_port(int(file.read_text()) if file.exists() else 0)
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.write_text(str(port))
-    return port
-
-
-def free_port(wanted: int = 0) -> int:
-    """Return the wanted port of the loopback interface if nothing listens on it, else a free one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
-        try:
-            probe.bind((HOST, wanted or next(_candidates)))
-        except (OSError, OverflowError):
-            return free_port()
-        return int(probe.getsockname()[1])
-
-
 def answers_ping(port: int) -> bool:
     """Tell whether a Valkey server answers, and has read its data."""
     with suppress(OSError), socket.create_connection((HOST, port), timeout=1) as connection:
@@ -187,13 +153,6 @@ def answers_google(folder: Path, port: int) -> bool:
     return False
 
 
-def takes_connections(port: int) -> bool:
-    """Tell whether a server listens."""
-    with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
-        return True
-    return False
-
-
 def answers_http(url: str, *, status: int | None = None) -> bool:
     """Tell whether a web server answers, with that status if one is given."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no way to this machine
@@ -204,54 +163,6 @@ def answers_http(url: str, *, status: int | None = None) -> bool:
         return status in (None, error.code)
     except OSError:
         return False
-
-
-def start_server(
-    name: str,
-    command: list[str],
-    *,
-    folder: Path,
-    environment: dict[str, str],
-    answers: Callable[[], bool],
-    seconds: float = 60,
-) -> subprocess.Popen[bytes]:
-    """Start a server as a child that dies with this process, and return it when it answers; raises RuntimeError."""
-    log = folder / "server.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603, our own commands  # nosec B603
-            command,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=folder,
-            preexec_fn=end_with_parent,  # noqa: PLW1509, one call into the kernel
-        )
-    until = time.monotonic() + seconds
-    while not answers():
-        if process.poll() is not None or time.monotonic() > until:
-            stop_server(process)
-            raise RuntimeError(f"{name} did not start; see {log}.")
-        time.sleep(0.05)
-    return process
-
-
-def stop_server(process: subprocess.Popen[bytes]) -> None:
-    """End a server that was started so, gently if it lets us."""
-    process.terminate()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def end_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends; runs in the child, before its program.
-
-    The signal is tied to the parent's thread, not its process: the supervisor therefore has a single thread.
-    """
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def end_processes(processes: list[subprocess.Popen[bytes]]) -> None:

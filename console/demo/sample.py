@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from uuid import uuid4
 import boto3
 from botocore.exceptions import ClientError
 from django.contrib.auth.models import Group
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models.functions import Now
 
 from clusters import actions as clusters
@@ -23,7 +25,7 @@ from console.cloud_accounts import actions as accounts
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.aws.session import statements, trust_policy
-from console.operations.actions import retry
+from console.operations.actions import NotNow, retry
 from console.operations.models import Operation
 from console.operations.tasks import run_operation
 from stores import actions as stores
@@ -91,7 +93,7 @@ def _amazon(acme: Organisation, aws: dict[str, str], owner: User) -> Iterator[st
     made = [stores.create(account, name=name, region=region, by=owner) for name, region in STORES.items()]
     yield from _wait(made)
     attached = [store for store in made if store.state == State.AVAILABLE and store.name in ATTACHED]
-    cluster = clusters.create(account, name=CLUSTER, regions=NODES, stores=attached, by=owner)
+    cluster = _cluster(account, name=CLUSTER, regions=NODES, stores=attached, by=owner)
     Database.objects.create(cluster=cluster, name="orders", version="17", data_directory=DATA_DIRECTORY)
     yield from _wait([cluster])
 
@@ -119,7 +121,7 @@ def _server(acme: Organisation, server: dict[str, str], owner: User) -> Iterator
     store = stores.create(account, name=SERVER_STORE, region=server["region"], by=owner)
     yield from _wait([store])
     attached = [store] if store.state == State.AVAILABLE else []
-    cluster = clusters.create(account, name=SERVER_CLUSTER, regions=[server["region"]], stores=attached, by=owner)
+    cluster = _cluster(account, name=SERVER_CLUSTER, regions=[server["region"]], stores=attached, by=owner)
     cluster.nodes.update(pgbackrest_version=SERVER_PGBACKREST)
     Database.objects.create(cluster=cluster, name="ledger", **SERVER_DATABASE)
     yield from _wait([cluster])
@@ -136,7 +138,7 @@ def _google(acme: Organisation, google: dict[str, str], owner: User) -> Iterator
     store = stores.create(account, name=PROJECT_STORE, region=PROJECT_REGION, by=owner)
     yield from _wait([store])
     attached = [store] if store.state == State.AVAILABLE else []
-    cluster = clusters.create(account, name=PROJECT_CLUSTER, regions=[PROJECT_REGION], stores=attached, by=owner)
+    cluster = _cluster(account, name=PROJECT_CLUSTER, regions=[PROJECT_REGION], stores=attached, by=owner)
     Database.objects.create(cluster=cluster, name="events", version="17", data_directory=DATA_DIRECTORY)
     yield from _wait([cluster])
 
@@ -152,10 +154,18 @@ def _azure(acme: Organisation, azure: dict[str, str], owner: User) -> Iterator[s
     store = stores.create(account, name=AZURE_STORE, region=AZURE_REGION, by=owner)
     yield from _wait([store])
     attached = [store] if store.state == State.AVAILABLE else []
-    cluster = clusters.create(account, name=AZURE_CLUSTER, regions=[AZURE_REGION], stores=attached, by=owner)
+    cluster = _cluster(account, name=AZURE_CLUSTER, regions=[AZURE_REGION], stores=attached, by=owner)
     cluster.nodes.update(pgbackrest_version=SERVER_PGBACKREST)
     Database.objects.create(cluster=cluster, name="invoices", **SERVER_DATABASE)
     yield from _wait([cluster])
+
+
+def _cluster(account: CloudAccount, *, stores: list[Store], **values: Any) -> Cluster:
+    """Make a cluster with these stores, or with none if somebody has begun to delete one of them meanwhile."""
+    try:
+        return clusters.create(account, stores=stores, **values)
+    except clusters.NotAttachable:
+        return clusters.create(account, stores=[], **values)
 
 
 def _user(person: dict[str, str], **values: Any) -> User:
@@ -187,15 +197,26 @@ def _role(aws: dict[str, str], external_id: str) -> str:
 
 
 def _wait(made: Sequence[Store | Cluster]) -> Iterator[str]:
-    """Wait until the worker has made them, so that a newcomer finds them available."""
+    """Wait until the worker has made them, so that a newcomer finds them available; leaves out what is deleted."""
     until = time.monotonic() + WAIT_SECONDS
     for one in made:
-        while one.is_busy and time.monotonic() < until:
+        is_there = True
+        while is_there and one.is_busy and time.monotonic() < until:
             time.sleep(0.1)
-            one.refresh_from_db()
-        region = one.cloud_account.region(one.region) if isinstance(one, Store) else None
-        where = f" in {region.place}" if region else ""
-        yield f"  {one.kind():<17} {one.name}{where}: {one.get_state_display().lower()}"
+            is_there = _look_again(one)
+        if is_there:
+            region = one.cloud_account.region(one.region) if isinstance(one, Store) else None
+            where = f" in {region.place}" if region else ""
+            yield f"  {one.kind():<17} {one.name}{where}: {one.get_state_display().lower()}"
+
+
+def _look_again(subject: Store | Cluster) -> bool:
+    """Read it anew; False when it is gone: a worker ends what the last run was deleting."""
+    try:
+        subject.refresh_from_db()
+    except ObjectDoesNotExist:
+        return False
+    return True
 
 
 def _take_up() -> None:
@@ -215,14 +236,21 @@ def _heal() -> Iterator[str]:
     for _ in _wait([*mine, *used]):  # what the last run left unfinished fails now, if the role was not there yet
         pass
     for store in mine.select_related("operation"):
-        if store.can_retry:
-            retry(store, by=None)
-        elif store.may("repair"):
-            stores.repair(store, by=None)
-        yield f"  {'store':<17} {store.name}: the emulator forgot its buckets, they are made again (without objects)"
+        if _begin_again(store, "repair", stores.repair):
+            told = "the emulator forgot its buckets, they are made again (without objects)"
+            yield f"  {'store':<17} {store.name}: {told}"
     for cluster in used.select_related("operation"):
-        if cluster.can_retry:
-            retry(cluster, by=None)
-        elif cluster.may("update"):
-            clusters.repair(cluster, by=None)
-        yield f"  {'cluster':<17} {cluster.name}: the emulator forgot its nodes' role, it is made again"
+        if _begin_again(cluster, "update", clusters.repair):
+            yield f"  {'cluster':<17} {cluster.name}: the emulator forgot its nodes' role, it is made again"
+
+
+def _begin_again(subject: Store | Cluster, verb: str, repair: Callable[..., None]) -> bool:
+    """Have what failed tried again, or what is there repaired; False when something else is at work on it."""
+    with suppress(NotNow):
+        if subject.can_retry:
+            retry(subject, by=None)
+            return True
+        if subject.may(verb):
+            repair(subject, by=None)
+            return True
+    return False

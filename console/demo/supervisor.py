@@ -19,13 +19,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from console.demo import azurite, processes
-from console.demo.credentials import AMAZON, AZURE, GOOGLE, PEOPLE, load_secrets, write_private
+from console.demo import processes
+from console.demo.credentials import AMAZON, AZURE, GOOGLE, PEOPLE, load_secrets
+from console.demo.emulators.azure import azurite
+from console.demo.files import write_private
 from console.demo.guard import Guard, signal_group
 from console.demo.object_server import ObjectServer
-from console.demo.processes import GRACE_SECONDS, HOST, Child, Job, end_processes, end_with_parent, free_port, kept_port
+from console.demo.processes import GRACE_SECONDS, Child, Job, end_processes
+from console.demo.release import unknown_migrations
+from console.demo.roles import azure_roles, google_roles
+from console.demo.servers import HOST, end_with_parent, free_port, kept_port
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
+DATABASE = "demo.sqlite3"  # in the data folder
 STEADY_SECONDS = 10.0  # a child that lived so long did not die of its start
 LONGEST_BACK_OFF = 30.0
 
@@ -93,7 +99,7 @@ class Demo:
             return 1
 
     def on_signal(self, number: int, frame: object) -> None:
-        """Note that the demo shall end; the loop sees it within a moment."""
+        """Note that the demo has to end; the loop sees it within a moment."""
         self.ending = True
 
     def take(self, lock: IO[str]) -> None:
@@ -112,11 +118,16 @@ class Demo:
     def start(self, lock: IO[str]) -> None:
         """Start everything, as much as possible at the same time, and say who may sign in."""
         self.file.unlink(missing_ok=True)
+        if strange := unknown_migrations(self.data / DATABASE):
+            raise DemoFailed(
+                f"{self.data} is of another release, which had the migration {strange[0]}: delete that folder, and "
+                "start again."
+            )
         self.guard = Guard(self.file, lock)
         servers, (worker, scheduler, console) = self.prepare()
         for child in servers:
             self.launch(child)
-        migrations = self.refresh("migrate", "*/migrations/*.py", self.data / "demo.sqlite3")
+        migrations = self.refresh("migrate", "*/migrations/*.py", self.data / DATABASE)
         files = self.refresh("collectstatic", "static/**/*.*", self.data / "static" / "staticfiles.json")
         self.wait_for_jobs(*migrations)
         self.launch(worker)
@@ -175,8 +186,10 @@ class Demo:
             },
         }
         clouds = {}
+        write_private(folder / processes.ROLES, json.dumps(google_roles()))
         if azurite.MAIN.exists():  # else there is no Azure: `make demo` installs it where npm's registry answers
             servers.append(azure := processes.azure(self.data / "azure", self.latency))
+            write_private(self.data / "azure" / processes.ROLES, json.dumps(azure_roles("identity", "sas")))
             certificate = str(self.data / "azure" / "ca.pem")
             self.demo["azure"] = {"endpoint": azure.where, "ca_certificate": certificate, **AZURE}
             clouds = {"AZURE_ENDPOINT_URL": azure.where, "AZURE_ENDPOINT_CA": certificate}
@@ -186,7 +199,7 @@ class Demo:
         settings = {
             "SECRET_KEY": kept["SECRET_KEY"],
             "FIELD_ENCRYPTION_KEYS": kept["FIELD_ENCRYPTION_KEYS"],
-            "DATABASE_URL": f"sqlite:///{self.data / 'demo.sqlite3'}",
+            "DATABASE_URL": f"sqlite:///{self.data / DATABASE}",
             "REDIS_URL": broker.where,
             "ALLOWED_HOSTS": f"{HOST},localhost",
             "CSRF_TRUSTED_ORIGINS": "",

@@ -33,9 +33,9 @@ READS = (  # of both buckets; the last one of the backup bucket alone
 
 def measure(organisation) -> Iterator[Figure]:
     """Yield the figures; Django is set up, on a database of the bench's own."""
-    from console.demo.emulator import Emulator
+    from console.demo.emulators.aws.emulator import Emulator
 
-    command = [sys.executable, "-m", "console.demo.emulator", "--watch-parent"]
+    command = [sys.executable, "-m", "console.demo.emulators.aws.emulator", "--watch-parent"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as amazon:
         os.environ["AWS_ENDPOINT_URL"] = amazon.stdout.readline().split()[-1]
         try:

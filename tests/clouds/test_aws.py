@@ -19,7 +19,7 @@ from console.clouds.aws import session as aws_session
 from console.clouds.contract import AccountRef, LinkError, StoreSpec
 from console.clouds.s3api import buckets, clients
 from console.clouds.steps import Conflict, Failed, NotReady, Refused, StepError, TooLate
-from console.demo.emulator import Emulator
+from console.demo.emulators.aws.emulator import Emulator
 from tests.clouds import plans
 
 NUMBER = Emulator.account_id

@@ -23,7 +23,8 @@ from console.clouds.contract import LinkError, StoreSpec
 from console.clouds.inspection import inspect
 from console.clouds.regions import regions
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, Refused, TooLate
-from console.demo.azure_emulator import FAULTS
+from console.demo.emulators.azure.emulator import FAULTS
+from console.demo.roles import azure_roles
 from tests.clouds import plans
 from tests.worlds.azure import SUBJECT, Azure, opened
 
@@ -692,7 +693,7 @@ def test_signature_is_made_anew_when_its_key_was_replaced(signing):
 
 def test_nodes_change_from_one_way_to_the_other(signing):
     """Whoever changes it gives the console both parts of the role meanwhile."""
-    signing.emulator.let_console_in("identity")
+    signing.emulator.let_console_in(*azure_roles("identity"))
     by_signature, by_identity = signing.account(), signing.account(node_access="identity")
     spec = replace(make_spec(signing), account=by_identity)
     run(plans.creation(AZURE), spec)

@@ -20,8 +20,8 @@ from console.clouds.google.linking import FIELDS
 from console.clouds.google.permissions import CONSEQUENCES, needed, roles
 from console.clouds.inspection import PRESENCE, inspect
 from console.clouds.steps import Conflict, Failed, LeaseLost, NotReady, Refused, StepError, TooLate, is_held
-from console.demo.google_emulator import NUMBER, PROJECT
-from console.demo.google_emulator_iam import Condition, key_pair, service_disabled, subject_token
+from console.demo.emulators.google.emulator import NUMBER, PROJECT
+from console.demo.emulators.google.iam import Condition, key_pair, service_disabled, subject_token
 from tests.clouds import plans
 from tests.worlds.google import PREFIX, Google
 

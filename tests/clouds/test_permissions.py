@@ -22,8 +22,8 @@ from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, 
 from console.clouds.s3 import documents as s3_documents
 from console.clouds.s3api import clients
 from console.clouds.steps import Failed, Refused
-from console.demo.emulator import Emulator
-from console.demo.permissions import Asked, as_list, judge
+from console.demo.emulators.aws.emulator import Emulator
+from console.demo.emulators.aws.permissions import Asked, as_list, judge
 from tests.clouds import plans
 
 NUMBER, ROLE = Emulator.account_id, "preflight-role"

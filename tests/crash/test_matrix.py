@@ -19,7 +19,8 @@ from moto.s3.models import s3_backends
 from clusters.models import Cluster
 from console.accounts.models import Organisation
 from console.clouds.s3api.nodes import node_name
-from console.demo.emulator import Emulator, find_bucket
+from console.demo.emulators.aws.calls import find_bucket
+from console.demo.emulators.aws.emulator import Emulator
 from console.operations.models import Operation
 from stores.models import RetainedLogs, Store
 from stores.unmanaged import known_names

@@ -8,12 +8,15 @@ from botocore.config import Config
 from django.db import connection
 from moto.iam.models import iam_backends
 
+from clusters import actions as clusters
 from clusters.models import Cluster
 from console.cloud_accounts.models import CloudAccount
-from console.demo import google_emulator, sample
-from console.demo.credentials import PEOPLE
-from console.demo.google_emulator import Emulator, prepare
+from console.demo import sample
+from console.demo.credentials import GOOGLE, PEOPLE
+from console.demo.emulators.google.emulator import Emulator, prepare
+from console.demo.roles import google_roles
 from console.operations.models import Operation
+from stores import actions as stores
 from stores.models import Store
 from tests import factories
 from tests.delivery import deliver
@@ -25,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 def google(tmp_path_factory):
     """The emulated Google, with the keys that the demo has."""
     emulator = Emulator(tmp_path_factory.mktemp("google")).start()
-    prepare(emulator)
+    prepare(emulator, google_roles())
     yield emulator
     emulator.stop()
 
@@ -47,7 +50,7 @@ def demo(amazon, google, object_server, settings, monkeypatch):
             "access_key_id": amazon.access_key_id,
             "secret_access_key": amazon.secret_access_key,
         },
-        "google": {"project": google_emulator.PROJECT, "key_file": str(google.folder / "storekeeper.json")},
+        "google": {"project": GOOGLE["project"], "key_file": str(google.folder / "storekeeper.json")},
         "s3": {
             "endpoint": object_server.endpoint,
             "region": object_server.region,
@@ -77,6 +80,12 @@ def load(demo, transactional_db):
     worker.join()
 
 
+@pytest.fixture
+def no_broker(monkeypatch):
+    """Send nothing to workers: the thread that does what they do finds it by itself."""
+    monkeypatch.setattr(sample.run_operation, "delay", lambda pk: None)
+
+
 def settle():
     """Wait until nothing is at work any more."""
     pause = threading.Event()
@@ -90,7 +99,7 @@ def test_load_makes_three_accounts_with_their_stores_and_clusters(load, demo, ob
     assert dict(Store.objects.values_list("name", "state")) == dict.fromkeys(
         [*sample.STORES, "ledger-frankfurt", "events-belgium"], "available"
     )
-    assert CloudAccount.objects.get(provider_key="google").number == google_emulator.PROJECT
+    assert CloudAccount.objects.get(provider_key="google").number == GOOGLE["project"]
     assert Cluster.objects.get(name="events").keys["private_key_id"]
     ledger = Cluster.objects.get(name="ledger")
     assert ledger.state == "available"
@@ -158,3 +167,47 @@ def test_load_follows_the_object_server_to_another_port(load, demo):
     assert "https://localhost:1" in " ".join(load())
     account = CloudAccount.objects.get(provider_key="s3")
     assert (account.settings["endpoint"], account.number) == ("https://localhost:1", "localhost:1")
+
+
+def test_load_goes_on_when_a_store_is_deleted_that_the_last_run_was_deleting(load, amazon, no_broker):
+    load()
+    settle()
+    amazon.latency_ms = 100  # so that it is still at work when the second start looks
+    try:
+        stores.delete(Store.objects.get(name="orders-frankfurt"), by=None)
+        lines = " ".join(load())
+    finally:
+        amazon.latency_ms = 0
+    settle()
+    assert not Store.objects.filter(name="orders-frankfurt").exists()
+    assert "orders-frankfurt" not in lines  # nothing of it is made again
+    assert "orders-ireland: the emulator forgot" in lines
+
+
+@pytest.mark.parametrize("model", [Store, Cluster])
+def test_wait_is_over_when_the_subject_is_deleted_meanwhile(model, transactional_db, monkeypatch):
+    account = factories.account(factories.organisation())
+    cluster = Cluster.objects.create(organisation=account.organisation, cloud_account=account, name="orders")
+    subject = factories.store(account) if model is Store else cluster
+    model.objects.filter(pk=subject.pk).update(state="deleting")
+    subject.refresh_from_db()
+    monkeypatch.setattr(sample.time, "sleep", lambda seconds: model.objects.filter(pk=subject.pk).delete())
+    assert list(sample._wait([subject])) == []
+
+
+def test_heal_leaves_alone_what_something_else_works_on(transactional_db, no_broker):
+    account = factories.account(factories.organisation())
+    store = factories.store(account)
+    cluster = clusters.create(account, name="ledger", regions=["eu-west-1"], stores=[store], by=None)
+    Cluster.objects.update(state="available")  # as one whose task was begun after it was looked at
+    Operation.objects.create(
+        organisation=account.organisation,
+        subject_kind="store",
+        subject_id=store.pk,
+        subject_name=store.name,
+        verb="delete",
+        title="Delete Backup Store",
+    )
+    assert list(sample._heal()) == []
+    assert not Operation.objects.exclude(verb__in=("create", "delete")).exists()
+    assert cluster.attachments.exists()

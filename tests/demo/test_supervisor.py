@@ -16,9 +16,6 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from console.demo.credentials import AMAZON
-from console.demo.emulator import Emulator
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
@@ -134,10 +131,6 @@ def start(data):
     for demo in started:
         if demo.process.poll() is None:
             demo.end()
-
-
-def test_amazon_is_the_emulators():
-    assert {name: getattr(Emulator, name) for name in AMAZON} == AMAZON
 
 
 def test_demo_writes_what_others_rely_on(start):

@@ -22,7 +22,7 @@ from requests import Session
 from clusters import actions as clusters
 from clusters.models import Attachment, Database
 from clusters.node_setup import handovers
-from console.demo.google_emulator import PROJECT
+from console.demo.emulators.google.emulator import PROJECT
 from stores import actions as stores
 from tests import factories
 from tests.delivery import deliver

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError
 
-from console.demo.emulator import Emulator
+from console.demo.emulators.aws.emulator import Emulator
 
 
 class Call(NamedTuple):

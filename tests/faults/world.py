@@ -10,7 +10,8 @@ from typing import Any
 from moto.iam.models import InstanceProfile, Role, iam_backends
 from moto.s3.models import FakeBucket, PublicAccessBlock, S3Backend, s3_backends
 
-from console.demo.emulator import Emulator, StrictBucket
+from console.demo.emulators.aws.buckets import StrictBucket
+from console.demo.emulators.aws.emulator import Emulator
 
 STRANGER = "210987654321"
 FOREIGN = "pgbk-foreign"

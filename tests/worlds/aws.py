@@ -11,7 +11,7 @@ from moto.s3.models import s3_backends
 
 from console.clouds.contract import AccountRef
 from console.clouds.s3api import clients
-from console.demo.emulator import Emulator
+from console.demo.emulators.aws.emulator import Emulator
 from tests.faults import world as memory
 from tests.worlds import boto
 

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from console.clouds.azure import session as azure_session
 from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings
-from console.demo.azure_emulator import FAULTS, Emulator
+from console.demo.emulators.azure.emulator import FAULTS, Emulator
+from console.demo.roles import azure_roles
 
 SUBJECT = {"issuer": "https://console.example", "subject": "storekeeper", "audience": "api://AzureADTokenExchange"}
 
@@ -28,12 +29,12 @@ class Azure:
     def clear(self):
         azure_session.forget_clients()
         self.emulator.reset()
-        self.emulator.let_console_in(self.node_access)
+        self.emulator.let_console_in(*azure_roles(self.node_access))
 
     def account(self, **changes):
         emulator = self.emulator
         settings = {
-            "tenant_id": emulator.tenant,
+            "tenant_id": emulator.tenant_id,
             "client_id": emulator.client_id,
             "subscription_id": emulator.subscription,
             "resource_group": emulator.group,

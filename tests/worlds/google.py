@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, StoreSpec
 from console.clouds.google.linking import FIELDS
-from console.clouds.google.permissions import roles
 from console.clouds.google.session import forget_sessions
-from console.demo.google_emulator import NUMBER, PROJECT, Emulator
+from console.demo.emulators.google.emulator import NUMBER, PROJECT, Emulator
+from console.demo.roles import google_roles
 from tests.worlds import World
 
 PREFIX = "c-k3v9x2m7q4ta"
@@ -87,10 +87,7 @@ class Google(World):
 
     def give_roles(self, account: AccountRef) -> None:
         """Make the console's roles as the documents say, and bind them with their conditions."""
-        for role in roles(account):
-            self.emulator.add_role(role.id, role.permissions)
-            who = self.key_file["client_email"]
-            self.emulator.grant(who, self.emulator.role(role.id), condition=role.condition)
+        self.emulator.let_in(self.key_file["client_email"], google_roles(**account.settings))
 
     # What stands there
 

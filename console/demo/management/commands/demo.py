@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from console.demo.packages import missing_packages
 from console.demo.supervisor import Demo
 
 
@@ -26,4 +27,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until the demo is told to end, and leave with its exit status."""
+        if missing := missing_packages():
+            raise CommandError(f"The demo also needs {', '.join(missing)}: run `make setup ENV=demo`.")
         raise SystemExit(Demo(port=options["port"], data=options["data"], latency=options["latency"]).run())

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from console.demo.permissions import Asked, judge
+from console.demo.emulators.aws.permissions import Asked, judge
 
 BUCKET, ARN = "pgbk-judged", "arn:aws:s3:::pgbk-judged"
 

@@ -173,7 +173,7 @@ S3_ACTIONS = {
 }
 # Of any caller, whatever its policies say ("GetCallerIdentity", AWS STS API).
 FREE = frozenset({"GetCallerIdentity", "AssumeRoleWithWebIdentity"})
-TRUSTED = frozenset({"AssumeRole"})  # judged by the role's trust policy, see emulator.check_trust
+TRUSTED = frozenset({"AssumeRole"})  # judged by the role's trust policy, see rules.check_trust
 
 
 def s3_asks(operation: str, bucket: str, keys: Iterable[tuple[str, str]], headers: Context, tags: bool) -> list[Asked]:

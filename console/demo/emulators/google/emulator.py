@@ -7,7 +7,6 @@ resumable uploads fail on them. The demo and the tests share it; with a folder i
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import pickle  # of the emulator's own file, which nobody else writes  # nosec B403
 import re
@@ -16,41 +15,26 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self, cast
-from urllib.parse import parse_qs, unquote, urlsplit
-from uuid import UUID
 
 from console.demo.certificates import NAME, certify
-from console.demo.credentials import write_private
-from console.demo.google_emulator_iam import (
-    CLOUD,
-    DEVSTORAGE,
-    Account,
-    Directory,
-    Project,
-    Refusal,
-    Token,
-    service_disabled,
-)
-from console.demo.google_emulator_storage import Storage, Stored
-from console.demo.processes import HOST, free_port
+from console.demo.credentials import GOOGLE
+from console.demo.emulators.google.administration import Administration
+from console.demo.emulators.google.iam import CLOUD, DEVSTORAGE, Directory, Project, Refusal, Token, service_disabled
+from console.demo.emulators.google.objects import Stored
+from console.demo.emulators.google.routes import SERVICES, Request, route
+from console.demo.emulators.google.server import Reply, Server, handler
+from console.demo.emulators.google.storage import Storage
+from console.demo.files import write_private
+from console.demo.servers import HOST, free_port
 
-PROJECT, NUMBER = "storekeeper-demo", "415104041262"
-SERVICES = {
-    "storage": ("storage.googleapis.com", "Cloud Storage API"),
-    "iam": ("iam.googleapis.com", "Identity and Access Management (IAM) API"),
-    "cloudresourcemanager": ("cloudresourcemanager.googleapis.com", "Cloud Resource Manager API"),
-}
-KEYS_AT_MOST = 10  # of a service account ("Quotas and limits", IAM)
-Reply = tuple[int, dict[str, str], bytes]
+PROJECT, NUMBER = GOOGLE["project"], GOOGLE["number"]
 
 
 @dataclass
@@ -74,84 +58,6 @@ class Fault:
     times: int = 1
 
 
-@dataclass(frozen=True)
-class Request:
-    """A request, read to its end."""
-
-    method: str
-    path: tuple[str, ...]
-    query: Mapping[str, str]
-    lists: Mapping[str, list[str]]
-    headers: Mapping[str, str]
-    data: bytes
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """Return the body; raises the refusal for one that is no JSON object."""
-        try:
-            found = json.loads(self.data or b"{}")
-        except ValueError:
-            raise Refusal(400, "parseError", "Parse Error") from None
-        if not isinstance(found, dict):
-            raise Refusal(400, "parseError", "Parse Error")
-        return found
-
-    @property
-    def form(self) -> dict[str, str]:
-        """Return the body as a form."""
-        return {name: values[0] for name, values in parse_qs(self.data.decode()).items()}
-
-
-# Method, path, service, name of the call. A path's parts in braces are what the call is about.
-ROUTES = tuple(
-    (method, tuple(path.strip("/").split("/")), service, operation)
-    for method, path, service, operation in (
-        ("GET", "/storage/v1/b", "storage", "buckets.list"),
-        ("POST", "/storage/v1/b", "storage", "buckets.insert"),
-        ("GET", "/storage/v1/b/{bucket}", "storage", "buckets.get"),
-        ("PATCH", "/storage/v1/b/{bucket}", "storage", "buckets.patch"),
-        ("DELETE", "/storage/v1/b/{bucket}", "storage", "buckets.delete"),
-        ("GET", "/storage/v1/b/{bucket}/iam", "storage", "buckets.getIamPolicy"),
-        ("PUT", "/storage/v1/b/{bucket}/iam", "storage", "buckets.setIamPolicy"),
-        ("GET", "/storage/v1/b/{bucket}/iam/testPermissions", "storage", "buckets.testIamPermissions"),
-        ("GET", "/storage/v1/b/{bucket}/o", "storage", "objects.list"),
-        ("GET", "/storage/v1/b/{bucket}/o/{object}", "storage", "objects.get"),
-        ("GET", "/download/storage/v1/b/{bucket}/o/{object}", "storage", "objects.get"),
-        ("DELETE", "/storage/v1/b/{bucket}/o/{object}", "storage", "objects.delete"),
-        ("POST", "/upload/storage/v1/b/{bucket}/o", "storage", "objects.insert"),
-        ("PUT", "/upload/storage/v1/b/{bucket}/o", "storage", "objects.insert"),
-        ("GET", "/v1/projects/{project}", "cloudresourcemanager", "projects.get"),
-        ("POST", "/v1/projects/{project}:testIamPermissions", "cloudresourcemanager", "projects.testIamPermissions"),
-        ("POST", "/v1/projects/{project}/serviceAccounts", "iam", "serviceAccounts.create"),
-        ("GET", "/v1/projects/{project}/serviceAccounts/{account}", "iam", "serviceAccounts.get"),
-        ("DELETE", "/v1/projects/{project}/serviceAccounts/{account}", "iam", "serviceAccounts.delete"),
-        ("GET", "/v1/projects/{project}/serviceAccounts/{account}/keys", "iam", "keys.list"),
-        ("POST", "/v1/projects/{project}/serviceAccounts/{account}/keys", "iam", "keys.create"),
-        ("DELETE", "/v1/projects/{project}/serviceAccounts/{account}/keys/{key}", "iam", "keys.delete"),
-    )
-)
-
-
-def route(method: str, path: tuple[str, ...]) -> tuple[str, str, dict[str, str]]:
-    """Return service and name of the call, and what it is about."""
-    for known, parts, service, operation in ROUTES:
-        if known != method or len(parts) != len(path):
-            continue
-        found = dict[str, str]()
-        for part, value in zip(parts, path, strict=True):
-            name, _, verb = part.partition("}")
-            if not part.startswith("{"):
-                if part != value:
-                    break
-            elif not value.endswith(verb) or (":" in value and not verb and name == "{project"):
-                break
-            else:
-                found[name.removeprefix("{")] = value.removesuffix(verb)
-        else:
-            return service, operation, found
-    raise Refusal(404, "notFound", "Not Found")
-
-
 class Emulator:
     """The emulated Google; `start()` returns when it answers."""
 
@@ -171,7 +77,7 @@ class Emulator:
         self.faults: list[Fault] = []
         self.reset()
         self._load()
-        self.server = Server((HOST, self.port), _handler(self))
+        self.server = Server((HOST, self.port), handler(self.answer))
         self.server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.server.context.load_cert_chain(cert_file, key_file)
         self.thread: threading.Thread | None = None
@@ -214,6 +120,12 @@ class Emulator:
     def add_role(self, name: str, permissions: tuple[str, ...]) -> None:
         """Make a role of the project's own."""
         self.directory.projects[PROJECT].roles[self.role(name)] = permissions
+
+    def let_in(self, email: str, roles: Iterable[Mapping[str, Any]]) -> None:
+        """Make roles of the project's own, each with its ID and permissions, and give them under their conditions."""
+        for role in roles:
+            self.add_role(role["id"], tuple(role["permissions"]))
+            self.grant(email, self.role(role["id"]), condition=role["condition"])
 
     def inject(self, status: int = 0, reason: str = "", message: str = "", *, reset: str = "", **more: Any) -> None:
         """Spoil the nth call from now on, or the nth of one operation; `reset` ends the connection before or after."""
@@ -323,7 +235,8 @@ class Emulator:
         if SERVICES[service][0] in home.disabled:
             raise service_disabled(*SERVICES[service], home.number)
         if service != "storage":
-            return _reply(200, self._administration(request, call.operation, token.email, about))
+            administration = Administration(self.directory, self.storage, self.token_uri)
+            return _reply(200, administration.answer(request, call.operation, token.email, about))
         return self._storage(request, call.operation, token.email, about)
 
     def _storage(self, request: Request, operation: str, email: str, about: dict[str, str]) -> Reply:
@@ -388,95 +301,6 @@ class Emulator:
             ),
         )
 
-    def _administration(self, request: Request, operation: str, email: str, about: dict[str, str]) -> dict[str, Any]:
-        """Answer for Resource Manager and IAM."""
-        project = self.directory.project(about["project"])
-        if project is None and about["project"] == "-" and "account" in about:
-            known = self.directory.accounts.get(about["account"])
-            project = self.directory.projects[known.project] if known else None
-        if operation == "projects.testIamPermissions":
-            if project is None:
-                raise Refusal(403, "forbidden", "The caller does not have permission")
-            wanted = request.json.get("permissions", [])
-            granted = [one for one in wanted if self._has(email, one, project)]
-            return {"permissions": granted} if granted else {}
-        permission = {
-            "projects.get": "resourcemanager.projects.get",
-            **{
-                f"serviceAccounts.{verb}": f"iam.serviceAccounts.{verb}" for verb in ("list", "create", "get", "delete")
-            },
-            **{f"keys.{verb}": f"iam.serviceAccountKeys.{verb}" for verb in ("list", "create", "delete")},
-        }[operation]
-        if project is None or not self._has(email, permission, project):
-            if operation == "projects.get":
-                raise Refusal(403, "forbidden", "The caller does not have permission")
-            raise Refusal(403, "forbidden", f"Permission '{permission}' denied on resource (or it may not exist).")
-        if operation == "projects.get":
-            state = "ACTIVE" if project.active else "DELETE_REQUESTED"
-            return {
-                "projectNumber": project.number,
-                "projectId": project.id,
-                "name": project.id,
-                "lifecycleState": state,
-            }
-        return self._accounts(request, operation, project, about)
-
-    def _has(self, email: str, permission: str, project: Project) -> bool:
-        about = {"resource__name": f"//cloudresourcemanager.googleapis.com/projects/{project.number}"}
-        return self.directory.may(email, permission, project, (), **about)
-
-    def _accounts(self, request: Request, operation: str, project: Project, about: dict[str, str]) -> dict[str, Any]:
-        directory = self.directory
-        if operation == "serviceAccounts.create":
-            name, described = request.json.get("accountId", ""), request.json.get("serviceAccount", {})
-            if not re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", name):
-                raise Refusal(400, "badRequest", f"Invalid value at 'account_id': {name}")
-            if len(described.get("displayName", "")) > 100 or len(described.get("description", "")) > 256:
-                raise Refusal(400, "badRequest", "The display name or the description is too long.")
-            if f"{name}@{project.id}.iam.gserviceaccount.com" in directory.accounts:
-                message = f"Service account {name} already exists within project projects/{project.id}."
-                raise Refusal(409, "alreadyExists", message)
-            values = {"display_name": described.get("displayName", ""), "description": described.get("description", "")}
-            return directory.add_account(project, name, **values).resource
-        account = directory.accounts.get(about["account"])
-        if account is None or account.project != project.id:
-            raise Refusal(404, "notFound", f"Unknown service account: {about['account']}")
-        if operation == "serviceAccounts.get":
-            return account.resource
-        if operation == "serviceAccounts.delete":
-            del directory.accounts[account.email]
-            self._mark_deleted(account.email, account.unique_id)
-            return {}
-        return self._keys(request, operation, project, account, about.get("key", ""))
-
-    def _keys(self, request: Request, operation: str, project: Project, account: Account, key: str) -> dict[str, Any]:
-        name = f"projects/{project.id}/serviceAccounts/{account.email}/keys/"
-        if operation == "keys.list":
-            listed = [{"name": f"{name}{one}", "keyType": "USER_MANAGED"} for one in account.keys]
-            return {"keys": listed} if listed else {}
-        if operation == "keys.create":
-            if "iam.disableServiceAccountKeyCreation" in project.constraints:
-                message = "Key creation is not allowed on this service account."
-                kind = {"type": "constraints/iam.disableServiceAccountKeyCreation"}
-                details = {"@type": "type.googleapis.com/google.rpc.PreconditionFailure", "violations": [kind]}
-                raise Refusal(400, "failedPrecondition", message, details=[details])
-            if len(account.keys) >= KEYS_AT_MOST:
-                raise Refusal(400, "failedPrecondition", "Precondition check failed.")
-            made = self.directory.add_key(account, self.token_uri)
-            data = base64.b64encode(json.dumps(made, indent=2).encode()).decode()
-            return {"name": name + made["private_key_id"], "keyType": "USER_MANAGED", "privateKeyData": data}
-        if key not in account.keys:
-            raise Refusal(404, "notFound", f"Service account key {key} does not exist.")
-        del account.keys[key]
-        return {}
-
-    def _mark_deleted(self, email: str, unique_id: str) -> None:
-        """Have policies name a deleted service account as such ("Policies with deleted principals")."""
-        was, mark = f"serviceAccount:{email}", f"deleted:serviceAccount:{email}?uid={unique_id}"
-        for bucket in self.storage.buckets.values():
-            for binding in bucket.policy["bindings"]:
-                binding["members"] = [mark if member == was else member for member in binding["members"]]
-
 
 def _check_scope(token: Token, service: str, operation: str) -> None:
     """Refuse what the token was not asked for ("Cloud Storage authentication", OAuth scopes)."""
@@ -521,84 +345,16 @@ def _second_part(data: bytes, content_type: str) -> bytes:
     return part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
 
 
-class Server(ThreadingHTTPServer):
-    """Serves each connection from a thread of its own, which also makes the handshake."""
-
-    daemon_threads = True
-    context: ssl.SSLContext
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of connections that clients end."""
-
-
-def _handler(emulator: Emulator) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        timeout = 60
-
-        def setup(self) -> None:
-            server = self.server
-            assert isinstance(server, Server)
-            self.request = server.context.wrap_socket(self.request, server_side=True)
-            super().setup()
-
-        def finish(self) -> None:
-            with suppress(OSError):
-                super().finish()
-            with suppress(OSError):
-                self.request.close()
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-        def respond(self) -> None:
-            parts, lists = urlsplit(self.path), parse_qs(urlsplit(self.path).query, keep_blank_values=True)
-            request = Request(
-                self.command,
-                tuple(unquote(part) for part in parts.path.strip("/").split("/")),
-                {name: values[0] for name, values in lists.items()},
-                lists,
-                {name.lower(): value for name, value in self.headers.items()},
-                self._read(),
-            )
-            reply = emulator.answer(request)
-            if reply is None:
-                self.close_connection = True
-                with suppress(OSError):
-                    self.request.close()
-                return
-            status, headers, body = reply
-            lines = [f"HTTP/1.1 {status} Emulated", f"Content-Length: {len(body)}"]
-            lines += [f"{name}: {value}" for name, value in headers.items()]
-            if "X-GUploader-UploadID" not in headers:
-                lines.append(f"X-GUploader-UploadID: {id(request):x}{time.time_ns():x}")
-            self.wfile.write("\r\n".join([*lines, "", ""]).encode() + body)
-
-        def _read(self) -> bytes:
-            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            data = b""
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                data += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return data
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = respond  # noqa: N815, http.server's names
-
-    return Handler
-
-
 def main() -> None:
     """Serve until a signal says to end; what it keeps is written down twice a second."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--latency", type=float, default=0, help="milliseconds that each call takes")
+    parser.add_argument("--roles", type=Path, required=True, help="the roles that an administrator gives the console")
     options = parser.parse_args()
     emulator = Emulator(options.folder, port=options.port, latency=options.latency / 1000, create_seconds=2)
-    prepare(emulator)
+    prepare(emulator, json.loads(options.roles.read_text()))
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
@@ -611,11 +367,11 @@ def main() -> None:
     emulator.stop()
 
 
-def prepare(emulator: Emulator) -> None:
-    """Have the keys of an administrator and of the console in the folder, made anew when the address has changed."""
-    from console.clouds.contract import AccountRef as Linked  # noqa: PLC0415
-    from console.clouds.google.permissions import roles  # noqa: PLC0415, tests have their own way to give roles
+def prepare(emulator: Emulator, roles: Iterable[Mapping[str, Any]]) -> None:
+    """Have the keys of an administrator and of the console in the folder, made anew when the address has changed.
 
+    The console gets these roles: each with its ID, its permissions and the condition under which it is given.
+    """
     for name in ("administrator", "storekeeper"):
         file = emulator.folder / f"{name}.json"
         kept = json.loads(file.read_text()) if file.exists() else {}
@@ -626,9 +382,7 @@ def prepare(emulator: Emulator) -> None:
             given = ("roles/owner", "roles/storage.admin") if name == "administrator" else ()
             key = emulator.administrator(name, *given)
             if name == "storekeeper":
-                for role in roles(Linked(UUID(int=0), PROJECT, "", {}, {})):
-                    emulator.add_role(role.id, role.permissions)
-                    emulator.grant(key["client_email"], emulator.role(role.id), condition=role.condition)
+                emulator.let_in(key["client_email"], roles)
         else:
             key = {**kept, "token_uri": emulator.token_uri}
         write_private(file, json.dumps(key, indent=2))

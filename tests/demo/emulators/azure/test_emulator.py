@@ -12,10 +12,11 @@ import pytest
 
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.azure import session as azure_session
-from console.demo import azure_rights as rights
 from console.demo import sample
-from console.demo.azure_emulator import Emulator
 from console.demo.credentials import AZURE
+from console.demo.emulators.azure import rights
+from console.demo.emulators.azure.emulator import Emulator
+from console.demo.roles import azure_roles
 from console.operations.models import Operation
 from stores.models import Store
 from tests import factories
@@ -122,7 +123,7 @@ def test_tokens_of_others_and_for_others_are_refused(emulator, owner):
 
 
 def test_sign_in_says_what_microsoft_entra_says(emulator):
-    def sign_in(tenant=emulator.tenant, **form):
+    def sign_in(tenant=emulator.tenant_id, **form):
         given = {"client_id": emulator.client_id, "scope": "https://management.azure.com/.default", **form}
         request = urllib.request.Request(f"{emulator.url}/{tenant}/oauth2/v2.0/token", urlencode(given).encode())
         try:
@@ -162,7 +163,7 @@ def test_action_is_spelt_by_the_path(method, path, action, scope):
 
 def test_everything_is_kept_if_it_shall_be(tmp_path):
     emulator = Emulator(tmp_path, keep=True).start()
-    emulator.let_console_in("sas")
+    emulator.let_console_in(*azure_roles("sas"))
     ask(emulator, "PUT", f"{emulator.group_id}/providers/Microsoft.Storage/storageAccounts/first{VERSION}", NEW)
     emulator.blobs.make("first/c-a")
     emulator.blobs.put("first/c-a", "c-a/x", b"kept")
@@ -181,7 +182,7 @@ def test_everything_is_kept_if_it_shall_be(tmp_path):
 @pytest.mark.django_db(transaction=True)
 def test_sample_data_has_a_store_on_azure_and_makes_it_once(emulator, settings):
     emulator.reset()
-    emulator.let_console_in("sas")
+    emulator.let_console_in(*azure_roles("sas"))
     operator = {"endpoint_url": emulator.url, "ca_file": str(emulator.ca_file)}
     settings.DEPLOYMENT_SETTINGS = {**settings.DEPLOYMENT_SETTINGS, "azure": operator}
     acme, owner = factories.organisation("Acme"), factories.user("olivia")

@@ -7,35 +7,29 @@ One server over TLS plays all three hosts, told apart by the path: /<tenant>/oau
 from __future__ import annotations
 
 import argparse
-import base64
-import hashlib
-import hmac
 import json
-import secrets
 import signal
 import ssl
 import tempfile
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import uuid4
 
-from console.clouds.azure.documents import condition, permissions
-from console.clouds.contract import AccountRef
-from console.demo import azure_rights as rights
-from console.demo.azure_data import BlobProblem, Blobs, Request
-from console.demo.azure_resources import Answer, Asked, Problem, Resources, fresh_state
-from console.demo.azurite import Azurite
 from console.demo.certificates import NAME, certify
-from console.demo.credentials import AZURE, write_private
-from console.demo.processes import HOST
+from console.demo.emulators.azure import rights
+from console.demo.emulators.azure.azurite import Azurite
+from console.demo.emulators.azure.data import BlobProblem, Blobs, Request
+from console.demo.emulators.azure.protocol import Asked, Problem
+from console.demo.emulators.azure.resources import Resources
+from console.demo.emulators.azure.tenant import Tenant, refused
+from console.demo.files import write_private
+from console.demo.servers import HOST
 
-TOKEN_SECONDS = 3599
 FAULTS = ("denied", "busy", "broken", "reset before", "reset after")
 
 
@@ -50,15 +44,8 @@ class Call(NamedTuple):
         return f"{self.method} {self.about}"
 
 
-class Emulator:
+class Emulator(Tenant):
     """Azure with one tenant and one subscription; `start()` returns when it answers."""
-
-    tenant: ClassVar = AZURE["tenant_id"]
-    subscription: ClassVar = AZURE["subscription_id"]
-    client_id: ClassVar = AZURE["client_id"]
-    client_secret: ClassVar = AZURE["client_secret"]
-    group: ClassVar = AZURE["resource_group"]
-    location: ClassVar = "westeurope"
 
     def __init__(self, folder: Path | None = None, *, keep: bool = False, latency: float = 0.0) -> None:
         """Prepare an Azure that keeps certificates and blobs in the folder, and with `keep` everything."""
@@ -68,13 +55,13 @@ class Emulator:
         self.file = self.folder / "azure.json" if keep else None
         self.latency = latency
         self.ca_file, self._certificate, self._key = certify(self.folder)
-        self.lock = threading.RLock()
-        self.resources, self.blobs = Resources(self), Blobs(self)
         self.azurite = Azurite(self.folder / "azurite")
+        self.blobs = Blobs(self, self.azurite)
+        self.resources = Resources(self, self.blobs)
         self._server: ThreadingHTTPServer | None = None
-        self._token_key = secrets.token_bytes(32)
-        self.state = fresh_state()
-        self.reset()
+        self.calls: list[Call] = []
+        self.faults: list[tuple[str, int]] = []
+        super().__init__()
         if self.file and self.file.exists():
             kept = json.loads(self.file.read_text())
             self._token_key = bytes.fromhex(kept.pop("token_key"))
@@ -84,117 +71,9 @@ class Emulator:
         """Forget everything but the application that the console signs in as, and the resource group."""
         for key in list(self.state["containers"]):
             self.blobs.drop(key)
-        self.state = fresh_state()
-        self.state["groups"][self.group] = self.location
-        self.calls: list[Call] = []
-        self.used: set[str] = set()  # the actions that callers were allowed
-        self.made: dict[str, float] = {}  # when each identity was made
-        self.faults: list[tuple[str, int]] = []
-        self.policy = ""  # the name of a policy that refuses
-        self.unregistered: set[str] = set()  # resource providers, in lower case
-        self.quota = 250
-        self.creation_seconds = 0.0
-        self.replication_seconds = 0.0
-        self.subscription_state = "Enabled"
-        self.add_app(self.client_id, self.client_secret)
-
-    # What an administrator does
-
-    def add_app(self, client_id: str, secret: str = "", **federated: str) -> str:  # nosec B107
-        """Register an application and return its object ID; `federated` is issuer, subject and audience."""
-        self.state["apps"][client_id] = {
-            "object_id": str(uuid4()),
-            "secret": secret,
-            "expired": False,
-            "federated": federated,
-        }
-        return str(self.state["apps"][client_id]["object_id"])
-
-    def object_id(self, client_id: str = "") -> str:
-        """Return the object ID of an application's service principal: the console's if none is named."""
-        return str(self.state["apps"][client_id or self.client_id]["object_id"])
-
-    def define_role(self, name: str, permissions: dict[str, list[str]]) -> str:
-        """Make a custom role, or change the one of that name, and return its GUID."""
-        found = next((guid for guid, role in self.state["roles"].items() if role["name"] == name), str(uuid4()))
-        empty: dict[str, list[str]] = {"actions": [], "notActions": [], "dataActions": [], "notDataActions": []}
-        self.state["roles"][found] = {"name": name, **empty, **permissions}
-        return found
-
-    def assign(self, principal: str, role: str, scope: str = "", condition: str = "") -> None:
-        """Give a principal a role, on the resource group unless another scope is named."""
-        scope = scope or self.group_id
-        key = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{uuid4()}"
-        given = {"principalId": principal, "roleDefinitionId": role, "scope": scope, "condition": condition}
-        self.state["assignments"][key.lower()] = {"id": key, "name": key.rpartition("/")[2], "properties": given}
-
-    def let_console_in(self, *node_access: str) -> None:
-        """Give the console's application the role that it asks for, for these ways in which nodes sign in."""
-        for way in node_access:
-            account = AccountRef(uuid4(), self.subscription, "", {"node_access": way}, {})
-            role = self.define_role(f"Storekeeper, {way}", permissions(account))
-            self.assign(self.object_id(), role, condition=condition(account))
-
-    @property
-    def group_id(self) -> str:
-        """Return the ID of the resource group."""
-        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
-
-    def policy_problem(self, path: str) -> Problem:
-        """Return how a policy refuses ("Resolve errors for request disallowed by policy")."""
-        info = {"policyAssignmentName": "closed", "policyAssignmentDisplayName": self.policy}
-        more = [{"type": "PolicyViolation", "info": info}]
-        message = f"Resource '{path.rpartition('/')[2]}' was disallowed by policy. Reasons: '{self.policy}'."
-        return Problem(403, "RequestDisallowedByPolicy", message, additionalInfo=more)
-
-    def replicates(self, principal: str, *, named: bool) -> bool:
-        """Return whether a principal is not known everywhere yet; saying its type helps, as a rule."""
-        seconds = self.replication_seconds if not named else self.replication_seconds / 2
-        return time.time() < self.made.get(principal, 0.0) + seconds
-
-    def client_of(self, principal: str) -> str:
-        """Return the client ID of a principal, for messages."""
-        return next((one for one, app in self.state["apps"].items() if app["object_id"] == principal), principal)
-
-    # Tokens
-
-    def token(self, principal: str, audience: str) -> str:
-        """Return a token for a principal: what it says, signed."""
-        said = json.dumps({"oid": principal, "aud": audience, "exp": time.time() + TOKEN_SECONDS}).encode()
-        signature = hmac.digest(self._token_key, said, hashlib.sha256)
-        return f"{base64.urlsafe_b64encode(said).decode()}.{base64.urlsafe_b64encode(signature).decode()}"
-
-    def principal_of(self, token: str, audience: str) -> str | None:
-        """Return whose token it is; None for one that is not good here."""
-        with suppress(ValueError):
-            said, signature = (base64.urlsafe_b64decode(part) for part in token.split("."))
-            if hmac.compare_digest(hmac.digest(self._token_key, said, hashlib.sha256), signature):
-                found = json.loads(said)
-                if found["aud"].rstrip("/") == audience and found["exp"] > time.time():
-                    return str(found["oid"])
-        return None
-
-    def sign_in(self, tenant: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        """Answer the token endpoint ("OAuth 2.0 client credentials flow", "… error codes")."""
-        app = self.state["apps"].get(form.get("client_id", ""))
-        if tenant != self.tenant:
-            return _refused("invalid_request", "AADSTS90002", f"Tenant '{tenant}' not found.")
-        if app is None:
-            text = f"Application with identifier '{form.get('client_id')}' was not found in the directory 'Acme'."
-            return _refused("unauthorized_client", "AADSTS700016", text)
-        if "client_assertion" in form:
-            wanted = app["federated"]
-            said = _claims(form["client_assertion"])
-            if not wanted or any(said.get(claim) != wanted[name] for claim, name in _CLAIMS.items()):
-                text = "No matching federated identity record found for presented assertion."
-                return _refused("invalid_client", "AADSTS700213", text)
-        elif app["expired"]:
-            return _refused("invalid_client", "AADSTS7000222", "The provided client secret keys for app are expired.")
-        elif not app["secret"] or not hmac.compare_digest(app["secret"], form.get("client_secret", "")):
-            return _refused("invalid_client", "AADSTS7000215", "Invalid client secret provided.")
-        audience = form.get("scope", "").removesuffix("/.default").rstrip("/")
-        token = self.token(app["object_id"], audience)
-        return 200, {"token_type": "Bearer", "expires_in": TOKEN_SECONDS, "access_token": token}  # nosec B105
+        self.clear()
+        self.calls.clear()
+        self.faults.clear()
 
     # Serving
 
@@ -243,27 +122,6 @@ class Emulator:
             found = next((name for name, nth in self.faults if nth == 1), "")
             self.faults = [(name, nth - 1) for name, nth in self.faults if nth > 1]
             return found
-
-
-_CLAIMS = {"iss": "issuer", "sub": "subject", "aud": "audience"}
-
-
-def _claims(token: str) -> dict[str, Any]:
-    """Return what a JSON web token says; who has signed it is not looked at here."""
-    with suppress(ValueError, IndexError):
-        part = token.split(".")[1]
-        found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        return found if isinstance(found, dict) else {}
-    return {}
-
-
-def _refused(error: str, code: str, message: str) -> tuple[int, dict[str, Any]]:
-    text = f"{code}: {message} Trace ID: {uuid4()} Correlation ID: {uuid4()} Timestamp: 2026-01-01 00:00:00Z"
-    return 401 if error == "invalid_client" else 400, {
-        "error": error,
-        "error_description": text,
-        "error_codes": [int(code[6:])],
-    }
 
 
 class _Server(ThreadingHTTPServer):
@@ -322,8 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def _discovery(self, tenant: str) -> None:
-        if tenant != self.emulator.tenant:
-            return self._json(*_refused("invalid_tenant", "AADSTS90002", f"Tenant '{tenant}' not found."))
+        if tenant != self.emulator.tenant_id:
+            return self._json(*refused("invalid_tenant", "AADSTS90002", f"Tenant '{tenant}' not found."))
         base = f"{self.emulator.url}/{tenant}"
         return self._json(
             200,
@@ -454,19 +312,19 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--latency", type=float, default=0.0, help="milliseconds that each call takes")
+    parser.add_argument("--roles", type=Path, required=True, help="the roles that an administrator gives the console")
     options = parser.parse_args(None if arguments is None else list(arguments))
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
     emulator = Emulator(options.folder, keep=True, latency=options.latency / 1000)
     if not emulator.state["roles"]:
-        emulator.let_console_in("identity", "sas")
+        emulator.let_console_in(*json.loads(options.roles.read_text()))
     emulator.save()
     emulator.start(options.port)
     ending.wait()
     emulator.stop()
 
 
-__all__ = ["Answer", "Emulator"]
 if __name__ == "__main__":
     main()

@@ -23,8 +23,9 @@ from google.oauth2.service_account import Credentials
 from requests import ConnectionError as NoConnection
 from requests import Session
 
-from console.demo.google_emulator import PROJECT, Emulator, prepare
-from console.demo.google_emulator_iam import CLOUD, DEVSTORAGE, Condition
+from console.demo.emulators.google.emulator import PROJECT, Emulator, prepare
+from console.demo.emulators.google.iam import CLOUD, DEVSTORAGE, Condition
+from console.demo.roles import google_roles
 
 
 @pytest.fixture(scope="module")
@@ -320,12 +321,12 @@ def test_it_speaks_tls_only_and_only_to_whom_it_knows(emulator):
 
 def test_it_keeps_what_it_has(tmp_path):
     first = Emulator(tmp_path).start()
-    prepare(first)
+    prepare(first, google_roles())
     key = json.loads((tmp_path / "administrator.json").read_text())
     client_of(first, key).create_bucket("kept", location="EU").blob("one").upload_from_string(b"1")
     first.stop()
     again = Emulator(tmp_path).start()
-    prepare(again)  # at another address: the keys stay, and say so
+    prepare(again, google_roles())  # at another address: the keys stay, and say so
     key = json.loads((tmp_path / "administrator.json").read_text())
     assert client_of(again, key).bucket("kept").blob("one").download_as_bytes() == b"1"
     assert (tmp_path / "state.pickle").stat().st_mode & 0o777 == 0o600

@@ -12,15 +12,13 @@ import hmac
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 from xml.sax.saxutils import escape  # which parses nothing  # nosec B406
 
-from console.demo import azure_rights as rights
-from console.demo.azurite import Reply
-
-if TYPE_CHECKING:
-    from console.demo.azure_emulator import Emulator
+from console.demo.emulators.azure import rights
+from console.demo.emulators.azure.azurite import Azurite, Reply
+from console.demo.emulators.azure.tenant import Tenant
 
 SIGNED = frozenset(
     {"sv", "ss", "srt", "sp", "st", "se", "si", "sr", "sig", "spr", "sip", "skoid", "sktid", "ske", "skv"}
@@ -70,26 +68,26 @@ class Request(NamedTuple):
 class Blobs:
     """What the blob service answers."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        """Serve the containers of the emulator's state."""
-        self.emulator = emulator
+    def __init__(self, tenant: Tenant, azurite: Azurite) -> None:
+        """Serve the tenant's containers, whose blobs Azurite keeps."""
+        self.tenant, self.azurite = tenant, azurite
 
     # For whoever stands behind it: Azure Resource Manager, tests
 
     def make(self, key: str) -> None:
         """Make a container, named account/container."""
-        self.emulator.azurite.call("PUT", _pooled(key), "restype=container")
-        self.emulator.state["containers"][key] = {"policies": {}, "removed": []}
+        self.azurite.call("PUT", _pooled(key), "restype=container")
+        self.tenant.state["containers"][key] = {"policies": {}, "removed": []}
 
     def drop(self, key: str) -> None:
         """Delete a container with all that is in it."""
-        self.emulator.azurite.call("DELETE", _pooled(key), "restype=container")
-        self.emulator.state["containers"].pop(key, None)
+        self.azurite.call("DELETE", _pooled(key), "restype=container")
+        self.tenant.state["containers"].pop(key, None)
 
     def put(self, key: str, blob: str, data: bytes) -> None:
         """Write a blob as the service itself does."""
         headers = {"x-ms-blob-type": "BlockBlob", "Content-Type": "application/octet-stream"}
-        reply = self.emulator.azurite.call("PUT", f"{_pooled(key)}/{blob}", "", headers, data)
+        reply = self.azurite.call("PUT", f"{_pooled(key)}/{blob}", "", headers, data)
         if reply.status != 201:
             raise RuntimeError(f"{key}/{blob}: {reply.status} {reply.body!r}")
 
@@ -100,9 +98,9 @@ class Blobs:
         name = request.account["name"]
         key = f"{name}/{request.container}"
         self._authorize(request)
-        there: dict[str, Any] | None = self.emulator.state["containers"].get(key)
+        there: dict[str, Any] | None = self.tenant.state["containers"].get(key)
         if request.kind == "list containers":
-            names = [one.partition("/")[2] for one in self.emulator.state["containers"] if one.startswith(f"{name}/")]
+            names = [one.partition("/")[2] for one in self.tenant.state["containers"] if one.startswith(f"{name}/")]
             rows = "".join(f"<Container><Name>{one}</Name></Container>" for one in names)
             return _xml(f"<EnumerationResults><Containers>{rows}</Containers><NextMarker/></EnumerationResults>")
         if request.kind in {"PUT container", "DELETE container"}:
@@ -130,13 +128,11 @@ class Blobs:
         headers = {name: value for name, value in request.headers.items() if PASSED_ON.match(name)}
         headers.pop("content-length", None)
         path = f"{_pooled(key)}/{request.blob}" if request.blob else _pooled(key)
-        return self.emulator.azurite.call(
-            request.method, path, urlencode(query, quote_via=quote), headers, request.body
-        )
+        return self.azurite.call(request.method, path, urlencode(query, quote_via=quote), headers, request.body)
 
     def _keep(self, key: str, blob: str, there: dict[str, Any]) -> None:
         """Answer as in "Soft delete for blobs": what is deleted or overwritten is kept."""
-        found = self.emulator.azurite.call("HEAD", f"{_pooled(key)}/{blob}")
+        found = self.azurite.call("HEAD", f"{_pooled(key)}/{blob}")
         if found.status == 200:
             size = int({name.lower(): value for name, value in found.headers}.get("content-length", 0))
             there["removed"].append({"name": blob, "size": size})
@@ -180,7 +176,7 @@ class Blobs:
     def _authorize(self, request: Request) -> None:
         given = request.headers.get("authorization", "")
         if given.startswith("Bearer "):
-            self._check_roles(request, self.emulator.principal_of(given[7:], "https://storage.azure.com"))
+            self._check_roles(request, self.tenant.principal_of(given[7:], "https://storage.azure.com"))
             return
         if not given and "sig" not in request.query:
             raise BlobProblem(401, "NoAuthenticationInformation", "Server failed to authenticate the request.")
@@ -199,7 +195,7 @@ class Blobs:
         """Answer as in "Permissions for calling data operations" (Authorize with Microsoft Entra ID)."""
         if principal is None:
             raise BlobProblem(401, "InvalidAuthenticationInfo", "Server failed to authenticate the request.")
-        account = self.emulator.resources.shown(request.account)["id"]
+        account = self.tenant.resource_id(request.account)
         containers = f"{account}/blobServices/default/containers"
         scope = f"{containers}/{request.container}" if request.container else account
         action, data = {
@@ -214,10 +210,10 @@ class Blobs:
             "GET container": (f"{rights.BLOBS}/containers/read", False),
             "acl": (f"{rights.BLOBS}/containers/{'setAcl' if request.method == 'PUT' else 'getAcl'}/action", False),
         }.get(request.kind, (f"{rights.BLOBS}/read", False))
-        if not rights.may(self.emulator.state, principal, action, scope, data=data):
+        if not rights.may(self.tenant.state, principal, action, scope, data=data):
             message = "This request is not authorized to perform this operation using this permission."
             raise BlobProblem(403, "AuthorizationPermissionMismatch", message)
-        self.emulator.used.add(action)
+        self.tenant.used.add(action)
 
     def _check_signature(self, request: Request) -> None:
         """Answer as in "Create a service SAS": signed by one of the keys, and as its stored policy says."""
@@ -251,7 +247,7 @@ class Blobs:
             raise BlobProblem(403, "AuthenticationFailed", f"{message}correctly including the signature.")
         stored: dict[str, str] = {}
         if query.get("si"):
-            there = self.emulator.state["containers"].get(f"{name}/{request.container}", {"policies": {}})
+            there = self.tenant.state["containers"].get(f"{name}/{request.container}", {"policies": {}})
             if query["si"] not in there["policies"]:
                 raise BlobProblem(403, "AuthenticationFailed", "The stored access policy that is named does not exist.")
             stored = there["policies"][query["si"]]

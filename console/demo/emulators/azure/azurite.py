@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
-from console.demo.credentials import write_private
-from console.demo.processes import HOST, free_port, start_server, stop_server
+from console.demo.files import write_private
+from console.demo.servers import HOST, free_port, start_server, stop_server
 
 ACCOUNT = "pool"  # one account of Azurite's holds the containers of all emulated storage accounts
 MAIN = Path(sys.prefix) / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"

@@ -20,7 +20,8 @@ from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutE
 from moto.core.utils import utcnow
 from moto.sts.models import sts_backends
 
-from console.demo.emulator import Emulator, find_bucket
+from console.demo.emulators.aws.calls import find_bucket
+from console.demo.emulators.aws.emulator import Emulator
 
 HOME, OTHER = Emulator.account_id, "210987654321"
 BUCKET, LOGS = "pgbk-one", "pgbk-one-log"
@@ -577,7 +578,7 @@ def test_reset_forgets_buckets_faults_and_calls_but_no_accounts(
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "console.demo.emulator", "--latency", "5", "--watch-parent"]
+    command = [sys.executable, "-m", "console.demo.emulators.aws.emulator", "--latency", "5", "--watch-parent"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()

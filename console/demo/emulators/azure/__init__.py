@@ -1,0 +1,1 @@
+"""Azure: signing in, Azure Resource Manager, and blobs, which Azurite keeps."""

@@ -1,0 +1,1 @@
+"""Google: Cloud Storage, IAM, Resource Manager and the token services."""

@@ -1,0 +1,51 @@
+"""Where the emulated Google has buckets ("Bucket locations")."""
+
+from __future__ import annotations
+
+MULTI_REGIONS = frozenset({"ASIA", "EU", "US"})
+REGIONS = frozenset(
+    [
+        "AFRICA-SOUTH1",
+        "ASIA-EAST1",
+        "ASIA-EAST2",
+        "ASIA-NORTHEAST1",
+        "ASIA-NORTHEAST2",
+        "ASIA-NORTHEAST3",
+        "ASIA-SOUTH1",
+        "ASIA-SOUTH2",
+        "ASIA-SOUTHEAST1",
+        "ASIA-SOUTHEAST2",
+        "AUSTRALIA-SOUTHEAST1",
+        "AUSTRALIA-SOUTHEAST2",
+        "EUROPE-CENTRAL2",
+        "EUROPE-NORTH1",
+        "EUROPE-NORTH2",
+        "EUROPE-SOUTHWEST1",
+        "EUROPE-WEST1",
+        "EUROPE-WEST10",
+        "EUROPE-WEST12",
+        "EUROPE-WEST2",
+        "EUROPE-WEST3",
+        "EUROPE-WEST4",
+        "EUROPE-WEST6",
+        "EUROPE-WEST8",
+        "EUROPE-WEST9",
+        "ME-CENTRAL1",
+        "ME-CENTRAL2",
+        "ME-WEST1",
+        "NORTHAMERICA-NORTHEAST1",
+        "NORTHAMERICA-NORTHEAST2",
+        "NORTHAMERICA-SOUTH1",
+        "SOUTHAMERICA-EAST1",
+        "SOUTHAMERICA-WEST1",
+        "US-CENTRAL1",
+        "US-EAST1",
+        "US-EAST4",
+        "US-EAST5",
+        "US-SOUTH1",
+        "US-WEST1",
+        "US-WEST2",
+        "US-WEST3",
+        "US-WEST4",
+    ]
+)
