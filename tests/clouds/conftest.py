@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from console.demo.emulator import Emulator
 
 from console.clouds.s3api import clients
+from console.demo.emulators.aws.emulator import Emulator
 
 
 @pytest.fixture(scope="module")

@@ -359,7 +359,7 @@ def test_calls_are_counted_with_the_id_that_azure_gave(world, caplog):
 
 @pytest.mark.parametrize(
     "key",
-    ["tags", "public_access", "tls", "https", "shared_keys", "lifecycle", "access_logging", "delete_lock", "versions"],
+    ["tags", "public_access", "tls", "https", "shared_keys", "lifecycle", "logging", "delete_lock", "versions"],
 )
 def test_controls_see_and_mend_what_was_spoilt(worlds, key):
     spec = make_spec(worlds, versions_days=7, complete=True)

@@ -20,6 +20,7 @@ from console.clouds.google.linking import FIELDS
 from console.clouds.google.permissions import CONSEQUENCES, needed, roles
 from console.clouds.inspection import PRESENCE, inspect
 from console.clouds.steps import Conflict, Failed, LeaseLost, NotReady, Refused, StepError, TooLate, is_held
+from console.demo.emulators.google.administration import Administration
 from console.demo.emulators.google.emulator import NUMBER, PROJECT
 from console.demo.emulators.google.iam import Condition, key_pair, service_disabled, subject_token
 from tests.clouds import plans
@@ -539,7 +540,8 @@ def settled(plan, spec, tries=5):
 def test_grant_forgets_a_service_account_that_was_deleted(world, store, granted):
     email = next(one for one in world.emulator.directory.accounts if one.startswith("pgbk-"))
     account = world.emulator.directory.accounts.pop(email)
-    world.emulator._mark_deleted(email, account.unique_id)
+    emulator = world.emulator
+    Administration(emulator.directory, emulator.storage, emulator.token_uri)._mark_deleted(email, account.unique_id)
     run(GOOGLE.access.grant, granted)
     bindings = world.buckets()[store.bucket]["bindings"]
     assert not any("deleted:" in member for one in bindings for member in one["members"])

@@ -137,7 +137,7 @@ class Azure:
             "https": on(spec.bucket, supportsHttpsTrafficOnly=False),
             "shared_keys": on(spec.bucket, allowSharedKeyAccess=self.node_access != "sas"),
             "lifecycle": lambda: state["accounts"][spec.log_bucket].update(rules=None),
-            "access_logging": drop("settings", spec.bucket),
+            "logging": drop("settings", spec.bucket),
             "delete_lock": drop("locks", spec.bucket),
         }
         if spec.versions_days:
