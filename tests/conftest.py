@@ -113,6 +113,16 @@ def alice(acme):
 
 
 @pytest.fixture
+def as_alice(alice):
+    """Alice's own browser, beside the one that is called `client`."""
+    from django.test import Client
+
+    client = Client()
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
 def bob(acme):
     """Views Acme."""
     return factories.user("bob", acme, "viewer")

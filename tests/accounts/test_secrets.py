@@ -31,9 +31,8 @@ from console.operations.models import Operation
 from stores import actions as stores
 from stores.models import Store
 from tests import factories
-from tests.cloud_accounts.test_changes import HTMX
-from tests.cloud_accounts.test_views import by_key
-from tests.delivery import deliver
+from tests.accounts.linking import by_key
+from tests.responses import HTMX
 
 MARK = "marked-secret-"
 POSTED = f"{MARK}posted-hunter2"

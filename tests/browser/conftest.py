@@ -14,6 +14,7 @@ import pytest
 from django.contrib.sessions.serializers import JSONSerializer
 from django.core import signing
 
+from tests.browser.inspection import Inspector
 from tests.demo_process import CHROMIUM, running_demo
 
 WATCH = """
@@ -156,3 +157,11 @@ def visit(browser, demo, signed_in):
     for context in contexts:
         context.close()
     assert not seen
+
+
+@pytest.fixture
+def inspector():
+    inspector = Inspector()
+    yield inspector
+    assert inspector.checked
+    assert not inspector.found

@@ -9,8 +9,6 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_accessibility import inspector  # noqa: F401, a fixture
-
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -62,7 +60,7 @@ def test_what_differs_is_found_shown_and_mended(demo, store):
     expect(pane.locator(".badge.available")).to_be_visible(timeout=15_000)
 
 
-def test_accessibility_of_drift_report_and_repair(demo, store, visit, inspector):  # noqa: F811
+def test_accessibility_of_drift_report_and_repair(demo, store, visit, inspector):
     watched, bucket, _ = store
     demo.s3("eu-central-1").delete_bucket_policy(Bucket=bucket)
     watched.get_by_role("button", name="Verify").first.click()

@@ -7,9 +7,6 @@ import hashlib
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import sign_in
-from tests.browser.test_accessibility import inspector  # noqa: F401, a fixture
-
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -153,7 +150,7 @@ def test_a_viewer_sees_the_file_and_no_secret(visit):
     assert page.goto(f"{page.url}pgbackrest.conf").status == 403
 
 
-def test_accessibility_of_nodes_and_their_dialogs(visit, inspector):  # noqa: F811
+def test_accessibility_of_nodes_and_their_dialogs(visit, inspector):
     page = visit(path="/clusters/", bypass_csp=True)
     page.locator(".nav-clusters a", has_text="orders").first.click()
     inspector.check(page, "cluster")
@@ -174,7 +171,7 @@ def test_accessibility_of_nodes_and_their_dialogs(visit, inspector):  # noqa: F8
     inspector.check(page, "confirm")
 
 
-def test_accessibility_of_an_s3_compatible_server(visit, inspector):  # noqa: F811
+def test_accessibility_of_an_s3_compatible_server(visit, inspector):
     page = visit(path="/cloud-accounts/link/?provider=s3", bypass_csp=True)
     page.get_by_role("button", name="Link Cloud Account").click()
     expect(page.locator(".error").first).to_be_visible()

@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.pages import fill_dialog, fresh
-from tests.browser.test_accessibility import inspector  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ROLE = {"RoleName": "storekeeper", "PolicyName": "storekeeper"}
@@ -85,7 +84,7 @@ def test_a_chosen_region_is_looked_at(visit):
     expect(notice).to_contain_text("All that a store needs is there", timeout=15_000)
 
 
-def test_a_linked_account_leads_to_what_the_console_may_do_there(visit, demo, inspector):  # noqa: F811
+def test_a_linked_account_leads_to_what_the_console_may_do_there(visit, demo, inspector):
     page, name = visit(path="/cloud-accounts/", bypass_csp=True), fresh("linked")
     page.click(".heading >> text=Link Cloud Account")
     page.click("dialog .tile:has([value=aws])")

@@ -20,14 +20,9 @@ from console.demo.object_server import ObjectServer
 from console.operations import snapshots
 from stores.models import Store
 from tests import factories
-from tests.cloud_accounts.test_views import HTMX, SECRET, make_role, on, own_identity  # noqa: F401 - a fixture
+from tests.accounts.linking import SECRET, make_role, on
+from tests.responses import HTMX
 from tests.stores.conftest import due
-
-
-@pytest.fixture
-def as_alice(client, alice):
-    client.force_login(alice)
-    return client
 
 
 @pytest.fixture
@@ -197,7 +192,7 @@ def test_an_old_key_is_said_to_be_old(as_alice, account):
 # Another role
 
 
-def test_account_change_of_the_role_proves_the_external_id_again(as_alice, acme, amazon, own_identity):  # noqa: F811
+def test_account_change_of_the_role_proves_the_external_id_again(as_alice, acme, amazon, own_identity):
     arn = make_role(amazon, "8c1f-right", name="first")
     settings = {"role_arn": arn, "external_id": "8c1f-right"}
     account = actions.link(acme, provider="aws", name="prod", settings=settings, secrets={}, by=None)
@@ -272,7 +267,7 @@ def test_a_linked_account_is_verified_daily_at_its_own_time(account, amazon):
     assert not AuditEvent.objects.exists()  # as before: nothing to say
 
 
-def test_daily_verification_tries_the_external_id_again(as_alice, acme, amazon, iam, own_identity):  # noqa: F811
+def test_daily_verification_tries_the_external_id_again(as_alice, acme, amazon, iam, own_identity):
     arn = make_role(amazon, "8c1f-right", name="once-closed")
     settings = {"role_arn": arn, "external_id": "8c1f-right"}
     account = actions.link(acme, provider="aws", name="prod", settings=settings, secrets={}, by=None)
@@ -336,7 +331,7 @@ def test_an_external_id_is_each_members_own_and_survives_signing_out(client, ali
     assert external_id(client) != first
 
 
-def test_an_external_id_is_used_up_with_the_link(alice, acme, amazon, own_identity):  # noqa: F811
+def test_an_external_id_is_used_up_with_the_link(alice, acme, amazon, own_identity):
     membership = Membership.objects.get(user=alice)
     given = actions.external_id(membership)
     settings = {"role_arn": make_role(amazon, given, name="linked-once"), "external_id": given}
@@ -348,7 +343,7 @@ def test_an_external_id_is_used_up_with_the_link(alice, acme, amazon, own_identi
     assert actions.external_id(membership) != given
 
 
-def test_a_stranger_cannot_link_a_role_whose_arn_they_know(client, acme, charlie, amazon, own_identity):  # noqa: F811
+def test_a_stranger_cannot_link_a_role_whose_arn_they_know(client, acme, charlie, amazon, own_identity):
     arn = make_role(amazon, "acme-own", name="of-acme")
     client.force_login(charlie)
     external_id(client)

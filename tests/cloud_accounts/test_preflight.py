@@ -11,9 +11,9 @@ from console.cloud_accounts import actions, preflight
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.operations import snapshots
 from tests import factories
+from tests.responses import HTMX
 from tests.stores.conftest import due
 
-HTMX = {"HX-Request": "true"}
 OK = {"label": "s3:CreateBucket", "on": "arn:aws:s3:::pgbk-*", "outcome": "pass", "without": "No store.", "regions": []}
 STATEMENT = {"Effect": "Allow", "Action": "s3:PutBucketLogging", "Resource": "arn:aws:s3:::pgbk-*"}
 FAIL = {
@@ -24,12 +24,6 @@ FAIL = {
     "statement": json.dumps(STATEMENT),
 }
 HERE = {**OK, "label": "Region eu-west-1", "regions": ["eu-west-1"]}
-
-
-@pytest.fixture
-def as_alice(client, alice):
-    client.force_login(alice)
-    return client
 
 
 def url(account, what=""):

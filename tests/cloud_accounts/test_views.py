@@ -4,55 +4,14 @@ from __future__ import annotations
 
 import json
 
-import boto3
 import pytest
 from django.urls import reverse
 
 from console.cloud_accounts import actions
 from console.cloud_accounts.forms import LinkForm
-from console.cloud_accounts.models import CloudAccount
-from console.clouds.aws.session import trust_policy
 from tests import factories
-
-SECRET = "marked-secret-hunter2"
-HTMX = {"HX-Request": "true"}
-
-
-@pytest.fixture
-def as_alice(client, alice):
-    client.force_login(alice)
-    return client
-
-
-def by_key(amazon, **values):
-    return {
-        "provider": "aws",
-        "name": "prod",
-        "method": "access_key",
-        "access_key_id": amazon.access_key_id,
-        "secret_access_key": amazon.secret_access_key,
-        **values,
-    }
-
-
-def make_role(amazon, external_id, name="storekeeper", condition=True):
-    iam = boto3.client(
-        "iam",
-        region_name="us-east-1",
-        aws_access_key_id=amazon.access_key_id,
-        aws_secret_access_key=amazon.secret_access_key,
-    )
-    trust = trust_policy(external_id, "*")
-    if not condition:
-        del trust["Statement"][0]["Condition"]
-    return iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
-
-
-@pytest.fixture
-def own_identity(amazon, monkeypatch):
-    """The console's own keys, with which it assumes roles."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", amazon.access_key_id)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", amazon.secret_access_key)
+from tests.accounts.linking import SECRET, by_endpoint, by_key, make_role, on
+from tests.responses import HTMX
 
 
 def test_account_link_reads_the_account_id_from_aws(as_alice, amazon):
@@ -179,30 +138,6 @@ def test_account_verify_notices_another_account(as_alice, amazon, account):
     account.save()
     assert not actions.verify(account)
     assert "210987654321" in account.verify_error
-
-
-def by_endpoint(**values):
-    return {
-        "provider": "s3",
-        "name": "cellar",
-        "endpoint": "https://s3.example.com:9000",
-        "region": "us-east-1",
-        "access_key_id": "KEY",
-        "secret_access_key": SECRET,
-        **values,
-    }
-
-
-def on(server, **values):
-    return by_endpoint(
-        **{
-            "endpoint": server.endpoint,
-            "ca_certificate": server.ca_certificate,
-            "access_key_id": server.access_key_id,
-            "secret_access_key": server.secret_access_key,
-            **values,
-        }
-    )
 
 
 @pytest.mark.parametrize(

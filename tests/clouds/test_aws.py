@@ -21,17 +21,13 @@ from console.clouds.s3api import buckets, clients
 from console.clouds.steps import Conflict, Failed, NotReady, Refused, StepError, TooLate
 from console.demo.emulators.aws.emulator import Emulator
 from tests.clouds import plans
+from tests.stores.aws_accounts import NUMBER, SECRET, key_account
+from tests.stores.plans import run, steps
 
-NUMBER = Emulator.account_id
 STRANGER = "999999999999"
-SECRET = Emulator.secret_access_key
 AWS = CLOUDS["aws"]
 REGIONS = ("eu-west-1", "us-east-1", "me-south-1")  # usual; answers 200 to a second creation; without the namespace
 READS = {"GetBucketTagging", "ListBuckets", "ListObjectVersions", "ListMultipartUploads", "GetBucketLogging"}
-
-
-def key_account(number=NUMBER, key=Emulator.access_key_id, secret=SECRET):
-    return AccountRef(uuid4(), number, "aws", {"access_key_id": key}, {"secret_access_key": secret})
 
 
 def role_account(arn, external_id="8c1f"):
@@ -42,15 +38,6 @@ def make_spec(region="eu-west-1", *, account=None, complete=False, provider=AWS)
     account, store_id = account or key_account(), uuid4()
     bucket, log_bucket = provider.storage.names(store_id, region, account.number)
     return StoreSpec(store_id, "Orders (EU)", account, region, bucket, log_bucket, complete)
-
-
-def steps(plan):
-    return [step for round_ in plan for step in round_]
-
-
-def run(plan, spec):
-    for step in steps(plan):
-        step.run(spec)
 
 
 def s3(spec):
@@ -115,32 +102,32 @@ def settled(plan, spec, tries=4):
 # --- Creating -------------------------------------------------------------------------------------------------------
 
 
-def test_provision_is_seven_calls_in_four_rounds(emulator):
+def test_provision_is_seven_calls_in_four_rounds(amazon):
     run(plans.creation(AWS), make_spec())
-    assert [call.operation for call in emulator.calls] == [
+    assert [call.operation for call in amazon.calls] == [
         *("CreateBucket", "CreateBucket", "PutBucketPolicy", "PutBucketPolicy"),
         *("PutBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "PutBucketLogging"),
     ]
-    assert {call.status for call in emulator.calls} <= {200, 204}
+    assert {call.status for call in amazon.calls} <= {200, 204}
     assert [len(round_) for round_ in plans.creation(AWS)] == [2, 2, 2, 1]
 
 
-def test_provision_reads_the_tags_first_in_us_east_1(emulator):
+def test_provision_reads_the_tags_first_in_us_east_1(amazon):
     run(plans.creation(AWS), make_spec("us-east-1"))
-    assert len(emulator.calls) == 9
-    assert sum(call.operation == "GetBucketTagging" for call in emulator.calls) == 2
+    assert len(amazon.calls) == 9
+    assert sum(call.operation == "GetBucketTagging" for call in amazon.calls) == 2
 
 
-def test_provision_runs_the_steps_of_a_round_at_once(emulator):
+def test_provision_runs_the_steps_of_a_round_at_once(amazon):
     spec = make_spec()
     with ThreadPoolExecutor() as pool:
         for round_ in plans.creation(AWS):
             list(pool.map(lambda step: step.run(spec), round_))
-    assert len(emulator.calls) == 7
+    assert len(amazon.calls) == 7
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_provision_leaves_what_the_specification_says(emulator, region):
+def test_provision_leaves_what_the_specification_says(amazon, region):
     spec = make_spec(region)
     run(plans.creation(AWS), spec)
     found = state(spec)
@@ -195,7 +182,7 @@ def test_bucket_names():
     assert AWS.storage.identifier(china, "b") == "arn:aws-cn:s3:::b"
 
 
-def test_tags_are_cleaned_and_cut(emulator):
+def test_tags_are_cleaned_and_cut(amazon):
     spec = replace(make_spec(), name="Zürich <prod>\n" + "x" * 300)
     plans.create(AWS, spec)
     tags = {tag["Key"]: tag["Value"] for tag in s3(spec).get_bucket_tagging(Bucket=spec.bucket)["TagSet"]}
@@ -205,7 +192,7 @@ def test_tags_are_cleaned_and_cut(emulator):
 
 @pytest.mark.parametrize("region", REGIONS[:2])
 @pytest.mark.parametrize("done", range(8))
-def test_provision_converges_after_a_crash(emulator, region, done):
+def test_provision_converges_after_a_crash(amazon, region, done):
     expected, spec = make_spec(region), make_spec(region)
     spec = replace(spec, id=expected.id, bucket=expected.bucket, log_bucket=expected.log_bucket)
     run(plans.creation(AWS), expected)
@@ -220,15 +207,15 @@ def test_provision_converges_after_a_crash(emulator, region, done):
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("tags", [{}, {"storekeeper_store-id": "another"}, {"team": "web"}])
 @pytest.mark.parametrize("occupied", ["bucket", "log_bucket"])
-def test_provision_never_touches_a_bucket_that_is_not_the_stores(emulator, region, tags, occupied):
+def test_provision_never_touches_a_bucket_that_is_not_the_stores(amazon, region, tags, occupied):
     spec = make_spec(region)
     bucket = getattr(spec, occupied)
     make_bucket(s3(spec), bucket, region, **tags)
     before = bucket_state(s3(spec), bucket)
-    emulator.calls.clear()
+    amazon.calls.clear()
     with pytest.raises(Failed, match="exists in this account and does not belong to this store"):
         run(plans.creation(AWS), spec)
-    assert {call.operation for call in emulator.calls if call.bucket == bucket and call.status < 300} <= READS
+    assert {call.operation for call in amazon.calls if call.bucket == bucket and call.status < 300} <= READS
     assert bucket_state(s3(spec), bucket) == before
     run(plans.deletion(AWS), spec)  # the store is deletable, and the bucket stays
     assert names(spec) == {bucket}
@@ -236,9 +223,9 @@ def test_provision_never_touches_a_bucket_that_is_not_the_stores(emulator, regio
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_provision_never_touches_a_bucket_of_another_account(emulator, region):
+def test_provision_never_touches_a_bucket_of_another_account(amazon, region):
     spec = replace(make_spec(region), bucket="pgbk-occupied", log_bucket="pgbk-occupied-log")
-    stranger = other_client(region, *emulator.add_account(STRANGER))
+    stranger = other_client(region, *amazon.add_account(STRANGER))
     make_bucket(stranger, spec.bucket, region)
     before = bucket_state(stranger, spec.bucket)
     with pytest.raises(StepError) as raised:
@@ -251,7 +238,7 @@ def test_provision_never_touches_a_bucket_of_another_account(emulator, region):
     assert bucket_state(stranger, spec.bucket) == before
 
 
-def test_access_logging_repairs_its_target(emulator):
+def test_access_logging_repairs_its_target(amazon):
     spec = make_spec()
     run(plans.creation(AWS)[:3], spec)
     s3(spec).delete_bucket_policy(Bucket=spec.log_bucket)
@@ -283,9 +270,9 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("operation", "code", "status", "kind", "patience", "words"), ERRORS)
-def test_errors_say_what_to_do(emulator, operation, code, status, kind, patience, words):
+def test_errors_say_what_to_do(amazon, operation, code, status, kind, patience, words):
     spec = make_spec()
-    emulator.inject(operation, code=code, status=status, message="The message of {AWS}", times=3)
+    amazon.inject(operation, code=code, status=status, message="The message of {AWS}", times=3)
     with pytest.raises(StepError) as raised:
         run(plans.creation(AWS), spec)
     error = raised.value
@@ -298,22 +285,22 @@ def test_errors_say_what_to_do(emulator, operation, code, status, kind, patience
     assert SECRET not in str(error) + repr(error) + repr(error.details)
 
 
-def test_errors_name_the_one_action_that_aws_names(emulator):
+def test_errors_name_the_one_action_that_aws_names(amazon):
     message = "User: x is not authorized to perform: s3:TagResource on resource: y with an explicit deny in a service…"
-    emulator.inject("CreateBucket", code="AccessDenied", status=403, message=message)
+    amazon.inject("CreateBucket", code="AccessDenied", status=403, message=message)
     with pytest.raises(Failed, match="explicit deny wins") as raised:
         run(plans.creation(AWS), make_spec())
     assert raised.value.details["action"] == "s3:TagResource"
 
 
-def test_errors_of_the_network_are_tried_again(emulator, monkeypatch):
+def test_errors_of_the_network_are_tried_again(amazon, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(NotReady, match="no answer") as raised:
         plans.create(AWS, make_spec())
     assert raised.value.patience == 600
 
 
-def test_errors_of_name_resolution_are_tried_again(emulator, monkeypatch):
+def test_errors_of_name_resolution_are_tried_again(amazon, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://nowhere.invalid")
 
     def no_resolver(*_, **__):
@@ -328,10 +315,10 @@ def test_errors_of_name_resolution_are_tried_again(emulator, monkeypatch):
 
 
 @pytest.fixture
-def store(emulator):
+def store(amazon):
     spec = make_spec(complete=True)
     run(plans.creation(AWS), spec)
-    emulator.calls.clear()
+    amazon.calls.clear()
     return spec
 
 
@@ -344,16 +331,16 @@ def empty(spec, bucket):
         client.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
 
 
-def test_remove_deletes_the_backup_bucket_first(emulator, store):
+def test_remove_deletes_the_backup_bucket_first(amazon, store):
     run(plans.deletion(AWS), store)
-    assert [call.bucket for call in emulator.calls if call.operation == "DeleteBucket"] == [
+    assert [call.bucket for call in amazon.calls if call.operation == "DeleteBucket"] == [
         store.bucket,
         store.log_bucket,
     ]
     assert names(store) == set()
 
 
-def test_remove_refuses_objects(emulator, store):
+def test_remove_refuses_objects(amazon, store):
     for number in range(3):
         s3(store).put_object(Bucket=store.bucket, Key=f"k{number}", Body=b"1")
     before = state(store)
@@ -367,7 +354,7 @@ def test_remove_refuses_objects(emulator, store):
     assert names(store) == set()
 
 
-def test_remove_counts_versions_markers_and_uploads(emulator, store):
+def test_remove_counts_versions_markers_and_uploads(amazon, store):
     client = s3(store)
     client.put_bucket_versioning(Bucket=store.bucket, VersioningConfiguration={"Status": "Enabled"})
     for key in ("a", "a", "a", "b", "c", "d"):
@@ -383,13 +370,13 @@ def test_remove_counts_versions_markers_and_uploads(emulator, store):
     run(plans.deletion(AWS), store)
 
 
-def test_remove_refuses_unfinished_uploads(emulator, store):
+def test_remove_refuses_unfinished_uploads(amazon, store):
     s3(store).create_multipart_upload(Bucket=store.bucket, Key="e")
     with pytest.raises(Refused, match="still holds 1 unfinished upload"):
         run(plans.deletion(AWS), store)
 
 
-def test_remove_says_so_when_there_are_more(emulator, store, monkeypatch):
+def test_remove_says_so_when_there_are_more(amazon, store, monkeypatch):
     monkeypatch.setattr(buckets, "PAGE", 2)
     for number in range(3):
         s3(store).put_object(Bucket=store.bucket, Key=f"k{number}", Body=b"1")
@@ -397,7 +384,7 @@ def test_remove_says_so_when_there_are_more(emulator, store, monkeypatch):
         run(plans.deletion(AWS), store)
 
 
-def test_remove_turns_logging_on_again_when_a_backup_came_in_between(emulator, store):
+def test_remove_turns_logging_on_again_when_a_backup_came_in_between(amazon, store):
     before = state(store)
     plans.check_empty(AWS, store)
     s3(store).put_object(Bucket=store.bucket, Key="late", Body=b"1")
@@ -406,9 +393,9 @@ def test_remove_turns_logging_on_again_when_a_backup_came_in_between(emulator, s
     assert state(store) == before
 
 
-def test_remove_turns_logging_on_again_after_a_deletion_that_got_stuck(emulator, store):
+def test_remove_turns_logging_on_again_after_a_deletion_that_got_stuck(amazon, store):
     before = state(store)
-    emulator.inject("DeleteBucket", code="AccessDenied", status=403)
+    amazon.inject("DeleteBucket", code="AccessDenied", status=403)
     with pytest.raises(Failed, match="s3:DeleteBucket"):
         run(plans.deletion(AWS), store)
     s3(store).put_object(Bucket=store.bucket, Key="late", Body=b"1")
@@ -417,7 +404,7 @@ def test_remove_turns_logging_on_again_after_a_deletion_that_got_stuck(emulator,
     assert state(store) == before
 
 
-def test_remove_deletes_the_access_logs(emulator, store):
+def test_remove_deletes_the_access_logs(amazon, store):
     client = s3(store)
     client.create_multipart_upload(Bucket=store.log_bucket, Key="m")
     for number in range(12):
@@ -426,7 +413,7 @@ def test_remove_deletes_the_access_logs(emulator, store):
     assert names(store) == set()
 
 
-def test_remove_deletes_versioned_access_logs(emulator, store):
+def test_remove_deletes_versioned_access_logs(amazon, store):
     client = s3(store)
     client.put_object(Bucket=store.log_bucket, Key="null", Body=b"1")
     client.put_bucket_versioning(Bucket=store.log_bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -437,8 +424,8 @@ def test_remove_deletes_versioned_access_logs(emulator, store):
     assert names(store) == set()
 
 
-def test_remove_waits_for_late_logs(emulator, store):
-    emulator.inject("DeleteBucket", code="BucketNotEmpty", status=409, bucket=store.log_bucket)
+def test_remove_waits_for_late_logs(amazon, store):
+    amazon.inject("DeleteBucket", code="BucketNotEmpty", status=409, bucket=store.log_bucket)
     with pytest.raises(NotReady, match="late access logs") as raised:
         run(plans.deletion(AWS), store)
     assert raised.value.patience == 3600
@@ -446,7 +433,7 @@ def test_remove_waits_for_late_logs(emulator, store):
 
 
 @pytest.mark.parametrize("done", range(7))
-def test_remove_after_a_half_made_creation(emulator, done):
+def test_remove_after_a_half_made_creation(amazon, done):
     spec = make_spec()
     for step in steps(plans.creation(AWS))[:done]:
         step.run(spec)
@@ -454,22 +441,22 @@ def test_remove_after_a_half_made_creation(emulator, done):
     assert names(spec) == set()
 
 
-def test_remove_without_the_backup_bucket(emulator, store):
+def test_remove_without_the_backup_bucket(amazon, store):
     s3(store).delete_bucket(Bucket=store.bucket)
     run(plans.deletion(AWS), store)
     assert names(store) == set()
 
 
-def test_remove_leaves_a_complete_stores_bucket_alone_when_its_tag_is_gone(emulator, store):
+def test_remove_leaves_a_complete_stores_bucket_alone_when_its_tag_is_gone(amazon, store):
     s3(store).delete_bucket_tagging(Bucket=store.log_bucket)
     with pytest.raises(Failed, match=f"storekeeper:store-id={store.id}"):
         plans.delete_logs(AWS, store)
     assert store.log_bucket in names(store)
 
 
-def test_remove_says_which_log_could_not_be_deleted(emulator, store):
+def test_remove_says_which_log_could_not_be_deleted(amazon, store):
     s3(store).put_object(Bucket=store.log_bucket, Key="a", Body=b"1")
-    emulator.inject("DeleteObjects", code="AccessDenied", status=403)
+    amazon.inject("DeleteObjects", code="AccessDenied", status=403)
     with pytest.raises(Failed) as raised:
         plans.delete_logs(AWS, store)
     assert json.loads(raised.value.details["statement"])["Resource"] == f"arn:aws:s3:::{store.log_bucket}/*"
@@ -483,7 +470,7 @@ def test_remove_says_which_log_could_not_be_deleted(emulator, store):
             plans.delete_logs(AWS, store)
 
 
-def test_remove_goes_on_later_when_there_are_many_logs(emulator, store, monkeypatch):
+def test_remove_goes_on_later_when_there_are_many_logs(amazon, store, monkeypatch):
     monkeypatch.setattr(buckets, "PAGES_PER_RUN", 1)
     s3(store).put_object(Bucket=store.log_bucket, Key="a", Body=b"1")
     with pytest.raises(NotReady, match="there are many"):
@@ -491,9 +478,9 @@ def test_remove_goes_on_later_when_there_are_many_logs(emulator, store, monkeypa
     plans.delete_logs(AWS, store)
 
 
-def test_restore_puts_logging_back_twice_over(emulator, store):
+def test_restore_puts_logging_back_twice_over(amazon, store):
     before = state(store)
-    emulator.inject("DeleteBucket", code="AccessDenied", status=403)
+    amazon.inject("DeleteBucket", code="AccessDenied", status=403)
     with pytest.raises(Failed):
         run(plans.deletion(AWS), store)
     assert state(store) != before
@@ -503,19 +490,19 @@ def test_restore_puts_logging_back_twice_over(emulator, store):
 
 
 @pytest.mark.parametrize("tag", ["", "another"])
-def test_restore_touches_no_bucket_that_is_not_the_stores(emulator, store, tag):
+def test_restore_touches_no_bucket_that_is_not_the_stores(amazon, store, tag):
     """Without its tag it cannot be told whose it is; with another's, the store's own bucket is gone."""
     s3(store).delete_bucket_tagging(Bucket=store.bucket)
     if tag:
         tags = [{"Key": "storekeeper:store-id", "Value": tag}]
         s3(store).put_bucket_tagging(Bucket=store.bucket, Tagging={"TagSet": tags})
-    emulator.calls.clear()
+    amazon.calls.clear()
     with pytest.raises(TooLate if tag else Failed):
         run(plans.cancellation(AWS), store)
-    assert {call.operation for call in emulator.calls} <= READS
+    assert {call.operation for call in amazon.calls} <= READS
 
 
-def test_remove_but_logs_leaves_nothing_that_takes_new_logs(emulator, store):
+def test_remove_but_logs_leaves_nothing_that_takes_new_logs(amazon, store):
     for _ in range(2):
         run(plans.deletion_but_logs(AWS), store)
     assert names(store) == {store.log_bucket}
@@ -526,7 +513,7 @@ def test_remove_but_logs_leaves_nothing_that_takes_new_logs(emulator, store):
     assert names(store) == set()
 
 
-def test_remove_but_logs_after_a_half_made_creation(emulator):
+def test_remove_but_logs_after_a_half_made_creation(amazon):
     spec = make_spec()
     run(plans.deletion_but_logs(AWS), spec)
     assert plans.clear_logs(AWS, spec, False)  # there is none
@@ -536,9 +523,9 @@ def test_remove_but_logs_after_a_half_made_creation(emulator):
 
 
 @pytest.fixture
-def role(emulator, monkeypatch):
+def role(amazon, monkeypatch):
     """A role in the customer's account, whose trust policy can be set, and a console with an identity of its own."""
-    key, secret = emulator.add_account("111111111111")
+    key, secret = amazon.add_account("111111111111")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     iam = boto3.client(
@@ -560,7 +547,7 @@ def role(emulator, monkeypatch):
 PRINCIPAL = "arn:aws:iam::111111111111:root"
 
 
-def test_identify_with_an_access_key(emulator):
+def test_identify_with_an_access_key(amazon):
     identity = AWS.linking.identify(key_account(number=""))
     assert (identity.number, identity.partition) == (NUMBER, "aws")
 
@@ -569,32 +556,32 @@ def test_identify_with_an_access_key(emulator):
     ("code", "field"),
     [("InvalidClientTokenId", "access_key_id"), ("SignatureDoesNotMatch", "secret_access_key"), ("Odd", "")],
 )
-def test_identify_says_what_is_wrong_with_a_key(emulator, code, field):
-    emulator.inject("GetCallerIdentity", code=code, status=403, times=3)
+def test_identify_says_what_is_wrong_with_a_key(amazon, code, field):
+    amazon.inject("GetCallerIdentity", code=code, status=403, times=3)
     with pytest.raises(LinkError) as raised:
         AWS.linking.identify(key_account())
     assert raised.value.field == field
     assert SECRET not in str(raised.value)
 
 
-def test_identify_refuses_an_unknown_key(emulator):
+def test_identify_refuses_an_unknown_key(amazon):
     with pytest.raises(LinkError) as raised:
         AWS.linking.identify(key_account(key="AKIAUNKNOWNUNKNOWN00"))
     assert raised.value.field == "access_key_id"
 
 
 @pytest.mark.parametrize(("key", "secret", "field"), [("", "x", "access_key_id"), ("x", "", "secret_access_key")])
-def test_identify_asks_for_both_halves_of_a_key(emulator, key, secret, field):
+def test_identify_asks_for_both_halves_of_a_key(amazon, key, secret, field):
     with pytest.raises(LinkError) as raised:
         AWS.linking.identify(key_account(key=key, secret=secret))
     assert raised.value.field == field
 
 
-def test_identify_with_a_role(emulator, role):
+def test_identify_with_a_role(amazon, role):
     arn = role(aws_session.trust_policy("8c1f", PRINCIPAL))
     identity = AWS.linking.identify(role_account(arn))
     assert (identity.number, identity.partition) == (NUMBER, "aws")
-    assert [call.operation for call in emulator.calls if call.operation == "AssumeRole"] == ["AssumeRole"] * 3
+    assert [call.operation for call in amazon.calls if call.operation == "AssumeRole"] == ["AssumeRole"] * 3
     assert [one.split(",")[0] for one in identity.proofs] == [
         "With the external ID",
         "Without an external ID",
@@ -602,7 +589,7 @@ def test_identify_with_a_role(emulator, role):
     ]
 
 
-def test_identify_refuses_a_role_that_does_not_ask_for_the_external_id(emulator, role):
+def test_identify_refuses_a_role_that_does_not_ask_for_the_external_id(amazon, role):
     trust = aws_session.trust_policy("8c1f", PRINCIPAL)
     del trust["Statement"][0]["Condition"]
     with pytest.raises(LinkError, match="without an external ID") as raised:
@@ -619,7 +606,7 @@ def test_identify_refuses_a_role_that_does_not_ask_for_the_external_id(emulator,
         {"StringNotEquals": {"sts:ExternalId": ""}, "Null": {"sts:ExternalId": "false"}},
     ],
 )
-def test_identify_refuses_a_role_that_takes_any_external_id(emulator, role, condition):
+def test_identify_refuses_a_role_that_takes_any_external_id(amazon, role, condition):
     trust = aws_session.trust_policy("8c1f", PRINCIPAL)
     trust["Statement"][0]["Condition"] = condition
     with pytest.raises(LinkError, match="with a wrong external ID") as raised:
@@ -627,26 +614,26 @@ def test_identify_refuses_a_role_that_takes_any_external_id(emulator, role, cond
     assert raised.value.field == "role_arn"
 
 
-def test_identify_refuses_a_role_with_a_second_statement_that_is_open(emulator, role):
+def test_identify_refuses_a_role_with_a_second_statement_that_is_open(amazon, role):
     trust = aws_session.trust_policy("8c1f", PRINCIPAL)
     trust["Statement"].append({"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"})
     with pytest.raises(LinkError, match="confused deputy"):
         AWS.linking.identify(role_account(role(trust)))
 
 
-def test_identify_refuses_a_role_with_another_external_id(emulator, role):
+def test_identify_refuses_a_role_with_another_external_id(amazon, role):
     with pytest.raises(LinkError, match="trust policy") as raised:
         AWS.linking.identify(role_account(role(aws_session.trust_policy("other", PRINCIPAL))))
     assert raised.value.field == "role_arn"
 
 
-def test_identify_does_not_take_a_failed_test_for_a_passed_one(emulator, role, monkeypatch):
+def test_identify_does_not_take_a_failed_test_for_a_passed_one(amazon, role, monkeypatch):
     account = role_account(role(aws_session.trust_policy("8c1f", PRINCIPAL)))
     assume = aws_session._assume
 
     def assume_without_luck(account, **external_id):
         if not external_id:
-            emulator.inject("AssumeRole", code="Throttling", status=400, times=3)
+            amazon.inject("AssumeRole", code="Throttling", status=400, times=3)
         return assume(account, **external_id)
 
     monkeypatch.setattr(aws_session, "_assume", assume_without_luck)
@@ -655,13 +642,13 @@ def test_identify_does_not_take_a_failed_test_for_a_passed_one(emulator, role, m
     assert raised.value.passing
 
 
-def test_identify_refuses_what_is_no_role(emulator):
+def test_identify_refuses_what_is_no_role(amazon):
     with pytest.raises(LinkError) as raised:
         AWS.linking.identify(role_account("arn:aws:iam::123456789012:user/me"))
     assert raised.value.field == "role_arn"
 
 
-def test_identify_says_that_the_console_has_no_identity(emulator):
+def test_identify_says_that_the_console_has_no_identity(amazon):
     clients.session.cache_clear()
     account = role_account("arn:aws:iam::123456789012:role/console")
     with pytest.raises(LinkError, match="console itself has no AWS identity"):
@@ -670,23 +657,23 @@ def test_identify_says_that_the_console_has_no_identity(emulator):
         plans.create(AWS, make_spec(account=account))
 
 
-def test_identify_without_a_network(emulator, monkeypatch):
+def test_identify_without_a_network(amazon, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(LinkError, match="no answer") as raised:
         AWS.linking.identify(key_account())
     assert raised.value.field == ""
 
 
-def test_provision_with_a_role_assumes_it_once(emulator, role):
+def test_provision_with_a_role_assumes_it_once(amazon, role):
     spec = make_spec(account=role_account(role(aws_session.trust_policy("8c1f", PRINCIPAL))))
-    emulator.calls.clear()
+    amazon.calls.clear()
     run(plans.creation(AWS), spec)
-    assert [call.operation for call in emulator.calls].count("AssumeRole") == 1
-    assert len(emulator.calls) == 8
+    assert [call.operation for call in amazon.calls].count("AssumeRole") == 1
+    assert len(amazon.calls) == 8
     run(plans.deletion(AWS), spec)
 
 
-def test_provision_assumes_the_role_again_when_the_session_ran_out(emulator, role):
+def test_provision_assumes_the_role_again_when_the_session_ran_out(amazon, role):
     spec = make_spec(account=role_account(role(aws_session.trust_policy("8c1f", PRINCIPAL))))
     plans.create_log(AWS, spec)
     for partitions in list(sts_backends.values()):
@@ -695,24 +682,24 @@ def test_provision_assumes_the_role_again_when_the_session_ran_out(emulator, rol
     with pytest.raises(NotReady):
         plans.create(AWS, spec)
     plans.create(AWS, spec)
-    assert [call.operation for call in emulator.calls].count("AssumeRole") == 2
+    assert [call.operation for call in amazon.calls].count("AssumeRole") == 2
 
 
-def test_provision_says_when_the_role_does_not_trust_the_console_any_more(emulator, role):
+def test_provision_says_when_the_role_does_not_trust_the_console_any_more(amazon, role):
     account = role_account(role(aws_session.trust_policy("other", PRINCIPAL)))
     with pytest.raises(Failed, match="does not let the console assume") as raised:
         plans.create(AWS, make_spec(account=account))
     assert raised.value.details["action"] == "sts:AssumeRole"
 
 
-def test_provision_says_when_the_consoles_own_credentials_are_refused(emulator, role):
+def test_provision_says_when_the_consoles_own_credentials_are_refused(amazon, role):
     account = role_account(role(aws_session.trust_policy("8c1f", PRINCIPAL)))
-    emulator.inject("AssumeRole", code="ExpiredToken", status=403)
+    amazon.inject("AssumeRole", code="ExpiredToken", status=403)
     with pytest.raises(Failed, match="the console's own credentials"):
         plans.create(AWS, make_spec(account=account))
 
 
-def test_clients_are_made_once_for_each_account_and_region_and_set_of_credentials(emulator):
+def test_clients_are_made_once_for_each_account_and_region_and_set_of_credentials(amazon):
     account = key_account()
     first = aws_session.s3_client(account, "eu-west-1")
     assert aws_session.s3_client(account, "eu-west-1") is first
@@ -723,14 +710,14 @@ def test_clients_are_made_once_for_each_account_and_region_and_set_of_credential
     assert clients._clients == {}
 
 
-def test_clients_use_path_style_on_the_emulator(emulator):
+def test_clients_use_path_style_on_the_emulator(amazon):
     client = aws_session.s3_client(key_account(), "eu-west-1")
     url = client.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
-    assert url.startswith(f"{emulator.url}/b/k")
+    assert url.startswith(f"{amazon.url}/b/k")
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url
 
 
-def test_secrets_are_in_no_repr(emulator):
+def test_secrets_are_in_no_repr(amazon):
     account = key_account()
     spec = make_spec(account=account)
     with suppress(StepError):
@@ -759,11 +746,11 @@ def as_list(value):
     return value if isinstance(value, list) else [value]
 
 
-def test_a_session_that_aws_no_longer_knows_is_opened_again(emulator, role):
+def test_a_session_that_aws_no_longer_knows_is_opened_again(amazon, role):
     """The role was deleted and made again: the keys of the old session are refused, those of a new one are not."""
     spec = make_spec(account=role_account(role(aws_session.trust_policy("8c1f", PRINCIPAL))))
-    emulator.inject("CreateBucket", code="InvalidAccessKeyId", status=403)
+    amazon.inject("CreateBucket", code="InvalidAccessKeyId", status=403)
     with pytest.raises(NotReady, match="new one"):
         plans.creation(AWS)[0][0].run(spec)
     plans.creation(AWS)[0][0].run(spec)
-    assert [call.operation for call in emulator.calls].count("AssumeRole") == 2
+    assert [call.operation for call in amazon.calls].count("AssumeRole") == 2

@@ -16,7 +16,7 @@ from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaCo
 from console.clouds import CLOUDS
 from console.clouds.contract import AccessSpec, StoreSpec
 from console.clouds.regions import regions
-from console.clouds.steps import Conflict, Failed, LeaseLost, NotReady, Refused, StepError, TooLate, is_held
+from console.clouds.steps import Conflict, Denied, Failed, LeaseLost, NotReady, Refused, StepError, TooLate, is_held
 from tests.clouds import plans
 from tests.worlds import live
 
@@ -160,6 +160,7 @@ def test_every_step_runs_twice_and_leaves_the_same(world):
             once = world.look()
             step.run(spec)
             assert world.look() == once, step.title
+        assert once != untouched
         done = replace(spec, complete=True)
         for step in steps(plans.deletion(provider)):
             step.run(done)
@@ -171,11 +172,12 @@ def test_every_step_runs_twice_and_leaves_the_same(world):
 
 
 def test_a_worker_may_be_killed_before_any_call_of_the_creation(world, say):
-    provider, tried = provider_of(world), 0
+    provider, tried, untouched = provider_of(world), 0, world.look()
     for region in world.regions:
         spec = make_spec(world, region)
         settled(plans.creation(provider), spec)
         wanted = world.look()
+        assert wanted != untouched
         settled(plans.deletion(provider), replace(spec, complete=True))
         for nth in range(1, 100):
             died = crash(plans.creation(provider), spec, nth)
@@ -220,21 +222,33 @@ def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
         settled(plans.creation(provider) if made else plans.deletion(provider), spec)
 
     prepare()
+    before = world.look()
     world.forget()
     settled(plan, spec)
-    number, wanted = len(world.calls()), world.look()
+    calls, wanted = world.calls(), world.look()
+    assert wanted != before
+    assert len(calls) >= len(steps(plan))
+    assert "denied" in world.faults
+    survived = []
     for fault in world.faults:
-        for nth in range(1, number + 1):
+        for nth, call in enumerate(calls, 1):
             prepare()
             world.fault(fault, nth)
-            if error := failure(settled, plan, spec):
-                assert fault == "denied", (fault, nth, error.message)
+            error = failure(settled, plan, spec)
+            assert world.faults_met() == 1, (fault, nth)
+            if fault != "denied":
+                assert error is None, (fault, nth, error.message)
+            elif error is None:
+                survived.append(call.split()[0])
+            else:
+                assert isinstance(error, Denied), (nth, error)
                 assert error.details.get("code"), nth
                 assert len(error.message) > 40
             world.mend()
             settled(plan, spec)
             assert world.look() == wanted, (fault, nth)
             tried += 1
+    assert survived == list(world.denials_survived.get(verb, ()))
     say(**{f"contract, {world.key}: faults outlasted": tried})
 
 
@@ -447,12 +461,20 @@ def test_pgbackrest_takes_the_configuration(world, tmp_path):
 @emulated
 def test_errors_are_said_to_people(world):
     """Each message tells what to do, and names nothing of Python's."""
-    provider, spec = provider_of(world), make_spec(world)
+    provider, spec, said = provider_of(world), make_spec(world), set()
+    run(plans.creation(provider), spec)
+    world.forget()
+    run(plans.creation(provider), spec)
+    last = len(world.calls())
     for fault in world.faults:
-        world.fault(fault, 1)
-        if error := failure(run, plans.creation(provider), spec):
+        world.fault(fault, last)
+        error = failure(run, plans.creation(provider), spec)
+        assert world.faults_met() == 1, fault
+        if error:
+            said.add(fault)
             assert "Traceback" not in error.message
             assert not error.message.startswith(("HTTPSConnectionPool", "("))
             assert error.message[0].isupper()
             assert error.message.rstrip().endswith((".", '"', ")")), error.message
         world.mend()
+    assert "denied" in said

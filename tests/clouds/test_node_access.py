@@ -17,7 +17,8 @@ from console.clouds.aws.errors import ACTIONS, IAM_ACTIONS
 from console.clouds.contract import AccessSpec
 from console.clouds.s3api import clients
 from console.clouds.steps import Failed, NotReady
-from tests.clouds.test_aws import NUMBER, key_account, run, steps
+from tests.stores.aws_accounts import NUMBER, key_account
+from tests.stores.plans import run, steps
 
 AWS = CLOUDS["aws"]
 BUCKETS = tuple(f"pgbk-ezvk54zxpo7{n}-{NUMBER}-eu-west-1-an" for n in range(3))
@@ -28,16 +29,11 @@ PROFILE_ARN = f"arn:aws:iam::{NUMBER}:instance-profile/pgbk/{NAME}"
 PLANS = {"grant": AWS.access.grant, "revoke": AWS.access.revoke, "dismiss": AWS.access.delete}
 READS = {"GetRole", "GetInstanceProfile"}
 
-pytestmark = pytest.mark.usefixtures("emulator")
+pytestmark = pytest.mark.usefixtures("amazon")
 
 
 @pytest.fixture
-def amazon(emulator):
-    return emulator
-
-
-@pytest.fixture
-def spec(emulator):
+def spec(amazon):
     return AccessSpec(uuid4(), "Orders (EU)", key_account(), PREFIX, BUCKETS[:2])
 
 
@@ -353,6 +349,7 @@ def test_a_role_that_vanished_between_two_calls_of_a_step_is_done(iam, spec):
         answers.add_client_error("delete_role_policy", "NoSuchEntity")
         answers.add_client_error("delete_role", "NoSuchEntity")
         aws_access.remove_role(spec)
+        answers.assert_no_pending_responses()
 
 
 # --- How many stores fit --------------------------------------------------------------------------------------------
@@ -401,6 +398,7 @@ def test_statements_allow_every_call_that_the_plans_make(amazon, spec):
 
 def test_statements_let_the_console_change_only_what_is_below_its_path():
     for partition, service in (("aws", "ec2.amazonaws.com"), ("aws-cn", "ec2.amazonaws.com.cn")):
+        below, handed_over = 0, 0
         for one in aws_session.statements(NUMBER, partition)["Statement"]:
             actions = as_list(one["Action"])
             if not actions[0].startswith("iam:"):
@@ -408,9 +406,13 @@ def test_statements_let_the_console_change_only_what_is_below_its_path():
             elif not {"iam:GetRole", "iam:GetInstanceProfile", "iam:SimulatePrincipalPolicy"} >= set(actions):
                 iam = f"arn:{partition}:iam::{NUMBER}"
                 assert set(as_list(one["Resource"])) <= {f"{iam}:role/pgbk/*", f"{iam}:instance-profile/pgbk/*"}
+                below += 1
             if "iam:PassRole" in actions:
                 assert actions == ["iam:PassRole"]
                 assert one["Condition"] == {"StringEquals": {"iam:PassedToService": service}}
+                handed_over += 1
+        assert below >= 1
+        assert handed_over == 1
 
 
 @pytest.mark.parametrize("global_names", [False, True])

@@ -358,9 +358,10 @@ def substituted(value):
 
 @pytest.mark.slow
 def test_the_cloudformation_templates_are_valid():
-    for filename, text in handed_out(BY_ROLE).items():
-        if filename.endswith(".template.json"):
-            assert cfnlint.lint(text, regions=["eu-west-1"]) == [], filename
+    templates = {name: text for name, text in handed_out(BY_ROLE).items() if name.endswith(".template.json")}
+    assert templates
+    for filename, text in templates.items():
+        assert cfnlint.lint(text, regions=["eu-west-1"]) == [], filename
 
 
 @pytest.mark.skipif(not shutil.which("terraform"), reason="terraform is not installed")
@@ -368,6 +369,7 @@ def test_terraform_would_not_format_the_module_otherwise(tmp_path):
     for filename, text in handed_out(BY_ROLE).items():
         if filename.endswith(".tf"):
             (tmp_path / filename).write_text(text)
+    assert list(tmp_path.iterdir())
     assert subprocess.run(["terraform", "fmt", "-check", "-diff", str(tmp_path)], check=False).returncode == 0
 
 
@@ -414,7 +416,9 @@ def test_preflight_changes_nothing_and_takes_few_calls(amazon, role):
 
 @pytest.mark.slow
 def test_preflight_finds_exactly_what_is_missing(amazon, role):
-    for action in allowed(role) - {aws_permissions.SIMULATES}:
+    actions = allowed(role) - {aws_permissions.SIMULATES}
+    assert len(actions) > 30
+    for action in actions:
         give(without(role, action))
         lines = checked()
         assert outcomes(lines, "fail") == {action}

@@ -1,6 +1,5 @@
 """What the S3-compatible provider does, against a real SeaweedFS server over TLS."""
 
-import io
 import json
 import secrets
 import ssl
@@ -15,7 +14,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, SSLError
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, LinkError, StoreSpec
+from console.clouds.aws.errors import code_of
+from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, LinkError
 from console.clouds.s3 import access as s3_access
 from console.clouds.s3 import session as s3_session
 from console.clouds.s3 import storage as s3_storage
@@ -23,41 +23,14 @@ from console.clouds.s3api import buckets, clients, settings
 from console.clouds.s3api.errors import code_of
 from console.clouds.steps import Conflict, Failed, NotReady, Refused, StepError, StepResult, TooLate
 from tests.clouds import plans
-from tests.clouds.test_aws import run, steps
+from tests.stores.plans import run, steps
+from tests.stores.s3_accounts import ALLOWED, S3, SEAWEED, SECRET, an_account, make_spec, on
+from tests.worlds.boto import Body
 
-S3 = CLOUDS["s3"]
-SEAWEED = "bucket_policy iam_users object_lock ownership tags upload_expiry version_expiry versioning"
-SECRET = "marked-secret-hunter2"
 PREFIX = "c-k3v9x2m7q4ta"
-ALLOWED = ("127.0.0.0/8", "localhost")
 
 pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 slow = pytest.mark.slow
-
-
-def an_account(endpoint="https://s3.example.com", ca_certificate="", key="KEY", secret=SECRET, **settings):
-    return AccountRef(
-        uuid4(),
-        endpoint.removeprefix("https://"),
-        "",
-        {
-            "endpoint": endpoint,
-            "region": "us-east-1",
-            "location": "dublin",
-            "addressing_style": "path",
-            "ca_certificate": ca_certificate,
-            "access_key_id": key,
-            "has": SEAWEED,
-            **settings,
-        },
-        {"secret_access_key": secret},
-        DeploymentSettings(ALLOWED),
-    )
-
-
-def make_spec(account, complete=False):
-    store_id = uuid4()
-    return StoreSpec(store_id, "Orders (EU)", account, "us-east-1", *S3.storage.names(store_id, "", ""), complete)
 
 
 def node_spec(account, *buckets, **values):
@@ -68,18 +41,6 @@ def node_spec(account, *buckets, **values):
 def account(object_server):
     yield on(object_server)
     clients.forget_clients()
-
-
-def on(server, **settings):
-    return an_account(
-        **{
-            "endpoint": server.endpoint,
-            "ca_certificate": server.ca_certificate,
-            "key": server.access_key_id,
-            "secret": server.secret_access_key,
-            **settings,
-        }
-    )
 
 
 @pytest.fixture
@@ -131,11 +92,6 @@ def state(spec):
         ]
         for bucket in (spec.bucket, spec.log_bucket)
     }
-
-
-class Body(io.BytesIO):
-    def stream(self, *_, **__):
-        yield self.read()
 
 
 @contextmanager
@@ -652,7 +608,7 @@ def test_remove_refuses_with_counts_and_commands(store, s3):
     assert lines[0].startswith("# Sign in as a user of localhost:")
     commands = [line for line in lines if not line.startswith("#")]
     assert len(commands) == 4
-    assert all(part.count("aws s3") == part.count(where) for part in commands)
+    assert all(part.count("aws s3") == part.count(where) > 0 for part in commands)
     s3_session.bucket_of(store, store.bucket).empty()  # what the commands do
     run(plans.deletion(S3), store)
     assert not names(s3) & {store.bucket, store.log_bucket}

@@ -18,8 +18,7 @@ from console.operations.tasks import read_due
 from stores import actions as stores_actions
 from tests import factories
 from tests.clusters.conftest import work
-from tests.clusters.pgbackrest.test_repository import FILES, PASSPHRASE, PLAIN
-from tests.delivery import deliver
+from tests.clusters.repository_files import FILES, PASSPHRASE, PLAIN
 from tests.stores.conftest import due
 
 

@@ -19,9 +19,9 @@ from clusters.pgbackrest.repository import Backup, StanzaState, as_json
 from console.audit.models import AuditEvent
 from console.operations import snapshots
 from tests import factories
+from tests.clusters.configuration_file import options
 from tests.clusters.conftest import work
-from tests.clusters.pgbackrest.test_configuration import options
-from tests.clusters.test_views import HTMX, as_alice, text_of  # noqa: F401, a fixture
+from tests.responses import HTMX, text_of
 
 SYSTEM_ID, FOREIGN_ID = "7711134786693777346", "7000000000000000001"
 POLICY = {
@@ -70,14 +70,14 @@ def test_nodes_write_to_their_nearest_store(cluster):
     }
 
 
-def test_matrix_shows_who_writes_where(as_alice, cluster):  # noqa: F811
+def test_matrix_shows_who_writes_where(as_alice, cluster):
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     matrix = page[page.index('<table class="matrix">') :]
     rows = [row.count('class="writes"') for row in matrix[: matrix.index("</table>")].split("<tr>")[2:]]
     assert rows == [1, 1, 1]
 
 
-def test_node_stores_adds_a_store_and_says_what_it_costs(as_alice, cluster, stores):  # noqa: F811
+def test_node_stores_adds_a_store_and_says_what_it_costs(as_alice, cluster, stores):
     dialog = text_of(as_alice.get(at(cluster, "backup-stores/"), headers=HTMX))
     assert "Every WAL segment goes to each" in dialog
     assert "cannot be reached" in dialog
@@ -91,7 +91,7 @@ def test_node_stores_adds_a_store_and_says_what_it_costs(as_alice, cluster, stor
     assert node_setup(cluster, "n2").numbers == [2]
 
 
-def test_node_stores_follows_all_or_the_nearest_again(as_alice, cluster, account, alice):  # noqa: F811
+def test_node_stores_follows_all_or_the_nearest_again(as_alice, cluster, account, alice):
     as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
     third = factories.store(account, name="archive-fra", region="eu-central-1")
     actions.update_stores(cluster, stores=[*cluster.stores.all(), third], by=alice)
@@ -102,7 +102,7 @@ def test_node_stores_follows_all_or_the_nearest_again(as_alice, cluster, account
     assert node_setup(cluster).numbers == [1]
 
 
-def test_node_stores_refuses_none_and_strangers(as_alice, cluster, account):  # noqa: F811
+def test_node_stores_refuses_none_and_strangers(as_alice, cluster, account):
     other = factories.store(account, name="unattached", region="eu-central-1")
     for data, why in (
         ({"backup_stores": []}, "at least one"),
@@ -130,7 +130,7 @@ def test_a_node_whose_chosen_store_is_detached_falls_back_to_its_nearest(cluster
 # Retention and schedules
 
 
-def test_policy_of_the_cluster_counts_for_nodes_that_have_none(as_alice, cluster):  # noqa: F811
+def test_policy_of_the_cluster_counts_for_nodes_that_have_none(as_alice, cluster):
     url = f"/clusters/{cluster.pk}/policy/"
     assert as_alice.get(url, headers=HTMX).status_code == 200
     answer = as_alice.post(url, {**POLICY, "retention_type": "count", "retention_full": "3"}, headers=HTMX)
@@ -160,7 +160,7 @@ def test_policy_of_the_cluster_counts_for_nodes_that_have_none(as_alice, cluster
         ({"retention_type": "moons"}, "retention_type", "moons"),
     ],
 )
-def test_policy_refuses_what_would_not_work(as_alice, cluster, change, field, why):  # noqa: F811
+def test_policy_refuses_what_would_not_work(as_alice, cluster, change, field, why):
     answer = as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, **change}, headers=HTMX)
     page = text_of(answer)
     assert answer.status_code == 422
@@ -168,7 +168,7 @@ def test_policy_refuses_what_would_not_work(as_alice, cluster, change, field, wh
     assert not BackupPolicy.objects.exists()
 
 
-def test_node_page_says_when_backups_run(as_alice, cluster):  # noqa: F811
+def test_node_page_says_when_backups_run(as_alice, cluster):
     page = text_of(as_alice.get(at(cluster)))
     assert "At 01:00 on Sunday" in page
     assert page.count("next:") == 2
@@ -177,7 +177,7 @@ def test_node_page_says_when_backups_run(as_alice, cluster):  # noqa: F811
 # What is handed over
 
 
-def test_configuration_is_the_whole_file_and_its_digest_is_shown(as_alice, cluster):  # noqa: F811
+def test_configuration_is_the_whole_file_and_its_digest_is_shown(as_alice, cluster):
     answer = as_alice.get(at(cluster, "pgbackrest.conf"))
     assert (answer.status_code, answer["Content-Type"]) == (200, "text/plain; charset=utf-8")
     assert "no-store" in answer["Cache-Control"]
@@ -198,7 +198,7 @@ def test_passphrases_differ_and_stay(cluster, alice, stores):
     assert [one.secrets["cipher_pass"] for one in cluster.repositories.order_by("number")] == first
 
 
-def test_secrets_are_on_no_page(as_alice, cluster):  # noqa: F811
+def test_secrets_are_on_no_page(as_alice, cluster):
     secrets = [one.secrets["cipher_pass"] for one in cluster.repositories.all()]
     secrets += [one.secrets["report_token"] for one in cluster.nodes.all()]
     for path in (cluster.get_absolute_url(), at(cluster), at(cluster, "crontab"), at(cluster, "timers.sh")):
@@ -207,7 +207,7 @@ def test_secrets_are_on_no_page(as_alice, cluster):  # noqa: F811
 
 
 @pytest.mark.parametrize("path", ["pgbackrest.conf", "setup.sh", "files/"])
-def test_secrets_are_shown_after_the_password_and_written_down(as_alice, cluster, path):  # noqa: F811
+def test_secrets_are_shown_after_the_password_and_written_down(as_alice, cluster, path):
     session = as_alice.session
     session["confirmed_at"] = time.time() - 3600
     session.save()
@@ -233,7 +233,7 @@ def test_secrets_are_shown_after_the_password_and_written_down(as_alice, cluster
     assert passphrase not in event.action
 
 
-def test_confirm_goes_nowhere_else(as_alice):  # noqa: F811
+def test_confirm_goes_nowhere_else(as_alice):
     for elsewhere in ("https://evil.example/", "//evil.example", "javascript:alert(1)"):
         answer = as_alice.post("/confirm/", {"password": "secret", "next": elsewhere})
         assert answer["Location"] == "/"
@@ -260,7 +260,7 @@ def test_viewers_change_nothing(client, cluster, bob, path):
     assert node_setup(cluster).sha256 == before
 
 
-def test_nothing_is_handed_over_that_would_back_up_to_a_local_disk(as_alice, make):  # noqa: F811
+def test_nothing_is_handed_over_that_would_back_up_to_a_local_disk(as_alice, make):
     bare = make()
     answer = as_alice.get(at(bare, "pgbackrest.conf"))
     assert (answer.status_code, b"a backup store first" in answer.content) == (409, True)
@@ -268,7 +268,7 @@ def test_nothing_is_handed_over_that_would_back_up_to_a_local_disk(as_alice, mak
     assert as_alice.get(at(bare, name="n9")).status_code == 404
 
 
-def test_setup_script_writes_every_file(as_alice, cluster, tmp_path):  # noqa: F811
+def test_setup_script_writes_every_file(as_alice, cluster, tmp_path):
     script = as_alice.get(at(cluster, "setup.sh")).content.decode()
     written = re.findall(r"^cat > (\S+) <<'END_OF_FILE'$", script, re.MULTILINE)
     assert written == ["/etc/pgbackrest/pgbackrest.conf", "/etc/pgbackrest/report.sh", "/etc/cron.d/pgbackrest"]
@@ -300,7 +300,7 @@ def machine(tmp_path):
     return run
 
 
-def test_a_schedule_is_installed_once_and_an_older_one_goes(as_alice, cluster, machine, tmp_path):  # noqa: F811
+def test_a_schedule_is_installed_once_and_an_older_one_goes(as_alice, cluster, machine, tmp_path):
     def script(name):
         return as_alice.get(at(cluster, name)).content.decode()
 
@@ -324,14 +324,14 @@ def test_a_schedule_is_installed_once_and_an_older_one_goes(as_alice, cluster, m
     assert not (units / "pgbackrest-orders-incr.service").exists()
 
 
-def test_node_version_changes_the_file(as_alice, cluster):  # noqa: F811
+def test_node_version_changes_the_file(as_alice, cluster):
     assert "repo1-block" not in node_setup(cluster).masked
     assert as_alice.post(at(cluster, "edit/"), {"pgbackrest_version": "2.59"}, headers=HTMX).status_code == 204
     assert "repo1-block=y" in node_setup(cluster).masked
     assert as_alice.post(at(cluster, "edit/"), {"pgbackrest_version": "1.0"}, headers=HTMX).status_code == 422
 
 
-def test_a_database_cannot_have_the_name_of_a_section(as_alice, cluster):  # noqa: F811
+def test_a_database_cannot_have_the_name_of_a_section(as_alice, cluster):
     data = {"name": "global", "version": "15", "data_directory": "/data", "port": "5433"}
     answer = as_alice.post(f"/clusters/{cluster.pk}/databases/add/", data, headers=HTMX)
     assert (answer.status_code, "keeps the name global for itself" in text_of(answer)) == (422, True)
@@ -340,7 +340,7 @@ def test_a_database_cannot_have_the_name_of_a_section(as_alice, cluster):  # noq
 # What nodes say
 
 
-def test_report_tells_applied_from_out_of_date(as_alice, cluster):  # noqa: F811
+def test_report_tells_applied_from_out_of_date(as_alice, cluster):
     assert "Not reported" in text_of(as_alice.get(at(cluster)))
     answer = report(cluster, sha256=node_setup(cluster).sha256, **{"system_id.orders": SYSTEM_ID})
     assert (answer.status_code, answer.content) == (200, b"applied\n")
@@ -353,7 +353,7 @@ def test_report_tells_applied_from_out_of_date(as_alice, cluster):  # noqa: F811
     assert Node.objects.get(cluster=cluster, name="n1").applied_targets == [1]  # the last file that is known
 
 
-def test_a_node_that_gets_another_repository_is_told_to_prepare_it(as_alice, cluster, machine):  # noqa: F811
+def test_a_node_that_gets_another_repository_is_told_to_prepare_it(as_alice, cluster, machine):
     prepare = "sudo -u postgres pgbackrest --stanza=orders stanza-create"
     as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
     assert text_of(as_alice.get(at(cluster))).count(f'data-copy="{prepare}"') == 1  # among all that a new node needs
@@ -370,7 +370,7 @@ def test_a_node_that_gets_another_repository_is_told_to_prepare_it(as_alice, clu
     assert "new to the node" not in text_of(as_alice.get(at(cluster)))
 
 
-def test_another_schedule_makes_what_is_applied_out_of_date(as_alice, cluster):  # noqa: F811
+def test_another_schedule_makes_what_is_applied_out_of_date(as_alice, cluster):
     report(cluster, sha256=node_setup(cluster).sha256)
     assert node_setup(cluster).state == "applied"
     as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, "incr_schedule": "0 */6 * * 1-6"}, headers=HTMX)
@@ -396,7 +396,7 @@ def test_report_takes_nothing_else(cluster, data, status):
     assert bool(Node.objects.get(cluster=cluster, name="n1").reported_at) == (status == 200)
 
 
-def test_report_needs_the_node_s_own_token(as_alice, cluster):  # noqa: F811
+def test_report_needs_the_node_s_own_token(as_alice, cluster):
     other = Node.objects.get(cluster=cluster, name="n2").secrets["report_token"]
     for token in ("wrong", other, " "):
         assert report(cluster, token=token, sha256="0" * 64).status_code == 401
@@ -414,7 +414,7 @@ def test_report_needs_no_csrf_token(cluster):
     assert report(cluster, client=Client(enforce_csrf_checks=True), sha256="0" * 64).status_code == 200
 
 
-def test_a_node_removed_while_its_configuration_is_out_is_not_forgotten(as_alice, cluster):  # noqa: F811
+def test_a_node_removed_while_its_configuration_is_out_is_not_forgotten(as_alice, cluster):
     token = Node.objects.get(cluster=cluster, name="n2").secrets["report_token"]
     report(cluster, "n2", sha256=node_setup(cluster, "n2").sha256)
     as_alice.post(f"/clusters/{cluster.pk}/nodes/remove/", {"nodes": ["n2", "n3"]}, headers=HTMX)
@@ -463,7 +463,7 @@ def holding(node="n1", system_id=SYSTEM_ID, kind="full", **values):
     )
 
 
-def test_backups_are_listed_by_store_and_stanza(as_alice, cluster):  # noqa: F811
+def test_backups_are_listed_by_store_and_stanza(as_alice, cluster):
     report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
     seen(cluster, holding())
     page = text_of(as_alice.get(cluster.get_absolute_url()))
@@ -473,7 +473,7 @@ def test_backups_are_listed_by_store_and_stanza(as_alice, cluster):  # noqa: F81
     assert "Not confirmed" not in page
 
 
-def test_a_store_s_page_has_the_backups_of_every_cluster_that_uses_it(as_alice, client, cluster, make, stores, charlie):  # noqa: F811
+def test_a_store_s_page_has_the_backups_of_every_cluster_that_uses_it(as_alice, client, cluster, make, stores, charlie):
     make([stores[0]], name="shop")
     seen(cluster, holding())
     seen(cluster, holding(node="n2"), number=2)
@@ -487,7 +487,7 @@ def test_a_store_s_page_has_the_backups_of_every_cluster_that_uses_it(as_alice, 
     assert client.get(f"/clusters/stores/{stores[0].pk}/backups/").status_code == 404
 
 
-def test_a_repository_of_another_database_is_foreign_and_never_adopted(as_alice, cluster):  # noqa: F811
+def test_a_repository_of_another_database_is_foreign_and_never_adopted(as_alice, cluster):
     seen(cluster, holding(system_id=FOREIGN_ID))
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert "Not confirmed" in page  # the node has not said yet who it is
@@ -498,7 +498,7 @@ def test_a_repository_of_another_database_is_foreign_and_never_adopted(as_alice,
     assert Stanza.objects.get().system_id == SYSTEM_ID
 
 
-def test_backups_of_another_database_are_not_counted(as_alice, cluster, stores):  # noqa: F811
+def test_backups_of_another_database_are_not_counted(as_alice, cluster, stores):
     report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
     [own] = holding().backups
     theirs = replace(own, label="20261123-140000F", system_id=FOREIGN_ID, stopped=own.stopped + 86_400)
@@ -524,7 +524,7 @@ def test_backups_of_another_database_are_not_counted(as_alice, cluster, stores):
         ("damaged", "backup.info cannot be read: it is cut off.", "Damaged"),
     ],
 )
-def test_what_cannot_be_read_is_shown_as_objects_and_bytes(as_alice, cluster, status, note, badge):  # noqa: F811
+def test_what_cannot_be_read_is_shown_as_objects_and_bytes(as_alice, cluster, status, note, badge):
     unread = {"system_id": "", "backups": [], "objects": 1_234, "bytes": 3 * 1024**3}
     seen(cluster, holding(status=status, note=note, **unread))
     page = text_of(as_alice.get(cluster.get_absolute_url())).replace("\xa0", " ")
@@ -533,7 +533,7 @@ def test_what_cannot_be_read_is_shown_as_objects_and_bytes(as_alice, cluster, st
     assert "no full backup yet" not in page  # which nobody can say
 
 
-def test_what_no_node_of_the_cluster_writes_is_told_apart(as_alice, cluster):  # noqa: F811
+def test_what_no_node_of_the_cluster_writes_is_told_apart(as_alice, cluster):
     seen(cluster, holding(node="n7", system_id=FOREIGN_ID))
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert "Not in the cluster" in page
@@ -541,7 +541,7 @@ def test_what_no_node_of_the_cluster_writes_is_told_apart(as_alice, cluster):  #
     assert not Stanza.objects.exists()
 
 
-def test_detaching_names_the_only_full_backups(as_alice, cluster, stores):  # noqa: F811
+def test_detaching_names_the_only_full_backups(as_alice, cluster, stores):
     url = f"/clusters/{cluster.pk}/backup-stores/"
     keep_second = {"version": cluster.version, "backup_stores": [str(stores[1].pk)]}
     page = text_of(as_alice.post(url, keep_second, headers=HTMX))
@@ -556,7 +556,7 @@ def test_detaching_names_the_only_full_backups(as_alice, cluster, stores):  # no
     assert "n1 still has it in the configuration" in text_of(as_alice.post(url, keep_second, headers=HTMX))
 
 
-def test_last_known_backups_are_shown_with_their_age_while_the_server_is_down(as_alice, cluster, amazon):  # noqa: F811
+def test_last_known_backups_are_shown_with_their_age_while_the_server_is_down(as_alice, cluster, amazon):
     seen(cluster, holding())
     amazon.inject("ListObjectsV2", code="ServiceUnavailable", status=503, times=10)
     assert as_alice.post(f"/clusters/{cluster.pk}/backups/refresh/", headers=HTMX).status_code == 204
@@ -572,7 +572,7 @@ def test_last_known_backups_are_shown_with_their_age_while_the_server_is_down(as
     assert 'hx-trigger="every 1s"' not in page
 
 
-def test_cluster_page_asks_as_much_for_many_nodes_as_for_one(as_alice, cluster, django_assert_max_num_queries):  # noqa: F811
+def test_cluster_page_asks_as_much_for_many_nodes_as_for_one(as_alice, cluster, django_assert_max_num_queries):
     with django_assert_max_num_queries(25) as few:
         as_alice.get(cluster.get_absolute_url())
     actions.add_nodes(cluster, regions=["eu-west-1"] * 10, by=None)
@@ -593,7 +593,7 @@ def by_hand(acme, make, alice):
     return made
 
 
-def test_key_is_entered_where_the_server_makes_none(as_alice, by_hand):  # noqa: F811
+def test_key_is_entered_where_the_server_makes_none(as_alice, by_hand):
     url = f"/clusters/{by_hand.pk}/key/"
     page = text_of(as_alice.get(by_hand.get_absolute_url()))
     assert url in page
@@ -611,14 +611,14 @@ def test_key_is_entered_where_the_server_makes_none(as_alice, by_hand):  # noqa:
     assert "has no key" not in text_of(as_alice.get(at(by_hand)))
 
 
-def test_key_is_not_asked_for_elsewhere(as_alice, client, cluster, by_hand, bob):  # noqa: F811
+def test_key_is_not_asked_for_elsewhere(as_alice, client, cluster, by_hand, bob):
     assert as_alice.get(f"/clusters/{cluster.pk}/key/").status_code == 404
     assert f"/clusters/{cluster.pk}/key/" not in text_of(as_alice.get(cluster.get_absolute_url()))
     client.force_login(bob)
     assert client.get(f"/clusters/{by_hand.pk}/key/").status_code == 403
 
 
-def test_downloads_that_may_ask_for_the_password_are_no_download_links(as_alice, cluster):  # noqa: F811
+def test_downloads_that_may_ask_for_the_password_are_no_download_links(as_alice, cluster):
     page = text_of(as_alice.get(at(cluster)))
     for name in ("setup.sh", "pgbackrest.conf"):
         assert f'{name}"' in page

@@ -6,22 +6,17 @@ import re
 from uuid import UUID
 
 import pytest
+from django.db.models.signals import pre_save
 from django.urls import reverse
 
-from clusters.models import Cluster, Database, Node
+from clusters.models import BackupPolicy, Cluster, Database, Node
 from stores.models import State, Store
 from tests import factories
 from tests.clusters.conftest import work
+from tests.responses import HTMX, text_of
 
-HTMX = {"HX-Request": "true"}
 NOBODY = str(UUID(int=0))
 EVIL = "`${alert(1)}`<img src=x onerror=alert(2)></script>"
-
-
-@pytest.fixture
-def as_alice(client, alice):
-    client.force_login(alice)
-    return client
 
 
 @pytest.fixture
@@ -32,10 +27,6 @@ def form(account, stores):
         "regions": ["eu-west-1", "eu-central-1"],
         "backup_stores": [str(store.pk) for store in stores],
     }
-
-
-def text_of(answer):
-    return re.sub(r"\s+", " ", answer.content.decode())
 
 
 def test_cluster_list_offers_the_next_step_when_empty(as_alice):
@@ -392,3 +383,29 @@ def test_tiles_are_asked_for_only_where_the_operator_set_a_server(as_alice, sett
     assert "img-src 'self' https://tiles.example.org;" in content_security_policy()
     script = as_alice.get("/clusters/regions.js?provider=aws").content.decode()
     assert "tiles.example.org" in script
+
+
+# What the fuzz has found
+
+
+def test_schedules_that_never_meet_before_the_calendar_ends(as_alice, make):
+    schedules = {"full_schedule": "0 0 29 2 */7", "diff_schedule": "30 0 29 2 *", "incr_schedule": ""}
+    values = {"retention_full": "14", "retention_type": "time", "retention_diff": "", **schedules}
+    cluster = make(run=False)
+    assert as_alice.post(f"/clusters/{cluster.pk}/policy/", values, headers=HTMX).status_code == 204
+    assert BackupPolicy.objects.get().full_schedule == "0 0 29 2 */7"
+
+
+def test_the_second_of_two_databases_added_at_once_is_told_so(as_alice, make):
+    cluster, values = make(run=False), {"name": "main", "version": "17", "data_directory": "/data", "port": "5432"}
+
+    def rival(instance, **_):  # is there between the check and the row
+        Database.objects.bulk_create([Database(cluster=cluster, **values)], ignore_conflicts=True)
+
+    pre_save.connect(rival, sender=Database)
+    try:
+        answer = as_alice.post(f"/clusters/{cluster.pk}/databases/add/", values, headers=HTMX)
+    finally:
+        pre_save.disconnect(rival, sender=Database)
+    assert answer.status_code == 422
+    assert "at the same time" in answer.content.decode()

@@ -140,7 +140,7 @@ def everything_foreign() -> dict[str, Any]:
 
 
 def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account, stranger, tmp_path, say, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", database_url())  # for the process that the killed_worker workers are forked from
+    monkeypatch.setenv("DATABASE_URL", database_url())  # for the process that the killed workers are forked from
     environment = {
         "REDIS_URL": start_worker.broker.url,
         "AWS_ENDPOINT_URL": amazon.url,
@@ -175,7 +175,7 @@ def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account
 
     undisturbed = kill_at([(work, killed_worker.AFTER_ALL) for work in killed_worker.WORK])
     wanted = {cell.work: Outcome(cell) for cell in undisturbed}
-    assert min(len(outcome.boundaries) for outcome in wanted.values()) > 20  # the killed_worker did it all themselves
+    assert min(len(outcome.boundaries) for outcome in wanted.values()) > 20  # the workers did it all themselves
     start_worker()  # an ordinary one, which knows nothing of all this; from now on it may be quicker than they
     start_worker.wait_until_ready()
     cells = kill_at([(work, boundary) for work, outcome in wanted.items() for boundary in outcome.boundaries])

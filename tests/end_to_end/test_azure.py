@@ -18,7 +18,7 @@ from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaCo
 from console.clouds.azure import AZURE
 from console.clouds.contract import AccessSpec, StoreSpec
 from tests.clouds import plans
-from tests.pgbackrest_node import FOLDERS, fresh_node
+from tests.pgbackrest_node import FOLDERS
 from tests.worlds.azure import opened
 
 pytestmark = [
@@ -33,12 +33,6 @@ PASSPHRASE = "a-passphrase"
 def world(tmp_path_factory):
     with opened(tmp_path_factory.mktemp("azure"), "sas") as found:
         yield found
-
-
-@pytest.fixture
-def node(tmp_path):
-    with fresh_node(tmp_path) as one:
-        yield one
 
 
 def run(plan, spec):

@@ -25,8 +25,6 @@ from clusters.node_setup import handovers
 from console.demo.emulators.google.emulator import PROJECT
 from stores import actions as stores
 from tests import factories
-from tests.delivery import deliver
-from tests.end_to_end.test_pgbackrest import node  # noqa: F401
 from tests.worlds.google import Google
 
 pytestmark = [
@@ -67,7 +65,7 @@ def session_of(world, key):
     return session
 
 
-def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path, say):  # noqa: F811
+def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path, say):
     linked = world.account()
     account = factories.account(
         acme, provider_key="google", number=PROJECT, partition="", settings=linked.settings, secrets=linked.secrets

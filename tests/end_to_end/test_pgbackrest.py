@@ -17,7 +17,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.demo_process import Visitor, running_demo
-from tests.pgbackrest_node import fresh_node
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,12 +31,6 @@ UUID = r"[0-9a-f-]{36}"
 def demo(tmp_path_factory):
     with running_demo(tmp_path_factory.mktemp("demo")) as facts:
         yield facts
-
-
-@pytest.fixture
-def node(tmp_path):
-    with fresh_node(tmp_path) as one:
-        yield one
 
 
 def text_of(page):

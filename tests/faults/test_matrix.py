@@ -1,4 +1,7 @@
-"""The fault matrix: each fault at each call of each plan, walked by the table in tests/faults/table.py.
+"""The fault matrix: each reaction at each call of each plan, walked by the table in tests/faults/table.py.
+
+A reaction is what the product's error table makes of a fault, or the plan itself where the matrix's table says so; one
+fault stands for all that lead to the same (tests/faults/reactions.py; each code by itself: test_reactions.py).
 
 The calls are found by a run that nothing disturbs, so a new call is covered, or fails for want of a rule. botocore's
 own attempts are as many as in production, without the pauses between them; its requests go to the emulator without a
@@ -34,6 +37,7 @@ from tests.clouds import plans
 from tests.delivery import deliver
 from tests.faults import world
 from tests.faults.layer import FOR_EVER, ONE_ANSWER, ONE_CALL, Call, Layer
+from tests.faults.reactions import reaction
 from tests.faults.table import FAULTS, RULES, Cannot, Fails, Renamed, Retried
 
 pytestmark = pytest.mark.slow
@@ -263,7 +267,6 @@ class Tally:
     """What the matrix came to."""
 
     cells: int = 0
-    cannot: int = 0
     unmanaged: int = 0
     touched: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -326,14 +329,7 @@ class Walk:
 
     def cells(self):
         for call in self.calls:
-            service = "s3" if call.on or "Bucket" in call.operation else "iam"
-            for fault in FAULTS:
-                if fault.service not in ("", service) or fault.name not in self.plan.faults:
-                    continue
-                rule = self.rule(fault, call)
-                if isinstance(rule, Cannot):
-                    self.tally.cannot += 1
-                    continue
+            for fault, rule in self.chosen(call):
                 for lasts in self.variants(fault, rule):
                     with self.stage(fault, call, lasts) as subject:
                         wrong = self.cell(subject, fault, call, lasts, rule)
@@ -341,6 +337,19 @@ class Walk:
                     if wrong:
                         self.tally.wrong.append(f"{self.plan}: {fault.name} at {call}, {lasts}: {'; '.join(wrong)}")
         return self.tally
+
+    def chosen(self, call):
+        """Return one fault for each reaction: of the error table, or of the plan, where a rule says another."""
+        service, seen = "s3" if call.on or "Bucket" in call.operation else "iam", set()
+        for fault in FAULTS:
+            if fault.service not in ("", service) or fault.name not in self.plan.faults:
+                continue
+            rule = self.rule(fault, call)
+            kind = reaction(fault, call.operation), type(rule), getattr(rule, "patience", None)
+            if isinstance(rule, Cannot) or kind in seen:
+                continue
+            seen.add(kind)
+            yield fault, rule
 
     def variants(self, fault, rule):
         if fault.name == "reset after":  # botocore's own next attempt meets what the first one did
@@ -500,6 +509,7 @@ def test_matrix(plan, account, alice, layer, say):
         **{"fault cells": tally.cells, "of them not as wanted": len(tally.wrong)},
         **{"unmanaged after faults": tally.unmanaged, "foreign touched": tally.touched},
     )
+    assert tally.cells >= len(walk.calls)
     assert not tally.wrong, "\n".join(tally.wrong)
 
 

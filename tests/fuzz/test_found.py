@@ -9,10 +9,8 @@ from io import StringIO
 import pytest
 from botocore.awsrequest import AWSResponse
 from django.db import connection
-from django.db.models.signals import pre_save
 from django.test import RequestFactory
 
-from clusters.models import BackupPolicy, Database
 from clusters.pgbackrest.configuration import VERSIONS, Configuration, StanzaConfiguration
 from console.clouds import CLOUDS
 from console.clouds.s3 import access as s3_access
@@ -22,16 +20,8 @@ from console.web.forms import NameField
 from console.wsgi import application
 from stores.models import Store
 from tests import factories
-from tests.clouds.test_s3 import Body
-from tests.clusters.conftest import make, stores  # noqa: F401, fixtures
-
-HTMX = {"HX-Request": "true"}
-
-
-@pytest.fixture
-def as_alice(client, alice):
-    client.force_login(alice)
-    return client
+from tests.responses import HTMX
+from tests.worlds.boto import Body
 
 
 @pytest.mark.parametrize(
@@ -97,14 +87,6 @@ def test_a_cluster_can_be_begun_in_an_account_without_stores(as_alice, account):
     assert f"{account.name} has no backup store yet" in answer.content.decode()
 
 
-def test_schedules_that_never_meet_before_the_calendar_ends(as_alice, make):  # noqa: F811
-    schedules = {"full_schedule": "0 0 29 2 */7", "diff_schedule": "30 0 29 2 *", "incr_schedule": ""}
-    values = {"retention_full": "14", "retention_type": "time", "retention_diff": "", **schedules}
-    cluster = make(run=False)
-    assert as_alice.post(f"/clusters/{cluster.pk}/policy/", values, headers=HTMX).status_code == 204
-    assert BackupPolicy.objects.get().full_schedule == "0 0 29 2 */7"
-
-
 @pytest.mark.parametrize("onwards", ["home", "nowhere", "a b"])
 def test_confirming_goes_on_to_addresses_only(as_alice, onwards):
     answer = as_alice.post("/confirm/", {"password": "secret", "next": onwards})
@@ -165,21 +147,6 @@ def test_an_option_of_two_lines_is_in_no_file(value):
         Configuration("c", "n1", VERSIONS[0], [], [StanzaConfiguration("main", 17, f"/{value}", 5432)]).render(
             secrets=True
         )
-
-
-def test_the_second_of_two_databases_added_at_once_is_told_so(as_alice, make):  # noqa: F811
-    cluster, values = make(run=False), {"name": "main", "version": "17", "data_directory": "/data", "port": "5432"}
-
-    def rival(instance, **_):  # is there between the check and the row
-        Database.objects.bulk_create([Database(cluster=cluster, **values)], ignore_conflicts=True)
-
-    pre_save.connect(rival, sender=Database)
-    try:
-        answer = as_alice.post(f"/clusters/{cluster.pk}/databases/add/", values, headers=HTMX)
-    finally:
-        pre_save.disconnect(rival, sender=Database)
-    assert answer.status_code == 422
-    assert "at the same time" in answer.content.decode()
 
 
 def test_support_acts_on_rows_that_cannot_be(client, db):

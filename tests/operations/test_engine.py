@@ -16,38 +16,7 @@ from console.operations.actions import NotNow, begin
 from console.operations.models import Operation
 from console.operations.registry import Workflow
 from stores.models import State, Store
-from tests import factories
-from tests.delivery import deliver
-
-
-@pytest.fixture
-def plan(monkeypatch):
-    """A list of rounds that "create" means for a store in this test."""
-    rounds: list[Stage] = []
-    monkeypatch.setitem(
-        registry._works,
-        ("store", "create"),
-        Workflow(
-            model=Store, verb="create", title="Create", plan=lambda store: tuple(rounds), spec=lambda store: store.name
-        ),
-    )
-    return rounds
-
-
-@pytest.fixture
-def store(account):
-    return factories.store(account, state=State.CREATING)
-
-
-def failing(error):
-    def run(spec):
-        raise error
-
-    return run
-
-
-def due_now(operation):
-    Operation.objects.filter(pk=operation.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+from tests.operations.steps import due_now, failing
 
 
 def test_run_makes_every_step_once_in_order(plan, store, alice):

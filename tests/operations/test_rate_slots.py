@@ -17,8 +17,7 @@ from console.operations.actions import begin
 from console.operations.models import Operation, RateSlot
 from stores.models import State, Store
 from tests import factories
-from tests.delivery import deliver
-from tests.operations.test_engine import due_now, failing, plan, store  # noqa: F401
+from tests.operations.steps import due_now, failing
 
 RULE = "The cloud takes one every so often"
 
@@ -68,7 +67,7 @@ def paced(key, seen, seconds, rate_key="lane"):
     return Step(key, key, run, Pace(key=lambda spec: rate_key, seconds=seconds, rule=RULE))
 
 
-def test_a_short_wait_is_waited_out(plan, store, alice):  # noqa: F811
+def test_a_short_wait_is_waited_out(plan, store, alice):
     seen = []
     plan.append(Stage(paced("one", seen, 0.4), paced("two", seen, 0.4)))
     operation = begin(store, "create", by=alice)
@@ -80,7 +79,7 @@ def test_a_short_wait_is_waited_out(plan, store, alice):  # noqa: F811
     assert not any("turn" in step for step in operation.steps)
 
 
-def test_a_long_wait_is_no_trouble_and_keeps_its_turn(plan, store, alice, account):  # noqa: F811
+def test_a_long_wait_is_no_trouble_and_keeps_its_turn(plan, store, alice, account):
     RateSlot.objects.create(rate_key="lane", free_at=timezone.now() + timedelta(seconds=14))
     seen = []
     plan.append(Stage(paced("one", seen, 5)))
@@ -104,7 +103,7 @@ def test_a_long_wait_is_no_trouble_and_keeps_its_turn(plan, store, alice, accoun
     assert RateSlot.objects.get().free_at == free_at
 
 
-def test_a_turn_that_was_used_is_not_used_again(plan, store, alice):  # noqa: F811
+def test_a_turn_that_was_used_is_not_used_again(plan, store, alice):
     seen = []
 
     def busy(spec):
@@ -122,54 +121,7 @@ def test_a_turn_that_was_used_is_not_used_again(plan, store, alice):  # noqa: F8
     assert operation.retries == 2
 
 
-def test_a_turn_is_given_up_in_the_record_before_it_is_used(plan, store, alice, monkeypatch):  # noqa: F811
-    """A worker that is killed in the middle of the call leaves a record by which another takes another turn."""
-    plan.append(Stage(paced("one", [], 5)))
-    operation = begin(store, "create", by=alice)
-    Operation.objects.filter(pk=operation.pk).update(
-        steps=[{**operation.steps[0], "turn": {"lane": "lane", "at": timezone.now().isoformat()}}]
-    )
-    RateSlot.objects.create(rate_key="lane", free_at=timezone.now() + timedelta(seconds=60))
-    written, original = [], Operation.record
-
-    def record(self, steps, **options):
-        written.extend((step["state"], "turn" in step) for step in steps)
-        return original(self, steps, **options)
-
-    monkeypatch.setattr(Operation, "record", record)
-    assert deliver(operation.pk) is None
-    assert ("running", False) in written
-    assert ("running", True) not in written
-
-
-def test_a_step_that_waits_shortly_holds_up_none_of_its_stage(plan, store, alice):  # noqa: F811
-    """The others run meanwhile, and each one's lane is its spec's."""
-    RateSlot.objects.create(rate_key="lane of orders", free_at=timezone.now() + timedelta(seconds=0.5))
-    seen = []
-    pace = Pace(key=lambda spec: f"lane of {spec}", seconds=1, rule=RULE)
-    waits = Step("waits", "waits", lambda spec: seen.append("waits"), pace)
-    plan.append(Stage(waits, Step("runs", "runs", lambda spec: seen.append("runs"))))
-    operation = begin(store, "create", by=alice)
-    assert deliver(operation.pk) is None
-    assert seen == ["runs", "waits"]
-
-
-def test_the_rest_of_a_stage_runs_while_one_of_it_is_put_off(plan, store, alice):  # noqa: F811
-    RateSlot.objects.create(rate_key="lane", free_at=timezone.now() + timedelta(seconds=60))
-    seen, waiting = [], []
-    plan.append(Stage(paced("far", waiting, 5), Step("near", "near", lambda spec: seen.append("near"))))
-    operation = begin(store, "create", by=alice)
-    assert deliver(operation.pk) > 50
-    operation.refresh_from_db()
-    assert (seen, waiting) == (["near"], [])
-    assert [(step["state"], step["started"] is None) for step in operation.steps] == [
-        ("waiting", True),
-        ("done", False),
-    ]
-    assert operation.steps[0]["note"].startswith(RULE)
-
-
-def test_waiting_hides_no_failure_and_no_trouble(plan, store, alice):  # noqa: F811
+def test_waiting_hides_no_failure_and_no_trouble(plan, store, alice):
     RateSlot.objects.create(rate_key="lane", free_at=timezone.now() + timedelta(seconds=60))
     plan.append(Stage(paced("one", [], 5), Step("two", "two", failing(NotReady("busy")))))
     operation = begin(store, "create", by=alice)
@@ -183,7 +135,7 @@ def test_waiting_hides_no_failure_and_no_trouble(plan, store, alice):  # noqa: F
     assert (operation.state, operation.error) == ("failed", "no")
 
 
-def test_of_two_that_wait_the_sooner_counts(plan, store, alice):  # noqa: F811
+def test_of_two_that_wait_the_sooner_counts(plan, store, alice):
     RateSlot.objects.create(rate_key="lane", free_at=timezone.now() + timedelta(seconds=30))
     plan.append(Stage(paced("one", [], 5), paced("two", [], 5)))
     operation = begin(store, "create", by=alice)
@@ -195,7 +147,7 @@ def test_of_two_that_wait_the_sooner_counts(plan, store, alice):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_ten_stores_at_once_are_created_no_faster_than_the_rate(plan, account, alice, monkeypatch):  # noqa: F811
+def test_ten_stores_at_once_are_created_no_faster_than_the_rate(plan, account, alice, monkeypatch):
     """Two workers, ten stores of two buckets each: twenty calls at the rate of one in 0.25 s, none left behind."""
     monkeypatch.setattr(engine, "SHORT_WAIT", 0.3)
     rate, seen = 0.25, []

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import boto3
 import pytest
-from django.test import Client
 from django.utils import timezone
 
 from console.operations import snapshots
@@ -45,13 +44,6 @@ def s3(amazon):
         aws_access_key_id=amazon.access_key_id,
         aws_secret_access_key=amazon.secret_access_key,
     )
-
-
-@pytest.fixture
-def as_alice(alice):
-    client = Client()
-    client.force_login(alice)
-    return client
 
 
 def due(label):

@@ -19,10 +19,8 @@ from stores import actions
 from stores.models import DeletionPreview, RetainedLogs, State, Store
 from tests import factories
 from tests.clouds import plans
-from tests.delivery import deliver
+from tests.responses import HTMX
 from tests.stores.conftest import due
-
-HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
@@ -41,12 +39,6 @@ def store(account, alice, amazon):
     """A store whose buckets are there."""
     store = actions.create(account, name="orders", region="eu-west-1", by=alice)
     return work(store)
-
-
-@pytest.fixture
-def as_alice(client, alice):
-    client.force_login(alice)
-    return client
 
 
 def work(store):

@@ -17,7 +17,7 @@ from stores import actions, plans
 from stores.control_status import ControlStatus
 from stores.models import DriftReport, State
 from tests import factories
-from tests.clusters.test_views import HTMX, text_of
+from tests.responses import HTMX, text_of
 from tests.stores.conftest import again, check, due, settled, work
 
 CONTROLS = ("tags", "public_access_block", "ownership", "policy", "encryption", "lifecycle")
@@ -122,6 +122,7 @@ def test_a_bucket_with_another_store_s_tag_is_not_touched(amazon, store, s3, ali
     failed = work(found)
     assert (failed.state, failed.operation.state) == (State.DEGRADED, "failed")
     assert "carries the tag of another store, somebody-else" in failed.operation.error
+    assert len(amazon.calls) > before
     assert all(call.operation.startswith(READS) for call in amazon.calls[before:])
     assert failed.can_retry
 

@@ -14,8 +14,7 @@ from stores import actions
 from stores.models import State, Store
 from stores.protection import Protection
 from tests import factories
-from tests.clusters.test_views import HTMX, text_of
-from tests.delivery import deliver
+from tests.responses import HTMX, text_of
 from tests.stores.conftest import again, check, settled, work
 
 
@@ -56,6 +55,7 @@ def test_the_nodes_of_a_protected_store_cannot_delete_versions(store, account, a
     deliver(cluster.operation_id)
     cluster.refresh_from_db()
     allowed = json.dumps(cluster.cloud.access.policy(cluster.spec()))
+    assert "s3:PutObject" in allowed
     for action in ("DeleteObjectVersion", "BypassGovernanceRetention", "PutBucket", "PutObjectRetention", "*:", "s3:*"):
         assert action not in allowed
 

@@ -19,10 +19,8 @@ from console.operations.models import Operation
 from stores import actions, unmanaged
 from stores.models import IgnoredBucket, Store, UnmanagedScan
 from tests import factories
-from tests.clouds.test_s3 import on
-from tests.delivery import deliver
-
-HTMX = {"HX-Request": "true"}
+from tests.responses import HTMX
+from tests.stores.s3_accounts import on
 
 
 @pytest.fixture
@@ -48,12 +46,6 @@ def made(account, alice, amazon):
         return store
 
     return made
-
-
-@pytest.fixture
-def as_alice(client, alice):
-    client.force_login(alice)
-    return client
 
 
 def lose(store):

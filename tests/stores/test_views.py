@@ -13,20 +13,14 @@ from django.urls import reverse
 from console.operations.models import Operation
 from stores.models import State, Store
 from tests import factories
+from tests.responses import HTMX
 
-HTMX = {"HX-Request": "true"}
 NOBODY = str(UUID(int=0))
 
 
 @pytest.fixture
 def form(account):
     return {"provider": "aws", "name": "orders", "cloud_account": str(account.pk), "region": "eu-west-1"}
-
-
-@pytest.fixture
-def as_alice(client, alice):
-    client.force_login(alice)
-    return client
 
 
 def test_store_list_offers_the_next_step_when_empty(as_alice):

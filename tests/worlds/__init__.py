@@ -22,6 +22,8 @@ class World(Protocol):
     proof: str
     regions: tuple[str, ...]  # those in which something differs; the first is the usual one
     faults: tuple[str, ...]  # those that `fault` knows: denied, busy, broken, reset before, reset after
+    # By plan: the calls that may be denied, each as often as it may, because a later call tells as much.
+    denials_survived: Mapping[str, tuple[str, ...]]
 
     def account(self) -> AccountRef:
         """Return a linked account that may do all that the provider's plans need."""
@@ -52,6 +54,9 @@ class World(Protocol):
 
     def mend(self) -> None:
         """Spoil nothing any more."""
+
+    def faults_met(self) -> int:
+        """Return how many calls were spoilt since the last `mend`, counted where it was done."""
 
     def calls(self) -> list[str]:
         """Return the calls since the last `forget`, each as one line: operation and what it was about."""

@@ -21,6 +21,7 @@ class Azure:
     proof = "emulator"
     regions = ("westeurope", "westus")  # the second has no zones
     faults = FAULTS
+    denials_survived = {}
 
     def __init__(self, emulator, node_access="identity"):
         self.emulator, self.node_access = emulator, node_access
@@ -154,6 +155,10 @@ class Azure:
 
     def mend(self):
         self.emulator.faults.clear()
+        self.emulator.faults_met = 0
+
+    def faults_met(self):
+        return self.emulator.faults_met
 
     def calls(self):
         return [str(call) for call in self.emulator.calls]

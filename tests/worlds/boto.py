@@ -5,9 +5,11 @@ from __future__ import annotations
 from io import BytesIO
 from urllib.parse import urlsplit
 
+import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
+from botocore.retries.standard import ExponentialBackoff
 
 from console.clouds.s3api import clients
 
@@ -27,18 +29,23 @@ class Spoiler:
 
     def __init__(self, verify=True):
         self.http, self.seen, self.spoilt, self.left = URLLib3Session(verify=verify), [], "", 0
+        self.met = 0
         self.events = clients.session().events
+        self.patch = pytest.MonkeyPatch()
 
     def __enter__(self):
         self.events.register("before-send", self)
+        # botocore makes as many attempts as in production, without the pauses between them.
+        self.patch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
         return self
 
     def __exit__(self, *_):
+        self.patch.undo()
         self.events.unregister("before-send", self)
         clients.forget_clients()
 
     def arm(self, fault, nth):
-        self.spoilt, self.left = fault, nth
+        self.spoilt, self.left, self.met = fault, nth, 0
 
     def __call__(self, request, event_name, **_):
         operation = event_name.split(".")[2]
@@ -46,6 +53,7 @@ class Spoiler:
         self.left -= 1
         if self.left != 0 or not self.spoilt:
             return None
+        self.met += 1
         if self.spoilt in ANSWERS:
             status, code = ANSWERS[self.spoilt]
             error = f"<Error><Code>{code}</Code><Message>{code} it is.</Message></Error>"
@@ -62,6 +70,7 @@ class Spoilt:
     """The part of a world that is about calls, where boto3 makes them."""
 
     faults = (*ANSWERS, RESET_BEFORE, RESET_AFTER)
+    denials_survived = {}
     spoiler: Spoiler
 
     def fault(self, name, nth):
@@ -69,6 +78,9 @@ class Spoilt:
 
     def mend(self):
         self.spoiler.arm("", 0)
+
+    def faults_met(self):
+        return self.spoiler.met
 
     def calls(self):
         return list(self.spoiler.seen)

@@ -36,6 +36,7 @@ class Google(World):
     proof = "emulator"
     regions = ("europe-west1", "us-central1")
     faults = tuple(FAULTS)
+    denials_survived: Mapping[str, tuple[str, ...]] = {}
 
     def __init__(self, folder: Path | None = None) -> None:
         self.emulator = Emulator(folder).start()
@@ -177,6 +178,10 @@ class Google(World):
 
     def mend(self) -> None:
         self.emulator.faults.clear()
+        self.emulator.faults_met = 0
+
+    def faults_met(self) -> int:
+        return self.emulator.faults_met
 
     def calls(self) -> list[str]:
         return [f"{call.operation} {call.about}" for call in self.emulator.calls]

@@ -16,7 +16,8 @@ from clusters.pgbackrest.configuration import (
     Target,
     troubles,
 )
-from console.clouds.contract import Need, RepositoryOptions, SecretFile
+from console.clouds.contract import RepositoryOptions, SecretFile
+from tests.clusters.configuration_file import options
 
 BY_ROLE = RepositoryOptions(
     (("type", "s3"), ("s3-bucket", "b"), ("s3-endpoint", "s3.eu-west-1.amazonaws.com"), ("s3-key-type", "auto"))
@@ -53,10 +54,6 @@ def target(number=1, repository=BY_ROLE, **values):
 def configuration(*targets, version="2.59", postgresql=15):
     stanzas = [StanzaConfiguration("orders", postgresql, "/var/lib/postgresql/15/main", 5432)]
     return Configuration("shop", "n1", BY_NUMBER[version], targets or (target(),), stanzas)
-
-
-def options(text):
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
 
 
 def test_render_numbers_every_option_of_a_repository():

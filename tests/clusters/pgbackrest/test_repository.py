@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.repository import NotOurs, Unreadable
 from console.clouds.contract import Entry
-
-FILES = Path(__file__).parent / "repository"
-PLAIN = (FILES / "plain/backup.info").read_bytes()
-ENCRYPTED = (FILES / "encrypted/backup.info").read_bytes()
-PASSPHRASE = (FILES / "encrypted/passphrase.txt").read_text()
+from tests.clusters.repository_files import ENCRYPTED, FILES, PASSPHRASE, PLAIN
 
 
 class Bucket:

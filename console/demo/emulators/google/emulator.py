@@ -75,6 +75,7 @@ class Emulator:
         self.lock = threading.RLock()
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
+        self.faults_met = 0
         self.reset()
         self._load()
         self.server = Server((HOST, self.port), handler(self.answer))
@@ -205,6 +206,7 @@ class Emulator:
                 fault.times -= 1
                 if not fault.times:
                     self.faults.remove(fault)
+                self.faults_met += 1
                 return fault
         return None
 
