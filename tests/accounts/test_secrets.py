@@ -31,7 +31,8 @@ from console.operations.models import Operation
 from stores import actions as stores
 from stores.models import Store
 from tests import factories
-from tests.accounts.linking import by_key
+from tests.cloud_accounts.linking import by_key
+from tests.delivery import deliver
 from tests.responses import HTMX
 
 MARK = "marked-secret-"

@@ -7,6 +7,8 @@ import hashlib
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import sign_in
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 

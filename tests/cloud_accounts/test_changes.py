@@ -20,7 +20,7 @@ from console.demo.object_server import ObjectServer
 from console.operations import snapshots
 from stores.models import Store
 from tests import factories
-from tests.accounts.linking import SECRET, make_role, on
+from tests.cloud_accounts.linking import SECRET, make_role, on
 from tests.responses import HTMX
 from tests.stores.conftest import due
 

@@ -9,8 +9,9 @@ from django.urls import reverse
 
 from console.cloud_accounts import actions
 from console.cloud_accounts.forms import LinkForm
+from console.cloud_accounts.models import CloudAccount
 from tests import factories
-from tests.accounts.linking import SECRET, by_endpoint, by_key, make_role, on
+from tests.cloud_accounts.linking import SECRET, by_endpoint, by_key, make_role, on
 from tests.responses import HTMX
 
 

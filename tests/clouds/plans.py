@@ -10,6 +10,15 @@ from console.clouds.contract import AccountRef, StoreSpec
 PLAIN = StoreSpec(UUID(int=0), "plain", AccountRef(UUID(int=0), "", "", {}, {}), "", "", "")
 
 
+def steps(plan):
+    return [step for stage in plan for step in stage]
+
+
+def run(plan, spec):
+    for step in steps(plan):
+        step.run(spec)
+
+
 def creation(cloud):
     return lifecycle.creation(cloud, PLAIN)
 

@@ -19,7 +19,7 @@ from console.clouds.s3 import session as s3_session
 from console.clouds.steps import Failed
 from console.demo.object_server import ObjectServer
 from tests.clouds import plans
-from tests.stores.s3_accounts import ALLOWED, an_account, make_spec
+from tests.clouds.s3_accounts import ALLOWED, an_account, make_spec
 
 S3 = CLOUDS["s3"]
 slow = pytest.mark.slow

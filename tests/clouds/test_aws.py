@@ -21,8 +21,8 @@ from console.clouds.s3api import buckets, clients
 from console.clouds.steps import Conflict, Failed, NotReady, Refused, StepError, TooLate
 from console.demo.emulators.aws.emulator import Emulator
 from tests.clouds import plans
-from tests.stores.aws_accounts import NUMBER, SECRET, key_account
-from tests.stores.plans import run, steps
+from tests.clouds.aws_accounts import NUMBER, SECRET, key_account
+from tests.clouds.plans import run, steps
 
 STRANGER = "999999999999"
 AWS = CLOUDS["aws"]

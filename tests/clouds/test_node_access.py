@@ -17,8 +17,8 @@ from console.clouds.aws.errors import ACTIONS, IAM_ACTIONS
 from console.clouds.contract import AccessSpec
 from console.clouds.s3api import clients
 from console.clouds.steps import Failed, NotReady
-from tests.stores.aws_accounts import NUMBER, key_account
-from tests.stores.plans import run, steps
+from tests.clouds.aws_accounts import NUMBER, key_account
+from tests.clouds.plans import run, steps
 
 AWS = CLOUDS["aws"]
 BUCKETS = tuple(f"pgbk-ezvk54zxpo7{n}-{NUMBER}-eu-west-1-an" for n in range(3))

@@ -14,7 +14,6 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, SSLError
 
 from console.clouds import CLOUDS
-from console.clouds.aws.errors import code_of
 from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, LinkError
 from console.clouds.s3 import access as s3_access
 from console.clouds.s3 import session as s3_session
@@ -23,8 +22,8 @@ from console.clouds.s3api import buckets, clients, settings
 from console.clouds.s3api.errors import code_of
 from console.clouds.steps import Conflict, Failed, NotReady, Refused, StepError, StepResult, TooLate
 from tests.clouds import plans
-from tests.stores.plans import run, steps
-from tests.stores.s3_accounts import ALLOWED, S3, SEAWEED, SECRET, an_account, make_spec, on
+from tests.clouds.plans import run, steps
+from tests.clouds.s3_accounts import ALLOWED, S3, SEAWEED, SECRET, an_account, make_spec, on
 from tests.worlds.boto import Body
 
 PREFIX = "c-k3v9x2m7q4ta"

@@ -18,7 +18,8 @@ from console.operations.tasks import read_due
 from stores import actions as stores_actions
 from tests import factories
 from tests.clusters.conftest import work
-from tests.clusters.repository_files import FILES, PASSPHRASE, PLAIN
+from tests.clusters.pgbackrest.repository_files import FILES, PASSPHRASE, PLAIN
+from tests.delivery import deliver
 from tests.stores.conftest import due
 
 

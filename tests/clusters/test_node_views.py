@@ -19,8 +19,8 @@ from clusters.pgbackrest.repository import Backup, StanzaState, as_json
 from console.audit.models import AuditEvent
 from console.operations import snapshots
 from tests import factories
-from tests.clusters.configuration_file import options
 from tests.clusters.conftest import work
+from tests.clusters.pgbackrest.configuration_file import options
 from tests.responses import HTMX, text_of
 
 SYSTEM_ID, FOREIGN_ID = "7711134786693777346", "7000000000000000001"

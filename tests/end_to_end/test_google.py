@@ -25,6 +25,7 @@ from clusters.node_setup import handovers
 from console.demo.emulators.google.emulator import PROJECT
 from stores import actions as stores
 from tests import factories
+from tests.delivery import deliver
 from tests.worlds.google import Google
 
 pytestmark = [

@@ -16,6 +16,7 @@ from console.operations.actions import NotNow, begin
 from console.operations.models import Operation
 from console.operations.registry import Workflow
 from stores.models import State, Store
+from tests.delivery import deliver
 from tests.operations.steps import due_now, failing
 
 

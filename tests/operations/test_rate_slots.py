@@ -17,6 +17,7 @@ from console.operations.actions import begin
 from console.operations.models import Operation, RateSlot
 from stores.models import State, Store
 from tests import factories
+from tests.delivery import deliver
 from tests.operations.steps import due_now, failing
 
 RULE = "The cloud takes one every so often"

@@ -12,11 +12,11 @@ from console.operations import registry
 from console.operations.actions import begin
 from console.operations.models import Operation
 from tests.delivery import deliver
-from tests.operations.test_engine import due_now, failing, plan, store  # noqa: F401
+from tests.operations.steps import due_now, failing
 
 
 @pytest.fixture
-def half_done(plan, store, alice):  # noqa: F811
+def half_done(plan, store, alice):
     """An operation whose first step is done and whose second waits; what has run; and a function that makes steps."""
     seen = []
 
@@ -30,7 +30,7 @@ def half_done(plan, store, alice):  # noqa: F811
     return operation, seen, step
 
 
-def test_a_step_that_is_said_otherwise_is_not_run_again(plan, half_done):  # noqa: F811
+def test_a_step_that_is_said_otherwise_is_not_run_again(plan, half_done):
     operation, seen, step = half_done
     plan[:] = [Stage(step("one", "Uno")), Stage(step("two", "Dos"))]
     assert deliver(operation.pk) is None
@@ -42,7 +42,7 @@ def test_a_step_that_is_said_otherwise_is_not_run_again(plan, half_done):  # noq
     ]
 
 
-def test_steps_that_are_grouped_otherwise_are_not_run_again(plan, half_done):  # noqa: F811
+def test_steps_that_are_grouped_otherwise_are_not_run_again(plan, half_done):
     operation, seen, step = half_done
     plan[:] = [Stage(step("one", "One"), replace(step("two", "Two"), point_of_no_return=True))]
     assert deliver(operation.pk) is None
@@ -53,7 +53,7 @@ def test_steps_that_are_grouped_otherwise_are_not_run_again(plan, half_done):  #
 
 
 @pytest.mark.parametrize("keys", [("one", "three"), ("two", "one"), ("one",), ("one", "two", "three")])
-def test_a_plan_of_other_steps_is_run_as_a_whole(plan, half_done, keys):  # noqa: F811
+def test_a_plan_of_other_steps_is_run_as_a_whole(plan, half_done, keys):
     operation, seen, step = half_done
     plan[:] = [Stage(step(key, "The same")) for key in keys]
     assert deliver(operation.pk) is None
@@ -62,7 +62,7 @@ def test_a_plan_of_other_steps_is_run_as_a_whole(plan, half_done, keys):  # noqa
     assert [one["key"] for one in operation.steps] == [*keys]
 
 
-def test_a_record_from_before_there_were_keys_has_all_steps_run(plan, half_done):  # noqa: F811
+def test_a_record_from_before_there_were_keys_has_all_steps_run(plan, half_done):
     operation, seen, step = half_done
     operation.refresh_from_db()
     old = [{name: one[name] for name in one if name not in {"key", "point_of_no_return"}} for one in operation.steps]
@@ -81,7 +81,7 @@ def test_an_operation_knows_from_its_record_whether_it_is_past_return():
     assert not Operation(steps=[done]).is_past_return  # from before there was the mark: the undoing itself sees it
 
 
-def test_what_could_not_be_kept_is_not_done(plan, store, alice, monkeypatch):  # noqa: F811
+def test_what_could_not_be_kept_is_not_done(plan, store, alice, monkeypatch):
     trouble, kept = [ZeroDivisionError()], []
 
     def keep(store, given):
@@ -100,7 +100,7 @@ def test_what_could_not_be_kept_is_not_done(plan, store, alice, monkeypatch):  #
     assert kept == ["a key"]
 
 
-def test_an_unexpected_error_of_one_step_lets_the_others_end(plan, store, alice):  # noqa: F811
+def test_an_unexpected_error_of_one_step_lets_the_others_end(plan, store, alice):
     failed = threading.Event()
 
     def slow(spec):

@@ -19,6 +19,7 @@ from stores import actions
 from stores.models import DeletionPreview, RetainedLogs, State, Store
 from tests import factories
 from tests.clouds import plans
+from tests.delivery import deliver
 from tests.responses import HTMX
 from tests.stores.conftest import due
 

@@ -14,6 +14,7 @@ from stores import actions
 from stores.models import State, Store
 from stores.protection import Protection
 from tests import factories
+from tests.delivery import deliver
 from tests.responses import HTMX, text_of
 from tests.stores.conftest import again, check, settled, work
 

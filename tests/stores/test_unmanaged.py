@@ -19,8 +19,9 @@ from console.operations.models import Operation
 from stores import actions, unmanaged
 from stores.models import IgnoredBucket, Store, UnmanagedScan
 from tests import factories
+from tests.clouds.s3_accounts import on
+from tests.delivery import deliver
 from tests.responses import HTMX
-from tests.stores.s3_accounts import on
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from clusters.pgbackrest.configuration import (
     Target,
     troubles,
 )
-from console.clouds.contract import RepositoryOptions, SecretFile
-from tests.clusters.configuration_file import options
+from console.clouds.contract import Need, RepositoryOptions, SecretFile
+from tests.clusters.pgbackrest.configuration_file import options
 
 BY_ROLE = RepositoryOptions(
     (("type", "s3"), ("s3-bucket", "b"), ("s3-endpoint", "s3.eu-west-1.amazonaws.com"), ("s3-key-type", "auto"))

@@ -10,7 +10,7 @@ import pytest
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.repository import NotOurs, Unreadable
 from console.clouds.contract import Entry
-from tests.clusters.repository_files import ENCRYPTED, FILES, PASSPHRASE, PLAIN
+from tests.clusters.pgbackrest.repository_files import ENCRYPTED, FILES, PASSPHRASE, PLAIN
 
 
 class Bucket:

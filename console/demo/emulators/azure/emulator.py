@@ -61,6 +61,7 @@ class Emulator(Tenant):
         self._server: ThreadingHTTPServer | None = None
         self.calls: list[Call] = []
         self.faults: list[tuple[str, int]] = []
+        self.faults_met = 0
         super().__init__()
         if self.file and self.file.exists():
             kept = json.loads(self.file.read_text())
@@ -71,118 +72,9 @@ class Emulator(Tenant):
         """Forget everything but the application that the console signs in as, and the resource group."""
         for key in list(self.state["containers"]):
             self.blobs.drop(key)
-        self.state = fresh_state()
-        self.state["groups"][self.group] = self.location
-        self.calls: list[Call] = []
-        self.used: set[str] = set()  # the actions that callers were allowed
-        self.made: dict[str, float] = {}  # when each identity was made
-        self.faults: list[tuple[str, int]] = []
-        self.faults_met = 0
-        self.policy = ""  # the name of a policy that refuses
-        self.unregistered: set[str] = set()  # resource providers, in lower case
-        self.quota = 250
-        self.creation_seconds = 0.0
-        self.replication_seconds = 0.0
-        self.subscription_state = "Enabled"
-        self.add_app(self.client_id, self.client_secret)
-
-    # What an administrator does
-
-    def add_app(self, client_id: str, secret: str = "", **federated: str) -> str:  # nosec B107
-        """Register an application and return its object ID; `federated` is issuer, subject and audience."""
-        self.state["apps"][client_id] = {
-            "object_id": str(uuid4()),
-            "secret": secret,
-            "expired": False,
-            "federated": federated,
-        }
-        return str(self.state["apps"][client_id]["object_id"])
-
-    def object_id(self, client_id: str = "") -> str:
-        """Return the object ID of an application's service principal: the console's if none is named."""
-        return str(self.state["apps"][client_id or self.client_id]["object_id"])
-
-    def define_role(self, name: str, permissions: dict[str, list[str]]) -> str:
-        """Make a custom role, or change the one of that name, and return its GUID."""
-        found = next((guid for guid, role in self.state["roles"].items() if role["name"] == name), str(uuid4()))
-        empty: dict[str, list[str]] = {"actions": [], "notActions": [], "dataActions": [], "notDataActions": []}
-        self.state["roles"][found] = {"name": name, **empty, **permissions}
-        return found
-
-    def assign(self, principal: str, role: str, scope: str = "", condition: str = "") -> None:
-        """Give a principal a role, on the resource group unless another scope is named."""
-        scope = scope or self.group_id
-        key = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{uuid4()}"
-        given = {"principalId": principal, "roleDefinitionId": role, "scope": scope, "condition": condition}
-        self.state["assignments"][key.lower()] = {"id": key, "name": key.rpartition("/")[2], "properties": given}
-
-    def let_console_in(self, *node_access: str) -> None:
-        """Give the console's application the role that it asks for, for these ways in which nodes sign in."""
-        for way in node_access:
-            account = AccountRef(uuid4(), self.subscription, "", {"node_access": way}, {})
-            role = self.define_role(f"Storekeeper, {way}", permissions(account))
-            self.assign(self.object_id(), role, condition=condition(account))
-
-    @property
-    def group_id(self) -> str:
-        """Return the ID of the resource group."""
-        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
-
-    def policy_problem(self, path: str) -> Problem:
-        """Return how a policy refuses ("Resolve errors for request disallowed by policy")."""
-        info = {"policyAssignmentName": "closed", "policyAssignmentDisplayName": self.policy}
-        more = [{"type": "PolicyViolation", "info": info}]
-        message = f"Resource '{path.rpartition('/')[2]}' was disallowed by policy. Reasons: '{self.policy}'."
-        return Problem(403, "RequestDisallowedByPolicy", message, additionalInfo=more)
-
-    def replicates(self, principal: str, *, named: bool) -> bool:
-        """Return whether a principal is not known everywhere yet; saying its type helps, as a rule."""
-        seconds = self.replication_seconds if not named else self.replication_seconds / 2
-        return time.time() < self.made.get(principal, 0.0) + seconds
-
-    def client_of(self, principal: str) -> str:
-        """Return the client ID of a principal, for messages."""
-        return next((one for one, app in self.state["apps"].items() if app["object_id"] == principal), principal)
-
-    # Tokens
-
-    def token(self, principal: str, audience: str) -> str:
-        """Return a token for a principal: what it says, signed."""
-        said = json.dumps({"oid": principal, "aud": audience, "exp": time.time() + TOKEN_SECONDS}).encode()
-        signature = hmac.digest(self._token_key, said, hashlib.sha256)
-        return f"{base64.urlsafe_b64encode(said).decode()}.{base64.urlsafe_b64encode(signature).decode()}"
-
-    def principal_of(self, token: str, audience: str) -> str | None:
-        """Return whose token it is; None for one that is not good here."""
-        with suppress(ValueError):
-            said, signature = (base64.urlsafe_b64decode(part) for part in token.split("."))
-            if hmac.compare_digest(hmac.digest(self._token_key, said, hashlib.sha256), signature):
-                found = json.loads(said)
-                if found["aud"].rstrip("/") == audience and found["exp"] > time.time():
-                    return str(found["oid"])
-        return None
-
-    def sign_in(self, tenant: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        """Answer the token endpoint ("OAuth 2.0 client credentials flow", "… error codes")."""
-        app = self.state["apps"].get(form.get("client_id", ""))
-        if tenant != self.tenant:
-            return _refused("invalid_request", "AADSTS90002", f"Tenant '{tenant}' not found.")
-        if app is None:
-            text = f"Application with identifier '{form.get('client_id')}' was not found in the directory 'Acme'."
-            return _refused("unauthorized_client", "AADSTS700016", text)
-        if "client_assertion" in form:
-            wanted = app["federated"]
-            said = _claims(form["client_assertion"])
-            if not wanted or any(said.get(claim) != wanted[name] for claim, name in _CLAIMS.items()):
-                text = "No matching federated identity record found for presented assertion."
-                return _refused("invalid_client", "AADSTS700213", text)
-        elif app["expired"]:
-            return _refused("invalid_client", "AADSTS7000222", "The provided client secret keys for app are expired.")
-        elif not app["secret"] or not hmac.compare_digest(app["secret"], form.get("client_secret", "")):
-            return _refused("invalid_client", "AADSTS7000215", "Invalid client secret provided.")
-        audience = form.get("scope", "").removesuffix("/.default").rstrip("/")
-        token = self.token(app["object_id"], audience)
-        return 200, {"token_type": "Bearer", "expires_in": TOKEN_SECONDS, "access_token": token}  # nosec B105
+        self.clear()
+        self.calls.clear()
+        self.faults.clear()
 
     # Serving
 

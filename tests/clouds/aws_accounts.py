@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from console.demo.emulators.aws.emulator import Emulator
-
 from console.clouds.contract import AccountRef
+from console.demo.emulators.aws.emulator import Emulator
 
 NUMBER = Emulator.account_id
 SECRET = Emulator.secret_access_key
