@@ -51,7 +51,7 @@ def provider_of(world):
 def make_spec(world, region=None, **values):
     account, store_id = world.account(), uuid4()
     region = region or world.regions[0]
-    names = provider_of(world).bucket_names(store_id, region, account.number)
+    names = provider_of(world).storage.names(store_id, region, account.number)
     return StoreSpec(store_id, "Orders (EU)", account, region, *names, **values)
 
 
@@ -210,11 +210,11 @@ def test_a_worker_may_be_killed_before_any_call_of_the_deletion(world, say):
 
 
 @emulated
-@pytest.mark.parametrize("verb", ["provision", "remove"])
+@pytest.mark.parametrize("verb", ["creation", "deletion"])
 def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
     provider, spec, tried = provider_of(world), make_spec(world), 0
-    plan = getattr(provider, verb)
-    made = verb == "remove"
+    plan = {"creation": plans.creation, "deletion": plans.deletion}[verb](provider)
+    made = verb == "deletion"
     spec = replace(spec, complete=made)
 
     def prepare():
@@ -334,7 +334,7 @@ def test_a_new_store_is_as_wanted_and_what_is_changed_by_hand_is_seen_and_mended
     settled(plans.creation(provider), spec)
     whole = world.look()
     spoils = world.spoils(spec)
-    keys = {control.key for control in provider.storage.settings(spec)}
+    keys = {control.key for control in provider.storage.settings(spec) if control.offered}
     assert spoils.keys() <= keys
     assert len(spoils) >= 3
     for key, spoil in spoils.items():
@@ -351,12 +351,13 @@ def test_a_new_store_is_as_wanted_and_what_is_changed_by_hand_is_seen_and_mended
 
 
 def differing(provider, spec):
-    return [control for control in provider.storage.settings(spec) if not control.matches(control.observe())]
+    offered = [control for control in provider.storage.settings(spec) if control.offered]
+    return [control for control in offered if not control.matches(control.observe())]
 
 
 def test_a_protected_store_keeps_versions_and_is_as_wanted(world):
     provider, spec = provider_of(world), replace(make_spec(world, versions_days=30), complete=True)
-    if "versions" not in provider.protections(spec.account):
+    if not provider.capabilities(spec.account).versions:
         pytest.fail(f"{world.key} protects nothing, and no other provider is like that")
     settled((*plans.creation(provider), *plans.versions(provider)), spec)
     assert not differing(provider, spec)
@@ -368,7 +369,7 @@ def test_a_protected_store_keeps_versions_and_is_as_wanted(world):
 def test_a_locked_store_is_as_wanted_and_never_weakened(world):
     provider, spec = provider_of(world), replace(make_spec(world, versions_days=30, lock_days=2), complete=True)
     plan = (*plans.creation(provider), *plans.versions(provider), *plans.lock(provider))
-    if "lock" not in provider.protections(spec.account):
+    if not provider.capabilities(spec.account).lock:
         assert plans.lock(provider) == ()
         return
     settled(plan, spec)

@@ -634,7 +634,7 @@ def test_remove_never_deletes_a_backup_that_came_in_between(store, s3):
 
 @slow
 def test_remove_closes_the_bucket_before_it_counts_for_the_last_time(store, s3):
-    s3_storage._close(store)
+    S3.storage.close(store)
     for call in (s3.put_object, s3.create_multipart_upload):
         with pytest.raises(ClientError) as raised:
             call(Bucket=store.bucket, Key="late")
@@ -692,7 +692,7 @@ def test_contents_of_a_bucket_that_is_not_there(spec, store):
 @slow
 def test_restore_opens_the_bucket_again(store, s3):
     before = state(store)
-    s3_storage._close(store)
+    S3.storage.close(store)
     run(plans.cancellation(S3), store)
     run(plans.cancellation(S3), store)
     assert state(store) == before

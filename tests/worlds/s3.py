@@ -20,7 +20,7 @@ class Server(boto.Spoilt):
 
     key, proof, regions = "s3", "server", ("us-east-1",)
     # Whose a bucket is may be hidden: then its creation tells.
-    denials_survived = {"provision": ("GetBucketTagging", "GetBucketTagging")}
+    denials_survived = {"creation": ("GetBucketTagging", "GetBucketTagging")}
 
     def __init__(self, server, spoiler):
         self.server, self.spoiler = server, spoiler
