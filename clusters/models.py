@@ -218,11 +218,6 @@ class Node(models.Model):
         return reverse("clusters:node", args=[self.cluster_id, self.name])
 
     @property
-    def configuration_url(self) -> str:
-        """Return the address of the node's pgbackrest.conf."""
-        return reverse("clusters:node_configuration", args=[self.cluster_id, self.name])
-
-    @property
     def place(self) -> str:
         """Return where the node is, such as "Dublin, Ireland"."""
         region = self.cluster.cloud_account.region(self.region)

@@ -27,7 +27,7 @@ from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission, require_recent_authentication
 from console.accounts.permissions import Permission
 from console.clouds.regions import distance_km
-from console.web.pages import dialog_done, dialog_form, file_download, fragment_or_page
+from console.web.pages import dialog_done, dialog_form, file_download, fragment_or_page, posted
 
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){1,3}(dev)?", re.ASCII)
@@ -69,7 +69,7 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Choose which of the cluster's stores the node writes to."""
     node_setup = _node_setup(request, pk, name)
     cluster, node = node_setup.cluster, node_setup.node
-    form = NodeStoresForm(request.POST if request.method == "POST" else None, cluster=cluster, node=node)
+    form = NodeStoresForm(posted(request), cluster=cluster, node=node)
     if form.is_bound and form.is_valid():
         try:
             chosen_stores = form.cleaned_data["backup_stores"]
@@ -105,7 +105,7 @@ def node_edit(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Say which pgBackRest the node has."""
     node_setup = _node_setup(request, pk, name)
     node = node_setup.node
-    form = NodeForm(request.POST if request.method == "POST" else None, instance=node)
+    form = NodeForm(posted(request), instance=node)
     if form.is_bound and form.is_valid():
         actions.choose_version(node, version=node.pgbackrest_version, by=request.user)
         message = f"{node.name} is handed a configuration for pgBackRest {BY_NUMBER[node.pgbackrest_version].label}."
@@ -130,7 +130,7 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
     if node and request.method == "POST" and "follow" in request.POST:
         actions.follow_cluster(node, by=request.user)
         return dialog_done(request, back, "clusters-changed", message=f"{node.name} follows {cluster.name} again.")
-    form = PolicyForm(request.POST if request.method == "POST" else None, instance=found)
+    form = PolicyForm(posted(request), instance=found)
     if form.is_bound and form.is_valid():
         actions.plan_backups(cluster, node, by=request.user, **form.cleaned_data)
         message = f"The backups of {node or cluster} are planned anew: apply the new files on the nodes."
@@ -235,7 +235,7 @@ def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
     cluster = get_object_or_404(clusters.with_story(), pk=pk)
     if not cluster.takes_key:
         raise Http404
-    form = KeyForm(request.POST if request.method == "POST" else None)
+    form = KeyForm(posted(request))
     if form.is_bound and form.is_valid():
         actions.give_key(cluster, by=request.user, **form.cleaned_data)
         message = f"The nodes of {cluster.name} have a new key: apply their files."

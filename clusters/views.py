@@ -33,7 +33,7 @@ from console.clouds.regions import regions
 from console.operations.actions import NotNow, retry
 from console.web import worldmap
 from console.web.forms import TypedNameForm
-from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, searched
+from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, posted, searched
 
 
 @require_GET
@@ -250,7 +250,7 @@ def _module(key: str, pins: list[worldmap.Pin], nodes: Nodes) -> HttpResponse:
 def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Add nodes, one in each chosen region."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
-    form = AddNodesForm(request.POST if request.method == "POST" else None, cluster=cluster)
+    form = AddNodesForm(posted(request), cluster=cluster)
     if form.is_bound and form.is_valid():
         try:
             names = actions.add_nodes(cluster, regions=form.cleaned_data["regions"], by=request.user)
@@ -273,7 +273,7 @@ def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
 def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Remove nodes; their backups stay in the stores."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
-    form = RemoveNodesForm(request.POST if request.method == "POST" else None, cluster=cluster)
+    form = RemoveNodesForm(posted(request), cluster=cluster)
     if form.is_bound and form.is_valid():
         try:
             actions.remove_nodes(cluster, names=form.cleaned_data["nodes"], by=request.user)
@@ -290,7 +290,7 @@ def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
 def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Add a database, which every node runs."""
     cluster = get_object_or_404(_clusters(request), pk=pk)
-    form = DatabaseForm(request.POST if request.method == "POST" else None, instance=Database(cluster=cluster))
+    form = DatabaseForm(posted(request), instance=Database(cluster=cluster))
     if form.is_bound and form.is_valid():
         try:
             actions.add_database(cluster, form.instance, by=request.user)
@@ -308,7 +308,7 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
     """Forget a database after its name was typed; nothing on the nodes or in the stores changes."""
     cluster = get_object_or_404(_clusters(request), pk=pk)
     database = get_object_or_404(cluster.databases, name=name)
-    form = TypedNameForm(request.POST if request.method == "POST" else None, expected=database.name)
+    form = TypedNameForm(posted(request), expected=database.name)
     if form.is_bound and form.is_valid():
         actions.remove_database(database, by=request.user)
         message = f"{name} is no database of {cluster.name} any more."
@@ -323,7 +323,7 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
 def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a cluster after its name was typed; refused while stores are attached to it."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
-    form = TypedNameForm(request.POST if request.method == "POST" else None, expected=cluster.name)
+    form = TypedNameForm(posted(request), expected=cluster.name)
     if form.is_bound and form.is_valid():
         try:
             actions.delete(cluster, by=request.user)

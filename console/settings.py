@@ -124,6 +124,7 @@ TEMPLATES = [
                 "django.templatetags.static",
                 "django.contrib.humanize.templatetags.humanize",
                 "django_htmx.templatetags.django_htmx",
+                "console.web.template_tags",
             ],
             "context_processors": [
                 "django.template.context_processors.request",

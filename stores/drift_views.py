@@ -13,7 +13,7 @@ from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.clouds.naming import lower_first
 from console.operations.actions import NotNow
-from console.web.pages import dialog_done, dialog_form
+from console.web.pages import dialog_done, dialog_form, posted
 from stores import actions, drift
 from stores.control_status import agreed
 from stores.forms import RepairForm
@@ -44,7 +44,7 @@ def store_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
 def store_repair(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show what would be changed, and change that when it is agreed to."""
     store = _store(request, pk)
-    form = RepairForm(request.POST if request.method == "POST" else None)
+    form = RepairForm(posted(request))
     if form.is_bound and form.is_valid():
         try:
             actions.repair(store, by=request.user, seen=form.cleaned_data["seen"])

@@ -113,6 +113,20 @@ class StoreForm(AccountForm):
         """Return the regions that the chosen provider offers."""
         return regions(self.provider_key)
 
+    @property
+    def offers_protection(self) -> bool:
+        """Return whether a protected store can be asked for; of a server that is so once its account is chosen."""
+        provider, account = self.chosen_provider, self.account
+        if provider and provider.storage.one_region:
+            return bool(account and account.capabilities.versions)
+        return provider is not None
+
+    @property
+    def offers_lock(self) -> bool:
+        """Return whether Object Lock can be asked for: what the cloud has, and the account, once one is chosen."""
+        provider, account = self.chosen_provider, self.account
+        return bool(provider and provider.locks and (account is None or account.capabilities.lock))
+
     def clean_name(self) -> str:
         """Return the name, if no other store of the organisation has it."""
         return free_name(str(self.cleaned_data["name"]), self.membership.organisation)

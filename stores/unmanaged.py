@@ -76,6 +76,11 @@ class ExplainedBucket:
     forgotten: IgnoredBucket | None = None
 
     @property
+    def key(self) -> str:
+        """Return what it is known by in the IDs of a page: buckets of two accounts may have one name."""
+        return f"{self.account.pk}-{self.bucket.name}"
+
+    @property
     def created(self) -> datetime | None:
         """Return when the cloud says that it was made."""
         return datetime.fromisoformat(self.bucket.created) if self.bucket.created else None

@@ -13,7 +13,7 @@ from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.cloud_accounts.models import CloudAccount
 from console.operations.actions import NotNow
-from console.web.pages import dialog_done, dialog_form, fragment_or_page
+from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
 from stores import actions, unmanaged
 from stores.forms import NAME_TAKEN, AdoptForm
 from stores.unmanaged import AccountScan, ExplainedBucket
@@ -50,7 +50,7 @@ def unmanaged_adopt(request: MemberRequest, account: UUID, bucket: str) -> HttpR
     account_scan, explained = _explained(request, account, bucket)
     pair = unmanaged.pair(explained, [*account_scan.unmanaged, *account_scan.forgotten])
     form = AdoptForm(
-        request.POST if request.method == "POST" else None,
+        posted(request),
         organisation=request.membership.organisation,
         initial={"name": explained.name},
     )

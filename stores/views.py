@@ -19,7 +19,7 @@ from console.cloud_accounts.actions import InUse, users_of
 from console.cloud_accounts.models import CloudAccount
 from console.cloud_accounts.views import provider_tiles
 from console.operations.actions import NotNow, cancel, retry
-from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, searched
+from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, posted, searched
 from stores import actions
 from stores.forms import NAME_TAKEN, DeleteForm, ProtectionForm, StoreForm
 from stores.models import RetainedLogs, Store
@@ -124,7 +124,7 @@ def store_calculator(request: MemberRequest) -> HttpResponse:
 def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a store after its name was typed; the worker refuses it while the store holds data."""
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
-    form = DeleteForm(request.POST if request.method == "POST" else None, store=store)
+    form = DeleteForm(posted(request), store=store)
     if form.is_bound and form.is_valid():
         try:
             actions.delete(store, keep_logs=form.cleaned_data.get("keep_logs", False), by=request.user)

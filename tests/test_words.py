@@ -60,10 +60,14 @@ def sentences_of_python(text):
 def sentences_of_template(text):
     """What stands between the tags, and in the attributes that are shown or read aloud."""
     text = re.sub(r"{% comment %}.*?{% endcomment %}", "", text, flags=re.S)
-    quoted = re.findall(r"{% include [^%]*%}", text)
+    quoted = re.findall(r"{% (?:include|with|dialog|dialog_form|opener|post_button) .*?%}", text, flags=re.S)
     text = re.sub(r"{{.*?}}", "…", re.sub(r"{%.*?%}", "", text, flags=re.S))
     yield from re.findall(r'(?:aria-label|placeholder|title|alt)="([^"]*)"', text)
-    yield from (one for tag in quoted for one in re.findall(r'(?:label|title|hint|text|legend)="([^"]*)"', tag))
+    yield from (
+        one
+        for tag in quoted
+        for one in re.findall(r'(?:(?<= )|label=|title=|hint=|legend=|words=|submit=)"([^"]*)"', tag)
+    )
     text = re.sub(r"\s*<(?!/?(?:a|b|em|strong|code|span)\b)[^>]*>\s*", "\n", text)  # where a sentence ends
     yield from re.sub(r"<[^>]*>", "", text).splitlines()
 

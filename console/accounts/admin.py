@@ -16,6 +16,7 @@ from django.urls import path
 from console.accounts import activity, impersonation
 from console.accounts.models import Membership, Organisation, User
 from console.accounts.sign_in import tell
+from console.web.pages import posted
 
 
 @admin.register(User)
@@ -148,7 +149,7 @@ class OrganisationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if not request.user.has_perm(impersonation.MAY):
             raise PermissionDenied
         organisation = get_object_or_404(Organisation, pk=pk)
-        form = ReasonForm(request.POST if request.method == "POST" else None)
+        form = ReasonForm(posted(request))
         if form.is_bound and form.is_valid():
             impersonation.start(request, organisation, reason=form.cleaned_data["reason"], by=request.user)  # type: ignore[arg-type]
             return redirect("home")

@@ -22,7 +22,7 @@ from django_htmx.middleware import HtmxDetails
 from console.accounts.access import CONFIRMED_FOR, confirm
 from console.accounts.models import User
 from console.accounts.sign_in import has_second_factor, is_confirmed
-from console.web.pages import dialog_form, fragment_or_page, is_file_download
+from console.web.pages import dialog_form, fragment_or_page, is_file_download, posted
 
 
 class PasswordForm(forms.Form):
@@ -62,7 +62,7 @@ def confirm_password(request: HttpRequest) -> HttpResponse:
         response = fragment_or_page(request, "accounts/confirm.html", "dialog", {"file": onwards})
         response["Refresh"] = f"0; url={iri_to_uri(onwards)}"  # the browser saves the file, and the page stays
         return response
-    form = PasswordForm(request.POST if request.method == "POST" else None, user=user)
+    form = PasswordForm(posted(request), user=user)
     if form.is_bound and form.is_valid():
         confirm(request)
         reauthenticate_by_password(request)

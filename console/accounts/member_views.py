@@ -27,7 +27,7 @@ from console.accounts.access import MemberRequest, open_organisation, require_pe
 from console.accounts.member_forms import InviteForm, RoleForm, SignUpForm
 from console.accounts.models import Invitation, Membership, Organisation, OwnedQuerySet, User
 from console.accounts.permissions import ROLE_WORDS, Permission
-from console.web.pages import dialog_done, dialog_form, fragment_or_page
+from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
 
 CHANGED = "members-changed"
 
@@ -51,7 +51,7 @@ def member_list(request: MemberRequest) -> HttpResponse:
 @require_recent_authentication
 def member_invite(request: MemberRequest) -> HttpResponse:
     """Invite somebody; the link is sent, and shown this one time."""
-    form = InviteForm(request.POST if request.method == "POST" else None, initial={"role": Membership.Role.VIEWER})
+    form = InviteForm(posted(request), initial={"role": Membership.Role.VIEWER})
     if form.is_bound and form.is_valid():
         organisation = request.membership.organisation
         try:
@@ -99,7 +99,7 @@ def invitation_revoke(request: MemberRequest, pk: UUID) -> HttpResponse:
 def member_role(request: MemberRequest, pk: int) -> HttpResponse:
     """Give a member another role."""
     membership = _member(request, pk)
-    form = RoleForm(request.POST if request.method == "POST" else None, initial={"role": membership.role})
+    form = RoleForm(posted(request), initial={"role": membership.role})
     if form.is_bound and form.is_valid():
         try:
             members.change_role(membership, form.cleaned_data["role"], by=request.user)

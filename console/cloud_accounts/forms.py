@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
 
@@ -36,7 +37,7 @@ class AccountForm(forms.Form):
         """Return the field that chooses the account."""
         return cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
 
-    @property
+    @cached_property
     def account(self) -> CloudAccount | None:
         """Return the account that is chosen so far, valid or not as the rest may be."""
         try:

@@ -29,7 +29,16 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.contract import Document, LinkError
 from console.web.forms import TypedNameForm
-from console.web.pages import announced, dialog_done, dialog_form, file_download, fragment_or_page, paginate, searched
+from console.web.pages import (
+    announced,
+    dialog_done,
+    dialog_form,
+    file_download,
+    fragment_or_page,
+    paginate,
+    posted,
+    searched,
+)
 
 
 def provider_tiles(chosen: str) -> list[dict[str, object]]:
@@ -177,7 +186,7 @@ def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
 def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Give the account another name, address or key: the cloud is asked before the present one is dropped."""
     account = _account(request, pk)
-    form = ChangeForm(request.POST if request.method == "POST" else None, account=account)
+    form = ChangeForm(posted(request), account=account)
     if form.is_bound and form.is_valid():
         with _said_beside(form):
             actions.change(
@@ -199,7 +208,7 @@ def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
 def account_unlink(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Unlink an account that nothing uses, after its name was typed."""
     account = _account(request, pk)
-    form = TypedNameForm(request.POST if request.method == "POST" else None, expected=account.name)
+    form = TypedNameForm(posted(request), expected=account.name)
     users = actions.users_of(account)
     if form.is_bound and form.is_valid():
         try:

@@ -26,6 +26,7 @@ from console.operations import registry
 from console.operations.actions import NotNow, cancel, release, retry
 from console.operations.models import ManagedResource, Operation
 from console.web.admin import ReadOnlyAdmin
+from console.web.pages import posted
 
 MAY_ACT = "operations.act_on_operation"
 
@@ -165,7 +166,7 @@ class OperationAdmin(ReadOnlyAdmin):
         if not request.user.has_perm(MAY_ACT):
             raise PermissionDenied
         operation, act = get_object_or_404(Operation.objects.select_related("organisation"), pk=pk), ACTS[name]
-        form = ActForm(request.POST if request.method == "POST" else None, initial={"fence": operation.fence})
+        form = ActForm(posted(request), initial={"fence": operation.fence})
         if form.is_bound and form.is_valid():
             operation.fence = form.cleaned_data["fence"]
             try:

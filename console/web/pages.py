@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.urls import Resolver404, resolve
@@ -48,6 +48,11 @@ def fragment_or_page(
     # Without this the Back button shows a bare fragment, from the browser's cache.
     patch_vary_headers(response, ("HX-Request", "HX-Target"))
     return response
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """Return what a form is bound to: what was posted, be it empty, which is refused; None when it is only shown."""
+    return request.POST if request.method == "POST" else None
 
 
 def dialog_form(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:

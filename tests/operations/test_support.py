@@ -21,6 +21,7 @@ from console.web.logs import Origin, origin
 from stores import actions
 from stores.models import State, Store
 from tests import factories
+from tests.responses import text_of
 
 PLANTED = "planted-secret"
 
@@ -159,7 +160,7 @@ def test_the_story_of_an_operation_is_on_one_page(as_support, account, acme, ali
     ]
     operation.save()
     activity.record("Support: Try again", operation, organisation=acme, by=sue, after={"operation": str(operation.pk)})
-    page = as_support.get(f"/admin/operations/operation/{operation.pk}/change/").content.decode()
+    page = text_of(as_support.get(f"/admin/operations/operation/{operation.pk}/change/"))
     for word in (
         *("payroll", "Acme", "alice", "REQ123", "s3:PutBucket", "AWS refused it.", "3 times", "Try again"),
         *("Creating the log bucket", "1.50", "AWS refused it, of course.", "Support: Try again", "now failed"),

@@ -21,7 +21,7 @@ from stores.models import IgnoredBucket, Store, UnmanagedScan
 from tests import factories
 from tests.clouds.s3_accounts import on
 from tests.delivery import deliver
-from tests.responses import HTMX
+from tests.responses import HTMX, text_of
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_adopt_keeps_what_a_protected_store_promised(account, as_alice, made, s3
     store = lose(made(versions_days=40, lock_days=lock))
     scan(account)
     url = path(account, getattr(store, which), "adopt")
-    dialog = as_alice.get(url, headers=HTMX).content.decode()
+    dialog = text_of(as_alice.get(url, headers=HTMX))
     assert "versions are kept for 40 days" in dialog
     assert ("for 14 days (Object Lock, governance)" in dialog) is bool(lock)
     as_alice.post(url, {"name": "orders"}, headers=HTMX)
@@ -378,11 +378,11 @@ def test_forget_hides_and_remember_shows_again(account, as_alice, made, amazon):
     store = lose(made())
     scan(account)
     amazon.calls.clear()
-    assert "2 buckets in prod belong to no store" in as_alice.get("/stores/").content.decode()
+    assert "2 buckets in prod belong to no store" in text_of(as_alice.get("/stores/"))
     for _ in range(2):
         assert as_alice.post(path(account, store.bucket, "forget"), headers=HTMX).status_code == 204
     assert IgnoredBucket.objects.get().by_name == "alice"
-    assert "1 bucket in prod belongs to no store" in as_alice.get("/stores/").content.decode()
+    assert "1 bucket in prod belongs to no store" in text_of(as_alice.get("/stores/"))
     page = as_alice.get("/stores/orphans/").content.decode()
     assert "1 forgotten" in page
     assert "Forgotten by alice" in page

@@ -1,0 +1,106 @@
+"""The parts that every app's templates are made of, as tags that enclose what they frame. Knows no app.
+
+Each tag has a template of its own, where its HTML stands: `_dialog.html`, `_dialog_form.html`, `_opener.html`,
+`_post_button.html`. Whoever opens or posts names a view and its arguments, as with `{% url %}`; so an address is
+written once, and never joined by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.template import Context, Library
+from django.urls import reverse
+from django.utils.encoding import escape_uri_path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = Library()
+
+
+@register.simple_block_tag(takes_context=True)
+def dialog(
+    context: Context,
+    content: str,
+    title: str,
+    *,
+    of: str = "",
+    back: str = "",
+    wide: bool = False,
+    wide_page: bool = False,
+) -> str:
+    """Return a dialog, or for a page of its own the panel around it; `back` is where its cross leads without scripts.
+
+    `of` stands, strong, where the title has `{}`. `wide` is for the dialog and its page, `wide_page` for the page only.
+    """
+    heading = format_html(title.replace("{}", "<strong>{}</strong>"), of) if of else title
+    values = {"content": content, "title": heading, "back": back, "wide": wide, "wide_page": wide or wide_page}
+    return _render(context, "_dialog.html", **values)
+
+
+@register.simple_block_tag(takes_context=True)
+def dialog_form(
+    context: Context,
+    content: str,
+    *,
+    submit: str = "",
+    back: str = "",
+    css: str = "primary",
+    typed: str = "",
+    morph: bool = False,
+) -> str:
+    """Return the form of a dialog, which posts to the dialog's own address, with the errors of `form` above its fields.
+
+    With `submit` it ends in the usual footer: Cancel, which leads `back`, and the button of this name; without, the
+    body has its own. `typed` is what has to be typed before that button can be pressed. `morph` keeps what was typed
+    and opened in the dialog when the answer replaces it.
+    """
+    values = {"content": content, "submit": submit, "back": back, "css": css, "typed": typed, "morph": morph}
+    return _render(context, "_dialog_form.html", url=escape_uri_path(context["request"].path), **values)
+
+
+@register.simple_block_tag(takes_context=True)
+def opener(
+    context: Context, content: str, view: str, *arguments: object, css: str = "", icon: str = "", label: str = ""
+) -> str:
+    """Return a link that opens a view's dialog above the page; without scripts it leads to the dialog's page."""
+    values = {"content": _trimmed(content), "css": css, "icon": icon, "label": label}
+    return _render(context, "_opener.html", url=reverse(view, args=arguments), **values)
+
+
+@register.simple_block_tag(takes_context=True)
+def post_button(
+    context: Context,
+    content: str,
+    view: str,
+    *arguments: object,
+    css: str = "",
+    icon: str = "",
+    label: str = "",
+    dom_id: str = "",
+    disabled: bool = False,
+    once: bool = False,
+    form_css: str = "",
+    **fields: object,
+) -> str:
+    """Return a button that posts to a view, with or without scripts; what else is given goes along as hidden fields.
+
+    The view answers with what changed (console.web.announced), and the page shows that; the answer replaces nothing.
+    `once` disables the button while its request is on the way.
+    """
+    values: dict[str, Any] = {"content": _trimmed(content), "css": css, "icon": icon, "label": label, "dom_id": dom_id}
+    values |= {"disabled": disabled, "once": once, "form_css": form_css, "fields": fields}
+    return _render(context, "_post_button.html", url=reverse(view, args=arguments), **values)
+
+
+def _render(context: Context, name: str, **values: Any) -> SafeString:
+    """Render a part in the context of the page, as {% include %} would; without the white space at its ends."""
+    assert context.template is not None
+    template = context.template.engine.get_template(name)
+    with context.push(**values):
+        return _trimmed(template.render(context))
+
+
+def _trimmed(html: str) -> SafeString:
+    """Return rendered HTML without the white space at its ends, where it would show between two words."""
+    return SafeString(html.strip())
