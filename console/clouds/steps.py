@@ -1,6 +1,6 @@
-"""What a piece of work consists of, as plain data: a plan is a list of rounds, a round is steps that run at once.
+"""What a piece of work consists of, as plain data: a plan is a list of stages, a stage is steps that run at once.
 
-Knows no Django, no cloud and no store, so that the providers can import it.
+Knows no Django, no cloud and no store, so that the clouds can import it.
 """
 
 from __future__ import annotations

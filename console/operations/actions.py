@@ -113,13 +113,13 @@ def release(operation: Operation) -> None:
         raise NotNow(f"{operation.title} is not held any more by the worker that was shown. Look who has it now.")
 
 
-def ask(readings: SnapshotQuerySet) -> None:
+def ask(snapshots: SnapshotQuerySet) -> None:
     """Have these read anew, now."""
-    keys = list(readings.values_list("pk", flat=True))
-    readings.wanted()
+    keys = list(snapshots.values_list("pk", flat=True))
+    snapshots.wanted()
 
     def send() -> None:
         for pk in keys:
-            read.delay(readings.model.LABEL, pk)
+            read.delay(snapshots.model.LABEL, pk)
 
     transaction.on_commit(send, robust=True)

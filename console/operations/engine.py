@@ -148,7 +148,7 @@ def record_of(plan: Plan) -> list[Record]:
         {
             "key": step.key,
             "title": step.title,
-            "round": number,
+            "stage": number,
             "point_of_no_return": step.point_of_no_return,
             "state": "waiting",
             "started": None,
@@ -169,7 +169,7 @@ def _records(operation: Operation, plan: Plan, *, undo: bool) -> list[Record]:
     mine, others = ([one for one in operation.steps if one.get("undo", False) is side] for side in (undo, not undo))
     fresh = [{**one, "undo": True} for one in record_of(plan)] if undo else record_of(plan)
     if [one.get("key") for one in mine] == [one["key"] for one in fresh]:
-        planned = ("title", "round", "point_of_no_return")
+        planned = ("title", "stage", "point_of_no_return")
         fresh = [{**was, **{name: one[name] for name in planned}} for was, one in zip(mine, fresh, strict=True)]
     operation.steps = [*others, *fresh] if undo else [*fresh, *others]
     return fresh
@@ -258,18 +258,18 @@ def _failed(record: Record, error: StepError) -> StepError:
 
 
 def _take_turn(pace: Pace, record: Record, spec: Any) -> float:
-    """Return for how many seconds the step has to wait for its turn; raises NotItsTurn when that is far off.
+    """Return for how many seconds the step has to wait for its turn; raises RateLimited when that is far off.
 
     Such a turn is kept in the record, and is still the step's when the operation comes back.
     """
     key, kept = pace.key(spec), record.pop("turn", None)
-    if kept and kept["lane"] == key:
+    if kept and kept["rate_key"] == key:
         turn, now = datetime.fromisoformat(kept["at"]), RateSlot.objects.clock(key)
     else:
         turn, now = RateSlot.objects.take(key, pace.seconds)
     seconds = (turn - now).total_seconds()
     if seconds > SHORT_WAIT:
-        record["turn"] = {"lane": key, "at": turn.isoformat()}
+        record["turn"] = {"rate_key": key, "at": turn.isoformat()}
         raise RateLimited(f"{pace.rule}; it is this one's turn in {seconds:.0f} seconds.", seconds=seconds)
     return max(0.0, seconds)
 

@@ -23,7 +23,7 @@ from django.utils.dateparse import parse_datetime
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
 
-Record = dict[str, Any]  # one step: key, title, round, point_of_no_return, state, started, finished, note
+Record = dict[str, Any]  # one step: key, title, stage, point_of_no_return, state, started, finished, note
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 TURNS = 200  # as many are looked at together; whoever ends one looks again
@@ -139,7 +139,7 @@ class OperationQuerySet(OwnedQuerySet):
     def cancel(self, pk: UUID, *, by: User | None) -> bool:
         """Note that somebody wants the operation undone, and say whether that was noted now.
 
-        Whoever is at it sees that before the next round; one that waits to try again is due at once.
+        Whoever is at it sees that before the next stage; one that waits to try again is due at once.
         """
         due_at = Case(When(state=Operation.State.WAITING, then=Now()), default=F("due_at"))
         wanted = {"cancel": Operation.Cancel.WANTED, "cancelled_by": by, "updated_at": Now()}
@@ -354,7 +354,7 @@ class Operation(models.Model):
 
 class RateSlotQuerySet(models.QuerySet["RateSlot"]):
     def take(self, rate_key: str, seconds: float) -> tuple[datetime, datetime]:
-        """Return the lane's next turn, which nobody else gets, and what time it is now, both by the database's clock.
+        """Return the rate key's next turn, which nobody else gets, and the time now, both by the database's clock.
 
         A turn that is far off is taken, too: whoever asked first is first, however often others ask.
         """
@@ -372,7 +372,7 @@ class RateSlotQuerySet(models.QuerySet["RateSlot"]):
 
 
 class RateSlot(models.Model):
-    """A lane in which only one call is made in a while, since a cloud takes no more: when its next turn is."""
+    """When the next call of a kind may be made, of which a cloud takes only one in a while."""
 
     rate_key = models.CharField(max_length=100, unique=True)
     free_at = models.DateTimeField()

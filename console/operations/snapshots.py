@@ -21,11 +21,11 @@ from console.clouds.steps import NotReady, StepError
 
 log = logging.getLogger(__name__)
 
-HELD = timedelta(minutes=2)  # a reading that has told nothing for so long has lost its worker
+HELD = timedelta(minutes=2)  # a snapshot that has told nothing for so long has lost its worker
 AGAIN = timedelta(minutes=15)  # after a failed try, if it is not due before anyway
 SOON = timedelta(minutes=1)  # after one that may succeed by itself
-AT_ONCE = 4  # readings of one kind in one lane, such as a cloud account
-SWEEP_AT_MOST = 200  # readings in one sweep; the next one follows in seconds
+AT_ONCE = 4  # snapshots of one kind with one rate key, such as a cloud account
+SWEEP_AT_MOST = 200  # snapshots in one sweep; the next one follows in seconds
 
 
 class SnapshotQuerySet(models.QuerySet):  # type: ignore[type-arg]
@@ -68,17 +68,17 @@ class Snapshot(models.Model):
         return self.wanted_at is not None and (self.tried_at is None or self.tried_at < self.wanted_at)
 
     def tell(self, progress: str) -> None:
-        """Say how far the reading is, and that its worker is alive."""
+        """Say how far the snapshot is, and that its worker is alive."""
         type(self)._default_manager.filter(pk=self.pk).update(progress=progress, held_until=Now() + HELD)
 
 
 @dataclass(frozen=True)
 class SnapshotSource:
-    """How one kind of reading is done: registered by the app's plans.py.
+    """How one kind of snapshot is done: registered by the app's plans.py.
 
     `read` gets the row and returns its new content, or raises a StepError; it may `tell` how far it is. `kept` changes
     what else follows, in the transaction that keeps the content. `every` says how long that lasts; None until somebody
-    asks. `rows` are those that may be read by themselves, `lane` names the field whose values share a budget.
+    asks. `rows` are those that may be read by themselves, `rate_key` names the field whose values share a budget.
     """
 
     model: type[Snapshot]
@@ -87,11 +87,11 @@ class SnapshotSource:
     rows: Callable[[], SnapshotQuerySet]
     rate_key: str
     related: tuple[str, ...] = ()  # what `read` needs beside the row
-    kept: Callable[[Any], None] = lambda reading: None
+    kept: Callable[[Any], None] = lambda snapshot: None
 
 
 def daily(key: UUID | str) -> timedelta:
-    """Return how long until the next daily reading: at the key's own time of day, so that all are spread over it."""
+    """Return how long until the next daily snapshot: at the key's own time of day, so that all are spread over it."""
     day, now = timedelta(days=1), timezone.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     own = midnight + timedelta(seconds=UUID(str(key)).int % 86_400)
@@ -100,22 +100,22 @@ def daily(key: UUID | str) -> timedelta:
     return own - now
 
 
-_readers: dict[str, SnapshotSource] = {}
+_sources: dict[str, SnapshotSource] = {}
 
 
-def register(reader: SnapshotSource) -> None:
-    """Make a kind of reading known."""
-    _readers[reader.model.LABEL] = reader
+def register(source: SnapshotSource) -> None:
+    """Make a kind of snapshot known."""
+    _sources[source.model.LABEL] = source
 
 
 def due() -> list[tuple[str, int]]:
-    """Return the readings that are due, as label and key, the longest first; no more than a lane can take."""
-    return [(label, pk) for label, reader in _readers.items() for pk in _due(reader)]
+    """Return the snapshots that are due, as label and key, the longest first; no more than a rate key can take."""
+    return [(label, pk) for label, source in _sources.items() for pk in _due(source)]
 
 
-def _due(reader: SnapshotSource) -> list[int]:
-    rows, rate_key = reader.rows(), reader.rate_key
-    busy = dict(reader.model._default_manager.all().held().values_list(rate_key).annotate(Count("pk")).order_by())
+def _due(source: SnapshotSource) -> list[int]:
+    rows, rate_key = source.rows(), source.rate_key
+    busy = dict(source.model._default_manager.all().held().values_list(rate_key).annotate(Count("pk")).order_by())
     found: list[int] = []
     for pk, key in rows.due().order_by("due_at").values_list("pk", rate_key)[: 10 * SWEEP_AT_MOST]:
         busy[key] = busy.get(key, 0) + 1
@@ -125,12 +125,12 @@ def _due(reader: SnapshotSource) -> list[int]:
 
 
 def follower(label: str, pk: int) -> int | None:
-    """Return the reading that is due next in the same lane, so that a worker that has done one can go on."""
-    reader = _readers[label]
-    rate_key = reader.model._default_manager.filter(pk=pk).values(reader.rate_key)[:1]
+    """Return the snapshot that is due next with the same rate key, so that a worker that has done one can go on."""
+    source = _sources[label]
+    rate_key = source.model._default_manager.filter(pk=pk).values(source.rate_key)[:1]
     return (
-        reader.rows()
-        .filter(**{reader.rate_key: rate_key})
+        source.rows()
+        .filter(**{source.rate_key: rate_key})
         .due()
         .order_by("due_at")
         .values_list("pk", flat=True)
@@ -140,17 +140,17 @@ def follower(label: str, pk: int) -> int | None:
 
 def read(label: str, pk: int) -> None:
     """Read anew what is due, and keep that; or else why it could not be read. Changes nothing when it is not due."""
-    reader = _readers[label]
-    rows = reader.model._default_manager.filter(pk=pk)
+    source = _sources[label]
+    rows = source.model._default_manager.filter(pk=pk)
     # Whoever holds it has the work: a message that comes twice changes nothing.
-    readable = reader.rows().due().filter(pk=pk).values("pk")
+    readable = source.rows().due().filter(pk=pk).values("pk")
     if not rows.filter(pk__in=readable).update(held_until=Now() + HELD, progress=""):
         return
-    reading = rows.select_related(*reader.related).annotate(begun=Now()).get()
+    snapshot = rows.select_related(*source.related).annotate(begun=Now()).get()
     again: timedelta | None = None
     values: dict[str, Any] = {"error": "", "details": {}}
     try:
-        values |= {"content": reader.read(reading), "read_at": reading.begun}
+        values |= {"content": source.read(snapshot), "read_at": snapshot.begun}
     except StepError as error:
         values = {"error": error.message, "details": error.details}
         again = SOON if isinstance(error, NotReady) else AGAIN
@@ -160,16 +160,16 @@ def read(label: str, pk: int) -> None:
         values["error"] = f"Unexpected error ({name}); the console's log has the details."
         again = AGAIN
     # Asked for again meanwhile, it stays due.
-    due_at = Case(When(wanted_at__gt=reading.begun, then=F("due_at")), default=_next(reader, reading, again))
+    due_at = Case(When(wanted_at__gt=snapshot.begun, then=F("due_at")), default=_next(source, snapshot, again))
     with transaction.atomic():
-        kept = rows.update(**values, tried_at=reading.begun, held_until=None, progress="", due_at=due_at)
+        kept = rows.update(**values, tried_at=snapshot.begun, held_until=None, progress="", due_at=due_at)
         if kept and not again:  # its subject may be gone by now, and the row with it
-            reading.content = values["content"]
-            reader.kept(reading)
+            snapshot.content = values["content"]
+            source.kept(snapshot)
 
 
-def _next(reader: SnapshotSource, reading: Snapshot, again: timedelta | None) -> Any:
-    if not reader.every:
+def _next(source: SnapshotSource, snapshot: Snapshot, again: timedelta | None) -> Any:
+    if not source.every:
         return Value(None, models.DateTimeField())
-    every = reader.every(reading)
+    every = source.every(snapshot)
     return Now() + (min(every, again) if again else every)

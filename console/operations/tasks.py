@@ -43,7 +43,7 @@ def resume_stalled() -> int:
 
 @shared_task
 def read(label: str, pk: int) -> None:
-    """Do a reading, then the one that is due next in its lane."""
+    """Take a snapshot, then the next one with its rate key."""
     snapshots.read(label, pk)
     if following := snapshots.follower(label, pk):
         read.apply_async((label, following), expires=READINGS_EXPIRE)
@@ -51,7 +51,7 @@ def read(label: str, pk: int) -> None:
 
 @shared_task
 def read_due() -> int:
-    """Have each reading done that is due."""
+    """Have each snapshot done that is due."""
     due = snapshots.due()
     for label, pk in due:
         read.apply_async((label, pk), expires=READINGS_EXPIRE)

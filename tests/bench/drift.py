@@ -76,8 +76,8 @@ def _measure(organisation, emulator) -> Iterator[Figure]:
 
 
 def _provision(store) -> None:
-    for round_ in plans.creation(store.cloud):
-        for step in round_:
+    for stage in plans.creation(store.cloud):
+        for step in stage:
             step.run(store.spec())
 
 

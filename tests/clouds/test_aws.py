@@ -109,7 +109,7 @@ def test_provision_is_seven_calls_in_four_rounds(amazon):
         *("PutBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "PutBucketLogging"),
     ]
     assert {call.status for call in amazon.calls} <= {200, 204}
-    assert [len(round_) for round_ in plans.creation(AWS)] == [2, 2, 2, 1]
+    assert [len(stage) for stage in plans.creation(AWS)] == [2, 2, 2, 1]
 
 
 def test_provision_reads_the_tags_first_in_us_east_1(amazon):
@@ -121,8 +121,8 @@ def test_provision_reads_the_tags_first_in_us_east_1(amazon):
 def test_provision_runs_the_steps_of_a_round_at_once(amazon):
     spec = make_spec()
     with ThreadPoolExecutor() as pool:
-        for round_ in plans.creation(AWS):
-            list(pool.map(lambda step: step.run(spec), round_))
+        for stage in plans.creation(AWS):
+            list(pool.map(lambda step: step.run(spec), stage))
     assert len(amazon.calls) == 7
 
 

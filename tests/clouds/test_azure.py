@@ -66,7 +66,7 @@ def make_spec(world, region="westeurope", **changes):
 
 
 def steps(plan):
-    return [step for round_ in plan for step in round_]
+    return [step for stage in plan for step in stage]
 
 
 def run(plan, spec):

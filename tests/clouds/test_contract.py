@@ -62,7 +62,7 @@ def access_to(*specs, keys=None):
 
 
 def steps(plan):
-    return [step for round_ in plan for step in round_]
+    return [step for stage in plan for step in stage]
 
 
 def run(plan, spec):

@@ -47,7 +47,7 @@ def world(shared, monkeypatch):
 
 
 def steps(plan):
-    return [step for round_ in plan for step in round_]
+    return [step for stage in plan for step in stage]
 
 
 def run(plan, spec):
@@ -157,8 +157,8 @@ def test_provision_runs_twice_and_leaves_the_same(world):
 def test_provision_runs_the_steps_of_a_round_at_once(world):
     spec = make_spec(world)
     with ThreadPoolExecutor() as pool:
-        for round_ in plans.creation(GOOGLE):
-            list(pool.map(lambda step: step.run(spec), round_))
+        for stage in plans.creation(GOOGLE):
+            list(pool.map(lambda step: step.run(spec), stage))
     assert len(world.calls()) == 6
 
 

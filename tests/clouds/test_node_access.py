@@ -86,7 +86,7 @@ def test_grant_is_six_calls_in_two_rounds(amazon, spec):
         *("CreateRole", "CreateInstanceProfile"),
         *("GetRole", "PutRolePolicy", "GetInstanceProfile", "AddRoleToInstanceProfile"),
     ]
-    assert [len(round_) for round_ in AWS.access.grant] == [2, 2]
+    assert [len(stage) for stage in AWS.access.grant] == [2, 2]
 
 
 def test_grant_leaves_what_the_specification_says(iam, spec):
@@ -207,8 +207,8 @@ def test_plans_converge_after_a_crash(iam, spec, done):
 
 def test_grant_runs_the_steps_of_a_round_at_once(iam, spec):
     with ThreadPoolExecutor() as pool:
-        for round_ in AWS.access.grant:
-            list(pool.map(lambda step: step.run(spec), round_))
+        for stage in AWS.access.grant:
+            list(pool.map(lambda step: step.run(spec), stage))
     assert state(iam)[2] == AWS.access.policy(spec)
 
 

@@ -96,8 +96,8 @@ def access_to(*buckets):
 
 
 def run(plan, spec):
-    for round_ in plan:
-        for step in round_:
+    for stage in plan:
+        for step in stage:
             step.run(spec)
 
 

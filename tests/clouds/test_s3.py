@@ -452,8 +452,8 @@ def test_every_step_runs_twice_and_leaves_the_same(spec, s3):
 def test_provision_leaves_what_the_specification_says(spec, s3):
     notes = {}
     with ThreadPoolExecutor() as pool:
-        for round_ in plans.creation(S3):
-            for step, made in zip(round_, pool.map(lambda step: step.run(spec), round_), strict=True):
+        for stage in plans.creation(S3):
+            for step, made in zip(stage, pool.map(lambda step: step.run(spec), stage), strict=True):
                 notes[step.title] = made.note if made else ""
     assert notes == {
         "Creating the log bucket": "This server has no public access block.",

@@ -36,8 +36,8 @@ def world(tmp_path_factory):
 
 
 def run(plan, spec):
-    for round_ in plan:
-        for step in round_:
+    for stage in plan:
+        for step in stage:
             made = step.run(spec)
             if made and made.keep is not None:
                 spec = replace(spec, keys=made.keep)

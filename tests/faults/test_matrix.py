@@ -44,8 +44,8 @@ pytestmark = pytest.mark.slow
 
 
 def run(provider_plan, spec):
-    for round_ in provider_plan:
-        for step in round_:
+    for stage in provider_plan:
+        for step in stage:
             step.run(spec)
 
 

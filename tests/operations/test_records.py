@@ -48,7 +48,7 @@ def test_steps_that_are_grouped_otherwise_are_not_run_again(plan, half_done):
     assert deliver(operation.pk) is None
     operation.refresh_from_db()
     assert seen == ["one", "two"]
-    assert [one["round"] for one in operation.steps] == [0, 0]
+    assert [one["stage"] for one in operation.steps] == [0, 0]
     assert [one["point_of_no_return"] for one in operation.steps] == [False, True]
 
 

@@ -28,8 +28,8 @@ def reads(monkeypatch):
     """A function that has postures read by another function, and nothing follow."""
 
     def reads(read):
-        reader = replace(snapshots._readers["drift_report"], read=read, kept=lambda reading: None)
-        monkeypatch.setitem(snapshots._readers, "drift_report", reader)
+        source = replace(snapshots._sources["drift_report"], read=read, kept=lambda snapshot: None)
+        monkeypatch.setitem(snapshots._sources, "drift_report", source)
 
     return reads
 

@@ -150,7 +150,7 @@ def test_the_story_of_an_operation_is_on_one_page(as_support, account, acme, ali
     operation.requested_by, operation.fence = alice, 3
     operation.steps = [
         {
-            "round": 0,
+            "stage": 0,
             "title": "Creating the log bucket",
             "state": "failed",
             "started": "2026-11-23T08:00:00.000+00:00",

@@ -499,8 +499,8 @@ def test_keep_logs_outlasts_a_crash_at_its_end(store, s3, alice):
     """All steps were done, and the worker was killed before it could write that down."""
     actions.delete(store, keep_logs=True, by=alice)
     dead = Operation.objects.claim(store.operation_id, "the dead one")
-    for round_ in plans.deletion_but_logs(store.cloud):
-        for step in round_:
+    for stage in plans.deletion_but_logs(store.cloud):
+        for step in stage:
             step.run(store.spec(complete=True))
     assert dead.record(dead.steps)
     Operation.objects.update(due_at=timezone.now() - timedelta(seconds=1))

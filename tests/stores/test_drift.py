@@ -410,7 +410,7 @@ def test_repair_speaks_in_the_clouds_own_words(acme):
     store = factories.store(factories.azure(acme), region="westeurope", state=State.DEGRADED)
     line = ControlStatus("tls", "TLS", store.bucket, False, "off", "TLS 1.2", "TLS 1.0", "a", "b", False, "", "")
     DriftReport.objects.create(store=store, content=[line.kept()])
-    titles = [step.title for round_ in plans.repair_plan(store) for step in round_]
+    titles = [step.title for stage in plans.repair_plan(store) for step in stage]
     assert titles == [
         "Checking whose the log storage account is",
         "Checking whose the backup storage account is",

@@ -167,7 +167,7 @@ def ensure_node_policy(spec: AccessSpec) -> None:
     if not spec.buckets:  # AWS takes no policy without a statement
         remove_node_policy(spec)
         return
-    # Read again, although the round before did: the role may have been replaced since by somebody else's.
+    # Read again, although the stage before did: the role may have been replaced since by somebody else's.
     _adopt(spec, _role(spec), role_tag(spec))
     with calling_iam("PutRolePolicy", _role(spec)) as iam:
         iam.put_role_policy(RoleName=node_name(spec), PolicyName=POLICY, PolicyDocument=compact(policy(spec)))
