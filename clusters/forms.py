@@ -43,7 +43,7 @@ class RegionsField(forms.MultipleChoiceField):
         super().__init__(error_messages={"required": "Choose at least one region: each gets one node."})
 
     def valid_value(self, value: Any) -> bool:
-        """Leave it to the form, which knows the provider."""
+        """Leave it to the form, which knows the cloud."""
         return True
 
 

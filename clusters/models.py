@@ -81,7 +81,7 @@ class Cluster(ManagedResource):
         default=1, editable=False
     )  # of its choice of stores: who changes it says from which
     stores = models.ManyToManyField(Store, through="Attachment", related_name="clusters")
-    # What a step of the provider gave to be kept: the key that the nodes sign in with, where they have one.
+    # What a step of the cloud gave to be kept: the key that the nodes sign in with, where they have one.
     keys = EncryptedJSONField(default=dict)
 
     objects = ClusterQuerySet.as_manager()
@@ -158,7 +158,7 @@ class Cluster(ManagedResource):
         return self.may("update")
 
     def spec(self) -> AccessSpec:
-        """Return the cluster as its provider needs it, with the backup buckets that its nodes may use."""
+        """Return the cluster as its cloud needs it, with the backup buckets that its nodes may use."""
         buckets = tuple(
             self.attachments.exclude(state=Attachment.State.DETACHING)
             .order_by("repository__number")

@@ -1,4 +1,4 @@
-"""What the verbs of a cluster mean: the provider gives its nodes access to exactly the attached stores."""
+"""What the verbs of a cluster mean: the cloud gives its nodes access to exactly the attached stores."""
 
 from __future__ import annotations
 

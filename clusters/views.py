@@ -224,7 +224,7 @@ def store_map(request: MemberRequest) -> HttpResponse:
 @require_GET
 @require_permission(Permission.SEE_STORES)
 def region_map(request: MemberRequest) -> HttpResponse:
-    """Return the map of an account's or a provider's regions, with the organisation's nodes, as an ES module."""
+    """Return the map of an account's or a cloud's regions, with the organisation's nodes, as an ES module."""
     if "cloud_account" in request.GET:
         account = get_object_or_404(_accounts(request), pk=_uuid(request.GET["cloud_account"]))
         key, offered = account.provider_key, account.regions

@@ -1,4 +1,4 @@
-"""`/metrics`, as Prometheus text: requests, provider calls, operations, drift. No name and no tenant in it."""
+"""`/metrics`, as Prometheus text: requests, calls of clouds, operations, drift. No name and no tenant in it."""
 
 from __future__ import annotations
 

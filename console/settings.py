@@ -326,7 +326,7 @@ LOGGING = {
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "console.web.reports.Filter"
 
-# What goes for all linked accounts of a provider (console.clouds.contract.Operator).
+# What goes for all linked accounts of a cloud (console.clouds.contract.DeploymentSettings).
 DEPLOYMENT_SETTINGS: dict[str, dict[str, Any]] = {
     # The identity that roles in linked accounts trust: shown in the trust policy of Link Cloud Account.
     "aws": {"principal": env("AWS_PRINCIPAL", "arn:aws:iam::CONSOLE-ACCOUNT-ID:root")},

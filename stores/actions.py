@@ -173,7 +173,7 @@ def count(store: Store) -> DeletionPreview:
 def repair(store: Store, *, by: User | None, seen: str | None = None) -> None:
     """Begin to bring both buckets back to what they should be; raises NotNow when the state does not allow it.
 
-    `seen` is agreed() of what the user agreed to mend; raises drift.Changed when something else differs now.
+    `seen` is agreed() of what the user agreed to have repaired; raises drift.Changed when something else differs now.
     """
     with transaction.atomic():
         if seen is not None and store.state != State.FAILED and agreed(drift.locked(store).drift) != seen:

@@ -1,4 +1,4 @@
-"""Posture of a store: its buckets are looked at every day, and people decide about what differs."""
+"""Drift of a store: its buckets are looked at every day, and people decide about what differs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both buckets should have and what they have: looking now, mending, and accepting what was meant."""
+"""What both buckets should have and what they have: looking now, repairing, and accepting what was meant."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class ProtectionForm(forms.Form):
 
 
 class StoreForm(AccountForm):
-    """A store to create: provider, name, linked account and region."""
+    """A store to create: cloud, name, linked account and region."""
 
     provider = forms.ChoiceField(
         choices=[(p.key, p.label) for p in CLOUDS.values()],
@@ -96,21 +96,21 @@ class StoreForm(AccountForm):
     lock_days = Days(label="Lock what is written for")
 
     def offered(self, accounts: CloudAccountQuerySet) -> CloudAccountQuerySet:
-        """Return the accounts of the chosen provider."""
+        """Return the accounts of the chosen cloud."""
         return accounts.of_provider(self.provider_key)
 
     @property
     def provider_key(self) -> str:
-        """Return the key of the provider that is chosen so far."""
+        """Return the key of the cloud that is chosen so far."""
         return str(self["provider"].value() or "")
 
     @property
     def chosen_provider(self) -> Cloud | None:
-        """Return the provider that is chosen so far."""
+        """Return the cloud that is chosen so far."""
         return CLOUDS.get(self.provider_key)
 
     def regions(self) -> tuple[Region, ...]:
-        """Return the regions that the chosen provider offers."""
+        """Return the regions that the chosen cloud offers."""
         return regions(self.provider_key)
 
     @property

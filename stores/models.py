@@ -151,7 +151,7 @@ class Store(ManagedResource):
         return self.is_busy or (hasattr(self, "drift_report") and self.drift_report.is_awaited)
 
     def spec(self, *, complete: bool = False) -> StoreSpec:
-        """Return the store as its provider needs it."""
+        """Return the store as its cloud needs it."""
         return StoreSpec(
             id=self.id,
             name=self.name,
@@ -299,7 +299,7 @@ class RetainedLogs(Snapshot):
         return timezone.now() >= self.expires_at
 
     def spec(self) -> StoreSpec:
-        """Return the store that it was, as far as its provider needs to know it."""
+        """Return the store that it was, as far as its cloud needs to know it."""
         return StoreSpec(
             id=self.store_id,
             name=self.store_name,

@@ -1,4 +1,4 @@
-"""What the verbs of a store mean: the provider's plans, and what a taken bucket name calls for; what is read of it."""
+"""What the verbs of a store mean: the cloud's plans, and what a taken bucket name calls for; what is read of it."""
 
 from __future__ import annotations
 

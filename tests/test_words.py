@@ -96,7 +96,7 @@ def test_no_cloud_s_word_stands_in_what_all_clouds_share():
         used.setdefault(name, set()).update(words)
         if words - SEVERAL_CLOUDS.get(name, set()):
             wrong.append(f"{name}: {sentence}")
-    assert not wrong, "let the cloud say it (Words):\n" + "\n".join(wrong)
+    assert not wrong, "let the cloud say it (Vocabulary):\n" + "\n".join(wrong)
     assert {name: used.get(name, set()) for name in SEVERAL_CLOUDS} == SEVERAL_CLOUDS, "take off what is gone"
 
 

@@ -75,7 +75,7 @@ class SecretField(forms.CharField):
 
 @dataclass(frozen=True)
 class Part:
-    """One question of a provider, as a page asks it."""
+    """One question of a cloud, as a page asks it."""
 
     asked: Field
     field: forms.BoundField
@@ -88,7 +88,7 @@ class Part:
 
 
 class LinkForm(forms.Form):
-    """An account to link: what every provider asks for, then what the chosen one does."""
+    """An account to link: what every cloud asks for, then what the chosen one does."""
 
     pk: UUID | None = None  # of an account that is linked already
 
@@ -110,7 +110,7 @@ class LinkForm(forms.Form):
 
     @property
     def asked(self) -> Sequence[Field]:
-        """Return what the chosen provider asks for."""
+        """Return what the chosen cloud asks for."""
         return self.chosen.linking.fields if self.chosen else ()
 
     def parts(self) -> Iterator[Part]:
@@ -128,7 +128,7 @@ class LinkForm(forms.Form):
         return name
 
     def clean(self) -> dict[str, Any]:
-        """Check what the chosen provider asks for, and of the ways to sign in only the chosen one."""
+        """Check what the chosen cloud asks for, and of the ways to sign in only the chosen one."""
         data = super().clean() or {}
         for asked in self.asked:
             if asked.name not in data:
@@ -159,7 +159,7 @@ class LinkForm(forms.Form):
         return {**given, "external_id": self.external_id} if self.chosen and self.chosen.linking.external_id else given
 
     def account_settings(self) -> dict[str, str]:
-        """Return what the account's provider needs to know, nothing of it secret."""
+        """Return what the account's cloud needs to know, nothing of it secret."""
         return dict(self.answers)
 
     def account_secrets(self) -> dict[str, str]:

@@ -25,7 +25,7 @@ from console.operations.snapshots import Snapshot
 
 class CloudAccountQuerySet(OwnedQuerySet):
     def of_provider(self, key: str) -> Self:
-        """Return the accounts of one provider, by name."""
+        """Return the accounts of one cloud, by name."""
         return self.filter(provider_key=key).order_by(Lower("name"))
 
 
@@ -112,13 +112,13 @@ class CloudAccount(models.Model):
         return list(self.cloud.linking.documents(self.credentials()))
 
     def credentials(self) -> AccountRef:
-        """Return the account as its provider needs it, secrets decrypted."""
+        """Return the account as its cloud needs it, secrets decrypted."""
         operator_s = deployment_settings(self.provider_key)
         return AccountRef(self.id, self.number, self.partition, self.settings, self.secrets, operator_s)
 
 
 def deployment_settings(provider: str) -> DeploymentSettings:
-    """Return what whoever runs the console has set for all accounts of a provider."""
+    """Return what whoever runs the console has set for all accounts of a cloud."""
     return DeploymentSettings(**django_settings.DEPLOYMENT_SETTINGS.get(provider, {}))
 
 

@@ -42,7 +42,7 @@ from console.web.pages import (
 
 
 def provider_tiles(chosen: str) -> list[dict[str, object]]:
-    """Return the provider tiles of a dialog."""
+    """Return the cloud tiles of a dialog."""
     return [
         {
             "key": p.key,

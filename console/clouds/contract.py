@@ -49,14 +49,14 @@ class DeploymentSettings:
 
 @dataclass(frozen=True)
 class AccountRef:
-    """A linked cloud account as its provider needs it; `secrets` never leaves this object."""
+    """A linked cloud account as its cloud needs it; `secrets` never leaves this object."""
 
     id: UUID
     # AWS: the 12-digit account ID; S3-compatible: the server's host, with its port if that is not 443; Azure: the
     # subscription ID; Google: the project ID.
     number: str
     partition: str  # AWS: aws, aws-cn, aws-us-gov, aws-eusc; elsewhere nothing
-    settings: Mapping[str, str]  # what the fields of `Provider.link` say, those that are no secrets; see each provider
+    settings: Mapping[str, str]  # what the fields of `Linking.fields` say, those that are no secrets; see each cloud
     secrets: Mapping[str, str]  # and those that are
     deployment: DeploymentSettings = DeploymentSettings()
 
@@ -74,7 +74,7 @@ class AccountRef:
 
 @dataclass(frozen=True)
 class StoreSpec:
-    """A backup store as its provider needs it; both names were in the database before the first call."""
+    """A backup store as its cloud needs it; both names were in the database before the first call."""
 
     id: UUID
     name: str
@@ -155,7 +155,7 @@ class Check:
     outcome: Outcome
     without: str  # what breaks
     why: str = ""  # the reason for the outcome, where there is more to say
-    statement: str = ""  # JSON of the policy statement that would mend it
+    statement: str = ""  # JSON of the policy statement that would allow it
     regions: Sequence[str] = ()  # those that the line is about; none: all
     required: bool = True  # the plans fail without it, or stop half-way
 

@@ -18,7 +18,7 @@ NOT_OPEN = {"me-west-1", "sa-west-1"}
 
 @dataclass(frozen=True)
 class Region:
-    """A provider's region; `account_namespace` is AWS's account regional namespace for bucket names."""
+    """A cloud's region; `account_namespace` is AWS's account regional namespace for bucket names."""
 
     provider: str
     code: str
@@ -38,7 +38,7 @@ class Region:
 
 @cache
 def table() -> dict[tuple[str, str], Region]:
-    """Return every region that can be offered, by provider and code."""
+    """Return every region that can be offered, by cloud and code."""
     return _clouds() | {(place.provider, place.code): place for place in places()}
 
 
@@ -115,12 +115,12 @@ def _clouds() -> dict[tuple[str, str], Region]:
 
 @lru_cache(maxsize=8)  # bounded: the key may be whatever a form sent
 def regions(provider: str) -> tuple[Region, ...]:
-    """Return a provider's regions in the order of their codes."""
+    """Return a cloud's regions in the order of their codes."""
     return tuple(sorted((r for (key, _), r in table().items() if key == provider), key=lambda r: r.code))
 
 
 def find(provider: str, code: str) -> Region | None:
-    """Return the region, or None when the provider has none of that code."""
+    """Return the region, or None when the cloud has none of that code."""
     return table().get((provider, code))
 
 

@@ -308,7 +308,7 @@ def _settle(operation: Operation, subject: ManagedResource, error: StepError) ->
 
 
 def _failed_before(operation: Operation, code: str | None) -> bool:
-    """Return whether the subject's last operation failed of the same: then somebody may just have mended the cause."""
+    """Return whether the subject's last operation failed of the same: then somebody may just have removed the cause."""
     earlier = Operation.objects.filter(subject_id=operation.subject_id, created_at__lt=operation.created_at)
     last = earlier.order_by("-created_at").first()
     return last is not None and last.state == last.State.FAILED and last.details.get("code") == code

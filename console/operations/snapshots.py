@@ -50,7 +50,7 @@ class Snapshot(models.Model):
     content: Any = models.JSONField(default=list)
     read_at = models.DateTimeField(null=True)  # of the content
     error = models.TextField(blank=True)  # of the last try, if it failed
-    details: Any = models.JSONField(default=dict)  # of the error: such as the statement that would mend it
+    details: Any = models.JSONField(default=dict)  # of the error: such as the statement that would allow it
     tried_at = models.DateTimeField(null=True)
     wanted_at = models.DateTimeField(null=True)  # when somebody asked for it
     due_at = models.DateTimeField(db_default=Now(), null=True, db_index=True)  # nobody reads before; null: never

@@ -1,4 +1,4 @@
-"""What both buckets of a store at Google should have for ever: how each setting is seen, compared, mended and said."""
+"""What both buckets of a store at Google should have for ever: how each setting is seen, compared, set, described."""
 
 from __future__ import annotations
 

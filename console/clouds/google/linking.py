@@ -74,7 +74,7 @@ FIELDS = (
     Field(
         "project_id",
         "Project ID",
-        "Where the buckets shall be; 6 to 30 lower-case letters, digits and hyphens. A project of its own is best: "
+        "Where the buckets are made; 6 to 30 lower-case letters, digits and hyphens. A project of its own is best: "
         "what the console may do then ends where its stores do.",
         required="Enter the project's ID.",
         at_most=30,

@@ -128,6 +128,6 @@ def _lines(account: AccountRef, wanted: Sequence[str], granted: set[str], bucket
 
 
 def _statement(account: AccountRef, permission: str) -> str:
-    """Return the command that mends it."""
+    """Return the command that grants it."""
     role = next(one for one in roles(account) if permission in one.permissions)
     return f"gcloud iam roles update {role.id} --project={account.number} --add-permissions={permission}"
