@@ -46,24 +46,24 @@ class Row:
 class StanzaView:
     """A stanza of a node in one repository."""
 
-    holding: StanzaState
+    stanza_state: StanzaState
     known_id: str  # the system identifier that the node reported for this database; "" when it never has
     is_gone: bool  # no such node or database is in the cluster any more
 
     @property
     def is_foreign(self) -> bool:
         """Return whether something else than the node's own database writes here."""
-        return bool(self.known_id and self.holding.system_id and self.known_id != self.holding.system_id)
+        return bool(self.known_id and self.stanza_state.system_id and self.known_id != self.stanza_state.system_id)
 
     @property
     def is_unconfirmed(self) -> bool:
         """Return whether nobody has said yet which database this should be."""
-        return bool(self.holding.system_id and not self.known_id and not self.is_gone)
+        return bool(self.stanza_state.system_id and not self.known_id and not self.is_gone)
 
     @cached_property
     def rows(self) -> list[Row]:
         """Return the backups, newest first."""
-        return [Row(one, self.known_id) for one in reversed(self.holding.backups)]
+        return [Row(one, self.known_id) for one in reversed(self.stanza_state.backups)]
 
     @property
     def last_full(self) -> Row | None:
@@ -73,7 +73,7 @@ class StanzaView:
     @property
     def last_wal_at(self) -> datetime | None:
         """Return when the last WAL segment came."""
-        return parse_datetime(self.holding.last_wal_at)
+        return parse_datetime(self.stanza_state.last_wal_at)
 
     @property
     def stored(self) -> int:
@@ -87,7 +87,7 @@ class RepositoryView:
 
     repository: Repository
     inventory: Inventory | None
-    shelves: Sequence[StanzaView]
+    stanza_views: Sequence[StanzaView]
 
 
 def bookcases(cluster: Cluster) -> list[RepositoryView]:
@@ -102,12 +102,12 @@ def bookcases(cluster: Cluster) -> list[RepositoryView]:
         if repository.pk not in attached:
             continue
         inventory = getattr(repository, "inventory", None)
-        holdings = from_json(inventory.content) if inventory else []
-        shelves = [
+        stanza_states = from_json(inventory.content) if inventory else []
+        stanza_views = [
             StanzaView(one, known.get((one.node, one.stanza), ""), (one.node, one.stanza) not in here)
-            for one in holdings
+            for one in stanza_states
         ]
-        found.append(RepositoryView(repository, inventory, shelves))
+        found.append(RepositoryView(repository, inventory, stanza_views))
     return found
 
 
@@ -118,24 +118,24 @@ def only_full_backups(cluster: Cluster, repositories: set[int]) -> tuple[list[st
     """
     cases = bookcases(cluster)
     kept = {
-        (view.holding.node, view.holding.stanza)
+        (view.stanza_state.node, view.stanza_state.stanza)
         for case in cases
         if case.repository.number not in repositories
-        for view in case.shelves
+        for view in case.stanza_views
         if view.last_full
     }
     going = [case for case in cases if case.repository.number in repositories]
     said = [
-        f"{case.repository.store} (repo{case.repository.number}) holds the only full backups of {view.holding.stanza} "
-        f"on {view.holding.node}, the newest {view.last_full.backup.label}."
+        f"{case.repository.store} (repo{case.repository.number}) holds the only full backups of "
+        f"{view.stanza_state.stanza} on {view.stanza_state.node}, the newest {view.last_full.backup.label}."
         for case in going
-        for view in case.shelves
-        if view.last_full and (view.holding.node, view.holding.stanza) not in kept
+        for view in case.stanza_views
+        if view.last_full and (view.stanza_state.node, view.stanza_state.stanza) not in kept
     ]
     read = all(
         case.inventory
         and case.inventory.read_at
-        and all(one.holding.status in {"read", "empty"} for one in case.shelves)
+        and all(one.stanza_state.status in {"read", "empty"} for one in case.stanza_views)
         for case in going
     )
     return said, read

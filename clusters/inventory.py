@@ -36,9 +36,9 @@ def look(inventory: Inventory) -> Any:
     found = inventory.repository
     if found.store is None:
         return []
-    holdings = repository.look(
+    stanza_states = repository.look(
         found.store.cloud.storage.objects(found.store.spec()),
         found.cluster.prefix,
         found.secrets.get("cipher_pass", ""),
     )
-    return repository.as_json(holdings)
+    return repository.as_json(stanza_states)

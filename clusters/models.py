@@ -379,8 +379,8 @@ class Repository(models.Model):
     def newest_backup_at(self) -> datetime | None:
         """Return when the newest backup that was seen in it was complete."""
         inventory = getattr(self, "inventory", None)
-        holdings = inventory.content if inventory else []
-        stopped = [backup["stopped"] for holding in holdings for backup in holding["backups"]]
+        stanza_states = inventory.content if inventory else []
+        stopped = [backup["stopped"] for stanza_state in stanza_states for backup in stanza_state["backups"]]
         return datetime.fromtimestamp(max(stopped), UTC) if stopped else None
 
 

@@ -333,7 +333,7 @@ class NodeSetup:
         )
 
 
-def handovers(cluster: Cluster) -> list[NodeSetup]:
+def node_setups(cluster: Cluster) -> list[NodeSetup]:
     """Return what each node of the cluster is handed, in the order of their names."""
     access = cluster.spec()
     return [NodeSetup(cluster, node, access) for node in cluster.nodes.all()]

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from clusters import actions
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
 from clusters.models import Cluster, Node, RemovedNode
-from clusters.node_setup import NodeSetup, attached, handovers, nearest, policy_of
+from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
 from clusters.proximity import round_trip_ms
@@ -37,7 +37,7 @@ SYSTEM_ID = re.compile(r"\d{1,20}", re.ASCII)
 def _node_setup(request: MemberRequest, pk: UUID, name: str) -> NodeSetup:
     clusters = Cluster.objects.visible_to(request.membership)
     cluster = get_object_or_404(clusters.with_node_setup(), pk=pk)
-    found = next((one for one in handovers(cluster) if one.node.name == name), None)
+    found = next((one for one in node_setups(cluster) if one.node.name == name), None)
     if found is None:
         raise Http404
     return found
@@ -278,7 +278,7 @@ def node_applied(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
         RemovedNode.objects.filter(pk=gone.pk).update(reported_at=timezone.now(), applied_sha256=sha256)
         return _said(f"{name} was removed in the console. Stop pgBackRest here: empty archive_command first.", 410)
     cluster = Cluster.objects.with_node_setup().get(pk=pk)
-    node_setup = next(one for one in handovers(cluster) if one.node.name == name)
+    node_setup = next(one for one in node_setups(cluster) if one.node.name == name)
     actions.report(node_setup, sha256=sha256, version=version, system_ids=ids)
     return _said(node_setup.state, 200)
 

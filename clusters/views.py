@@ -22,7 +22,7 @@ from clusters.backups import bookcases
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, RemoveNodesForm, StoresForm
 from clusters.models import Cluster, Database
-from clusters.node_setup import attached, handovers
+from clusters.node_setup import attached, node_setups
 from clusters.pgbackrest.schedules import times
 from console.accounts.access import MemberRequest, require_authentication_within_the_hour, require_permission
 from console.accounts.permissions import Permission
@@ -30,7 +30,8 @@ from console.cloud_accounts.actions import InUse
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.regions import regions
-from console.operations.actions import NotNow, retry
+from console.operations.actions import NotNow
+from console.operations.views import try_again
 from console.web import worldmap
 from console.web.forms import TypedNameForm
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, posted, searched
@@ -71,7 +72,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "cluster": cluster,
         "busy": cluster.is_busy or any(case.inventory and case.inventory.is_awaited for case in cases),
         "options": mine,
-        "handovers": handovers(cluster),
+        "node_setups": node_setups(cluster),
         "columns": attached(cluster),
         "cases": cases,
         "times": times(cluster.policy.schedules, timezone.now()),
@@ -344,13 +345,7 @@ def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
 def cluster_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Try again what failed."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
-    try:
-        retry(cluster, by=request.user)
-    except NotNow as error:
-        messages.error(request, str(error))
-        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed")
-    message = f"Trying again: {cluster.name}."
-    return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    return try_again(request, cluster, cluster.get_absolute_url(), "clusters-changed")
 
 
 def _clusters(request: MemberRequest) -> Any:

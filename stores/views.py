@@ -18,7 +18,8 @@ from console.accounts.permissions import Permission
 from console.cloud_accounts.actions import InUse, users_of
 from console.cloud_accounts.models import CloudAccount
 from console.cloud_accounts.views import provider_tiles
-from console.operations.actions import NotNow, cancel, retry
+from console.operations.actions import NotNow, cancel
+from console.operations.views import try_again
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, posted, searched
 from stores import actions
 from stores.forms import NAME_TAKEN, DeleteForm, ProtectionForm, StoreForm
@@ -175,9 +176,4 @@ def store_cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
 def store_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Try again what failed."""
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
-    try:
-        retry(store, by=request.user)
-    except NotNow as error:
-        messages.error(request, str(error))
-        return dialog_done(request, reverse("stores:list"), "stores-changed")
-    return dialog_done(request, reverse("stores:list"), "stores-changed", message=f"Trying again: {store.name}.")
+    return try_again(request, store, reverse("stores:list"), "stores-changed")

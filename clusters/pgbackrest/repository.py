@@ -69,13 +69,13 @@ class StanzaState:
     more: bool = False  # there are more than were counted
 
 
-def as_json(holdings: list[StanzaState]) -> list[dict[str, Any]]:
-    """Return the holdings as they are kept in the database."""
-    return [asdict(one) for one in holdings]
+def as_json(stanza_states: list[StanzaState]) -> list[dict[str, Any]]:
+    """Return the stanza_states as they are kept in the database."""
+    return [asdict(one) for one in stanza_states]
 
 
 def from_json(rows: list[dict[str, Any]]) -> list[StanzaState]:
-    """Return the holdings that as_json() was given."""
+    """Return the stanza_states that as_json() was given."""
     return [StanzaState(**{**row, "backups": [Backup(**backup) for backup in row["backups"]]}) for row in rows]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
@@ -11,8 +12,9 @@ from django.views.decorators.http import require_GET
 
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
-from console.operations.models import Operation
-from console.web.pages import fragment_or_page, paginate, searched
+from console.operations.actions import NotNow, retry
+from console.operations.models import ManagedResource, Operation
+from console.web.pages import announced, fragment_or_page, paginate, searched
 
 
 @require_GET
@@ -48,3 +50,13 @@ def task_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     task = get_object_or_404(tasks, pk=pk)
     context = {"operation": task, "busy": task.is_unfinished}
     return fragment_or_page(request, "operations/task_detail.html", "task", context)
+
+
+def try_again(request: MemberRequest, resource: ManagedResource, url: str, event: str) -> HttpResponse:
+    """Begin again what failed on the resource, announce it, and say why when that cannot be."""
+    try:
+        retry(resource, by=request.user)
+    except NotNow as error:
+        messages.error(request, str(error))
+        return announced(request, url, event)
+    return announced(request, url, event, message=f"Trying again: {resource.name}.")

@@ -21,7 +21,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.views.debug import ExceptionReporter
 
 from clusters.models import Attachment, Cluster, Database, Node, RemovedNode, Repository
-from clusters.node_setup import handovers
+from clusters.node_setup import node_setups
 from console.accounts import rotation
 from console.cloud_accounts import actions as cloud_accounts
 from console.cloud_accounts import preflight, verification
@@ -126,7 +126,7 @@ def logged(caplog):
 
 def test_what_is_planted_would_be_found(planted):
     cluster = Cluster.objects.with_node_setup().get(pk=planted[3].pk)
-    [node_setup] = handovers(cluster)
+    [node_setup] = node_setups(cluster)
     with pytest.raises(AssertionError, match="Repository"):
         leaks(node_setup.configuration.render(secrets=True), "the file of a node")
 

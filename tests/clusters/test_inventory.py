@@ -62,8 +62,12 @@ def test_look_keeps_what_the_repository_holds(cluster, put):
     put("n1/backup/orders/backup.info", PLAIN)
     put(f"n1/archive/orders/15-1/0000000100000000/000000010000000000000009-{'a' * 40}.zst", b"wal")
     kept = look(cluster)
-    [holding] = from_json(kept.content)
-    assert (holding.status, len(holding.backups), holding.last_wal) == ("read", 2, "000000010000000000000009")
+    [stanza_state] = from_json(kept.content)
+    assert (stanza_state.status, len(stanza_state.backups), stanza_state.last_wal) == (
+        "read",
+        2,
+        "000000010000000000000009",
+    )
     assert kept.read_at == kept.tried_at
     assert not kept.is_awaited
 

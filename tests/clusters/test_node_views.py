@@ -14,7 +14,7 @@ from django.test import Client
 
 from clusters import actions, backups
 from clusters.models import BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
-from clusters.node_setup import handovers
+from clusters.node_setup import node_setups
 from clusters.pgbackrest.repository import Backup, StanzaState, as_json
 from console.audit.models import AuditEvent
 from console.operations import snapshots
@@ -44,7 +44,7 @@ def cluster(make, stores):
 
 def node_setup(cluster, name="n1"):
     fresh = Cluster.objects.with_node_setup().get(pk=cluster.pk)
-    return next(one for one in handovers(fresh) if one.node.name == name)
+    return next(one for one in node_setups(fresh) if one.node.name == name)
 
 
 def at(cluster, rest="", name="n1"):
@@ -62,7 +62,7 @@ def report(cluster, name="n1", client=None, token=None, **data):
 
 
 def test_nodes_write_to_their_nearest_store(cluster):
-    found = {one.node.name: [target.store for target in one.configuration.targets] for one in handovers(cluster)}
+    found = {one.node.name: [target.store for target in one.configuration.targets] for one in node_setups(cluster)}
     assert found == {
         "n1": ["archive-dub, eu-west-1"],
         "n2": ["archive-iad, us-east-1"],
@@ -139,7 +139,7 @@ def test_policy_of_the_cluster_counts_for_nodes_that_have_none(as_alice, cluster
     assert answer.status_code == 204
     kept = {
         one.node.name: (one.policy.retention_type, one.policy.retention_full)
-        for one in handovers(Cluster.objects.with_node_setup().get(pk=cluster.pk))
+        for one in node_setups(Cluster.objects.with_node_setup().get(pk=cluster.pk))
     }
     assert kept == {"n1": ("time", 30), "n2": ("count", 3), "n3": ("count", 3)}
     assert "repo1-retention-full=30" in node_setup(cluster).masked
@@ -434,7 +434,7 @@ def test_a_node_removed_while_its_configuration_is_out_is_not_forgotten(as_alice
 # What the repositories hold
 
 
-def seen(cluster, *holdings, number=1, **values):
+def seen(cluster, *stanza_states, number=1, **values):
     """Keep what a look into a repository would have found."""
     from django.utils import timezone
 
@@ -442,11 +442,11 @@ def seen(cluster, *holdings, number=1, **values):
     now = timezone.now()
     Inventory.objects.update_or_create(
         repository=repository,
-        defaults={"content": as_json(list(holdings)), "read_at": now, "tried_at": now, **values},
+        defaults={"content": as_json(list(stanza_states)), "read_at": now, "tried_at": now, **values},
     )
 
 
-def holding(node="n1", system_id=SYSTEM_ID, kind="full", **values):
+def stanza_state(node="n1", system_id=SYSTEM_ID, kind="full", **values):
     backup = Backup("20261122-140000F", kind, 1795358980, 1795358985, 2_000_000, 300_000, "A", "B", system_id, False)
     return StanzaState(
         **{
@@ -465,7 +465,7 @@ def holding(node="n1", system_id=SYSTEM_ID, kind="full", **values):
 
 def test_backups_are_listed_by_store_and_stanza(as_alice, cluster):
     report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
-    seen(cluster, holding())
+    seen(cluster, stanza_state())
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     for text in ("20261122-140000F", "5 s", "1.9 MB", "293.0 KB", "000000010000000000000007", "last full"):
         assert text.replace(" ", "") in page.replace("\xa0", "").replace(" ", ""), text
@@ -475,8 +475,8 @@ def test_backups_are_listed_by_store_and_stanza(as_alice, cluster):
 
 def test_a_store_s_page_has_the_backups_of_every_cluster_that_uses_it(as_alice, client, cluster, make, stores, charlie):
     make([stores[0]], name="shop")
-    seen(cluster, holding())
-    seen(cluster, holding(node="n2"), number=2)
+    seen(cluster, stanza_state())
+    seen(cluster, stanza_state(node="n2"), number=2)
     assert f"/clusters/stores/{stores[0].pk}/backups/" in text_of(as_alice.get(stores[0].get_absolute_url()))
     for headers in ({}, HTMX):
         page = text_of(as_alice.get(f"/clusters/stores/{stores[0].pk}/backups/", headers=headers))
@@ -488,7 +488,7 @@ def test_a_store_s_page_has_the_backups_of_every_cluster_that_uses_it(as_alice, 
 
 
 def test_a_repository_of_another_database_is_foreign_and_never_adopted(as_alice, cluster):
-    seen(cluster, holding(system_id=FOREIGN_ID))
+    seen(cluster, stanza_state(system_id=FOREIGN_ID))
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert "Not confirmed" in page  # the node has not said yet who it is
     report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
@@ -500,18 +500,18 @@ def test_a_repository_of_another_database_is_foreign_and_never_adopted(as_alice,
 
 def test_backups_of_another_database_are_not_counted(as_alice, cluster, stores):
     report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
-    [own] = holding().backups
+    [own] = stanza_state().backups
     theirs = replace(own, label="20261123-140000F", system_id=FOREIGN_ID, stopped=own.stopped + 86_400)
-    seen(cluster, holding(system_id=FOREIGN_ID, backups=[own, theirs]))
+    seen(cluster, stanza_state(system_id=FOREIGN_ID, backups=[own, theirs]))
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert page.count("Another database</span>") == 1
     first, _ = backups.bookcases(Cluster.objects.with_node_setup().get(pk=cluster.pk))
-    assert first.shelves[0].last_full.backup == own
+    assert first.stanza_views[0].last_full.backup == own
     keep_second = {"version": cluster.version, "backup_stores": [str(stores[1].pk)]}
     url = f"/clusters/{cluster.pk}/backup-stores/"
     warned = text_of(as_alice.post(url, keep_second, headers=HTMX))
     assert "the only full backups of orders on n1, the newest 20261122-140000F" in warned
-    seen(cluster, holding(system_id=FOREIGN_ID, backups=[theirs]))
+    seen(cluster, stanza_state(system_id=FOREIGN_ID, backups=[theirs]))
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert "no full backup yet" in page
     assert "the only full backups" not in text_of(as_alice.post(url, keep_second, headers=HTMX))
@@ -526,7 +526,7 @@ def test_backups_of_another_database_are_not_counted(as_alice, cluster, stores):
 )
 def test_what_cannot_be_read_is_shown_as_objects_and_bytes(as_alice, cluster, status, note, badge):
     unread = {"system_id": "", "backups": [], "objects": 1_234, "bytes": 3 * 1024**3}
-    seen(cluster, holding(status=status, note=note, **unread))
+    seen(cluster, stanza_state(status=status, note=note, **unread))
     page = text_of(as_alice.get(cluster.get_absolute_url())).replace("\xa0", " ")
     for words in (f">{badge}<", note, "1,234 objects, 3.0 GB.", "last WAL"):
         assert words in page, words
@@ -534,7 +534,7 @@ def test_what_cannot_be_read_is_shown_as_objects_and_bytes(as_alice, cluster, st
 
 
 def test_what_no_node_of_the_cluster_writes_is_told_apart(as_alice, cluster):
-    seen(cluster, holding(node="n7", system_id=FOREIGN_ID))
+    seen(cluster, stanza_state(node="n7", system_id=FOREIGN_ID))
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert "Not in the cluster" in page
     assert f"system identifier {FOREIGN_ID}" in page
@@ -546,18 +546,18 @@ def test_detaching_names_the_only_full_backups(as_alice, cluster, stores):
     keep_second = {"version": cluster.version, "backup_stores": [str(stores[1].pk)]}
     page = text_of(as_alice.post(url, keep_second, headers=HTMX))
     assert "may hold the only full backup" in page
-    seen(cluster, holding())
+    seen(cluster, stanza_state())
     page = text_of(as_alice.post(url, keep_second, headers=HTMX))
     assert "holds the only full backups of orders on n1, the newest 20261122-140000F" in page
     assert "may hold" not in page
-    seen(cluster, holding(), number=2)
+    seen(cluster, stanza_state(), number=2)
     assert "only full backup" not in text_of(as_alice.post(url, keep_second, headers=HTMX))
     report(cluster, sha256=node_setup(cluster).sha256)
     assert "n1 still has it in the configuration" in text_of(as_alice.post(url, keep_second, headers=HTMX))
 
 
 def test_last_known_backups_are_shown_with_their_age_while_the_server_is_down(as_alice, cluster, amazon):
-    seen(cluster, holding())
+    seen(cluster, stanza_state())
     amazon.inject("ListObjectsV2", code="ServiceUnavailable", status=503, times=10)
     assert as_alice.post(f"/clusters/{cluster.pk}/backups/refresh/", headers=HTMX).status_code == 204
     page = text_of(as_alice.get(cluster.get_absolute_url()))

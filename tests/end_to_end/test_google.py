@@ -21,7 +21,7 @@ from requests import Session
 
 from clusters import actions as clusters
 from clusters.models import Attachment, Database
-from clusters.node_setup import handovers
+from clusters.node_setup import node_setups
 from console.demo.emulators.google.emulator import PROJECT
 from stores import actions as stores
 from tests import factories
@@ -79,7 +79,7 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     cluster = clusters.create(account, name="e2e", regions=["europe-west1"], stores=[store], by=alice)
     done(cluster)
     Database.objects.create(cluster=cluster, name="main", version="15", data_directory=str(node.data), port=node.port)
-    [node_setup] = handovers(cluster)
+    [node_setup] = node_setups(cluster)
     assert node_setup.troubles == []
 
     # The files, as they are
@@ -135,7 +135,7 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     cluster.save(update_fields=["keys"])
     clusters.repair(cluster, by=alice)
     done(cluster)
-    [again] = handovers(cluster)
+    [again] = node_setups(cluster)
     assert again.sha256 != before
     with pytest.raises(RefreshError):
         session_of(world, key).get(f"{world.emulator.url}/storage/v1/b/{store.bucket}/o")

@@ -50,11 +50,19 @@ def bucket(info=PLAIN, copy=None, **more):
 @pytest.mark.parametrize("kind", ["plain", "encrypted"])
 def test_look_says_what_pgbackrest_itself_says(kind):
     said = json.loads((FILES / kind / "info.json").read_text())[0]
-    [holding] = repository.look(bucket((FILES / kind / "backup.info").read_bytes()), "c-abc", PASSPHRASE)
-    assert (holding.node, holding.stanza, holding.status, holding.note) == ("n1", "orders", "read", "")
-    assert (holding.system_id, holding.postgresql) == (str(said["db"][0]["system-id"]), said["db"][0]["version"])
-    assert [backup.label for backup in holding.backups] == [one["label"] for one in said["backup"]]
-    for backup, one in zip(holding.backups, said["backup"], strict=True):
+    [stanza_state] = repository.look(bucket((FILES / kind / "backup.info").read_bytes()), "c-abc", PASSPHRASE)
+    assert (stanza_state.node, stanza_state.stanza, stanza_state.status, stanza_state.note) == (
+        "n1",
+        "orders",
+        "read",
+        "",
+    )
+    assert (stanza_state.system_id, stanza_state.postgresql) == (
+        str(said["db"][0]["system-id"]),
+        said["db"][0]["version"],
+    )
+    assert [backup.label for backup in stanza_state.backups] == [one["label"] for one in said["backup"]]
+    for backup, one in zip(stanza_state.backups, said["backup"], strict=True):
         assert (backup.kind, backup.started, backup.stopped) == (
             one["type"],
             one["timestamp"]["start"],
@@ -62,62 +70,62 @@ def test_look_says_what_pgbackrest_itself_says(kind):
         )
         assert (backup.size, backup.stored) == (one["info"]["size"], one["info"]["repository"]["delta"])
         assert (backup.first_wal, backup.last_wal) == (one["archive"]["start"], one["archive"]["stop"])
-        assert (backup.system_id, backup.failed) == (holding.system_id, one["error"])
+        assert (backup.system_id, backup.failed) == (stanza_state.system_id, one["error"])
 
 
 def test_look_finds_the_last_segment_of_the_newest_database():
-    [holding] = repository.look(bucket(), "c-abc", "")
-    assert holding.last_wal == "000000030000000000000001"  # 9.6-2 came after 15-1
-    assert holding.last_wal_at == "2026-11-22T00:00:00+00:00"
+    [stanza_state] = repository.look(bucket(), "c-abc", "")
+    assert stanza_state.last_wal == "000000030000000000000001"  # 9.6-2 came after 15-1
+    assert stanza_state.last_wal_at == "2026-11-22T00:00:00+00:00"
 
 
 def test_look_takes_the_copy_of_a_file_that_is_cut_off():
-    [holding] = repository.look(bucket(PLAIN[:700], PLAIN), "c-abc", "")
-    assert (holding.status, len(holding.backups)) == ("read", 2)
-    assert "cut off" in holding.note
-    assert "copy was read" in holding.note
+    [stanza_state] = repository.look(bucket(PLAIN[:700], PLAIN), "c-abc", "")
+    assert (stanza_state.status, len(stanza_state.backups)) == ("read", 2)
+    assert "cut off" in stanza_state.note
+    assert "copy was read" in stanza_state.note
 
 
 @pytest.mark.parametrize("end", [0, 12, 700, len(PLAIN) - 30, len(PLAIN) - 1])
 def test_look_counts_what_it_cannot_read(end):
-    [holding] = repository.look(bucket(PLAIN[:end]), "c-abc", "")
-    assert (holding.status, holding.backups) == ("damaged", [])
-    assert "cut off" in holding.note
-    assert (holding.objects, holding.bytes, holding.more) == (7, 24 + end, False)
-    assert holding.last_wal
+    [stanza_state] = repository.look(bucket(PLAIN[:end]), "c-abc", "")
+    assert (stanza_state.status, stanza_state.backups) == ("damaged", [])
+    assert "cut off" in stanza_state.note
+    assert (stanza_state.objects, stanza_state.bytes, stanza_state.more) == (7, 24 + end, False)
+    assert stanza_state.last_wal
 
 
 @pytest.mark.parametrize("end", [16, 40, 1000, len(ENCRYPTED) - 16])
 def test_look_tells_a_cut_off_encrypted_file_from_another_passphrase(end):
-    [holding] = repository.look(bucket(ENCRYPTED[:end]), "c-abc", PASSPHRASE)
-    assert holding.status == "damaged"
-    assert "cut off" in holding.note
+    [stanza_state] = repository.look(bucket(ENCRYPTED[:end]), "c-abc", PASSPHRASE)
+    assert stanza_state.status == "damaged"
+    assert "cut off" in stanza_state.note
 
 
 @pytest.mark.parametrize("passphrase", ["", "another"])
 def test_look_counts_what_is_encrypted_otherwise(passphrase):
-    [holding] = repository.look(bucket(ENCRYPTED), "c-abc", passphrase)
-    assert (holding.status, holding.objects) == ("encrypted", 7)
-    assert "passphrase" in holding.note
+    [stanza_state] = repository.look(bucket(ENCRYPTED), "c-abc", passphrase)
+    assert (stanza_state.status, stanza_state.objects) == ("encrypted", 7)
+    assert "passphrase" in stanza_state.note
 
 
 def test_look_counts_no_further_than_it_must(monkeypatch):
     monkeypatch.setattr(repository, "COUNTED_AT_MOST", 3)
-    [holding] = repository.look(bucket(ENCRYPTED), "c-abc", "another")
-    assert holding.more
+    [stanza_state] = repository.look(bucket(ENCRYPTED), "c-abc", "another")
+    assert stanza_state.more
 
 
 def test_look_sees_an_archive_without_a_backup_and_nothing_at_all():
-    [holding] = repository.look(bucket(None), "c-abc", "")
-    assert (holding.status, holding.backups) == ("empty", [])
-    assert holding.last_wal
+    [stanza_state] = repository.look(bucket(None), "c-abc", "")
+    assert (stanza_state.status, stanza_state.backups) == ("empty", [])
+    assert stanza_state.last_wal
     assert repository.look(Bucket({}), "c-abc", "") == []
     assert repository.look(bucket(), "c-other", "") == []
 
 
 def test_holdings_are_kept_as_they_are():
-    holdings = repository.look(bucket(), "c-abc", "")
-    assert repository.from_json(json.loads(json.dumps(repository.as_json(holdings)))) == holdings
+    stanza_states = repository.look(bucket(), "c-abc", "")
+    assert repository.from_json(json.loads(json.dumps(repository.as_json(stanza_states)))) == stanza_states
 
 
 def test_decrypt_gives_the_text_and_refuses_a_wrong_passphrase():
