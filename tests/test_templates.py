@@ -39,6 +39,16 @@ def test_template_compiles_and_has_no_long_line(name):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
+def test_template_has_no_tag_over_two_lines(name):
+    # Django takes it for text, and shows it.
+    for number, line in enumerate(
+        re.sub(r"\{% comment %\}.*?\{% endcomment %\}", "", TEMPLATES[name], flags=re.S).splitlines()
+    ):
+        assert line.count("{%") == line.count("%}"), number
+        assert line.count("{{") <= line.count("}}"), number
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
 def test_template_joins_no_address(name):
     if name == "500.html":  # shown when nothing else can be relied on
         return
