@@ -29,12 +29,14 @@ endif
 # Django's settings want these; the types of its models do not depend on them.
 UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite:///:memory:
 
-# Not again on PostgreSQL, beside what asks for no database: tests of the whole demo, which has a database of its own,
-# and the two longest ones.
-ONCE := tests/demo/test_supervisor.py tests/end_to_end tests/faults tests/crash/test_matrix.py
+# Not again on PostgreSQL, beside what asks for no database: the demo, which has a database of its own; the two longest
+# matrices; and walks of addresses, whose queries the other tests send, too. Outages are tried on PostgreSQL alone: a
+# database that goes away is a server.
+ONCE := tests/demo tests/end_to_end tests/faults tests/crash/test_matrix.py tests/fuzz/test_walks.py tests/web
+ON_POSTGRESQL := tests/crash/test_outages.py
 
-# Three at once on two cores: many tests wait for processes that they have started. The quick ones wait for nothing.
-PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadgroup
+# Four at once on two cores: many tests wait for processes that they have started. The quick ones wait for nothing.
+PYTEST := $(BIN)/python -m pytest -q -n 4 --dist loadgroup
 QUICK := $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow"
 
 # What `make setup` puts into .venv: "production" what the console runs on, "demo" what `manage.py demo` needs beside it,
@@ -114,7 +116,7 @@ check: lint ## Linters, types and the quick tests
 	env -u DATABASE_URL $(QUICK)
 
 test: setup azurite system lint ## The whole suite, on SQLite and on PostgreSQL
-	env -u DATABASE_URL $(PYTEST)
+	env -u DATABASE_URL $(PYTEST) $(ON_POSTGRESQL:%=--ignore=%)
 	$(BIN)/python -m tests.postgres -- $(PYTEST) -m "database and not browser" $(ONCE:%=--ignore=%)
 
 live-test: setup azurite system ## The contract of one provider on a real account: make live-test PROVIDER=aws (tests/worlds/live.py)

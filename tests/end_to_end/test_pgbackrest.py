@@ -73,7 +73,7 @@ class Console:
 
     def commands(self, page):
         """Return the commands that a page shows, in their order."""
-        return [html.unescape(one) for one in re.findall(r'data-copy="([^"]+)" aria-label="Copy the command"', page)]
+        return [html.unescape(one) for one in re.findall(r'data-copy="([^"]+)"\s+aria-label="Copy the command"', page)]
 
 
 class Clock:
