@@ -1,6 +1,7 @@
 """Amazon Web Services: what a store gets on Amazon S3, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
+from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Vocabulary
+from console.clouds.s3api import CREATION
 from console.clouds.s3api.nodes import policy
 
 from .access import DELETE, GRANT, REVOKE, facts, refusal, repository
@@ -9,22 +10,6 @@ from .linking import FIELDS, KEY, clean, method
 from .permissions import preflight
 from .session import account_facts, identify
 from .storage import AWSStorage, regions_of
-
-# The log bucket is closed before anything is told to log into it, and calls on one bucket never run together, which S3
-# answers with OperationAborted.
-CREATION = (
-    (
-        Setting("log", ("policy",), "Closing the log bucket to all but log delivery"),
-        Setting("backup", ("policy",), "Closing the backup bucket to plain HTTP"),
-    ),
-    (
-        Setting("log", ("lifecycle",), "Setting the log bucket to expire old logs"),
-        Setting("backup", ("lifecycle",), "Setting the backup bucket to drop unfinished uploads"),
-    ),
-    (Setting("backup", ("logging",), "Turning on access logging"),),
-    (Setting("backup", ("versioning",), "Turning on versioning", only_with="versions"),),
-    (Setting("backup", ("object_lock",), "Locking what will be written", only_with="lock"),),
-)
 
 
 def capabilities(account: AccountRef) -> Capabilities:

@@ -1,6 +1,7 @@
 """Servers that speak S3 and are not Amazon's: what a store gets there, stage by stage, and what makes them a cloud."""
 
-from console.clouds.contract import Cloud, Linking, NodeAccess, Setting, Vocabulary
+from console.clouds.contract import Cloud, Linking, NodeAccess, Vocabulary
+from console.clouds.s3api import CREATION
 from console.clouds.s3api.nodes import policy
 
 from .access import DELETE, GRANT, REVOKE, facts, repository
@@ -9,21 +10,6 @@ from .linking import FIELDS, account_facts, clean
 from .probe import capabilities, identify, linked, preflight
 from .session import node_regions
 from .storage import S3Storage
-
-# In the order and in the words of Amazon S3; what a server lacks is said beside the step.
-CREATION = (
-    (
-        Setting("log", ("policy",), "Closing the log bucket to all but log delivery"),
-        Setting("backup", ("policy",), "Closing the backup bucket to plain HTTP"),
-    ),
-    (
-        Setting("log", ("lifecycle",), "Setting the log bucket to expire old logs"),
-        Setting("backup", ("lifecycle",), "Setting the backup bucket to drop unfinished uploads"),
-    ),
-    (Setting("backup", ("logging",), "Turning on access logging"),),
-    (Setting("backup", ("versioning",), "Turning on versioning", only_with="versions"),),
-    (Setting("backup", ("object_lock",), "Locking what will be written", only_with="lock"),),
-)
 
 S3_COMPATIBLE = Cloud(
     key="s3",
