@@ -59,22 +59,44 @@ def test_take_gives_no_turn_twice():
     assert len({*found}) == 20
 
 
+@pytest.fixture
+def turns(monkeypatch):
+    """The turns that were given, in their order."""
+    given, take = [], RateSlot.objects.take
+
+    def noted(rate_key, seconds):
+        turn, now = take(rate_key, seconds)
+        given.append(turn)
+        return turn, now
+
+    monkeypatch.setattr(RateSlot.objects, "take", noted)
+    return given
+
+
 def paced(key, seen, seconds, rate_key="lane"):
     """A step of which only one may begin in so many seconds."""
 
     def run(spec):
-        seen.append((spec, time.monotonic()))
+        seen.append(timezone.now())
 
     return Step(key, key, run, Pace(key=lambda spec: rate_key, seconds=seconds, rule=RULE))
 
 
-def test_a_short_wait_is_waited_out(plan, store, alice):
+def assert_none_before_its_turn(seen, turns, seconds):
+    """Whatever the machine does: a call may be late, and the next one in time, so that less is between the two."""
+    given = sorted(turns)
+    assert len(seen) == len(given)
+    assert all((later - turn).total_seconds() >= seconds for turn, later in itertools.pairwise(given))
+    assert all(called >= turn - timedelta(milliseconds=2) for called, turn in zip(sorted(seen), given, strict=True))
+
+
+def test_a_short_wait_is_waited_out(plan, store, alice, turns):
     seen = []
     plan.append(Stage(paced("one", seen, 0.4), paced("two", seen, 0.4)))
     operation = begin(store, "create", by=alice)
     assert deliver(operation.pk) is None
-    (_, first), (_, second) = seen
-    assert abs(second - first) >= 0.35
+    assert len(seen) == 2
+    assert_none_before_its_turn(seen, turns, 0.4)
     operation.refresh_from_db()
     assert operation.state == "done"
     assert not any("turn" in step for step in operation.steps)
@@ -148,7 +170,7 @@ def test_of_two_that_wait_the_sooner_counts(plan, store, alice):
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_ten_stores_at_once_are_created_no_faster_than_the_rate(plan, account, alice, monkeypatch):
+def test_ten_stores_at_once_are_created_no_faster_than_the_rate(plan, account, alice, turns, monkeypatch):
     """Two workers, ten stores of two buckets each: twenty calls at the rate of one in 0.25 s, none left behind."""
     monkeypatch.setattr(engine, "SHORT_WAIT", 0.3)
     rate, seen = 0.25, []
@@ -177,9 +199,5 @@ def test_ten_stores_at_once_are_created_no_faster_than_the_rate(plan, account, a
     assert {one.state for one in Operation.objects.filter(pk__in=pks)} == {"done"}
     assert {one.retries for one in Operation.objects.filter(pk__in=pks)} == {0}
     assert Store.objects.filter(state=State.AVAILABLE).count() == 10
-    times = sorted(moment for _, moment in seen)
-    assert len(times) == 20
-    for number, moment in enumerate(
-        times
-    ):  # never more than the rate allows since the first, whatever the machine does
-        assert moment - times[0] >= number * rate - 0.05
+    assert len(seen) == 20
+    assert_none_before_its_turn(seen, turns, rate)
