@@ -126,6 +126,19 @@ def test_a_long_wait_is_no_trouble_and_keeps_its_turn(plan, store, alice, accoun
     assert RateSlot.objects.get().free_at == free_at
 
 
+def test_a_turn_of_another_lane_is_not_used(plan, store, alice):
+    """A store whose project was changed meanwhile waits for the turns of its new one."""
+    RateSlot.objects.create(rate_key="lane", free_at=timezone.now() + timedelta(seconds=14))
+    plan.append(Stage(paced("one", [], 5)))
+    operation = begin(store, "create", by=alice)
+    assert deliver(operation.pk) > 12
+    plan[0] = Stage(paced("one", [], 5, rate_key="another"))
+    due_now(operation)
+    assert deliver(operation.pk) is None
+    operation.refresh_from_db()
+    assert operation.state == "done"
+
+
 def test_a_turn_that_was_used_is_not_used_again(plan, store, alice):
     seen = []
 
