@@ -190,20 +190,6 @@ def test_tags_are_cleaned_and_cut(amazon):
     assert len(tags["storekeeper:store-name"]) == 256
 
 
-@pytest.mark.parametrize("region", REGIONS[:2])
-@pytest.mark.parametrize("done", range(8))
-def test_provision_converges_after_a_crash(amazon, region, done):
-    expected, spec = make_spec(region), make_spec(region)
-    spec = replace(spec, id=expected.id, bucket=expected.bucket, log_bucket=expected.log_bucket)
-    run(plans.creation(AWS), expected)
-    wanted = state(expected)
-    run(plans.deletion(AWS), expected)
-    for step in steps(plans.creation(AWS))[:done]:
-        step.run(spec)
-    run(plans.creation(AWS), spec)
-    assert state(spec) == wanted
-
-
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("tags", [{}, {"storekeeper_store-id": "another"}, {"team": "web"}])
 @pytest.mark.parametrize("occupied", ["bucket", "log_bucket"])

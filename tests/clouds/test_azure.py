@@ -23,7 +23,6 @@ from console.clouds.contract import LinkError, StoreSpec
 from console.clouds.inspection import inspect
 from console.clouds.regions import regions
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, Refused, TooLate
-from console.demo.emulators.azure.emulator import FAULTS
 from console.demo.roles import azure_roles
 from tests.clouds import plans
 from tests.worlds.azure import SUBJECT, Azure, opened
@@ -148,18 +147,6 @@ def test_provision_says_that_a_region_has_no_zones(world):
     assert plans.create(AZURE, make_spec(world)) is None
 
 
-@pytest.mark.parametrize("done", range(6))
-def test_provision_converges_after_a_crash(world, done):
-    expected = make_spec(world)
-    run(plans.creation(AZURE), expected)
-    wanted = world.look()
-    run(plans.deletion(AZURE), expected)
-    for step in steps(plans.creation(AZURE))[:done]:
-        step.run(expected)
-    run(plans.creation(AZURE), expected)
-    assert world.look() == wanted
-
-
 @pytest.mark.parametrize("tags", [{}, {"storekeeper:store-id": "another"}, {"team": "web"}])
 @pytest.mark.parametrize("log", [True, False])
 def test_provision_never_touches_an_account_that_is_not_the_stores(world, tags, log):
@@ -244,36 +231,6 @@ def test_provision_says_that_the_resource_group_is_gone(world):
 
 
 # --- Trouble on the way ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_every_plan_ends_as_without_a_fault_wherever_one_call_goes_wrong(world, fault):
-    def walk(spoilt=None):
-        """Do everything that a store lives through, with the nth call spoilt, and return what stood meanwhile."""
-        world.clear()
-        world.forget()
-        if spoilt:
-            world.fault(fault, spoilt)
-        stood = []
-        settled(plans.creation(AZURE), spec)
-        settled(plans.versions(AZURE), spec)
-        access = settled(AZURE.access.grant, replace(cluster, keys={}))
-        stood.append(world.look())
-        access = settled(AZURE.access.revoke, access)
-        stood.append(world.look())
-        settled(AZURE.access.delete, access)
-        world.wipe(spec)
-        settled(plans.deletion(AZURE), spec)
-        assert world.look() == {}
-        return stood
-
-    spec = make_spec(world, versions_days=7)
-    cluster = world.access(spec)
-    wanted = walk()
-    calls = len(world.calls())
-    assert calls > 30
-    for nth in range(1, calls + 1):
-        assert walk(nth) == wanted, nth
 
 
 @pytest.mark.parametrize(

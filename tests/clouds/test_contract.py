@@ -209,30 +209,65 @@ def test_a_worker_may_be_killed_before_any_call_of_the_deletion(world, say):
     say(**{f"contract, {world.key}: kills survived": tried})
 
 
+def with_keys(made, access):
+    """Return the access with what the steps gave to be kept."""
+    kept = [one.keep for one in made if one and one.keep is not None]
+    return replace(access, keys=kept[-1]) if kept else access
+
+
+def lives(provider, spec):
+    """Return by verb what leads to its beginning, and gives its spec; and its plan."""
+    done, access = replace(spec, complete=True), access_to(spec)
+
+    def create(begun):
+        settled(plans.deletion(provider), done)
+        settled(plans.creation(provider), spec)
+        return begun
+
+    def delete():
+        settled(plans.deletion(provider), done)
+        return spec
+
+    def take_access():
+        settled(provider.access.delete, replace(access, buckets=()))
+        return access
+
+    def give_access():
+        return replace(with_keys(settled(provider.access.grant, access), access), buckets=())
+
+    return {
+        "creation": (delete, plans.creation(provider)),
+        "protection": (lambda: create(replace(done, versions_days=30)), plans.versions(provider)),
+        "deletion": (lambda: create(done), plans.deletion(provider)),
+        "grant": (take_access, provider.access.grant),
+        "revocation": (give_access, (*provider.access.revoke, *provider.access.delete)),
+    }
+
+
 @emulated
-@pytest.mark.parametrize("verb", ["creation", "deletion"])
+@pytest.mark.parametrize("verb", ["creation", "protection", "deletion", "grant", "revocation"])
 def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
-    provider, spec, tried = provider_of(world), make_spec(world), 0
-    plan = {"creation": plans.creation, "deletion": plans.deletion}[verb](provider)
-    made = verb == "deletion"
-    spec = replace(spec, complete=made)
+    provider, store, tried = provider_of(world), make_spec(world), 0
+    begin, plan = lives(provider, store)[verb]
+    if verb in {"grant", "revocation"}:
+        settled(plans.creation(provider), store)
 
     def prepare():
         world.mend()
-        settled(plans.creation(provider) if made else plans.deletion(provider), spec)
+        return begin()
 
-    prepare()
-    before = world.look()
+    spec = prepare()
+    stood = world.look()
     world.forget()
     settled(plan, spec)
     calls, wanted = world.calls(), world.look()
-    assert wanted != before
+    assert wanted != stood
     assert len(calls) >= len(steps(plan))
     assert "denied" in world.faults
     survived = []
     for fault in world.faults:
         for nth, call in enumerate(calls, 1):
-            prepare()
+            spec = prepare()
             world.fault(fault, nth)
             error = failure(settled, plan, spec)
             assert world.faults_met() == 1, (fault, nth)
@@ -272,8 +307,7 @@ def test_a_store_that_holds_data_stays_until_it_is_emptied(world):
     spec = replace(make_spec(world), complete=True)
     settled(plans.creation(provider), spec)
     access = access_to(spec)
-    for made in settled(provider.access.grant, access):
-        access = replace(access, keys=made.keep) if made and made.keep else access
+    access = with_keys(settled(provider.access.grant, access), access)
     world.put(spec, f"{PREFIX}/n1/backup/main/backup.info", b"[backrest]\n")
     before, told = world.look(), []
     found = plans.contents(provider, spec, told.append)
@@ -432,8 +466,7 @@ def test_pgbackrest_takes_the_configuration(world, tmp_path):
     provider, spec = provider_of(world), replace(make_spec(world), complete=True)
     settled(plans.creation(provider), spec)
     access = access_to(spec)
-    for made in settled(provider.access.grant, access):
-        access = replace(access, keys=made.keep) if made and made.keep else access
+    access = with_keys(settled(provider.access.grant, access), access)
     repository = provider.access.repository(spec, access)
     target = Target(1, "orders", f"/{PREFIX}/n1", repository, "secret", "time", 14, None)
     file = tmp_path / "pgbackrest.conf"

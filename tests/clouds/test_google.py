@@ -162,28 +162,6 @@ def test_provision_runs_the_steps_of_a_round_at_once(world):
     assert len(world.calls()) == 6
 
 
-@pytest.mark.parametrize("fault", ["denied", "busy", "broken", "changed", "reset before", "reset after"])
-@pytest.mark.parametrize("nth", range(1, 7))
-def test_provision_converges_after_a_fault_at_each_call(world, fault, nth):
-    spec = make_spec(world)
-    run(plans.creation(GOOGLE), spec)
-    wanted = world.look()
-    run(plans.deletion(GOOGLE), spec)
-    world.forget()
-    world.fault(fault, nth)
-    for _ in range(3):
-        try:
-            run(plans.creation(GOOGLE), spec)
-            break
-        except NotReady:
-            assert fault != "denied"
-        except Failed:
-            assert fault == "denied"
-    world.mend()
-    run(plans.creation(GOOGLE), spec)
-    assert world.look() == wanted
-
-
 @pytest.mark.parametrize("log", [False, True])
 def test_provision_never_touches_a_bucket_that_is_not_the_stores(world, log):
     spec = make_spec(world)
@@ -956,6 +934,23 @@ def test_errors_name_the_api_that_is_not_enabled(world, store):
         403, disabled.reason, disabled.message, operation="serviceAccounts.create", details=disabled.details
     )
     with pytest.raises(NotReady, match=re.escape("gcloud services enable iam.googleapis.com --project=415104041262")):
+        run(GOOGLE.access.grant, world.access(store))
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "words"),
+    [
+        ("Maximum number of service accounts on project reached.", Failed, "as many service accounts as its quota"),
+        (
+            "Quota exceeded for quota metric 'Write requests' and limit 'Write requests per minute'",
+            NotReady,
+            "slow down",
+        ),
+    ],
+)
+def test_errors_tell_a_full_quota_from_a_rate(world, store, message, kind, words):
+    world.emulator.inject(429, "rateLimitExceeded", message, operation="serviceAccounts.create")
+    with pytest.raises(kind, match=words):
         run(GOOGLE.access.grant, world.access(store))
 
 

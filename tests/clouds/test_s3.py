@@ -482,18 +482,6 @@ def test_provision_leaves_what_the_specification_says(spec, s3):
 
 @slow
 @pytest.mark.parametrize("done", range(8))
-def test_provision_converges_after_a_crash(spec, done):
-    run(plans.creation(S3), spec)
-    wanted = state(spec)
-    run(plans.deletion(S3), spec)
-    for step in steps(plans.creation(S3))[:done]:
-        step.run(spec)
-    run(plans.creation(S3), spec)
-    assert state(spec) == wanted
-
-
-@slow
-@pytest.mark.parametrize("done", range(8))
 def test_remove_after_a_half_made_creation(spec, s3, done):
     for step in steps(plans.creation(S3))[:done]:
         step.run(spec)

@@ -192,7 +192,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "Google is applying another change to {name}.",
     ),
     (
-        "serviceAccounts.create:RESOURCE_EXHAUSTED serviceAccounts.create:rateLimitExceeded",
+        "too-many-service-accounts",
         Failed,
         "Project {project} has as many service accounts as its quota allows. Delete unused ones, or ask for more "
         "(Google Cloud console, IAM, Quotas), then try again. Google says: {reason}",
@@ -313,6 +313,8 @@ def answered(error: Answer, operation: str, subject: CallTarget) -> StepError:
         details["code"] = constraint
     elif "does not exist" in error.message and operation == "buckets.setIamPolicy" and code == "invalid":
         code = "no-such-member"
+    elif "maximum number" in error.message.lower() and operation == "serviceAccounts.create":
+        code = "too-many-service-accounts"  # who only asks too often gets the same status and reason
     reaction, message = _row(operation, code, error.status)
     text = message.format(
         action=details.get("action", ""),

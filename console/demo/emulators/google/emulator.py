@@ -179,7 +179,7 @@ class Emulator:
         try:
             service, operation, about = route(request.method, request.path)
         except Refusal as refusal:
-            return _reply(refusal.status, refusal.body(storage=request.path[:1] != ("v1",)))
+            return _reply(*refusal.answer(storage=request.path[:1] != ("v1",)))
         call = Call(operation, "/".join(about.values()))
         with self.lock:
             self.calls.append(call)
@@ -192,7 +192,7 @@ class Emulator:
                 reply = self._act(request, call, service, about)
             except Refusal as refusal:
                 call.status = refusal.status
-                reply = _reply(refusal.status, refusal.body(storage=service == "storage"))
+                reply = _reply(*refusal.answer(storage=service == "storage"))
             else:
                 call.status = reply[0]
         return None if fault and fault.reset == "after" else reply
@@ -224,7 +224,7 @@ class Emulator:
                     who = request.headers.get("authorization", "")
                     return _reply(200, self.directory.impersonate(who, asked[1], request.json))
         except Refusal as refusal:
-            return _reply(refusal.status, refusal.body(storage=False))
+            return _reply(*refusal.answer(storage=False))
         return None
 
     def _act(self, request: Request, call: Call, service: str, about: dict[str, str]) -> Reply:
