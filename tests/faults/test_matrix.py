@@ -277,7 +277,7 @@ class Walk:
 
     def __init__(self, plan, account, alice, layer):
         self.plan, self.account, self.alice, self.layer = plan, account, alice, layer
-        self.tally, self.foreign = Tally(), {}
+        self.tally, self.foreign, self.worn_out = Tally(), {}, set()
         self.undisturbed()
 
     @contextmanager
@@ -330,7 +330,7 @@ class Walk:
     def cells(self):
         for call in self.calls:
             for fault, rule in self.chosen(call):
-                for lasts in self.variants(fault, rule):
+                for lasts in self.variants(fault, call, rule):
                     with self.stage(fault, call, lasts) as subject:
                         wrong = self.cell(subject, fault, call, lasts, rule)
                     self.tally.cells += 1
@@ -351,14 +351,17 @@ class Walk:
             seen.add(kind)
             yield fault, rule
 
-    def variants(self, fault, rule):
+    def variants(self, fault, call, rule):
         if fault.name == "reset after":  # botocore's own next attempt meets what the first one did
             yield ONE_ANSWER
         if not fault.stranger or self.plan.may_be_deleted:
             yield ONE_CALL
         # What is final is so at once: the second time is for leaving it by Delete, and whatever it was is alike then.
         by_delete = self.plan.may_be_deleted and fault.name == "AccessDenied"
-        if fault.stranger or by_delete or not isinstance(rule, Fails):
+        # Giving up leaves at a call what a final answer leaves there, so each patience runs out once for each operation.
+        patience = isinstance(rule, Retried) and (rule.patience, call.operation)
+        if fault.stranger or by_delete or not (isinstance(rule, Fails) or patience in self.worn_out):
+            self.worn_out.add(patience)
             yield FOR_EVER
 
     def cell(self, subject, fault, call, lasts, rule):
