@@ -112,29 +112,51 @@ def stores(data: Path) -> list[str]:
         return sorted(name for (name,) in database.execute("select name from stores_store"))
 
 
+class Demos:
+    """The demos of one folder, one after the other: each but the first finds what the one before it left.
+
+    Starting one takes a while, so a test that does it no harm leaves it to the next.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self.data, self.last = data, None
+
+    def start(self, **options) -> Running:
+        """Start one where none runs."""
+        self.end()
+        self.last = Running(self.data, **options)
+        return self.last
+
+    def running(self) -> Running:
+        """Return the one that runs and answers, started if need be."""
+        if self.last is None or self.last.process.poll() is not None:
+            self.start()
+        self.last.answering()
+        return self.last
+
+    def end(self) -> None:
+        if self.last is not None and self.last.process.poll() is None:
+            self.last.end()
+
+
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """The folder of all demos here: each but the first finds what the one before it left."""
-    return tmp_path_factory.mktemp("demo") / "data"
+def demos(tmp_path_factory):
+    demos = Demos(tmp_path_factory.mktemp("demo") / "data")
+    yield demos
+    demos.end()
 
 
-@pytest.fixture
-def start(data):
-    """Start demos that end with the test."""
-    started = []
-
-    def start(**options):
-        started.append(Running(data, **options))
-        return started[-1]
-
-    yield start
-    for demo in started:
-        if demo.process.poll() is None:
-            demo.end()
+def test_demo_takes_a_free_port_for_a_taken_one(demos):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        demo = demos.start(port=port)
+        told = demo.answering()
+        assert f"Port {port} is taken" in demo.output
+        assert not told["url"].endswith(f":{port}")
 
 
-def test_demo_writes_what_others_rely_on(start):
-    demo = start()
+def test_demo_writes_what_others_rely_on(demos):
+    demo = demos.running()
     told = demo.answering()
     assert status_of(f"{told['url']}/healthz") == 200
     for person in (told, *(told[key] for key in ("owner", "admin", "viewer", "stranger", "support"))):
@@ -159,8 +181,22 @@ def test_demo_writes_what_others_rely_on(start):
     assert len(buckets) == 2  # those of ledger-frankfurt
 
 
-def test_demo_keeps_passwords_and_data_over_a_restart(start):
-    first = start()
+def test_demo_refuses_a_folder_in_use(demos):
+    demo = demos.running()
+    second = subprocess.run(
+        [sys.executable, "manage.py", "demo", "--port", "0", "--data", str(demo.data)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert second.returncode == 1
+    assert "Another demo runs" in second.stderr
+    assert (demo.data / "demo.json").exists()
+
+
+def test_demo_keeps_passwords_and_data_over_a_restart(demos):
+    first = demos.running()
     told = first.answering()
     objects = object_server_of(told)
     bucket = objects.list_buckets()["Buckets"][0]["Name"]
@@ -168,7 +204,7 @@ def test_demo_keeps_passwords_and_data_over_a_restart(start):
     first.end()
     database = (first.data / "demo.sqlite3").stat().st_ino
     names = stores(first.data)
-    second = start()
+    second = demos.running()
     again = second.answering()
     assert again["password"] == told["password"]
     assert (second.data / "demo.sqlite3").stat().st_ino == database
@@ -179,8 +215,8 @@ def test_demo_keeps_passwords_and_data_over_a_restart(start):
     assert "ledger-frankfurt" not in second.output  # it needs no repair: nothing was forgotten
 
 
-def test_demo_starts_again_each_child_that_dies(start):
-    demo = start()
+def test_demo_starts_again_each_child_that_dies(demos):
+    demo = demos.running()
     told = demo.answering()
     wait_until(lambda: store_states(demo.data) == {"available"})
     before = demo.pids
@@ -201,8 +237,8 @@ def test_demo_starts_again_each_child_that_dies(start):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_demo_ends_with_all_its_children(start, number):
-    demo = start()
+def test_demo_ends_with_all_its_children(demos, number):
+    demo = demos.running()
     told = demo.answering()
     family = descendants(demo.process.pid)
     assert len(family) >= len(CHILDREN) + 2  # the web server's workers
@@ -213,26 +249,24 @@ def test_demo_ends_with_all_its_children(start, number):
     assert "Traceback" not in demo.output
 
 
-def test_demo_ends_while_it_starts(start):
-    demo = start()
+def test_demo_ends_while_it_starts(demos):
+    demo = demos.start()
     wait_until(lambda: "broker" in demo.output)
     family = descendants(demo.process.pid)
     assert demo.end() == 0
     assert not family & processes().keys()
 
 
-def test_children_end_when_the_demo_is_killed(start):
-    demo = start()
-    demo.answering()
+def test_children_end_when_the_demo_is_killed(demos):
+    demo = demos.running()
     family = descendants(demo.process.pid)
     demo.end(signal.SIGKILL)
     wait_until(lambda: not family & processes().keys(), seconds=5)
     assert not (demo.data / "demo.json").exists()
 
 
-def test_children_end_when_the_demo_and_its_guard_are_killed(start):
-    demo = start()
-    demo.answering()
+def test_children_end_when_the_demo_and_its_guard_are_killed(demos):
+    demo = demos.running()
     family = descendants(demo.process.pid)
     guard = {pid for pid in family if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()}
     assert len(guard) == 1
@@ -240,26 +274,3 @@ def test_children_end_when_the_demo_and_its_guard_are_killed(start):
         os.kill(pid, signal.SIGKILL)
     demo.process.wait(5)
     wait_until(lambda: not family & processes().keys(), seconds=40)
-
-
-def test_demo_takes_a_free_port_for_a_taken_one(start):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        demo = start(port=port)
-        told = demo.answering()
-        assert f"Port {port} is taken" in demo.output
-        assert not told["url"].endswith(f":{port}")
-
-
-def test_demo_refuses_a_folder_in_use(start, data):
-    start().answering()
-    second = subprocess.run(
-        [sys.executable, "manage.py", "demo", "--port", "0", "--data", str(data)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert second.returncode == 1
-    assert "Another demo runs" in second.stderr
-    assert (data / "demo.json").exists()

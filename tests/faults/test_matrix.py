@@ -358,7 +358,7 @@ class Walk:
             yield ONE_CALL
         # What is final is so at once: the second time is for leaving it by Delete, and whatever it was is alike then.
         by_delete = self.plan.may_be_deleted and fault.name == "AccessDenied"
-        # Giving up leaves at a call what a final answer leaves there, so each patience runs out once for each operation.
+        # Giving up leaves at a call what a final answer leaves there: each patience runs out once for each operation.
         patience = isinstance(rule, Retried) and (rule.patience, call.operation)
         if fault.stranger or by_delete or not (isinstance(rule, Fails) or patience in self.worn_out):
             self.worn_out.add(patience)
