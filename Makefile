@@ -30,10 +30,14 @@ endif
 UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite:///:memory:
 
 # Not again on PostgreSQL, beside what asks for no database: the demo, which has a database of its own; the two longest
-# matrices; and walks of addresses, whose queries the other tests send, too. Outages are tried on PostgreSQL alone: a
-# database that goes away is a server.
-ONCE := tests/demo tests/end_to_end tests/faults tests/crash/test_matrix.py tests/fuzz/test_walks.py tests/web
-ON_POSTGRESQL := tests/crash/test_outages.py
+# matrices; walks of addresses, whose queries the other tests send, too; and what a cloud answers, which is counted and
+# compared without the database.
+ONCE := tests/demo tests/end_to_end tests/faults tests/crash/test_matrix.py tests/fuzz/test_walks.py tests/web \
+  tests/accounts/test_secrets.py tests/stores/test_deletion_preview.py tests/stores/test_drift.py tests/test_regions.py
+# On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
+# crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.
+ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/operations/test_worker.py \
+  tests/fuzz/test_requests.py
 
 # Four at once on two cores: many tests wait for processes that they have started. The quick ones wait for nothing.
 PYTEST := $(BIN)/python -m pytest -q -n 4 --dist loadgroup

@@ -28,8 +28,10 @@ if not os.environ.get("LIVE_PROVIDER"):  # `make live-test` is there to reach a 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep together those that share a demo, or this machine's /etc; mark those that ask for the database."""
+    """Keep together those that share a demo, or this machine's /etc; mark those that ask for the database or a cloud."""
     for item in items:
+        if "_emulator" in item.fixturenames:
+            item.add_marker("slow")
         if {"db", "transactional_db"} & {*item.fixturenames} or item.get_closest_marker("django_db"):
             item.add_marker("database")
         if item.get_closest_marker("browser") or item.path.parent.name == "end_to_end":
