@@ -103,6 +103,11 @@ class Cluster(ManagedResource):
         return self.cloud_account.cloud
 
     @property
+    def blocked(self) -> str:
+        """Return why nothing is done in its account, and what to do; nothing when the account has proved itself."""
+        return self.cloud_account.unproven
+
+    @property
     def prefix(self) -> str:
         """Return the cluster's own folder in each of its stores; the nodes' permissions end there."""
         return "c-" + b32encode(self.id.bytes).decode().rstrip("=").lower()[-12:]

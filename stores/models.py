@@ -84,6 +84,11 @@ class Store(ManagedResource):
         return self.cloud_account.cloud
 
     @property
+    def blocked(self) -> str:
+        """Return why nothing is done in its account, and what to do; nothing when the account has proved itself."""
+        return self.cloud_account.unproven
+
+    @property
     def can_cancel(self) -> bool:
         """Return whether cancelling its deletion is offered: until the backup bucket is known to be gone."""
         last = self.operation

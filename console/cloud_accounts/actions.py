@@ -18,7 +18,8 @@ from console.accounts.models import Membership, Organisation, User
 from console.cloud_accounts import preflight
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds import CLOUDS
-from console.clouds.contract import AccountRef, Check, Identity, LinkError
+from console.clouds.contract import AccountRef, Check, Identity, LinkError, Unproven
+from console.clouds.proof import FOUND
 from console.clouds.steps import NotReady, StepError
 from console.operations.actions import ask
 
@@ -87,7 +88,7 @@ def verify(account: CloudAccount, *, by: User | None = None) -> bool:
     """
     tried, words = account.credentials(), account.cloud.vocabulary
     identity: Identity | None
-    refusal = ""
+    refusal, lost = "", False
     try:
         identity = account.cloud.linking.identify(tried)
         if identity.number != account.number:
@@ -95,12 +96,14 @@ def verify(account: CloudAccount, *, by: User | None = None) -> bool:
     except LinkError as error:
         if error.passing:
             raise
-        identity, refusal = None, str(error)
+        identity, refusal, lost = None, str(error), isinstance(error, Unproven)
     with transaction.atomic():
         known = _unchanged(account, tried)
         before, known.verify_error = known.verify_error, "" if identity else refusal
         if identity:
             _verified(known, identity)
+        elif lost:  # nothing is done with it any more
+            known.settings = {name: value for name, value in known.settings.items() if name != FOUND}
         known.save(update_fields=["settings", "proofs", "verified_at", "verify_error"])
         if by or bool(before) != bool(known.verify_error):  # the daily one, when it finds something else than before
             activity.record(
@@ -184,9 +187,7 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
 def _identities(account: CloudAccount) -> list[str]:
     """Return the names of the settings that say whom the console signs in as."""
     return [
-        one.name
-        for one in account.cloud.linking.fields
-        if one.identity and one.method in {"", account.capabilities.method}
+        one.name for one in account.cloud.linking.fields if one.identity and one.method in {"", account.sign_in.key}
     ]
 
 

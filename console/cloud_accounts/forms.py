@@ -15,6 +15,7 @@ from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet, de
 from console.clouds import CLOUDS
 from console.clouds.contract import AccountRef, Cloud, Document, Field, LinkError
 from console.clouds.naming import lower_first
+from console.clouds.proof import SignIn
 from console.clouds.regions import Region, matching, regions
 from console.web.forms import NameField
 
@@ -36,6 +37,13 @@ class AccountForm(forms.Form):
     def accounts(self) -> forms.ModelChoiceField[CloudAccount]:
         """Return the field that chooses the account."""
         return cast("forms.ModelChoiceField[CloudAccount]", self.fields["cloud_account"])
+
+    def clean_cloud_account(self) -> CloudAccount:
+        """Return the account, if it has proved itself."""
+        account: CloudAccount = self.cleaned_data["cloud_account"]
+        if account.unproven:
+            raise forms.ValidationError(account.unproven)
+        return account
 
     @cached_property
     def account(self) -> CloudAccount | None:
@@ -104,7 +112,7 @@ class LinkForm(forms.Form):
         super().__init__(data, **options)
         self.organisation = organisation
         self.chosen = CLOUDS.get(chosen)
-        self.external_id = external_id  # ours, for the clouds that know such a thing
+        self.external_id = external_id  # ours, for the ways to sign in that are proven by one
         for asked in self.asked:
             self.fields[asked.name] = _as_form_field(asked)
 
@@ -113,12 +121,29 @@ class LinkForm(forms.Form):
         """Return what the chosen cloud asks for."""
         return self.chosen.linking.fields if self.chosen else ()
 
+    @property
+    def ways(self) -> Sequence[SignIn]:
+        """Return the ways to sign in to the chosen cloud."""
+        return self.chosen.linking.sign_ins if self.chosen else ()
+
+    def number_of(self, method: str) -> int:
+        """Return the number of a way to sign in, counted from 1, as the page tells them apart; 0 for none."""
+        return next((number for number, way in enumerate(self.ways, 1) if method and way.key == method), 0)
+
+    @property
+    def documents_way(self) -> int:
+        """Return the number of the way to sign in that the documents are about; 0: of any."""
+        return self.number_of(self.chosen.linking.documents_for) if self.chosen else 0
+
+    def proofs(self) -> list[tuple[int, SignIn, str]]:
+        """Return the ways that an external ID proves: number, way, and the command that puts the ID there, if any."""
+        known = {"external_id": self.external_id}
+        return [(self.number_of(way.key), way, way.command(known)) for way in self.ways if way.takes_external_id]
+
     def parts(self) -> Iterator[Part]:
         """Return the questions as a page asks them, those about the way to sign in with the number of the way."""
-        ways = [key for asked in self.asked if asked.name == "method" for key, _ in asked.choices]
         for asked in self.asked:
-            way = ways.index(asked.method) + 1 if asked.method else 0
-            yield Part(asked, self[asked.name], way)
+            yield Part(asked, self[asked.name], self.number_of(asked.method))
 
     def clean_name(self) -> str:
         """Return the name, if no other account of the organisation has it."""
@@ -156,7 +181,8 @@ class LinkForm(forms.Form):
     def _given(self, data: dict[str, Any]) -> dict[str, str]:
         asked = [one for one in self.asked if one.name in data and not one.secret]
         given = {one.name: data[one.name] for one in asked if data[one.name] or one.kind != "flag"}
-        return {**given, "external_id": self.external_id} if self.chosen and self.chosen.linking.external_id else given
+        by_id = any(way.takes_external_id and way.key == data.get("method", "") for way in self.ways)
+        return {**given, "external_id": self.external_id} if by_id else given
 
     def account_settings(self) -> dict[str, str]:
         """Return what the account's cloud needs to know, nothing of it secret."""
@@ -220,7 +246,7 @@ class ChangeForm(LinkForm):
     """The same for an account that is linked already: what is left as it is, its secrets too, stays."""
 
     def __init__(self, data: Any = None, *, account: CloudAccount) -> None:
-        fixed = {"provider": account.provider_key, "method": account.capabilities.method}
+        fixed = {"provider": account.provider_key, "method": account.sign_in.key}
         super().__init__(
             data,
             organisation=account.organisation,
@@ -235,7 +261,7 @@ class ChangeForm(LinkForm):
     def parts(self) -> Iterator[Part]:
         """Return the questions about the way to sign in that the account has, and all others."""
         for part in super().parts():
-            if part.asked.name != "method" and part.asked.method in {"", self.account.capabilities.method}:
+            if part.asked.name != "method" and part.asked.method in {"", self.account.sign_in.key}:
                 yield Part(part.asked, part.field, 0)
 
     def clean(self) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Organisation, OwnedQuerySet
-from console.clouds import CLOUDS
+from console.clouds import CLOUDS, proof
 from console.clouds.contract import AccountRef, Capabilities, Check, Cloud, DeploymentSettings, Document, Fact
+from console.clouds.proof import SignIn
 from console.clouds.regions import Region
 from console.operations.snapshots import Snapshot
 
@@ -38,7 +39,8 @@ class CloudAccount(models.Model):
     name = models.CharField(max_length=60)
     number = models.CharField("account ID", max_length=64)
     partition = models.CharField(max_length=20, blank=True)
-    settings = models.JSONField(default=dict)  # nothing secret: role ARN and external ID, or access key ID
+    # Nothing secret: role ARN and external ID, or access key ID; the external ID that was found, where we look for it.
+    settings = models.JSONField(default=dict)
     secrets = EncryptedJSONField(default=dict)
     created_at = models.DateTimeField("linked", default=timezone.now, editable=False)
     key_since = models.DateTimeField(null=True, editable=False)  # of key or role; null: since it was linked
@@ -73,9 +75,25 @@ class CloudAccount(models.Model):
         return self.cloud.capabilities(self.credentials())
 
     @property
+    def sign_in(self) -> SignIn:
+        """Return how the console signs in to the account, and what proves the link."""
+        return self.cloud.linking.sign_in(self.credentials())
+
+    @property
+    def unproven(self) -> str:
+        """Return why nothing is done with the account, and what to do, until it has proved itself; else nothing."""
+        way = self.sign_in
+        return "" if proof.is_proven(way, self.settings) else proof.refusal(way, self.settings)
+
+    @property
+    def proof_command(self) -> str:
+        """Return the command with which the account's administrator proves it."""
+        return self.sign_in.command(self.settings)
+
+    @property
     def has_key(self) -> bool:
         """Return whether the console signs in with a secret that should be replaced from time to time."""
-        return self.capabilities.signs_in_with_secret
+        return self.sign_in.proof == "secret"
 
     @property
     def key_given_at(self) -> datetime:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from console.clouds.proof import SignIn
 from console.clouds.regions import Region
 from console.clouds.steps import Pace, Plan, StepResult
 
@@ -138,8 +139,6 @@ class Capabilities:
     lock: bool = False  # and let nobody delete it before its time
     access_logs: bool = True  # requests to backup buckets are logged
     node_key_by_hand: bool = False  # the server makes no keys: the nodes' one is made by hand and given to the console
-    signs_in_with_secret: bool = True  # which should be replaced from time to time
-    method: str = ""  # how the console signs in: a key of the field "method"; nothing where there is but one way
     features: Sequence[Feature] = ()  # what the server was found to have and to lack; () for all
 
 
@@ -342,6 +341,10 @@ class LinkError(Exception):
         self.field, self.passing = field, passing
 
 
+class Unproven(LinkError):
+    """The account does not hold the link's external ID: its administrator lets another organisation in, or nobody."""
+
+
 class AlreadyExists(Exception):
     """There is a bucket of this name in the account, whosever it is."""
 
@@ -369,8 +372,10 @@ class Linking:
     """How an account is linked, and looked at afterwards."""
 
     fields: Sequence[Field]  # what linking asks for
+    sign_ins: Sequence[SignIn]  # the ways to sign in, each with what proves a link; the choices of the field "method"
+    sign_in: Callable[[AccountRef], SignIn]  # that of this account
     explanation: str  # what is tried when an account is linked, and what that needs, in a sentence or two
-    identify: Callable[[AccountRef], Identity]  # asks the cloud; raises LinkError
+    identify: Callable[[AccountRef], Identity]  # asks the cloud, also for the proof; raises LinkError and Unproven
     linked: Callable[[AccountRef], str]  # one sentence about the account that was just linked
     facts: Callable[[AccountRef], Sequence[Fact]]  # what identifies the account, and how the console signs in
     # How the console is given its access. Asks nobody, also before linking, when only the external ID is known.
@@ -382,7 +387,7 @@ class Linking:
     clean: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
     # Puts what several lines of `preflight` say is missing into one text.
     merge_statements: Callable[[Sequence[str]], str] = lambda found: "\n".join(dict.fromkeys(found))
-    external_id: bool = False  # the cloud can be told to let the console in only with an ID that we made
+    documents_for: str = ""  # the way to sign in that the documents set up before linking; nothing: any
 
 
 class Storage(Protocol):

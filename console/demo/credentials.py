@@ -31,10 +31,31 @@ AZURE = {
     "resource_group": "rg-backups",
     "client_id": "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee",
     "client_secret": "emulated~secret",  # of the emulator alone  # nosec B105
+    "administrator_id": "bbbbbbbb-bbbb-4ccc-8ddd-eeeeeeeeeeee",
+    "administrator_secret": "emulated~administrator",  # nosec B105
+}
+# Whom the token of the console's own identity is for: the emulated application trusts it, as that of a Kubernetes pod.
+AZURE_IDENTITY = {
+    "issuer": "https://console.example",
+    "subject": "storekeeper",
+    "audience": "api://AzureADTokenExchange",
 }
 
-# Of the emulated Google.
-GOOGLE = {"project": "storekeeper-demo", "number": "415104041262"}
+# Of the emulated Google, and what there trusts the console's own identity.
+GOOGLE = {
+    "project": "storekeeper-demo",
+    "number": "415104041262",
+    "workload_provider": "projects/415104041262/locations/global/workloadIdentityPools/storekeeper/providers/console",
+    "subject": "system:serviceaccount:storekeeper:console",
+    "identity_file": "identity.jwt",  # in its folder: the token of the console's own identity
+}
+
+
+def azure_token() -> str:
+    """Return the token of the console's own identity that the emulated Azure takes, which looks at its claims alone."""
+    claims = {"iss": AZURE_IDENTITY["issuer"], "sub": AZURE_IDENTITY["subject"], "aud": AZURE_IDENTITY["audience"]}
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in ({"alg": "none"}, claims)]
+    return ".".join([*(part.rstrip("=") for part in parts), "unsigned"])
 
 
 def load_secrets(path: Path) -> dict[str, Any]:

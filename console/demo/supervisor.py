@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from console.demo import processes
-from console.demo.credentials import AMAZON, AZURE, GOOGLE, PEOPLE, load_secrets
+from console.demo.credentials import AMAZON, AZURE, GOOGLE, PEOPLE, azure_token, load_secrets
 from console.demo.emulators.azure import azurite
 from console.demo.files import write_private
 from console.demo.guard import Guard, signal_group
@@ -173,6 +173,8 @@ class Demo:
             "google": {
                 "endpoint": google.where,
                 "project": GOOGLE["project"],
+                "workload_provider": GOOGLE["workload_provider"],
+                "service_account": f"storekeeper@{GOOGLE['project']}.iam.gserviceaccount.com",
                 "ca_certificate": str(folder / "ca.pem"),
                 "key_file": str(folder / "storekeeper.json"),
                 "administrator_key_file": str(folder / "administrator.json"),
@@ -192,7 +194,9 @@ class Demo:
             write_private(self.data / "azure" / processes.ROLES, json.dumps(azure_roles("identity", "sas")))
             certificate = str(self.data / "azure" / "ca.pem")
             self.demo["azure"] = {"endpoint": azure.where, "ca_certificate": certificate, **AZURE}
+            write_private(token := self.data / "azure" / "token", azure_token())
             clouds = {"AZURE_ENDPOINT_URL": azure.where, "AZURE_ENDPOINT_CA": certificate}
+            clouds["AZURE_FEDERATED_TOKEN_FILE"] = str(token)
         # The machine's own cloud credentials, settings and proxies have no business in a demo.
         strange = ("AWS_", "AZURE_", "GOOGLE_", "CELERY_", "GRANIAN_", "DJANGO_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
@@ -215,6 +219,7 @@ class Demo:
             **settings,
             "GOOGLE_ENDPOINT_URL": google.where,
             "GOOGLE_ENDPOINT_CA": str(folder / "ca.pem"),
+            "GOOGLE_SUBJECT_TOKEN_FILE": str(folder / GOOGLE["identity_file"]),
             **clouds,
             "AWS_ENDPOINT_URL": amazon.where,
             "AWS_ACCESS_KEY_ID": AMAZON["access_key_id"],

@@ -21,8 +21,11 @@ class NotNow(Exception):
 def begin(subject: ManagedResource, verb: str, *, by: User | None) -> Operation:
     """Write down the operation and the subject's new state together, and send it to the workers after the commit.
 
-    Raises NotNow, with nothing changed, when the state does not allow the verb or another operation is at work.
+    Raises NotNow, with nothing changed, when the state does not allow the verb, another operation is at work, or what
+    it would work in is not to be used.
     """
+    if subject.blocked:
+        raise NotNow(subject.blocked)
     work, transition = registry.find(subject.kind(), verb), subject.VERBS[verb]
     try:
         with transaction.atomic():

@@ -448,6 +448,11 @@ class ManagedResource(models.Model):
         return self.state in self.VERBS[verb].start
 
     @property
+    def blocked(self) -> str:
+        """Return why no work may begin on it, and what to do, whatever its state allows; nothing when it may."""
+        return ""
+
+    @property
     def can_delete(self) -> bool:
         """Return whether deleting it is offered."""
         return self.may("delete")

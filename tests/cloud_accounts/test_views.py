@@ -20,7 +20,7 @@ def test_account_link_reads_the_account_id_from_aws(as_alice, amazon):
     account = CloudAccount.objects.get()
     assert answer["HX-Redirect"] == account.get_absolute_url()  # where it shows what the console may do there
     assert "AWS says it is account 123456789012" in as_alice.get(answer["HX-Redirect"]).content.decode()
-    assert (account.number, account.partition, account.capabilities.method) == ("123456789012", "aws", "access_key")
+    assert (account.number, account.partition, account.sign_in.key) == ("123456789012", "aws", "access_key")
     assert account.secrets == {"secret_access_key": amazon.secret_access_key}
 
 

@@ -6,7 +6,7 @@ from console.clouds.s3api.nodes import policy
 
 from .access import DELETE, GRANT, REVOKE, facts, refusal, repository
 from .documents import access_documents, merge_statements
-from .linking import FIELDS, KEY, clean, method
+from .linking import FIELDS, ROLE, SIGN_INS, clean, sign_in
 from .permissions import preflight
 from .session import account_facts, identify
 from .storage import AWSStorage, regions_of
@@ -14,8 +14,7 @@ from .storage import AWSStorage, regions_of
 
 def capabilities(account: AccountRef) -> Capabilities:
     """Return what can be done in the account: all that there is."""
-    how = method(account)
-    return Capabilities(versions=True, lock=True, method=how, signs_in_with_secret=how == KEY)
+    return Capabilities(versions=True, lock=True)
 
 
 AWS = Cloud(
@@ -27,6 +26,8 @@ AWS = Cloud(
     vocabulary=Vocabulary(),
     linking=Linking(
         fields=FIELDS,
+        sign_ins=SIGN_INS,
+        sign_in=sign_in,
         explanation="Make a role in your account with the permissions and the trust policy below, or have "
         "CloudFormation or Terraform make it, then enter its ARN. The external ID is yours alone; without it nobody "
         "can use the role, and the console checks that.",
@@ -40,7 +41,7 @@ AWS = Cloud(
         "says why.",
         clean=clean,
         merge_statements=merge_statements,
-        external_id=True,
+        documents_for=ROLE,
     ),
     storage=AWSStorage(),
     creation=CREATION,

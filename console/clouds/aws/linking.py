@@ -7,9 +7,18 @@ from collections.abc import Mapping
 
 from console.clouds.aws.session import ROLE_ARN
 from console.clouds.contract import AccountRef, Field, LinkError
+from console.clouds.proof import SignIn
 
 ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
 ROLE, KEY = "role", "access_key"
+BY_ROLE = SignIn(
+    key=ROLE,
+    label="IAM role (recommended: no secret to keep)",
+    proof="cloud",
+    where="the condition of the role's trust policy",
+)
+BY_KEY = SignIn(key=KEY, label="Access key", proof="secret")
+SIGN_INS = (BY_ROLE, BY_KEY)
 
 
 def _role_arn(text: str) -> str:
@@ -29,7 +38,7 @@ FIELDS = (
         "method",
         "How the console signs in",
         kind="choice",
-        choices=((ROLE, "IAM role (recommended: no secret to keep)"), (KEY, "Access key")),
+        choices=tuple((one.key, one.label) for one in SIGN_INS),
     ),
     Field(
         "role_arn",
@@ -70,6 +79,6 @@ def clean(given: Mapping[str, str]) -> Mapping[str, str]:
     return {name: given[name] for name in names}
 
 
-def method(account: AccountRef) -> str:
+def sign_in(account: AccountRef) -> SignIn:
     """Return how the console signs in to the account."""
-    return ROLE if "role_arn" in account.settings else KEY
+    return BY_ROLE if "role_arn" in account.settings else BY_KEY

@@ -6,6 +6,7 @@ from .access import DELETE, GRANT, REVOKE, due, facts, policy, repository
 from .documents import access_documents
 from .linking import EXPLANATION, FIELDS, account_facts, identify, linked
 from .permissions import preflight
+from .session import SIGN_INS, sign_in
 from .storage import AzureStorage, regions_of
 
 # Each account is closed by the very call that creates it. Then nothing waits for anything else.
@@ -21,8 +22,7 @@ CREATION = (
 
 def capabilities(account: AccountRef) -> Capabilities:
     """Return what can be done in the resource group."""
-    method = account.settings.get("method", "")
-    return Capabilities(versions=True, method=method, signs_in_with_secret=bool(account.secrets))
+    return Capabilities(versions=True)
 
 
 AZURE = Cloud(
@@ -41,6 +41,8 @@ AZURE = Cloud(
     ),
     linking=Linking(
         fields=FIELDS,
+        sign_ins=SIGN_INS,
+        sign_in=sign_in,
         explanation=EXPLANATION,
         identify=identify,
         linked=linked,

@@ -31,6 +31,7 @@ from azure.mgmt.storage import StorageManagementClient
 from azure.storage.blob import BlobServiceClient
 
 from console.clouds.azure.errors import NoAnswer, Refusal
+from console.clouds.azure.session import BY_FEDERATION, sign_in
 from console.clouds.contract import AccountRef
 from console.clouds.steps import ensure_lease
 
@@ -92,7 +93,7 @@ class AzureClients:
         known = (settings.get("tenant_id", ""), settings.get("client_id", ""))
         options: dict[str, Any] = {"authority": self.endpoint or LOGIN, **TIMES, **self._verify}
         options |= {"retry_total": TOKEN_TRIES, "retry_backoff_factor": 0.1}
-        if settings.get("method") == "federation":
+        if sign_in(account) is BY_FEDERATION:
             return ClientAssertionCredential(*known, lambda: token(account.deployment.token_file), **options)
         # Without asking the public cloud whether an emulator is known to it.
         options["disable_instance_discovery"] = bool(self.endpoint)

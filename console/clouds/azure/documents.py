@@ -10,13 +10,14 @@ from typing import Any
 
 from console.clouds.azure.access import CONTRIBUTOR
 from console.clouds.azure.errors import ALWAYS, BY_IDENTITY, BY_SIGNATURE, DATA_ACTIONS
-from console.clouds.azure.session import FEDERATION, gives_signatures
+from console.clouds.azure.session import BY_FEDERATION, FEDERATION, GROUP_NAME, gives_signatures, scope_of
 from console.clouds.contract import AccountRef, Document
+from console.clouds.proof import TAG, goes_into_files
 
 ROLE = "Storekeeper"
 DESCRIPTION = "What Storekeeper does: backup stores, and the access of database nodes to them. It writes no backups."
 ROLE_FILE, MODULE_FILE = "storekeeper-role.json", "storekeeper.tf"
-SUBSCRIPTION, GROUP = "<subscription ID>", "<resource group>"
+SEVERAL = "The tag may hold several IDs, with spaces between."
 ASSIGNS = "Microsoft.Authorization/roleAssignments"
 
 
@@ -62,12 +63,11 @@ def definition(account: AccountRef) -> dict[str, Any]:
 
 
 def _group(account: AccountRef) -> str:
-    return account.settings.get("resource_group") or GROUP
+    return account.settings.get("resource_group") or GROUP_NAME
 
 
 def _scope(account: AccountRef) -> str:
-    number = account.settings.get("subscription_id") or account.number or SUBSCRIPTION
-    return f"/subscriptions/{number}/resourceGroups/{_group(account)}"
+    return scope_of({"subscription_id": account.number, **account.settings})
 
 
 def access_documents(account: AccountRef) -> list[Document]:
@@ -98,6 +98,7 @@ def script(account: AccountRef) -> str:
         f'az role assignment create --role {name} --scope "$scope" --assignee-object-id "$principal" \\',
         f"  --assignee-principal-type ServicePrincipal{limited}",
         *_sign_in(account),
+        *_proof(account),
         'echo "Client ID: $client"',
     ]
     return "\n".join([*lines, ""])
@@ -124,6 +125,15 @@ def _sign_in(account: AccountRef) -> list[str]:
     return [
         "# Whoever runs the console knows the issuer and the subject of its token.",
         f'az ad app federated-credential create --id "$client" --parameters {shlex.quote(json.dumps(claims))}',
+    ]
+
+
+def _proof(account: AccountRef) -> list[str]:
+    if not goes_into_files(BY_FEDERATION, account.settings):
+        return []
+    return [
+        f"# Lets your organisation, and no other, link the resource group by workload identity federation. {SEVERAL}",
+        BY_FEDERATION.command({"subscription_id": account.number, **account.settings}),
     ]
 
 
@@ -161,11 +171,32 @@ resource "azurerm_role_assignment" "storekeeper" {{
   principal_id                     = azuread_service_principal.storekeeper.object_id{limited}
 }}
 
-output "client_id" {{
+{_terraform_tag(account)}output "client_id" {{
   description = "Enter this in the console."
   value       = azuread_application.storekeeper.client_id
 }}
 """
+
+
+def _terraform_tag(account: AccountRef) -> str:
+    """Return what merges our tag into those of a resource group that Terraform need not own."""
+    if not goes_into_files(BY_FEDERATION, account.settings):
+        return ""
+    body = f'{{ operation = "Merge", properties = {{ tags = {{ {json.dumps(TAG)} = {_quoted(account)} }} }} }}'
+    return f"""# Lets your organisation, and no other, link the resource group by workload identity federation.
+# {SEVERAL}
+resource "azapi_resource_action" "storekeeper" {{
+  type        = "Microsoft.Resources/tags@2022-09-01"
+  resource_id = {json.dumps(f"{_scope(account)}/providers/Microsoft.Resources/tags/default")}
+  method      = "PATCH"
+  body        = {body}
+}}
+
+"""
+
+
+def _quoted(account: AccountRef) -> str:
+    return json.dumps(account.settings["external_id"])
 
 
 def _list(values: list[str]) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from console.clouds.azure.errors import (
     ERRORS,
@@ -16,17 +15,22 @@ from console.clouds.azure.errors import (
     on_group,
     step_error,
 )
-from console.clouds.azure.session import call, gives_signatures
-from console.clouds.contract import AccountRef, Fact, Field, Identity, LinkError
-
-if TYPE_CHECKING:
-    pass
-
-GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-GROUP = re.compile(r"[\w().-]{1,89}[\w()-]")  # "Naming rules and restrictions for Azure resources"
-GROUPS_VERSION = SUBSCRIPTIONS_VERSION = "2022-12-01"
-SECRET, FEDERATION = "secret", "federation"
-IDENTITY, SIGNATURE = "identity", "sas"  # how nodes sign in
+from console.clouds.azure.session import (
+    BY_FEDERATION,
+    GROUP,
+    GROUPS_VERSION,
+    GUID,
+    IDENTITY,
+    SECRET,
+    SIGN_INS,
+    SIGNATURE,
+    SUBSCRIPTIONS_VERSION,
+    call,
+    gives_signatures,
+    sign_in,
+)
+from console.clouds.contract import AccountRef, Fact, Field, Identity, LinkError, Unproven
+from console.clouds.proof import FOUND, NO_ID, TAG, on_trial, stands_in, what_to_do
 
 
 def _guid(what: str, field: str) -> Callable[[str], str]:
@@ -86,7 +90,7 @@ FIELDS = (
         "method",
         "Sign in with",
         kind="choice",
-        choices=((SECRET, "A client secret"), (FEDERATION, "Workload identity federation, without a secret")),
+        choices=tuple((one.key, one.label) for one in SIGN_INS),
     ),
     Field(
         "client_secret",
@@ -137,19 +141,25 @@ MESSAGES = {
 
 
 def identify(account: AccountRef) -> Identity:
-    """Ask Azure whose subscription this is; raise LinkError when it cannot be used as it was given."""
-    settings = account.settings
+    """Ask Azure whose subscription this is; raise LinkError when it cannot, or must not, be used as it was given."""
+    way, settings = sign_in(account), account.settings
     number = settings.get("subscription_id", "")
-    if settings.get("method") == FEDERATION and not account.deployment.token_file:
+    if way.takes_external_id and not settings.get("external_id"):
+        raise Unproven(NO_ID)
+    if way is BY_FEDERATION and not account.deployment.token_file:
         raise LinkError(NO_OWN_IDENTITY, "method")
-    account = replace(account, number=number)
+    account = replace(account, number=number, settings=on_trial(settings))
     group = _linking("ResourceGroups_Get", account, group_id(account), GROUPS_VERSION)
+    proven = _prove(account, group)
     proofs = [
         f"Microsoft Entra lets the console sign in as application {settings.get('client_id')} of tenant "
         f"{settings.get('tenant_id')}.",
         f"Azure shows resource group {group['name']} in {group['location']}.",
     ]
     found = {"location": str(group["location"])}
+    if proven:
+        found[FOUND] = settings["external_id"]
+        proofs.append(proven)
     if not str(group["id"]).lower().startswith(f"/subscriptions/{number}/"):
         raise LinkError("Azure says that the resource group is another subscription's.", "subscription_id")
     try:
@@ -167,6 +177,23 @@ def identify(account: AccountRef) -> Identity:
         found["subscription_name"] = str(subscription.get("displayName", ""))
         proofs.append(f"The subscription is {found['subscription_name']}, and enabled.")
     return Identity(number=number, partition="", arn=group_id(account), found=found, proofs=tuple(proofs))
+
+
+def _prove(account: AccountRef, group: Mapping[str, Any]) -> str:
+    """Return what proves the link, in a sentence, where a secret does not; raises Unproven.
+
+    Who may tag a resource group administers it: the console's own role has no such action.
+    """
+    way, tags = sign_in(account), group.get("tags") or {}
+    if not way.takes_external_id:
+        return ""
+    if any(name.lower() == TAG and stands_in(str(value), account.settings) for name, value in tags.items()):
+        return f"The resource group has the external ID of this link in its tag {TAG}."
+    raise Unproven(
+        f"Resource group {group['name']} does not say that your organisation may use it. "
+        f"{what_to_do(way, account.settings)} Whoever knows the IDs could link it otherwise. Then try again.",
+        "resource_group",
+    )
 
 
 def _linking(operation: str, account: AccountRef, path: str, version: str) -> dict[str, Any]:
@@ -197,6 +224,7 @@ def account_facts(account: AccountRef) -> list[Fact]:
         Fact("Location of the Resource Group", settings.get("location", "")),
         Fact("Tenant ID", settings.get("tenant_id", "")),
         Fact("Client ID", settings.get("client_id", "")),
+        *([Fact("External ID", settings.get("external_id", ""))] if sign_in(account).takes_external_id else []),
         Fact("Nodes sign in with", f"{way} of their cluster"),
     ]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from console.clouds.azure.errors import (
     step_error,
 )
 from console.clouds.contract import AccountRef
+from console.clouds.proof import TAG, SignIn, ensure_proven
 from console.clouds.steps import ensure_lease
 
 if TYPE_CHECKING:
@@ -27,12 +29,42 @@ GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 GROUP = re.compile(r"[\w().-]{1,89}[\w()-]")  # "Naming rules and restrictions for Azure resources"
 GROUPS_VERSION = SUBSCRIPTIONS_VERSION = "2022-12-01"
 SECRET, FEDERATION = "secret", "federation"
+SUBSCRIPTION, GROUP_NAME = "<subscription ID>", "<resource group>"  # stand for what is not known before linking
 IDENTITY, SIGNATURE = "identity", "sas"  # how nodes sign in
 # What a token of an earlier role, or of an emulator that was started anew, is answered.
 STALE = frozenset({"InvalidAuthenticationToken", "ExpiredAuthenticationToken", "AuthenticationFailed", "401"})
 
 _clouds: dict[UUID, tuple[str, AzureClients]] = {}
 _lock = Lock()
+
+
+def _tag_command(settings: Mapping[str, str]) -> str:
+    """Return the command that puts the link's external ID on the resource group ("az tag update")."""
+    group = shlex.quote(scope_of(settings))
+    return f"az tag update --operation Merge --resource-id {group} --tags {TAG}={settings.get('external_id', '')}"
+
+
+def scope_of(settings: Mapping[str, str]) -> str:
+    """Return the ID of the resource group as it is known, also while nobody has named it."""
+    number, group = settings.get("subscription_id") or SUBSCRIPTION, settings.get("resource_group") or GROUP_NAME
+    return f"/subscriptions/{number}/resourceGroups/{group}"
+
+
+BY_SECRET = SignIn(key=SECRET, label="A client secret", proof="secret")
+# The application trusts the console's token, whoever it was linked by, and Microsoft Entra asks for nothing else.
+BY_FEDERATION = SignIn(
+    key=FEDERATION,
+    label="Workload identity federation, without a secret",
+    proof="console",
+    where=f"the tag {TAG} of the resource group",
+    command=_tag_command,
+)
+SIGN_INS = (BY_SECRET, BY_FEDERATION)
+
+
+def sign_in(account: AccountRef) -> SignIn:
+    """Return how the console signs in to the account; the clients are made accordingly."""
+    return BY_FEDERATION if account.settings.get("method") == FEDERATION else BY_SECRET
 
 
 def ask(operation: str, subject: CallTarget, do: Callable[[AzureClients], Any], accept: Collection[str] = ()) -> Any:
@@ -70,7 +102,8 @@ def call(operation: str, account: AccountRef, do: Callable[[AzureClients], Any])
 
 
 def cloud_of(account: AccountRef) -> AzureClients:
-    """Return the account's clients, made anew when what it signs in with has changed."""
+    """Return the account's clients, made anew when what it signs in with has changed; none for an unproven link."""
+    ensure_proven(sign_in(account), account.settings)
     with _lock:
         kept = _clouds.get(account.id)
         if kept and kept[0] == account.fingerprint:

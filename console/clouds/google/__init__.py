@@ -7,7 +7,7 @@ from .buckets import STORE_LABEL
 from .documents import access_documents
 from .linking import FIELDS
 from .permissions import preflight
-from .session import account_facts, identify
+from .session import SIGN_INS, account_facts, identify, sign_in
 from .storage import GoogleStorage, regions_of
 
 # A create call takes all settings, so little is left to set: nothing is ever there half-made. Google does not look for
@@ -33,8 +33,7 @@ def capabilities(account: AccountRef) -> Capabilities:
 
     No lock: a bucket's retention policy would also forbid what pgBackRest overwrites and expires.
     """
-    method = account.settings.get("method", "")
-    return Capabilities(versions=True, method=method, signs_in_with_secret=bool(account.secrets))
+    return Capabilities(versions=True)
 
 
 GOOGLE = Cloud(
@@ -54,6 +53,8 @@ GOOGLE = Cloud(
     ),
     linking=Linking(
         fields=FIELDS,
+        sign_ins=SIGN_INS,
+        sign_in=sign_in,
         explanation="Make a service account in your project with the roles that are described here, then either let "
         "the console's identity act as it (workload identity federation), or make a key of it. The console asks Google "
         "for a token and for the project.",

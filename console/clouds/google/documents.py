@@ -11,11 +11,14 @@ import shlex
 from console.clouds.contract import AccountRef, Document
 from console.clouds.google.errors import who
 from console.clouds.google.permissions import Role, roles
+from console.clouds.google.session import BY_FEDERATION, NAME, PROJECT
+from console.clouds.proof import TAG, goes_into_files
 
-NAME = "storekeeper"  # of the service account, as long as nobody has named it otherwise
-PROJECT = "YOUR-PROJECT-ID"
 SERVICES = ("storage.googleapis.com", "iam.googleapis.com", "cloudresourcemanager.googleapis.com")
 FEDERATED = ("sts.googleapis.com", "iamcredentials.googleapis.com")
+PROOF_HINT = (
+    "Lets your organisation, and no other, link the project by workload identity. Other text may stand there too."
+)
 KEYS_HINT = (
     "With keys for the nodes, the console may make keys of every service account in the project, since no condition "
     "can limit that: use a project of its own, or have nodes sign in as their machine's service account."
@@ -30,8 +33,8 @@ def access_documents(account: AccountRef) -> list[Document]:
     hint = "All that the console does, in roles of your own." if _attached(account) else KEYS_HINT
     return [
         *(Document(f"{role.id}.yaml", role.title, _yaml(role), _hint(role), _create(role, project)) for role in found),
-        Document(f"{NAME}-setup.sh", "gcloud", _commands(found, project, member), hint, f"sh {NAME}-setup.sh"),
-        Document(f"{NAME}.tf", "Terraform", _terraform(found, project, member), "Makes the same."),
+        Document(f"{NAME}-setup.sh", "gcloud", _commands(account, found, project, member), hint, f"sh {NAME}-setup.sh"),
+        Document(f"{NAME}.tf", "Terraform", _terraform(account, found, project, member), "Makes the same."),
     ]
 
 
@@ -52,7 +55,7 @@ def _create(role: Role, project: str) -> str:
     return f"gcloud iam roles create {role.id} --project={project} --file={role.id}.yaml"
 
 
-def _commands(found: tuple[Role, ...], project: str, member: str) -> str:
+def _commands(account: AccountRef, found: tuple[Role, ...], project: str, member: str) -> str:
     lines = [
         "#!/bin/sh",
         "# Run by an owner of the project. Run again, the roles that are there already are left as they are.",
@@ -62,6 +65,9 @@ def _commands(found: tuple[Role, ...], project: str, member: str) -> str:
     name, _, host = member.partition("@")
     if host == f"{project}.iam.gserviceaccount.com":
         lines.append(f"gcloud iam service-accounts create {name} --project={project} || true")
+    if goes_into_files(BY_FEDERATION, account.settings):
+        lines.append(f"# {PROOF_HINT}")
+        lines.append(BY_FEDERATION.command({"service_account": member, **account.settings}))
     for role in found:
         lines.append(
             f"gcloud iam roles create {role.id} --project={project} --title={shlex.quote(role.title)} --stage=GA "
@@ -75,8 +81,8 @@ def _commands(found: tuple[Role, ...], project: str, member: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _terraform(found: tuple[Role, ...], project: str, member: str) -> str:
-    parts = []
+def _terraform(account: AccountRef, found: tuple[Role, ...], project: str, member: str) -> str:
+    parts = [_terraform_account(account, project, member)] if goes_into_files(BY_FEDERATION, account.settings) else []
     for role in found:
         permissions = "\n".join(f"    {json.dumps(one)}," for one in role.permissions)
         parts.append(
@@ -102,3 +108,19 @@ def _terraform(found: tuple[Role, ...], project: str, member: str) -> str:
             "}\n"
         )
     return "\n".join(parts)
+
+
+def _terraform_account(account: AccountRef, project: str, member: str) -> str:
+    """Return the service account, in its own project, with the external ID in its description."""
+    name, _, host = member.partition("@")
+    home = host.removesuffix(".iam.gserviceaccount.com") or project
+    description = f"{TAG}={account.settings['external_id']}"
+    return (
+        f"# {PROOF_HINT} If it is there already:\n"
+        f"# terraform import google_service_account.{NAME} projects/{home}/serviceAccounts/{member}\n"
+        f'resource "google_service_account" "{NAME}" {{\n'
+        f"  project     = {json.dumps(home)}\n"
+        f"  account_id  = {json.dumps(name)}\n"
+        f"  description = {json.dumps(description)}\n"
+        "}\n"
+    )

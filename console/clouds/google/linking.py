@@ -6,7 +6,7 @@ import json
 import re
 
 from console.clouds.contract import Field, LinkError
-from console.clouds.google.session import FEDERATION, KEY
+from console.clouds.google.session import FEDERATION, KEY, SIGN_INS
 
 PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")  # Resource Manager, "Project IDs"
 EMAIL = re.compile(r"[a-z0-9][a-z0-9-]{0,62}@[a-z0-9][a-z0-9.:-]{0,80}\.gserviceaccount\.com")
@@ -69,7 +69,7 @@ FIELDS = (
         "method",
         "How the console signs in",
         kind="choice",
-        choices=((FEDERATION, "Workload identity federation (recommended: no secret to keep)"), (KEY, "Key")),
+        choices=tuple((one.key, one.label) for one in SIGN_INS),
     ),
     Field(
         "project_id",

@@ -26,7 +26,7 @@ CONSEQUENCES = {
     "storage.objects.get": "Backups are not shown.",
     "storage.objects.delete": "Access logs cannot be deleted: deleting a store with its logs stops half-way.",
     "iam.serviceAccounts.create": "Nodes get no access.",
-    "iam.serviceAccounts.get": "Nodes get no access.",
+    "iam.serviceAccounts.get": "A link by workload identity cannot prove itself, and nodes get no access.",
     "iam.serviceAccounts.delete": "A deleted cluster leaves its service account behind.",
     "iam.serviceAccountKeys.create": "Nodes get no key.",
     "iam.serviceAccountKeys.list": "Nodes get no key.",

@@ -1,22 +1,23 @@
 """Getting into a Google project: sessions, tokens by key or by federation, each call, and who we are there.
 
 An account's settings are: `method` (key or federation), `project_id`, `project_number` and `client_email` (as Google
-says), `workload_provider` and `service_account` (of a federation), `node_access` (key or attached).
+says), `workload_provider`, `service_account` and `external_id` (of a federation), `node_access` (key or attached).
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from console.clouds import calls
-from console.clouds.contract import AccountRef, Fact, Identity, LinkError
+from console.clouds.contract import AccountRef, Fact, Identity, LinkError, Unproven
 from console.clouds.google.errors import (
     CALLS,
     Answer,
@@ -28,6 +29,7 @@ from console.clouds.google.errors import (
     step_error,
     who,
 )
+from console.clouds.proof import FOUND, NO_ID, TAG, SignIn, ensure_proven, on_trial, stands_in, what_to_do
 from console.clouds.steps import ensure_lease
 
 if TYPE_CHECKING:
@@ -41,10 +43,44 @@ STS = "https://sts.googleapis.com/v1/token"
 SUBJECT_TOKEN = "urn:ietf:params:oauth:token-type:jwt"  # noqa: S105, a name  # nosec B105
 TIMEOUT = (5, 20)  # seconds to connect, and for an answer
 KEY, FEDERATION = "key", "federation"
+NAME, PROJECT = "storekeeper", "YOUR-PROJECT-ID"  # of the service account, while nobody has named it otherwise
 NO_OWN_IDENTITY = (
     "The console itself has no identity that Google could be shown. Set GOOGLE_SUBJECT_TOKEN_FILE to a file that holds "
     "a token of the identity provider, such as the one that Kubernetes projects into a pod."
 )
+
+
+# Ways to sign in
+
+
+def email_of(settings: Mapping[str, str]) -> str:
+    """Return the service account that the console acts as, as it is known, also while nobody has named it."""
+    own = f"{NAME}@{settings.get('project_id') or PROJECT}.iam.gserviceaccount.com"
+    return settings.get("service_account") or settings.get("client_email") or own
+
+
+def _describe_command(settings: Mapping[str, str]) -> str:
+    """Return the command that puts the link's external ID into the service account's description."""
+    text = shlex.quote(f"{TAG}={settings.get('external_id', '')}")
+    return f"gcloud iam service-accounts update {email_of(settings)} --description={text}"
+
+
+BY_KEY = SignIn(key=KEY, label="Key", proof="secret")
+# The provider trusts the console's token, whoever has linked the project, and Google asks for nothing else. The proof
+# stands on the very account that the console acts as, so that it cannot be lent for another project either.
+BY_FEDERATION = SignIn(
+    key=FEDERATION,
+    label="Workload identity federation (recommended: no secret to keep)",
+    proof="console",
+    where="the description of the service account",
+    command=_describe_command,
+)
+SIGN_INS = (BY_FEDERATION, BY_KEY)
+
+
+def sign_in(account: AccountRef) -> SignIn:
+    """Return how the console signs in to the account; the credentials are made accordingly."""
+    return BY_FEDERATION if account.settings.get("method") == FEDERATION else BY_KEY
 
 
 # Sessions
@@ -73,7 +109,11 @@ def token_uri(account: AccountRef) -> str:
 
 
 def _session(account: AccountRef) -> AuthorizedSession:
-    """Return the account's session, made anew when what it signs in with changed; it knows no identity but that."""
+    """Return the account's session, made anew when what it signs in with changed; it knows no identity but that.
+
+    Raises Failed for a link that is not proven.
+    """
+    ensure_proven(sign_in(account), account.settings)
     entry = _sessions.get(account.id)
     if entry and entry.fingerprint == account.fingerprint:
         return entry.session
@@ -110,7 +150,7 @@ def _credentials(account: AccountRef) -> Credentials:
 
     Nothing of it comes from the environment, and no address or file of it from whoever linked the account.
     """
-    if account.settings.get("method") == FEDERATION:
+    if sign_in(account) is BY_FEDERATION:
         from google.auth.identity_pool import Credentials as Federated  # noqa: PLC0415
 
         if not account.deployment.token_file:
@@ -298,8 +338,9 @@ def account_facts(account: AccountRef) -> list[Fact]:
         Fact("Service Account", who(account), more=False),
         Fact("Project Number", settings.get("project_number", "")),
     ]
-    if settings.get("method") == FEDERATION:
+    if sign_in(account) is BY_FEDERATION:
         found.append(Fact("Workload Identity Provider", settings.get("workload_provider", "")))
+        found.append(Fact("External ID", settings.get("external_id", "")))
     else:
         found.append(Fact("Key ID", settings.get("private_key_id", "")))
     attached = settings.get("node_access") == "attached"
@@ -334,11 +375,14 @@ REFUSED = (
 
 
 def identify(account: AccountRef) -> Identity:
-    """Ask Google for a token and for the project; raise LinkError when it cannot be used as it was given."""
-    settings, project = account.settings, on_project(account)
-    wanted = settings.get("project_id", "")
+    """Ask Google for a token and the project; raise LinkError when it cannot, or must not, be used as it was given."""
+    way, settings = sign_in(account), account.settings
+    if way.takes_external_id and not settings.get("external_id"):
+        raise Unproven(NO_ID)
+    account = replace(account, settings=on_trial(settings))
+    wanted, proven = settings.get("project_id", ""), ""
     subject = CallTarget(account, f"project {wanted}", path={"project": wanted})
-    if "key" in account.secrets:
+    if way is BY_KEY and "key" in account.secrets:
         key = json.loads(account.secrets["key"])
         if key.get("token_uri", TOKEN_URI) not in {TOKEN_URI, token_uri(account)}:
             raise LinkError("The key names a token service that is not Google's (token_uri). It was not used.", "key")
@@ -347,7 +391,9 @@ def identify(account: AccountRef) -> Identity:
         account_email, key_id = settings.get("service_account", ""), ""
     try:
         found = ask("projects.get", subject)
-        ask("buckets.list", project, project=wanted, maxResults=1, fields="kind")
+        if way.takes_external_id:
+            proven = _prove(account, account_email)
+        ask("buckets.list", on_project(account), project=wanted, maxResults=1, fields="kind")
     except NoEntry as error:
         raise _refused(error, account, account_email) from error
     except Silence as error:
@@ -358,17 +404,47 @@ def identify(account: AccountRef) -> Identity:
         raise LinkError(f"Project {wanted} is being deleted.", "project_id")
     number = str(found.get("projectNumber", ""))
     how = "key" if key_id else "federation"
-    proofs = (
+    proofs = [
         f"Google gives the console a token of {account_email} for its {how}.",
         f"Google says that project {wanted} has the number {number}, and lists its buckets to the console.",
-    )
+    ]
     known = {"project_number": number, "client_email": account_email}
+    if proven:
+        known[FOUND] = settings["external_id"]
+        proofs.append(proven)
     return Identity(
         number=str(found.get("projectId") or wanted),
         partition="",
         arn=account_email,
         found={**known, **({"private_key_id": key_id} if key_id else {})},
-        proofs=proofs,
+        proofs=tuple(proofs),
+    )
+
+
+def _prove(account: AccountRef, email: str) -> str:
+    """Return what proves the link, in a sentence; raises Unproven, and Answer for what goes wrong otherwise.
+
+    Who may describe a service account administers it: no role of the console's own has such a permission.
+    """
+    target = CallTarget(account, f"service account {email}", path={"project": "-", "email": email})
+    try:
+        shown = ask("serviceAccounts.get", target)
+    except Answer as error:
+        if error.status not in {403, 404}:
+            raise
+        raise LinkError(
+            f"Google does not let {email} read its own description, in which the console looks for the external ID. "
+            "Give it iam.serviceAccounts.get: the roles described here have it; a service account of another project "
+            f"needs roles/iam.serviceAccountViewer on itself. Google says: {error.message}",
+            "service_account",
+        ) from error
+    if stands_in(str(shown.get("description", "")), account.settings):
+        return f"The description of {email} has the external ID of this link."
+    raise Unproven(
+        f"Service account {email} does not say that your organisation may use it. "
+        f"{what_to_do(sign_in(account), account.settings)} Whoever knows the IDs could link it otherwise. "
+        "Then try again.",
+        "service_account",
     )
 
 

@@ -6,7 +6,7 @@ from console.clouds.s3api.nodes import policy
 
 from .access import DELETE, GRANT, REVOKE, facts, repository
 from .documents import access_documents
-from .linking import FIELDS, account_facts, clean
+from .linking import BY_KEY, FIELDS, account_facts, clean
 from .probe import capabilities, identify, linked, preflight
 from .session import node_regions
 from .storage import S3Storage
@@ -21,6 +21,8 @@ S3_COMPATIBLE = Cloud(
     ),
     linking=Linking(
         fields=FIELDS,
+        sign_ins=(BY_KEY,),
+        sign_in=lambda account: BY_KEY,
         explanation="The console tries the server out before it keeps anything: it makes two buckets and a user, reads "
         "back what it set, and removes them again.",
         identify=identify,

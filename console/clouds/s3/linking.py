@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from console.clouds.contract import AccountRef, Fact, Field, LinkError
+from console.clouds.proof import SignIn
 from console.clouds.regions import find, find_place, places
 from console.clouds.s3.session import own_region, verifies
 
@@ -58,6 +59,7 @@ def _certificates(text: str) -> str:
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
 
 
+BY_KEY = SignIn(key="", label="Access key", proof="secret")
 FIELDS = (
     Field(
         "endpoint",

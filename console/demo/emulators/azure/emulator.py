@@ -21,12 +21,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import uuid4
 
 from console.demo.certificates import NAME, certify
+from console.demo.credentials import AZURE, AZURE_IDENTITY
 from console.demo.emulators.azure import rights
 from console.demo.emulators.azure.azurite import Azurite
 from console.demo.emulators.azure.data import BlobProblem, Blobs, Request
 from console.demo.emulators.azure.protocol import Asked, Problem
 from console.demo.emulators.azure.resources import Resources
-from console.demo.emulators.azure.tenant import Tenant, refused
+from console.demo.emulators.azure.tenant import Tenant, fresh_state, refused
 from console.demo.files import write_private
 from console.demo.servers import HOST
 
@@ -66,7 +67,7 @@ class Emulator(Tenant):
         if self.file and self.file.exists():
             kept = json.loads(self.file.read_text())
             self._token_key = bytes.fromhex(kept.pop("token_key"))
-            self.state = kept
+            self.state = {**fresh_state(), **kept}
 
     def reset(self) -> None:
         """Forget everything but the application that the console signs in as, and the resource group."""
@@ -308,6 +309,14 @@ def _about(parts: list[str], query: dict[str, str]) -> str:
     return "/".join(parts) + (f"?{more}" if more else "")
 
 
+def prepare(emulator: Emulator) -> None:
+    """Have the console's application trust the console's own token, too, and an administrator who may do everything."""
+    emulator.state["apps"][emulator.client_id]["federated"] = dict(AZURE_IDENTITY)
+    if AZURE["administrator_id"] not in emulator.state["apps"]:
+        administrator = emulator.add_app(AZURE["administrator_id"], AZURE["administrator_secret"])
+        emulator.assign(administrator, rights.OWNER, f"/subscriptions/{emulator.subscription}")
+
+
 def main(arguments: Iterable[str] | None = None) -> None:
     """Serve until a signal says to end."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -322,6 +331,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     emulator = Emulator(options.folder, keep=True, latency=options.latency / 1000)
     if not emulator.state["roles"]:
         emulator.let_console_in(*json.loads(options.roles.read_text()))
+    prepare(emulator)
     emulator.save()
     emulator.start(options.port)
     ending.wait()

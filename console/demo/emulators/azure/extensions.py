@@ -19,6 +19,32 @@ class Extensions:
         """Serve the tenant's."""
         self.tenant = tenant
 
+    def tags(self, asked: Asked, scope: str) -> Answer:
+        """Answer as in "Tags - Update At Scope", "… - Get At Scope", for a resource group."""
+        parts = scope.lower().strip("/").split("/")
+        if len(parts) != 4:
+            raise Problem(400, "InvalidScope", "Only resource groups have tags here.")
+        tags = self.tenant.state["group_tags"].setdefault(parts[3], {})
+        if asked.method == "PATCH":
+            given = asked.body.get("properties", {}).get("tags", {})
+            verb = asked.body.get("operation")
+            if verb not in {"Merge", "Replace", "Delete"}:
+                raise Problem(400, "InvalidTagPatchOperation", f"The operation '{verb}' is not supported.")
+            # "Use tags to organize your Azure resources", Limitations
+            if any(len(name) > 512 or set(name) & set("<>%&\\?/") for name in given):
+                raise Problem(
+                    400, "InvalidTagNameCharacters", "The tag names have reserved characters or are too long."
+                )
+            if any(len(value) > 256 for value in given.values()):
+                raise Problem(400, "InvalidTagValueLength", "A tag value has more than 256 characters.")
+            lower = {name.lower() for name in given}
+            kept = {} if verb == "Replace" else {name: one for name, one in tags.items() if name.lower() not in lower}
+            tags = kept if verb == "Delete" else {**kept, **given}
+            self.tenant.state["group_tags"][parts[3]] = tags
+        elif asked.method != "GET":
+            raise Problem(405, "MethodNotAllowed", "The method is not allowed here.")
+        return Answer(200, {"id": asked.path, "name": "default", "properties": {"tags": tags}})
+
     def setting(self, asked: Asked, scope: str) -> Answer:
         """Answer as in "Diagnostic settings in Azure Monitor", "Diagnostic Settings - Create Or Update"."""
         key = asked.path.lower()

@@ -50,6 +50,8 @@ class Resources:
         if group and len(asked.parts) == 4:
             name, place = known[group]
             found = {"id": f"/subscriptions/{subscription}/resourceGroups/{name}", "name": name, "location": place}
+            tags = self.tenant.state["group_tags"].get(group, {})
+            found |= {"tags": tags} if tags else {}
             return Answer(200, {**found, "properties": {"provisioningState": "Succeeded"}})
         return self._extension(asked) or self._resource(asked)
 
@@ -92,6 +94,7 @@ class Resources:
         kind = last.lower().partition("/")[2]
         namespace = last.lower().partition("/")[0]
         handler: Callable[[Asked, str], Answer] | None = {
+            ("microsoft.resources", "tags"): self.extensions.tags,
             ("microsoft.insights", "diagnosticsettings"): self.extensions.setting,
             ("microsoft.authorization", "locks"): self.extensions.lock,
             ("microsoft.authorization", "roleassignments"): self.extensions.assignment,

@@ -27,7 +27,18 @@ STORAGE = "microsoft.storage/storageaccounts"
 
 def fresh_state() -> dict[str, Any]:
     """Return an Azure in which nothing is."""
-    tables = ("apps", "groups", "roles", "assignments", "accounts", "containers", "settings", "locks", "identities")
+    tables = (
+        "apps",
+        "groups",
+        "group_tags",
+        "roles",
+        "assignments",
+        "accounts",
+        "containers",
+        "settings",
+        "locks",
+        "identities",
+    )
     return {name: {} for name in tables} | {"taken": []}
 
 

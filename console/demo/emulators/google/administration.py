@@ -38,6 +38,7 @@ class Administration:
             **{
                 f"serviceAccounts.{verb}": f"iam.serviceAccounts.{verb}" for verb in ("list", "create", "get", "delete")
             },
+            "serviceAccounts.patch": "iam.serviceAccounts.update",
             **{f"keys.{verb}": f"iam.serviceAccountKeys.{verb}" for verb in ("list", "create", "delete")},
         }[operation]
         if project is None or not self._has(email, permission, project):
@@ -76,6 +77,8 @@ class Administration:
             raise Refusal(404, "notFound", f"Unknown service account: {about['account']}")
         if operation == "serviceAccounts.get":
             return account.resource
+        if operation == "serviceAccounts.patch":
+            return _patch(account, request)
         if operation == "serviceAccounts.delete":
             del directory.accounts[account.email]
             self._mark_deleted(account.email, account.unique_id)
@@ -109,3 +112,18 @@ class Administration:
         for bucket in self.storage.buckets.values():
             for binding in bucket.policy["bindings"]:
                 binding["members"] = [mark if member == was else member for member in binding["members"]]
+
+
+def _patch(account: Account, request: Request) -> dict[str, Any]:
+    """Change what the mask names ("Method: projects.serviceAccounts.patch"): only these two can be."""
+    masked = request.json.get("updateMask", "").split(",")
+    given = request.json.get("serviceAccount", {})
+    if not masked or not {*masked} <= {"displayName", "description"}:
+        raise Refusal(400, "badRequest", "Invalid update mask.")
+    if len(given.get("displayName", "")) > 100 or len(given.get("description", "")) > 256:
+        raise Refusal(400, "badRequest", "The display name or the description is too long.")
+    if "displayName" in masked:
+        account.display_name = given.get("displayName", "")
+    if "description" in masked:
+        account.description = given.get("description", "")
+    return account.resource

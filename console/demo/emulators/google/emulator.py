@@ -26,7 +26,17 @@ from typing import Any, Self, cast
 from console.demo.certificates import NAME, certify
 from console.demo.credentials import GOOGLE
 from console.demo.emulators.google.administration import Administration
-from console.demo.emulators.google.iam import CLOUD, DEVSTORAGE, Directory, Project, Refusal, Token, service_disabled
+from console.demo.emulators.google.iam import (
+    CLOUD,
+    DEVSTORAGE,
+    Directory,
+    Project,
+    Refusal,
+    Token,
+    key_pair,
+    service_disabled,
+    subject_token,
+)
 from console.demo.emulators.google.objects import Stored
 from console.demo.emulators.google.routes import SERVICES, Request, route
 from console.demo.emulators.google.server import Reply, Server, handler
@@ -35,6 +45,7 @@ from console.demo.files import write_private
 from console.demo.servers import HOST, free_port
 
 PROJECT, NUMBER = GOOGLE["project"], GOOGLE["number"]
+IDENTITY_SECONDS = 10 * 365 * 86_400
 
 
 @dataclass
@@ -388,7 +399,24 @@ def prepare(emulator: Emulator, roles: Iterable[Mapping[str, Any]]) -> None:
         else:
             key = {**kept, "token_uri": emulator.token_uri}
         write_private(file, json.dumps(key, indent=2))
+    _trust_console(emulator)
     emulator.save()
+
+
+def _trust_console(emulator: Emulator) -> None:
+    """Have a workload identity provider that trusts the token of the console's own identity, which is in the folder."""
+    directory, file, provider = (
+        emulator.directory,
+        emulator.folder / GOOGLE["identity_file"],
+        GOOGLE["workload_provider"],
+    )
+    if provider not in directory.issuers or not file.exists():
+        private, directory.issuers[provider] = key_pair()
+        write_private(file, subject_token(private, GOOGLE["subject"], seconds=IDENTITY_SECONDS))
+    pool = provider.rpartition("/providers/")[0]
+    principal = f"principal://iam.googleapis.com/{pool}/subject/{GOOGLE['subject']}"
+    users = directory.accounts[f"storekeeper@{PROJECT}.iam.gserviceaccount.com"].users
+    users += [] if principal in users else [principal]
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ BUCKETS = tuple(
 )
 OWNER = (
     *("storage.buckets.create", "storage.buckets.delete", "storage.buckets.list", "resourcemanager.projects.get"),
-    *(f"iam.serviceAccounts.{verb}" for verb in ("create", "get", "delete", "list")),
+    *(f"iam.serviceAccounts.{verb}" for verb in ("create", "get", "update", "delete", "list")),
     *(f"iam.serviceAccountKeys.{verb}" for verb in ("create", "list", "delete")),
 )
 # "IAM roles for Cloud Storage" and "IAM basic and predefined roles reference", as far as anybody here uses them.

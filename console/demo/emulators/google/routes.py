@@ -67,6 +67,7 @@ ROUTES = tuple(
         ("POST", "/v1/projects/{project}:testIamPermissions", "cloudresourcemanager", "projects.testIamPermissions"),
         ("POST", "/v1/projects/{project}/serviceAccounts", "iam", "serviceAccounts.create"),
         ("GET", "/v1/projects/{project}/serviceAccounts/{account}", "iam", "serviceAccounts.get"),
+        ("PATCH", "/v1/projects/{project}/serviceAccounts/{account}", "iam", "serviceAccounts.patch"),
         ("DELETE", "/v1/projects/{project}/serviceAccounts/{account}", "iam", "serviceAccounts.delete"),
         ("GET", "/v1/projects/{project}/serviceAccounts/{account}/keys", "iam", "keys.list"),
         ("POST", "/v1/projects/{project}/serviceAccounts/{account}/keys", "iam", "keys.create"),
