@@ -21,6 +21,10 @@ FOUND = (
 )
 
 
+class NotProven(Failed):
+    """The link has not proved itself, so nothing was asked of the cloud."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SignIn:
     """A way in which the console signs in to an account. What proves the link has no default: each way decides it.
@@ -62,9 +66,9 @@ def is_proven(way: SignIn, settings: Mapping[str, str]) -> bool:
 
 
 def ensure_proven(way: SignIn, settings: Mapping[str, str]) -> None:
-    """Raise Failed, with what to do, while the account has not proved itself: before a client of it is given out."""
+    """Raise NotProven, with what to do, while the account has not proved itself; to be called before each call."""
     if not is_proven(way, settings):
-        raise Failed(refusal(way, settings), code="Unproven")
+        raise NotProven(refusal(way, settings))
 
 
 def refusal(way: SignIn, settings: Mapping[str, str]) -> str:

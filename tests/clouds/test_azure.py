@@ -23,9 +23,10 @@ from console.clouds.contract import LinkError, StoreSpec
 from console.clouds.inspection import inspect
 from console.clouds.regions import regions
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, Refused, TooLate
+from console.demo.credentials import AZURE_IDENTITY
 from console.demo.roles import azure_roles
 from tests.clouds import plans
-from tests.worlds.azure import SUBJECT, Azure, opened
+from tests.worlds.azure import Azure, opened
 
 pytestmark = pytest.mark.slow  # Azurite is a process
 
@@ -752,7 +753,7 @@ def test_identify_proves_who_we_are(world):
         ({"client_id": OTHER}, "client_id", "does not know application"),
         ({"subscription_id": OTHER}, "subscription_id", "does not know this subscription"),
         ({"resource_group": "nothing"}, "", "its role is assigned|is assigned on the resource group"),
-        ({"method": "federation"}, "method", "no identity of its own"),
+        ({"method": "federation", "external_id": "8c1f"}, "method", "no identity of its own"),
     ],
 )
 def test_identify_says_beside_the_field_what_is_wrong(world, changes, field, says):
@@ -798,7 +799,12 @@ def test_identify_knows_when_to_try_again(world):
 def assertion(**claims):
     parts = [
         {"alg": "none"},
-        {"iss": SUBJECT["issuer"], "sub": SUBJECT["subject"], "aud": SUBJECT["audience"], **claims},
+        {
+            "iss": AZURE_IDENTITY["issuer"],
+            "sub": AZURE_IDENTITY["subject"],
+            "aud": AZURE_IDENTITY["audience"],
+            **claims,
+        },
     ]
     return ".".join(
         [*(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts), "x"]
@@ -807,9 +813,10 @@ def assertion(**claims):
 
 def test_identify_signs_in_by_federation_without_a_secret(world, tmp_path):
     file = tmp_path / "token"
-    world.emulator.state["apps"][world.emulator.client_id] |= {"secret": "", "federated": SUBJECT}
-    account = world.account(method="federation")
+    world.emulator.state["apps"][world.emulator.client_id] |= {"secret": "", "federated": AZURE_IDENTITY}
+    account = world.account(method="federation", external_id="8c1f-own")
     account = replace(account, secrets={}, deployment=replace(account.deployment, token_file=str(file)))
+    world.prove(account)
     file.write_text(assertion())
     assert AZURE.linking.identify(account).number == world.emulator.subscription
     azure_session.forget_clients()

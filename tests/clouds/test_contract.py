@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from uuid import uuid4
 
@@ -14,7 +15,8 @@ import pytest
 
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target
 from console.clouds import CLOUDS
-from console.clouds.contract import AccessSpec, StoreSpec
+from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, LinkError, StoreSpec, Unproven
+from console.clouds.proof import FOUND, NotProven, is_proven
 from console.clouds.regions import regions
 from console.clouds.steps import Conflict, Denied, Failed, LeaseLost, NotReady, Refused, StepError, TooLate, is_held
 from tests.clouds import plans
@@ -146,6 +148,27 @@ def test_provider_names_are_legal_stable_and_distinct(key):
         assert found == provider.storage.names(one, region.code, number)
         assert len({*found, *provider.storage.names(other, region.code, number)}) == 4
         assert all(3 <= len(name) <= 63 and name == name.lower() and "." not in name for name in found)
+
+
+@pytest.mark.parametrize("key", CLOUDS)
+def test_every_way_to_sign_in_says_what_proves_a_link(key):
+    linking, given = CLOUDS[key].linking, "0c0e9f4e-own"
+    methods = [chosen for field in linking.fields if field.name == "method" for chosen, _ in field.choices]
+    assert [way.key for way in linking.sign_ins] == (methods or [""])
+    for way in linking.sign_ins:
+        # A way without a secret is one that anybody who knows the IDs could ask for.
+        secrets = [one for one in linking.fields if one.secret and one.method in {"", way.key} and one.required]
+        assert bool(secrets) is (way.proof == "secret"), way.key
+        assert bool(way.where) is way.takes_external_id
+        assert (given in way.command({"external_id": given})) is (way.proof == "console")
+        account = AccountRef(
+            uuid4(), "", "", {"external_id": given}, {}, DeploymentSettings(principal="arn:aws:iam::1:x")
+        )
+        files = [document.filename for document in linking.documents(account) if given in document.text]
+        assert bool(files) is any(one.takes_external_id for one in linking.sign_ins)
+        if way.takes_external_id:
+            assert any(name.endswith(".tf") for name in files)
+            assert any(name.endswith((".sh", ".json")) for name in files)
 
 
 # --- A store's life -------------------------------------------------------------------------------------------------
@@ -440,6 +463,109 @@ def test_an_account_says_who_it_is_and_lacks_nothing(world):
     assert [fact.label for fact in provider.linking.facts(account)]
     region = world.regions[0]
     assert region in {one.code for one in provider.storage.regions(account)}
+
+
+def given_id(account, external_id):
+    return replace(account, settings={**account.settings, "external_id": external_id})
+
+
+@emulated
+def test_only_whom_the_account_s_administrator_lets_in_links_it(world, say):
+    """Two organisations give the same answers, each with its own external ID; by every way to sign in."""
+    linking, refused = provider_of(world).linking, 0
+    for way in linking.sign_ins:
+        world.clear()
+        answers = world.signing_in(way.key)
+        assert linking.sign_in(answers) is way
+        first, second = given_id(answers, str(uuid4())), given_id(answers, str(uuid4()))
+        before = world.look()
+        if way.proof == "secret":  # who has it is let in, and who knows all but that is not
+            assert linking.identify(answers).number == answers.number
+            strangers = [replace(answers, id=uuid4(), secrets={})]
+        else:
+            for nobody in (first, second, given_id(answers, "")):
+                with pytest.raises(LinkError) as raised:
+                    linking.identify(nobody)
+                assert not raised.value.passing
+                assert isinstance(raised.value, Unproven) is (way.proof == "console")
+            world.prove(first)
+            identity = linking.identify(first)
+            assert identity.number == first.number
+            proven = replace(first, settings={**first.settings, **identity.found})
+            assert is_proven(way, proven.settings)
+            first_half = first.settings["external_id"][:18]
+            # Also one that brings the mark of a proof along, none, or a part of the ID.
+            strangers = [second, given_id(proven, second.settings["external_id"]), given_id(proven, ""), answers]
+            strangers.append(given_id(answers, first_half))
+        for stranger in strangers:
+            with pytest.raises(LinkError) as raised:
+                linking.identify(replace(stranger, id=uuid4()))
+            assert not raised.value.passing
+            assert not is_proven(way, stranger.settings) or way.proof != "console"
+            refused += 1
+        assert world.look() == before
+    assert refused
+    say(**{f"contract, {world.key}: strangers not let in": refused})
+
+
+def everything(cloud, account, region):
+    """Yield all that is ever done in an account: what it is called, and the call."""
+    storage, names = cloud.storage, cloud.storage.names(uuid4(), region, account.number)
+    spec = StoreSpec(uuid4(), "Orders (EU)", account, region, *names, versions_days=30, complete=True)
+    access = AccessSpec(uuid4(), "Orders (EU)", account, PREFIX, (spec.bucket,))
+    whole = (plans.creation, plans.versions, plans.lock, plans.deletion, plans.deletion_but_logs, plans.cancellation)
+    for plan in (*(plan(cloud) for plan in whole), cloud.access.grant, cloud.access.revoke, cloud.access.delete):
+        for step in steps(plan):
+            yield step.title, partial(step.run, access if step in steps_of_access(cloud) else spec)
+    for bucket in names:
+        for call in (storage.owner, storage.create, storage.adopt, storage.contents, storage.empty, storage.delete):
+            yield f"{call.__name__} {bucket}", partial(call, spec, bucket)
+    for call in (storage.close, storage.release):
+        yield call.__name__, partial(call, spec)
+    for control in storage.settings(spec):
+        yield f"observe {control.key}", control.observe
+        yield f"ensure {control.key}", control.ensure
+    objects = storage.objects(spec)
+    yield "folders", lambda: objects.folders(f"{PREFIX}/")
+    yield "entries", lambda: list(objects.entries(f"{PREFIX}/"))
+    yield "read", lambda: objects.read(f"{PREFIX}/n1/backup/main/backup.info", 100)
+    yield "list_unmanaged", lambda: list(storage.list_unmanaged(account, ()))
+    yield "preflight", lambda: cloud.linking.preflight(account, [region])
+
+
+def steps_of_access(cloud):
+    return [step for plan in (cloud.access.grant, cloud.access.revoke, cloud.access.delete) for step in steps(plan)]
+
+
+@emulated
+def test_nothing_is_done_with_a_link_before_its_proof(world, say):
+    cloud, refused = provider_of(world), 0
+    for way in cloud.linking.sign_ins:
+        if way.proof != "console":
+            continue
+        world.clear()
+        account = given_id(world.signing_in(way.key), str(uuid4()))
+        before, region = world.look(), world.regions[0]
+        world.forget()
+        # One that was proven with another ID is as good as none.
+        for unproven in (account, replace(account, settings={**account.settings, FOUND: str(uuid4())})):
+            for title, call in everything(cloud, unproven, region):
+                error = failure(lambda _, call: call(), None, call)
+                if error is None:  # what there is nothing to do for
+                    assert title.split()[0] in {"close", "release", "empty"} or title == "ensure location", title
+                    continue
+                assert isinstance(error, NotProven), (title, error.message)
+                assert account.settings["external_id"] in error.message
+                refused += 1
+        assert world.calls() == []
+        assert world.look() == before
+        world.prove(account)
+        proven = replace(account, settings={**account.settings, **cloud.linking.identify(account).found})
+        spec = StoreSpec(uuid4(), "Orders", proven, region, *cloud.storage.names(uuid4(), region, proven.number))
+        settled(plans.creation(cloud), spec)
+        assert world.look() != before
+    say(**{f"contract, {world.key}: calls refused before the proof": refused})
+    assert refused > 50 or not any(way.proof == "console" for way in cloud.linking.sign_ins)
 
 
 @emulated

@@ -22,7 +22,7 @@ from console.clouds.inspection import PRESENCE, inspect
 from console.clouds.steps import Conflict, Failed, LeaseLost, NotReady, Refused, StepError, TooLate, is_held
 from console.demo.emulators.google.administration import Administration
 from console.demo.emulators.google.emulator import NUMBER, PROJECT
-from console.demo.emulators.google.iam import Condition, key_pair, service_disabled, subject_token
+from console.demo.emulators.google.iam import Condition, service_disabled
 from tests.clouds import plans
 from tests.worlds.google import PREFIX, Google
 
@@ -818,25 +818,30 @@ def test_workload_providers_are_checked():
 
 
 @pytest.fixture
-def federated(world, tmp_path):
-    """An account that is linked by federation, and the private key of whoever gives the console its token."""
-    pool = f"projects/{NUMBER}/locations/global/workloadIdentityPools/pool-one"
-    private, public = key_pair()
-    world.emulator.directory.issuers[f"{pool}/providers/cluster"] = public
-    email = world.key_file["client_email"]
-    account = world.emulator.directory.accounts[email]
-    account.users.append(f"principal://iam.googleapis.com/{pool}/subject/system:serviceaccount:storekeeper")
-    file = tmp_path / "token"
-    file.write_text(subject_token(private, "system:serviceaccount:storekeeper"))
-    linked = world.account(method="federation", workload_provider=f"{pool}/providers/cluster", service_account=email)
-    return replace(linked, secrets={}, deployment=replace(linked.deployment, token_file=str(file)))
+def federated(world):
+    """An account that is linked by federation, and has proved itself."""
+    linked = world.signing_in("federation")
+    linked = replace(linked, settings={**linked.settings, "external_id": "8c1f-own"})
+    world.prove(linked)
+    return linked
 
 
 def test_federation_signs_in_without_a_secret(world, federated):
     found = GOOGLE.linking.identify(federated)
     assert found.arn == world.key_file["client_email"]
-    run(plans.creation(GOOGLE), make_spec(world, account=federated))
+    proven = replace(federated, settings={**federated.settings, **found.found})
+    run(plans.creation(GOOGLE), make_spec(world, account=proven))
     assert len(world.buckets()) == 2
+
+
+def test_federation_needs_to_read_its_own_description(world, federated):
+    project = world.emulator.directory.projects[PROJECT]
+    role = world.emulator.role("storekeeperProject")
+    project.roles[role] = tuple(one for one in project.roles[role] if one != "iam.serviceAccounts.get")
+    with pytest.raises(LinkError, match=r"Give it iam\.serviceAccounts\.get") as raised:
+        GOOGLE.linking.identify(federated)
+    assert raised.value.field == "service_account"
+    assert not raised.value.passing
 
 
 def test_federation_says_what_is_wrong(world, federated):

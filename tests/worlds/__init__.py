@@ -28,6 +28,15 @@ class World(Protocol):
     def account(self) -> AccountRef:
         """Return a linked account that may do all that the provider's plans need."""
 
+    def signing_in(self, method: str) -> AccountRef:
+        """Return an account as it is linked by that way to sign in, with all that stands there for it but the proof.
+
+        It has no external ID: that is the organisation's own.
+        """
+
+    def prove(self, account: AccountRef) -> None:
+        """Put the account's external ID, and no other, where its cloud wants it, as an administrator does."""
+
     def look(self) -> dict[str, Any]:
         """Return everything that stands, by kind and name, as plain data without times and other passing things.
 

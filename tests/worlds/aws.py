@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 
+from console.clouds.aws.session import trust_policy
 from console.clouds.contract import AccountRef
 from console.clouds.s3api import clients
 from console.demo.emulators.aws.emulator import Emulator
+from tests.cloud_accounts.linking import make_role
 from tests.faults import world as memory
 from tests.worlds import boto
 
@@ -34,6 +39,17 @@ class Amazon(boto.Spoilt):
             {"access_key_id": Emulator.access_key_id},
             {"secret_access_key": Emulator.secret_access_key},
         )
+
+    def signing_in(self, method):
+        if method == "access_key":
+            return self.account()
+        arn = make_role(self.emulator, "", name="storekeeper", condition=False)
+        return replace(self.account(), settings={"role_arn": arn}, secrets={})
+
+    def prove(self, account):
+        iam = iam_backends[Emulator.account_id]["aws"]
+        role = next(one for one in iam.roles.values() if one.arn == account.settings["role_arn"])
+        role.assume_role_policy_document = json.dumps(trust_policy(account.settings["external_id"], "*"))
 
     def look(self):
         return memory.look()
@@ -76,8 +92,11 @@ def opened(folder):
     """Lend the world while it is open."""
     emulator = Emulator().start()
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
             patch.delenv(name, raising=False)
+        # The console's own identity, which roles trust; an account that is linked by key has its own.
+        patch.setenv("AWS_ACCESS_KEY_ID", emulator.access_key_id)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", emulator.secret_access_key)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_CONFIG_FILE", os.devnull)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from uuid import uuid4
 
 from console.clouds.azure import session as azure_session
 from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings
+from console.demo.credentials import AZURE_IDENTITY, azure_token
 from console.demo.emulators.azure.emulator import FAULTS, Emulator
 from console.demo.roles import azure_roles
-
-SUBJECT = {"issuer": "https://console.example", "subject": "storekeeper", "audience": "api://AzureADTokenExchange"}
 
 
 class Azure:
@@ -51,6 +51,19 @@ class Azure:
             {"client_secret": emulator.client_secret},
             DeploymentSettings(endpoint_url=emulator.url, ca_file=str(emulator.ca_file)),
         )
+
+    def signing_in(self, method):
+        account = self.account(method=method)
+        if method == "secret":
+            return account
+        self.emulator.state["apps"][self.emulator.client_id]["federated"] = dict(AZURE_IDENTITY)
+        file = self.emulator.folder / "token"
+        file.write_text(azure_token())
+        return replace(account, secrets={}, deployment=replace(account.deployment, token_file=str(file)))
+
+    def prove(self, account):
+        group = account.settings["resource_group"].lower()
+        self.emulator.state["group_tags"][group] = {"storekeeper:external-id": account.settings["external_id"]}
 
     def look(self):
         return {f"{kind} {name}": one for kind, found in self.tables().items() for name, one in found.items()}

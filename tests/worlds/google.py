@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,7 +13,8 @@ from uuid import uuid4
 from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, StoreSpec
 from console.clouds.google.linking import FIELDS
 from console.clouds.google.session import forget_sessions
-from console.demo.emulators.google.emulator import NUMBER, PROJECT, Emulator
+from console.demo.credentials import GOOGLE
+from console.demo.emulators.google.emulator import NUMBER, PROJECT, Emulator, trust_console
 from console.demo.roles import google_roles
 from tests.worlds import World
 
@@ -85,6 +87,19 @@ class Google(World):
             {"key": clean["key"](json.dumps(self.key_file))},
             self.deployment,
         )
+
+    def signing_in(self, method: str) -> AccountRef:
+        if method == "key":
+            return self.account()
+        email = self.key_file["client_email"]
+        trust_console(self.emulator)
+        linked = self.account(method=method, workload_provider=GOOGLE["workload_provider"], service_account=email)
+        file = self.emulator.folder / GOOGLE["identity_file"]
+        return replace(linked, secrets={}, deployment=replace(linked.deployment, token_file=str(file)))
+
+    def prove(self, account: AccountRef) -> None:
+        described = self.emulator.directory.accounts[account.settings["service_account"]]
+        described.description = f"The console. storekeeper:external-id={account.settings['external_id']}"
 
     def give_roles(self, account: AccountRef) -> None:
         """Make the console's roles as the documents say, and bind them with their conditions."""

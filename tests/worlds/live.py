@@ -32,8 +32,8 @@ class Live:
             elif given[one.name]:
                 given[one.name] = one.clean(given[one.name])
         secrets = {one.name: given.pop(one.name) for one in provider.linking.fields if one.secret}
-        if provider.linking.external_id:
-            given["external_id"] = os.environ.get("LIVE_EXTERNAL_ID", "")
+        if external_id := os.environ.get("LIVE_EXTERNAL_ID", ""):  # for a way to sign in that is proven by one
+            given["external_id"] = external_id
         settings = dict(provider.linking.clean(given))
         operator = DeploymentSettings(
             endpoints_allowed=tuple(filter(None, os.environ.get("S3_ENDPOINTS_ALLOWED", "").split(","))),

@@ -51,6 +51,9 @@ class Server(boto.Spoilt):
             uuid4(), number, "", dict(self.settings), secrets, DeploymentSettings(("127.0.0.0/8", "localhost"))
         )
 
+    def signing_in(self, method):
+        return self.account()
+
     def _names(self):
         return [one["Name"] for one in self.s3.list_buckets().get("Buckets", [])]
 

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from console.clouds.aws.errors import ACTIONS, EXPIRED, IAM_ACTIONS, NO_OWN_IDENTITY, on_bucket, step_error
 from console.clouds.contract import AccountRef, Fact, Identity, LinkError, StoreSpec
+from console.clouds.proof import NO_ID
 from console.clouds.s3api.clients import (
     FOREVER,
     NETWORK,
@@ -230,6 +231,8 @@ def _identify_role(account: AccountRef) -> Identity:
         raise LinkError(
             "This is not the ARN of a role, such as arn:aws:iam::123456789012:role/storekeeper.", "role_arn"
         )
+    if not account.settings.get("external_id"):
+        raise LinkError(NO_ID)
     try:
         arn = _assume(account, **_external_id(account))["AssumedRoleUser"]["Arn"]
     except ClientError as error:

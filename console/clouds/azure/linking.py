@@ -17,6 +17,7 @@ from console.clouds.azure.errors import (
 )
 from console.clouds.azure.session import (
     BY_FEDERATION,
+    BY_SECRET,
     GROUP,
     GROUPS_VERSION,
     GUID,
@@ -146,6 +147,8 @@ def identify(account: AccountRef) -> Identity:
     number = settings.get("subscription_id", "")
     if way.takes_external_id and not settings.get("external_id"):
         raise Unproven(NO_ID)
+    if way is BY_SECRET and not account.secrets.get("client_secret"):
+        raise LinkError("Enter the client secret.", "client_secret")
     if way is BY_FEDERATION and not account.deployment.token_file:
         raise LinkError(NO_OWN_IDENTITY, "method")
     account = replace(account, number=number, settings=on_trial(settings))

@@ -23,6 +23,7 @@ from console.clouds.azure.errors import (
 )
 from console.clouds.azure.session import ask
 from console.clouds.contract import AccountRef, Check
+from console.clouds.proof import NotProven
 from console.clouds.steps import NotReady, StepError
 
 PERMISSIONS_VERSION = "2022-04-01"
@@ -71,7 +72,7 @@ def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
             ),
         )
     except StepError as error:
-        if isinstance(error, NotReady):  # busy, or no answer: another try will tell
+        if isinstance(error, NotReady | NotProven):  # busy, no answer, not asked: another try will tell
             raise
         return [
             _line(account, action, "fail" if action == ASKS else "unknown", error.message if action == ASKS else "")

@@ -83,8 +83,9 @@ def ask(operation: str, subject: CallTarget, do: Callable[[AzureClients], Any], 
 
 
 def call(operation: str, account: AccountRef, do: Callable[[AzureClients], Any]) -> Any:
-    """Return what one call returns; raises Refusal and NoAnswer."""
+    """Return what one call returns; raises Refusal and NoAnswer, and NotProven."""
     ensure_lease()
+    ensure_proven(sign_in(account), account.settings)
     sdk = import_module(".clients", __package__)
     began, code = time.perf_counter(), ""
     try:
@@ -102,8 +103,7 @@ def call(operation: str, account: AccountRef, do: Callable[[AzureClients], Any])
 
 
 def cloud_of(account: AccountRef) -> AzureClients:
-    """Return the account's clients, made anew when what it signs in with has changed; none for an unproven link."""
-    ensure_proven(sign_in(account), account.settings)
+    """Return the account's clients, made anew when what it signs in with has changed."""
     with _lock:
         kept = _clouds.get(account.id)
         if kept and kept[0] == account.fingerprint:

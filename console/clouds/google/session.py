@@ -109,11 +109,7 @@ def token_uri(account: AccountRef) -> str:
 
 
 def _session(account: AccountRef) -> AuthorizedSession:
-    """Return the account's session, made anew when what it signs in with changed; it knows no identity but that.
-
-    Raises Failed for a link that is not proven.
-    """
-    ensure_proven(sign_in(account), account.settings)
+    """Return the account's session, made anew when what it signs in with changed; it knows no identity but that."""
     entry = _sessions.get(account.id)
     if entry and entry.fingerprint == account.fingerprint:
         return entry.session
@@ -255,6 +251,7 @@ def _answered(
     if query:
         url += f"?{urlencode(query, doseq=True)}"
     ensure_lease()
+    ensure_proven(sign_in(subject.account), subject.account.settings)
     code, request_id, began = "", "", time.perf_counter()
     try:
         answer: requests.Response = _session(subject.account).request(

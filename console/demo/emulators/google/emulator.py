@@ -399,11 +399,11 @@ def prepare(emulator: Emulator, roles: Iterable[Mapping[str, Any]]) -> None:
         else:
             key = {**kept, "token_uri": emulator.token_uri}
         write_private(file, json.dumps(key, indent=2))
-    _trust_console(emulator)
+    trust_console(emulator)
     emulator.save()
 
 
-def _trust_console(emulator: Emulator) -> None:
+def trust_console(emulator: Emulator) -> None:
     """Have a workload identity provider that trusts the token of the console's own identity, which is in the folder."""
     directory, file, provider = (
         emulator.directory,
