@@ -106,6 +106,8 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
                 form.add_error("name", "A cluster of this name exists. Choose another name.")
             except actions.NotAttachable as error:
                 form.add_error("backup_stores", str(error))
+            except NotNow as error:
+                form.add_error(None, str(error))
             else:
                 messages.success(request, f"{cluster.name} is being created.")
                 if request.htmx:

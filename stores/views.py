@@ -88,7 +88,7 @@ def store_create(request: MemberRequest) -> HttpResponse:
                 )
             except actions.NameTaken:
                 form.add_error("name", NAME_TAKEN)
-            except actions.LimitReached as error:
+            except (actions.LimitReached, NotNow) as error:
                 form.add_error(None, str(error))
             else:
                 return dialog_done(

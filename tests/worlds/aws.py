@@ -43,7 +43,7 @@ class Amazon(boto.Spoilt):
     def signing_in(self, method):
         if method == "access_key":
             return self.account()
-        arn = make_role(self.emulator, "", name="storekeeper", condition=False)
+        arn = make_role(self.emulator, "", name=f"storekeeper-{uuid4().hex[:8]}", condition=False)
         return replace(self.account(), settings={"role_arn": arn}, secrets={})
 
     def prove(self, account):
