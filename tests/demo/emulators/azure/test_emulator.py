@@ -13,9 +13,9 @@ import pytest
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.azure import session as azure_session
 from console.demo import sample
-from console.demo.credentials import AZURE
+from console.demo.credentials import AZURE, azure_token
 from console.demo.emulators.azure import rights
-from console.demo.emulators.azure.emulator import Emulator
+from console.demo.emulators.azure.emulator import Emulator, prepare
 from console.demo.roles import azure_roles
 from console.operations.models import Operation
 from stores.models import Store
@@ -204,3 +204,54 @@ def test_sample_data_has_a_store_on_azure_and_makes_it_once(emulator, settings):
     assert account.settings["location"] == "westeurope"
     assert dict(Store.objects.values_list("name", "state")) == {sample.AZURE_STORE: "available"}
     assert set(emulator.state["accounts"]) == {Store.objects.get().bucket, Store.objects.get().log_bucket}
+
+
+def test_tags_of_a_resource_group_are_merged_and_shown(emulator, owner):
+    tags, group = (
+        f"{emulator.group_id}/providers/Microsoft.Resources/tags/default{VERSION}",
+        f"{emulator.group_id}{VERSION}",
+    )
+
+    def patch(operation, **given):
+        return ask(emulator, "PATCH", tags, {"operation": operation, "properties": {"tags": given}})
+
+    assert "tags" not in ask(emulator, "GET", group)[1]
+    assert patch("Merge", Team="data")[0] == 200
+    assert patch("Merge", team="web", more="yes")[1]["properties"]["tags"] == {"team": "web", "more": "yes"}
+    assert ask(emulator, "GET", group)[1]["tags"] == {"team": "web", "more": "yes"}
+    assert patch("Delete", MORE="")[1]["properties"]["tags"] == {"team": "web"}
+    for operation, given, code in (
+        ("Melt", {}, "InvalidTagPatchOperation"),
+        ("Merge", {"a?b": "c"}, "InvalidTagNameCharacters"),
+        ("Merge", {"a": "x" * 257}, "InvalidTagValueLength"),
+    ):
+        status, found = patch(operation, **given)
+        assert (status, found["error"]["code"]) == (400, code)
+    assert ask(emulator, "GET", tags)[1]["properties"]["tags"] == {"team": "web"}
+
+
+def test_the_console_s_own_role_cannot_tag_the_resource_group(emulator):
+    emulator.reset()
+    emulator.let_console_in(*azure_roles("identity", "sas"))
+    tags = f"{emulator.group_id}/providers/Microsoft.Resources/tags/default{VERSION}"
+    status, found = ask(emulator, "PATCH", tags, {"operation": "Merge", "properties": {"tags": {"a": "b"}}})
+    assert (status, found["error"]["code"]) == (403, "AuthorizationFailed")
+    assert "Microsoft.Resources/tags/write" in found["error"]["message"]
+
+
+def test_the_demo_s_administrator_may_tag_and_the_console_s_own_token_signs_in(emulator):
+    emulator.reset()
+    prepare(emulator)
+    prepare(emulator)
+    form = {
+        "client_id": emulator.client_id,
+        "client_assertion": azure_token(),
+        "scope": "https://management.azure.com/.default",
+    }
+    assert emulator.sign_in(emulator.tenant_id, form)[0] == 200
+    secret = {"client_id": AZURE["administrator_id"], "client_secret": AZURE["administrator_secret"]}
+    del form["client_assertion"]
+    _, found = emulator.sign_in(emulator.tenant_id, {**form, **secret})
+    tags = f"{emulator.group_id}/providers/Microsoft.Resources/tags/default{VERSION}"
+    body = {"operation": "Merge", "properties": {"tags": {"a": "b"}}}
+    assert ask(emulator, "PATCH", tags, body, token=found["access_token"])[0] == 200

@@ -23,6 +23,7 @@ from google.oauth2.service_account import Credentials
 from requests import ConnectionError as NoConnection
 from requests import Session
 
+from console.demo.credentials import GOOGLE
 from console.demo.emulators.google.emulator import PROJECT, Emulator, prepare
 from console.demo.emulators.google.iam import CLOUD, DEVSTORAGE, Condition
 from console.demo.roles import google_roles
@@ -331,3 +332,49 @@ def test_it_keeps_what_it_has(tmp_path):
     assert client_of(again, key).bucket("kept").blob("one").download_as_bytes() == b"1"
     assert (tmp_path / "state.pickle").stat().st_mode & 0o777 == 0o600
     again.stop()
+
+
+def session_of(emulator, key):
+    asking = Session()
+    asking.trust_env, asking.verify = False, str(emulator.ca_file)
+    credentials = Credentials.from_service_account_info(key, scopes=[CLOUD])
+    session = AuthorizedSession(credentials, auth_request=Request(asking))
+    session.trust_env, session.verify = False, str(emulator.ca_file)
+    return session
+
+
+def test_a_service_account_is_described_by_whoever_may_and_not_by_the_console(tmp_path, emulator, key):
+    own = emulator.directory.add_account(emulator.directory.projects[PROJECT], "described")
+    url = f"{emulator.url}/v1/projects/-/serviceAccounts/{own.email}"
+    root = session_of(emulator, key)
+
+    def patch(session, mask, **values):
+        return session.patch(url, json={"serviceAccount": values, "updateMask": mask})
+
+    assert patch(root, "description", description="first", displayName="left").json()["description"] == "first"
+    shown = root.get(url).json()
+    assert (shown["description"], "displayName" in shown) == ("first", False)
+    assert patch(root, "displayName", displayName="Console").json()["displayName"] == "Console"
+    assert [patch(root, mask, description="x").status_code for mask in ("", "email")] == [400, 400]
+    assert patch(root, "description", description="x" * 257).status_code == 400
+    console = emulator.administrator("console-itself")
+    emulator.let_in(console["client_email"], google_roles())
+    refused = patch(session_of(emulator, console), "description", description="mine")
+    assert refused.status_code == 403
+    assert "iam.serviceAccounts.update" in refused.text
+    assert root.get(url).json()["description"] == "first"
+
+
+def test_the_demo_s_console_has_an_identity_of_its_own_that_the_project_trusts(tmp_path):
+    emulator = Emulator(tmp_path).start()
+    prepare(emulator, google_roles())
+    file = tmp_path / GOOGLE["identity_file"]
+    first = file.read_text()
+    prepare(emulator, google_roles())
+    assert file.read_text() == first
+    account = emulator.directory.accounts[f"storekeeper@{PROJECT}.iam.gserviceaccount.com"]
+    assert len(account.users) == 1
+    form = {"audience": f"//iam.googleapis.com/{GOOGLE['workload_provider']}", "subject_token": first}
+    token = emulator.directory.exchange_subject(form)["access_token"]
+    assert emulator.directory.impersonate(f"Bearer {token}", account.email, {"scope": [CLOUD]})["accessToken"]
+    emulator.stop()
