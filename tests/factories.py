@@ -10,6 +10,7 @@ from django.utils import timezone
 from console.accounts.models import Membership, Organisation, User
 from console.accounts.permissions import SUPPORT
 from console.cloud_accounts.models import CloudAccount
+from console.clouds.proof import FOUND
 from console.demo.emulators.aws.emulator import Emulator
 from console.operations.models import Operation
 from stores.models import State, Store
@@ -105,6 +106,8 @@ def google(organisation, name="analytics", **settings):
             "service_account": "storekeeper@acme-analytics.iam.gserviceaccount.com",
             "client_email": "storekeeper@acme-analytics.iam.gserviceaccount.com",
             "node_access": "key",
+            "external_id": "8c1f-own",
+            FOUND: "8c1f-own",
             **settings,
         },
         secrets={},

@@ -73,15 +73,11 @@ def ensure_proven(way: SignIn, settings: Mapping[str, str]) -> None:
 
 def refusal(way: SignIn, settings: Mapping[str, str]) -> str:
     """Return why nothing is done with an account that has not proved itself, and what to do."""
+    given = settings.get("external_id", "")
     return (
-        "Nothing is done with this account before it proves that whoever administers it lets your organisation use it. "
-        f"{what_to_do(way, settings)} Then press Verify now on the account's page."
+        "Nothing is done in this account before whoever administers it has shown that your organisation may use it. "
+        f"Put the external ID {given} into {way.where}, then press Verify now on the account's page."
     )
-
-
-def what_to_do(way: SignIn, settings: Mapping[str, str]) -> str:
-    """Return how the account is proved, in one sentence."""
-    return f"Put the external ID {settings.get('external_id', '')} into {way.where}."
 
 
 def goes_into_files(way: SignIn, settings: Mapping[str, str]) -> bool:

@@ -281,11 +281,15 @@ def test_links_that_exist_get_an_external_id_and_have_to_prove_themselves():
     executor.migrate([("cloud_accounts", "0001_initial")])
     try:
         acme = factories.organisation("Acme")
-        by_key = {"method": "key"}
-        links = [factories.google(acme), factories.azure(acme, method="federation"), factories.google(acme, "second")]
+        earlier = {"external_id": "", FOUND: ""}
+        links = [
+            factories.google(acme, **earlier),
+            factories.azure(acme, method="federation"),
+            factories.google(acme, "second", **earlier),
+        ]
         others = [
             factories.azure(acme, "by-secret"),
-            factories.google(acme, "by-key", **by_key),
+            factories.google(acme, "by-key", method="key", **earlier),
             factories.account(acme),
             factories.server(acme),
         ]

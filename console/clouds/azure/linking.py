@@ -31,7 +31,7 @@ from console.clouds.azure.session import (
     sign_in,
 )
 from console.clouds.contract import AccountRef, Fact, Field, Identity, LinkError, Unproven
-from console.clouds.proof import FOUND, NO_ID, TAG, on_trial, stands_in, what_to_do
+from console.clouds.proof import FOUND, NO_ID, TAG, on_trial, stands_in
 
 
 def _guid(what: str, field: str) -> Callable[[str], str]:
@@ -187,14 +187,14 @@ def _prove(account: AccountRef, group: Mapping[str, Any]) -> str:
 
     Who may tag a resource group administers it: the console's own role has no such action.
     """
-    way, tags = sign_in(account), group.get("tags") or {}
-    if not way.takes_external_id:
+    tags, wanted = group.get("tags") or {}, account.settings.get("external_id", "")
+    if not sign_in(account).takes_external_id:
         return ""
     if any(name.lower() == TAG and stands_in(str(value), account.settings) for name, value in tags.items()):
         return f"The resource group has the external ID of this link in its tag {TAG}."
     raise Unproven(
-        f"Resource group {group['name']} does not say that your organisation may use it. "
-        f"{what_to_do(way, account.settings)} Whoever knows the IDs could link it otherwise. Then try again.",
+        f"Resource group {group['name']} does not have the external ID {wanted} in its tag {TAG}, which would say that "
+        "your organisation may use it. Put it there, then try again.",
         "resource_group",
     )
 

@@ -19,6 +19,7 @@ FEDERATED = ("sts.googleapis.com", "iamcredentials.googleapis.com")
 PROOF_HINT = (
     "Lets your organisation, and no other, link the project by workload identity. Other text may stand there too."
 )
+VIEWER = "roles/iam.serviceAccountViewer"
 KEYS_HINT = (
     "With keys for the nodes, the console may make keys of every service account in the project, since no condition "
     "can limit that: use a project of its own, or have nodes sign in as their machine's service account."
@@ -68,6 +69,11 @@ def _commands(account: AccountRef, found: tuple[Role, ...], project: str, member
     if goes_into_files(BY_FEDERATION, account.settings):
         lines.append(f"# {PROOF_HINT}")
         lines.append(BY_FEDERATION.command({"service_account": member, **account.settings}))
+        if not host.startswith(f"{project}."):  # the project's roles do not let it read its own description
+            lines.append(
+                f"gcloud iam service-accounts add-iam-policy-binding {member} --member=serviceAccount:{member} "
+                f"--role={VIEWER}"
+            )
     for role in found:
         lines.append(
             f"gcloud iam roles create {role.id} --project={project} --title={shlex.quote(role.title)} --stage=GA "
@@ -82,7 +88,10 @@ def _commands(account: AccountRef, found: tuple[Role, ...], project: str, member
 
 
 def _terraform(account: AccountRef, found: tuple[Role, ...], project: str, member: str) -> str:
-    parts = [_terraform_account(account, project, member)] if goes_into_files(BY_FEDERATION, account.settings) else []
+    parts, identity = [], json.dumps(f"serviceAccount:{member}")
+    if goes_into_files(BY_FEDERATION, account.settings):
+        parts = [_terraform_account(account, project, member)]
+        identity = f"google_service_account.{NAME}.member"  # which is there first
     for role in found:
         permissions = "\n".join(f"    {json.dumps(one)}," for one in role.permissions)
         parts.append(
@@ -103,7 +112,7 @@ def _terraform(account: AccountRef, found: tuple[Role, ...], project: str, membe
             f'resource "google_project_iam_member" "{role.id}" {{\n'
             f"  project = {json.dumps(project)}\n"
             f"  role    = google_project_iam_custom_role.{role.id}.id\n"
-            f"  member  = {json.dumps(f'serviceAccount:{member}')}\n"
+            f"  member  = {identity}\n"
             f"{condition}"
             "}\n"
         )
@@ -115,6 +124,13 @@ def _terraform_account(account: AccountRef, project: str, member: str) -> str:
     name, _, host = member.partition("@")
     home = host.removesuffix(".iam.gserviceaccount.com") or project
     description = f"{TAG}={account.settings['external_id']}"
+    itself = (
+        f'\nresource "google_service_account_iam_member" "{NAME}" {{\n'
+        f"  service_account_id = google_service_account.{NAME}.name\n"
+        f"  role               = {json.dumps(VIEWER)}\n"
+        f"  member             = google_service_account.{NAME}.member\n"
+        "}\n"
+    )
     return (
         f"# {PROOF_HINT} If it is there already:\n"
         f"# terraform import google_service_account.{NAME} projects/{home}/serviceAccounts/{member}\n"
@@ -123,4 +139,4 @@ def _terraform_account(account: AccountRef, project: str, member: str) -> str:
         f"  account_id  = {json.dumps(name)}\n"
         f"  description = {json.dumps(description)}\n"
         "}\n"
-    )
+    ) + (itself if home != project else "")

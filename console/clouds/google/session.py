@@ -29,7 +29,7 @@ from console.clouds.google.errors import (
     step_error,
     who,
 )
-from console.clouds.proof import FOUND, NO_ID, TAG, SignIn, ensure_proven, on_trial, stands_in, what_to_do
+from console.clouds.proof import FOUND, NO_ID, TAG, SignIn, ensure_proven, on_trial, stands_in
 from console.clouds.steps import ensure_lease
 
 if TYPE_CHECKING:
@@ -437,10 +437,10 @@ def _prove(account: AccountRef, email: str) -> str:
         ) from error
     if stands_in(str(shown.get("description", "")), account.settings):
         return f"The description of {email} has the external ID of this link."
+    wanted = account.settings.get("external_id", "")
     raise Unproven(
-        f"Service account {email} does not say that your organisation may use it. "
-        f"{what_to_do(sign_in(account), account.settings)} Whoever knows the IDs could link it otherwise. "
-        "Then try again.",
+        f"The description of {email} does not have the external ID {wanted}, which would say "
+        "that your organisation may use it. Put it there, then try again.",
         "service_account",
     )
 
