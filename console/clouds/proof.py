@@ -16,9 +16,7 @@ from console.clouds.steps import Failed
 
 TAG = "storekeeper:external-id"  # what stands before the external ID, where a name or a text can
 NO_ID = "This link has no external ID, with which it could be proven. Open Link Cloud Account anew."
-FOUND = (
-    "proven_id"  # of an account's settings: the external ID that was found there when the account last proved itself
-)
+FOUND = "proven_id"  # among an account's settings: the external ID that was found when it last proved itself
 
 
 class NotProven(Failed):

@@ -19,7 +19,7 @@ from console.clouds.azure import storage as azure_storage
 from console.clouds.azure.accounts import expiry
 from console.clouds.azure.documents import access_documents, condition, definition, permissions
 from console.clouds.azure.errors import NoAnswer, Refusal, on_bucket, step_error
-from console.clouds.contract import LinkError, StoreSpec
+from console.clouds.contract import LinkError, StoreSpec, Unproven
 from console.clouds.inspection import inspect
 from console.clouds.regions import regions
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, Refused, TooLate
@@ -827,6 +827,32 @@ def test_identify_signs_in_by_federation_without_a_secret(world, tmp_path):
     file.unlink()
     with pytest.raises(LinkError, match="no identity of its own"):
         AZURE.linking.identify(account)
+
+
+@pytest.mark.parametrize(
+    ("tags", "proven"),
+    [
+        ({"storekeeper:external-id": "8c1f-own"}, True),
+        ({"Storekeeper:External-ID": "8c1f-own"}, True),  # names of tags know no case
+        ({"storekeeper:external-id": "9d2e-other 8c1f-own"}, True),
+        ({"storekeeper:external-id": "9d2e-other"}, False),
+        ({"storekeeper:external-id": "8C1F-OWN"}, False),
+        ({"storekeeper:external-id": "8c1f-own-not"}, False),
+        ({"storekeeper:external-id": ""}, False),
+        ({"owner": "8c1f-own"}, False),
+        ({}, False),
+    ],
+)
+def test_identify_looks_for_the_external_id_in_the_tag_of_the_group(world, tags, proven):
+    account = world.signing_in("federation")
+    account = replace(account, settings={**account.settings, "external_id": "8c1f-own"})
+    world.emulator.state["group_tags"][world.emulator.group.lower()] = tags
+    if proven:
+        assert AZURE.linking.identify(account).found["proven_id"] == "8c1f-own"
+        return
+    with pytest.raises(Unproven, match="8c1f-own") as raised:
+        AZURE.linking.identify(account)
+    assert raised.value.field == "resource_group"
 
 
 @pytest.mark.parametrize("name", ["tenant_id", "client_id", "subscription_id"])

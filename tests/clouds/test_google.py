@@ -12,7 +12,7 @@ import pytest
 
 from console.clouds import CLOUDS
 from console.clouds.calls import CALLS as COUNTED
-from console.clouds.contract import DeploymentSettings, LinkError, StoreSpec
+from console.clouds.contract import DeploymentSettings, LinkError, StoreSpec, Unproven
 from console.clouds.google import buckets as google_buckets
 from console.clouds.google import session as google_session
 from console.clouds.google.errors import CALLS, CallTarget
@@ -832,6 +832,18 @@ def test_federation_signs_in_without_a_secret(world, federated):
     proven = replace(federated, settings={**federated.settings, **found.found})
     run(plans.creation(GOOGLE), make_spec(world, account=proven))
     assert len(world.buckets()) == 2
+
+
+def test_a_proven_service_account_cannot_be_borrowed_for_another_project(world, federated):
+    world.emulator.add_project("attackers-project", "999000111222")
+    world.emulator.grant(
+        world.key_file["client_email"], "roles/owner", "roles/storage.admin", project="attackers-project"
+    )
+    borrowed = {**federated.settings, "project_id": "attackers-project", "external_id": "9d2e-other"}
+    with pytest.raises(Unproven, match="9d2e-other") as raised:
+        GOOGLE.linking.identify(replace(federated, settings=borrowed))
+    assert raised.value.field == "service_account"
+    assert not any(call.operation.startswith("buckets.") for call in world.emulator.calls)
 
 
 def test_federation_needs_to_read_its_own_description(world, federated):
