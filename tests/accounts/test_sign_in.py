@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from allauth.core.internal import ratelimit
@@ -63,6 +63,9 @@ def clock(monkeypatch):
 
     clock = Clock()
     monkeypatch.setattr(ratelimit, "time", clock)
+    # What is remembered expires by it, too: else a slow machine forgets guesses that were made just now.
+    monkeypatch.setattr("django.core.cache.backends.base.time", clock)
+    monkeypatch.setattr("django.core.cache.backends.db.tz_now", lambda: datetime.fromtimestamp(clock.now, UTC))
     return clock
 
 
@@ -174,6 +177,9 @@ def test_guessing_is_slow_and_locks_nobody_else_out(clock, alice, monkeypatch):
     assert 0 < rate(checked, began, clock.now) < 20
     monkeypatch.undo()
     monkeypatch.setattr(ratelimit, "time", clock)
+    # What is remembered expires by it, too: else a slow machine forgets guesses that were made just now.
+    monkeypatch.setattr("django.core.cache.backends.base.time", clock)
+    monkeypatch.setattr("django.core.cache.backends.db.tz_now", lambda: datetime.fromtimestamp(clock.now, UTC))
     clock.now += 61  # from one address alone the account is under attack again
     for number in range(20):
         sign_in(attacker, password=f"guess-{number}")
