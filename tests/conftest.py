@@ -28,7 +28,7 @@ if not os.environ.get("LIVE_PROVIDER"):  # `make live-test` is there to reach a 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep together those that share a demo, or this machine's /etc; mark those that ask for the database or a cloud."""
+    """Keep together those that share a demo, or this machine's /etc; mark those that ask for a database or a cloud."""
     for item in items:
         if "_emulator" in item.fixturenames:
             item.add_marker("slow")
