@@ -9,14 +9,27 @@ from functools import cached_property
 
 from clusters.models import Attachment, BackupPolicy, Cluster, Node
 from clusters.pgbackrest import schedules
-from clusters.pgbackrest.configuration import BY_NUMBER, FILE, Configuration, StanzaConfiguration, Target, troubles
-from clusters.pgbackrest.schedules import MARK, File
+from clusters.pgbackrest.configuration import (
+    BY_NUMBER,
+    FILE,
+    FOLDER,
+    SPOOL,
+    Configuration,
+    StanzaConfiguration,
+    Target,
+    troubles,
+)
+from clusters.pgbackrest.root_script import EXECUTABLE, PRIVATE, PUBLIC, put, script
+from clusters.pgbackrest.schedules import MARK, UNITS, File
 from console.clouds.contract import AccessSpec
 from console.clouds.regions import distance_km
 
-REPORT = "/etc/pgbackrest/report.sh"
-REPORT_UNIT = "/etc/systemd/system/pgbackrest-report"
-KEYS = "/etc/pgbackrest/repo*.json"  # files of keys, also of those that were replaced
+CRON = "/etc/cron.d"
+REPORT = f"{FOLDER}/report.sh"
+REPORT_UNIT = f"{UNITS}/pgbackrest-report"
+WANTS = f"{UNITS}/timers.target.wants"  # where systemctl links what is enabled
+KEYS = f"{FOLDER}/repo*.json"  # files of keys, also of those that were replaced
+WRITTEN_BY_POSTGRES = ("/var/log/pgbackrest", SPOOL)  # pgBackRest's log-path, which is its default, and spool-path
 
 
 def attached(cluster: Cluster) -> list[Attachment]:
@@ -158,7 +171,7 @@ class NodeSetup:
     def crontab(self) -> File:
         """Return the schedule for cron, with the report of what is applied."""
         lines = schedules.crontab(self.cluster.name, self.stanzas, self.numbers, self.policy.schedules)
-        return File("/etc/cron.d/pgbackrest", f"{lines}*/5 * * * * postgres {REPORT} >/dev/null\n")
+        return File(f"{CRON}/pgbackrest", f"{lines}*/5 * * * * postgres {REPORT} >/dev/null\n")
 
     @property
     def units(self) -> list[File]:
@@ -181,22 +194,32 @@ class NodeSetup:
     @property
     def timers_script(self) -> str:
         """Return a shell script that installs the timers instead of the crontab, to be run as root on the node."""
-        lines = [
-            "#!/bin/sh",
-            "set -eu",
-            "# Those of an earlier schedule go first.",
-            f"cd {REPORT_UNIT.rsplit('/', 1)[0]}",
-            f"for unit in $(grep -ls '^{MARK}' pgbackrest-*.timer || true); do",
-            '  systemctl disable --now "$unit"',
-            '  rm -f "$unit" "${unit%.timer}.service"',
+        timers = [file.path.rsplit("/", 1)[1] for file in self.units if file.path.endswith(".timer")]
+        checks = [
+            f"only_root_changes {UNITS}",
+            f"! is_there {WANTS} || only_root_changes {WANTS}",
+            f"! is_there {CRON} || only_root_changes {CRON}",
+            f"may_be_replaced {' '.join(file.path for file in self.units)} {self.crontab.path}",
+            f"may_be_replaced {' '.join(f'{WANTS}/{timer}' for timer in timers)}",
+            f"""is_earlier() {{ [ -f "$1" ] && [ ! -L "$1" ] && grep -q '^{MARK}' "$1"; }}""",
+            f"for unit in {UNITS}/pgbackrest-*.timer; do",
+            '  ! is_earlier "$unit" || may_be_replaced "${unit%.timer}.service"',
             "done",
         ]
-        for file in self.units:
-            lines += [f"cat > {file.path} <<'END_OF_FILE'", file.content.rstrip("\n"), "END_OF_FILE"]
-        timers = " ".join(file.path.rsplit("/", 1)[1] for file in self.units if file.path.endswith(".timer"))
-        return "\n".join(
-            [*lines, f"rm -f {self.crontab.path}", "systemctl daemon-reload", f"systemctl enable --now {timers}", ""]
-        )
+        changes = [
+            "# Those of an earlier schedule go first.",
+            f"for unit in {UNITS}/pgbackrest-*.timer; do",
+            '  if is_earlier "$unit"; then',
+            '    systemctl disable --now "${unit##*/}"',
+            '    rm -f "$unit" "${unit%.timer}.service"',
+            "  fi",
+            "done",
+            *(line for file in self.units for line in put(file, PUBLIC)),
+            f"rm -f {self.crontab.path}",
+            "systemctl daemon-reload",
+            f"systemctl enable --now {' '.join(timers)}",
+        ]
+        return script(f"{self.cluster.name}, node {self.node.name}: run as root on the node.", checks, changes)
 
     @property
     def certificates(self) -> list[File]:
@@ -243,38 +266,40 @@ class NodeSetup:
 
     def setup(self, address: str) -> str:
         """Return a shell script that puts every file in its place, to be run as root on the node."""
-        private, public = "postgres:postgres 0640", "root:root 0644"
         files = [
-            *((one, private) for one in self.keys),  # before the configuration that names them
-            (File(FILE, self.configuration.render(secrets=True)), private),
-            *((one, public) for one in self.certificates),
-            (self.report(address), "postgres:postgres 0750"),
+            *((one, PRIVATE) for one in self.keys),  # before the configuration that names them
+            (File(FILE, self.configuration.render(secrets=True)), PRIVATE),
+            *((one, PUBLIC) for one in self.certificates),
+            (self.report(address), EXECUTABLE),
         ]
-        lines = [
-            "#!/bin/sh",
-            f"# {self.cluster.name}, node {self.node.name}: run as root on the node. It holds secrets.",
-            "set -eu",
-            "umask 077",
-            "for folder in /etc/pgbackrest /var/log/pgbackrest /var/spool/pgbackrest; do",
-            '  install -d -o postgres -g postgres -m 0750 "$folder"',
-            "done",
+        has_timers = f"[ -e {REPORT_UNIT}.timer ]"  # else each backup would be begun twice
+        checks = [
+            f"becomes_root_s {FOLDER}",
+            *(f"is_postgres_s {folder}" for folder in WRITTEN_BY_POSTGRES),
+            f"{has_timers} || only_root_changes {CRON}",
+            f"may_be_replaced {' '.join(file.path for file, _ in files)}",
+            f"{has_timers} || may_be_replaced {self.crontab.path}",
         ]
-        for file, how in files:
-            lines += _put(file, how)
-        lines += [
-            f"if [ -e {REPORT_UNIT}.timer ]; then",  # else each backup would be begun twice
+        changes = [
+            f"install -d -o root -g postgres -m 0750 {FOLDER}",
+            'for one in $missing; do install -d -o postgres -g postgres -m 0750 "$one"; done',
+            *(line for file, how in files for line in put(file, how)),
+            f"if {has_timers}; then",
             f"  echo 'Timers make the backups here: run {self.node.name}-timers.sh too.'",
             "else",
-            *_put(self.crontab, public),
+            *put(self.crontab, PUBLIC),
             "fi",
         ]
         if self.added:
-            lines += [f"echo '{' and '.join(self.added)}: no WAL leaves this node until you have run'"]
-            lines += [f"echo '  {command}'" for command in self.preparation]
+            changes += [f"echo '{' and '.join(self.added)}: no WAL leaves this node until you have run'"]
+            changes += [f"echo '  {command}'" for command in self.preparation]
         if self.keys:
             kept = "|".join(shlex.quote(one.path) for one in self.keys)
-            lines.append(f'for old in {KEYS}; do case $old in {kept}) ;; *) rm -f "$old" ;; esac; done')
-        return "\n".join([*lines, f"echo 'Storekeeper: {self.node.name} has its files.'", ""])
+            removed = '[ -d "$old" ] && [ ! -L "$old" ] || rm -f "$old"'
+            changes.append(f"for old in {KEYS}; do case $old in {kept}) ;; *) {removed} ;; esac; done")
+        changes.append(f"echo 'Storekeeper: {self.node.name} has its files.'")
+        title = f"{self.cluster.name}, node {self.node.name}: run as root on the node. It holds secrets."
+        return script(title, checks, changes)
 
     report_path = REPORT
 
@@ -342,17 +367,6 @@ def node_setups(cluster: Cluster) -> list[NodeSetup]:
 def archive_command(stanza: str) -> str:
     """Return PostgreSQL's archive_command for the stanza."""
     return f"pgbackrest --stanza={stanza} archive-push %p"
-
-
-def _put(file: File, how: str) -> list[str]:
-    owner, mode = how.split()
-    return [
-        f"cat > {file.path} <<'END_OF_FILE'",
-        file.content.rstrip("\n"),
-        "END_OF_FILE",
-        f"chown {owner} {file.path}",
-        f"chmod {mode} {file.path}",
-    ]
 
 
 def _as_postgres(arguments: str) -> str:

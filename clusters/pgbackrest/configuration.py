@@ -13,6 +13,7 @@ from console.clouds.contract import RepositoryOptions, SecretFile
 
 FOLDER = "/etc/pgbackrest"
 FILE = f"{FOLDER}/pgbackrest.conf"
+SPOOL = "/var/spool/pgbackrest"
 HIDDEN = "••••••••"
 RESERVED = frozenset({"global"})  # a section of the file, so no stanza can have the name
 
@@ -115,7 +116,7 @@ class Configuration:
     def _lines(self) -> Iterable[str | _Option]:
         release = self.version.number or f"{VERSIONS[1].number} or newer"  # not the newest known: that would change
         yield f"# {self.cluster}, node {self.node}: made by Storekeeper for pgBackRest {release}."
-        yield f"# Save as {FILE}, owner postgres, mode 0640: it holds secrets."
+        yield f"# Save as {FILE}, owner root, group postgres, mode 0640: it holds secrets."
         yield "# Leave it as it is: its SHA-256 tells the console whether it is up to date."
         # pgBackRest makes nothing of the schedule, but who changes that has to bring the node its files.
         planned = "; ".join(f"{kind} {expression}" for kind, expression in self.schedules.items())
@@ -125,7 +126,7 @@ class Configuration:
         yield _Option("start-fast", "y")
         yield _Option("compress-type", "zst")
         yield _Option("archive-async", "y")
-        yield _Option("spool-path", "/var/spool/pgbackrest")
+        yield _Option("spool-path", SPOOL)
         yield _Option("log-level-console", "warn")
         yield _Option("log-level-file", "detail")
         for target in self.targets:

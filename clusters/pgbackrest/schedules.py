@@ -19,6 +19,7 @@ EXPRESSION = re.compile(
     r"[\d*,/\-\s]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat", re.I
 )
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+UNITS = "/etc/systemd/system"
 MARK = "# Made by Storekeeper"  # by which its own units are known
 RUNS_COMPARED = 1000  # how many runs of the rarer of two schedules are looked at
 
@@ -143,7 +144,7 @@ def units(
     files = []
     for stanza in stanzas:
         for kind, expression in schedules.items():
-            name = f"/etc/systemd/system/pgbackrest-{stanza}-{kind}"
+            name = f"{UNITS}/pgbackrest-{stanza}-{kind}"
             title = f"{cluster.replace('%', '%%')}: {KINDS[kind]} backup of {stanza}"  # % begins a specifier
             runs = "".join(f"ExecStart=-/usr/bin/{command}\n" for command in commands(stanza, kind, repositories))
             files.append(

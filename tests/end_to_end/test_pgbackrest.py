@@ -112,7 +112,8 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
     subprocess.run(["sh", script], check=True, capture_output=True)
     configuration = console.get(f"{page}nodes/n1/pgbackrest.conf")
     assert Path("/etc/pgbackrest/pgbackrest.conf").read_text() == configuration
-    assert oct(Path("/etc/pgbackrest/pgbackrest.conf").stat().st_mode & 0o777) == "0o640"
+    kept = Path("/etc/pgbackrest/pgbackrest.conf").stat()
+    assert (kept.st_uid, kept.st_gid, oct(kept.st_mode & 0o777)) == (0, node.owner.pw_gid, "0o640")
     node.start()
 
     # What the page says to run

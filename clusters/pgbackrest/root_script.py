@@ -1,0 +1,92 @@
+"""Shell scripts that put files into their places on a node, for root to run. Pure.
+
+Root follows nothing that another has put there, and needs no luck for it: it looks before it changes anything, writes
+only below folders that nobody else can change, each file beside its place and then renamed (rename(2) replaces a link
+itself), and does nothing in a folder that is postgres's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from clusters.pgbackrest.schedules import File
+
+PRIVATE, EXECUTABLE, PUBLIC = "root:postgres 0640", "root:postgres 0750", "root:root 0644"  # owner, group and mode
+
+# find(1) without -L looks at a link itself, and `-prune` keeps it from going further.
+FUNCTIONS = r"""
+refuse() {
+  echo "Storekeeper: $1 Nothing was changed." >&2
+  exit 1
+}
+
+is_folder() { # PATH, and what else find(1) shall see of it; a link to a folder is none
+  folder=$1
+  shift
+  [ -n "$(find "$folder" -prune -type d "$@" 2>/dev/null)" ]
+}
+
+is_there() { [ -e "$1" ] || [ -L "$1" ]; }
+
+# Below these root writes: what a path means there, nobody else can change.
+only_root_changes() {
+  above=$1
+  while :; do
+    is_there "$above" || refuse "There is no folder $above."
+    is_folder "$above" -user root ! -perm -020 ! -perm -002 ||
+      refuse "$above has to be a folder of root's that nobody else may write to, and no link."
+    [ "$above" != / ] || break
+    above=${above%/*}
+    above=${above:-/}
+  done
+}
+
+# In this one postgres could write before: once it is root's, postgres cannot.
+becomes_root_s() {
+  only_root_changes "${1%/*}"
+  ! is_there "$1" || is_folder "$1" -user root || is_folder "$1" -user postgres ||
+    refuse "$1 has to be a folder of root's, and no link. Move it away and run this again."
+}
+
+# In these only postgres writes.
+missing=
+is_postgres_s() {
+  if ! is_there "$1"; then
+    only_root_changes "${1%/*}"
+    missing="$missing $1"
+  elif ! is_folder "$1" -user postgres; then
+    refuse "$1 has to be a folder of the user postgres, and no link. Move it away and run this again."
+  fi
+}
+
+may_be_replaced() {
+  for path; do
+    ! is_folder "$path" || refuse "$path is a folder where a file has to be. Move it away and run this again."
+  done
+}
+
+put() { # OWNER:GROUP MODE PATH, with the content from standard input
+  new=$(mktemp "${3%/*}/.storekeeper.XXXXXXXXXX")
+  cat > "$new"
+  chown "$1" "$new"
+  chmod "$2" "$new"
+  mv -fT "$new" "$3"
+}
+
+new=
+trap 'rm -f "$new"' EXIT
+trap 'exit 1' HUP INT TERM
+[ "$(id -u)" = 0 ] || refuse "Run this as root."
+id -u postgres >/dev/null 2>&1 || refuse "There is no user postgres: install PostgreSQL and pgBackRest first."
+"""
+
+
+def script(title: str, checks: Iterable[str], changes: Iterable[str]) -> str:
+    """Return a script of the lines that look, which may refuse, and of those that change something after them."""
+    head = ["#!/bin/sh", f"# {title}", "set -eu", "umask 077"]
+    return "\n".join([*head, FUNCTIONS, *checks, "", *changes, ""])
+
+
+def put(file: File, how: str) -> list[str]:
+    """Return the lines that put the file into its place; `how` is owner:group and mode."""
+    return [f"put {how} {file.path} <<'END_OF_FILE'", file.content.rstrip("\n"), "END_OF_FILE"]

@@ -1,0 +1,230 @@
+"""What root runs on a node follows nothing that another has put there: wherever it is put, and whenever."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from clusters.models import BackupPolicy, Cluster, Node
+from clusters.node_setup import NodeSetup
+from clusters.pgbackrest.configuration import BY_NUMBER, FILE, FOLDER, Configuration, StanzaConfiguration, Target
+from console.clouds.contract import RepositoryOptions, SecretFile
+from tests.node_machine import Machine
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="is root on a machine of its own")
+WANTS = "/etc/systemd/system/timers.target.wants"  # where systemctl links what is enabled
+OLD_KEY = f"{FOLDER}/repo9-gcs-0000.json"  # of a repository that is gone: the script removes it
+ORDER = ("setup", "timers", "setup", "timers")
+ATTACK = r"""
+my ($to, $in) = @ARGV;
+while (1) { for (glob("$in/* $in/.storekeeper.*"), map { "$in/$_" } qw(pgbackrest.conf report.sh repo1-ca.pem)) {
+  unlink; symlink $to, $_
+} }
+"""
+
+
+@cache
+def scripts():
+    """The two scripts of a node that is handed every kind of file."""
+    repository = RepositoryOptions(
+        (("type", "gcs"),), ca_certificate="a certificate", files=(SecretFile("gcs-key", "gcs-1234.json", "{}"),)
+    )
+    target = Target(1, "archive", "/c-a/n1", repository, "passphrase", "time", 14, None)
+    stanza = StanzaConfiguration("main", 15, "/var/lib/postgresql/15/main", 5432)
+    node_setup = NodeSetup(Cluster(name="orders"), Node(name="n1", applied_targets=[]), None)
+    vars(node_setup).update(
+        configuration=Configuration("orders", "n1", BY_NUMBER[""], [target], [stanza]), policy=BackupPolicy()
+    )
+    return {"setup": node_setup.setup("https://console.example.com/"), "timers": node_setup.timers_script}
+
+
+def new(folder):
+    return Machine(folder)
+
+
+def from_before(folder):
+    """A machine whose folder is postgres's with all that is in it, as the script once made it."""
+    machine = Machine(folder)
+    machine.place(FOLDER).mkdir()
+    for name in ("pgbackrest.conf", "report.sh", "repo1-ca.pem", Path(OLD_KEY).name):
+        machine.place(f"{FOLDER}/{name}").write_text("from before\n")
+        machine.own(f"{FOLDER}/{name}")
+    machine.own(FOLDER)
+    return machine
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    """How a machine ends on which nobody has planted anything; and every path that the scripts name or change on it."""
+    ends, found = [], {OLD_KEY}
+    for make in (new, from_before):
+        machine = make(tmp_path_factory.mktemp("clean"))
+        for name in ORDER:
+            before = machine.look()
+            ran = machine.run(scripts()[name])
+            assert (ran.returncode, ran.stderr) == (0, "")
+            after = machine.look()
+            found |= {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+        ends.append(after)
+    assert ends[0] == ends[1]
+    found |= {
+        path for script in scripts().values() for path in re.findall(r"(?<![\w/.*])/[a-z]+/[\w./-]++(?!\*)", script)
+    }
+    found = {path for path in found if not path.startswith(("/usr/bin/", "/dev/null", "/bin/sh"))}
+    found |= {str(parent) for path in found for parent in Path(path).parents} - {"/"}
+    unknown = [path for path in found if not path.startswith(("/etc", "/var"))]
+    assert not unknown, "the machine of the test has to get these too"
+    return ends[0], sorted(found - {"/etc", "/var"})
+
+
+def files_of(clean):
+    end, paths = clean
+    return [path for path in paths if path not in end or end[path][0] in "-l"]
+
+
+def folders_of(clean):
+    return [path for path in clean[1] if path not in files_of(clean)]
+
+
+# What is planted
+
+
+def linked_to_a_file(machine, place):
+    place.symlink_to(machine.folder / "outside/secret")
+
+
+def linked_to_a_folder(machine, place):
+    place.symlink_to(machine.folder / "outside/folder")
+
+
+def linked_to_nothing(machine, place):
+    place.symlink_to(machine.folder / "outside/new")
+
+
+def hard_linked(machine, place):
+    os.link(machine.folder / "outside/secret", place)
+
+
+def pipe(machine, place):
+    os.mkfifo(place)
+
+
+def folder_of_postgres(machine, place):
+    (place / "deeper").mkdir(parents=True)
+    os.chown(place, machine.postgres.pw_uid, machine.postgres.pw_gid)
+
+
+def folder_for_a_group(machine, place):
+    place.mkdir()
+    place.chmod(0o775)
+
+
+def folder_for_all(machine, place):
+    place.mkdir()
+    place.chmod(0o757)
+
+
+FILES = (linked_to_a_file, linked_to_a_folder, linked_to_nothing, hard_linked, pipe)
+FOLDERS = (folder_of_postgres, folder_for_a_group, folder_for_all)
+
+
+def plant(machine, path, how):
+    """Put it there, in place of what is there."""
+    place = machine.place(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    how(machine, place)
+
+
+def wrongs(before, after, ours):
+    """What was changed outside, and what was written where another than root may change it."""
+    changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    found = [f"{path} was {before.get(path)}, is {after.get(path)}" for path in changed if path not in ours]
+    for path in changed & {*ours} & after.keys():
+        parent = after.get(str(Path(path).parent), ("d", 0, 0, 0, ""))
+        if parent[1] or parent[3] & 0o022:
+            found.append(f"{path} was written in {parent}")
+    return found
+
+
+@pytest.mark.parametrize("make", [new, from_before])
+@pytest.mark.parametrize("how", FILES)
+def test_what_is_planted_where_a_file_belongs_is_replaced_and_not_followed(tmp_path, clean, how, make, say):
+    machine, (end, ours) = make(tmp_path), clean
+    # Links that systemctl makes are systemd's own.
+    planted = [path for path in files_of(clean) if not path.startswith(f"{WANTS}/")]
+    for path in planted:
+        plant(machine, path, how)
+    before = machine.look()
+    for name in ORDER:
+        ran = machine.run(scripts()[name])
+        assert (ran.returncode, ran.stderr) == (0, ""), name
+    after = machine.look()
+    assert wrongs(before, after, ours) == []
+    assert {path: after.get(path) for path in ours} == {path: end.get(path) for path in ours}
+    say(things_planted=len(planted))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [new, from_before])
+@pytest.mark.parametrize("how", [*FILES, *FOLDERS])
+def test_what_cannot_be_used_is_refused_before_anything_is_changed(tmp_path, clean, how, make, say):
+    ours = clean[1]
+    planted = ours if how is folder_of_postgres else folders_of(clean)
+    if make is from_before:  # which differs in that folder alone
+        planted = [path for path in planted if path.startswith(f"{FOLDER}/")]
+    for number, path in enumerate(planted):
+        machine = make(tmp_path / str(number))
+        plant(machine, path, how)
+        codes = []
+        before = machine.look()
+        for name in ORDER:
+            start = machine.look()
+            ran = machine.run(scripts()[name])
+            codes.append(ran.returncode)
+            if ran.returncode:
+                assert re.fullmatch(r"Storekeeper: .*/.*\. Nothing was changed\.\n", ran.stderr), (path, name, ran)
+                assert machine.look() == start, (path, name)
+            if codes[-2:] == [1, 1]:  # again would be the same
+                break
+        assert wrongs(before, machine.look(), ours) == [], path
+    say(things_planted=len(planted))
+
+
+def test_a_folder_is_taken_from_postgres_however_fast_it_is(tmp_path, clean):
+    machine, (end, ours) = from_before(tmp_path), clean
+    secret = str(machine.folder / "outside/secret")
+    before = machine.look()
+    with machine.postgres_runs("perl", "-e", ATTACK, secret, FOLDER):
+        for name in ORDER:
+            ran = machine.run(scripts()[name])
+            assert (ran.returncode, ran.stderr) == (0, ""), name
+    after = machine.look()
+    assert [path for path in wrongs(before, after, ours) if not path.startswith(f"{FOLDER}/.storekeeper.")] == []
+    assert {path: after.get(path) for path in ours} == {path: end.get(path) for path in ours}
+
+
+def test_owners_and_modes(clean):
+    end, _ = clean
+    postgres = pwd.getpwnam("postgres")
+    user, group = postgres.pw_uid, postgres.pw_gid
+    for path, expected in (
+        (FOLDER, ("d", 0, group, 0o750)),
+        (FILE, ("-", 0, group, 0o640)),
+        (f"{FOLDER}/report.sh", ("-", 0, group, 0o750)),
+        (f"{FOLDER}/repo1-gcs-1234.json", ("-", 0, group, 0o640)),
+        (f"{FOLDER}/repo1-ca.pem", ("-", 0, 0, 0o644)),
+        ("/etc/systemd/system/pgbackrest-report.timer", ("-", 0, 0, 0o644)),
+        ("/var/log/pgbackrest", ("d", user, group, 0o750)),
+        ("/var/spool/pgbackrest", ("d", user, group, 0o750)),
+    ):
+        assert end[path][:4] == expected, path
+    assert OLD_KEY not in end
