@@ -11,7 +11,7 @@ from django.utils import timezone
 from clusters.choice import changed_meanwhile, consequences, planned_nodes
 from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, Cluster, Database, Node
 from clusters.node_setup import attached
-from clusters.pgbackrest.configuration import RESERVED
+from clusters.pgbackrest.grammar import Unfit, data_directory, key_part
 from clusters.pgbackrest.schedules import KINDS, Unusable, collision, parse
 from console.accounts.models import Membership
 from console.cloud_accounts.forms import AccountForm, SecretField, named_region
@@ -199,12 +199,12 @@ class DatabaseForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Database
         fields = ["name", "version", "data_directory", "port"]
 
-    def clean_name(self) -> str:
-        """Return the name, unless pgBackRest's file gives it a meaning of its own."""
-        name = str(self.cleaned_data["name"])
-        if name in RESERVED:
-            raise forms.ValidationError(f"pgBackRest keeps the name {name} for itself. Choose another, such as main.")
-        return name
+    def clean_data_directory(self) -> str:
+        """Return the path as it is kept, which is what others are compared with."""
+        try:
+            return data_directory(self.cleaned_data["data_directory"])
+        except Unfit as error:
+            raise forms.ValidationError(str(error)) from error
 
     def clean(self) -> dict[str, Any]:
         """Check against the cluster's other databases, which share its nodes."""
@@ -269,8 +269,10 @@ class KeyForm(forms.Form):
         """Refuse what would not be one value in pgBackRest's file."""
         data = super().clean() or {}
         for name, value in list(data.items()):
-            if not value.isprintable() or " " in value:
-                self.add_error(name, "A key has no spaces and no control characters.")
+            try:
+                key_part(value)
+            except Unfit as error:
+                self.add_error(name, str(error))
         return data
 
 

@@ -9,7 +9,7 @@ from base64 import b32decode, b32encode
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Prefetch, Q
 from django.db.models.functions import Lower
@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clusters.pgbackrest.configuration import VERSIONS
+from clusters.validators import validate_data_directory, validate_schedule, validate_stanza
 from console.accounts.encryption import EncryptedJSONField
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.contract import AccessSpec, Cloud
@@ -26,6 +27,8 @@ from console.operations.snapshots import Snapshot
 from stores.models import Store
 
 NODES_AT_MOST = 20
+# A cron expression, read by the node's own clock; empty: never.
+SCHEDULE: Any = {"max_length": 100, "blank": True, "validators": [validate_schedule]}
 RETENTION = [MinValueValidator(1), MaxValueValidator(9_999_999)]  # what pgBackRest takes
 REPOSITORIES_AT_MOST = 256  # pgBackRest's repoN: "key must be between 1 and 256"
 
@@ -235,24 +238,9 @@ class Database(models.Model):
     VERSIONS = ("18", "17", "16", "15", "14", "13")
 
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="databases")
-    name = models.CharField(
-        max_length=40,
-        validators=[
-            RegexValidator(
-                r"\A[a-z][a-z0-9_-]*\Z",
-                "Begin with a lower-case letter; then lower-case letters, digits, - and _. It is the stanza's name.",
-            )
-        ],
-    )
+    name = models.CharField(max_length=40, validators=[validate_stanza])
     version = models.CharField("PostgreSQL version", max_length=4, choices=[(one, one) for one in VERSIONS])
-    data_directory = models.CharField(
-        max_length=200,
-        validators=[
-            RegexValidator(
-                r"\A/[^\x00-\x1f#=]*\Z", "Give the whole path, such as /var/lib/postgresql/17/main, on one line."
-            )
-        ],
-    )
+    data_directory = models.CharField(max_length=200, validators=[validate_data_directory])
     port = models.PositiveIntegerField(default=5432, validators=[MinValueValidator(1), MaxValueValidator(65535)])
 
     class Meta:
@@ -304,10 +292,9 @@ class BackupPolicy(models.Model):
     retention_type = models.CharField(max_length=10, choices=RetentionType, default=RetentionType.TIME)
     retention_full = models.PositiveIntegerField("keep", default=14, validators=RETENTION)
     retention_diff = models.PositiveIntegerField("differential backups", null=True, blank=True, validators=RETENTION)
-    # cron expressions, read by the node's own clock; empty: never
-    full_schedule = models.CharField("full", max_length=100, blank=True, default="0 1 * * 0")
-    diff_schedule = models.CharField("differential", max_length=100, blank=True, default="")
-    incr_schedule = models.CharField("incremental", max_length=100, blank=True, default="0 1 * * 1-6")
+    full_schedule = models.CharField("full", default="0 1 * * 0", **SCHEDULE)
+    diff_schedule = models.CharField("differential", default="", **SCHEDULE)
+    incr_schedule = models.CharField("incremental", default="0 1 * * 1-6", **SCHEDULE)
 
     class Meta:
         verbose_name_plural = "backup policies"

@@ -9,13 +9,13 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from clusters.pgbackrest.grammar import is_a_line
 from console.clouds.contract import RepositoryOptions, SecretFile
 
 FOLDER = "/etc/pgbackrest"
 FILE = f"{FOLDER}/pgbackrest.conf"
 SPOOL = "/var/spool/pgbackrest"
 HIDDEN = "••••••••"
-RESERVED = frozenset({"global"})  # a section of the file, so no stanza can have the name
 
 
 def _parts(number: str) -> tuple[int, ...]:
@@ -169,7 +169,7 @@ class _Option:
     secret: bool = False
 
     def __post_init__(self) -> None:
-        if not self.value.isprintable():  # whatever let it pass: an option is one line, or it is two options
+        if not is_a_line(self.value):  # whatever let it pass: an option is one line, or it is two options
             raise ValueError(f"{self.name} is more than one line.")
 
     def shown(self, secrets: bool) -> str:

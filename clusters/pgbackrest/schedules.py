@@ -13,28 +13,31 @@ from itertools import islice
 
 from cronsim import CronSim, CronSimError
 
+from clusters.pgbackrest.grammar import Unfit
+
 KINDS = {"full": "full", "diff": "differential", "incr": "incremental"}  # pgBackRest's --type: in words
-# cron's own letters are the names of months and days; CronSim also reads L, # and W, which cron does not.
-EXPRESSION = re.compile(
-    r"[\d*,/\-\s]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat", re.I
-)
+# What cron reads in a field (crontab(5), entry.c): a step follows only * or a range. CronSim also reads steps after a
+# single value, L, # and W, and digits and letters of other alphabets; of one of those cron ignores the whole file.
+_VALUE = r"(\d+|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)"
+_ITEM = rf"((\*|{_VALUE}-{_VALUE})(/\d+)?|{_VALUE})"
+FIELD = re.compile(rf"{_ITEM}(,{_ITEM})*", re.IGNORECASE | re.ASCII)
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 UNITS = "/etc/systemd/system"
 MARK = "# Made by Storekeeper"  # by which its own units are known
 RUNS_COMPARED = 1000  # how many runs of the rarer of two schedules are looked at
 
 
-class Unusable(ValueError):
+class Unusable(Unfit):
     """The expression cannot be a schedule; the message says why."""
 
 
 def parse(expression: str) -> CronSim:
-    """Return the expression, understood; raises Unusable when cron would not run it, or never."""
-    fields = expression.split()
-    if len(fields) != 5 or EXPRESSION.sub("", expression):
+    """Return the expression, understood; raises Unusable when cron would not run it, or has other spaces than one."""
+    fields = expression.split(" ")
+    if len(fields) != 5 or not all(FIELD.fullmatch(field) for field in fields):
         raise Unusable(
             "Give the five fields of a cron expression: minute, hour, day of the month, month, day of the week, such "
-            "as 0 1 * * 0 for Sundays at 01:00."
+            "as 0 1 * * 0 for Sundays at 01:00. A step follows * or a range, such as */15 or 5-59/15."
         )
     now = datetime(2024, 1, 1)  # by the clock of whichever node reads it
     try:

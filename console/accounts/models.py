@@ -12,6 +12,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from console.accounts.permissions import ROLES, Permission
+from console.web.validators import NameField
 
 
 class User(AbstractUser):
@@ -29,7 +30,7 @@ class Organisation(models.Model):
         ENTERPRISE = "enterprise", "Enterprise"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    name = models.CharField(max_length=100)
+    name = NameField(max_length=100)
     edition = models.CharField(max_length=20, choices=Edition, default=Edition.DEVELOPER)
     # What keeps one tenant from taking the others' share; raised by support.
     stores_at_most = models.PositiveIntegerField(default=50)

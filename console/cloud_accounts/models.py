@@ -22,6 +22,7 @@ from console.clouds.contract import AccountRef, Capabilities, Check, Cloud, Depl
 from console.clouds.proof import SignIn
 from console.clouds.regions import Region
 from console.operations.snapshots import Snapshot
+from console.web.validators import NameField
 
 
 class CloudAccountQuerySet(OwnedQuerySet):
@@ -36,7 +37,7 @@ class CloudAccount(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="cloud_accounts")
     provider_key = models.CharField("provider", max_length=20)
-    name = models.CharField(max_length=60)
+    name = NameField(max_length=60)
     number = models.CharField("account ID", max_length=64)
     partition = models.CharField(max_length=20, blank=True)
     # Nothing secret: role ARN and external ID, or access key ID; the external ID that was found, where we look for it.

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from console.clouds.naming import KEY_PART
 from console.clouds.proof import SignIn
 from console.clouds.regions import Region
 from console.clouds.steps import Pace, Plan, StepResult
@@ -328,6 +329,13 @@ class Field:
     binds_secrets: bool = False
     # The answer as it is kept; raises LinkError with what is wrong with it.
     clean: Callable[[str], str] = str
+
+
+def key_part(text: str) -> str:
+    """Return the ID or the secret of an access key; raises LinkError for what no key has."""
+    if not KEY_PART.fullmatch(text):
+        raise LinkError("A key has no spaces, no control characters, and no letters outside ASCII.")
+    return text
 
 
 class LinkError(Exception):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b32decode, b32encode
 from uuid import UUID
 
 PREFIX = "pgbk-"  # of every bucket that the console makes
 LOG_DAYS = 90  # how long access logs are kept
+KEY_PART = re.compile(r"[!-~]{1,256}")  # an ID or a secret of a key: printable ASCII without a space, as in a header
 
 # What is tagged with another store's, or another cluster's, ID is never touched.
 STORE_TAG, NAME_TAG = "storekeeper:store-id", "storekeeper:store-name"

@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
+from console.web.validators import NameField
 
 Record = dict[str, Any]  # one step: key, title, stage, point_of_no_return, state, started, finished, note
 
@@ -422,7 +423,7 @@ class ManagedResource(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="%(class)ss")
-    name = models.CharField(max_length=60)
+    name = NameField(max_length=60)
     state = models.CharField(max_length=20)
     operation = models.ForeignKey(Operation, models.PROTECT, null=True, editable=False, related_name="+")
     created_at = models.DateTimeField("created", default=timezone.now, editable=False)

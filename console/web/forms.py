@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's bidirectional controls
+from console.web.validators import readable
 
 
 class NameField(forms.CharField):
@@ -17,20 +17,17 @@ class NameField(forms.CharField):
         super().__init__(max_length=60, **options)
 
     def to_python(self, value: Any) -> str:
-        """Return the name in Unicode's composed form, so that the same name has the same characters.
+        """Return the name in Unicode's composed form, so that the same name has the same characters; spaces are plain.
 
-        Before it is measured: a few characters become three.
+        Before it is measured: a few characters become three. A no-break space is what people paste without seeing it.
         """
-        return unicodedata.normalize("NFC", str(super().to_python(value)))
+        name = unicodedata.normalize("NFC", str(super().to_python(value)))
+        return "".join(" " if unicodedata.category(one) == "Zs" else one for one in name)
 
     def clean(self, value: Any) -> str:
-        """Return the name, without line ends, control characters, and those that turn the direction of writing."""
+        """Return the name; raises ValidationError for one that cannot be read."""
         name = str(super().clean(value))
-        if any(
-            unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or unicodedata.bidirectional(character) in TURNS
-            for character in name
-        ):
-            raise forms.ValidationError("The name holds control characters. Use letters, digits, spaces and signs.")
+        readable(name)
         return name
 
 

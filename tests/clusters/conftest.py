@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from clusters import actions
-from clusters.models import Cluster
+from clusters.models import Cluster, Database
 from console.operations.models import Operation
 from tests import factories
 from tests.delivery import deliver
@@ -42,3 +42,18 @@ def make(account, alice, amazon):
         return work(cluster) if run else Cluster.objects.with_story().get(pk=cluster.pk)
 
     return make
+
+
+@pytest.fixture
+def given(make, stores, account, acme, alice, bob):
+    """What stands in the addresses below each of these, the longest first."""
+    cluster = make(stores)
+    database = Database(cluster=cluster, name="main", version="17", data_directory="/var/lib/postgresql/17/main")
+    actions.add_database(cluster, database, by=alice)
+    return {
+        "organisation/members/": {"pk": acme.memberships.get(user=bob).pk, "user_id": bob.pk},
+        "organisation/": {"token": "t" * 32, "pk": account.pk},
+        "clusters/": {"pk": cluster.pk, "name": "n1", "kind": "crontab", "database": database.pk},
+        "stores/": {"pk": stores[0].pk},
+        "cloud-accounts/": {"pk": account.pk, "provider": "aws", "filename": account.documents[0].filename},
+    }

@@ -4,34 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from clusters import actions
-from clusters.models import Database
 from tests import walk
+from tests.clusters.addresses import addresses
 
 HTMX = {"HX-Request": "true"}
-
-
-@pytest.fixture
-def given(make, stores, account, acme, alice, bob):
-    """What stands in the addresses below each of these, the longest first."""
-    cluster = make(stores)
-    database = Database(cluster=cluster, name="main", version="17", data_directory="/var/lib/postgresql/17/main")
-    actions.add_database(cluster, database, by=alice)
-    return {
-        "organisation/members/": {"pk": acme.memberships.get(user=bob).pk, "user_id": bob.pk},
-        "organisation/": {"token": "t" * 32, "pk": account.pk},
-        "clusters/": {"pk": cluster.pk, "name": "n1", "kind": "crontab", "database": database.pk},
-        "stores/": {"pk": stores[0].pk},
-        "cloud-accounts/": {"pk": account.pk, "provider": "aws", "filename": account.documents[0].filename},
-    }
-
-
-def addresses(given):
-    """Every page of ours that a GET reaches with these values: its route and its address."""
-    for route in walk.routes():
-        values = next((found for prefix, found in given.items() if route.pattern.startswith(prefix)), {})
-        if not route.is_admin and values.keys() >= route.arguments.keys():
-            yield route, route.path(values)
 
 
 def is_file(answer):

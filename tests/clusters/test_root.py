@@ -14,7 +14,9 @@ import pytest
 from clusters.models import BackupPolicy, Cluster, Node
 from clusters.node_setup import NodeSetup
 from clusters.pgbackrest.configuration import BY_NUMBER, FILE, FOLDER, Configuration, StanzaConfiguration, Target
+from clusters.pgbackrest.grammar import data_directory
 from console.clouds.contract import RepositoryOptions, SecretFile
+from console.web.validators import readable
 from tests.node_machine import Machine
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="is root on a machine of its own")
@@ -29,18 +31,26 @@ while (1) { for (glob("$in/* $in/.storekeeper.*"), map { "$in/$_" } qw(pgbackres
 """
 
 
+REPOSITORY = RepositoryOptions(
+    (("type", "gcs"),), ca_certificate="a certificate", files=(SecretFile("gcs-key", "gcs-1234.json", "{}"),)
+)
+
+
+def handed(name="orders", directory="/var/lib/postgresql/15/main", repository=REPOSITORY, path="/c-a/n1"):
+    """What a node is handed; as it is, every kind of file."""
+    target = Target(1, name, path, repository, "passphrase", "time", 14, None)
+    stanza = StanzaConfiguration("main", 15, directory, 5432)
+    node_setup = NodeSetup(Cluster(name=name), Node(name="n1", applied_targets=[]), None)
+    vars(node_setup).update(
+        configuration=Configuration(name, "n1", BY_NUMBER["2.45"], [target], [stanza]), policy=BackupPolicy()
+    )
+    return node_setup
+
+
 @cache
 def scripts():
-    """The two scripts of a node that is handed every kind of file."""
-    repository = RepositoryOptions(
-        (("type", "gcs"),), ca_certificate="a certificate", files=(SecretFile("gcs-key", "gcs-1234.json", "{}"),)
-    )
-    target = Target(1, "archive", "/c-a/n1", repository, "passphrase", "time", 14, None)
-    stanza = StanzaConfiguration("main", 15, "/var/lib/postgresql/15/main", 5432)
-    node_setup = NodeSetup(Cluster(name="orders"), Node(name="n1", applied_targets=[]), None)
-    vars(node_setup).update(
-        configuration=Configuration("orders", "n1", BY_NUMBER[""], [target], [stanza]), policy=BackupPolicy()
-    )
+    """The two scripts of a node."""
+    node_setup = handed()
     return {"setup": node_setup.setup("https://console.example.com/"), "timers": node_setup.timers_script}
 
 
@@ -210,6 +220,39 @@ def test_a_folder_is_taken_from_postgres_however_fast_it_is(tmp_path, clean):
     after = machine.look()
     assert [path for path in wrongs(before, after, ours) if not path.startswith(f"{FOLDER}/.storekeeper.")] == []
     assert {path: after.get(path) for path in ours} == {path: end.get(path) for path in ours}
+
+
+NAME = 'Zoë\'s $(id) `id` \\ "%%" ; # & | > END_OF_FILE 備份 👩‍💻 \\'
+DIRECTORY = "/d a/" + "".join(chr(one) for one in range(33, 127) if chr(one) not in "/#=") + "é備"
+
+
+def test_what_people_may_enter_arrives_as_it_is(tmp_path):
+    readable(NAME)
+    assert data_directory(DIRECTORY) == DIRECTORY
+    machine, node_setup = Machine(tmp_path), handed(NAME, DIRECTORY)
+    for script in (node_setup.setup("https://console.example.com/"), node_setup.timers_script):
+        ran = machine.run(script)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        for file in node_setup.units if script == node_setup.timers_script else [node_setup.crontab]:
+            assert machine.place(file.path).read_text() == file.content
+    kept = machine.place(FILE).read_text()
+    assert kept == node_setup.configuration.render(secrets=True)
+    assert f"\npg1-path={DIRECTORY}\n" in kept
+
+
+@pytest.mark.skipif(not shutil.which("pgbackrest"), reason="pgBackRest is not installed")
+def test_pgbackrest_reads_as_postgres_what_root_wrote(tmp_path):
+    machine = Machine(tmp_path)
+    machine.place("/var/lib/pgbackrest").mkdir()
+    machine.own("/var/lib/pgbackrest")
+    repository = RepositoryOptions((("type", "posix"),))
+    node_setup = handed("orders", DIRECTORY, repository, "/var/lib/pgbackrest")
+    assert machine.run(node_setup.setup("https://console.example.com/")).returncode == 0
+    command = "setpriv --reuid=postgres --regid=postgres --clear-groups pgbackrest --stanza=main"
+    # There is no database, which it finds out when it has read its options and begun its log.
+    said = machine.run(f"{command} --log-level-console=info --log-level-file=info check")
+    assert f'--pg1-path="{DIRECTORY}"' in said.stdout
+    assert machine.place("/var/log/pgbackrest/main-check.log").stat().st_uid == machine.postgres.pw_uid
 
 
 def test_owners_and_modes(clean):

@@ -14,7 +14,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from clusters.pgbackrest import repository
-from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
+from clusters.pgbackrest.configuration import BY_NUMBER, FOLDER, Configuration, StanzaConfiguration, Target, troubles
 from console.clouds.azure import AZURE
 from console.clouds.contract import AccessSpec, StoreSpec
 from tests.clouds import plans
@@ -58,11 +58,11 @@ def hand_over(node, spec, access):
     assert troubles(configuration, "2.45") == []
     for folder in FOLDERS:
         Path(folder).mkdir(parents=True)
-        os.chown(folder, node.owner.pw_uid, node.owner.pw_gid)
+        os.chown(folder, 0 if folder == FOLDER else node.owner.pw_uid, node.owner.pw_gid)
     file = Path("/etc/pgbackrest/pgbackrest.conf")
     file.write_text(configuration.render(secrets=True))
     Path(target.ca_file).write_text(target.repository.ca_certificate)
-    os.chown(file, node.owner.pw_uid, node.owner.pw_gid)
+    os.chown(file, 0, node.owner.pw_gid)
     file.chmod(0o640)
     return configuration
 

@@ -95,7 +95,7 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     assert f"repo1-gcs-key={file.path}\n" in configuration
     assert "PRIVATE KEY" not in configuration + node_setup.masked
     assert oct(Path(file.path).stat().st_mode & 0o777) == "0o640"
-    assert Path(file.path).owner() == "postgres"
+    assert (Path(file.path).owner(), Path(file.path).group()) == ("root", "postgres")
     assert not stale.exists()
     key = json.loads(Path(file.path).read_text())
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from console.clouds.aws.session import ROLE_ARN
-from console.clouds.contract import AccountRef, Field, LinkError
+from console.clouds.contract import AccountRef, Field, LinkError, key_part
 from console.clouds.proof import SignIn
 
 ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
@@ -69,6 +69,7 @@ FIELDS = (
         secret=True,
         required="Enter the secret that AWS showed with the access key.",
         method=KEY,
+        clean=key_part,
     ),
 )
 

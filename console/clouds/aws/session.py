@@ -42,7 +42,7 @@ HOME_REGIONS = {
     "aws-us-gov": "us-gov-west-1",
     "aws-eusc": "eusc-de-east-1",
 }
-ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::(\d{12}):role/[\w+=,.@/-]+")
+ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov|aws-eusc):iam::(\d{12}):role/[\w+=,.@/-]+", re.ASCII)
 ROLE_NAME = "storekeeper"  # of the console's role in an account, as long as nobody has named it otherwise
 SESSION_SECONDS = 3600  # the most that role chaining allows
 RENEW_BEFORE = timedelta(minutes=5)

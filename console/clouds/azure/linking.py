@@ -47,7 +47,7 @@ def _guid(what: str, field: str) -> Callable[[str], str]:
 
 
 def _group(text: str) -> str:
-    if text and not GROUP.fullmatch(text):
+    if text and not (GROUP.fullmatch(text) and max(text) <= "\uffff"):  # .NET's letters, as Azure's rules have them
         raise LinkError("This is not the name of a resource group.", "resource_group")
     return text
 

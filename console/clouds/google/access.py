@@ -124,7 +124,8 @@ def _adopt(spec: AccessSpec, found: Mapping[str, Any] | None) -> None:
 def ensure_account(spec: AccessSpec) -> None:
     """Create the nodes' service account, with whose it is."""
     subject = _account(spec)
-    described = {"displayName": f"Storekeeper: {spec.name}"[:100], "description": _describe(spec)}
+    name = f"Storekeeper: {spec.name}".encode()[:100].decode(errors="ignore")  # IAM counts bytes, not letters
+    described = {"displayName": name, "description": _describe(spec)}
     body = {"accountId": account_id(spec), "serviceAccount": described}
     if call("serviceAccounts.create", subject, body, accept=409) is None:
         _adopt(spec, call("serviceAccounts.get", subject, accept=404))

@@ -11,7 +11,7 @@ from console.clouds.google.session import FEDERATION, KEY, SIGN_INS
 PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")  # Resource Manager, "Project IDs"
 EMAIL = re.compile(r"[a-z0-9][a-z0-9-]{0,62}@[a-z0-9][a-z0-9.:-]{0,80}\.gserviceaccount\.com")
 PROVIDER = re.compile(
-    r"projects/\d{1,20}/locations/global/workloadIdentityPools/[a-z0-9-]{4,32}/providers/[a-z0-9-]{4,32}"
+    r"projects/[0-9]{1,20}/locations/global/workloadIdentityPools/[a-z0-9-]{4,32}/providers/[a-z0-9-]{4,32}"
 )
 KEY_ID = re.compile(r"[0-9a-f]{16,64}")
 PEM = re.compile(r"-----BEGIN PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END PRIVATE KEY-----\n?")

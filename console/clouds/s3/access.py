@@ -6,7 +6,6 @@ name: so the policy goes first. And it lets every user make keys for itself: so 
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from console.clouds.contract import AccessSpec, AccountRef, Need, RepositoryOptions, StoreSpec
-from console.clouds.naming import CLUSTER_TAG
+from console.clouds.naming import CLUSTER_TAG, KEY_PART
 from console.clouds.s3.session import Lacking, calling_iam, has, host, on_server, verifies
 from console.clouds.s3api.errors import CallTarget, code_of
 from console.clouds.s3api.nodes import (
@@ -34,7 +33,6 @@ from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import TagTypeDef
 
-WORD = re.compile(r"[!-~]{1,256}")  # of printable ASCII, without a space
 USERS = "iam_users"  # as an account's settings list what its server has
 BY_HAND = (
     "This server has no users that the console could make: make a key for the nodes by hand, with the policy shown."
@@ -102,7 +100,7 @@ def _make_key(account: AccountRef, name: str) -> dict[str, str]:
         key = iam.create_access_key(UserName=name).get("AccessKey", {})
     if not (key.get("AccessKeyId") and key.get("SecretAccessKey")):
         raise Lacking(f"The server made no access key for user {name}.", user=name)
-    if not all(WORD.fullmatch(part) for part in (key["AccessKeyId"], key["SecretAccessKey"])):
+    if not all(KEY_PART.fullmatch(part) for part in (key["AccessKeyId"], key["SecretAccessKey"])):
         # It goes into files that root runs: a second line there would be the server's own command.
         raise Lacking(f"The server made an access key for user {name} that is no single word.", user=name)
     return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}

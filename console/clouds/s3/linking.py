@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from console.clouds.contract import AccountRef, Fact, Field, LinkError
+from console.clouds.contract import AccountRef, Fact, Field, LinkError, key_part
 from console.clouds.proof import SignIn
 from console.clouds.regions import find, find_place, places
 from console.clouds.s3.session import own_region, verifies
@@ -95,8 +95,15 @@ FIELDS = (
         at_most=128,
         identity=True,
         binds_secrets=True,
+        clean=key_part,
     ),
-    Field("secret_access_key", "Secret Access Key", secret=True, required="Enter the secret of the access key."),
+    Field(
+        "secret_access_key",
+        "Secret Access Key",
+        secret=True,
+        required="Enter the secret of the access key.",
+        clean=key_part,
+    ),
     Field(
         "addressing_style",
         "Addressing Style",

@@ -29,6 +29,11 @@ def test_in_words_says_when():
         ("0 0 L * *", "five fields"),  # CronSim knows it, Debian's cron does not
         ("0 0 * * 1#2", "five fields"),
         ("0 0 * * *; reboot", "five fields"),
+        ("5/15 * * * *", "A step follows"),  # CronSim takes it, and Debian's cron says "bad minute"
+        ("0 1 * * \u017fun", "five fields"),
+        ("0 \u0661 * * 1", "five fields"),
+        ("0 1 * * 1\xa0", "five fields"),
+        ("0  1 * * 1", "five fields"),
     ],
 )
 def test_parse_refuses_what_cron_would_not_run(expression, why):

@@ -1,0 +1,56 @@
+"""What people may enter that goes into pgBackRest's file, into names of units and into commands, each said once. Pure.
+
+pgBackRest takes the rest of a line for an option's value as it is, `"`, `$` and `%` included; it does not strip what
+looks like a space and is none. Schedules are in schedules.py: theirs is cron's grammar.
+"""
+
+from __future__ import annotations
+
+import re
+
+from console.clouds.naming import KEY_PART
+
+RESERVED = frozenset({"global"})  # a section of the file, so no stanza can have the name
+STANZA = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+class Unfit(ValueError):
+    """The text cannot be written there; the message says what to enter instead."""
+
+
+def stanza(text: str) -> str:
+    """Return the stanza's name: a section of the file, and part of units' names; raises Unfit."""
+    if text in RESERVED:
+        raise Unfit(f"pgBackRest keeps the name {text} for itself. Choose another, such as main.")
+    if not STANZA.fullmatch(text):
+        raise Unfit("Begin with a lower-case letter; then lower-case letters, digits, - and _. It names the stanza.")
+    return text
+
+
+def data_directory(text: str) -> str:
+    """Return the path without a slash at its end, after which a suffix would be a name of its own; raises Unfit.
+
+    A path with // is refused by pgBackRest (error 32), in every command; . and .. would be a second name of a place.
+    """
+    path = text[:-1] if text.endswith("/") else text
+    first, *names = path.split("/")
+    if first or not names or {"", ".", ".."} & {*names}:
+        raise Unfit("Give the whole path, such as /var/lib/postgresql/17/main, with one / between its names.")
+    if not is_a_line(path) or {*"#="} & {*path}:
+        raise Unfit(
+            "Give the path in letters, digits, signs and plain spaces, without # and =. What cannot be seen, such as a "
+            "no-break space or a line end, is refused too."
+        )
+    return path
+
+
+def key_part(text: str) -> str:
+    """Return the ID or the secret of a key; raises Unfit."""
+    if not KEY_PART.fullmatch(text):
+        raise Unfit("A key has no spaces, no control characters, and no letters outside ASCII.")
+    return text
+
+
+def is_a_line(text: str) -> bool:
+    """Return whether the text is one line that looks as it is: the only space in it is the plain one, inside."""
+    return text.isprintable() and text == text.strip()

@@ -1,0 +1,24 @@
+"""Characters that somebody may type: of each category of Unicode, and what means something to those who read files."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from functools import cache
+
+MEANINGFUL = (
+    "\t\n\r\x00\x0b\x1b\x7f\x85\u2028\u2029",  # they end a line, or a text
+    "\xa0\xad\u061c\u180e\u2003\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2066\u2069\u3000\ufeff\ufffe\ufffd",
+    " '\"`$%#;&|<>(){}[]*?!~\\/=,.:@^+-_0",  # shells, cron, systemd, INI, HCL, IAM
+    "\u0660\u06f0\u017f\u0130\u212a\uff10\u0301\u1f468\U0001d400\U0001d7ce",  # digits and letters of other alphabets
+)
+
+
+@cache
+def characters() -> tuple[str, ...]:
+    """Return the first and the last of each category that UTF-8 can carry, then the meaningful ones."""
+    found: dict[str, list[str]] = {}
+    for number in range(sys.maxunicode + 1):
+        found.setdefault(unicodedata.category(chr(number)), []).append(chr(number))
+    ends = [one for name, members in found.items() if name != "Cs" for one in (members[0], members[-1])]
+    return tuple(dict.fromkeys([*ends, *"".join(MEANINGFUL)]))
