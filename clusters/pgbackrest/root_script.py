@@ -29,12 +29,12 @@ is_folder() { # PATH, and what else find(1) shall see of it; a link to a folder 
 is_there() { [ -e "$1" ] || [ -L "$1" ]; }
 
 # Below these root writes: what a path means there, nobody else can change.
-only_root_changes() {
+only_root_changes() { # PATH, and what else can be done
   above=$1
   while :; do
     is_there "$above" || refuse "There is no folder $above."
     is_folder "$above" -user root ! -perm -020 ! -perm -002 ||
-      refuse "$above has to be a folder of root's that nobody else may write to, and no link."
+      refuse "$above has to be a folder of root's that nobody else may write to, and no link.${2:+ $2}"
     [ "$above" != / ] || break
     above=${above%/*}
     above=${above:-/}
@@ -52,7 +52,7 @@ becomes_root_s() {
 missing=
 is_postgres_s() {
   if ! is_there "$1"; then
-    only_root_changes "${1%/*}"
+    only_root_changes "${1%/*}" "Or make $1 yourself, and give it to postgres."
     missing="$missing $1"
   elif ! is_folder "$1" -user postgres; then
     refuse "$1 has to be a folder of the user postgres, and no link. Move it away and run this again."
