@@ -40,14 +40,30 @@ class WithOrigin(logging.Filter):
         return True
 
 
+def printable(text: str) -> str:
+    r"""Return the text with all that is not printed written as Python writes it: \n, \u202e (str.isprintable)."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 class TextFormatter(logging.Formatter):
-    """One line for people, with the origin at its end."""
+    """One line for people, with the origin at its end; a traceback below it is set in, so that it is no other record.
+
+    What is logged may come from anybody: a user name, the error code of a linked server.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; what follows it is a traceback."""
         found = getattr(record, "origin", {})
         record.told = "".join(f" {name}={value}" for name, value in found.items())
-        return super().format(record)
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record, self.datefmt)
+        # Not what another formatter may have left in the record, which is of its own making.
+        trace = self.formatException(record.exc_info) if record.exc_info else record.exc_text
+        below = "\n".join(part for part in (trace, record.stack_info) if part)
+        lines = (f"    {printable(line)}" for line in below.split("\n")) if below else ()
+        return "\n".join((printable(self.formatMessage(record)), *lines))
 
 
 class JSONFormatter(logging.Formatter):
