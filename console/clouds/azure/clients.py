@@ -13,6 +13,7 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
+import requests
 from azure.core.credentials import AzureNamedKeyCredential, TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
@@ -29,10 +30,12 @@ from azure.core.rest import HttpRequest
 from azure.identity import ClientAssertionCredential, ClientSecretCredential
 from azure.mgmt.storage import StorageManagementClient
 from azure.storage.blob import BlobServiceClient
+from urllib3.util import Retry
 
 from console.clouds.azure.errors import NoAnswer, Refusal
 from console.clouds.azure.session import BY_FEDERATION, sign_in
 from console.clouds.contract import AccountRef
+from console.clouds.sessions import limited
 from console.clouds.steps import ensure_lease
 
 ARM = "https://management.azure.com"
@@ -42,6 +45,7 @@ TIMES: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 20}
 # The ID that Azure gave the last call of this thread, for its support.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 TOKEN_TRIES = 1
+PART = 4 * 1024 * 1024  # bytes of a blob in one answer
 # It would write a dozen lines for each call, of which console.clouds.calls writes one.
 logging.getLogger("azure").setLevel(logging.WARNING)
 
@@ -69,7 +73,10 @@ class AzureClients:
         settings, operator = account.settings, account.deployment
         self.endpoint = operator.endpoint_url.rstrip("/")
         self.group = settings.get("resource_group", "")
-        self._verify: dict[str, Any] = {"connection_verify": operator.ca_file} if operator.ca_file else {}
+        verify: dict[str, Any] = {"connection_verify": operator.ca_file} if operator.ca_file else {}
+        # One session and one pool of connections for all that the account is asked.
+        session = limited(requests.Session(), max_retries=Retry(total=False, redirect=False, raise_on_status=False))
+        self._transport = RequestsTransport(session=session, session_owner=False, **TIMES, **verify)
         self.credential = self._credential(account)
         self.storage = StorageManagementClient(
             self.credential,
@@ -83,15 +90,13 @@ class AzureClients:
                 BearerTokenCredentialPolicy(self.credential, SCOPE),
                 _Watch(),
             ],
-            **TIMES,
-            **self._verify,
+            transport=self._transport,
         )
-        self._transport = RequestsTransport(**TIMES, **self._verify)
 
     def _credential(self, account: AccountRef) -> TokenCredential:
         settings = account.settings
         known = (settings.get("tenant_id", ""), settings.get("client_id", ""))
-        options: dict[str, Any] = {"authority": self.endpoint or LOGIN, **TIMES, **self._verify}
+        options: dict[str, Any] = {"authority": self.endpoint or LOGIN, "transport": self._transport}
         options |= {"retry_total": TOKEN_TRIES, "retry_backoff_factor": 0.1}
         if sign_in(account) is BY_FEDERATION:
             return ClientAssertionCredential(*known, lambda: token(account.deployment.token_file), **options)
@@ -117,6 +122,8 @@ class AzureClients:
             credential=AzureNamedKeyCredential(name, key) if key else self.credential,
             transport=self._transport,
             retry_total=0,
+            max_single_get_size=PART,
+            max_chunk_get_size=PART,
             raw_request_hook=lambda _: ensure_lease(),
             raw_response_hook=note,
         )

@@ -126,12 +126,13 @@ def _session(account: AccountRef) -> AuthorizedSession:
 
 def _prepared(session: requests.Session, account: AccountRef) -> requests.Session:
     """Set what a session trusts and how long it tries: only connecting is tried twice, since nothing was sent then."""
-    from requests.adapters import HTTPAdapter  # noqa: PLC0415
     from requests.utils import get_environ_proxies  # noqa: PLC0415
     from urllib3.util import Retry  # noqa: PLC0415
 
+    from console.clouds.sessions import limited  # noqa: PLC0415
+
     retry = Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)
-    session.mount("https://", HTTPAdapter(pool_maxsize=64, max_retries=retry))
+    limited(session, pool_maxsize=64, max_retries=retry)
     # The environment's proxies, but not its .netrc, which would sign in instead, nor its list of authorities.
     session.proxies = get_environ_proxies(address(account, "storage"))
     session.trust_env = False

@@ -17,6 +17,8 @@ from botocore.awsrequest import AWSHTTPSConnection, AWSHTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from console.clouds import streams
+
 # By what people call them (IANA, "IPv4 Special-Purpose Address Space"); "metadata" are those of the addresses at which
 # clouds tell machines their credentials that are neither private nor link-local.
 IPV4 = {
@@ -130,4 +132,6 @@ def _pool(allowed: tuple[str, ...]) -> type[AWSHTTPSConnectionPool]:
 
 def guard(client: Any, allowed: tuple[str, ...]) -> None:
     """Have this one client of botocore connect, over TLS, only to where servers may be."""
-    client._endpoint.http_session._manager.pool_classes_by_scheme = {"https": _pool(allowed)}
+    manager = client._endpoint.http_session._manager
+    manager.pool_classes_by_scheme = {"https": _pool(allowed)}
+    streams.limit(manager)

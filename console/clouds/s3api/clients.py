@@ -13,7 +13,7 @@ from uuid import UUID
 import boto3
 from botocore.config import Config
 
-from console.clouds import calls
+from console.clouds import calls, streams
 from console.clouds.contract import AccountRef
 from console.clouds.steps import ensure_lease
 
@@ -57,7 +57,11 @@ def _before_send(**_: Any) -> None:
 def new_client(service: Service, region: str, **options: Any) -> Any:
     """Return a client that is not kept; `options` are what it is made with beside the region."""
     with _lock:
-        return session().client(service, region_name=region, **options)
+        client = session().client(service, region_name=region, **options)
+    http = client._endpoint.http_session
+    streams.limit(http._manager)
+    http._pool_classes_by_scheme = http._manager.pool_classes_by_scheme  # for the operator's proxies
+    return client
 
 
 def client_of(

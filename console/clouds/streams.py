@@ -1,0 +1,198 @@
+"""Every answer from outside has an end: a deadline for all of it, and a largest size, held right above the socket.
+
+A time limit for each read is none for the answer: whoever sends a byte now and then holds its reader for ever. So each
+connection reads through something that knows until when, and how much. urllib3 is below botocore, the SDK of Azure,
+google-auth and requests alike; what is here goes between it and its sockets.
+
+A call of a cloud, with signing in for it and its repetitions, is one `within`; work that makes many calls has one
+around all of them.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
+    from urllib3.connectionpool import HTTPConnectionPool
+
+SECONDS = 30.0  # of a call
+SIZE = 8 * 1024 * 1024  # bytes of its answers; a page of the largest lists has about four
+PIECE = 16 * 1024  # bytes that are sent at once: one record of TLS
+
+
+class TooLong(TimeoutError):
+    """What was asked is not answered to its end in time."""
+
+
+class TooMuch(OSError):
+    """The answer is larger than any that is expected."""
+
+
+class Allowance:
+    """What may still be read, and until when; `outer` is of what this is a part of."""
+
+    def __init__(self, seconds: float, size: float, outer: Allowance | None = None) -> None:
+        self.seconds, self.size, self.outer = seconds, size, outer
+        self.until = min(time.monotonic() + seconds, outer.until if outer else math.inf)
+        self.left = size
+
+    def remaining(self) -> float:
+        """Return the seconds that are left; raises TooLong when none are."""
+        if (seconds := self.until - time.monotonic()) <= 0:
+            raise TooLong(f"it did not end within {self.seconds:g} seconds")
+        return seconds
+
+    def take(self, size: int) -> None:
+        """Count so many bytes; raises TooMuch when that is more than may be read."""
+        self.left -= size
+        if self.left < 0:
+            raise TooMuch(f"it sent more than {self.size / 1e6:.0f} MB")
+        if self.outer:
+            self.outer.take(size)
+
+
+_allowance: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
+
+
+@contextmanager
+def within(seconds: float | None = None, size: float | None = None, *, afresh: bool = False) -> Iterator[None]:
+    """Limit all that is read inside together, by default as one call is, and by what is around it.
+
+    `afresh` is for what has to be tidied up when nothing is left of that.
+    """
+    outer = None if afresh else _allowance.get()
+    token = _allowance.set(Allowance(SECONDS if seconds is None else seconds, SIZE if size is None else size, outer))
+    try:
+        yield
+    finally:
+        _allowance.reset(token)
+
+
+def expect(size: int) -> None:
+    """Allow the call that is being made so many bytes more: those of an object, say."""
+    allowance = _allowance.get()
+    while allowance:
+        allowance.left += size
+        allowance = allowance.outer
+
+
+def end_of(error: BaseException | None) -> str:
+    """Return why the console stopped reading, in words that follow on the other side's name; "" when it did not."""
+    found, seen = [error], set[int]()
+    while found:
+        one = found.pop()
+        if isinstance(one, (TooLong, TooMuch)):
+            return str(one)
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen.add(id(one))
+            inner = [*one.args, *getattr(one, "kwargs", {}).values(), getattr(one, "inner_exception", None)]
+            found += [one.__cause__, one.__context__, *(part for part in inner if isinstance(part, BaseException))]
+    return ""
+
+
+class _Socket:
+    """A connected socket, of TLS or not, as its connection reads and writes it."""
+
+    def __init__(self, plain: socket.socket, allowance: Allowance) -> None:
+        self._plain, self.allowance = plain, allowance
+        self._timeout = plain.gettimeout()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plain, name)
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Set how long one read or write may take, if there is so much time."""
+        self._timeout = seconds
+
+    def _prepare(self) -> None:
+        left = self.allowance.remaining()
+        self._plain.settimeout(left if self._timeout is None else min(left, self._timeout))
+
+    def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> int:
+        """Read what is there, and count it."""
+        self._prepare()
+        try:
+            count = self._plain.recv_into(buffer, nbytes, flags)
+        except TimeoutError:
+            self.allowance.remaining()  # says so if it was the whole that took too long
+            raise
+        self.allowance.take(count)
+        return count
+
+    def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
+        """Send all, piece by piece, since nobody may want to read it."""
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), PIECE):
+            self._prepare()
+            self._plain.sendall(view[start : start + PIECE], flags)
+
+    def makefile(self, mode: str = "r", buffering: int | None = None, **_: Any) -> io.RawIOBase | io.BufferedReader:
+        """Return a file to read from; http.client wants no other."""
+        self._plain._io_refs += 1  # type: ignore[attr-defined]
+        raw = socket.SocketIO(self, "r")  # type: ignore[arg-type]
+        return raw if buffering == 0 else io.BufferedReader(raw)
+
+
+class _Connection:
+    """What a connection of urllib3 does beside its own: one allowance for each request, from connecting on."""
+
+    allowance: Allowance | None = None
+    _timeout: Any = None
+
+    @property
+    def timeout(self) -> Any:
+        """Return how long connecting, or one read, may take: no longer than there is time."""
+        if self.allowance is None or (left := self.allowance.until - time.monotonic()) == math.inf:
+            return self._timeout
+        known = self._timeout if isinstance(self._timeout, (int, float)) else math.inf
+        return max(min(known, left), 0.001)  # nothing at all would mean not to wait
+
+    @timeout.setter
+    def timeout(self, seconds: Any) -> None:
+        self._timeout = seconds
+
+    def connect(self) -> None:
+        """Connect, with the handshake of TLS."""
+        self.allowance = _allowance.get() or Allowance(SECONDS, SIZE)
+        self.allowance.remaining()
+        super().connect()  # type: ignore[misc]
+        self.sock = _Socket(self.sock, self.allowance)  # type: ignore[has-type]
+
+    def request(self, *args: Any, **options: Any) -> None:
+        """Send a request; its answer is read with the same allowance."""
+        self.allowance = _allowance.get() or Allowance(SECONDS, SIZE)
+        if isinstance(sock := getattr(self, "sock", None), _Socket):  # of a request before this one
+            sock.allowance = self.allowance
+        super().request(*args, **options)  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        """Return the answer as it was sent: a few packed bytes can be gigabytes, so nothing is unpacked.
+
+        Nobody is asked to pack anything, and what somebody has packed all the same is not what was asked for.
+        """
+        answer = super().getresponse()  # type: ignore[misc]
+        answer.headers.discard("content-encoding")
+        return answer
+
+
+@cache
+def _pool(known: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+    connection = type("LimitedConnection", (_Connection, known.ConnectionCls), {})
+    return type("LimitedPool", (known,), {"ConnectionCls": connection})
+
+
+def limit(manager: PoolManager) -> None:
+    """Have all connections that this manager opens from now on limited, whatever they are beside that."""
+    manager.pool_classes_by_scheme = {
+        scheme: pool if issubclass(pool.ConnectionCls, _Connection) else _pool(pool)
+        for scheme, pool in manager.pool_classes_by_scheme.items()
+    }
