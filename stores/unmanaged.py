@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,12 +12,13 @@ from django.db.models import Q
 
 from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount
-from console.clouds import CLOUDS
+from console.clouds import CLOUDS, foreign
 from console.clouds.contract import UnmanagedBucket
 from console.operations.models import Operation
 from console.operations.snapshots import SnapshotQuerySet
 from stores.models import IgnoredBucket, RetainedLogs, Store, UnmanagedScan
 
+BUCKETS_AT_MOST = 1000  # of an account that are kept
 TELL_EVERY = 20  # buckets: each takes a call, and a reading that tells nothing loses its worker
 
 
@@ -54,7 +55,10 @@ def scan(reading: UnmanagedScan) -> list[dict[str, Any]]:
     # The names are read first: a store that is made meanwhile is left out when the list is shown.
     found: list[dict[str, Any]] = []
     for leftover in account.cloud.storage.list_unmanaged(account.credentials(), known_names()):
-        found.append(asdict(leftover))
+        said = {name: foreign.word(getattr(leftover, name)) for name in ("region", "created", "store_id", "store_name")}
+        found.append(asdict(replace(leftover, **said)))
+        if len(found) == BUCKETS_AT_MOST:
+            break
         if len(found) % TELL_EVERY == 0:
             reading.tell(f"{len(found)} {account.cloud.vocabulary.bucket}s looked at")
     return found

@@ -18,6 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from console.clouds import foreign
 from console.clouds.contract import Entry, Objects
 
 SALTED = b"Salted__"
@@ -82,11 +83,16 @@ def from_json(rows: list[dict[str, Any]]) -> list[StanzaState]:
 def look(objects: Objects, path: str, passphrase: str) -> list[StanzaState]:
     """Return what is below the path, by node and stanza; raises StepError when the bucket cannot be read."""
     found: list[StanzaState] = []
-    for node in objects.folders(f"{path}/")[:FOLDERS_AT_MOST]:
+    for node in _names(objects, f"{path}/"):
         base = f"{path}/{node}"
-        stanzas = {*objects.folders(f"{base}/backup/"), *objects.folders(f"{base}/archive/")}
+        stanzas = {*_names(objects, f"{base}/backup/"), *_names(objects, f"{base}/archive/")}
         found.extend(_look_at(objects, base, node, stanza, passphrase) for stanza in sorted(stanzas)[:FOLDERS_AT_MOST])
     return found
+
+
+def _names(objects: Objects, prefix: str) -> list[str]:
+    """Return the folders below a prefix, but for names that cannot be shown: pgBackRest makes none of these."""
+    return [name for name in objects.folders(prefix) if name == foreign.word(name)][:FOLDERS_AT_MOST]
 
 
 def _look_at(objects: Objects, base: str, node: str, stanza: str, passphrase: str) -> StanzaState:
@@ -189,11 +195,11 @@ def parse(text: str) -> dict[str, Any]:
         ):
             raise Unreadable("it is cut off.")
         history = {int(number): row for number, row in values.get("db:history", {}).items()}
-        ids = {number: str(row["db-system-id"]) for number, row in history.items()}
+        ids = {number: foreign.word(row["db-system-id"]) for number, row in history.items()}
         backups = [_backup(label, row, ids) for label, row in values.get("backup:current", {}).items()]
         return {
-            "system_id": str(values["db"]["db-system-id"]),
-            "postgresql": str(values["db"]["db-version"]),
+            "system_id": foreign.word(values["db"]["db-system-id"]),
+            "postgresql": foreign.word(values["db"]["db-version"]),
             "backups": sorted(backups, key=lambda one: one.label),
         }
     except (Error, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -202,14 +208,14 @@ def parse(text: str) -> dict[str, Any]:
 
 def _backup(label: str, row: dict[str, Any], ids: dict[int, str]) -> Backup:
     return Backup(
-        label=label,
+        label=foreign.word(label),
         kind=row["backup-type"],
         started=row["backup-timestamp-start"],
         stopped=row["backup-timestamp-stop"],
         size=row["backup-info-size"],
         stored=row.get("backup-info-repo-size-delta", row.get("backup-info-repo-size", 0)),
-        first_wal=row.get("backup-archive-start") or "",
-        last_wal=row.get("backup-archive-stop") or "",
+        first_wal=foreign.word(row.get("backup-archive-start") or ""),
+        last_wal=foreign.word(row.get("backup-archive-stop") or ""),
         system_id=ids.get(row["db-id"], ""),
         failed=bool(row.get("backup-error")),
     )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+import requests
+from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.app_settings import UID_MAX_LENGTH
+from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -15,6 +20,36 @@ from django.utils import timezone
 
 from console.accounts import members
 from console.accounts.models import Invitation, User
+from console.clouds import foreign, streams
+from console.clouds.sessions import limited
+
+log = logging.getLogger(__name__)
+
+SECONDS = 5.0  # for each answer of the provider: somebody waits, and so does a thread of the console
+SIZE = 1024 * 1024  # bytes; what it says about itself, its keys and a person are some thousand
+
+
+class _Session(requests.Session):
+    """Asks the provider, whose answers have an end and are objects of JSON; else sign-in ends with a message."""
+
+    def request(self, *args: Any, **options: Any) -> requests.Response:
+        """Return the answer, read to its end."""
+        try:
+            with streams.within(SECONDS, SIZE):
+                answer = super().request(*args, **{"timeout": SECONDS, **options})
+            said = answer.json()
+        except (requests.RequestException, ValueError, RecursionError) as error:
+            raise _no_sign_in(streams.end_of(error) or type(error).__name__) from error
+        sub = said.get("sub", "") if isinstance(said, dict) else None
+        if sub is None or sub != foreign.text(sub, UID_MAX_LENGTH):
+            raise _no_sign_in("its answer is none of OpenID Connect")
+        return answer
+
+
+def _no_sign_in(why: str) -> ImmediateHttpResponse:
+    log.warning("The provider of sign-in cannot be used: %s", why)
+    messages.error(context.request, f"{settings.OIDC_NAME} does not answer as it should. Try again in a minute.")
+    return ImmediateHttpResponse(redirect("login"))
 
 
 class Company(DefaultSocialAccountAdapter):  # type: ignore[misc]
@@ -23,6 +58,15 @@ class Company(DefaultSocialAccountAdapter):  # type: ignore[misc]
     Nobody is taken for a user who is here already because the address is the same: addresses here are not verified.
     Who is here connects the provider under Your account.
     """
+
+    def get_requests_session(self) -> requests.Session:
+        """Return what the provider is asked with."""
+        return limited(_Session())
+
+    def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> Any:
+        """Make the person of what the provider says, which is kept cut and cleaned."""
+        sociallogin.account.extra_data = foreign.tidy(sociallogin.account.extra_data)
+        return super().populate_user(request, sociallogin, foreign.tidy(data))
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Return whether somebody new may come in."""

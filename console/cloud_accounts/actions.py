@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,11 +18,14 @@ from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
 from console.cloud_accounts import preflight
 from console.cloud_accounts.models import CloudAccount, Preflight
-from console.clouds import CLOUDS
+from console.clouds import CLOUDS, foreign, streams
 from console.clouds.contract import AccountRef, Check, Identity, LinkError, Unproven
 from console.clouds.proof import FOUND
 from console.clouds.steps import NotReady, StepError
 from console.operations.actions import ask
+
+IDENTIFY_SECONDS = 20.0  # for all that is asked when an account is linked or verified
+CHANGE_SECONDS = 40.0  # and when it is changed, which looks up what it may do, too
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def link(
         organisation=organisation, provider_key=provider, name=name, settings=settings, secrets=secrets
     )
     with _refusals_noted("Linked cloud account", account, by):
-        identity = CLOUDS[provider].linking.identify(account.credentials())
+        identity = _identify(account, account.credentials())
         account.number, account.partition = identity.number, identity.partition
         with _own_name(), transaction.atomic():
             _use_up(settings.get("external_id", ""), by)
@@ -73,6 +77,17 @@ def link(
             account.save(force_insert=True)
             activity.record("Linked cloud account", account, organisation=organisation, by=by, after=_told(account))
     return account
+
+
+def _identify(account: CloudAccount, tried: AccountRef) -> Identity:
+    """Ask the cloud who this is, for as long as somebody waits; raises LinkError."""
+    with streams.within(IDENTIFY_SECONDS, math.inf):
+        found = account.cloud.linking.identify(tried)
+    known = {name: foreign.text(value) for name, value in found.found.items()}
+    proofs = tuple(foreign.text(one) for one in found.proofs)
+    return replace(
+        found, number=foreign.text(found.number, 64), arn=foreign.text(found.arn), found=known, proofs=proofs
+    )
 
 
 def _use_up(external_id: str, by: User | None) -> None:
@@ -90,7 +105,7 @@ def verify(account: CloudAccount, *, by: User | None = None) -> bool:
     identity: Identity | None
     refusal, lost = "", False
     try:
-        identity = account.cloud.linking.identify(tried)
+        identity = _identify(account, tried)
         if identity.number != account.number:
             raise LinkError(f"These credentials now belong to {words.account} {identity.number}, not {account.number}.")
     except LinkError as error:
@@ -128,7 +143,8 @@ def change(
     present = account.credentials()
     tried = replace(present, settings=settings, secrets=secrets)
     with _refusals_noted("Changed cloud account", account, by):
-        identity = _proven(account, tried) if tried != present else None
+        with streams.within(CHANGE_SECONDS, math.inf):
+            identity = _proven(account, tried) if tried != present else None
         with _own_name(), transaction.atomic():
             known = _unchanged(account, present)
             before = _told(known)
@@ -155,7 +171,7 @@ def change(
 def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
     """Return who the cloud says that is with what is tried; raises LinkError unless that can take the old's place."""
     cloud, field = account.cloud, next(iter(_identities(account)), "")
-    identity = cloud.linking.identify(tried)
+    identity = _identify(account, tried)
     moved = tried.settings.get("endpoint") != account.settings.get("endpoint")
     if identity.number != account.number and not moved:
         raise LinkError(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.hooks import BaseEventHooks
 from prometheus_client import Counter, Histogram
+
+from console.clouds import foreign
+from console.clouds.steps import Failed
 
 log = logging.getLogger("storekeeper.calls")
 
@@ -16,6 +20,7 @@ DURATIONS = Histogram(
     "storekeeper_provider_call_seconds", "Time of a call, with its retries.", ["service", "operation"]
 )
 BEGAN = "storekeeper_began"  # in the call's own context
+PAGES = 1000  # of a list; the longest that is read has a hundred
 
 
 def watch(events: BaseEventHooks) -> None:
@@ -30,6 +35,8 @@ def _before(context: dict[str, Any], **_: Any) -> None:
 
 
 def _after(http_response: Any, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+    # Before anybody else sees them: botocore makes its exception of these.
+    parsed |= {part: foreign.tidy(parsed[part]) for part in ("Error", "ResponseMetadata") if part in parsed}
     found = parsed.get("ResponseMetadata", {})
     code = (
         "" if http_response.status_code < 300 else str(parsed.get("Error", {}).get("Code") or http_response.status_code)
@@ -51,7 +58,22 @@ def _told(service: str, operation: str, code: str, context: dict[str, Any], ids:
 
 def tell(service: str, operation: str, code: str, seconds: float, ids: dict[str, str]) -> None:
     """Count, time and log a call that has ended; `code` is that of its error, `ids` are those that the cloud gave."""
+    code, ids = foreign.word(code), {name: foreign.word(value) for name, value in ids.items()}
     CALLS.labels(service, operation, code[:64]).inc()
     DURATIONS.labels(service, operation).observe(seconds)
     told = {"service": service, "call": operation, "code": code, "seconds": round(seconds, 4), **ids}
     log.info("%s %s %s", service, operation, code or "ok", extra={"data": told})
+
+
+def pages(ask: Callable[[Any], tuple[Any, Any]]) -> Iterator[Any]:
+    """Yield the pages of a list, as they are asked for; raises Failed when there is no end of them.
+
+    `ask` gets what the page before said about the next one, None for the first, and returns the page and that.
+    """
+    token = None
+    for _ in range(PAGES):
+        page, token = ask(token)
+        yield page
+        if not token:
+            return
+    raise Failed(f"A list had more than {PAGES} pages: the console stopped reading it.", code="EndlessList")

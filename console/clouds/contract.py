@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from console.clouds import foreign
 from console.clouds.naming import KEY_PART
 from console.clouds.proof import SignIn
 from console.clouds.regions import Region
@@ -345,7 +346,7 @@ class LinkError(Exception):
     """
 
     def __init__(self, message: str, field: str = "", *, passing: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(foreign.text(message, foreign.LINES))
         self.field, self.passing = field, passing
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-MESSAGE = 500  # characters of what a server says; the longest of Amazon's, Azure's and Google's have about 400
+MESSAGE = 1000  # characters of what a server says; those of Amazon, Azure and Google have a few hundred
 WORD = 128  # of a code, a request ID, a name
 LINES = 4000  # of a text of ours that holds foreign parts, such as a statement for a policy
 PARTS = 100  # members of an object, at each of its levels

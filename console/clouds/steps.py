@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from console.clouds import foreign
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -63,12 +65,15 @@ Plan = tuple[Stage, ...]
 
 
 class StepError(Exception):
-    """A step that did not reach its state; the message is for an administrator to act on."""
+    """A step that did not reach its state; the message is for an administrator to act on.
+
+    Both end in rows that nobody may delete, and parts of them were said by the other side: so they are cut and cleaned.
+    """
 
     def __init__(self, message: str, **details: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.details = {key: value for key, value in details.items() if value}
+        self.message = foreign.text(message, foreign.LINES, lines=True)
+        super().__init__(self.message)
+        self.details = {key: foreign.text(one, foreign.LINES, lines=True) for key, one in details.items() if one}
 
 
 class NotReady(StepError):

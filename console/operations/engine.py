@@ -6,6 +6,7 @@ The way from a message to a cloud: execute_next, execute, apply_plan, run_stage,
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -24,6 +25,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from console.accounts import activity
+from console.clouds import streams
 from console.clouds.steps import (
     Conflict,
     Denied,
@@ -51,6 +53,7 @@ log = logging.getLogger(__name__)
 # Set when this process has been asked to end: what it works on goes to another after the steps that are running.
 ending = threading.Event()
 
+STEP_SECONDS = 600.0  # for all calls of one step
 SHORT_WAIT = 2.0  # seconds that a step waits for its turn where it is; for longer ones the operation is put off
 
 # The threads of the steps: they wait for clouds and touch no database, so one pool serves the whole process.
@@ -217,7 +220,8 @@ def call_step(step: Step, spec: Any, seconds: float) -> tuple[datetime, StepResu
     """Run a step when its turn has come, in a thread of the pool; returns when it ended, and what it leaves."""
     time.sleep(seconds)
     try:
-        made = step.run(spec)
+        with streams.within(STEP_SECONDS, math.inf):
+            made = step.run(spec)
     except (StepError, LeaseLost):
         raise
     except Exception as error:  # of this step alone: the others of its stage go on to their ends

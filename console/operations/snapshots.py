@@ -5,7 +5,9 @@ All times are the database's, because two workers' clocks may differ.
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +19,8 @@ from django.db.models import Case, Count, F, Q, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from console.clouds.steps import NotReady, StepError
+from console.clouds import streams
+from console.clouds.steps import Failed, NotReady, StepError
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,8 @@ HELD = timedelta(minutes=2)  # a snapshot that has told nothing for so long has 
 AGAIN = timedelta(minutes=15)  # after a failed try, if it is not due before anyway
 SOON = timedelta(minutes=1)  # after one that may succeed by itself
 AT_ONCE = 4  # snapshots of one kind with one rate key, such as a cloud account
+SECONDS = 600.0  # for all that one reads of a cloud
+SIZE_AT_MOST = 4 * 1024 * 1024  # characters of one's content: the backups of 10,000 days, say
 SWEEP_AT_MOST = 200  # snapshots in one sweep; the next one follows in seconds
 
 
@@ -150,7 +155,8 @@ def read(label: str, pk: int) -> None:
     again: timedelta | None = None
     values: dict[str, Any] = {"error": "", "details": {}}
     try:
-        values |= {"content": source.read(snapshot), "read_at": snapshot.begun}
+        with streams.within(SECONDS, math.inf):
+            values |= {"content": _bounded(source.read(snapshot)), "read_at": snapshot.begun}
     except StepError as error:
         values = {"error": error.message, "details": error.details}
         again = SOON if isinstance(error, NotReady) else AGAIN
@@ -166,6 +172,13 @@ def read(label: str, pk: int) -> None:
         if kept and not again:  # its subject may be gone by now, and the row with it
             snapshot.content = values["content"]
             source.kept(snapshot)
+
+
+def _bounded(content: Any) -> Any:
+    """Return the content; raises Failed when the row would be too large, since others have written what is in it."""
+    if (size := len(json.dumps(content))) > SIZE_AT_MOST:
+        raise Failed(f"What was read is {size / 1e6:.0f} MB, more than the console keeps. The last known stays.")
+    return content
 
 
 def _next(source: SnapshotSource, snapshot: Snapshot, again: timedelta | None) -> Any:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.parsers import ResponseParserError
 
+from console.clouds import streams
 from console.clouds.contract import AccountRef, StoreSpec
 from console.clouds.s3api.errors import (
     BUSY,
@@ -191,7 +193,7 @@ def on_bucket(spec: StoreSpec, bucket: str) -> CallTarget:
     return replace(subject, words={**subject.words, "log_bucket": spec.log_bucket})
 
 
-def step_error(error: ClientError | BotoCoreError, operation: str, subject: CallTarget) -> StepError:
+def step_error(error: Exception, operation: str, subject: CallTarget) -> StepError:
     """Return what this error of botocore means for the step that called."""
     if isinstance(error, ClientError):
         found = answered(error, subject)
@@ -210,8 +212,12 @@ def step_error(error: ClientError | BotoCoreError, operation: str, subject: Call
                 **details,
             )
         return wait(600)(
-            f"The console got no answer from {subject.service} in {subject.region}. Check that its network lets it out "
-            "to AWS.",
+            f"The console stopped reading what {subject.service} in {subject.region} answered: {ended}."
+            if (ended := streams.end_of(error))
+            else f"The console got no answer from {subject.service} in {subject.region}. Check that its network lets "
+            "it out to AWS.",
             **details,
         )
+    if isinstance(error, ResponseParserError):  # whose text has the whole answer in it
+        return wait(600)(f"What answered for {subject.service} in {subject.region} is not AWS.", **details)
     return Failed(f"The call {operation} could not be made: {error}", **details)

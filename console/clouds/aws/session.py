@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import uuid4
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.parsers import ResponseParserError
 
+from console.clouds import streams
 from console.clouds.aws.errors import ACTIONS, EXPIRED, IAM_ACTIONS, NO_OWN_IDENTITY, on_bucket, step_error
 from console.clouds.contract import AccountRef, Fact, Identity, LinkError, StoreSpec
 from console.clouds.proof import NO_ID
@@ -24,7 +26,7 @@ from console.clouds.s3api.clients import (
     forget_clients,
     new_client,
 )
-from console.clouds.s3api.errors import ON_OBJECTS, CallTarget, bucket_arn, code_of
+from console.clouds.s3api.errors import NO_ANSWER, ON_OBJECTS, CallTarget, bucket_arn, code_of, no_answer
 from console.clouds.s3api.nodes import IAM_PATH
 from console.clouds.steps import NotReady
 
@@ -91,8 +93,9 @@ def calling_sts(operation: str, subject: CallTarget) -> Iterator[STSClient]:
 @contextmanager
 def _reporting(operation: str, subject: CallTarget) -> Iterator[None]:
     try:
-        yield
-    except (BotoCoreError, ClientError) as error:
+        with streams.within():
+            yield
+    except (ClientError, *NO_ANSWER) as error:
         account = subject.account
         stale = "role_arn" in account.settings and code_of(error) in STALE_SESSION
         if stale or code_of(error) in EXPIRED:
@@ -104,7 +107,7 @@ def _reporting(operation: str, subject: CallTarget) -> Iterator[None]:
                 code=code_of(error),
                 **subject.details,
             ) from error
-        raise step_error(error, operation, subject) from error
+        raise step_error(no_answer(error), operation, subject) from error
 
 
 def s3_client(account: AccountRef, region: str) -> S3Client:
@@ -210,8 +213,11 @@ def identify(account: AccountRef) -> Identity:
         return _identify_role(account) if account.settings.get("role_arn") else _identify_key(account)
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise LinkError(NO_OWN_IDENTITY) from error
-    except BotoCoreError as error:
-        raise LinkError(f"The console got no answer from AWS: {error}", passing=True) from error
+    except ResponseParserError as error:
+        raise LinkError("What answers is not AWS.", passing=True) from error
+    except NO_ANSWER as error:
+        why = streams.end_of(error) or error
+        raise LinkError(f"The console got no answer from AWS: {why}", passing=True) from error
 
 
 def _identify_key(account: AccountRef) -> Identity:

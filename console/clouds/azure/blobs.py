@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from console.clouds import calls, streams
 from console.clouds.azure.errors import GONE, CallTarget
 from console.clouds.azure.session import ask
 from console.clouds.contract import Contents, Entry
@@ -18,7 +19,7 @@ from console.clouds.contract import Contents, Entry
 if TYPE_CHECKING:
     from console.clouds.azure.clients import AzureClients
 
-PAGE = 5000  # the most that Azure lists in one call
+PAGE = 2000  # of the 5000 that Azure would list in one call: an answer has an end (console.clouds.streams)
 COUNT_AT_MOST = 100_000
 NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
 EVERYTHING = ("snapshots", "deleted", "versions", "uncommittedblobs")
@@ -89,27 +90,30 @@ def pages(
     folders: bool = False,
 ) -> Iterator[list[Any]]:
     """Return what a container holds, page by page as they are asked for; nothing when there is no such container."""
-    token: str | None = ""
-    while token is not None:
-        ask_for = partial(
-            _page, name=name, container=container, prefix=prefix, include=include, folders=folders, token=token
-        )
-        answer = ask("Blobs_List", subject, ask_for, NO_CONTAINER)
-        if answer is None:
-            return
-        page, token = answer
-        yield page
+    known = partial(_page, name=name, container=container, prefix=prefix, include=include, folders=folders)
+
+    def one(token: str | None) -> tuple[list[Any], str | None]:
+        return ask("Blobs_List", subject, partial(known, token=token), NO_CONTAINER) or ([], None)
+
+    return calls.pages(one)
 
 
 def _page(
-    cloud: AzureClients, *, name: str, container: str, prefix: str, include: tuple[str, ...], folders: bool, token: str
+    cloud: AzureClients,
+    *,
+    name: str,
+    container: str,
+    prefix: str,
+    include: tuple[str, ...],
+    folders: bool,
+    token: str | None,
 ) -> tuple[list[Any], str | None]:
     client = cloud.blobs(name).get_container_client(container)
     options: dict[str, Any] = {"name_starts_with": prefix or None, "results_per_page": PAGE}
     if folders:
-        listed: Any = client.walk_blobs(delimiter="/", **options).by_page(token or None)
+        listed: Any = client.walk_blobs(delimiter="/", **options).by_page(token)
     else:
-        listed = client.list_blobs(include=list(include) or None, **options).by_page(token or None)
+        listed = client.list_blobs(include=list(include) or None, **options).by_page(token)
     return list(next(listed)), listed.continuation_token or None
 
 
@@ -147,6 +151,7 @@ class Blobs:
 
 
 def _read(client: Any, at_most: int) -> bytes:
+    streams.expect(at_most)
     blob = client.download_blob(max_concurrency=1)
     return b"".join(_first(blob.chunks(), at_most))
 

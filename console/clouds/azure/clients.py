@@ -9,7 +9,6 @@ import logging
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from azure.mgmt.storage import StorageManagementClient
 from azure.storage.blob import BlobServiceClient
 from urllib3.util import Retry
 
+from console.clouds import streams
 from console.clouds.azure.errors import NoAnswer, Refusal
 from console.clouds.azure.session import BY_FEDERATION, sign_in
 from console.clouds.contract import AccountRef
@@ -150,6 +150,8 @@ def calling(do: Callable[[], Any]) -> Any:
         raise Refusal("NoTokenFile", str(error)) from error
     except AzureError as error:
         raise _plain(error) from error
+    except RecursionError as error:  # JSON that is nested very deeply
+        raise NoAnswer("what answers is not Azure's API") from error
 
 
 def _plain(error: AzureError) -> Refusal | NoAnswer:
@@ -159,6 +161,8 @@ def _plain(error: AzureError) -> Refusal | NoAnswer:
     if not isinstance(error, HttpResponseError) or error.response is None:
         if "authority configuration" in message:  # MSAL's words for a tenant that is not there
             return Refusal("AADSTS90002", message, status=400)
+        if ended := streams.end_of(error):
+            return NoAnswer(ended)
         if isinstance(error, ClientAuthenticationError):
             return Refusal("temporarily_unavailable", message, status=401)
         return NoAnswer(message)
@@ -181,7 +185,7 @@ def _plain(error: AzureError) -> Refusal | NoAnswer:
 def _body(error: HttpResponseError) -> dict[str, Any]:
     try:
         body = error.response.json()  # type: ignore[union-attr]
-    except (JSONDecodeError, UnicodeDecodeError, AttributeError, ValueError):
+    except (AzureError, AttributeError, ValueError, RecursionError):
         return {}  # the blobs' errors are XML, and have their code in a header
     return body if isinstance(body, dict) else {}
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from console.clouds import foreign
 from console.clouds.contract import AccountRef, StoreSpec
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, StepError
 
@@ -77,13 +78,17 @@ class Refusal(Exception):
     """An answer of Azure that is an error, as plain data: the SDK's own exceptions end where it is called."""
 
     def __init__(self, code: str, reason: str, *, status: int = 0, request_id: str = "", policies: str = "") -> None:
-        super().__init__(f"{code}: {reason}")
-        self.code, self.reason, self.status = code, reason, status
-        self.request_id, self.policies = request_id, policies  # the names of the policies that refuse
+        self.code, self.reason, self.status = foreign.word(code), foreign.text(reason), status
+        self.request_id = foreign.word(request_id)
+        self.policies = foreign.text(policies)  # the names of the policies that refuse
+        super().__init__(f"{self.code}: {self.reason}")
 
 
 class NoAnswer(Exception):
     """No answer came, or none that can be understood."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(foreign.text(message))
 
 
 def wait(patience: float) -> Callable[..., StepError]:

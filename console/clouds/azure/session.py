@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from console.clouds import calls
+from console.clouds import calls, streams
 from console.clouds.azure.errors import (
     CallTarget,
     NoAnswer,
@@ -89,7 +89,8 @@ def call(operation: str, account: AccountRef, do: Callable[[AzureClients], Any])
     sdk = import_module(".clients", __package__)
     began, code = time.perf_counter(), ""
     try:
-        return sdk.calling(lambda: do(cloud_of(account)))
+        with streams.within():
+            return sdk.calling(lambda: do(cloud_of(account)))
     except Refusal as refusal:
         code = refusal.code
         if code in STALE:

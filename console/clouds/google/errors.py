@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+from console.clouds import foreign
 from console.clouds.contract import AccountRef, StoreSpec
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, StepError
 
@@ -76,16 +77,16 @@ class Answer(Exception):
     """An error as Google answered it: the HTTP status, the reason, the message, and the details that APIs add."""
 
     def __init__(self, status: int, reason: str, message: str, details: Mapping[str, str], request_id: str) -> None:
-        super().__init__(f"{status} {reason}: {message}")
-        self.status, self.reason, self.message = status, reason, message
-        self.details, self.request_id = details, request_id
+        self.status, self.reason, self.message = status, foreign.word(reason), foreign.text(message)
+        self.details, self.request_id = foreign.tidy(details), foreign.word(request_id)
+        super().__init__(f"{status} {self.reason}: {self.message}")
 
 
 class Silence(Exception):
     """No answer came; `resolves` says that not even the address was found."""
 
     def __init__(self, message: str, *, resolves: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(foreign.text(message))
         self.resolves = resolves
 
 
@@ -93,8 +94,8 @@ class NoEntry(Exception):
     """The token service gave no token; `code` and message as RFC 6749 names them, or ours."""
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code, self.message = code, message
+        self.code, self.message = foreign.word(code), foreign.text(message)
+        super().__init__(f"{self.code}: {self.message}")
 
 
 def read_answer(status: int, body: Any, request_id: str) -> Answer:

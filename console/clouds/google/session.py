@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
-from console.clouds import calls
+from console.clouds import calls, streams
 from console.clouds.contract import AccountRef, Fact, Identity, LinkError, Unproven
 from console.clouds.google.errors import (
     CALLS,
@@ -214,24 +214,29 @@ def reported(error: Answer | Silence | NoEntry, operation: str, subject: CallTar
 
 def ask(operation: str, subject: CallTarget, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
     """Make one call and return what is answered, as JSON; raises Answer, Silence or NoEntry."""
-    with _answered(operation, subject, body, query) as answer:
-        return answer.json() if answer.content else {}
+    with streams.within(), _answered(operation, subject, body, query) as answer:
+        if not answer.content:
+            return {}
+        if not isinstance(found := _body(answer), dict):
+            raise Silence("what answers is not Google's API")
+        return found
 
 
 def read(operation: str, subject: CallTarget, at_most: int, **query: Any) -> bytes:
     """Return what an object holds, or as much of it as `at_most` bytes; raises Answer, Silence or NoEntry."""
     query = {"alt": "media", **query}
-    with _answered(operation, subject, None, query, stream=True) as answer:
+    with streams.within(), _answered(operation, subject, None, query, stream=True) as answer:
         import requests  # noqa: PLC0415
 
         found = b""
+        streams.expect(at_most)
         try:
             for part in answer.iter_content(64 * 1024):
                 found += part
                 if len(found) >= at_most:
                     break
         except requests.RequestException as error:
-            raise Silence(str(error)) from error
+            raise _silence(error) from error
         return found[:at_most]
 
 
@@ -288,12 +293,12 @@ def _answered(
 def _body(answer: requests.Response) -> Any:
     try:
         return answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or some that is nested very deeply
         return None
 
 
 def _silence(error: Exception) -> Silence:
-    text = str(error)
+    text = streams.end_of(error) or str(error)
     return Silence(text, resolves="resolve" in text or "Name or service not known" in text)
 
 
@@ -318,11 +323,12 @@ def _no_entry(error: Exception) -> NoEntry:
 
 def pages(operation: str, subject: CallTarget, **query: Any) -> Iterator[dict[str, Any]]:
     """Return the pages of a listing, as they are asked for."""
-    token: dict[str, Any] | None = {}
-    while token is not None:
-        page: dict[str, Any] = call(operation, subject, **query, **token)
-        yield page
-        token = {"pageToken": page["nextPageToken"]} if page.get("nextPageToken") else None
+
+    def one(token: str | None) -> tuple[dict[str, Any], str | None]:
+        page: dict[str, Any] = call(operation, subject, **query, **({"pageToken": token} if token else {}))
+        return page, page.get("nextPageToken")
+
+    return calls.pages(one)
 
 
 # Who the account is

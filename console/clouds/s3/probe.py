@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,7 +10,6 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from botocore.exceptions import (
-    BotoCoreError,
     ClientError,
     ConnectionClosedError,
     HTTPClientError,
@@ -17,8 +17,8 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
-from botocore.parsers import ResponseParserError
 
+from console.clouds import streams
 from console.clouds.contract import AccountRef, Capabilities, Check, Feature, Identity, LinkError, StoreSpec
 from console.clouds.naming import listed, lower_first
 from console.clouds.s3 import addresses
@@ -45,7 +45,7 @@ from console.clouds.s3.session import (
 )
 from console.clouds.s3api.buckets import document, log_delivery, only_tls, tags, upload_expiry, version_expiry
 from console.clouds.s3api.clients import forget_clients
-from console.clouds.s3api.errors import bucket_arn, code_of
+from console.clouds.s3api.errors import NO_ANSWER, bucket_arn, code_of, no_answer
 from console.clouds.s3api.settings import (
     CLOSED,
     LIFECYCLE,
@@ -58,6 +58,8 @@ from console.clouds.s3api.settings import (
     VERSIONING,
 )
 from console.clouds.steps import Denied, Failed, NotReady, StepError
+
+TIDY_SECONDS = 10.0  # for deleting what a server was tried out with
 
 # What a store would like of its server: as an account's settings list it, its label, and what it means not to have it.
 WISHES = (
@@ -251,9 +253,10 @@ def _prove_it_is_s3(probe: StoreSpec, made: list[str]) -> None:
         same = s3.get_object(Bucket=bucket, Key="probe")["Body"].read() == body
     except ClientError as error:
         raise _link_error(error, account) from error
-    except (BotoCoreError, ResponseParserError) as error:
+    except NO_ANSWER as raised:
+        error = no_answer(raised)
         passing = isinstance(error, (HTTPClientError, NoConnectionError)) and not isinstance(error, SSLError)
-        raise LinkError(*trouble(error, account), passing=passing) from error
+        raise LinkError(*trouble(error, account), passing=passing) from raised
     if not same:
         raise LinkError(f"What answers at {host(account)} is not an S3 server: it does not keep objects.", "endpoint")
 
@@ -269,7 +272,8 @@ def _link_error(error: ClientError, account: AccountRef) -> LinkError:
 
 def _remove_probe(probe: StoreSpec, made: list[str]) -> None:
     """Leave nothing of the probe behind; raises LinkError with the buckets' names when the server does not let go."""
-    kept = [name for name in made if not _is_gone(probe, name)]
+    with streams.within(TIDY_SECONDS, math.inf, afresh=True):  # also when trying it out took all the time there was
+        kept = [name for name in made if not _is_gone(probe, name)]
     if kept:
         raise LinkError(
             f"The console could not delete {listed(tuple(kept))}, made to try the server out. Delete that by hand, and "

@@ -23,17 +23,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError
+from botocore.exceptions import ClientError, HTTPClientError, SSLError
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import InsecureRequestWarning
 
+from console.clouds import streams
 from console.clouds.contract import AccountRef, StoreSpec
 from console.clouds.regions import Region, find, places
 from console.clouds.s3 import addresses
 from console.clouds.s3api.buckets import Bucket
 from console.clouds.s3api.clients import FOREVER, NETWORK, S3_NETWORK, client_of
 from console.clouds.s3api.errors import (
+    NO_ANSWER,
     S3_ACTIONS,
     SHARED_ERRORS,
     UNKNOWN,
@@ -43,6 +45,7 @@ from console.clouds.s3api.errors import (
     bucket_arn,
     bucket_resource,
     by_code,
+    no_answer,
     wait,
 )
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, StepError
@@ -277,11 +280,12 @@ def calling_iam(operation: str, subject: CallTarget) -> Iterator[IAMClient]:
 @contextmanager
 def _reporting(operation: str, subject: CallTarget) -> Iterator[None]:
     try:
-        yield
+        with streams.within():
+            yield
     except ClientError as error:
         raise answered(error, subject) from error
-    except (BotoCoreError, ResponseParserError) as error:
-        raise _unanswered(error, operation, subject) from error
+    except NO_ANSWER as error:
+        raise _unanswered(no_answer(error), operation, subject) from error
 
 
 def _unanswered(error: Exception, operation: str, subject: CallTarget) -> StepError:
@@ -315,11 +319,14 @@ def trouble(error: Exception, account: AccountRef) -> tuple[str, str]:
                 f"The console cannot find the address of {server}. Check the name, and the console's DNS.",
                 "endpoint",
             )
-        return (
-            f"The console got no answer from {server}. Check that the server runs, the port, and that the network lets "
-            "the console through.",
-            "endpoint",
-        )
+        if ended := streams.end_of(error):
+            said = f"The console stopped reading what {server} answered: {ended}."
+        else:
+            said = (
+                f"The console got no answer from {server}. Check that the server runs, the port, and that the network "
+                "lets the console through."
+            )
+        return said, "endpoint"
     if isinstance(error, ResponseParserError):
         return f"What answers at {server} is not an S3 server.", "endpoint"
     return f"The call could not be made: {reason}", ""

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from botocore.exceptions import ClientError
 
+from console.clouds.calls import pages
 from console.clouds.contract import DAYS_AT_MOST, Contents, StoreSpec, UnmanagedBucket
 from console.clouds.naming import LOG_DAYS, NAME_TAG, STORE_TAG, base32, id_from, store_tags
 from console.clouds.s3api.errors import code_of
@@ -212,16 +213,18 @@ class Bucket:
     def _pages(self, operation: str, at_most: int) -> Iterator[Any]:
         """Return the pages of a listing until there is one entry more than `at_most`."""
         method, limit, markers, kinds = LISTINGS[operation]
-        counted, start = 0, dict[str, str]()
-        while counted <= at_most:
+        counted = 0
+
+        def one(start: dict[str, str] | None) -> tuple[Any, dict[str, str] | None]:
+            nonlocal counted
             with self.calling(operation) as s3:
                 size = {limit: min(PAGE, at_most + 1 - counted)}
-                page = getattr(s3, method)(Bucket=self.name, **size, **start, **self.expected)
-            yield page
+                page = getattr(s3, method)(Bucket=self.name, **size, **(start or {}), **self.expected)
             counted += sum(len(page.get(kind, [])) for kind in kinds)
-            start = {marker: page[f"Next{marker}"] for marker in markers if page.get(f"Next{marker}")}
-            if not page.get("IsTruncated") or not start:
-                return
+            following = {marker: page[f"Next{marker}"] for marker in markers if page.get(f"Next{marker}")}
+            return page, following if page.get("IsTruncated") and counted <= at_most else None
+
+        return pages(one)
 
     def _with_lock(self, found: Contents, newest: datetime | None) -> Contents:
         """Add how long Object Lock, by the bucket's default retention, keeps what was counted."""
@@ -337,12 +340,13 @@ def id_in(name: str) -> str:
 
 def all_buckets(calling: Callable[[str], AbstractContextManager[S3Client]], **options: Any) -> Iterator[BucketTypeDef]:
     """Return the buckets that the account sees, page by page as they are asked for."""
-    token: dict[str, Any] | None = {}
-    while token is not None:
+
+    def one(token: str | None) -> tuple[Any, str | None]:
         with calling("ListBuckets") as s3:
-            page = s3.list_buckets(**options, **token)
-        yield from page.get("Buckets", [])
-        token = {"ContinuationToken": page["ContinuationToken"]} if page.get("ContinuationToken") else None
+            page = s3.list_buckets(**options, **({"ContinuationToken": token} if token else {}))
+        return page, page.get("ContinuationToken")
+
+    return (bucket for page in pages(one) for bucket in page.get("Buckets", []))
 
 
 def unmanaged(

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import HTTPClientError
 
 from console.clouds import calls, streams
 from console.clouds.contract import AccountRef
@@ -23,6 +24,7 @@ NETWORK = Config(
     retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20, max_pool_connections=64
 )
 S3_NETWORK = NETWORK.merge(Config(signature_version="s3v4"))
+TAGS = 250_000  # of one answer; Amazon's longest, a list of 10,000 buckets, has half of that
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 Service = Literal["s3", "iam", "sts"]
@@ -46,12 +48,20 @@ def session() -> boto3.Session:
     """Return the process's one session: each further one would cost 13 MB, a client of it half of one."""
     one = boto3.Session()
     one.events.register("before-send", _before_send)  # also before each attempt that botocore makes by itself
+    one.events.register("before-parse", _before_parse)
     calls.watch(one.events)
     return one
 
 
 def _before_send(**_: Any) -> None:
     ensure_lease()
+
+
+def _before_parse(response_dict: dict[str, Any], **_: Any) -> None:
+    """Refuse an answer that would become too much: each tag of four bytes takes hundreds once it is parsed."""
+    body = response_dict.get("body")
+    if isinstance(body, bytes) and body.count(b"<") > TAGS:
+        raise HTTPClientError(error=streams.TooMuch(f"it sent more than {TAGS:,} tags"))
 
 
 def new_client(service: Service, region: str, **options: Any) -> Any:

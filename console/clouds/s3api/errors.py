@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from console.clouds.contract import AccountRef
 from console.clouds.steps import NotReady, StepError
@@ -63,6 +65,16 @@ Row = tuple[Callable[..., StepError], str]  # the reaction, and what to tell
 def by_code(rows: Iterable[tuple[str, Callable[..., StepError], str]]) -> dict[str, Row]:
     """Return reaction and message by code."""
     return {code: (reaction, message) for codes, reaction, message in rows for code in codes.split()}
+
+
+# What botocore raises when there is no answer, or none that can be read. urllib3's own errors come through where it
+# reads the error of a call whose answer is a stream.
+NO_ANSWER = (BotoCoreError, ResponseParserError, HTTPError)
+
+
+def no_answer(error: Exception) -> Exception:
+    """Return what was raised as botocore raises it elsewhere."""
+    return HTTPClientError(error=error) if isinstance(error, HTTPError) else error
 
 
 UNKNOWN = "*"  # stands for every code that is in no row

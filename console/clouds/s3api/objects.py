@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from console.clouds import streams
+from console.clouds.calls import pages
 from console.clouds.contract import Entry
 from console.clouds.s3api.errors import code_of
 
@@ -40,6 +42,7 @@ class S3Objects:
     def read(self, key: str, at_most: int) -> bytes | None:
         """Return the object, or as much of it as `at_most` bytes; None when there is none."""
         with self.calling("GetObject") as s3:
+            streams.expect(at_most)
             try:
                 return s3.get_object(Bucket=self.bucket, Key=key, **self.expected)["Body"].read(at_most)
             except ClientError as error:
@@ -48,9 +51,10 @@ class S3Objects:
         return None
 
     def _pages(self, prefix: str, **options: Any) -> Iterator[Any]:
-        token: dict[str, str] | None = {}
-        while token is not None:
+        def one(token: str | None) -> tuple[Any, str | None]:
+            following = {"ContinuationToken": token} if token else {}
             with self.calling("ListObjectsV2") as s3:
-                page = s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **options, **token, **self.expected)  # type: ignore[arg-type]
-            yield page
-            token = {"ContinuationToken": page["NextContinuationToken"]} if page.get("IsTruncated") else None
+                page = s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **options, **following, **self.expected)  # type: ignore[arg-type]
+            return page, page.get("NextContinuationToken") if page.get("IsTruncated") else None
+
+        return pages(one)
