@@ -5,7 +5,7 @@ connection reads through something that knows until when, and how much. urllib3 
 google-auth and requests alike; what is here goes between it and its sockets.
 
 A call of a cloud, with signing in for it and its repetitions, is one `within`; work that makes many calls has one
-around all of them.
+without a size around all of them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0  # of a call
 SIZE = 8 * 1024 * 1024  # bytes of its answers; a page of the largest lists has about four
+PARTS = 120_000  # of an answer, each of which takes hundreds of bytes once it is read; the longest lists have 80,000
 PIECE = 16 * 1024  # bytes that are sent at once: one record of TLS
 
 
@@ -67,7 +68,8 @@ _allowance: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
 def within(seconds: float | None = None, size: float | None = None, *, afresh: bool = False) -> Iterator[None]:
     """Limit all that is read inside together, by default as one call is, and by what is around it.
 
-    `afresh` is for what has to be tidied up when nothing is left of that.
+    Where the size is math.inf, each answer has the usual one. `afresh` is for what has to be tidied up when nothing is
+    left of what is around it.
     """
     outer = None if afresh else _allowance.get()
     token = _allowance.set(Allowance(SECONDS if seconds is None else seconds, SIZE if size is None else size, outer))
@@ -77,12 +79,23 @@ def within(seconds: float | None = None, size: float | None = None, *, afresh: b
         _allowance.reset(token)
 
 
+def _of_answer() -> Allowance:
+    known = _allowance.get()
+    return known if known and known.size < math.inf else Allowance(SECONDS, SIZE, known)
+
+
 def expect(size: int) -> None:
     """Allow the call that is being made so many bytes more: those of an object, say."""
     allowance = _allowance.get()
     while allowance:
         allowance.left += size
         allowance = allowance.outer
+
+
+def parts(body: bytes) -> None:
+    """Raise TooMuch when an answer in XML or JSON has more parts than any that is expected."""
+    if max(body.count(b"<"), body.count(b",") + body.count(b"[") + body.count(b"{")) > PARTS:
+        raise TooMuch(f"it sent more than {PARTS:,} parts")
 
 
 def end_of(error: BaseException | None) -> str:
@@ -113,18 +126,20 @@ class _Socket:
         """Set how long one read or write may take, if there is so much time."""
         self._timeout = seconds
 
-    def _prepare(self) -> None:
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
         left = self.allowance.remaining()
         self._plain.settimeout(left if self._timeout is None else min(left, self._timeout))
-
-    def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> int:
-        """Read what is there, and count it."""
-        self._prepare()
         try:
-            count = self._plain.recv_into(buffer, nbytes, flags)
+            yield
         except TimeoutError:
             self.allowance.remaining()  # says so if it was the whole that took too long
             raise
+
+    def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> int:
+        """Read what is there, and count it."""
+        with self._in_time():
+            count = self._plain.recv_into(buffer, nbytes, flags)
         self.allowance.take(count)
         return count
 
@@ -132,8 +147,8 @@ class _Socket:
         """Send all, piece by piece, since nobody may want to read it."""
         view = memoryview(data).cast("B")
         for start in range(0, len(view), PIECE):
-            self._prepare()
-            self._plain.sendall(view[start : start + PIECE], flags)
+            with self._in_time():
+                self._plain.sendall(view[start : start + PIECE], flags)
 
     def makefile(self, mode: str = "r", buffering: int | None = None, **_: Any) -> io.RawIOBase | io.BufferedReader:
         """Return a file to read from; http.client wants no other."""
@@ -162,14 +177,14 @@ class _Connection:
 
     def connect(self) -> None:
         """Connect, with the handshake of TLS."""
-        self.allowance = _allowance.get() or Allowance(SECONDS, SIZE)
+        self.allowance = _of_answer()
         self.allowance.remaining()
         super().connect()  # type: ignore[misc]
         self.sock = _Socket(self.sock, self.allowance)  # type: ignore[has-type]
 
     def request(self, *args: Any, **options: Any) -> None:
         """Send a request; its answer is read with the same allowance."""
-        self.allowance = _allowance.get() or Allowance(SECONDS, SIZE)
+        self.allowance = _of_answer()
         if isinstance(sock := getattr(self, "sock", None), _Socket):  # of a request before this one
             sock.allowance = self.allowance
         super().request(*args, **options)  # type: ignore[misc]

@@ -6,32 +6,15 @@ import json
 import logging
 import re
 import sys
-import unicodedata
 
 import pytest
 
 from console.web.logs import JSONFormatter, Origin, TextFormatter, WithOrigin, origin
+from tests.unicode import CATEGORIES
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s%(told)s"
 RECORD = re.compile(r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")
 FORGED = "2026-01-01 00:00:00,000 INFO storekeeper.audit Signed in: root"
-
-
-def each_category():
-    """Return a few characters of each category of Unicode, and all that some reader takes for the end of a line."""
-    found = {}
-    for code in range(sys.maxunicode + 1):
-        found.setdefault(unicodedata.category(chr(code)), []).append(chr(code))
-    ends = [chr(code) for code in range(sys.maxunicode + 1) if len(f"a{chr(code)}b".splitlines()) > 1]
-    yield "ends of lines", ends
-    for category, characters in sorted(found.items()):
-        yield (
-            category,
-            characters if category in {"Cc", "Cf", "Zl", "Zp", "Zs"} else characters[:: len(characters) // 20 + 1],
-        )
-
-
-CATEGORIES = dict(each_category())
 
 
 def written(formatter, message, *args, **given):

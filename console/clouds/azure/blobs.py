@@ -19,7 +19,7 @@ from console.clouds.contract import Contents, Entry
 if TYPE_CHECKING:
     from console.clouds.azure.clients import AzureClients
 
-PAGE = 2000  # of the 5000 that Azure would list in one call: an answer has an end (console.clouds.streams)
+PAGE = 1000  # of the 5000 that Azure would list in one call: an answer has an end (console.clouds.streams)
 COUNT_AT_MOST = 100_000
 NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
 EVERYTHING = ("snapshots", "deleted", "versions", "uncommittedblobs")

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -163,7 +164,7 @@ def _file_of(certificate: str) -> str:
     path = _folder() / f"{hashlib.sha256(certificate.encode()).hexdigest()}.pem"
     if not path.exists():
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        unfinished = path.with_suffix(f".{id(certificate)}")
+        unfinished = path.with_suffix(f".{get_ident()}")  # two threads may need it at once
         unfinished.write_text(certificate)
         unfinished.replace(path)
     return str(path)
@@ -334,7 +335,7 @@ def trouble(error: Exception, account: AccountRef) -> tuple[str, str]:
 
 def _tls_trouble(reason: str, server: str) -> tuple[str, str]:
     lowered = reason.lower()
-    if "match" in lowered:  # hostname mismatch, IP address mismatch, doesn't match
+    if "match" in lowered and "length_mismatch" not in lowered:  # hostname mismatch, IP address mismatch, doesn't match
         return (
             f"The certificate of the server is not for the name {server}. Enter a name that it is for, or give the "
             "server a certificate with this one.",

@@ -24,7 +24,6 @@ NETWORK = Config(
     retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20, max_pool_connections=64
 )
 S3_NETWORK = NETWORK.merge(Config(signature_version="s3v4"))
-TAGS = 250_000  # of one answer; Amazon's longest, a list of 10,000 buckets, has half of that
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 Service = Literal["s3", "iam", "sts"]
@@ -58,10 +57,11 @@ def _before_send(**_: Any) -> None:
 
 
 def _before_parse(response_dict: dict[str, Any], **_: Any) -> None:
-    """Refuse an answer that would become too much: each tag of four bytes takes hundreds once it is parsed."""
-    body = response_dict.get("body")
-    if isinstance(body, bytes) and body.count(b"<") > TAGS:
-        raise HTTPClientError(error=streams.TooMuch(f"it sent more than {TAGS:,} tags"))
+    if isinstance(body := response_dict.get("body"), bytes):
+        try:
+            streams.parts(body)
+        except streams.TooMuch as error:
+            raise HTTPClientError(error=error) from error
 
 
 def new_client(service: Service, region: str, **options: Any) -> Any:
