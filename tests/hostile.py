@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from contextlib import suppress
 from functools import cache
 from urllib.parse import urlsplit
@@ -65,6 +66,15 @@ class Peer:
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+
+    def was_asked(self, end, patience=5.0):
+        """Return whether a path with this end was asked for, once the peer has come to it."""
+        until = time.monotonic() + patience
+        while not (found := any(urlsplit(one.split(" ")[1]).path.endswith(end) for one in list(self.asked))):
+            if time.monotonic() > until:
+                break
+            time.sleep(0.05)
+        return found
 
     def _accept(self):
         while True:

@@ -40,10 +40,14 @@ class _Session(requests.Session):
             said = answer.json()
         except (requests.RequestException, ValueError, RecursionError) as error:
             raise _no_sign_in(streams.end_of(error) or type(error).__name__) from error
-        sub = said.get("sub", "") if isinstance(said, dict) else None
-        if sub is None or sub != foreign.text(sub, UID_MAX_LENGTH):
+        if not isinstance(said, dict) or ("sub" in said and not _is_id(said["sub"])):
             raise _no_sign_in("its answer is none of OpenID Connect")
         return answer
+
+
+def _is_id(sub: object) -> bool:
+    """Return whether this can be a person's ID (OpenID Connect Core 1.0, section 2), here and in the database."""
+    return isinstance(sub, str) and sub != "" and sub == foreign.text(sub, UID_MAX_LENGTH)
 
 
 def _no_sign_in(why: str) -> ImmediateHttpResponse:

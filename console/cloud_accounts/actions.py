@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from console.clouds.contract import AccountRef, Check, Identity, LinkError, Unpr
 from console.clouds.proof import FOUND
 from console.clouds.steps import NotReady, StepError
 from console.operations.actions import ask
+
+log = logging.getLogger(__name__)
 
 IDENTIFY_SECONDS = 20.0  # for all that is asked when an account is linked or verified
 CHANGE_SECONDS = 40.0  # and when it is changed, which looks up what it may do, too
@@ -81,8 +84,15 @@ def link(
 
 def _identify(account: CloudAccount, tried: AccountRef) -> Identity:
     """Ask the cloud who this is, for as long as somebody waits; raises LinkError."""
-    with streams.within(IDENTIFY_SECONDS, math.inf):
-        found = account.cloud.linking.identify(tried)
+    try:
+        with streams.within(IDENTIFY_SECONDS, math.inf):
+            found = account.cloud.linking.identify(tried)
+    except LinkError:
+        raise
+    except Exception as error:  # of an answer of no known shape, say
+        log.exception("%s %s: unexpected error", account.provider_key, account.pk)
+        name = type(error).__name__
+        raise LinkError(f"Unexpected error ({name}); the console's log has the details.", passing=True) from error
     known = {name: foreign.text(value) for name, value in found.found.items()}
     proofs = tuple(foreign.text(one) for one in found.proofs)
     return replace(
