@@ -24,11 +24,15 @@ from console.clouds.contract import AccountRef, Check, Identity, LinkError, Unpr
 from console.clouds.proof import FOUND
 from console.clouds.steps import NotReady, StepError
 from console.operations.actions import ask
+from console.operations.models import RateSlot
 
 log = logging.getLogger(__name__)
 
-IDENTIFY_SECONDS = 20.0  # for all that is asked when an account is linked or verified
-CHANGE_SECONDS = 40.0  # and when it is changed, which looks up what it may do, too
+# For all that is asked when an account is linked or verified while somebody waits, and a thread of the console with
+# them; when a worker verifies it; and when an account is changed, which looks up what it may do, too.
+IDENTIFY_SECONDS, VERIFY_SECONDS, CHANGE_SECONDS = 15.0, 60.0, 30.0
+AT_ONCE = 2  # accounts of one organisation that somebody waits for
+PLACE_SECONDS = 120.0  # after which a place is free again whose process was killed
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def link(
     account = CloudAccount(
         organisation=organisation, provider_key=provider, name=name, settings=settings, secrets=secrets
     )
-    with _refusals_noted("Linked cloud account", account, by):
+    with _place(organisation), _refusals_noted("Linked cloud account", account, by):
         identity = _identify(account, account.credentials())
         account.number, account.partition = identity.number, identity.partition
         with _own_name(), transaction.atomic():
@@ -82,10 +86,30 @@ def link(
     return account
 
 
-def _identify(account: CloudAccount, tried: AccountRef) -> Identity:
-    """Ask the cloud who this is, for as long as somebody waits; raises LinkError."""
+@contextmanager
+def _place(organisation: Organisation) -> Iterator[None]:
+    """Have one of the organisation's places while somebody waits for a cloud; raises LinkError when all are taken.
+
+    A server that hardly answers holds a thread of the console for as long as it may: those of one organisation shall
+    not hold all of them.
+    """
+    place = RateSlot.objects.hold(f"asks {organisation.pk}", AT_ONCE, PLACE_SECONDS)
+    if not place:
+        raise LinkError(
+            f"{AT_ONCE} cloud accounts of your organisation are being asked at this moment. Try again when one of them "
+            "has answered.",
+            passing=True,
+        )
     try:
-        with streams.within(IDENTIFY_SECONDS, math.inf):
+        yield
+    finally:
+        RateSlot.objects.give_back(place)
+
+
+def _identify(account: CloudAccount, tried: AccountRef, seconds: float | None = None) -> Identity:
+    """Ask the cloud who this is; raises LinkError."""
+    try:
+        with streams.within(IDENTIFY_SECONDS if seconds is None else seconds, math.inf):
             found = account.cloud.linking.identify(tried)
     except LinkError:
         raise
@@ -115,7 +139,11 @@ def verify(account: CloudAccount, *, by: User | None = None) -> bool:
     identity: Identity | None
     refusal, lost = "", False
     try:
-        identity = _identify(account, tried)
+        if by:
+            with _place(account.organisation):
+                identity = _identify(account, tried)
+        else:
+            identity = _identify(account, tried, VERIFY_SECONDS)
         if identity.number != account.number:
             raise LinkError(f"These credentials now belong to {words.account} {identity.number}, not {account.number}.")
     except LinkError as error:
@@ -152,7 +180,7 @@ def change(
     """
     present = account.credentials()
     tried = replace(present, settings=settings, secrets=secrets)
-    with _refusals_noted("Changed cloud account", account, by):
+    with _place(account.organisation), _refusals_noted("Changed cloud account", account, by):
         with streams.within(CHANGE_SECONDS, math.inf):
             identity = _proven(account, tried) if tried != present else None
         with _own_name(), transaction.atomic():

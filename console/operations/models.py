@@ -367,13 +367,26 @@ class RateSlotQuerySet(models.QuerySet["RateSlot"]):
             if self.filter(rate_key=rate_key, free_at=free_at).update(free_at=turn + timedelta(seconds=seconds)):
                 return turn, now
 
+    def hold(self, key: str, places: int, seconds: float) -> str:
+        """Take one of so many places, until it is given back or so long has passed; returns its name, "" for none."""
+        for number in range(places):
+            name = f"{key} {number}"
+            self.get_or_create(rate_key=name, defaults={"free_at": LONG_AGO})
+            if self.filter(rate_key=name, free_at__lte=Now()).update(free_at=Now() + timedelta(seconds=seconds)):
+                return name
+        return ""
+
+    def give_back(self, name: str) -> None:
+        """Let another have the place."""
+        self.filter(rate_key=name).update(free_at=Now())
+
     def clock(self, rate_key: str) -> datetime:
         """Return what time it is by the database's clock."""
         return cast("datetime", self.filter(rate_key=rate_key).values_list(Now(), flat=True).get())
 
 
 class RateSlot(models.Model):
-    """When the next call of a kind may be made, of which a cloud takes only one in a while."""
+    """When the next call of a kind may be made, of which a cloud takes only one in a while; or when a place is free."""
 
     rate_key = models.CharField(max_length=100, unique=True)
     free_at = models.DateTimeField()

@@ -83,6 +83,19 @@ def test_linking_leaves_small_rows(acme, alice, peer):
     check(AuditEvent.objects.get(action="Linked cloud account"))
 
 
+def test_why_it_was_refused_is_said_beside_what_was_left_over(acme, alice, peer):
+    known = an_account(peer.url, peer.ca_certificate)
+    with pytest.raises(LinkError) as raised:
+        actions.link(
+            acme, provider="s3", name="cellar", settings=dict(known.settings), secrets=dict(known.secrets), by=alice
+        )
+    if peer.behaviour == "body that drips":
+        assert "stopped reading what" in str(raised.value)
+        assert "did not end within" in str(raised.value)
+        assert "could not delete" in str(raised.value)
+        assert (raised.value.field, raised.value.passing) == ("endpoint", True)
+
+
 def test_verifying_and_changing_leave_small_rows(theirs, alice):
     settings = {**theirs.settings, "access_key_id": "ANOTHER"}
     with suppress(LinkError):  # where nothing was found out

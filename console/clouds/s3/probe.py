@@ -59,7 +59,7 @@ from console.clouds.s3api.settings import (
 )
 from console.clouds.steps import Denied, Failed, NotReady, StepError
 
-TIDY_SECONDS = 10.0  # for deleting what a server was tried out with
+TIDY_SECONDS = 5.0  # for deleting what a server was tried out with
 
 # What a store would like of its server: as an account's settings list it, its label, and what it means not to have it.
 WISHES = (
@@ -155,10 +155,14 @@ def identify(account: AccountRef) -> Identity:
         found = _try_out(probe, made)
         if makes_users(account):
             found.append(USERS)
-    except StepError as error:
-        raise LinkError(error.message, passing=isinstance(error, NotReady)) from error
+    except (StepError, LinkError) as error:
+        left, name = _remove_probe(probe, made), getattr(error, "field", "")
+        passing = getattr(error, "passing", isinstance(error, NotReady))
+        raise LinkError(" ".join(filter(None, (str(error), left))), name, passing=passing) from error
+    else:
+        if left := _remove_probe(probe, made):
+            raise LinkError(left)
     finally:
-        _remove_probe(probe, made)
         forget_clients(account)  # of an account that may never be kept
     proofs = (
         f"The server {host(account)} took an object with this access key, and gave it back.",
@@ -270,15 +274,16 @@ def _link_error(error: ClientError, account: AccountRef) -> LinkError:
     return LinkError(f"{who(account)} refused to be tried out: {code}: {error.response['Error']['Message']}")
 
 
-def _remove_probe(probe: StoreSpec, made: list[str]) -> None:
-    """Leave nothing of the probe behind; raises LinkError with the buckets' names when the server does not let go."""
+def _remove_probe(probe: StoreSpec, made: list[str]) -> str:
+    """Leave nothing of the probe behind; returns what to do about the buckets that the server does not let go."""
     with streams.within(TIDY_SECONDS, math.inf, afresh=True):  # also when trying it out took all the time there was
         kept = [name for name in made if not _is_gone(probe, name)]
-    if kept:
-        raise LinkError(
-            f"The console could not delete {listed(tuple(kept))}, made to try the server out. Delete that by hand, and "
-            "allow s3:ListBucketVersions, s3:DeleteObject and s3:DeleteBucket on buckets named pgbk-*."
-        )
+    if not kept:
+        return ""
+    return (
+        f"The console could not delete {listed(tuple(kept))}, made to try the server out. Delete that by hand, and "
+        "allow s3:ListBucketVersions, s3:DeleteObject and s3:DeleteBucket on buckets named pgbk-*."
+    )
 
 
 def _is_gone(probe: StoreSpec, name: str) -> bool:
