@@ -19,6 +19,7 @@ from console.operations.snapshots import SnapshotQuerySet
 from stores.models import IgnoredBucket, RetainedLogs, Store, UnmanagedScan
 
 BUCKETS_AT_MOST = 1000  # of an account that are kept
+FOREIGN = ("region", "created", "store_id", "store_name")  # what else others have written is cut elsewhere
 TELL_EVERY = 20  # buckets: each takes a call, and a reading that tells nothing loses its worker
 
 
@@ -55,8 +56,8 @@ def scan(reading: UnmanagedScan) -> list[dict[str, Any]]:
     # The names are read first: a store that is made meanwhile is left out when the list is shown.
     found: list[dict[str, Any]] = []
     for leftover in account.cloud.storage.list_unmanaged(account.credentials(), known_names()):
-        said = {name: foreign.word(getattr(leftover, name)) for name in ("region", "created", "store_id", "store_name")}
-        found.append(asdict(replace(leftover, **said)))
+        known: dict[str, Any] = {name: foreign.word(getattr(leftover, name)) for name in FOREIGN}
+        found.append(asdict(replace(leftover, **known)))
         if len(found) == BUCKETS_AT_MOST:
             break
         if len(found) % TELL_EVERY == 0:

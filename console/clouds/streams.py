@@ -43,7 +43,7 @@ class Allowance:
 
     def __init__(self, seconds: float, size: float, outer: Allowance | None = None) -> None:
         self.seconds, self.size, self.outer = seconds, size, outer
-        self.until = min(time.monotonic() + seconds, outer.until if outer else math.inf)
+        self.until: float = min(time.monotonic() + seconds, outer.until if outer else math.inf)
         self.left = size
 
     def remaining(self) -> float:
@@ -180,7 +180,7 @@ class _Connection:
         self.allowance = _of_answer()
         self.allowance.remaining()
         super().connect()  # type: ignore[misc]
-        self.sock = _Socket(self.sock, self.allowance)  # type: ignore[has-type]
+        self.sock: Any = _Socket(self.sock, self.allowance)
 
     def request(self, *args: Any, **options: Any) -> None:
         """Send a request; its answer is read with the same allowance."""
@@ -201,13 +201,13 @@ class _Connection:
 
 @cache
 def _pool(known: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
-    connection = type("LimitedConnection", (_Connection, known.ConnectionCls), {})
-    return type("LimitedPool", (known,), {"ConnectionCls": connection})
+    below: Any = known.ConnectionCls
+    return type("LimitedPool", (known,), {"ConnectionCls": type("LimitedConnection", (_Connection, below), {})})
 
 
 def limit(manager: PoolManager) -> None:
     """Have all connections that this manager opens from now on limited, whatever they are beside that."""
+    pools: dict[str, Any] = manager.pool_classes_by_scheme
     manager.pool_classes_by_scheme = {
-        scheme: pool if issubclass(pool.ConnectionCls, _Connection) else _pool(pool)
-        for scheme, pool in manager.pool_classes_by_scheme.items()
+        scheme: pool if issubclass(pool.ConnectionCls, _Connection) else _pool(pool) for scheme, pool in pools.items()
     }

@@ -325,7 +325,7 @@ def pages(operation: str, subject: CallTarget, **query: Any) -> Iterator[dict[st
     """Return the pages of a listing, as they are asked for."""
 
     def one(token: str | None) -> tuple[dict[str, Any], str | None]:
-        page: dict[str, Any] = call(operation, subject, **query, **({"pageToken": token} if token else {}))
+        page: dict[str, Any] = call(operation, subject, **query | ({"pageToken": token} if token else {}))
         return page, page.get("nextPageToken")
 
     return calls.pages(one)

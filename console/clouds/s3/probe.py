@@ -258,9 +258,9 @@ def _prove_it_is_s3(probe: StoreSpec, made: list[str]) -> None:
     except ClientError as error:
         raise _link_error(error, account) from error
     except NO_ANSWER as raised:
-        error = no_answer(raised)
-        passing = isinstance(error, (HTTPClientError, NoConnectionError)) and not isinstance(error, SSLError)
-        raise LinkError(*trouble(error, account), passing=passing) from raised
+        why = no_answer(raised)
+        passing = isinstance(why, (HTTPClientError, NoConnectionError)) and not isinstance(why, SSLError)
+        raise LinkError(*trouble(why, account), passing=passing) from raised
     if not same:
         raise LinkError(f"What answers at {host(account)} is not an S3 server: it does not keep objects.", "endpoint")
 

@@ -343,7 +343,7 @@ def all_buckets(calling: Callable[[str], AbstractContextManager[S3Client]], **op
 
     def one(token: str | None) -> tuple[Any, str | None]:
         with calling("ListBuckets") as s3:
-            page = s3.list_buckets(**options, **({"ContinuationToken": token} if token else {}))
+            page = s3.list_buckets(**options | ({"ContinuationToken": token} if token else {}))
         return page, page.get("ContinuationToken")
 
     return (bucket for page in pages(one) for bucket in page.get("Buckets", []))

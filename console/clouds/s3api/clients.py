@@ -67,7 +67,7 @@ def _before_parse(response_dict: dict[str, Any], **_: Any) -> None:
 def new_client(service: Service, region: str, **options: Any) -> Any:
     """Return a client that is not kept; `options` are what it is made with beside the region."""
     with _lock:
-        client = session().client(service, region_name=region, **options)
+        client: Any = session().client(service, region_name=region, **options)
     http = client._endpoint.http_session
     streams.limit(http._manager)
     http._pool_classes_by_scheme = http._manager.pool_classes_by_scheme  # for the operator's proxies
