@@ -32,18 +32,9 @@ class Adapter(HTTPAdapter):
         request.headers["Accept-Encoding"] = "identity"
 
 
-def _parts(answer: requests.Response, *, stream: bool = False, **_: Any) -> None:
-    if not stream:  # else it is an object, which nobody parses
-        try:
-            streams.parts(answer.content)
-        except streams.TooMuch as error:
-            raise requests.ConnectionError(error) from error
-
-
 def limited(session: SessionT, **options: Any) -> SessionT:
     """Return the session, with all that it asks limited; `options` are those of an HTTPAdapter."""
     session.max_redirects = REDIRECTS
-    session.hooks["response"].append(_parts)
     for scheme in ("https://", "http://"):
         session.mount(scheme, Adapter(**options))
     return session

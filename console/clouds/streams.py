@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0  # of a call
 SIZE = 8 * 1024 * 1024  # bytes of its answers; a page of the largest lists has about four
-PARTS = 120_000  # of an answer, each of which takes hundreds of bytes once it is read; the longest lists have 80,000
+PARTS = 120_000  # tags or members: each takes hundreds of bytes once it is parsed; the longest lists have 80,000
 PIECE = 16 * 1024  # bytes that are sent at once: one record of TLS
 
 
@@ -39,12 +39,14 @@ class TooMuch(OSError):
 
 
 class Allowance:
-    """What may still be read, and until when; `outer` is of what this is a part of."""
+    """What may still be read, and until when: no longer than `outer`, of which it is a part."""
 
     def __init__(self, seconds: float, size: float, outer: Allowance | None = None) -> None:
-        self.seconds, self.size, self.outer = seconds, size, outer
-        self.until: float = min(time.monotonic() + seconds, outer.until if outer else math.inf)
-        self.left = size
+        self.size, self.seconds = size, seconds
+        self.until, self.left = time.monotonic() + seconds, size
+        self.tags = self.members = 0.0
+        if outer and outer.until < self.until:
+            self.until, self.seconds = outer.until, outer.seconds
 
     def remaining(self) -> float:
         """Return the seconds that are left; raises TooLong when none are."""
@@ -52,13 +54,20 @@ class Allowance:
             raise TooLong(f"it did not end within {self.seconds:g} seconds")
         return seconds
 
-    def take(self, size: int) -> None:
-        """Count so many bytes; raises TooMuch when that is more than may be read."""
-        self.left -= size
+    def take(self, data: bytes) -> None:
+        """Count what was read; raises TooMuch when that is more than may be, in bytes or once it is XML or JSON."""
+        self.left -= len(data)
+        self.tags += data.count(b"<")
+        self.members += data.count(b",") + data.count(b"[") + data.count(b"{")
         if self.left < 0:
             raise TooMuch(f"it sent more than {self.size / 1e6:.0f} MB")
-        if self.outer:
-            self.outer.take(size)
+        if max(self.tags, self.members) > PARTS:
+            raise TooMuch(f"it sent more than {PARTS:,} parts")
+
+    def expect(self, size: int) -> None:
+        """Allow so many bytes more, and any number of parts."""
+        self.left += size
+        self.tags = self.members = -math.inf
 
 
 _allowance: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
@@ -66,10 +75,10 @@ _allowance: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
 
 @contextmanager
 def within(seconds: float | None = None, size: float | None = None, *, afresh: bool = False) -> Iterator[None]:
-    """Limit all that is read inside together, by default as one call is, and by what is around it.
+    """Limit all that is read inside together, by default as one call is, and by the time that is left around it.
 
-    Where the size is math.inf, each answer has the usual one. `afresh` is for what has to be tidied up when nothing is
-    left of what is around it.
+    Where the size is math.inf, each answer has the usual one. `afresh` is for what has to be tidied up when no time is
+    left.
     """
     outer = None if afresh else _allowance.get()
     token = _allowance.set(Allowance(SECONDS if seconds is None else seconds, SIZE if size is None else size, outer))
@@ -85,17 +94,9 @@ def _of_answer() -> Allowance:
 
 
 def expect(size: int) -> None:
-    """Allow the call that is being made so many bytes more: those of an object, say."""
-    allowance = _allowance.get()
-    while allowance:
-        allowance.left += size
-        allowance = allowance.outer
-
-
-def parts(body: bytes) -> None:
-    """Raise TooMuch when an answer in XML or JSON has more parts than any that is expected."""
-    if max(body.count(b"<"), body.count(b",") + body.count(b"[") + body.count(b"{")) > PARTS:
-        raise TooMuch(f"it sent more than {PARTS:,} parts")
+    """Allow the call that is being made so many bytes more: those of an object, which nobody parses."""
+    if allowance := _allowance.get():
+        allowance.expect(size)
 
 
 def end_of(error: BaseException | None) -> str:
@@ -140,7 +141,7 @@ class _Socket:
         """Read what is there, and count it."""
         with self._in_time():
             count = self._plain.recv_into(buffer, nbytes, flags)
-        self.allowance.take(count)
+        self.allowance.take(bytes(memoryview(buffer)[:count]))
         return count
 
     def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:

@@ -290,25 +290,43 @@ def test_what_was_read_of_json_is_cut_at_all_its_levels():
     assert (found["number"], found["none"]) == (7, None)
 
 
-def test_a_smaller_limit_around_wins_and_what_is_inside_counts_for_it():
-    with streams.within(5, 100):
+def test_a_shorter_time_around_wins_and_an_answer_has_its_size_in_each_piece_of_work():
+    with streams.within(5, math.inf):
         with streams.within(50, 1000):
-            allowance = streams._of_answer()
-            assert allowance.remaining() <= 5
-            allowance.take(60)
-        with streams.within(50, 1000), pytest.raises(streams.TooMuch):
-            streams._of_answer().take(60)
+            assert streams._of_answer().remaining() <= 5
+            streams._of_answer().take(b"x" * 600)
+            with pytest.raises(streams.TooMuch):  # what is read for one call counts together
+                streams._of_answer().take(b"x" * 600)
+        streams._of_answer().take(b"x" * SIZE)
+        streams._of_answer().take(b"x" * SIZE)  # of another answer
+        with pytest.raises(streams.TooMuch):
+            streams._of_answer().take(b"x" * (SIZE + 1))
         with streams.within(50, 1000, afresh=True):
             assert streams._of_answer().remaining() > 5
-            streams._of_answer().take(900)
+    with streams.within(0.01, math.inf), streams.within(50):
+        time.sleep(0.02)
+        with pytest.raises(streams.TooLong, match=r"within 0\.01 seconds"):
+            streams._of_answer().remaining()
+
+
+@pytest.mark.parametrize("part", [b"<", b",", b"{", b"["])
+def test_an_answer_has_so_many_parts_and_an_object_any_number(part):
+    with streams.within():
+        allowance = streams._of_answer()
+        allowance.take(part * streams.PARTS)
+        with pytest.raises(streams.TooMuch, match="parts"):
+            allowance.take(part)
+    with streams.within():
+        streams.expect(SIZE)
+        streams._of_answer().take(part * SIZE * 2)
 
 
 def test_an_object_may_be_larger_than_an_answer():
     with streams.within():
         streams.expect(5 * SIZE)
-        streams._of_answer().take(6 * SIZE)
+        streams._of_answer().take(b"x" * 6 * SIZE)
         with pytest.raises(streams.TooMuch, match="more than"):
-            streams._of_answer().take(1)
+            streams._of_answer().take(b"x")
 
 
 def test_nobody_waits_for_ever_to_send(tmp_path):

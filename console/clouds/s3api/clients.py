@@ -12,7 +12,6 @@ from uuid import UUID
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import HTTPClientError
 
 from console.clouds import calls, streams
 from console.clouds.contract import AccountRef
@@ -47,21 +46,12 @@ def session() -> boto3.Session:
     """Return the process's one session: each further one would cost 13 MB, a client of it half of one."""
     one = boto3.Session()
     one.events.register("before-send", _before_send)  # also before each attempt that botocore makes by itself
-    one.events.register("before-parse", _before_parse)
     calls.watch(one.events)
     return one
 
 
 def _before_send(**_: Any) -> None:
     ensure_lease()
-
-
-def _before_parse(response_dict: dict[str, Any], **_: Any) -> None:
-    if isinstance(body := response_dict.get("body"), bytes):
-        try:
-            streams.parts(body)
-        except streams.TooMuch as error:
-            raise HTTPClientError(error=error) from error
 
 
 def new_client(service: Service, region: str, **options: Any) -> Any:
