@@ -106,6 +106,16 @@ def test_resolve_takes_an_impossible_name_for_one_that_is_not_there():
         addresses.resolve(f"{'x' * 64}.example.com", 443, ())
 
 
+def test_a_name_that_is_answered_for_slowly_holds_nobody(monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(addresses, "LOOK_UP_SECONDS", 0.1)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: over.wait(20))
+    with pytest.raises(LinkError, match="cannot find the address") as raised:
+        S3.linking.identify(an_account("https://s3.example.com"))
+    over.set()
+    assert raised.value.passing
+
+
 def test_identify_says_beside_the_endpoint_where_it_may_not_be():
     account = replace(an_account("https://127.0.0.1:9"), deployment=DeploymentSettings())
     with pytest.raises(LinkError, match="S3_ENDPOINTS_ALLOWED") as raised:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from threading import Thread
 from typing import Any
 
 from botocore.awsrequest import AWSHTTPSConnection, AWSHTTPSConnectionPool
@@ -38,6 +39,7 @@ IPV6 = {
     "multicast": "ff00::/8",
     "reserved": "2001::/23 2001:db8::/32 3fff::/20",
 }
+LOOK_UP_SECONDS = 5.0
 PUBLIC_IPV6 = IPv6Network("2000::/3")
 # IPv6 addresses that lead to an IPv4 address, and the bits in front of it.
 EMBEDDED = (("::ffff:0:0/96", 96), ("64:ff9b::/96", 96), ("2002::/16", 16), ("::/96", 96))
@@ -84,12 +86,33 @@ def is_allowed(host: str, address: str, allowed: Sequence[str]) -> bool:
     return False
 
 
+def _look_up(host: str, port: int) -> list[Any]:
+    """Return what getaddrinfo does, in time: whoever has a name answers for it as slowly as they like.
+
+    A look-up cannot be ended; its thread goes on without us, for as long as the system's resolver has patience.
+    """
+    found: list[Any] = []
+
+    def look() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM))
+        except UnicodeError:  # an impossible label
+            found.append(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+        except OSError as error:
+            found.append(error)
+
+    looking = Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(LOOK_UP_SECONDS)
+    answer = found[0] if found else socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    if isinstance(answer, OSError):
+        raise answer
+    return list(answer)
+
+
 def resolve(host: str, port: int, allowed: Sequence[str]) -> list[str]:
     """Return a server's addresses, in the order to try them; raises Forbidden when it may not be at one of them."""
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), port, allowed_gai_family(), socket.SOCK_STREAM)
-    except UnicodeError as error:  # an impossible label
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from error
+    found = _look_up(host.strip("[]"), port)
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     for address in addresses:
         if (reason := kind(address)) and not is_allowed(host, address, allowed):
