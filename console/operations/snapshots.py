@@ -83,7 +83,8 @@ class SnapshotSource:
 
     `read` gets the row and returns its new content, or raises a StepError; it may `tell` how far it is. `kept` changes
     what else follows, in the transaction that keeps the content. `every` says how long that lasts; None until somebody
-    asks. `rows` are those that may be read by themselves, `rate_key` names the field whose values share a budget.
+    asks. `rows` are those that may be read by themselves, `rate_key` names the cloud account, whose readings share a
+    budget.
     """
 
     model: type[Snapshot]
@@ -141,6 +142,14 @@ def follower(label: str, pk: int) -> int | None:
         .values_list("pk", flat=True)
         .first()
     )
+
+
+def organisation_of(label: str, pk: int) -> UUID | None:
+    """Return the key of the organisation whose account the snapshot is of; None when there is no such snapshot."""
+    source = _sources[label]
+    rows = source.model._default_manager.filter(pk=pk)
+    found: UUID | None = rows.values_list(f"{source.rate_key}__organisation", flat=True).first()
+    return found
 
 
 def read(label: str, pk: int) -> None:

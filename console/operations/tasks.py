@@ -8,11 +8,13 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 
 from console.operations import engine, snapshots
-from console.operations.models import Operation
+from console.operations.models import Operation, RateSlot
 
 SWEEP_GRACE = 3.0  # seconds: what was sent just now is on its way and need not be sent again
 SWEEP_EXPIRES = 10.0  # seconds: without workers, sweeps must not fill the broker
 READINGS_EXPIRE = 25.0
+TRIES = 20  # for a place, one a second: the next sweep follows
+AT_ONCE = 3  # snapshots of one organisation: with its operations, fewer than a worker has threads
 
 
 @shared_task
@@ -42,9 +44,21 @@ def resume_stalled() -> int:
 
 
 @shared_task
-def read(label: str, pk: int) -> None:
-    """Take a snapshot, then the next one with its rate key."""
-    snapshots.read(label, pk)
+def read(label: str, pk: int, tries: int = 0) -> None:
+    """Take a snapshot, then the next one with its rate key.
+
+    A cloud that hardly answers holds no more threads than an organisation has places: the rest comes back in a second,
+    and after a while is left to the sweep, since it stays due.
+    """
+    place = RateSlot.objects.hold(f"reads {snapshots.organisation_of(label, pk)}", AT_ONCE, snapshots.SECONDS)
+    if not place:
+        if tries < TRIES:
+            read.apply_async((label, pk, tries + 1), countdown=1, expires=READINGS_EXPIRE)
+        return
+    try:
+        snapshots.read(label, pk)
+    finally:
+        RateSlot.objects.give_back(place)
     if following := snapshots.follower(label, pk):
         read.apply_async((label, following), expires=READINGS_EXPIRE)
 
