@@ -19,7 +19,7 @@ from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
 from console.cloud_accounts import preflight
 from console.cloud_accounts.models import CloudAccount, Preflight
-from console.clouds import CLOUDS, foreign, streams
+from console.clouds import foreign, streams
 from console.clouds.contract import AccountRef, Check, Identity, LinkError, Unproven
 from console.clouds.proof import FOUND
 from console.clouds.steps import NotReady, StepError
