@@ -1,0 +1,132 @@
+"""The entry point of the web server: `granian --interface rsgi --http 1 console.rsgi:application`.
+
+A request is taken whole before a thread works on it: what comes slowly, or never, holds a socket and some memory for
+ten seconds, and nothing that others wait for. WSGI cannot have that, whose applications read the body themselves. Nor
+can it tell `X_Forwarded_For` from `X-Forwarded-For`; here the one is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import Any
+
+from console.wsgi import application as wsgi
+
+log = logging.getLogger("storekeeper.server")
+
+BODY_SECONDS = 10.0  # in which the whole of a body must have come
+LARGEST = 1024 * 1024  # bytes of a body, as DATA_UPLOAD_MAX_MEMORY_SIZE
+HELD = 32 * LARGEST  # bytes of all bodies together that a process keeps while their rest is on its way
+WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # of which nothing here reads one
+
+
+class _Refused(Exception):
+    """The request is not taken: a status, and why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(status, why)
+        self.status, self.why = status, why
+
+
+class Server:
+    """Calls a WSGI application in one of its threads, for each request that has come whole."""
+
+    def __init__(self, wsgi: Callable[..., Any], threads: int) -> None:
+        self.wsgi, self.held = wsgi, 0
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        """Answer a request, as RSGI has it (granian's specification, 1.5)."""
+        try:
+            body = b"" if scope.method in WITHOUT_BODY else await self._body(scope, protocol)
+        except _Refused as refused:
+            text = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
+            protocol.response_bytes(refused.status, text, f"{refused.why}\n".encode())
+            return
+        answered = await asyncio.get_running_loop().run_in_executor(self.threads, self._answer, environ(scope, body))
+        protocol.response_bytes(*answered)
+
+    async def _body(self, scope: Any, protocol: Any) -> bytes:
+        """Return the request's body, or refuse one that is too large or too slow."""
+        told = scope.headers.get("content-length", "0")
+        if told.isdecimal() and len(told) < 20 and int(told) > LARGEST:
+            raise _too_large()
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in protocol:
+                    self.held += len(chunk)
+                    body += chunk
+                    if len(body) > LARGEST:
+                        raise _too_large()
+                    if self.held > HELD:
+                        raise _Refused(503, "Too much is being sent at this moment. Try again.")
+        except TimeoutError:
+            raise _Refused(408, f"The request did not come whole within {BODY_SECONDS:.0f} seconds.") from None
+        finally:
+            self.held -= len(body)
+        return bytes(body)
+
+    def _answer(self, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Return the application's status, headers and body."""
+        started: list[Any] = []
+        try:
+            parts = self.wsgi(environ, lambda status, headers, error=None: started.append((status, headers)))
+            try:
+                content = b"".join(parts)
+            finally:
+                if hasattr(parts, "close"):
+                    parts.close()
+            status, headers = started[-1]
+            return int(status.split()[0]), headers, content
+        except Exception:  # Django answers its own: this is of what stands before it, or of a file that went away
+            log.exception("A request was not answered.")
+            return 500, [("content-type", "text/plain")], b"Something went wrong.\n"
+
+
+def _too_large() -> _Refused:
+    return _Refused(413, f"The request is larger than {LARGEST // 1024} KiB, the most that the console takes. Send less.")
+
+
+def environ(scope: Any, body: bytes) -> dict[str, Any]:
+    """Return what WSGI (PEP 3333) has of a request, without the headers whose names are not theirs alone.
+
+    `X_Forwarded_For` would have the key of `X-Forwarded-For`, and a proxy that overwrites the one passes the other on.
+    """
+    name, _, port = scope.server.rpartition(":")
+    found = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": name or "localhost",
+        "SERVER_PORT": port or "80",
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for header, value in scope.headers.items():
+        if "_" in header or header == "content-length":
+            continue
+        key = header.replace("-", "_").upper()
+        key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
+        joint = "; " if key == "HTTP_COOKIE" else ","
+        found[key] = f"{found[key]}{joint}{value}" if key in found else value
+    if body:
+        found["CONTENT_LENGTH"] = str(len(body))
+    return found
+
+
+application = Server(wsgi, int(os.environ.get("WEB_THREADS", "16")))

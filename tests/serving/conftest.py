@@ -1,0 +1,21 @@
+"""One console for all tests that ask it as the network does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.serving.processes import Console, Proxy
+
+
+@pytest.fixture(scope="package")
+def served(tmp_path_factory):
+    """The console, as README runs it."""
+    with Console(tmp_path_factory.mktemp("console")).running() as console:
+        yield console
+
+
+@pytest.fixture(scope="package", params=["nginx", "caddy"])
+def proxy(served, request, tmp_path_factory):
+    """Each of README's proxies, in front of it."""
+    with Proxy(request.param, served, tmp_path_factory.mktemp(request.param)).running() as running:
+        yield running

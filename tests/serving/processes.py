@@ -1,0 +1,153 @@
+"""The console as README runs it in production, and README's two proxies in front of it: real ones, on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from console.demo.certificates import certify
+from console.demo.servers import HOST, free_port, start_server, stop_server, takes_connections
+from tests.demo_process import ROOT
+
+README = ROOT / "README.md"
+NAME = "console.example.org"  # as README's files have it
+COMMAND = re.compile(r"\.venv/bin/granian ((?:.*\\\n)*.*)\n")
+
+
+def block(language: str) -> str:
+    """Return README's file in that language."""
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.M | re.S)
+    return text
+
+
+@contextmanager
+def server(command: list[str], folder: Path, environment: dict[str, str], port: int) -> Iterator[None]:
+    """Run a server until the end of the block, which begins when it takes connections."""
+    process = start_server(
+        command[0], command, folder=folder, environment=environment, answers=lambda: takes_connections(port)
+    )
+    try:
+        yield
+    finally:
+        stop_server(process)
+
+
+class Console:
+    """The console on a database of its own, with one worker process, behind one proxy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port, self.log = folder, free_port(), folder / "server.log"
+        self.environment = {
+            "INSECURE_HTTP": "",
+            "DATABASE_URL": f"sqlite:///{folder}/console.sqlite3",
+            "REDIS_URL": "redis://127.0.0.1:1/0",
+            "ALLOWED_HOSTS": NAME,
+            "STATIC_ROOT": str(folder / "static"),
+            "TRUSTED_PROXY_COUNT": "1",
+            "LOG_FORMAT": "json",
+            "WEB_THREADS": "4",
+        }
+
+    @contextmanager
+    def running(self) -> Iterator[Console]:
+        """Prepare it, and run it until the end of the block."""
+        for command in ("migrate", "collectstatic"):
+            manage = [sys.executable, "manage.py", command, "--no-input", "--verbosity", "0"]
+            subprocess.run(manage, cwd=ROOT, env={**os.environ, **self.environment}, check=True)
+        (told,) = COMMAND.findall(README.read_text())
+        options = shlex.split(told.replace("\\\n", " "))
+        for name, value in (("--port", str(self.port)), ("--workers", "1")):
+            options[options.index(name) + 1] = value
+        command = [sys.executable, "-m", "granian", "--working-dir", str(ROOT), *options]
+        with server(command, self.folder, self.environment, self.port):
+            yield self
+
+    def requests(self) -> dict[str, dict[str, Any]]:
+        """Return what was logged of each request, by its ID."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return {line["request_id"]: line for line in lines if line["logger"] == "storekeeper.requests"}
+
+
+class Proxy:
+    """One of README's proxies in front of the console: where it listens, and how to connect to it."""
+
+    def __init__(self, kind: str, console: Console, folder: Path) -> None:
+        self.kind, self.console, self.folder = kind, console, folder
+        self.port, self.plain_port = free_port(), free_port()
+        self.ca, self.certificate, self.key = certify(folder)
+
+    @contextmanager
+    def running(self) -> Iterator[Proxy]:
+        """Run it until the end of the block."""
+        program = shutil.which(self.kind, path=f"{os.environ['PATH']}:/usr/sbin")
+        assert program, f"{self.kind} is not installed (make system)"
+        file, options = {"nginx": self._nginx, "caddy": self._caddy}[self.kind]()
+        homes = {name: str(self.folder) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
+        (self.folder / self.kind).write_text(file)
+        with server([program, *options], self.folder, homes, self.port):
+            yield self
+
+    def _nginx(self) -> tuple[str, list[str]]:
+        text = replaced(block("nginx"), {
+            "listen 80;": f"listen {HOST}:{self.plain_port};",
+            "listen 443 ": f"listen {HOST}:{self.port} ",
+            "127.0.0.1:8000": f"{HOST}:{self.console.port}",
+            f"/etc/ssl/{NAME}.pem": str(self.certificate),
+            f"/etc/ssl/private/{NAME}.key": str(self.key),
+        })  # fmt: skip
+        kept = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        places = "".join(f"    {one}_temp_path {self.folder}/{one};\n" for one in kept)
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        head = f"{user}daemon off;\nworker_processes 1;\npid {self.folder}/pid;\nerror_log {self.folder}/error.log;\n"
+        around = f"{head}events {{ worker_connections 1024; }}\nhttp {{\n    access_log off;\n{places}\n{text}}}\n"
+        return around, ["-p", str(self.folder), "-c", str(self.folder / "nginx"), "-e", str(self.folder / "error.log")]
+
+    def _caddy(self) -> tuple[str, list[str]]:
+        ours = f"\tadmin off\n\thttp_port {self.plain_port}\n\thttps_port {self.port}\n\tdefault_bind {HOST}\n"
+        text = replaced(block("caddy"), {
+            "{\n\tservers {": f"{{\n{ours}\tservers {{",
+            f"{NAME} {{\n": f"{NAME} {{\n\ttls {self.certificate} {self.key}\n",
+            "127.0.0.1:8000": f"{HOST}:{self.console.port}",
+        })  # fmt: skip
+        return text, ["run", "--config", str(self.folder / "caddy"), "--adapter", "caddyfile"]
+
+    def connect(self) -> ssl.SSLSocket:
+        """Return a connection to it, over TLS."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.check_hostname = False  # the certificate is for this machine
+        return context.wrap_socket(socket.create_connection((HOST, self.port), timeout=30), server_hostname=NAME)
+
+
+def replaced(text: str, by: dict[str, str]) -> str:
+    """Return README's text with what is otherwise on this machine; everything that is to be replaced must be there."""
+    for old, new in by.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def exchange(connection: socket.socket, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send one request that ends its connection; return the answer's status, headers by small names, and body."""
+    with connection:
+        connection.sendall(request)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    return int(first.split()[1]), {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}, body
+
+
+def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
+    """Return a request that ends its connection."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {NAME}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -1,0 +1,154 @@
+"""Every incoming stream has an end, and none of them holds up anybody else: at every address, in every way to be slow."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from console import rsgi
+from console.demo.servers import HOST
+from tests import walk
+from tests.serving.processes import NAME, exchange, request
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serving"), pytest.mark.timeout(240)]
+
+HTTPS = "X-Forwarded-Proto: https"
+FORM = "Content-Type: application/x-www-form-urlencoded"
+TOKEN = "Cookie: __Host-csrftoken=" + "t" * 32
+BODY = f"{FORM}\r\n{TOKEN}\r\nOrigin: https://{NAME}"
+PATHS = sorted({one.path(dict.fromkeys(one.arguments, "c0ffee00-0000-4000-8000-000000000000")) for one in walk.routes()})
+STREAMS = {  # what is sent before the sender falls silent, or goes on byte by byte
+    "silence": lambda path: b"",
+    "half a header": lambda path: f"POST {path} HTTP/1.1\r\nHost: {NAME}\r\nX-A".encode(),
+    "no body": lambda path: request("POST", path, HTTPS, BODY, "Content-Length: 900"),
+    "half a body": lambda path: request("POST", path, HTTPS, BODY, "Content-Length: 900", body=b"a=" + b"b" * 400),
+    "a report": lambda path: request("POST", path, HTTPS, "Content-Type: application/csp-report", "Content-Length: 900"),
+    "half a chunk": lambda path: request("POST", path, HTTPS, BODY, "Transfer-Encoding: chunked", body=b"64\r\na=b"),
+    "no body of a GET": lambda path: request("GET", path, HTTPS, "Content-Length: 900"),
+    "continue": lambda path: request("POST", path, HTTPS, BODY, "Content-Length: 900", "Expect: 100-continue"),
+}
+PATIENCE = rsgi.BODY_SECONDS + 8  # seconds in which each stream has ended, on a machine that has more to do
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection((HOST, port), timeout=30)
+
+
+def visit(port: int) -> float:
+    """Ask for the page to sign in at, and send that form, as everybody else does meanwhile; return how long it took."""
+    began = time.monotonic()
+    assert exchange(connect(port), request("GET", "/login/", HTTPS))[0] == 200
+    body = b"username=nobody&password=wrong&csrfmiddlewaretoken=" + b"t" * 32
+    sent = request("POST", "/login/", HTTPS, BODY, f"Content-Length: {len(body)}", body=body)
+    assert exchange(connect(port), sent)[0] in {200, 429}
+    return time.monotonic() - began
+
+
+def ended(connections: dict[socket.socket, str], *, drip: bytes = b"") -> set[str]:
+    """Wait until the server has ended every stream, and return those that it has not."""
+    until, dripped = time.monotonic() + PATIENCE, time.monotonic()
+    with selectors.DefaultSelector() as selector:
+        for connection in connections:
+            selector.register(connection, selectors.EVENT_READ)
+        while selector.get_map() and time.monotonic() < until:
+            for key, _ in selector.select(0.5):
+                try:
+                    more = key.fileobj.recv(65536)
+                except OSError:
+                    more = b""
+                if not more:
+                    selector.unregister(key.fileobj)
+            if drip and time.monotonic() - dripped > 0.5:
+                dripped = time.monotonic()
+                for key in list(selector.get_map().values()):
+                    try:
+                        key.fileobj.send(drip)
+                    except OSError:
+                        selector.unregister(key.fileobj)
+        return {connections[key.fileobj] for key in selector.get_map().values()}
+
+
+@pytest.mark.parametrize("drip", [b"", b"1"], ids=["silent", "dripping"])
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_stream_that_does_not_end_is_ended_and_holds_up_nobody(served, say, stream, drip):
+    with ExitStack() as stack:
+        connections = {}
+        for path in PATHS:
+            connections[connection := stack.enter_context(connect(served.port))] = path
+            connection.sendall(STREAMS[stream](path))
+        time.sleep(0.5)
+        took = max(visit(served.port) for _ in range(3))
+        assert took < 5
+        assert not ended(connections, drip=drip)
+    say(**{"addresses, streams that did not end": len(PATHS)})
+
+
+def test_600_streams_hold_up_nobody(served):
+    with ExitStack() as stack:
+        for number in range(600):
+            connection = stack.enter_context(connect(served.port))
+            connection.sendall(STREAMS["no body"](PATHS[number % len(PATHS)]))
+        assert max(visit(served.port) for _ in range(3)) < 5
+
+
+def test_who_reads_no_answer_holds_up_nobody(served):
+    (script,) = (served.folder / "static").glob("world.*.json")
+    with ExitStack() as stack:
+        for _ in range(60):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((HOST, served.port))
+            connection.sendall(request("GET", f"/static/{script.name}", HTTPS) * 20)
+        time.sleep(0.5)
+        assert max(visit(served.port) for _ in range(3)) < 5
+
+
+def test_a_body_is_answered_when_it_is_too_large_or_too_slow(served):
+    large = request("POST", "/login/", HTTPS, BODY, f"Content-Length: {rsgi.LARGEST + 1}")
+    assert exchange(connect(served.port), large)[0] == 413
+    chunk = b"%x\r\n" % (rsgi.LARGEST + 1) + b"x" * (rsgi.LARGEST + 1)
+    endless = request("POST", "/login/", HTTPS, BODY, "Transfer-Encoding: chunked", body=chunk)
+    assert exchange(connect(served.port), endless)[0] == 413
+    slow = request("POST", "/login/", HTTPS, BODY, "Content-Length: 9")
+    status, _, text = exchange(connect(served.port), slow)
+    assert (status, text) == (408, b"The request did not come whole within 10 seconds.\n")
+
+
+def test_the_memory_for_what_has_not_come_whole_is_bounded(served):
+    """Beyond it, streams are refused at once; whoever sends little is still served."""
+    nearly = rsgi.LARGEST - 10
+    sent = request("POST", "/login/", HTTPS, BODY, f"Content-Length: {rsgi.LARGEST}", body=b"x" * nearly)
+    with ExitStack() as stack:
+        connections = [stack.enter_context(connect(served.port)) for _ in range(rsgi.HELD // nearly + 8)]
+        answers = []
+        for connection in connections:
+            connection.settimeout(0.3)
+            connection.sendall(sent)
+            try:
+                answers.append(connection.recv(12))
+            except TimeoutError:
+                pass
+        assert {b"HTTP/1.1 503"} == {*answers}
+        assert len(answers) <= 16
+
+
+@pytest.mark.parametrize("stream", [name for name in STREAMS if name not in {"no body of a GET"}])
+def test_a_proxy_ends_what_is_slow_and_sends_it_on_to_nobody(proxy, stream):
+    known = {*proxy.console.requests()}
+    with ExitStack() as stack:
+        connections = {}
+        for path in ("/login/", "/csp-reports/", "/"):
+            connections[connection := stack.enter_context(proxy.connect())] = path
+            connection.sendall(STREAMS[stream](path))
+        assert not ended(connections)
+    assert {*proxy.console.requests()} == known
+
+
+def test_a_proxy_takes_no_body_that_the_console_does_not(proxy):
+    size = 2 * rsgi.LARGEST
+    sent = request("POST", "/login/", BODY, f"Content-Length: {size}", "Expect: 100-continue")
+    assert exchange(proxy.connect(), sent)[0] == 413
