@@ -91,7 +91,9 @@ class Server:
 
 
 def _too_large() -> _Refused:
-    return _Refused(413, f"The request is larger than {LARGEST // 1024} KiB, the most that the console takes. Send less.")
+    return _Refused(
+        413, f"The request is larger than {LARGEST // 1024} KiB, the most that the console takes. Send less."
+    )
 
 
 def environ(scope: Any, body: bytes) -> dict[str, Any]:

@@ -234,6 +234,12 @@ ACCOUNT_RATE_LIMITS = {
     # At one account, of all addresses at which nobody of that name is signed in; with one where somebody is, under 20.
     "login_failed_anywhere": "14/m/key",
 }
+MFA_FORMS = {
+    "add_webauthn": "console.accounts.passkeys.AddForm",
+    "authenticate_webauthn": "console.accounts.passkeys.AuthenticateForm",
+    "login_webauthn": "console.accounts.passkeys.SignInForm",
+    "reauthenticate_webauthn": "console.accounts.passkeys.ReauthenticateForm",
+}
 MFA_ADAPTER = "console.accounts.sign_in.Factors"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
@@ -248,9 +254,15 @@ SOCIALACCOUNT_ADAPTER = "console.accounts.oidc.Company"
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
 SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True  # to connect or disconnect it
 SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
-SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True}}
+SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        # Who is asked for it has to tell `auth_time`, without which a sign-in there is no proof of who is at the keyboard.
+        "AUTH_PARAMS": {"max_age": str(SESSION_COOKIE_AGE)},
+    }
+}
 if OIDC_ISSUER:
-    SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"] = [  # type: ignore[assignment]
+    SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"] = [
         {
             "provider_id": "company",
             "name": OIDC_NAME,

@@ -27,7 +27,14 @@ from console.accounts import activity
 from console.accounts.impersonation import Seen
 from console.accounts.models import Membership, User
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
-from console.accounts.sign_in import CONFIRMED_AT, has_second_factor, is_confirmed
+from console.accounts.sign_in import (
+    ASKED_THERE,
+    AUTHENTICATED_AT,
+    CONFIRMED_AT,
+    IN_VAIN,
+    has_second_factor,
+    is_confirmed,
+)
 from console.web.logs import origin
 
 View = Callable[..., HttpResponseBase]
@@ -147,15 +154,19 @@ def _who(permission: Permission) -> str:
 CONFIRMED_FOR = 300  # seconds that a password counts as just given
 
 
-def confirm(request: HttpRequest) -> None:
-    """Note that the person at the keyboard has just shown that it is they."""
-    request.session[CONFIRMED_AT] = request.session[SEEN_AT] = time.time()
+def confirm(request: HttpRequest, *, at: float | None = None) -> None:
+    """Note that the person at the keyboard has shown that it is they: just now, or at that time (seconds, Unix)."""
+    now = time.time()
+    request.session[SEEN_AT], request.session[CONFIRMED_AT] = now, now if at is None else min(at, now)
 
 
 @receiver(user_logged_in)
 def _signed_in(request: HttpRequest | None = None, **_: Any) -> None:
+    """Count a sign-in here as such a proof, and one at the company's provider from when it was made there."""
     if request is not None:
-        confirm(request)
+        confirm(request, at=getattr(request, AUTHENTICATED_AT, None))
+        if getattr(request, ASKED_THERE, "") and not is_confirmed(request, CONFIRMED_FOR):
+            request.session[ASKED_THERE] = IN_VAIN
 
 
 def require_authentication_within(seconds: float) -> Callable[[View], View]:

@@ -21,7 +21,7 @@ from django_htmx.middleware import HtmxDetails
 
 from console.accounts.access import CONFIRMED_FOR, confirm
 from console.accounts.models import User
-from console.accounts.sign_in import has_second_factor, is_confirmed
+from console.accounts.sign_in import ASKED_THERE, IN_VAIN, has_second_factor, is_confirmed
 from console.web.pages import dialog_form, fragment_or_page, is_file_download, posted
 
 
@@ -55,7 +55,9 @@ def confirm_password(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
     if not user.has_usable_password():  # they come by their company's identity provider
         if not has_second_factor(user):
-            return fragment_or_page(request, "accounts/confirm.html", "dialog", {"next": onwards})
+            asked = request.session.setdefault(ASKED_THERE, "asked")
+            context = {"next": onwards, "in_vain": asked == IN_VAIN}
+            return fragment_or_page(request, "accounts/confirm.html", "dialog", context)
         url = redirect_to_login(onwards, reverse("mfa_reauthenticate")).url
         return HttpResponseClientRedirect(url) if request.htmx else HttpResponseRedirect(url)  # type: ignore[attr-defined]
     if request.method == "GET" and is_file_download(onwards) and is_confirmed(request, CONFIRMED_FOR):

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from console.accounts import members
 from console.accounts.models import Invitation, User
+from console.accounts.sign_in import ASKED_THERE, AUTHENTICATED_AT
 from console.clouds import foreign, streams
 from console.clouds.sessions import limited
 
@@ -67,10 +68,23 @@ class Company(DefaultSocialAccountAdapter):  # type: ignore[misc]
         """Return what the provider is asked with."""
         return limited(_Session())
 
-    def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> Any:
-        """Make the person of what the provider says, which is kept cut and cleaned."""
-        sociallogin.account.extra_data = foreign.tidy(sociallogin.account.extra_data)
-        return super().populate_user(request, sociallogin, foreign.tidy(data))
+    def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> User:
+        """Fill in a user; of what the provider has said, keep only what is used, as text that every database takes."""
+        said = sociallogin.account.extra_data
+        kept = {part: _kept(said[part]) for part in ("userinfo", "id_token") if isinstance(said.get(part), dict)}
+        sociallogin.account.extra_data = kept
+        user: User = super().populate_user(request, sociallogin, _kept(data))
+        return user
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
+        """Note when the person was last asked for their credentials there: only so far does this sign-in prove anything.
+
+        A provider in whose session somebody is sends them back unasked; which form they came by says nothing of that.
+        """
+        setattr(request, AUTHENTICATED_AT, _authenticated_at(sociallogin))
+        setattr(
+            request, ASKED_THERE, request.session.get(ASKED_THERE, "")
+        )  # the session does not outlive signing in again
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Return whether somebody new may come in."""
@@ -96,6 +110,28 @@ class Company(DefaultSocialAccountAdapter):  # type: ignore[misc]
             for invitation in invitations:
                 members.join(invitation, user)
         return user
+
+
+CLAIMS = ("sub", "name", "email", "preferred_username", "first_name", "last_name", "username")
+
+
+def _kept(claims: dict[str, Any]) -> dict[str, Any]:
+    """Return the few claims that are used: short texts without control characters, and finite numbers."""
+    texts = {name: claims[name] for name in CLAIMS if isinstance(claims.get(name), str)}
+    kept: dict[str, Any] = {name: "".join(filter(str.isprintable, text))[:254] for name, text in texts.items()}
+    told = claims.get("auth_time")
+    if isinstance(told, int | float) and not isinstance(told, bool) and 0 < told < 1e12:
+        kept["auth_time"] = told
+    return kept
+
+
+def _authenticated_at(sociallogin: Any) -> float:
+    """Return the ID token's `auth_time` (OpenID Connect Core 1.0, 2), in seconds; 0 where the provider tells none."""
+    token = sociallogin.account.extra_data.get("id_token")
+    if not isinstance(token, dict) or str(token.get("sub")) != sociallogin.account.uid:
+        return 0.0
+    told = token.get("auth_time")
+    return float(told) if isinstance(told, int | float) else 0.0
 
 
 def _invitations(sociallogin: Any) -> QuerySet[Invitation]:

@@ -45,6 +45,12 @@ from console.web.middleware import client_address
 log = logging.getLogger(__name__)
 
 CONFIRMED_AT = "confirmed_at"  # in the session: when the person at the keyboard last showed that it is they
+# On a request that comes back from the company's provider: when the person showed it there, as far as the provider says.
+AUTHENTICATED_AT = "company_authenticated_at"
+ASKED_THERE = (
+    "asked_there"  # in the session: that the person was sent there to show it, and IN_VAIN if that proved nothing
+)
+IN_VAIN = "in vain"
 
 
 def is_confirmed(request: HttpRequest, within: float) -> bool:

@@ -6,6 +6,7 @@ import unicodedata
 from typing import Any
 
 from django import forms
+from django.forms.fields import InvalidJSONInput
 
 from console.web.validators import readable
 
@@ -29,6 +30,27 @@ class NameField(forms.CharField):
         name = str(super().clean(value))
         readable(name)
         return name
+
+
+class JSONObjectField(forms.JSONField):
+    """An object that a script sends as JSON."""
+
+    def to_python(self, value: Any) -> dict[str, Any] | None:
+        """Return the object; raises ValidationError for what is none, or too deep for Python's reader."""
+        try:
+            found = super().to_python(value)
+        except (ValueError, RecursionError):  # no JSON: a number of more than 4300 digits, a nesting of thousands
+            raise forms.ValidationError(self.error_messages["invalid"], "invalid") from None
+        if found is not None and not isinstance(found, dict):
+            raise forms.ValidationError(self.error_messages["invalid"], "invalid")
+        return found
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """Return what a page shows again: the object, or the text that is none."""
+        try:
+            return super().bound_data(data, initial)
+        except (ValueError, RecursionError):
+            return InvalidJSONInput(data)
 
 
 class TypedNameForm(forms.Form):

@@ -27,6 +27,7 @@ class Issuer:
     def __init__(self):
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.person, self.challenge = {}, ""
+        self.told = {}  # in ID tokens alone
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         Thread(target=self.server.serve_forever, daemon=True).start()
@@ -71,7 +72,9 @@ class Issuer:
                 if base64.urlsafe_b64encode(digest).decode().rstrip("=") != issuer.challenge:
                     return self.answer({"error": "invalid_grant"}, 400)
                 claims = {"iss": issuer.url, "aud": "storekeeper", "iat": time.time(), "exp": time.time() + 60}
-                token = jwt.encode({**claims, **issuer.person}, issuer.key, "RS256", headers={"kid": "1"})
+                token = jwt.encode(
+                    {**claims, **issuer.person, **issuer.told}, issuer.key, "RS256", headers={"kid": "1"}
+                )
                 return self.answer({"access_token": "a", "token_type": "Bearer", "id_token": token})
 
         return Handler
@@ -88,14 +91,15 @@ def issuer(settings):
         "settings": {"server_url": issuer.url},
     }
     settings.OIDC_ISSUER, settings.OIDC_NAME = issuer.url, "Acme ID"
-    settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [app]}}
+    ours = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]
+    settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {**ours, "APPS": [app]}}
     yield issuer
     issuer.server.shutdown()
     issuer.server.server_close()
 
 
-def come(client, issuer, *, verified=True, email="nina@example.com", sub="1", process="login", state=None):
-    issuer.person = {"sub": sub, "email": email, "email_verified": verified, "name": "Nina Novak"}
+def come(client, issuer, *, verified=True, email="nina@example.com", sub="1", process="login", state=None, **claims):
+    issuer.person = {"sub": sub, "email": email, "email_verified": verified, "name": "Nina Novak", **claims}
     asked = client.post(f"/account/company/login/?process={process}")
     sent = parse_qs(urlsplit(asked["Location"]).query)
     assert asked["Location"].startswith(f"{issuer.url}/authorize?")
@@ -178,22 +182,114 @@ def test_who_comes_by_the_provider_has_no_password_to_change(client, nina):
     assert "/account/password/" not in page
 
 
-def test_who_has_nothing_else_shows_who_they_are_at_the_provider_again(client, nina, issuer):
+def ask_again(client, issuer, query, **told):
+    """Sign in at the provider once more, by a form that sends this query; its ID token has what is told."""
+    issuer.told = told
+    sent = client.post(f"/account/company/login/?{query}", {"next": "/organisation/invite/"})["Location"]
+    asked = parse_qs(urlsplit(sent).query)
+    issuer.challenge = asked["code_challenge"][0]
+    back = client.get("/account/company/login/callback/", {"code": "c", "state": asked["state"][0]})
+    assert back["Location"] == "/organisation/invite/"
+    return asked
+
+
+def is_confirmed(client):
+    return client.get("/organisation/invite/").status_code == 200
+
+
+@pytest.fixture
+def forgotten(client, nina):
+    """Nina, who signed in long ago."""
     session = client.session
     session["confirmed_at"] = 0
     session.save()
+    return nina
+
+
+def test_who_has_nothing_else_shows_who_they_are_at_the_provider_again(client, forgotten, issuer):
     asked = client.get("/organisation/invite/", follow=True)
     page = asked.content.decode()
-    action = "/account/company/login/?process=login&amp;auth_params=prompt%3Dlogin"
+    query = "process=login&auth_params=prompt%3Dlogin%26max_age%3D0"
     assert asked.status_code == 200
-    assert f'action="{action}"' in page
-    sent = client.post(action.replace("&amp;", "&"), {"next": "/organisation/invite/"})["Location"]
-    query = parse_qs(urlsplit(sent).query)
-    assert query["prompt"] == ["login"]
-    issuer.challenge = query["code_challenge"][0]
-    back = client.get("/account/company/login/callback/", {"code": "c", "state": query["state"][0]})
-    assert back["Location"] == "/organisation/invite/"
-    assert client.get("/organisation/invite/").status_code == 200
+    assert f'action="/account/company/login/?{query.replace("&", "&amp;")}"' in page
+    sent = ask_again(client, issuer, query, auth_time=int(time.time()))
+    assert (sent["prompt"], sent["max_age"]) == (["login"], ["0"])
+    assert is_confirmed(client)
+
+
+FORMS = [
+    "process=login&auth_params=prompt%3Dlogin%26max_age%3D0",
+    "process=login",
+    "process=login&auth_params=prompt%3Dnone",
+    "process=login&auth_params=max_age%3D999999999",
+    "",
+]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"auth_time": lambda: time.time() - 301},
+        {"auth_time": lambda: str(int(time.time()))},
+        {"auth_time": lambda: True},
+        {"auth_time": lambda: 1e300},
+        {"auth_time": lambda: float("nan")},
+        {"auth_time": lambda: [time.time()]},
+        {"auth_time": time.time, "sub": lambda: "2"},
+    ],
+    ids=lambda told: " ".join(told),
+)
+def test_a_sign_in_there_counts_only_with_the_time_of_the_proof(client, forgotten, issuer, told):
+    for query in FORMS:
+        client.get("/organisation/invite/", follow=True)
+        ask_again(client, issuer, query, **{name: value() for name, value in told.items()})
+        assert not is_confirmed(client), query
+        assert is_in(client)
+        assert "does not count" in client.get("/organisation/invite/", follow=True).content.decode()
+
+
+def test_any_form_counts_from_when_the_proof_was_given(client, forgotten, issuer):
+    for query in FORMS:
+        ask_again(client, issuer, query, auth_time=time.time() - 200)
+        assert is_confirmed(client), query
+        assert 190 < time.time() - client.session["confirmed_at"] < 260
+
+
+def test_a_clock_that_is_fast_lengthens_nothing(client, forgotten, issuer):
+    ask_again(client, issuer, "process=login", auth_time=time.time() + 9999)
+    assert client.session["confirmed_at"] <= time.time()
+
+
+def test_a_time_among_facts_of_the_person_is_no_proof(client, forgotten, issuer):
+    """Only the ID token is about the sign-in."""
+    issuer.person["auth_time"], issuer.told = time.time(), {}
+    ask_again(client, issuer, "process=login", auth_time=None)
+    assert not is_confirmed(client)
+
+
+def test_the_first_sign_in_counts_from_when_it_was_made_there(client, acme, alice, issuer):
+    members.invite(acme, email="nina@example.com", role="owner", by=alice)
+    issuer.told = {"auth_time": time.time() - 4000}
+    come(client, issuer)
+    assert is_in(client)
+    assert not is_confirmed(client)
+
+
+def test_what_the_provider_says_is_kept_only_as_far_as_it_is_used(client, acme, alice, issuer):
+    members.invite(acme, email="nina@example.com", role="owner", by=alice)
+    issuer.told = {"groups": ["x"] * 1000, "auth_time": float("inf")}
+    come(client, issuer, **{"name": "Ni\x00na " + "n" * 999, "given_name": "Ni\x00na", "picture": "x" * 99_999})
+    assert is_in(client)
+    kept = SocialAccount.objects.get().extra_data
+    assert {*kept["userinfo"]} <= {"sub", "name", "email"}
+    assert {*kept["id_token"]} <= {"sub", "name", "email"}
+    assert "\x00" not in kept["userinfo"]["name"]
+    assert len(kept["userinfo"]["name"]) == 254
+
+
+def test_every_sign_in_asks_for_the_time(client, nina, issuer):
+    assert ask_again(client, issuer, "process=login")["max_age"] == ["43200"]
 
 
 def test_connecting_it_wants_a_proof_of_who_is_at_the_keyboard(client, alice, issuer):

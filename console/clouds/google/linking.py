@@ -45,7 +45,7 @@ def _key(text: str) -> str:
     """Return the few parts of a key file that are kept, as JSON; no address of it is ever used."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise LinkError("This is no JSON. Paste the whole file that Google made with the key.") from None
     if not isinstance(found, dict) or found.get("type") != "service_account":
         raise LinkError(
