@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
+from django.conf import settings
+
 from console.wsgi import application as wsgi
 
 log = logging.getLogger("storekeeper.server")
 
 BODY_SECONDS = 10.0  # in which the whole of a body must have come
-LARGEST = 1024 * 1024  # bytes of a body, as DATA_UPLOAD_MAX_MEMORY_SIZE
+LARGEST = settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # bytes of a body
 HELD = 32 * LARGEST  # bytes of all bodies together that a process keeps while their rest is on its way
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # of which nothing here reads one
 
@@ -131,4 +132,4 @@ def environ(scope: Any, body: bytes) -> dict[str, Any]:
     return found
 
 
-application = Server(wsgi, int(os.environ.get("WEB_THREADS", "16")))
+application = Server(wsgi, settings.WEB_THREADS)

@@ -47,6 +47,7 @@ DEBUG = env("DEBUG", "") == "1"
 DEMO_FILE = env("DEMO_FILE", "")
 # How many proxies of the operator's stand in front: so many of the last entries of X-Forwarded-For are believed.
 TRUSTED_PROXY_COUNT = int(env("TRUSTED_PROXY_COUNT", "0"))
+WEB_THREADS = int(env("WEB_THREADS", "16"))  # requests that one process of the web server works on at once
 METRICS_TOKEN = env("METRICS_TOKEN", "")  # without one there is no /metrics
 INSECURE_HTTP = env("INSECURE_HTTP", "") == "1"  # the demo and local development: no TLS in front
 
@@ -257,7 +258,8 @@ SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
 SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
     "openid_connect": {
         "OAUTH_PKCE_ENABLED": True,
-        # Who is asked for it has to tell `auth_time`, without which a sign-in there is no proof of who is at the keyboard.
+        # Who is asked for it has to tell `auth_time`, without which a sign-in there proves nothing of who is at the
+        # keyboard now.
         "AUTH_PARAMS": {"max_age": str(SESSION_COOKIE_AGE)},
     }
 }

@@ -1,4 +1,4 @@
-"""The entry point of a WSGI server: `granian --interface wsgi console.wsgi:application`."""
+"""The console as a WSGI application. Servers run console.rsgi, which takes each request whole before it gets here."""
 
 import os
 from collections.abc import Callable, Iterable

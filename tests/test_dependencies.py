@@ -114,7 +114,7 @@ import console.wsgi
 from console.celery import app
 app.loader.import_default_modules()
 assert {"console.operations.tasks.run_operation", "console.operations.tasks.read"} <= {*app.tasks}
-import celery.bin.celery, celery.apps.worker, celery.apps.beat, granian.cli
+import celery.bin.celery, celery.apps.worker, celery.apps.beat, granian.cli, console.rsgi
 app.connection_for_write().transport  # which imports what it needs of Redis's client
 assert not [name for name in sys.modules if name.startswith("console.demo")]
 """

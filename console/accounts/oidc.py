@@ -77,7 +77,7 @@ class Company(DefaultSocialAccountAdapter):  # type: ignore[misc]
         return user
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        """Note when the person was last asked for their credentials there: only so far does this sign-in prove anything.
+        """Note when the person last showed there that it is they: only so far does this sign-in prove anything.
 
         A provider in whose session somebody is sends them back unasked; which form they came by says nothing of that.
         """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from ipaddress import ip_address
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -45,11 +44,9 @@ from console.web.middleware import client_address
 log = logging.getLogger(__name__)
 
 CONFIRMED_AT = "confirmed_at"  # in the session: when the person at the keyboard last showed that it is they
-# On a request that comes back from the company's provider: when the person showed it there, as far as the provider says.
+# On a request that comes back from the company's provider: when the person showed it there, as the provider says.
 AUTHENTICATED_AT = "company_authenticated_at"
-ASKED_THERE = (
-    "asked_there"  # in the session: that the person was sent there to show it, and IN_VAIN if that proved nothing
-)
+ASKED_THERE = "asked_there"  # in the session: that the person was sent there to show it; IN_VAIN if that proved nothing
 IN_VAIN = "in vain"
 
 
@@ -67,10 +64,7 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return the address that the proxies tell which the operator trusts; "::" for what is none."""
-        try:
-            return str(ip_address(client_address(request)))
-        except ValueError:
-            return "::"
+        return client_address(request) or "::"
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count a try, and refuse it when there were too many.

@@ -130,9 +130,22 @@ def scheduler(data: Path) -> Child:
 def console(port: int) -> Child:
     """Return the web server."""
     command = [
-        *(PYTHON, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", HOST, "--port", str(port)),
-        *("--workers", "2", "--blocking-threads", "4", "--workers-kill-timeout", "2", "--log-level", "warning"),
-        "console.wsgi:application",
+        *(
+            PYTHON,
+            "-m",
+            "granian",
+            "--interface",
+            "rsgi",
+            "--http",
+            "1",
+            "--no-ws",
+            "--host",
+            HOST,
+            "--port",
+            str(port),
+        ),
+        *("--workers", "2", "--http1-header-read-timeout", "10000", "--workers-kill-timeout", "2"),
+        *("--log-level", "warning", "console.rsgi:application"),
     ]
     url = f"http://{HOST}:{port}/"
     return Child("console", command, url, lambda: answers_http(f"{url}healthz", status=200))

@@ -238,7 +238,7 @@ FORMS = [
         {"auth_time": lambda: [time.time()]},
         {"auth_time": time.time, "sub": lambda: "2"},
     ],
-    ids=lambda told: " ".join(told),
+    ids=" ".join,
 )
 def test_a_sign_in_there_counts_only_with_the_time_of_the_proof(client, forgotten, issuer, told):
     for query in FORMS:
@@ -279,7 +279,7 @@ def test_the_first_sign_in_counts_from_when_it_was_made_there(client, acme, alic
 def test_what_the_provider_says_is_kept_only_as_far_as_it_is_used(client, acme, alice, issuer):
     members.invite(acme, email="nina@example.com", role="owner", by=alice)
     issuer.told = {"groups": ["x"] * 1000, "auth_time": float("inf")}
-    come(client, issuer, **{"name": "Ni\x00na " + "n" * 999, "given_name": "Ni\x00na", "picture": "x" * 99_999})
+    come(client, issuer, name="Ni\x00na " + "n" * 999, given_name="Ni\x00na", picture="x" * 99_999)
     assert is_in(client)
     kept = SocialAccount.objects.get().extra_data
     assert {*kept["userinfo"]} <= {"sub", "name", "email"}

@@ -165,6 +165,10 @@ def test_refused_attempts_of_one_person_do_not_fill_the_table(client, acme, bob,
     (1, "6.6.6.6, 203.0.113.9", "203.0.113.9"),
     (2, "6.6.6.6, 203.0.113.9, 10.0.0.1", "203.0.113.9"),
     (2, "203.0.113.9", "127.0.0.1"),
+    (1, "6.6.6.6, unknown", "127.0.0.1"),
+    (1, "203.0.113.9:443", "127.0.0.1"),
+    (1, "203.0.113.9\nforged", "127.0.0.1"),
+    (1, "2001:DB8::0:1", "2001:db8::1"),
 ])  # fmt: skip
 def test_the_address_is_what_a_trusted_proxy_saw(client, bob, settings, trusted, told, address):
     settings.TRUSTED_PROXY_COUNT = trusted

@@ -130,8 +130,8 @@ def _server() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = ["--interface", "wsgi", "--no-ws", "--host", "127.0.0.1", "--port", str(port)]
-    command = [sys.executable, "-m", "granian", *options, "console.wsgi:application"]
+    options = ["--interface", "rsgi", "--http", "1", "--no-ws", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "granian", *options, "console.rsgi:application"]
     url = f"http://127.0.0.1:{port}"
     server = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -1,0 +1,89 @@
+"""Every address that may parse JSON, with JSON that a parser fails at: no error of the console's own."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlencode
+
+import pytest
+
+from tests import walk
+from tests.fuzz.world import undone
+
+pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.slow]  # they share a world
+
+DEEP = 20_000  # far beyond Python's limit of calls
+# What a passkey's browser sends, each part of which is somebody else's binary format.
+CREDENTIAL = {"id": "AA", "rawId": "AA", "type": "public-key", "clientExtensionResults": {}}
+LOGIN = {"clientDataJSON": "e30", "authenticatorData": "AA", "signature": "AA", "userHandle": "MQ"}
+NEW = {"clientDataJSON": "e30", "attestationObject": "oA"}
+CBOR = "gYGBgYGB" * 4000  # lists in lists
+HOSTILE = {
+    "deep list": "[" * DEEP + "]" * DEEP,
+    "deep object": '{"a":' * DEEP + "1" + "}" * DEEP,
+    "deep and open": "[" * DEEP,
+    "deep inside": json.dumps(CREDENTIAL)[:-1] + ', "response": ' + "[" * DEEP + "]" * DEEP + "}",
+    "huge number": "9" * 10_000,
+    "huge exponent": "1e999999",
+    "NaN": "NaN",
+    "NaN inside": '{"id": NaN, "rawId": Infinity, "response": NaN}',
+    "null": "null",
+    "number": "0",
+    "text": '"x"',
+    "list": "[]",
+    "empty object": "{}",
+    "surrogate": '{"id": "\\ud800", "rawId": "\\ud800", "response": {"userHandle": "\\ud800"}}',
+    "key twice": '{"id": 1, "id": [], "response": {}, "response": 1}',
+    "wrong types": json.dumps(dict.fromkeys(["id", "rawId", "type", "response"], [1])),
+    "no handle": json.dumps({**CREDENTIAL, "response": {**LOGIN, "userHandle": None}}),
+    "huge handle": json.dumps({**CREDENTIAL, "response": {**LOGIN, "userHandle": "OTk5" * 20}}),
+    "short data": json.dumps({**CREDENTIAL, "response": LOGIN}),
+    "long data": json.dumps({**CREDENTIAL, "response": {**LOGIN, "authenticatorData": "A" * 4000}}),
+    "odd data": json.dumps({**CREDENTIAL, "response": {**LOGIN, "clientDataJSON": "gICA", "signature": "!"}}),
+    "new": json.dumps({**CREDENTIAL, "response": NEW}),
+    "new and deep": json.dumps({**CREDENTIAL, "response": {**NEW, "attestationObject": CBOR}}),
+    "new and odd": json.dumps({**CREDENTIAL, "response": {**NEW, "attestationObject": "o2NmbXRkbm9uZQ"}}),
+    "new, client's deep": json.dumps({**CREDENTIAL, "response": {**NEW, "clientDataJSON": "W1tb" * 9000}}),
+}
+BYTES = {
+    **{name: text.encode() for name, text in HOSTILE.items()},
+    "no UTF-8": b'{"a": "\xff\xfe\x80"}',
+    "NUL": b'{"\0": 1}',
+}
+KINDS = ("application/json", "application/csp-report", "application/reports+json")
+ROUTES = [pytest.param(one, id=one.pattern or "home") for one in walk.routes() if not one.is_admin]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("who", ["nobody", "owner"])
+def test_no_json_is_too_much(world, route, who, say):
+    found = world.found[route.pattern]
+    path = route.path(found.own or dict.fromkeys(route.arguments, "1"))
+    usual = {name: max(values, default="") for name, values in found.fields.items()}
+    sent = [(text, "") for name in HOSTILE for text in _forms(usual, HOSTILE[name])]
+    sent += [(urlencode({"credential": text}, errors="surrogatepass").encode(), "") for text in BYTES.values()]
+    sent += [(text, kind) for text in BYTES.values() for kind in KINDS[: 3 if route.pattern == "csp-reports/" else 1]]
+    for body, kind in sent:
+        with undone():
+            answer = world.ask(who, "POST", path, body, kind=kind)
+        assert answer.status_code < 500, body[:200]
+        if answer.status_code == 405:
+            return
+    say(**{"requests with JSON": len(sent)})
+
+
+def _forms(usual, text):
+    """The form with this in every field, and of the deepest, in each of them alone, as the others may refuse it first."""
+    yield urlencode(dict.fromkeys([*usual, "credential", "key"], text)).encode()
+    if text == HOSTILE["deep list"]:
+        for name in usual:
+            yield urlencode({**usual, name: text}).encode()
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_key_file_is_too_much(world, text):
+    fields = {"provider": "google", "method": "key", "name": "g", "project_id": "project-1", "key": text}
+    with undone():
+        answer = world.ask("owner", "POST", "/cloud-accounts/link/", urlencode(fields).encode())
+    assert answer.status_code == 422
+    assert b"Paste the whole file" in answer.content or b"at most" in answer.content
