@@ -46,11 +46,8 @@ class JSONObjectField(forms.JSONField):
         return found
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """Return what a page shows again: the object, or the text that is none."""
-        try:
-            return super().bound_data(data, initial)
-        except (ValueError, RecursionError):
-            return InvalidJSONInput(data)
+        """Return that nothing is given back to a page: its script writes the field anew."""
+        return InvalidJSONInput("")
 
 
 class TypedNameForm(forms.Form):
