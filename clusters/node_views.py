@@ -24,7 +24,7 @@ from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
 from clusters.proximity import round_trip_ms
 from console.accounts import activity
-from console.accounts.access import MemberRequest, require_permission, require_recent_authentication
+from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.clouds.regions import distance_km
 from console.web.pages import dialog_done, dialog_form, file_download, fragment_or_page, posted
@@ -173,7 +173,6 @@ def _unfinished(node_setup: NodeSetup) -> HttpResponse | None:
 @require_GET
 @never_cache
 @require_permission(Permission.SEE_SECRETS)
-@require_recent_authentication
 @file_download
 def node_configuration(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Return the node's pgbackrest.conf, complete."""
@@ -187,7 +186,6 @@ def node_configuration(request: MemberRequest, pk: UUID, name: str) -> HttpRespo
 @require_GET
 @never_cache
 @require_permission(Permission.SEE_SECRETS)
-@require_recent_authentication
 @file_download
 def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Return the script that puts all files in their places."""
@@ -201,7 +199,6 @@ def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 @require_GET
 @never_cache
 @require_permission(Permission.SEE_SECRETS)
-@require_recent_authentication
 def node_files(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Show the files that hold secrets, to be copied."""
     node_setup = _node_setup(request, pk, name)

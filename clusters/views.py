@@ -24,7 +24,7 @@ from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, RemoveNodesF
 from clusters.models import Cluster, Database
 from clusters.node_setup import attached, node_setups
 from clusters.pgbackrest.schedules import times
-from console.accounts.access import MemberRequest, require_authentication_within_the_hour, require_permission
+from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.cloud_accounts.actions import InUse
 from console.cloud_accounts.models import CloudAccount
@@ -322,7 +322,6 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_CLUSTERS)
-@require_authentication_within_the_hour
 def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a cluster after its name was typed; refused while stores are attached to it."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)

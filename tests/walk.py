@@ -21,6 +21,7 @@ class Route:
 
     pattern: str  # such as stores/<uuid:pk>/delete/
     view: Callable[..., Any]
+    name: str = ""  # as reverse() takes it, such as stores:delete
 
     @property
     def arguments(self) -> dict[str, str]:
@@ -44,13 +45,13 @@ def routes() -> list[Route]:
     return list(found.values())
 
 
-def _below(patterns: list[Any], prefix: str) -> Iterator[Route]:
+def _below(patterns: list[Any], prefix: str, space: str = "") -> Iterator[Route]:
     for one in patterns:
         pattern = prefix + _text(one.pattern)
         if isinstance(one, URLResolver):
-            yield from _below(one.url_patterns, pattern)
+            yield from _below(one.url_patterns, pattern, f"{space}{one.namespace}:" if one.namespace else space)
         elif isinstance(one, URLPattern):
-            yield Route(pattern, one.callback)
+            yield Route(pattern, one.callback, f"{space}{one.name or one.callback.__name__}")
 
 
 def _text(pattern: Any) -> str:

@@ -26,7 +26,7 @@ from django_htmx.middleware import HtmxDetails
 from console.accounts import activity
 from console.accounts.impersonation import Seen
 from console.accounts.models import Membership, User
-from console.accounts.permissions import ENTERPRISE, ROLES, Permission
+from console.accounts.permissions import ASKS_AGAIN, ENTERPRISE, MINUTES, ROLES, Permission
 from console.accounts.sign_in import (
     ASKED_THERE,
     AUTHENTICATED_AT,
@@ -109,6 +109,8 @@ def open_organisation(request: HttpRequest, membership: Membership) -> None:
 def require_permission(permission: Permission, *, second_factor: bool = True) -> Callable[[View], View]:
     """Let in the members whose role has the permission; tell the others why they stay out.
 
+    Who has to show again that it is they (ASKS_AGAIN) is asked for that first, then brought here.
+
     Who must have a second factor and has none is led to setting one up, unless `second_factor` says otherwise.
 
     The permission can be read from the view again, as its attribute `permission`.
@@ -133,6 +135,9 @@ def require_permission(permission: Permission, *, second_factor: bool = True) ->
                 raise PermissionDenied(
                     f"Your role here is {membership.role}. Ask {_who(permission)} of the organisation to do this."
                 )
+            within = ASKS_AGAIN.get(request.resolver_match.view_name, 0) if request.resolver_match else 0
+            if isinstance(within, int) and within and not is_confirmed(request, within):
+                return redirect_to_login(request.get_full_path(), reverse("confirm"))
             return view(request, *args, **kwargs)
 
         checked.permission = permission  # type: ignore[attr-defined]
@@ -151,7 +156,7 @@ def _who(permission: Permission) -> str:
     return "an " + " or ".join(role for role in Membership.Role.values if permission in ROLES[role])
 
 
-CONFIRMED_FOR = 300  # seconds that a password counts as just given
+CONFIRMED_FOR = MINUTES  # that a password counts as just given
 
 
 def confirm(request: HttpRequest, *, at: float | None = None) -> None:
@@ -167,28 +172,3 @@ def _signed_in(request: HttpRequest | None = None, **_: Any) -> None:
         confirm(request, at=getattr(request, AUTHENTICATED_AT, None))
         if getattr(request, ASKED_THERE, "") and not is_confirmed(request, CONFIRMED_FOR):
             request.session[ASKED_THERE] = IN_VAIN
-
-
-def require_authentication_within(seconds: float) -> Callable[[View], View]:
-    """Let in who has shown in the last so many seconds that it is they; ask others first, then bring them here.
-
-    The seconds can be read from the view again, as its attribute `confirmed_within`.
-    """
-
-    def decorate(view: View) -> View:
-        @wraps(view)
-        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if not is_confirmed(request, seconds):
-                return redirect_to_login(request.get_full_path(), reverse("confirm"))
-            return view(request, *args, **kwargs)
-
-        checked.confirmed_within = seconds  # type: ignore[attr-defined]
-        return checked
-
-    return decorate
-
-
-require_recent_authentication = require_authentication_within(CONFIRMED_FOR)  # for secrets, and for who may do what
-require_authentication_within_the_hour = require_authentication_within(
-    3600
-)  # for what the name has to be typed for, too

@@ -23,7 +23,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts import members
-from console.accounts.access import MemberRequest, open_organisation, require_permission, require_recent_authentication
+from console.accounts.access import MemberRequest, open_organisation, require_permission
 from console.accounts.member_forms import InviteForm, RoleForm, SignUpForm
 from console.accounts.models import Invitation, Membership, Organisation, OwnedQuerySet, User
 from console.accounts.permissions import ROLE_WORDS, Permission
@@ -48,7 +48,6 @@ def member_list(request: MemberRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_MEMBERS)
-@require_recent_authentication
 def member_invite(request: MemberRequest) -> HttpResponse:
     """Invite somebody; the link is sent, and shown this one time."""
     form = InviteForm(posted(request), initial={"role": Membership.Role.VIEWER})
@@ -82,7 +81,6 @@ def _send(invitation: Invitation, link: str) -> str:
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_MEMBERS)
-@require_recent_authentication
 def invitation_revoke(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Take an invitation back."""
     invitation = get_object_or_404(Invitation.objects.visible_to(request.membership), pk=pk)
@@ -95,7 +93,6 @@ def invitation_revoke(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_MEMBERS)
-@require_recent_authentication
 def member_role(request: MemberRequest, pk: int) -> HttpResponse:
     """Give a member another role."""
     membership = _member(request, pk)
@@ -113,7 +110,6 @@ def member_role(request: MemberRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_MEMBERS)
-@require_recent_authentication
 def member_remove(request: MemberRequest, pk: int) -> HttpResponse:
     """Remove a member."""
     return _remove(request, _member(request, pk))
@@ -121,7 +117,6 @@ def member_remove(request: MemberRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.SEE_MEMBERS)
-@require_recent_authentication
 def member_leave(request: MemberRequest) -> HttpResponse:
     """Leave the organisation."""
     return _remove(request, _member(request, request.membership.pk))

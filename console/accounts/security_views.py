@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from console.accounts import members
-from console.accounts.access import MemberRequest, require_permission, require_recent_authentication
+from console.accounts.access import MemberRequest, require_permission
 from console.accounts.models import User
 from console.accounts.permissions import Permission
 from console.accounts.sign_in import has_second_factor
@@ -72,7 +72,6 @@ def session_end(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_MEMBERS)
-@require_recent_authentication
 def second_factor(request: MemberRequest) -> HttpResponse:
     """Ask a second factor of every member of the organisation, or no longer."""
     organisation = request.membership.organisation

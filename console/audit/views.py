@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -22,7 +23,9 @@ from console.audit.models import AuditEvent, AuditEventQuerySet
 from console.web.pages import file_download, fragment_or_page, paginate
 
 PAGE_SIZE = 50
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet calculate a cell (OWASP, "CSV injection")
+# What a spreadsheet may take for a formula: at the start of a cell, and behind whatever may separate cells or rows for
+# it, whose delimiter goes by the reader's country and not by the file; also behind quotes, which it takes away.
+FORMULA = re.compile(r"""((?:^|[;|\t\v\f\r\n\x1c-\x1e\x85\u2028\u2029])[\s"']*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
 DATE = forms.DateInput(attrs={"type": "date"})
 
 
@@ -139,7 +142,7 @@ def _csv(events: Iterable[AuditEvent]) -> Iterator[str]:
 def safe(value: object) -> str:
     """Return the value as the text of a cell that no spreadsheet takes for a formula."""
     text = json.dumps(value, default=str) if isinstance(value, dict) else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return FORMULA.sub(r"\1'\2", f"'{text}" if text.startswith(("\t", "\r", "\n")) else text)
 
 
 def _kind(event: AuditEvent) -> str:

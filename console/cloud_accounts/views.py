@@ -17,9 +17,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts.access import (
     MemberRequest,
-    require_authentication_within_the_hour,
     require_permission,
-    require_recent_authentication,
 )
 from console.accounts.models import User
 from console.accounts.permissions import Permission
@@ -182,7 +180,6 @@ def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_ACCOUNTS)
-@require_recent_authentication
 def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Give the account another name, address or key: the cloud is asked before the present one is dropped."""
     account = _account(request, pk)
@@ -204,7 +201,6 @@ def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_ACCOUNTS)
-@require_authentication_within_the_hour
 def account_unlink(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Unlink an account that nothing uses, after its name was typed."""
     account = _account(request, pk)

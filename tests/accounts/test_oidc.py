@@ -300,3 +300,15 @@ def test_connecting_it_wants_a_proof_of_who_is_at_the_keyboard(client, alice, is
     session.save()
     assert come(client, issuer, process="connect")["Location"].startswith("/account/reauthenticate/")
     assert not SocialAccount.objects.exists()
+
+
+def test_disconnecting_it_wants_a_proof_of_who_is_at_the_keyboard(client, alice, issuer):
+    client.post("/login/", {"username": "alice", "password": "secret"})
+    come(client, issuer, process="connect")
+    connected = SocialAccount.objects.get()
+    session = client.session
+    session["confirmed_at"] = 0
+    session.save()
+    answer = client.post("/account/connections/", {"account": connected.pk})
+    assert answer["Location"].startswith("/account/reauthenticate/")
+    assert SocialAccount.objects.exists()

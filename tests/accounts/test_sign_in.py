@@ -18,6 +18,7 @@ from django.core import mail
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.urls import reverse
 
 from console.accounts.models import Membership, User
 from console.accounts.security_views import browser
@@ -383,6 +384,18 @@ def test_who_comes_without_a_password_shows_the_second_factor_again(client, alic
     assert client.get("/organisation/invite/").status_code == 200
     assert Membership.objects.get(user=alice).role == "owner"
     assert time.time() - client.session["confirmed_at"] < timedelta(minutes=1).total_seconds()
+
+
+def test_second_factors_want_a_proof(client, alice, totp):
+    client.force_login(alice)
+    session = client.session
+    session["confirmed_at"] = 0
+    session.save()
+    for name in ("mfa_deactivate_totp", "mfa_generate_recovery_codes", "mfa_download_recovery_codes"):
+        answer = client.post(reverse(name))
+        assert answer.status_code in {302, 404}, name  # there are no codes to download
+        assert answer.get("Location", "/account/reauthenticate/").startswith("/account/reauthenticate/")
+    assert Authenticator.objects.filter(user=alice).exists()
 
 
 # What owners see, and what people are told

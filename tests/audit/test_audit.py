@@ -10,9 +10,11 @@ import textwrap
 from datetime import timedelta
 from importlib import import_module
 
+import hypothesis
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
+from hypothesis import strategies as st
 
 from clusters import actions as clusters
 from clusters.models import Cluster
@@ -301,3 +303,23 @@ def test_audit_csv_holds_no_formula(client, acme, alice, start):
     assert sum("HYPERLINK" in cell for cell in cells) == 3
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
     assert safe(evil) == f"'{evil}"
+
+
+PIECES = st.sampled_from(
+    [";", ",", "\t", "|", "\r", "\n", "\v", "\u2028", '"', "'", " ", "=", "+", "-", "@", "\uff1d", "x", "1"]
+)
+
+
+@hypothesis.settings(max_examples=400, derandomize=True, database=None, deadline=None)
+@hypothesis.given(st.lists(st.lists(PIECES, max_size=8).map("".join), min_size=1, max_size=3))
+def test_no_cell_is_a_formula_whatever_separates_cells_for_a_spreadsheet(texts):
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(["2026-01-01", *map(safe, texts)])
+    file = line.getvalue()
+    for delimiter in ",;\t|":
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+            for row in csv.reader(io.StringIO(file, newline=""), delimiter=delimiter, quoting=quoting):
+                starts = [cell.strip().lstrip('"').strip()[:1] for cell in row]
+                if delimiter == "," and quoting == csv.QUOTE_NONE:
+                    continue  # commas in a cell are quoted; who reads commas reads quotes
+                assert not {*starts} & {*"=+-@\uff1d"}, (delimiter, row)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from console.accounts.permissions import ENTERPRISE, ROLES
+from console.accounts.permissions import ASKS_AGAIN, ENTERPRISE, HOUR, MINUTES, ROLES
 from tests import walk
 from tests.fuzz.world import RECORDS, undone, writes
 
@@ -42,6 +42,16 @@ OWN = "account/"  # one's own sign-in, whatever the role
 ROUTES = [one for one in walk.routes() if not one.is_admin]  # the admin asks Django's own permissions
 ASKED = [pytest.param(one, id=one.pattern) for one in ROUTES if one.pattern not in PUBLIC]
 GUARDED = [one for one in ASKED if not one.id.startswith(OWN)]
+PROOFS = ("/confirm/", "/account/reauthenticate/")
+# What asks elsewhere than in this world, where nobody has a second factor, or has connected anything.
+ELSEWHERE = {
+    "account_reauthenticate": "asks for the password",
+    "mfa_reauthenticate": "asks for the second factor",
+    "mfa_reauthenticate_webauthn": "asks for the second factor",
+    "mfa_deactivate_totp": "test_second_factors_want_a_proof",
+    "mfa_download_recovery_codes": "test_second_factors_want_a_proof",
+    "socialaccount_connections": "test_disconnecting_it_wants_a_proof_of_who_is_at_the_keyboard",
+}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PEOPLE = {  # the role in the open organisation, by who asks
     "owner": "owner", "admin": "admin", "viewer": "viewer", "stranger": "admin", "starter": "owner",
@@ -104,6 +114,37 @@ def test_permissions(world, route, say):
     # An address that is never found would show nothing of its permission.
     assert {answers[who, method].status_code for who in ("owner", "admin") for method in methods} != {404}
     say(**{"URL, role, method, as the one table says": len(answers)})
+
+
+@pytest.mark.parametrize("route", [pytest.param(one, id=one.name or "home") for one in ROUTES])
+def test_the_table_says_which_actions_ask_again(world, route):
+    """Every address that takes POST is in it, or public; and asks as it says, whoever wrote the view."""
+    found = world.found[route.pattern]
+    path = route.path(found.own or dict.fromkeys(route.arguments, 1))
+    fields = {name: max(values) for name, values in found.fields.items() if any(values)}
+    asked = {}
+    for method, body in (("GET", b""), ("POST", urlencode(fields).encode())):
+        for who in ("owner", "ten minutes", "a day"):
+            with undone():
+                answer = world.ask(who, method, path, body)
+            asked[method, who] = answer.get("Location", "").startswith(PROOFS) and answer.status_code == 302
+        if answer.status_code == 405:
+            del asked[method, "a day"]
+    within = ASKS_AGAIN.get(route.name, "")
+    if ("POST", "a day") in asked:
+        assert route.name in ASKS_AGAIN or route.pattern in PUBLIC, "say whether it asks for the password again"
+    if route.pattern in PUBLIC or route.name in ELSEWHERE:
+        return
+    assert not any(asked[method, "owner"] for method in ("GET", "POST"))
+    for method in ("GET", "POST"):
+        if (method, "a day") in asked:
+            assert asked[method, "a day"] == isinstance(within, int), method
+            assert asked[method, "ten minutes"] == (within == MINUTES), method
+
+
+def test_the_table_names_addresses_that_are_there():
+    assert {*ASKS_AGAIN} <= {one.name for one in ROUTES}
+    assert all(within in {MINUTES, HOUR} or within for within in ASKS_AGAIN.values())
 
 
 WITH_IDS = [one for one in GUARDED if any(kind in {"uuid", "int"} for kind in one.values[0].arguments.values())]

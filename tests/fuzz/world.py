@@ -99,6 +99,8 @@ class World:
         second = factories.organisation("Second")
         Membership.objects.create(organisation=second, user=people["owner"], role="viewer")
         self.cookies = {role: _cookie(person) for role, person in people.items()} | {"nobody": ""}
+        # The owner again, whose password was given ten minutes ago, or yesterday.
+        self.cookies |= {"ten minutes": _cookie(people["owner"], -600), "a day": _cookie(people["owner"], -24 * 3600)}
         self.found = {route.pattern: Found() for route in self.routes}
         self._walk("nobody", ["/login/"])
         self._walk("owner", [one.path({}) for one in self.routes if not one.arguments and not one.is_admin])
@@ -260,11 +262,15 @@ def writes():
         yield tables
 
 
-def _cookie(person: Any) -> str:
+def _cookie(person: Any, later: float = 24 * 3600) -> str:
+    """The cookie of a session whose password was given so many seconds later than now.
+
+    A day: it is to count as just given however long the walks take.
+    """
     client = Client()
     client.force_login(person)
     session = client.session
-    session[CONFIRMED_AT] += 24 * 3600  # seconds: it is to count as just given however long the walks take
+    session[CONFIRMED_AT] += later
     session.save()
     return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
