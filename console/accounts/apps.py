@@ -16,8 +16,12 @@ class AccountsConfig(AppConfig):
     verbose_name = "Organisations"
 
     def ready(self) -> None:
-        """Have sign-ins noted, and the group of the support staff made at each migrate, when its permissions exist."""
+        """Have sign-ins noted and settings checked, and make the group of the support staff at each migrate.
+
+        Then its permissions exist.
+        """
         importlib.import_module("console.accounts.sign_in")
+        importlib.import_module("console.web.checks")
         post_migrate.connect(make_support_group, sender=apps.get_app_config("auth"))
 
 
