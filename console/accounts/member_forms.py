@@ -6,6 +6,7 @@ from django import forms
 from django.contrib.auth.password_validation import validate_password
 
 from console.accounts import members
+from console.accounts.addresses import normalised
 from console.accounts.models import Membership, User
 from console.accounts.permissions import ROLE_WORDS
 
@@ -29,6 +30,13 @@ class InviteForm(RoleForm):
         error_messages={"required": "Enter an e-mail address."},
     )
     field_order = ("email", "role")
+
+    def clean_email(self) -> str:
+        """Return the address as it is kept."""
+        try:
+            return normalised(self.cleaned_data["email"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
 
 
 class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]

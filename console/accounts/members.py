@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from console.accounts import activity
+from console.accounts.addresses import normalised
 from console.accounts.models import Invitation, Membership, Organisation, User
 from console.accounts.permissions import ROLES, Permission
 
@@ -32,11 +33,15 @@ def invite(organisation: Organisation, *, email: str, role: str, by: User) -> tu
     The token is kept nowhere. Raises Refused.
     """
     token = token_urlsafe(32)
+    try:
+        email = normalised(email)
+    except ValueError as error:
+        raise MembershipRefused(str(error), "email") from error
     with transaction.atomic():
         organisation = Organisation.locked(organisation.pk)
-        if organisation.memberships.filter(user__email__iexact=email).exists():
+        if organisation.memberships.filter(user__email__lower=email.lower()).exists():
             raise MembershipRefused(f"{email} is a member already.", "email")
-        organisation.invitations.filter(email__iexact=email).delete()
+        organisation.invitations.filter(email__lower=email.lower()).delete()
         limit = organisation.invitations_at_most
         if organisation.invitations.filter(expires_at__gt=timezone.now()).count() >= limit:
             raise MembershipRefused(
@@ -70,7 +75,7 @@ def join(invitation: Invitation, user: User) -> Membership:
     """Make the user a member, once; raises Refused when the invitation is used, or is for somebody else."""
     with transaction.atomic():
         Organisation.locked(invitation.organisation_id)
-        if user.email and user.email.casefold() != invitation.email.casefold():
+        if user.email and user.email.lower() != invitation.email.lower():
             raise MembershipRefused(
                 f"This invitation is for {invitation.email}, and you are signed in as {user.username} ({user.email}). "
                 "Sign out, then open the link again."

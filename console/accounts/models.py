@@ -6,17 +6,30 @@ from typing import Self
 from uuid import UUID, uuid4
 
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from console.accounts.addresses import normalised
 from console.accounts.permissions import ROLES, Permission
 from console.web.validators import NameField
+
+# `email__lower` compares as the constraints do; `iexact` would by UPPER, which takes other letters for the same.
+models.EmailField.register_lookup(Lower)
 
 
 class User(AbstractUser):
     """A person who signs in; what they may do comes from their membership, or from is_staff for support."""
+
+    def clean(self) -> None:
+        """Write the address as it is kept."""
+        super().clean()
+        try:
+            self.email = normalised(self.email) if self.email else ""
+        except ValueError as error:
+            raise ValidationError({"email": str(error)}) from error
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username

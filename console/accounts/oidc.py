@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 import logging
 from typing import Any
 
@@ -19,6 +20,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from console.accounts import members
+from console.accounts.addresses import normalised
 from console.accounts.models import Invitation, User
 from console.accounts.sign_in import ASKED_THERE, AUTHENTICATED_AT
 from console.clouds import foreign, streams
@@ -73,6 +75,9 @@ class Company(DefaultSocialAccountAdapter):  # type: ignore[misc]
         said = sociallogin.account.extra_data
         kept = {part: _kept(said[part]) for part in ("userinfo", "id_token") if isinstance(said.get(part), dict)}
         sociallogin.account.extra_data = kept
+        # As the provider wrote them: allauth has put them into small letters, which makes a k of the sign of kelvin.
+        if any(not str(claims.get("email", "")).isascii() for claims in kept.values()):
+            sociallogin.email_addresses = []
         user: User = super().populate_user(request, sociallogin, _kept(data))
         return user
 
@@ -82,16 +87,15 @@ class Company(DefaultSocialAccountAdapter):  # type: ignore[misc]
         A provider in whose session somebody is sends them back unasked; which form they came by says nothing of that.
         """
         setattr(request, AUTHENTICATED_AT, _authenticated_at(sociallogin))
-        setattr(
-            request, ASKED_THERE, request.session.get(ASKED_THERE, "")
-        )  # the session does not outlive signing in again
+        # The session does not outlive signing in again.
+        setattr(request, ASKED_THERE, request.session.get(ASKED_THERE, ""))
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Return whether somebody new may come in."""
         invitations = _invitations(sociallogin)
         if not invitations:
             return False
-        if User.objects.filter(email__iexact=invitations[0].email).exists():
+        if User.objects.filter(email__lower=invitations[0].email.lower()).exists():
             text = "Somebody here has your address already. If it is you, sign in, then connect it under Your account."
             messages.warning(request, text)
             raise ImmediateHttpResponse(redirect("login"))
@@ -104,11 +108,15 @@ class Company(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
         """Make the user, and a member wherever they are invited."""
         invitations = list(_invitations(sociallogin))
-        with transaction.atomic():
-            sociallogin.user.email = invitations[0].email
-            user: User = super().save_user(request, sociallogin, form)
-            for invitation in invitations:
-                members.join(invitation, user)
+        try:
+            with transaction.atomic():
+                sociallogin.user.email = invitations[0].email
+                user: User = super().save_user(request, sociallogin, form)
+                for invitation in invitations:
+                    members.join(invitation, user)
+        except members.MembershipRefused as refused:  # an invitation was used or revoked at this moment
+            messages.warning(request, str(refused))
+            raise ImmediateHttpResponse(redirect("login")) from refused
         return user
 
 
@@ -137,6 +145,7 @@ def _authenticated_at(sociallogin: Any) -> float:
 def _invitations(sociallogin: Any) -> QuerySet[Invitation]:
     asked = Q(pk__in=[])
     for address in sociallogin.email_addresses:
-        if address.verified:
-            asked |= Q(email__iexact=address.email)
+        with suppress(ValueError):  # at such an address nobody is invited
+            if address.verified:
+                asked |= Q(email__lower=normalised(address.email).lower())
     return Invitation.objects.filter(asked, expires_at__gt=timezone.now()).order_by("created_at")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from threading import Barrier
 
 import pytest
 from django.core import mail
+from django.core.exceptions import ValidationError
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from console.accounts import members
+from console.accounts.addresses import normalised
 from console.accounts.models import Invitation, Membership, User
 from console.accounts.permissions import ROLE_WORDS, ROLES
 from console.audit.models import AuditEvent
@@ -98,6 +102,59 @@ def test_invite_refuses(client, alice, bob, given, message):
     assert answer.status_code == 422
     assert message in answer.content.decode()
     assert not Invitation.objects.exists()
+
+
+# Every character that some function takes for an ASCII letter which it is not.
+LOOKALIKES = sorted(
+    {
+        letter
+        for letter in map(chr, range(128, 0x11000))
+        for other in (letter.upper(), letter.lower(), letter.casefold(), unicodedata.normalize("NFKC", letter))
+        if re.search("[A-Za-z]", other)
+    }
+)
+
+
+def test_an_address_that_somebody_takes_for_another_is_refused_beside_its_field(as_alice, acme, alice):
+    """Unless it is written as itself: each database has its own mind on which letters are the same."""
+    members.invite(acme, email="boss@example.com", role="viewer", by=alice)
+    factories.user("kim", acme, "viewer", email="kim@example.com")
+    assert {"\u017f", "\u0131", "\u0130", "\u212a", "\xdf"} <= {*LOOKALIKES}
+    for letter in LOOKALIKES:
+        with pytest.raises(ValueError, match="taken for another"):
+            normalised(f"bo{letter}s@example.com")
+        with suppress(ValueError):  # a domain may have such a letter, if it remains that letter
+            kept = normalised(f"nina@e{letter}ample.com")
+            assert kept.isascii()
+            assert kept.startswith("nina@xn--")
+    for letter in ("\u017f", "\u0131", "\u0130", "\u212a", "\xdf", "\ufb00", "\uff53"):
+        for address in (f"bo{letter}s@example.com", f"{letter}im@example.com"):
+            answer = as_alice.post("/organisation/invite/", {"email": address, "role": "viewer"})
+            assert answer.status_code == 422, address
+            assert answer.context["form"].errors["email"]
+            with pytest.raises(members.MembershipRefused) as refused:
+                members.invite(acme, email=address, role="viewer", by=alice)
+            assert refused.value.field == "email"
+    assert [one.email for one in acme.invitations.all()] == ["boss@example.com"]
+
+
+@pytest.mark.parametrize(("given", "kept"), [
+    ("Nina@Example.COM", "Nina@example.com"),
+    ("nina@b\xfccher.example", "nina@xn--bcher-kva.example"),
+    ("nina@xn--bcher-kva.example", "nina@xn--bcher-kva.example"),
+])  # fmt: skip
+def test_an_address_is_kept_as_mail_servers_know_it(as_alice, acme, alice, given, kept):
+    as_alice.post("/organisation/invite/", {"email": given, "role": "viewer"})
+    assert acme.invitations.get().email == kept
+    as_alice.post("/organisation/invite/", {"email": given.upper(), "role": "admin"})
+    assert acme.invitations.get().role == "admin"
+
+
+def test_the_operator_gives_nobody_such_an_address(alice):
+    alice.email = "\u212aim@example.com"
+    with pytest.raises(ValidationError) as refused:
+        alice.full_clean()
+    assert refused.value.message_dict.keys() >= {"email"}
 
 
 def test_invite_again_replaces_the_first_invitation(client, acme, alice, invited):

@@ -140,6 +140,32 @@ def test_who_is_not_invited_or_not_verified_stays_out(client, acme, alice, issue
     assert acme.invitations.count() == 1
 
 
+@pytest.mark.parametrize("letter", ["\u017f", "\u0131", "\u0130", "\u212a"])
+def test_an_address_that_a_database_takes_for_another_lets_nobody_in(client, acme, alice, issuer, letter):
+    """Also where an invitation has such a letter, and the provider the plain one."""
+    plain = {"\u017f": "s", "\u0131": "i", "\u0130": "i", "\u212a": "k"}[letter]
+    members.invite(acme, email=f"{plain}@example.com", role="admin", by=alice)
+    other = factories.organisation("Other")
+    invitation, _ = members.invite(other, email="x@example.com", role="admin", by=alice)
+    other.invitations.filter(pk=invitation.pk).update(email=f"{letter}@example.com")
+    come(client, issuer, email=f"{letter}@example.com")
+    assert not is_in(client)
+    come(client, issuer, email=f"{plain}@example.com")
+    assert is_in(client)
+    assert User.objects.get(first_name="Nina").memberships.get().organisation == acme
+
+
+def test_an_invitation_that_is_gone_at_the_last_moment_makes_nobody(client, acme, alice, issuer, monkeypatch):
+    members.invite(acme, email="nina@example.com", role="admin", by=alice)
+
+    def join(invitation, user):
+        raise members.MembershipRefused("The invitation was just used, or revoked. Ask for another one.")
+
+    monkeypatch.setattr(members, "join", join)
+    assert come(client, issuer)["Location"] == "/login/"
+    assert not User.objects.filter(first_name="Nina").exists()
+
+
 def test_an_address_makes_nobody_somebody_who_is_here(client, acme, alice, issuer):
     factories.user("taken", acme, "owner", email="nina@example.com")
     other = factories.organisation("Other")
