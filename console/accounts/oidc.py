@@ -14,7 +14,6 @@ from allauth.socialaccount.app_settings import UID_MAX_LENGTH
 from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -107,7 +106,7 @@ class Company(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
         """Make the user, and a member wherever they are invited."""
-        invitations = list(_invitations(sociallogin))
+        invitations = _invitations(sociallogin)
         try:
             with transaction.atomic():
                 sociallogin.user.email = invitations[0].email
@@ -142,10 +141,11 @@ def _authenticated_at(sociallogin: Any) -> float:
     return float(told) if isinstance(told, int | float) else 0.0
 
 
-def _invitations(sociallogin: Any) -> QuerySet[Invitation]:
-    asked = Q(pk__in=[])
+def _invitations(sociallogin: Any) -> list[Invitation]:
+    asked = set()
     for address in sociallogin.email_addresses:
         with suppress(ValueError):  # at such an address nobody is invited
             if address.verified:
-                asked |= Q(email__lower=normalised(address.email).lower())
-    return Invitation.objects.filter(asked, expires_at__gt=timezone.now()).order_by("created_at")
+                asked.add(normalised(address.email).lower())
+    found = Invitation.objects.filter(email__lower__in=asked, expires_at__gt=timezone.now()).order_by("created_at")
+    return [one for one in found if one.email.lower() in asked and one.email.isascii()]
