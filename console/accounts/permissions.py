@@ -94,7 +94,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "account_reauthenticate": "asks for it itself",
     "mfa_reauthenticate": "asks for it itself",
     "mfa_reauthenticate_webauthn": "asks for it itself",
-    "account_change_password": "wants the present password itself",
+    "account_change_password": "wants the present one itself",  # nosec B105 - no password
     "cloud_accounts:link": "adds an account, with its own proof",
     "cloud_accounts:verify": "looks",
     "clusters:backups_refresh": "looks",
@@ -102,7 +102,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:database_add": "adds",
     "clusters:node_add": "adds",
     "clusters:node_edit": "says which pgBackRest and which place a node has; each file of it is applied by hand",
-    "clusters:node_token": "shows nothing; until the node has the new token, the console says that it is silent",
+    "clusters:node_token": "shows nothing",  # nosec B105 - no password
     "clusters:proximity": "looks",
     "clusters:removed_node_forget": "the node is removed already",
     "clusters:retry": "goes on with what was confirmed",

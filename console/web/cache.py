@@ -46,8 +46,10 @@ class JSONCache(DatabaseCache):
                 return bool(cursor.rowcount)
             cursor.execute(f"SELECT COUNT(*) FROM {self._name}")  # noqa: S608  # nosec B608
             (number,) = cursor.fetchone()
-            if number > self._max_entries:
-                self._cull(connection.alias, cursor, now.replace(microsecond=0), number)
+            if number > self._max_entries:  # type: ignore[attr-defined]
+                self._cull(  # type: ignore[attr-defined]
+                    connection.alias, cursor, now.replace(microsecond=0), number
+                )
             sql = (
                 f"INSERT INTO {self._name} (cache_key, value, expires) VALUES (%s, %s, %s) ON CONFLICT (cache_key) "  # noqa: S608  # nosec B608
                 "DO UPDATE SET value = excluded.value, expires = excluded.expires"
@@ -60,7 +62,7 @@ class JSONCache(DatabaseCache):
 
     @property
     def _name(self) -> str:
-        return str(connection.ops.quote_name(self._table))
+        return str(connection.ops.quote_name(self._table))  # type: ignore[attr-defined]
 
 
 def _adapted(moment: datetime) -> Any:

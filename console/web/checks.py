@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - as Django calls it
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register  # noqa: A004 - as Django calls it
 
 LONGEST_IDLE = 12 * 3600  # seconds: as long as a session lasts at all
 WIDEST = 8  # bits of a network: wider ones are whole classes of addresses
@@ -23,7 +23,7 @@ def _endpoints() -> list[str]:
 
 
 # Kind, number, when it is so, what it means, what to do.
-CHECKS: Sequence[tuple[type[CheckMessage], str, Callable[[], Any], str, str]] = (
+CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str, str]] = (
     (
         *(Error, "E001", lambda: settings.DEMO_FILE),
         "The page to sign in at shows the demo's passwords, and /metrics is open to everybody.",
@@ -60,34 +60,34 @@ CHECKS: Sequence[tuple[type[CheckMessage], str, Callable[[], Any], str, str]] = 
         "Unset SUPPORT_SECOND_FACTOR, or set it to 1.",
     ),
     (
-        *(Warning, "W002", lambda: not settings.INSECURE_HTTP and settings.TRUSTED_PROXY_COUNT < 1),
+        *(Info, "I001", lambda: not settings.INSECURE_HTTP and settings.TRUSTED_PROXY_COUNT < 1),
         "Everybody has the address of the proxy that ends TLS: in the audit, and for limits on wrong passwords.",
         "Set TRUSTED_PROXY_COUNT to the number of your proxies in front, mostly 1.",
     ),
     (
-        *(Warning, "W003", lambda: not 0 < settings.SESSION_IDLE_SECONDS <= LONGEST_IDLE),
+        *(Warning, "W002", lambda: not 0 < settings.SESSION_IDLE_SECONDS <= LONGEST_IDLE),
         "A session that nobody uses stays open.",
         "Set SESSION_IDLE_MINUTES to 30, or to what your rules say.",
     ),
     (
-        *(Warning, "W004", lambda: settings.EMAIL_HOST and not settings.EMAIL_USE_TLS),
+        *(Warning, "W003", lambda: settings.EMAIL_HOST and not settings.EMAIL_USE_TLS),
         "Links of invitations go to the mail server in the clear.",
         "Unset EMAIL_TLS, or set it to 1.",
     ),
     (
-        *(Warning, "W005", _is_open_network),
+        *(Warning, "W004", _is_open_network),
         "Linked S3 servers may be nearly anywhere in your network: members can have the console connect there.",
         "Name in S3_ENDPOINTS_ALLOWED only the servers, or the networks, that members may link.",
     ),
     (
-        *(Warning, "W006", lambda: settings.MAP_TILES_URL and not settings.MAP_TILES_URL.startswith("https://")),
+        *(Warning, "W005", lambda: settings.MAP_TILES_URL and not settings.MAP_TILES_URL.startswith("https://")),
         "Browsers fetch the map over plain HTTP, or refuse to.",
         "Let MAP_TILES_URL begin with https://.",
     ),
     (
-        *(Warning, "W007", _endpoints),
+        *(Warning, "W006", _endpoints),
         "A cloud is looked for at an address of your own: all keys of linked accounts are sent there.",
-        "Unset AZURE_ENDPOINT_URL and GOOGLE_ENDPOINT_URL, which are for the demo.",
+        "Unset each variable whose name ends in _ENDPOINT_URL: they are for the demo.",
     ),
 )
 

@@ -35,7 +35,7 @@ class NameField(forms.CharField):
 class JSONObjectField(forms.JSONField):
     """An object that a script sends as JSON."""
 
-    def to_python(self, value: Any) -> dict[str, Any] | None:
+    def to_python(self, value: Any) -> Any:
         """Return the object; raises ValidationError for what is none, or too deep for Python's reader."""
         try:
             found = super().to_python(value)
