@@ -116,7 +116,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "stores:reconsider": "takes an acceptance back",
     "stores:repair": "sets what a store should have",
     "stores:retry": "goes on with what was confirmed",
-    "stores:unmanaged_adopt": "takes up a bucket that is the console's own",
+    "stores:unmanaged_adopt": "takes up what the console made itself",
     "stores:unmanaged_ignore": "hides a line, and can be taken back",
     "stores:unmanaged_list_again": "shows a line again",
     "stores:unmanaged_scan": "looks",

@@ -76,7 +76,7 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
     ),
     (
         *(Warning, "W004", _is_open_network),
-        "Linked S3 servers may be nearly anywhere in your network: members can have the console connect there.",
+        "Linked servers may be nearly anywhere in your network: members can have the console connect there.",
         "Name in S3_ENDPOINTS_ALLOWED only the servers, or the networks, that members may link.",
     ),
     (
