@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.serving.processes import Console, Proxy
+from tests.serving.processes import Console, Proxy, Upstream
 
 
 @pytest.fixture(scope="package")
@@ -19,3 +19,12 @@ def proxy(served, request, tmp_path_factory):
     """Each of README's proxies, in front of it."""
     with Proxy(request.param, served, tmp_path_factory.mktemp(request.param)).running() as running:
         yield running
+
+
+@pytest.fixture(scope="package", params=["nginx", "caddy"])
+def alone(request, tmp_path_factory):
+    """Each of README's proxies, in front of a server that believes everything: what the proxy does by itself."""
+    upstream = Upstream()
+    with Proxy(request.param, upstream, tmp_path_factory.mktemp(f"alone-{request.param}")).running() as running:
+        yield running
+    upstream.listener.close()

@@ -12,8 +12,9 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from console.demo.certificates import certify
@@ -79,10 +80,40 @@ class Console:
         return {line["request_id"]: line for line in lines if line["logger"] == "storekeeper.requests"}
 
 
-class Proxy:
-    """One of README's proxies in front of the console: where it listens, and how to connect to it."""
+class Upstream:
+    """A server that keeps what a proxy sends it, and answers a request that is whole."""
 
-    def __init__(self, kind: str, console: Console, folder: Path) -> None:
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+        self.listener = socket.create_server((HOST, 0))
+        self.port = self.listener.getsockname()[1]
+        Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # at the end it is closed
+            while True:
+                Thread(target=self._answer, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            got = b""
+            while b"\r\n\r\n" not in got:
+                if not (more := connection.recv(65536)):
+                    return
+                got += more
+            self.received.append(got)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return the names and values of the last request."""
+        _, *lines = self.received[-1].partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+        return [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)]
+
+
+class Proxy:
+    """One of README's proxies in front of the console, or of another server: where it listens, how to connect to it."""
+
+    def __init__(self, kind: str, console: Console | Upstream, folder: Path) -> None:
         self.kind, self.console, self.folder = kind, console, folder
         self.port, self.plain_port = free_port(), free_port()
 

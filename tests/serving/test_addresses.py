@@ -55,6 +55,20 @@ def test_no_other_spelling_makes_plain_http_https(served, name):
     assert (status, headers["location"]) == (301, "https://console.example.org/login/")
 
 
+def test_a_proxy_takes_out_every_spelling_by_itself(alone):
+    """Also where another server than the console's would believe it."""
+    told = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Request-ID", "X-Real-IP", "HX-Request", "Authorization")
+    forged = [f"{spelling}: {FORGED}" for name in told for spelling in spellings(name) if "_" in spelling]
+    forged += [f"{name}: {FORGED}" for name in told[:3]] * 2
+    assert exchange(alone.connect(), request("GET", "/login/", *forged))[0] == 200
+    headers = alone.console.headers()
+    assert [name for name, _ in headers if "_" in name] == []
+    assert [value for name, value in headers if name == "x-forwarded-for"] == [HOST]
+    assert [value for name, value in headers if name == "x-forwarded-proto"] == ["https"]
+    (identifier,) = [value for name, value in headers if name == "x-request-id"]
+    assert identifier != FORGED
+
+
 def test_nobody_chooses_the_id_of_their_request_behind_a_proxy(proxy):
     for name in spellings("X-Request-ID"):
         _, headers, _ = exchange(proxy.connect(), request("GET", "/login/", f"{name}: chosen-by-a-client"))
