@@ -165,6 +165,11 @@ class Cluster(ManagedResource):
         """Return whether its stores and nodes may be changed now."""
         return self.may("update")
 
+    @property
+    def outdated(self) -> str:
+        """Return why the nodes' access should be repaired, in a sentence; "" when it need not."""
+        return self.cloud.access.outdated(self.spec())
+
     def spec(self) -> AccessSpec:
         """Return the cluster as its cloud needs it, with the backup buckets that its nodes may use."""
         buckets = tuple(

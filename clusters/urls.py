@@ -33,5 +33,6 @@ urlpatterns = [
     path("<uuid:pk>/databases/add/", views.database_add, name="database_add"),
     path("<uuid:pk>/databases/<slug:name>/remove/", views.database_remove, name="database_remove"),
     path("<uuid:pk>/delete/", views.cluster_delete, name="delete"),
+    path("<uuid:pk>/repair/", views.cluster_repair, name="repair"),
     path("<uuid:pk>/retry/", views.cluster_retry, name="retry"),
 ]

@@ -34,7 +34,7 @@ from console.operations.actions import NotNow
 from console.operations.views import try_again
 from console.web import worldmap
 from console.web.forms import TypedNameForm
-from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, posted, searched
+from console.web.pages import announced, dialog_done, dialog_form, fragment_or_page, paginate, posted, searched
 
 
 @require_GET
@@ -70,6 +70,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     cases = bookcases(cluster)
     context = {
         "cluster": cluster,
+        "outdated": cluster.outdated,
         "busy": cluster.is_busy or any(case.inventory and case.inventory.is_awaited for case in cases),
         "options": mine,
         "node_setups": node_setups(cluster),
@@ -347,6 +348,20 @@ def cluster_retry(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Try again what failed."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
     return try_again(request, cluster, cluster.get_absolute_url(), "clusters-changed")
+
+
+@require_POST
+@require_permission(Permission.MANAGE_CLUSTERS)
+def cluster_repair(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Give the nodes again what they should have in the cloud."""
+    cluster = get_object_or_404(_clusters(request), pk=pk)
+    try:
+        actions.repair(cluster, by=request.user)
+    except NotNow as error:
+        messages.error(request, str(error))
+        return announced(request, cluster.get_absolute_url(), "clusters-changed")
+    message = f"The access of {cluster.name}'s nodes is being repaired."
+    return announced(request, cluster.get_absolute_url(), "clusters-changed", message=message)
 
 
 def _clusters(request: MemberRequest) -> Any:

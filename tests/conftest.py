@@ -145,8 +145,10 @@ def account(acme):
 @pytest.fixture(scope="session")
 def _emulator():
     from console.demo.emulators.aws.emulator import Emulator
+    from tests.clouds.aws_accounts import make_boundary
 
     emulator = Emulator().start()
+    make_boundary()
     yield emulator
     emulator.stop()
 

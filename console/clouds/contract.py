@@ -481,6 +481,8 @@ class NodeAccess:
     repository: Callable[[StoreSpec, AccessSpec], RepositoryOptions]  # how a node of the cluster reaches the store
     regions: Callable[[AccountRef], Sequence[Region]]  # where nodes of the account can be, by code
     note: str = ""  # how the nodes sign in, where people would expect something else
+    # Why `grant` should run again on what an earlier version of the console made, in a sentence; "" when it need not.
+    outdated: Callable[[AccessSpec], str] = lambda spec: ""
     # From when on `grant` makes the nodes' keys anew, where the cloud makes keys that end some day.
     keys_due: Callable[[AccessSpec], datetime | None] | None = None
 

@@ -24,6 +24,7 @@ from console.accounts.permissions import SUPPORT
 from console.cloud_accounts import actions as accounts
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
+from console.clouds.aws.boundary import BOUNDARY, boundary
 from console.clouds.aws.session import statements, trust_policy
 from console.operations.actions import NotNow, retry
 from console.operations.models import Operation
@@ -191,6 +192,9 @@ def _role(aws: dict[str, str], external_id: str) -> str:
     except ClientError as error:
         if error.response["Error"]["Code"] != "EntityAlreadyExists":
             raise
+    bounds = json.dumps(boundary(aws["account_id"]))
+    with suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_policy(PolicyName=BOUNDARY, PolicyDocument=bounds)
     policy = json.dumps(statements(aws["account_id"]))
     iam.put_role_policy(RoleName=ROLE_NAME, PolicyName="storekeeper", PolicyDocument=policy)
     return f"arn:aws:iam::{aws['account_id']}:role/{ROLE_NAME}"

@@ -40,7 +40,7 @@ def another_key(iam, account, *, but=()):
     name = f"console-{CloudAccount.objects.count()}-{timezone.now().timestamp()}"
     policy = statements(account.number, principal=f"user/{name}")
     for statement in policy["Statement"]:
-        if isinstance(statement["Action"], list):
+        if isinstance(statement.get("Action"), list) and statement["Effect"] == "Allow":
             statement["Action"] = [action for action in statement["Action"] if action not in but]
     iam.create_user(UserName=name)
     iam.put_user_policy(UserName=name, PolicyName="console", PolicyDocument=json.dumps(policy))

@@ -8,12 +8,14 @@ import pytest
 
 from console.clouds.s3api import clients
 from console.demo.emulators.aws.emulator import Emulator
+from tests.clouds.aws_accounts import make_boundary
 
 
 @pytest.fixture(scope="module")
 def server():
     """The strict emulator of Amazon, one for each file of tests."""
     emulator = Emulator().start()
+    make_boundary()
     yield emulator
     emulator.stop()
     clients.session.cache_clear()

@@ -17,7 +17,7 @@ from console.clouds.aws.errors import ACTIONS, IAM_ACTIONS
 from console.clouds.contract import AccessSpec
 from console.clouds.s3api import clients
 from console.clouds.steps import Failed, NotReady
-from tests.clouds.aws_accounts import NUMBER, key_account
+from tests.clouds.aws_accounts import NUMBER, drop_boundary, key_account, make_boundary
 from tests.clouds.plans import run, steps
 
 AWS = CLOUDS["aws"]
@@ -150,6 +150,53 @@ def test_clients_of_iam_are_one_for_each_account(iam, spec):
     assert aws_session.iam_client(spec.account) is iam
     assert aws_session.s3_client(spec.account, "us-east-1") is not iam
     assert aws_session.iam_client(key_account()) is not iam
+
+
+# --- The permissions boundary ---------------------------------------------------------------------------------------
+
+
+def bound_of(iam):
+    return iam.get_role(RoleName=NAME)["Role"].get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+
+
+def test_a_role_has_its_boundary_from_the_first_moment(amazon, iam, spec):
+    kept = aws_access.ensure_role(spec).keep
+    assert bound_of(iam) == kept["boundary"] == f"arn:aws:iam::{NUMBER}:policy/storekeeper-nodes"
+    assert [call.operation for call in amazon.calls][:1] == ["CreateRole"]
+    assert aws_access.ensure_role(replace(spec, keys=kept)) is None
+    assert AWS.access.outdated(replace(spec, keys=kept)) == ""
+
+
+@pytest.mark.parametrize("before", ["", "arn:aws:iam::aws:policy/AdministratorAccess"])
+def test_a_role_of_an_earlier_version_gets_the_boundary(iam, spec, before):
+    run(AWS.access.grant, spec)
+    if before:
+        iam.put_role_permissions_boundary(RoleName=NAME, PermissionsBoundary=before)
+    else:
+        iam.delete_role_permissions_boundary(RoleName=NAME)
+    assert "permissions boundary" in AWS.access.outdated(spec)
+    run(AWS.access.grant, spec)
+    assert bound_of(iam) == f"arn:aws:iam::{NUMBER}:policy/storekeeper-nodes"
+
+
+def test_a_role_that_is_not_ours_gets_no_boundary(iam, spec):
+    make_foreign_role(iam)
+    with pytest.raises(Failed, match="does not belong to this cluster"):
+        aws_access.ensure_role(spec)
+    assert bound_of(iam) is None
+    iam.delete_role(RoleName=NAME)
+
+
+def test_no_role_is_made_where_there_is_no_boundary(iam, spec):
+    drop_boundary()
+    try:
+        with pytest.raises(Failed, match=r"no policy storekeeper-nodes.*boundary\.json"):
+            run(AWS.access.grant, spec)
+        assert state(iam)[0] == "NoSuchEntity"
+    finally:
+        make_boundary()
+    run(AWS.access.grant, spec)
+    assert bound_of(iam)
 
 
 # --- Again and again ------------------------------------------------------------------------------------------------
@@ -384,11 +431,14 @@ def test_access_refusal_counts_as_aws_does(spec, length):
 
 
 def test_statements_allow_every_call_that_the_plans_make(amazon, spec):
-    for plan in (AWS.access.grant, AWS.access.grant, AWS.access.revoke, AWS.access.delete):
+    run(AWS.access.grant, spec)
+    aws_session.iam_client(spec.account).delete_role_permissions_boundary(RoleName=NAME)
+    amazon.calls.clear()
+    for plan in (AWS.access.grant, AWS.access.revoke, AWS.access.delete, AWS.access.grant, AWS.access.delete):
         run(plan, spec)
     made = {call.operation for call in amazon.calls}
     assert made == set(IAM_ACTIONS)
-    policy = aws_session.statements(NUMBER)["Statement"]
+    policy = [one for one in aws_session.statements(NUMBER)["Statement"] if one["Effect"] == "Allow"]
     for operation in made:
         for action in ACTIONS[operation]:
             resource = PROFILE_ARN if "InstanceProfile" in action else ROLE_ARN
@@ -396,14 +446,22 @@ def test_statements_allow_every_call_that_the_plans_make(amazon, spec):
             assert any(fnmatchcase(resource, arn) for arn in allowed)
 
 
+READ_ACTIONS = {
+    *("iam:GetRole", "iam:GetInstanceProfile", "iam:SimulatePrincipalPolicy"),
+    *("iam:GetPolicy", "iam:GetPolicyVersion"),
+}
+
+
 def test_statements_let_the_console_change_only_what_is_below_its_path():
     for partition, service in (("aws", "ec2.amazonaws.com"), ("aws-cn", "ec2.amazonaws.com.cn")):
         below, handed_over = 0, 0
         for one in aws_session.statements(NUMBER, partition)["Statement"]:
+            if one["Effect"] == "Deny":
+                continue
             actions = as_list(one["Action"])
             if not actions[0].startswith("iam:"):
                 assert not [action for action in actions if action.startswith("iam:")]
-            elif not {"iam:GetRole", "iam:GetInstanceProfile", "iam:SimulatePrincipalPolicy"} >= set(actions):
+            elif not set(actions) <= READ_ACTIONS:
                 iam = f"arn:{partition}:iam::{NUMBER}"
                 assert set(as_list(one["Resource"])) <= {f"{iam}:role/pgbk/*", f"{iam}:instance-profile/pgbk/*"}
                 below += 1

@@ -18,13 +18,16 @@ import pytest
 from console.clouds import CLOUDS
 from console.clouds.aws import permissions as aws_permissions
 from console.clouds.aws import session as aws_session
+from console.clouds.aws.boundary import BOUNDARY, boundary
 from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, StoreSpec
 from console.clouds.s3 import documents as s3_documents
 from console.clouds.s3api import clients
+from console.clouds.s3api.nodes import node_name
 from console.clouds.steps import Failed, Refused
 from console.demo.emulators.aws.emulator import Emulator
 from console.demo.emulators.aws.permissions import Asked, as_list, judge
 from tests.clouds import plans
+from tests.clouds.aws_accounts import drop_boundary, make_boundary
 
 NUMBER, ROLE = Emulator.account_id, "preflight-role"
 ARN = f"arn:aws:iam::{NUMBER}:role/{ROLE}"
@@ -35,7 +38,7 @@ PRINCIPAL = "arn:aws:iam::111111111111:root"
 
 
 def allowed(policy):
-    return {action for one in policy["Statement"] for action in as_list(one["Action"])}
+    return {action for one in policy["Statement"] if one["Effect"] == "Allow" for action in as_list(one["Action"])}
 
 
 def admin(service, region="us-east-1"):
@@ -59,6 +62,9 @@ def without(policy, action):
     """Return the policy as it is for an administrator who forgot one action."""
     kept = []
     for one in policy["Statement"]:
+        if one["Effect"] == "Deny":
+            kept.append(one)
+            continue
         actions = [name for name in as_list(one["Action"]) if name != action]
         kept += [{**one, "Action": actions}] if actions else []
     return document(*kept)
@@ -137,6 +143,9 @@ def create_repair_and_delete(amazon, region):
 
 def attach_detach_and_dismiss(amazon, region):
     access = access_to("pgbk-one", "pgbk-two")
+    with as_administrator(amazon):  # a role of an earlier version, which has no boundary yet
+        run(AWS.access.grant[:1], access)
+        admin("iam").delete_role_permissions_boundary(RoleName=node_name(access))
     for plan in (AWS.access.grant, AWS.access.grant, AWS.access.revoke, AWS.access.delete, AWS.access.delete):
         run(plan, access)
 
@@ -223,7 +232,10 @@ def test_the_policy_fits_into_a_role_and_a_managed_policy():
 
 # --- What it denies -------------------------------------------------------------------------------------------------
 
-OWN, LOGS = f"pgbk-x-{NUMBER}-eu-west-1-an", f"pgbk-x-log-{NUMBER}-eu-west-1-an"
+ID = "abcdefghijkl"
+OWN, LOGS = f"pgbk-{ID}-{NUMBER}-eu-west-1-an", f"pgbk-{ID}-log-{NUMBER}-eu-west-1-an"
+LONG = "pgbk-abcdefghijklmnopqrstuvwxyz"  # where names are in no namespace of the account's own
+BOUND = {"iam:PermissionsBoundary": f"arn:aws:iam::{NUMBER}:policy/storekeeper-nodes"}
 OURS = {"aws:ResourceAccount": NUMBER, "s3:x-amz-bucket-namespace": "account-regional"}
 INFO = "c-k3v9/n1/backup/orders/backup.info"
 CASES = [  # action, resource, context, allowed
@@ -252,7 +264,10 @@ CASES = [  # action, resource, context, allowed
     ("s3:GetObject", f"{LOGS}/access/1", OURS, False),
     ("s3:DeleteObject", f"{LOGS}/access/1", {"aws:ResourceAccount": "999999999999"}, False),
     ("s3:DeleteObject", "customers-own-log/1", OURS, False),
-    ("iam:CreateRole", f"arn:aws:iam::{NUMBER}:role/pgbk/pgbk-c-x", {}, True),
+    ("iam:CreateRole", f"arn:aws:iam::{NUMBER}:role/pgbk/pgbk-c-x", BOUND, True),
+    ("iam:CreateRole", f"arn:aws:iam::{NUMBER}:role/pgbk/pgbk-c-x", {}, False),
+    ("iam:PutRolePolicy", f"arn:aws:iam::{NUMBER}:role/pgbk/pgbk-c-x", BOUND, True),
+    ("iam:PutRolePolicy", f"arn:aws:iam::{NUMBER}:role/pgbk/pgbk-c-x", {}, False),
     ("iam:CreateRole", f"arn:aws:iam::{NUMBER}:role/administrator", {}, False),
     ("iam:PutRolePolicy", ARN, {}, False),  # its own
     ("iam:AttachRolePolicy", f"arn:aws:iam::{NUMBER}:role/pgbk/pgbk-c-x", {}, False),
@@ -276,11 +291,11 @@ def test_the_policy_denies_what_is_not_the_consoles(action, resource, context, e
     [
         ("s3:CreateBucket", "pgbk-x", True),
         ("s3:CreateBucket", "backups", False),
-        ("s3:DeleteObject", "pgbk-x-log/access/1", True),
+        ("s3:DeleteObject", f"{LONG}-log/access/1", True),
         ("s3:DeleteObject", f"{LOGS}/access/1", True),
-        ("s3:DeleteObject", f"pgbk-x/{INFO}", False),
+        ("s3:DeleteObject", f"{LONG}/{INFO}", False),
         ("s3:DeleteObject", f"{OWN}/{INFO}", False),
-        ("s3:PutObject", f"pgbk-x/{INFO}", False),
+        ("s3:PutObject", f"{LONG}/{INFO}", False),
         ("s3:GetObject", "pgbk-x/c-k3v9/n1/backup/orders/20261101-000000F/pg_data/PG_VERSION.zst", False),
     ],
 )
@@ -296,10 +311,10 @@ def test_the_policy_for_all_regions_denies_what_is_not_the_consoles(action, reso
         ("s3:CreateBucket", "arn:aws:s3:::pgbk-x", True),
         ("s3:CreateBucket", "arn:aws:s3:::other", False),
         ("s3:PutObject", "arn:aws:s3:::pgbk-probe-x/probe", True),
-        ("s3:PutObject", f"arn:aws:s3:::pgbk-x/{INFO}", False),
-        ("s3:DeleteObject", f"arn:aws:s3:::pgbk-x/{INFO}", False),
-        ("s3:DeleteObject", "arn:aws:s3:::pgbk-x-log/access/1", True),
-        ("s3:GetObject", f"arn:aws:s3:::pgbk-x/{INFO}", True),
+        ("s3:PutObject", f"arn:aws:s3:::{LONG}/{INFO}", False),
+        ("s3:DeleteObject", f"arn:aws:s3:::{LONG}/{INFO}", False),
+        ("s3:DeleteObject", f"arn:aws:s3:::{LONG}-log/access/1", True),
+        ("s3:GetObject", f"arn:aws:s3:::{LONG}/{INFO}", True),
         ("iam:CreateUser", "arn:aws:iam:::user/pgbk-c-x", True),
         ("iam:CreateAccessKey", "arn:aws:iam:::user/root", False),
     ],
@@ -338,11 +353,16 @@ def test_all_forms_hold_the_same_policies(given, ending):
     assert properties["AssumeRolePolicyDocument"] == trust
     [policy] = properties["Policies"]
     assert substituted(policy["PolicyDocument"]) == permissions
+    managed = template["Resources"]["NodesBoundary"]["Properties"]
+    bounds = json.loads(files["boundary.json"])
+    assert (managed["ManagedPolicyName"], substituted(managed["PolicyDocument"])) == (BOUNDARY, bounds)
+    assert bounds == boundary(NUMBER)
 
     module = files[f"storekeeper-role{ending}.tf"].replace("${data.aws_caller_identity.current.account_id}", NUMBER)
     assert "${" not in module
     found = [json.loads(dedent(text)) for text in re.findall(r"<<-JSON\n(.*?)\n  JSON\n", module, re.DOTALL)]
-    assert found == [trust, permissions]
+    assert found == [bounds, trust, permissions]
+    assert f'name        = "{BOUNDARY}"' in module
 
 
 def substituted(value):
@@ -374,9 +394,15 @@ def test_terraform_would_not_format_the_module_otherwise(tmp_path):
 
 
 def test_documents_fit_the_account():
-    assert list(handed_out({"access_key_id": "AKIA"})) == ["permissions.json", "permissions-all-regions.json"]
+    assert list(handed_out({"access_key_id": "AKIA"})) == [
+        "permissions.json",
+        "boundary.json",
+        "permissions-all-regions.json",
+    ]
     sovereign = handed_out({"role_arn": f"arn:aws-eusc:iam::{NUMBER}:role/sk"}, partition="aws-eusc")
-    assert "arn:aws-eusc:s3:::pgbk-*-log/*" in sovereign["permissions.json"]  # no region there has the namespace
+    assert (
+        f"arn:aws-eusc:s3:::pgbk-{'?' * 26}-log/*" in sovereign["permissions.json"]
+    )  # no region there has the namespace
     assert "permissions-all-regions.json" not in sovereign
     assert "YOUR-ACCOUNT-ID" in handed_out({}, partition="", number="")["permissions.json"]
     gov = handed_out({}, partition="", principal="arn:aws-us-gov:iam::1:root")
@@ -396,9 +422,12 @@ def outcomes(lines, outcome):
     return {one.label for one in lines.values() if one.outcome == outcome}
 
 
+OF_BOUNDARY = (f"Permissions boundary {BOUNDARY}", "No way around the boundary")
+
+
 def test_preflight_has_a_line_for_each_permission(amazon, role):
     lines = checked()
-    assert {label for label, _ in lines} == allowed(role) | {"Region eu-west-1"}
+    assert {label for label, _ in lines} == allowed(role) | {"Region eu-west-1", *OF_BOUNDARY}
     assert outcomes(lines, "pass") == {label for label, _ in lines}
     assert not any(one.statement for one in lines.values())
 
@@ -407,11 +436,14 @@ def test_preflight_changes_nothing_and_takes_few_calls(amazon, role):
     amazon.calls.clear()
     checked()
     operations = [call.operation for call in amazon.calls]
-    assert set(operations) == {"AssumeRole", "GetCallerIdentity", "SimulatePrincipalPolicy", "ListBuckets"}
-    assert operations.count("SimulatePrincipalPolicy") == 8
+    assert set(operations) == {
+        *("AssumeRole", "GetCallerIdentity", "SimulatePrincipalPolicy", "ListBuckets"),
+        *("GetPolicy", "GetPolicyVersion"),
+    }
+    assert operations.count("SimulatePrincipalPolicy") == 12
     amazon.calls.clear()
     checked("eu-west-1", "us-west-2", "eu-central-1")
-    assert [call.operation for call in amazon.calls].count("SimulatePrincipalPolicy") == 10  # creating, in each region
+    assert [call.operation for call in amazon.calls].count("SimulatePrincipalPolicy") == 14  # creating, in each region
 
 
 @pytest.mark.slow
@@ -434,6 +466,8 @@ def test_preflight_describes_what_breaks_for_each_action_of_the_policy():
     policy = aws_session.statements(NUMBER)
     assert aws_permissions.CONSEQUENCES.keys() <= allowed(policy)
     for one in policy["Statement"]:
+        if one["Effect"] == "Deny":
+            continue
         described = one["Sid"] in aws_permissions.CONSEQUENCES_BY_STATEMENT
         assert described or set(as_list(one["Action"])) <= aws_permissions.CONSEQUENCES.keys()
 
@@ -441,12 +475,44 @@ def test_preflight_describes_what_breaks_for_each_action_of_the_policy():
 def test_preflight_never_passes_what_it_could_not_check(amazon, role):
     give(without(role, aws_permissions.SIMULATES))
     lines = checked()
-    assert outcomes(lines, "pass") == {aws_permissions.LISTS, "Region eu-west-1"}  # which were tried
+    assert outcomes(lines, "pass") == {aws_permissions.LISTS, "Region eu-west-1", OF_BOUNDARY[0]}  # which were tried
     assert outcomes(lines, "fail") == {aws_permissions.SIMULATES}
     [line] = [one for one in lines.values() if one.outcome == "fail"]
     assert json.loads(line.statement)["Resource"] == ARN
     assert not line.required
     assert not any(one.statement for one in lines.values() if one.outcome == "unknown")
+
+
+def test_preflight_sees_whether_the_boundary_is_there_and_as_it_should_be(amazon, role):
+    for document_of_it, words in ((None, "There is none"), (aws_session.statements(NUMBER), "not as boundary.json")):
+        drop_boundary()
+        if document_of_it:
+            make_boundary(document=document_of_it)
+        [line] = [one for one in checked().values() if one.outcome == "fail"]
+        assert (line.label, line.required) == (OF_BOUNDARY[0], True)
+        assert words in line.why
+    make_boundary()
+    assert outcomes(checked(), "fail") == set()
+
+
+UNBOUNDED = {"Effect": "Allow", "Action": ["iam:CreateRole", "iam:PutRolePolicy"], "Resource": "*"}
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        UNBOUNDED,
+        {**UNBOUNDED, "Action": "iam:*"},
+        {**UNBOUNDED, "Action": "iam:CreatePolicyVersion"},
+        {**UNBOUNDED, "Action": "iam:DeleteRolePermissionsBoundary"},
+    ],
+    ids=lambda one: str(one["Action"]),
+)
+def test_preflight_says_when_the_boundary_can_be_got_around(amazon, role, added):
+    give(role, earlier=document(added))
+    [line] = [one for one in checked().values() if one.outcome == "fail"]
+    assert (line.label, line.required, line.statement) == (OF_BOUNDARY[1], False, "")
+    assert "Replace its permissions" in line.why
 
 
 def test_preflight_tells_a_denial_from_a_missing_permission(amazon, role):
@@ -476,7 +542,7 @@ def test_preflight_sees_a_policy_that_is_limited_to_a_region(amazon, role):
 
 def test_preflight_looks_for_global_names_where_a_region_needs_them(amazon, role):
     failing = [one for one in AWS.linking.preflight(ACCOUNT, ("eu-west-1", "me-south-1")) if one.outcome == "fail"]
-    assert {one.on.rpartition(":")[2].partition("/")[0] for one in failing} == {"pgbk-*", "pgbk-*-log"}
+    assert {one.on.rpartition(":")[2].partition("/")[0] for one in failing} == {"pgbk-*", f"pgbk-{'?' * 26}-log"}
     assert "s3:CreateBucket" in {one.label for one in failing}
     assert {one.regions for one in failing} == {("me-south-1",)}  # no other region needs them
     give(aws_session.statements(NUMBER, principal=f"role/{ROLE}", global_names=True))

@@ -353,7 +353,7 @@ def test_viewers_look_and_change_nothing(client, bob, make, stores, form):
     page = text_of(client.get(f"/clusters/{cluster.pk}/"))
     assert "archive-dub" in page
     assert "Update Backup Stores" not in page
-    for path in (*PAGES[1:], "retry/", "databases/x/remove/"):
+    for path in (*PAGES[1:], "retry/", "repair/", "databases/x/remove/"):
         assert client.post(f"/clusters/{cluster.pk}/{path}", {"name": "orders"}).status_code == 403
     assert client.post("/clusters/create/", form | {"name": "more"}).status_code == 403
     assert Cluster.objects.count() == 1
@@ -383,6 +383,31 @@ def test_tiles_are_asked_for_only_where_the_operator_set_a_server(as_alice, sett
     assert "img-src 'self' https://tiles.example.org;" in content_security_policy()
     script = as_alice.get("/clusters/regions.js?provider=aws").content.decode()
     assert "tiles.example.org" in script
+
+
+# Roles of an earlier version
+
+
+def test_a_cluster_whose_role_has_no_boundary_says_so_and_is_repaired(as_alice, client, bob, charlie, make, stores):
+    from console.clouds.aws.session import iam_client
+
+    cluster = make(stores)
+    assert cluster.keys == {"boundary": f"arn:aws:iam::{cluster.cloud_account.number}:policy/storekeeper-nodes"}
+    iam, role = iam_client(cluster.cloud_account.credentials()), {"RoleName": f"pgbk-{cluster.prefix}"}
+    Cluster.objects.update(keys={})  # as an earlier version left it
+    iam.delete_role_permissions_boundary(**role)
+    client.force_login(bob)
+    page = client.get(f"/clusters/{cluster.pk}/").content.decode()
+    assert "was made without a permissions boundary" in page
+    assert "repair/" not in page
+    client.force_login(charlie)
+    assert client.post(f"/clusters/{cluster.pk}/repair/").status_code == 404
+    assert f"/clusters/{cluster.pk}/repair/" in as_alice.get(f"/clusters/{cluster.pk}/").content.decode()
+    assert as_alice.post(f"/clusters/{cluster.pk}/repair/", headers=HTMX).status_code == 204
+    assert as_alice.post(f"/clusters/{cluster.pk}/repair/").status_code == 302  # at work already, which is said
+    work(cluster)
+    assert iam.get_role(**role)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"].endswith("storekeeper-nodes")
+    assert "permissions boundary" not in as_alice.get(f"/clusters/{cluster.pk}/").content.decode()
 
 
 # What the fuzz has found

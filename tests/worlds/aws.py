@@ -17,6 +17,7 @@ from console.clouds.contract import AccountRef
 from console.clouds.s3api import clients
 from console.demo.emulators.aws.emulator import Emulator
 from tests.cloud_accounts.linking import make_role
+from tests.clouds.aws_accounts import make_boundary
 from tests.faults import world as memory
 from tests.worlds import boto
 
@@ -91,6 +92,7 @@ class Amazon(boto.Spoilt):
 def opened(folder):
     """Lend the world while it is open."""
     emulator = Emulator().start()
+    make_boundary()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
             patch.delenv(name, raising=False)

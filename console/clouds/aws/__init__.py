@@ -4,7 +4,7 @@ from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, No
 from console.clouds.s3api import CREATION
 from console.clouds.s3api.nodes import policy
 
-from .access import DELETE, GRANT, REVOKE, facts, refusal, repository
+from .access import DELETE, GRANT, REVOKE, facts, outdated, refusal, repository
 from .documents import access_documents, merge_statements
 from .linking import FIELDS, ROLE, SIGN_INS, clean, sign_in
 from .permissions import preflight
@@ -54,6 +54,7 @@ AWS = Cloud(
         refusal=refusal,
         repository=repository,
         regions=regions_of,
+        outdated=outdated,
     ),
     capabilities=capabilities,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from console.clouds.aws.boundary import boundary_of
 from console.clouds.aws.errors import on_amazon
 from console.clouds.aws.session import HOME_REGIONS, calling_iam, instance_service
 from console.clouds.contract import AccessSpec, RepositoryOptions, StoreSpec
@@ -23,13 +24,14 @@ from console.clouds.s3api.nodes import (
     policy,
     statements,
 )
-from console.clouds.steps import Failed, NotReady, Stage, Step
+from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
 if TYPE_CHECKING:
-    from mypy_boto3_iam.type_defs import InstanceProfileTypeDef
+    from mypy_boto3_iam.type_defs import InstanceProfileTypeDef, RoleTypeDef
 
 # Of all inline policies of a role, whitespace not counted, and fixed (IAM user guide, "IAM and AWS STS quotas").
 POLICY_CHARACTERS = 10_240
+BOUND = "boundary"  # what is kept of a cluster whose role has one
 
 
 # Names
@@ -98,11 +100,16 @@ def _resource(spec: AccessSpec, operation: str, action: str) -> str:
     return profile_arn(spec) if "InstanceProfile" in action else role_arn(spec)
 
 
+def _read_role(spec: AccessSpec) -> RoleTypeDef | None:
+    with calling_iam("GetRole", _role(spec)) as iam, or_nothing():
+        return iam.get_role(RoleName=node_name(spec))["Role"]
+    return None
+
+
 def role_tag(spec: AccessSpec) -> str | None:
     """Return the cluster ID that the role is tagged with, '' when with none; None when there is no such role."""
-    with calling_iam("GetRole", _role(spec)) as iam, or_nothing():
-        return cluster_in(iam.get_role(RoleName=node_name(spec))["Role"].get("Tags", []))
-    return None
+    role = _read_role(spec)
+    return None if role is None else cluster_in(role.get("Tags", []))
 
 
 def _read_profile(spec: AccessSpec) -> InstanceProfileTypeDef | None:
@@ -132,8 +139,9 @@ def _adopt(spec: AccessSpec, subject: CallTarget, tag: str | None) -> None:
 # Granting
 
 
-def ensure_role(spec: AccessSpec) -> None:
-    """Create the role, tagged in the same call so that it never stands without its owner."""
+def ensure_role(spec: AccessSpec) -> StepResult | None:
+    """Create the role, tagged and bounded in the same call so that it never stands without its owner or its bounds."""
+    bound = boundary_of(spec.account)
     with calling_iam("CreateRole", _role(spec)) as iam:
         try:
             iam.create_role(
@@ -141,13 +149,36 @@ def ensure_role(spec: AccessSpec) -> None:
                 Path=IAM_PATH,
                 AssumeRolePolicyDocument=compact(trust(spec)),
                 Description="Lets the nodes of one database cluster use their backup stores.",
+                PermissionsBoundary=bound,
                 Tags=node_tags(spec),
             )
-            return
+            return _bounded(spec)
         except ClientError as error:
             if code_of(error) != "EntityAlreadyExists":
                 raise
-    _adopt(spec, _role(spec), role_tag(spec))
+    role = _read_role(spec)
+    _adopt(spec, _role(spec), None if role is None else cluster_in(role.get("Tags", [])))
+    assert role  # _adopt raises without one
+    if role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") != bound:
+        with calling_iam("PutRolePermissionsBoundary", _role(spec)) as iam:
+            iam.put_role_permissions_boundary(RoleName=node_name(spec), PermissionsBoundary=bound)
+    return _bounded(spec)
+
+
+def _bounded(spec: AccessSpec) -> StepResult | None:
+    """Have it kept that the role has its boundary, unless it is."""
+    kept = {BOUND: boundary_of(spec.account)}
+    return None if dict(spec.keys) == kept else StepResult(keep=kept)
+
+
+def outdated(spec: AccessSpec) -> str:
+    """Return why the cluster's role should be repaired: it was made before roles had a boundary; '' when not."""
+    if not spec.buckets or spec.keys.get(BOUND) == boundary_of(spec.account):
+        return ""
+    return (
+        f"The nodes' IAM role {node_name(spec)} was made without a permissions boundary, which limits it to backup "
+        "stores whatever its policies say."
+    )
 
 
 def ensure_instance_profile(spec: AccessSpec) -> None:

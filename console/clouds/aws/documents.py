@@ -10,12 +10,19 @@ from collections.abc import Sequence
 from textwrap import indent
 from typing import Any
 
+from console.clouds.aws.boundary import BOUNDARY, boundary
 from console.clouds.aws.session import ROLE_NAME, statements, trust_policy
 from console.clouds.contract import AccountRef, Document
 from console.clouds.regions import regions
 
+BOUNDARY_FILE = "boundary.json"
+BOUNDARY_HINT = (
+    "The most that nodes can ever be allowed, as a managed policy of its own: the console makes no role without."
+)
+CREATE_POLICY = f"aws iam create-policy --policy-name {BOUNDARY} --policy-document file://{BOUNDARY_FILE}"
 NUMBER = "YOUR-ACCOUNT-ID"  # stands in a policy for the number that is not known before the account is linked
 DESCRIPTION = "Lets the Storekeeper console make and watch backup stores, and give database nodes their own."
+BOUNDARY_DESCRIPTION = "The most that the IAM roles of database nodes, which Storekeeper makes, can be allowed."
 TEMPLATE = f"{ROLE_NAME}-role.template.json"
 DEPLOY = (
     f"aws cloudformation deploy --template-file {TEMPLATE} --stack-name {ROLE_NAME} --capabilities CAPABILITY_NAMED_IAM"
@@ -59,7 +66,12 @@ def _user_files(account: AccountRef, principal: str, partition: str, global_name
     number, user = account.number or NUMBER, "user/${aws:username}"
     policy = statements(number, partition, global_names=global_names, principal=user)
     hint = "For the user whose access key it is, as a managed policy: a user's own policies end at 2,048 characters."
-    return [Document("permissions.json", "Permissions", _json(policy), hint)]
+    return [Document("permissions.json", "Permissions", _json(policy), hint), _boundary_file(number, partition)]
+
+
+def _boundary_file(number: str, partition: str) -> Document:
+    text = _json(boundary(number, partition))
+    return Document(BOUNDARY_FILE, "Nodes' boundary", text, BOUNDARY_HINT, CREATE_POLICY)
 
 
 def _role_files(account: AccountRef, principal: str, partition: str, global_names: bool) -> list[Document]:
@@ -70,14 +82,18 @@ def _role_files(account: AccountRef, principal: str, partition: str, global_name
     def permissions(number: str) -> dict[str, Any]:
         return statements(number, partition, global_names=global_names, principal=f"role/{role}")
 
-    template = cloudformation(name, f"{path}/", trust, permissions("${AWS::AccountId}"))
-    module = terraform(name, f"{path}/", trust, permissions("${data.aws_caller_identity.current.account_id}"))
+    def both(number: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        return permissions(number), boundary(number, partition)
+
+    template = cloudformation(name, f"{path}/", trust, *both("${AWS::AccountId}"))
+    module = terraform(name, f"{path}/", trust, *both("${data.aws_caller_identity.current.account_id}"))
     policy = permissions(account.number or NUMBER)
     return [
         Document("permissions.json", "Permissions", _json(policy), "What the role may do: all that the console does."),
         Document("trust.json", "Trust policy", _json(trust), "Who may assume the role: the console alone."),
-        Document(TEMPLATE, "CloudFormation", _json(template), "Makes the role with both.", DEPLOY),
-        Document(f"{ROLE_NAME}-role.tf", "Terraform", module, "Makes the role with both."),
+        _boundary_file(account.number or NUMBER, partition),
+        Document(TEMPLATE, "CloudFormation", _json(template), "Makes the role with all of them.", DEPLOY),
+        Document(f"{ROLE_NAME}-role.tf", "Terraform", module, "Makes the role with all of them."),
     ]
 
 
@@ -85,12 +101,22 @@ def _json(document: Any) -> str:
     return json.dumps(document, indent=2)
 
 
-def cloudformation(name: str, path: str, trust: dict[str, Any], permissions: dict[str, Any]) -> dict[str, Any]:
-    """Return the template of the role; ${AWS::…} in the permissions is filled in by CloudFormation."""
+def cloudformation(
+    name: str, path: str, trust: dict[str, Any], permissions: dict[str, Any], bounds: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the template of the role and the nodes' boundary; CloudFormation fills in ${AWS::…} in their policies."""
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": DESCRIPTION,
         "Resources": {
+            "NodesBoundary": {
+                "Type": "AWS::IAM::ManagedPolicy",
+                "Properties": {
+                    "ManagedPolicyName": BOUNDARY,
+                    "Description": BOUNDARY_DESCRIPTION,
+                    "PolicyDocument": _substituted(bounds),
+                },
+            },
             "Role": {
                 "Type": "AWS::IAM::Role",
                 "Properties": {
@@ -100,7 +126,7 @@ def cloudformation(name: str, path: str, trust: dict[str, Any], permissions: dic
                     "AssumeRolePolicyDocument": trust,
                     "Policies": [{"PolicyName": ROLE_NAME, "PolicyDocument": _substituted(permissions)}],
                 },
-            }
+            },
         },
         "Outputs": {"RoleArn": {"Description": "Enter this in the console.", "Value": {"Fn::GetAtt": ["Role", "Arn"]}}},
     }
@@ -115,9 +141,18 @@ def _substituted(value: Any) -> Any:
     return {"Fn::Sub": value} if isinstance(value, str) and "${AWS::" in value else value
 
 
-def terraform(name: str, path: str, trust: dict[str, Any], permissions: dict[str, Any]) -> str:
+def terraform(name: str, path: str, trust: dict[str, Any], permissions: dict[str, Any], bounds: dict[str, Any]) -> str:
     """Return the same in Terraform's language, as `terraform fmt` writes it."""
     return f'''data "aws_caller_identity" "current" {{}}
+
+resource "aws_iam_policy" "{BOUNDARY}" {{
+  name        = "{BOUNDARY}"
+  description = {json.dumps(BOUNDARY_DESCRIPTION)}
+
+  policy = <<-JSON
+{indent(_json(bounds), "    ")}
+  JSON
+}}
 
 resource "aws_iam_role" "{ROLE_NAME}" {{
   name        = {json.dumps(name)}

@@ -11,6 +11,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
 from console.clouds import streams
+from console.clouds.aws.boundary import BOUNDARY
 from console.clouds.contract import AccountRef, StoreSpec
 from console.clouds.s3api.errors import (
     BUSY,
@@ -33,6 +34,7 @@ from console.clouds.steps import Conflict, Denied, Failed, StepError
 IAM_ACTIONS = {
     "CreateRole": ("iam:CreateRole", "iam:TagRole"),
     "GetRole": ("iam:GetRole",),
+    "PutRolePermissionsBoundary": ("iam:PutRolePermissionsBoundary",),
     "PutRolePolicy": ("iam:PutRolePolicy",),
     "DeleteRolePolicy": ("iam:DeleteRolePolicy",),
     "DeleteRole": ("iam:DeleteRole",),
@@ -42,9 +44,12 @@ IAM_ACTIONS = {
     "RemoveRoleFromInstanceProfile": ("iam:RemoveRoleFromInstanceProfile",),
     "DeleteInstanceProfile": ("iam:DeleteInstanceProfile",),
 }
+# With which the preflight looks whether the nodes' permissions boundary is as it should be.
+BOUNDARY_ACTIONS = {"GetPolicy": ("iam:GetPolicy",), "GetPolicyVersion": ("iam:GetPolicyVersion",)}
 # Creating a bucket also asks for the two that belong to the tags and to the ownership header in the call.
 ACTIONS = {
     **IAM_ACTIONS,
+    **BOUNDARY_ACTIONS,
     **S3_ACTIONS,
     "CreateBucket": ("s3:CreateBucket", "s3:TagResource", "s3:PutBucketOwnershipControls"),
     "AssumeRole": ("sts:AssumeRole",),
@@ -131,6 +136,13 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         Failed,
         "The inline policies of {name} would be longer than AWS allows. Attach fewer stores to the cluster, or delete "
         "other inline policies from the role, then try again. AWS says: {reason}",
+    ),
+    (
+        "CreateRole:NoSuchEntity PutRolePermissionsBoundary:NoSuchEntity",
+        Failed,
+        f"Account {{number}} has no policy {BOUNDARY}, the permissions boundary that every role of nodes gets. Make it "
+        "with boundary.json, or set the console's role up anew with CloudFormation or Terraform: the account's page "
+        "has them. Then try again. AWS says: {reason}",
     ),
     (
         "RequestTimeTooSkewed",  # not final, because another worker's clock may be right

@@ -12,18 +12,20 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from console.clouds.aws.boundary import BOUNDARY, boundary, boundary_arn
 from console.clouds.aws.errors import on_amazon
 from console.clouds.aws.session import HOME_REGIONS, calling_iam, calling_s3, calling_sts, statements
 from console.clouds.contract import AccountRef, Check, Outcome
 from console.clouds.regions import find
 from console.clouds.s3api.errors import CallTarget
-from console.clouds.s3api.nodes import IAM_PATH
+from console.clouds.s3api.nodes import IAM_PATH, or_nothing
 from console.clouds.steps import NotReady, StepError
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import ContextEntryTypeDef, EvaluationResultTypeDef
 
 CREATES, LISTS, SIMULATES = "s3:CreateBucket", "s3:ListAllMyBuckets", "iam:SimulatePrincipalPolicy"
+READS_BOUNDARY = ("iam:GetPolicy", "iam:GetPolicyVersion")
 NOT_CREATED = "No backup store can be created"
 NOT_DELETED = "A backup store cannot be deleted"
 NO_BACKUPS = "The backups that a store holds are not shown."
@@ -55,10 +57,12 @@ CONSEQUENCES = {
     "iam:RemoveRoleFromInstanceProfile": f"{NO_PARTING}.",
     "iam:DeleteInstanceProfile": f"{NO_PARTING}.",
     "iam:DeleteRole": f"{NO_PARTING}.",
+    **dict.fromkeys(READS_BOUNDARY, "Whether the permissions boundary of nodes is as it should be cannot be seen."),
     SIMULATES: "The console cannot say beforehand what it may do here. All else works.",
 }
 CONSEQUENCES_BY_STATEMENT = {
     "ConfigureStoreBuckets": "Whether a store's buckets are still as they should be cannot be seen or restored.",
+    "GiveNodeRolesTheirBounds": f"{NO_NODES}.",
     "ManageNodeRoles": f"{NO_NODES}.",
     "HandNodeRolesToInstances": f"{NO_NODES}.",
 }
@@ -66,6 +70,14 @@ ROOT = (
     "The access key is the root user's, whom no policy of the account limits; IAM does not simulate it. Use a role or "
     "a user with just these permissions."
 )
+# What would make the boundary worthless: changing roles that have another one or none, taking it off, changing it.
+AROUND_BOUNDARY = {
+    "role": (
+        *("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"),
+        *("iam:PutRolePermissionsBoundary", "iam:DeleteRolePermissionsBoundary"),
+    ),
+    "policy": ("iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion"),
+}
 # What a region that is not enabled answers ("Manage AWS STS in an AWS Region", "Error responses" of Amazon S3).
 NOT_ENABLED = frozenset(
     {
@@ -93,7 +105,8 @@ def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
         lines = [replace(probe.check, outcome="pass", why=ROOT, statement="") for probe in probes]
     else:
         lines = _simulated(account, principal, probes)
-    return [*lines, _listed(account, probes), *(_region(account, principal, code) for code in regions)]
+    bounds = [_boundary(account), _way_around(account, principal)]
+    return [*lines, *bounds, _listed(account, probes), *(_region(account, principal, code) for code in regions)]
 
 
 def _on_account(account: AccountRef, region: str, service: str, principal: str = "") -> CallTarget:
@@ -126,6 +139,8 @@ def _probes(account: AccountRef, principal: str, regions: Sequence[str]) -> Iter
             principal=principal.partition(f":{account.number}:")[2],
         )
         for statement in policy["Statement"]:
+            if statement["Effect"] == "Deny":
+                continue
             if statement["Sid"] == "CreateStoreBuckets":  # which policies limit to regions, if anything
                 for code in codes:
                     yield from _probes_of(statement, [code])
@@ -150,7 +165,7 @@ def _probes_of(statement: Mapping[str, Any], regions: Sequence[str]) -> Iterator
             without=CONSEQUENCES.get(action) or CONSEQUENCES_BY_STATEMENT[statement["Sid"]],
             statement=json.dumps(allow | ({"Condition": conditions} if conditions else {}), indent=2),
             regions=tuple(regions),
-            required=action != SIMULATES,
+            required=action not in {SIMULATES, *READS_BOUNDARY},
         )
         yield Probe(check, _example(resource, region), tuple((context | _always(region)).items()))
 
@@ -166,7 +181,7 @@ def _always(region: str) -> dict[str, str]:
 
 def _example(resource: str, region: str) -> str:
     """Return a resource of which the pattern is true; AWS need not have it."""
-    resource = resource.replace("/pgbk*", f"{IAM_PATH}*")  # where the console makes them
+    resource = resource.replace("/pgbk*", f"{IAM_PATH}*").replace("?", "a")  # where the console makes them
     return resource.replace("-*-an", f"-{region}-an").replace("*", "preflight") if resource != "*" else "*"
 
 
@@ -271,6 +286,54 @@ def _listed(account: AccountRef, probes: Iterable[Probe]) -> Check:
             raise
         return replace(check, outcome="fail", why=error.message)
     return replace(check, outcome="pass", statement="")
+
+
+def _boundary(account: AccountRef) -> Check:
+    """Return the line of the nodes' permissions boundary, which is read."""
+    arn = boundary_arn(account.number, account.partition)
+    check = Check(label=f"Permissions boundary {BOUNDARY}", on=arn, outcome="pass", without=f"{NO_NODES}.")
+    subject = _on_account(account, HOME_REGIONS[account.partition], "AWS IAM", arn)
+    document: Any = None
+    try:
+        with calling_iam("GetPolicy", subject) as iam, or_nothing():
+            version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+            with calling_iam("GetPolicyVersion", subject) as iam_again:
+                found = iam_again.get_policy_version(PolicyArn=arn, VersionId=version)
+                document = found["PolicyVersion"]["Document"]
+    except StepError as error:
+        if isinstance(error, NotReady):
+            raise
+        return replace(check, outcome="unknown", why=error.message)
+    if document == boundary(account.number, account.partition):
+        return check
+    why = "It is not as boundary.json has it. Give it that file as its default version."
+    return replace(check, outcome="fail", why=why if document else "There is none. Make it with boundary.json.")
+
+
+def _way_around(account: AccountRef, principal: str) -> Check:
+    """Return the line of what the console's role or user may do beyond what it needs, of which the boundary is kept."""
+    bound = boundary_arn(account.number, account.partition)
+    role = f"arn:{account.partition}:iam::{account.number}:role{IAM_PATH}"
+    check = Check(
+        label="No way around the boundary",
+        on=f"{role}*",
+        outcome="pass",
+        without="Whoever steals the console's identity can give itself every permission in the account.",
+        required=False,
+    )
+    if principal.endswith(":root"):
+        return replace(check, outcome="fail", why=ROOT)
+    asked = ((AROUND_BOUNDARY["role"], f"{role}preflight"), (AROUND_BOUNDARY["policy"], bound))
+    other = (("iam:PermissionsBoundary", f"arn:{account.partition}:iam::aws:policy/AdministratorAccess"),)
+    try:
+        answers = [_simulate(account, principal, list(actions), on, other) for actions, on in asked]
+    except StepError as error:
+        if isinstance(error, NotReady):
+            raise
+        return replace(check, outcome="unknown", why=error.message)
+    may = [name for found in answers for name, one in found.items() if one["EvalDecision"] == "allowed"]
+    why = f"It may {', '.join(may)}. Replace its permissions with permissions.json."
+    return replace(check, outcome="fail", why=why) if may else check
 
 
 def _region(account: AccountRef, principal: str, code: str) -> Check:

@@ -14,7 +14,16 @@ from botocore.exceptions import ClientError, NoCredentialsError, PartialCredenti
 from botocore.parsers import ResponseParserError
 
 from console.clouds import streams
-from console.clouds.aws.errors import ACTIONS, EXPIRED, IAM_ACTIONS, NO_OWN_IDENTITY, on_bucket, step_error
+from console.clouds.aws.boundary import boundary_arn
+from console.clouds.aws.errors import (
+    ACTIONS,
+    BOUNDARY_ACTIONS,
+    EXPIRED,
+    IAM_ACTIONS,
+    NO_OWN_IDENTITY,
+    on_bucket,
+    step_error,
+)
 from console.clouds.contract import AccountRef, Fact, Identity, LinkError, StoreSpec
 from console.clouds.proof import NO_ID
 from console.clouds.s3api.clients import (
@@ -292,9 +301,12 @@ def statements(
     ends the ARN of the role or user that gets the policy.
     """
     own = bucket_arn("pgbk-*", partition) + ("" if global_names else f"-{account_number}-*-an")
-    logs = [bucket_arn(f"pgbk-*-log-{account_number}-*-an/*", partition)]
+    # Their IDs have so many characters: a * would also stand for a slash, and a backup's key may hold "-log/".
+    logs = [bucket_arn(f"pgbk-{'?' * 12}-log-{account_number}-*-an/*", partition)]
     if global_names:
-        logs.insert(0, bucket_arn("pgbk-*-log/*", partition))
+        logs.insert(0, bucket_arn(f"pgbk-{'?' * 26}-log/*", partition))
+    lists, emptied = f"{own}/{ON_OBJECTS['GetObject']}", logs if global_names else logs[0]
+    empties = [action for op, keys in ON_OBJECTS.items() if keys == "*" for action in ACTIONS[op]]
     in_account = {"StringEquals": {"aws:ResourceAccount": account_number}}
     create = {"Sid": "CreateStoreBuckets", "Effect": "Allow", "Action": "s3:CreateBucket", "Resource": own}
     if not global_names:
@@ -302,7 +314,7 @@ def statements(
     # Asked for while the bucket does not exist, or no longer, hence without a condition on whose it is. Creating one
     # that is locked also asks for the last two (Service Authorization Reference, "Amazon S3", CreateBucket).
     early = ("GetBucketTagging", "PutBucketOwnershipControls", "PutBucketVersioning", "PutObjectLockConfiguration")
-    elsewhere = {*ON_OBJECTS, *IAM_ACTIONS, *early, "CreateBucket", "ListBuckets", "AssumeRole"}
+    elsewhere = {*ON_OBJECTS, *IAM_ACTIONS, *BOUNDARY_ACTIONS, *early, "CreateBucket", "ListBuckets", "AssumeRole"}
     configure = [op for op in ACTIONS if op not in elsewhere | {"SimulatePrincipalPolicy"}]
     before = [action for op in ("CreateBucket", *early) for action in ACTIONS[op] if action != "s3:CreateBucket"]
     return {
@@ -325,17 +337,18 @@ def statements(
             {
                 "Sid": "EmptyLogBucketOnDelete",
                 "Effect": "Allow",
-                "Action": [action for op, keys in ON_OBJECTS.items() if keys == "*" for action in ACTIONS[op]],
-                "Resource": logs if global_names else logs[0],
+                "Action": empties,
+                "Resource": emptied,
                 "Condition": in_account,
             },
             {
                 "Sid": "ReadListsOfBackups",
                 "Effect": "Allow",
                 "Action": [*ACTIONS["GetObject"]],
-                "Resource": f"{own}/{ON_OBJECTS['GetObject']}",
+                "Resource": lists,
                 "Condition": in_account,
             },
+            *_denials(f"{own}/*", lists, emptied, empties),
             {"Sid": "FindStoreBuckets", "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"},
             *_node_statements(account_number, partition),
             {
@@ -348,13 +361,40 @@ def statements(
     }
 
 
+def _denials(objects: str, lists: str, emptied: str | list[str], empties: list[str]) -> list[dict[str, Any]]:
+    """Return what the console is denied of objects, whatever else allows it: it may write buckets' policies itself."""
+    reads = [*ACTIONS["GetObject"]]
+    return [
+        {"Sid": "NeverReadBackups", "Effect": "Deny", "Action": reads, "NotResource": lists},
+        {"Sid": "NeverDeleteBackups", "Effect": "Deny", "Action": empties, "NotResource": emptied},
+        {"Sid": "NeverChangeObjects", "Effect": "Deny", "NotAction": [*reads, *empties], "Resource": objects},
+    ]
+
+
 def _node_statements(account_number: str, partition: str) -> list[dict[str, Any]]:
     """Return what it takes to give database nodes their roles and instance profiles, below a path of our own."""
     iam = f"arn:{partition}:iam::{account_number}"
     roles, profiles = f"{iam}:role{IAM_PATH}*", f"{iam}:instance-profile{IAM_PATH}*"
     reads = ["iam:GetRole", "iam:GetInstanceProfile"]
-    elsewhere = {*reads, "iam:PassRole"}
+    bounded = ["iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"]
+    elsewhere = {*reads, *bounded, "iam:PassRole"}
+    boundary = boundary_arn(account_number, partition)
     return [
+        # The key is the boundary of the request where one is put on a role, and else the one that the role has
+        # (Service Authorization Reference, "AWS Identity and Access Management").
+        {
+            "Sid": "GiveNodeRolesTheirBounds",
+            "Effect": "Allow",
+            "Action": bounded,
+            "Resource": roles,
+            "Condition": {"StringEquals": {"iam:PermissionsBoundary": boundary}},
+        },
+        {
+            "Sid": "ReadNodeBounds",
+            "Effect": "Allow",
+            "Action": [action for op in BOUNDARY_ACTIONS for action in BOUNDARY_ACTIONS[op]],
+            "Resource": boundary,
+        },
         {
             "Sid": "ManageNodeRoles",
             "Effect": "Allow",

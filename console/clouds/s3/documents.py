@@ -29,12 +29,13 @@ def policy() -> dict[str, Any]:
     on_objects = {*ON_OBJECTS, "PutObject"}
     on_buckets = [one for one in SERVER_ACTIONS if one not in {*on_users, *on_objects, "ListBuckets"}]
     own, probe = bucket_arn("pgbk-*"), f"{bucket_arn(PROBE)}/*"
+    logs = bucket_arn(f"pgbk-{'?' * 26}-log/*")  # not *, which would also stand for a slash in a backup's key
     emptied = [one for one, keys in ON_OBJECTS.items() if keys == "*"]
     return {
         "Version": "2012-10-17",
         "Statement": [
             _allow("StoreBuckets", on_buckets, own),
-            _allow("EmptyLogBucketOnDelete", emptied, f"{own}-log/*"),
+            _allow("EmptyLogBucketOnDelete", emptied, logs),
             _allow("ReadListsOfBackups", ["GetObject"], f"{own}/{ON_OBJECTS['GetObject']}"),
             _allow("TryServerOut", [*emptied, "GetObject", "PutObject"], probe),
             _allow("FindStoreBuckets", ["ListBuckets"], "*"),

@@ -96,6 +96,7 @@ class Call:
             self.operation = self.form.get("Action") or self.headers.get("x-amz-target", "").rpartition(".")[2]
         self.bucket: FakeBucket | None = None  # looked up when the call's turn has come
         self.asked: list[Asked] = []  # what the caller has to be allowed for it
+        self.let_in = False  # to another account's bucket, by that bucket's policy
 
     def _s3_operation(self, method: str) -> str:
         if not self.bucket_name:

@@ -1,7 +1,8 @@
-"""What IAM allows a caller of the emulator: identity policies, judged as AWS judges them, for calls and simulations.
+"""What IAM allows a caller of the emulator: policies, judged as AWS judges them, for calls and simulations.
 
-Beside each rule stands the title of the page of the IAM user guide, or of the Service Authorization Reference ("SAR"),
-that says so. Not emulated: permissions boundaries, session policies and service control policies.
+Those of the caller, its permissions boundary and the bucket's own policy. Beside each rule stands the title of the page
+of the IAM user guide, or of the Service Authorization Reference ("SAR"), that says so. Not emulated: session policies,
+service control policies and resource control policies.
 """
 
 from __future__ import annotations
@@ -61,15 +62,46 @@ def judge_trust(statements: Iterable[Statement], names: Mapping[str, str], conte
         if how and _applies(rest, asked, context):
             if statement["Effect"] == "Deny":
                 return ""
+            how = "itself" if how == "role" else how  # a session of the role is the role's
             trusted = "itself" if "itself" in {how, trusted} else how
     return trusted
+
+
+def judge_call(own: str, bound: str, theirs: str, *, at_home: bool) -> str:
+    """Return the decision on a call: from those by the caller's policies, by its boundary and by the resource's policy.
+
+    "Policy evaluation logic" and "Permissions boundaries for IAM entities": a deny anywhere wins. In the caller's own
+    account (`at_home`) the resource's policy is enough by itself, where it names the session also beyond the boundary;
+    elsewhere both have to allow it ("Cross-account policy evaluation logic"). `theirs` is "explicitDeny", "itself",
+    "role", "account", or nothing.
+    """
+    if "explicitDeny" in (own, bound, theirs):
+        return "explicitDeny"
+    within = own == bound == "allowed"
+    if at_home:
+        by_policy = theirs == "itself" or (theirs == "role" and bound == "allowed")
+        return "allowed" if within or by_policy else "implicitDeny"
+    return "allowed" if within and theirs else "implicitDeny"
+
+
+def judge_resource(statements: Iterable[Statement], names: Mapping[str, str], asked: Asked, context: Context) -> str:
+    """Return what a resource's policy says of a caller of these names: see judge_call."""
+    found = set()
+    for statement in statements:
+        rest = {key: value for key, value in statement.items() if key != "Principal"}
+        how = _principal_is(statement.get("Principal"), names)
+        if how and _applies(rest, asked, context):
+            if statement["Effect"] == "Deny":
+                return "explicitDeny"
+            found.add(how)
+    return next((how for how in ("itself", "role", "account") if how in found), "")
 
 
 def _principal_is(principal: Any, names: Mapping[str, str]) -> str:
     """Say how the element names the caller ("IAM JSON policy elements: Principal"): exactly, or with a lone *."""
     named = as_list(principal.get("AWS") if isinstance(principal, dict) else principal)
     found = {names.get(one, "itself" if one == "*" else "") for one in named}
-    return "itself" if "itself" in found else "account" if "account" in found else ""
+    return next((how for how in ("itself", "role", "account") if how in found), "")
 
 
 def _names(statement: Statement, element: str, asked: str) -> bool:
@@ -126,8 +158,28 @@ def policies_of(iam: IAMBackend, who: Role | User) -> list[Statement]:
     if isinstance(who, User):
         holders += [group for group in iam.groups.values() if who in group.users]
     inline = [_text(policy) for one in holders for policy in dict(one.policies).values()]
-    attached = [policy.document for one in holders for policy in one.managed_policies.values()]
+    attached = [_default(policy) for one in holders for policy in one.managed_policies.values()]
     return [statement for document in (*inline, *attached) for statement in parsed(document)]
+
+
+def _default(policy: Any) -> str:
+    """Return the document of a managed policy's default version."""
+    return str(next(one.document for one in policy.versions if one.version_id == policy.default_version_id))
+
+
+def boundary_of(iam: IAMBackend, who: Role | User) -> tuple[Statement, ...] | None:
+    """Return the statements of its permissions boundary; None without one, nothing where its policy is gone."""
+    arn = getattr(who, "permissions_boundary_arn", None)
+    policy = iam.managed_policies.get(arn) if arn else None
+    if policy is None and arn and "::aws:policy/" in arn:
+        raise NotImplementedError(f"a policy of AWS's own as a boundary: {arn}")
+    return None if not arn else parsed(_default(policy)) if policy else ()
+
+
+def judge_bound(iam: IAMBackend, who: Role | User | None, asked: Asked, context: Context) -> str:
+    """Return what the permissions boundary says; "allowed" without one."""
+    bound = boundary_of(iam, who) if who else None
+    return "allowed" if bound is None else judge(bound, asked, context)
 
 
 def _text(policy: Any) -> str:
@@ -210,6 +262,8 @@ def iam_asks(operation: str, form: Context, iam: IAMBackend, root: str) -> list[
 
     if operation == "SimulatePrincipalPolicy":
         return [Asked(f"iam:{operation}", form.get("PolicySourceArn", ""))]
+    if "PolicyArn" in form and "Policy" in operation and "Role" not in operation:
+        return [Asked(f"iam:{operation}", form["PolicyArn"])]
     kind = "instance-profile" if "InstanceProfile" in operation else "role" if "Role" in operation else "user"
     name = form.get({"instance-profile": "InstanceProfileName", "role": "RoleName"}.get(kind, "UserName"), "")
     asked = [Asked(f"iam:{operation}", arn(kind, name) if name else "*")]
@@ -233,7 +287,8 @@ class Unfit(Exception):
 
 def simulate(iam: IAMBackend, form: Context) -> str:
     """Return the answer to SimulatePrincipalPolicy; raises Unfit."""
-    statements = policies_of(iam, _principal(iam, form.get("PolicySourceArn", "")))
+    who = _principal(iam, form.get("PolicySourceArn", ""))
+    statements, bound = policies_of(iam, who), boundary_of(iam, who)
     actions = list(_members(form, "ActionNames"))
     resources = list(_members(form, "ResourceArns")) or ["*"]
     entries = range(1, 1 + sum(name.endswith(".ContextKeyName") for name in form))
@@ -243,7 +298,7 @@ def simulate(iam: IAMBackend, form: Context) -> str:
         )
         for entry in entries
     }
-    results = [_result(statements, Asked(action, one), context) for action in actions for one in resources]
+    results = [_result(statements, bound, Asked(action, one), context) for action in actions for one in resources]
     answer = {"EvaluationResults": {"member": results}, "IsTruncated": "false"}
     body = {"SimulatePrincipalPolicyResult": answer, "ResponseMetadata": {"RequestId": ""}}
     return str(xmltodict.unparse({"SimulatePrincipalPolicyResponse": body}, full_document=False))
@@ -267,7 +322,9 @@ def _principal(iam: IAMBackend, arn: str) -> Role | User:
     return found
 
 
-def _result(statements: list[Statement], asked: Asked, context: Context) -> dict[str, Any]:
+def _result(
+    statements: list[Statement], bound: Iterable[Statement] | None, asked: Asked, context: Context
+) -> dict[str, Any]:
     if not re.fullmatch(r"[a-z0-9-]+:[A-Za-z0-9]+", asked.action):
         raise Unfit("InvalidInput", f"Invalid Action Name: {asked.action}; wildcards are not supported.")
     given = {name.lower() for name in context}
@@ -279,7 +336,8 @@ def _result(statements: list[Statement], asked: Asked, context: Context) -> dict
         for key in keys
     }
     missing = sorted(key for key in keys if key.lower() not in given)
-    decision = judge(statements, asked, context)
+    bounded = "allowed" if bound is None else judge(bound, asked, context)
+    decision = judge_call(judge(statements, asked, context), bounded, "", at_home=True)
     # "EvaluationResult": with a list of resources, the missing keys are told for each of them.
     specific = {
         "EvalResourceName": asked.resource,
@@ -291,6 +349,7 @@ def _result(statements: list[Statement], asked: Asked, context: Context) -> dict
         "EvalResourceName": asked.resource,
         "EvalDecision": decision,
         "MatchedStatements": "",
+        "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": str(bounded == "allowed").lower()},
         "MissingContextValues": {"member": missing} if asked.resource == "*" else "",
         "ResourceSpecificResults": {"member": [specific]},
     }

@@ -42,20 +42,38 @@ def check_caller(call: Call) -> Refusal | None:
 
 
 def check_permissions(call: Call) -> Refusal | None:
-    """Refuse what the caller's own policies do not allow ("Policy evaluation logic", IAM user guide)."""
+    """Refuse what neither the caller's policies nor the bucket's allow ("Policy evaluation logic", IAM user guide)."""
     if call.account_id is None or call.operation in permissions.FREE | permissions.TRUSTED:
         return None
     iam, who = iam_of(call), caller_of(call)
-    statements = permissions.policies_of(iam, who) if who else []
+    mine = permissions.policies_of(iam, who) if who else []
+    stranger = call.bucket is not None and call.bucket.account_id not in (call.account_id, None)
     call.asked = what_is_asked(call, iam)
     for asked in call.asked:
-        decision = permissions.judge(statements, asked, context_of(call, asked))
+        context = context_of(call, asked)
+        bound = permissions.judge_bound(iam, who, asked, context)
+        theirs = _of_bucket(call, who, asked, context)
+        # Whom the policy does not name is told by check_owner, since a name that is taken is no secret.
+        call.let_in = stranger and bool(theirs) and call.operation != "CreateBucket"
+        own = permissions.judge(mine, asked, context)
+        decision = permissions.judge_call(own, bound, theirs, at_home=not call.let_in)
         if decision != "allowed":
             an, why = "an identity-based policy", f"because no identity-based policy allows the {asked.action} action"
+            why = f"because no permissions boundary allows the {asked.action} action" if bound != "allowed" else why
             why = f"with an explicit deny in {an}" if decision == "explicitDeny" else why
             message = f"{not_authorized(call, asked.action, asked.resource)} {why}"
             return Refusal(403, "AccessDenied", message)
     return None
+
+
+def _of_bucket(call: Call, who: Role | User | None, asked: Asked, context: dict[str, str]) -> str:
+    """Return what the bucket's own policy says of the caller ("Bucket policies for Amazon S3")."""
+    if call.bucket is None or not call.bucket.policy:
+        return ""
+    names = caller_names(call, who)
+    session = "itself" if isinstance(who, User) else "role"
+    named = {name: session if who and name == who.arn else how for name, how in names.items()}
+    return permissions.judge_resource(statements(call.bucket.policy), named, asked, context)
 
 
 def caller_of(call: Call) -> Role | User | None:
@@ -97,7 +115,31 @@ def context_of(call: Call, asked: Asked) -> dict[str, str]:
     }
     if call.service == "iam":
         context["aws:ResourceAccount"] = str(call.account_id)
+        context["iam:PermissionsBoundary"] = _boundary_named(call)
     return {name: value for name, value in context.items() if value}
+
+
+def _boundary_named(call: Call) -> str:
+    """Return the boundary that a call gives, or that its role or user has ("AWS Identity and Access Management", SAR).
+
+    It is that of the request where one is put on a role or user, and else the one that the role or user has.
+    """
+    if call.operation.startswith("Create") or (call.operation.startswith("Put") and "Boundary" in call.operation):
+        return call.form.get("PermissionsBoundary", "")
+    iam, role, user = iam_of(call), call.form.get("RoleName"), call.form.get("UserName")
+    named = [
+        *(one for one in iam.get_roles() if one.name == role),
+        *(one for one in [iam.users.get(user or "")] if one),
+    ]
+    return str(getattr(named[0], "permissions_boundary_arn", "") or "") if named else ""
+
+
+def check_boundary(call: Call) -> Refusal | None:
+    """Take only a policy that is there as a boundary ("CreateRole", IAM API reference)."""
+    arn = call.form.get("PermissionsBoundary", "")
+    if call.service != "iam" or not arn or arn in iam_of(call).managed_policies or "::aws:policy/" in arn:
+        return None
+    return Refusal(404, "NoSuchEntity", f"Scope ARN: {arn} does not exist or is not attachable.")
 
 
 def check_bucket_name(call: Call) -> Refusal | None:
@@ -146,7 +188,8 @@ def check_owner(call: Call) -> Refusal | None:
     expected = call.headers.get("x-amz-expected-bucket-owner")
     if call.bucket is None or call.operation == "CreateBucket":
         return None
-    if call.bucket.account_id not in (call.account_id, None) or expected not in (call.bucket.account_id, None):
+    stranger = call.bucket.account_id not in (call.account_id, None)
+    if (stranger and not call.let_in) or expected not in (call.bucket.account_id, None):
         return Refusal(403, "AccessDenied", "Access Denied")
     return None
 
@@ -262,6 +305,7 @@ RULES: tuple[Callable[[Call], Refusal | None], ...] = (
     check_caller,
     check_session,
     check_permissions,
+    check_boundary,
     check_bucket_name,
     check_namespace,
     check_region,

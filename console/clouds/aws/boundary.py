@@ -1,0 +1,56 @@
+"""The permissions boundary of the nodes' roles: the most that any policy can let them do, whoever writes it.
+
+Who may make roles and give them policies may do whatever such a role may ("Permissions boundaries for IAM entities",
+IAM user guide). So the console's role may only make and change roles that have this boundary, and can change neither it
+nor a role's having it. An administrator makes it, with the console's role.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from console.clouds.contract import AccountRef
+from console.clouds.s3api.errors import bucket_arn
+
+BOUNDARY = "storekeeper-nodes"  # the name of the managed policy, one for each account
+
+
+def boundary_arn(account_number: str, partition: str) -> str:
+    """Return the ARN of the policy that is the boundary."""
+    return f"arn:{partition}:iam::{account_number}:policy/{BOUNDARY}"
+
+
+def boundary_of(account: AccountRef) -> str:
+    """Return the ARN of the boundary in a linked account."""
+    return boundary_arn(account.number, account.partition)
+
+
+def boundary(account_number: str, partition: str = "aws") -> dict[str, Any]:
+    """Return the policy: what pgBackRest does in the account's own stores, and only on a machine of EC2.
+
+    Whoever has made a role can also have it trust them. Requests that are signed with what an instance was given have
+    `ec2:SourceInstanceARN`, those of anybody else who assumes the role have not ("AWS global condition context keys").
+    """
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "UseBackupStoresFromInstances",
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                "Resource": bucket_arn("pgbk-*", partition),  # which is true of what is in the buckets, too
+                "Condition": {
+                    "StringEquals": {"aws:ResourceAccount": account_number},
+                    "Null": {"ec2:SourceInstanceARN": "false"},
+                },
+            },
+            # A bucket's policy that names a session gives it more than a boundary allows, but not what one denies.
+            {
+                "Sid": "NothingElsewhere",
+                "Effect": "Deny",
+                "Action": "*",
+                "Resource": "*",
+                "Condition": {"Null": {"ec2:SourceInstanceARN": "true"}},
+            },
+        ],
+    }
