@@ -23,6 +23,7 @@ def azure_roles(*node_access: str) -> list[dict[str, Any]]:
             "name": f"{azure_documents.ROLE}, {way}",
             "permissions": azure_documents.permissions(account),
             "condition": azure_documents.condition(account),
+            "principal": azure_documents.PRINCIPAL,
         }
         for way, account in accounts.items()
     ]

@@ -5,9 +5,12 @@ Loading the SDK takes a second or two and some memory, which a console without A
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -103,6 +106,17 @@ class AzureClients:
         # Without asking the public cloud whether an emulator is known to it.
         options["disable_instance_discovery"] = bool(self.endpoint)
         return ClientSecretCredential(*known, account.secrets.get("client_secret", ""), **options)
+
+    def principal(self) -> str:
+        """Return the object ID of the console's own service principal, as its token says; "" where it does not.
+
+        "Access token claims reference": oid. What the token says is shown and compared, and nothing is allowed by it.
+        """
+        part = self.credential.get_token(SCOPE).token.split(".")[1:2]
+        with suppress(ValueError, IndexError):
+            claims = json.loads(base64.urlsafe_b64decode(part[0] + "=" * (-len(part[0]) % 4)))
+            return str(claims.get("oid", "")) if isinstance(claims, dict) else ""
+        return ""
 
     def send(self, method: str, path: str, version: str, body: Any = None, **query: str) -> dict[str, Any]:
         """Send a request to Azure Resource Manager and return what it answers."""

@@ -19,6 +19,7 @@ DESCRIPTION = "What Storekeeper does: backup stores, and the access of database 
 ROLE_FILE, MODULE_FILE = "storekeeper-role.json", "storekeeper.tf"
 SEVERAL = "The tag may hold several IDs, with spaces between."
 ASSIGNS = "Microsoft.Authorization/roleAssignments"
+PRINCIPAL = "<object ID of the console's service principal>"  # stands for it where nobody knows it yet
 
 
 def calls(account: AccountRef) -> dict[str, tuple[str, ...]]:
@@ -35,17 +36,19 @@ def permissions(account: AccountRef) -> dict[str, list[str]]:
     }
 
 
-def condition(account: AccountRef) -> str:
-    """Return the condition of the role's assignment: of all roles the console gives and takes one, to identities only.
+def condition(account: AccountRef, principal: str = PRINCIPAL) -> str:
+    """Return the condition of the role's assignment: of all roles the console gives and takes one, and never to itself.
 
-    "Delegate Azure role assignment management to others with conditions".
+    Only to identities, of which its own is one: with that role it could read, write and delete backups. "Delegate Azure
+    role assignment management to others with conditions"; "Authorization actions and attributes".
     """
     if gives_signatures(account):
         return ""
     return " AND ".join(
         f"((!(ActionMatches{{'{ASSIGNS}/{verb}'}})) OR "
         f"(@{side}[{ASSIGNS}:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{CONTRIBUTOR}}} AND "
-        f"@{side}[{ASSIGNS}:PrincipalType] StringEqualsIgnoreCase 'ServicePrincipal'))"
+        f"@{side}[{ASSIGNS}:PrincipalType] StringEqualsIgnoreCase 'ServicePrincipal' AND "
+        f"@{side}[{ASSIGNS}:PrincipalId] ForAnyOfAllValues:GuidNotEquals {{{principal}}}))"
         for verb, side in (("write", "Request"), ("delete", "Resource"))
     )
 
@@ -84,8 +87,8 @@ def access_documents(account: AccountRef) -> list[Document]:
 def script(account: AccountRef) -> str:
     """Return the commands of the Azure CLI that set up the console's application, its role and its way to sign in."""
     scope, name = shlex.quote(_scope(account)), shlex.quote(str(definition(account)["Name"]))
-    limits = condition(account)
-    limited = f" \\\n  --condition-version 2.0 --condition {shlex.quote(limits)}" if limits else ""
+    limits = condition(account, "$principal")  # which has no other $, and no double quotes
+    limited = f' \\\n  --condition-version 2.0 --condition "{limits}"' if limits else ""
     lines = [
         "#!/bin/sh",
         f"# Run it beside {ROLE_FILE}, as somebody who may register applications and assign roles.",
@@ -140,7 +143,7 @@ def _proof(account: AccountRef) -> list[str]:
 def terraform(account: AccountRef) -> str:
     """Return the same in Terraform's language, as `terraform fmt` writes it."""
     given: Mapping[str, list[str]] = permissions(account)
-    limits = condition(account)
+    limits = condition(account, "${azuread_service_principal.storekeeper.object_id}")
     limited = (
         f'\n  condition_version                = "2.0"\n  condition                        = {json.dumps(limits)}'
         if limits

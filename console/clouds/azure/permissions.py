@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from console.clouds.azure.documents import permissions
+from console.clouds.azure.access import ROLES_VERSION
+from console.clouds.azure.documents import condition, permissions
 from console.clouds.azure.errors import (
     BLOBS_READ,
     CONTAINERS,
@@ -21,7 +23,7 @@ from console.clouds.azure.errors import (
     on_group,
     role_part,
 )
-from console.clouds.azure.session import ask
+from console.clouds.azure.session import ask, gives_signatures
 from console.clouds.contract import AccountRef, Check
 from console.clouds.proof import NotProven
 from console.clouds.steps import NotReady, StepError
@@ -80,7 +82,39 @@ def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
             for action in actions
         ]
     roles = list(answer.get("value", []))
-    return [_checked(account, action, roles) for actions in needed.values() for action in actions]
+    lines = [_checked(account, action, roles) for actions in needed.values() for action in actions]
+    return lines if gives_signatures(account) else [*lines, _condition(account)]
+
+
+def _condition(account: AccountRef) -> Check:
+    """Return the line of the condition that keeps the console from giving itself, or anybody, another role."""
+    check = Check(
+        label="It gives itself no role",
+        on=group_id(account),
+        outcome="pass",
+        without="Whoever steals the console's identity can let it read, write and delete the backups, or do more.",
+        required=False,
+    )
+    path = f"{group_id(account)}/providers/Microsoft.Authorization/roleAssignments"
+    try:
+        principal = ask("Token", on_group(account), lambda cloud: cloud.principal())
+        if not principal:
+            return replace(check, outcome="unknown", why="The console's token does not say who it is.")
+        found = ask(
+            "RoleAssignments_ListForResourceGroup",
+            on_group(account),
+            lambda cloud: cloud.send("GET", path, ROLES_VERSION, **{"$filter": f"principalId eq '{principal}'"}),
+        )
+    except StepError as error:
+        if isinstance(error, NotReady):
+            raise
+        return replace(check, outcome="unknown", why=error.message)
+    wanted = "".join(condition(account, principal).split()).lower()
+    conditions = ["".join((one["properties"].get("condition") or "").split()).lower() for one in found.get("value", [])]
+    if all(one == wanted for one in conditions):
+        return check
+    why = "A role of the console is assigned without the condition in storekeeper-setup.sh. Delete that assignment and "
+    return replace(check, outcome="fail", why=f"{why}make it again with it.")
 
 
 def _checked(account: AccountRef, action: str, roles: list[Mapping[str, Any]]) -> Check:

@@ -60,8 +60,8 @@ class Resources:
     def _check_rights(self, asked: Asked) -> None:
         """Answer as in "Understand Azure role assignments": what no role allows is refused."""
         action, scope = rights.action_of(asked.method, asked.path)
-        role = self._role_named(asked) if "roleassignments" in asked.parts else ""
-        if not rights.may(self.tenant.state, asked.principal, action, scope, role=role):
+        assignment = self._assignment_named(asked) if "roleassignments" in asked.parts else None
+        if not rights.may(self.tenant.state, asked.principal, action, scope, assignment=assignment):
             raise self.denied(asked.principal, action, scope)
         self.tenant.used.add(action)
 
@@ -76,14 +76,17 @@ class Resources:
             "your credentials.",
         )
 
-    def _role_named(self, asked: Asked) -> str:
-        """Return the GUID of the role that an assignment gives, or that the one to delete has given."""
-        if asked.method == "PUT":
-            given = (asked.body or {}).get("properties", {}).get("roleDefinitionId", "")
-        else:
-            there = self.tenant.state["assignments"].get(asked.path.lower(), {})
-            given = there.get("properties", {}).get("roleDefinitionId", "")
-        return str(given).rpartition("/")[2]
+    def _assignment_named(self, asked: Asked) -> dict[str, str] | None:
+        """Return what conditions look at: of the assignment to make, or of the one to delete, if there is one."""
+        found = asked.body if asked.method == "PUT" else self.tenant.state["assignments"].get(asked.path.lower())
+        if not found:
+            return None
+        given = found.get("properties", {})
+        return {
+            "RoleDefinitionId": str(given.get("roleDefinitionId", "")).rpartition("/")[2],
+            "PrincipalId": str(given.get("principalId", "")),
+            "PrincipalType": str(given.get("principalType", "")),
+        }
 
     # What can be put on any resource
 

@@ -7,10 +7,9 @@ is assigned at its scope or above names it and does not except it. IDs know no c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices"
@@ -93,16 +92,48 @@ def roles_of(state: Mapping[str, Any], principal: str, scope: str) -> Iterator[t
                 yield role, given.get("condition") or ""
 
 
-def may(
-    state: Mapping[str, Any], principal: str, action: str, scope: str, *, data: bool = False, role: str = ""
-) -> bool:
-    """Return whether the principal may do this here; `role` is the one that is given or taken by the call.
+Attributes = Mapping[str, str]  # of the role assignment that a call makes or deletes, by name
 
-    Of conditions those are known that limit which roles may be given ("Delegate Azure role assignment management").
-    """
-    for has, condition in roles_of(state, principal, scope):
-        if allows(has, action, data=data):
-            limited = condition and role and "RoleDefinitionId" in condition
-            if not limited or role.lower() in GUID.findall(condition.lower()):
-                return True
-    return False
+
+def may(
+    state: Mapping[str, Any],
+    principal: str,
+    action: str,
+    scope: str,
+    *,
+    data: bool = False,
+    assignment: Attributes | None = None,
+) -> bool:
+    """Return whether the principal may do this here; `assignment` is the one that the call makes or deletes."""
+    return any(
+        allows(has, action, data=data) and (assignment is None or holds(condition, action, assignment))
+        for has, condition in roles_of(state, principal, scope)
+    )
+
+
+# As "Azure role assignment condition format and syntax" has them; of operators those that anybody here uses.
+CLAUSE = re.compile(r"\(\(!\(ActionMatches\{'([^']+)'\}\)\) OR \((.*?)\)\)(?: AND |$)")
+TEST = re.compile(r"@(?:Request|Resource)\[[^:\]]+:(\w+)\] (\S+) (?:\{([^}]*)\}|'([^']*)')")
+OPERATORS: Mapping[str, Callable[[str, list[str]], bool]] = {
+    "ForAnyOfAnyValues:GuidEquals": lambda found, named: found in named,
+    "ForAnyOfAllValues:GuidNotEquals": lambda found, named: found not in named,
+    "StringEqualsIgnoreCase": lambda found, named: [found] == named,
+}
+
+
+def holds(condition: str, action: str, attributes: Attributes) -> bool:
+    """Return whether the condition of an assignment lets the action pass; raises for one that is not understood."""
+    clauses = CLAUSE.findall(condition)
+    if condition and CLAUSE.sub("", condition):
+        raise NotImplementedError(f"condition {condition}")
+    return all(
+        _passes(test, attributes) for named, tests in clauses if matches(named, action) for test in tests.split(" AND ")
+    )
+
+
+def _passes(test: str, attributes: Attributes) -> bool:
+    found = TEST.fullmatch(test.strip())
+    if found is None or found[2] not in OPERATORS:
+        raise NotImplementedError(f"condition {test}")
+    named = [one.strip().lower() for one in (found[3] or found[4] or "").split(",")]
+    return OPERATORS[found[2]](attributes.get(found[1], "").lower(), named)

@@ -123,10 +123,14 @@ class Tenant:
         return next((one for one, app in self.state["apps"].items() if app["object_id"] == principal), principal)
 
     def let_console_in(self, *roles: Mapping[str, Any]) -> None:
-        """Give the console's application these roles: each a name, permissions and a condition."""
+        """Give the console's application these roles: each a name, permissions and a condition.
+
+        In the condition, the role's `principal` stands for whoever the application is.
+        """
         for role in roles:
             made = self.define_role(role["name"], role["permissions"])
-            self.assign(self.object_id(), made, condition=role["condition"])
+            condition = role["condition"].replace(role["principal"], self.object_id())
+            self.assign(self.object_id(), made, condition=condition)
 
     # What is there
 
@@ -171,15 +175,16 @@ class Tenant:
     # Tokens
 
     def token(self, principal: str, audience: str) -> str:
-        """Return a token for a principal: what it says, signed."""
+        """Return a token for a principal, as "Access tokens in the Microsoft identity platform" shows them."""
         said = json.dumps({"oid": principal, "aud": audience, "exp": time.time() + TOKEN_SECONDS}).encode()
         signature = hmac.digest(self._token_key, said, hashlib.sha256)
-        return f"{base64.urlsafe_b64encode(said).decode()}.{base64.urlsafe_b64encode(signature).decode()}"
+        head = json.dumps({"typ": "JWT", "alg": "HS256"}).encode()
+        return ".".join(base64.urlsafe_b64encode(part).decode() for part in (head, said, signature))
 
     def principal_of(self, token: str, audience: str) -> str | None:
         """Return whose token it is; None for one that is not good here."""
         with suppress(ValueError):
-            said, signature = (base64.urlsafe_b64decode(part) for part in token.split("."))
+            _, said, signature = (base64.urlsafe_b64decode(part) for part in token.split("."))
             if hmac.compare_digest(hmac.digest(self._token_key, said, hashlib.sha256), signature):
                 found = json.loads(said)
                 if found["aud"].rstrip("/") == audience and found["exp"] > time.time():
