@@ -22,7 +22,7 @@ from console.clouds.inspection import PRESENCE, inspect
 from console.clouds.steps import Conflict, Failed, LeaseLost, NotReady, Refused, StepError, TooLate, is_held
 from console.demo.emulators.google.administration import Administration
 from console.demo.emulators.google.emulator import NUMBER, PROJECT
-from console.demo.emulators.google.iam import Condition, service_disabled
+from console.demo.emulators.google.iam import Condition, Refusal, service_disabled
 from tests.clouds import plans
 from tests.worlds.google import PREFIX, Google
 
@@ -667,6 +667,31 @@ def test_the_console_can_neither_read_write_nor_delete_backups(world, store):
         assert not storage.may(email, f"storage.buckets.{permission}", storage.buckets[foreign["name"]])
 
 
+def test_a_stolen_identity_gives_no_other_role(world, store):
+    """SECURITY.md, "What a stolen identity can do"."""
+    email, storage = world.key_file["client_email"], world.emulator.storage
+    for role in ("roles/storage.admin", "roles/storage.objectAdmin"):
+        policy = storage.get_policy(email, store.bucket, {"optionsRequestedPolicyVersion": "3"})
+        policy["bindings"] = [*policy["bindings"], {"role": role, "members": [f"serviceAccount:{email}"]}]
+        with pytest.raises(Refusal, match=r"does not have storage\.buckets\.setIamPolicy"):
+            storage.set_policy(email, store.bucket, {**policy, "version": 3})
+
+
+def test_what_remains_of_a_stolen_identity(world, store):
+    """SECURITY.md, "What a stolen identity can do": whoever changes this, changes that."""
+    email, storage = world.key_file["client_email"], world.emulator.storage
+    project, bucket = world.emulator.directory.projects[PROJECT], storage.buckets[store.bucket]
+    key = f"{PREFIX}/n1/archive/main/x"
+    world.put(store, key, b"1")
+    policy = storage.get_policy(email, store.bucket, {"optionsRequestedPolicyVersion": "3"})
+    itself = {"role": "roles/storage.objectUser", "members": [f"serviceAccount:{email}"]}
+    storage.set_policy(email, store.bucket, {**policy, "version": 3, "bindings": [*policy["bindings"], itself]})
+    assert all(storage.may(email, f"storage.objects.{one}", bucket, key) for one in ("get", "create", "delete"))
+    # A key of any service account, and what expires objects; neither has a condition that would limit it.
+    assert world.emulator.directory.may(email, "iam.serviceAccountKeys.create", project, ())
+    assert storage.may(email, "storage.buckets.update", bucket)
+
+
 def test_documents_are_made_from_the_same_table(world):
     account = world.account()
     files = {one.filename: one for one in GOOGLE.linking.documents(account)}
@@ -680,9 +705,10 @@ def test_documents_are_made_from_the_same_table(world):
     assert "serviceAccountKeys" not in "".join(one.text for one in attached.values())
     lines = files["storekeeper-setup.sh"].text.splitlines()
     bound = [shlex.split(line) for line in lines if "add-iam-policy-binding" in line]
-    assert len(bound) == 4
+    assert len(bound) == 5
     assert bound[0][-1] == "--condition=None"
-    assert bound[1][-1].startswith('--condition=expression=resource.name.startsWith("projects/_/buckets/pgbk-")')
+    assert ";" not in "".join(one.condition for one in roles(account))  # which is what gcloud splits it at
+    assert bound[1][-1].startswith('--condition=^;^expression=resource.name.startsWith("projects/_/buckets/pgbk-")')
 
 
 # --- Linking --------------------------------------------------------------------------------------------------------

@@ -79,7 +79,8 @@ def _commands(account: AccountRef, found: tuple[Role, ...], project: str, member
             f"gcloud iam roles create {role.id} --project={project} --title={shlex.quote(role.title)} --stage=GA "
             f"--permissions={','.join(role.permissions)} || true"
         )
-        condition = f"expression={role.condition},title={role.id}" if role.condition else "None"
+        # With ; between the parts, since there are commas in it ("gcloud topic escaping").
+        condition = f"^;^expression={role.condition};title={role.id}" if role.condition else "None"
         lines.append(
             f"gcloud projects add-iam-policy-binding {project} --member=serviceAccount:{member} "
             f"--role=projects/{project}/roles/{role.id} --condition={shlex.quote(condition)}"

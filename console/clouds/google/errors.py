@@ -137,6 +137,13 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "Google says: {reason}",
     ),
     (
+        "buckets.setIamPolicy:forbidden buckets.setIamPolicy:403",
+        Denied,
+        "Google refused {action} on {name}. Either {who} lacks it (the role storekeeperGrants, on the account's page), "
+        "or somebody has a role there that its condition does not let the console take away: do that in Google Cloud. "
+        "Then try again. Google says: {reason}",
+    ),
+    (
         "insufficientPermissions ACCESS_TOKEN_SCOPE_INSUFFICIENT",
         Failed,
         "The console's token is not for this call ({reason}). This is a fault in the console: please report it.",

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from console.clouds.contract import AccountRef, Check
-from console.clouds.google.buckets import kind_of
+from console.clouds.google.access import ROLE
+from console.clouds.google.buckets import LOG_ROLE, kind_of
 from console.clouds.google.errors import CALLS, CallTarget, on_project
 from console.clouds.google.session import call
 from console.clouds.naming import PREFIX
@@ -35,6 +36,14 @@ CONSEQUENCES = {
 KEYS = frozenset(one for one in CONSEQUENCES if one.startswith("iam.serviceAccountKeys."))
 # These are asked of the project itself, so no condition on a bucket's name is ever true of them.
 OF_PROJECT = frozenset({"storage.buckets.create", "storage.buckets.list", "resourcemanager.projects.get"})
+GRANTS = "storage.buckets.setIamPolicy"
+# The roles that the console gives and takes: the nodes', the log writer's, those that a new bucket's policy begins with
+# ("IAM roles for Cloud Storage", legacy roles), which it takes from the project's viewers and editors, and the one that
+# a bucket is opened to everybody with. Who gives the nodes' role gains nothing by the others.
+GRANTED = (
+    *(ROLE, LOG_ROLE, "roles/storage.objectViewer"),
+    *(f"roles/storage.legacy{one}" for one in ("BucketOwner", "BucketReader", "ObjectOwner", "ObjectReader")),
+)
 ON_OBJECTS = frozenset({"storage.objects.delete", "storage.objects.get"})  # and these of each object
 
 
@@ -56,9 +65,10 @@ def needed(account: AccountRef) -> tuple[str, ...]:
 
 
 def roles(account: AccountRef) -> tuple[Role, ...]:
-    """Return the roles of the console: for the project, for its own buckets, for access logs, for lists of backups.
+    """Return the roles of the console: for the project, its own buckets, their policies, access logs, lists of backups.
 
-    Of objects it may delete nothing but access logs, and read nothing but pgBackRest's backup.info.
+    Of objects it may delete nothing but access logs, and read nothing but pgBackRest's backup.info. Policies it may
+    change in the roles of GRANTED only ("Set limits on granting roles"); to whom it gives those, no condition can say.
 
     Keys and service accounts have no condition on names that would limit them, so with keys the console can make one of
     every service account of the project; attached to machines, it cannot.
@@ -68,10 +78,13 @@ def roles(account: AccountRef) -> tuple[Role, ...]:
     logs = f'{ours} && resource.name.extract("projects/_/buckets/{{bucket}}/").endsWith("-log")'
     lists = f'{ours} && resource.name.extract("/backup/{{stanza}}/backup.info") != ""'
     of_project = tuple(one for one in wanted if one in OF_PROJECT or one.startswith("iam."))
-    of_buckets = tuple(one for one in wanted if one not in of_project and one not in ON_OBJECTS)
+    of_buckets = tuple(one for one in wanted if one not in {*of_project, *ON_OBJECTS, GRANTS})
+    granted = ", ".join(f'"{one}"' for one in GRANTED)
+    limited = f'{ours} && api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly([{granted}])'
     return (
         Role("storekeeperProject", "Storekeeper: the project", of_project),
         Role("storekeeperBuckets", "Storekeeper: its own buckets", of_buckets, ours),
+        Role("storekeeperGrants", "Storekeeper: who may use its buckets", (GRANTS,), limited),
         Role("storekeeperLogs", "Storekeeper: access logs", ("storage.objects.delete",), logs),
         Role("storekeeperLists", "Storekeeper: lists of backups", ("storage.objects.get",), lists),
     )

@@ -119,7 +119,7 @@ def service_disabled(service: str, title: str, number: str) -> Refusal:
 
 # Conditions ("Overview of IAM Conditions"; attributes: "Attribute reference for IAM Conditions")
 
-TOKEN = re.compile(r"""\s*(?:(\|\||&&|==|!=|[().,!])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([A-Za-z_][\w]*))""")
+TOKEN = re.compile(r"""\s*(?:(\|\||&&|==|!=|[()\[\].,!])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([A-Za-z_][\w]*))""")
 
 
 def _extract(text: str, template: str) -> str:
@@ -131,15 +131,16 @@ def _extract(text: str, template: str) -> str:
     return found if there and (ends or not after) else ""
 
 
-FUNCTIONS: dict[str, Callable[[str, str], Any]] = {
+FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "startsWith": str.startswith,
     "endsWith": str.endswith,
     "extract": _extract,
+    "hasOnly": lambda found, named: {*found} <= {*named},
 }
 
 
 class Condition:
-    """A condition in the part of CEL that policies here use: names, texts, their functions, ==, !=, !, &&, ||."""
+    """A condition in the part of CEL that policies here use: names, texts, lists, functions, ==, !=, !, &&, ||."""
 
     def __init__(self, text: str) -> None:
         """Read the expression; raises ValueError for what is not in that part."""
@@ -155,8 +156,8 @@ class Condition:
             at = found.end()
         self.holds({})  # reads all of it once
 
-    def holds(self, attributes: Mapping[str, str]) -> bool:
-        """Return whether it is true of these attributes; what is missing of them is an empty text."""
+    def holds(self, attributes: Mapping[str, Any]) -> bool:
+        """Return whether it is true of these attributes, texts and lists; what is missing of them is an empty text."""
         self._at, self._attributes = 0, attributes
         found = self._any()
         if self._at != len(self.tokens) or not isinstance(found, bool):
@@ -206,8 +207,11 @@ class Condition:
             found = self._any()
             self._need(")")
             return found
+        found: Any
         if self._at < len(self.tokens) and self.tokens[self._at][0] == "text":
             found = self._take("text")
+        elif self._sees("["):
+            found = self._list()
         else:
             found = self._named()
         while self._sees("."):
@@ -215,11 +219,19 @@ class Condition:
             if function is None:
                 raise ValueError("no such function")
             self._need("(")
-            found = function(str(found), str(self._value()))
+            found = function(found, self._value())
             self._need(")")
         return found
 
-    def _named(self) -> str:
+    def _list(self) -> list[Any]:
+        found: list[Any] = []
+        while not self._sees("]"):
+            if found:
+                self._need(",")
+            found.append(self._value())
+        return found
+
+    def _named(self) -> Any:
         first = self._take("name")
         self._need(".")
         name = f"{first}.{self._take('name')}"
@@ -227,7 +239,7 @@ class Condition:
             self._need("(")
             attribute = self._take("text")
             self._need(",")
-            default = str(self._value())
+            default = self._value()
             self._need(")")
             return self._attributes.get(attribute, default)
         if name not in {"resource.name", "resource.type", "resource.service"}:
@@ -317,12 +329,14 @@ class Directory:
         return token
 
     def may(
-        self, email: str, permission: str, project: Project, policy: Iterable[Mapping[str, Any]], **about: str
+        self, email: str, permission: str, project: Project, policy: Iterable[Mapping[str, Any]], **about: Any
     ) -> bool:
         """Return whether a binding of the project or of the resource's own policy grants the permission."""
         attributes = {name.replace("__", ".", 1): value for name, value in about.items()}
         if "list_prefix" in attributes:
             attributes["storage.googleapis.com/objectListPrefix"] = attributes.pop("list_prefix")
+        if "modified_roles" in attributes:
+            attributes["iam.googleapis.com/modifiedGrantsByRole"] = attributes.pop("modified_roles")
         for binding in (*project.bindings, *policy):
             if f"serviceAccount:{email}" not in binding["members"]:
                 continue

@@ -9,7 +9,7 @@ import base64
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from console.demo.emulators.google.iam import ROLES, Condition, Directory, Project, Refusal
@@ -37,6 +37,15 @@ LOG_WRITER = "group:cloud-storage-analytics@google.com"
 CHUNK = 256 * 1024  # of which each part of a resumable upload is a multiple, but the last
 
 
+def _modified(bucket: Bucket, body: Mapping[str, Any]) -> list[str]:
+    """Return the roles whose bindings a new policy changes ("Set limits on granting roles")."""
+
+    def given(bindings: Iterable[Mapping[str, Any]]) -> set[tuple[str, str, str]]:
+        return {(one["role"], who, str(one.get("condition"))) for one in bindings for who in one["members"]}
+
+    return sorted({role for role, _, _ in given(bucket.policy["bindings"]) ^ given(body.get("bindings", []))})
+
+
 class Storage:
     """All buckets; a method for each call, which gets who calls and what, and returns what is answered."""
 
@@ -50,9 +59,11 @@ class Storage:
 
     # Permissions
 
-    def check(self, email: str, permission: str, bucket: Bucket, key: str = "", prefix: str | None = None) -> None:
+    def check(
+        self, email: str, permission: str, bucket: Bucket, key: str = "", prefix: str | None = None, **api: Any
+    ) -> None:
         """Refuse what neither the project nor the bucket grants ("IAM permissions for JSON methods")."""
-        if not self.may(email, permission, bucket, key, prefix):
+        if not self.may(email, permission, bucket, key, prefix, **api):
             where = "object" if key or ".objects." in permission else "bucket"
             name = f"projects/_/buckets/{bucket.name}" + (f"/objects/{key}" if key else "")
             raise Refusal(
@@ -62,9 +73,15 @@ class Storage:
                 f"'{permission}' denied on resource '//storage.googleapis.com/{name}' (or it may not exist).",
             )
 
-    def may(self, email: str, permission: str, bucket: Bucket, key: str = "", prefix: str | None = None) -> bool:
-        """Return whether it is granted; listing is asked of the bucket, with the prefix as an attribute of the call."""
+    def may(
+        self, email: str, permission: str, bucket: Bucket, key: str = "", prefix: str | None = None, **api: Any
+    ) -> bool:
+        """Return whether it is granted; listing is asked of the bucket, with the prefix as an attribute of the call.
+
+        `api` are other attributes of the call ("Attribute reference for IAM Conditions", API attributes).
+        """
         about = {
+            **api,
             "resource__name": f"projects/_/buckets/{bucket.name}" + (f"/objects/{key}" if key else ""),
             "resource__type": f"storage.googleapis.com/{'Object' if key else 'Bucket'}",
             "resource__service": "storage.googleapis.com",
@@ -221,7 +238,7 @@ class Storage:
     def set_policy(self, email: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Replace a bucket's policy ("Buckets: setIamPolicy")."""
         bucket = self.find(name)
-        self.check(email, "storage.buckets.setIamPolicy", bucket)
+        self.check(email, "storage.buckets.setIamPolicy", bucket, modified_roles=_modified(bucket, body))
         if body.get("etag", bucket.policy["etag"]) != bucket.policy["etag"]:
             message = "At least one of the pre-conditions you specified did not hold."
             raise Refusal(412, "conditionNotMet", message)

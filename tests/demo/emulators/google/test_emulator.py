@@ -296,10 +296,13 @@ def test_faults(emulator, client, bucket):
         ('(resource.name == "x" || resource.name == "a/b") && resource.name != "x"', True),
         ('api.getAttribute("p", "").startsWith("c-1/")', True),
         ('api.getAttribute("q", "none") == "none"', True),
+        ('api.getAttribute("q", []).hasOnly(["a"])', True),
+        ('api.getAttribute("list", []).hasOnly(["a", "b", "c"])', True),
+        ('api.getAttribute("list", []).hasOnly(["a"])', False),
     ],
 )
 def test_conditions(text, holds):
-    assert Condition(text).holds({"resource.name": "a/b", "p": "c-1/n1/"}) is holds
+    assert Condition(text).holds({"resource.name": "a/b", "p": "c-1/n1/", "list": ["a", "b"]}) is holds
 
 
 @pytest.mark.parametrize(
