@@ -174,7 +174,10 @@ REDIS_URL = env("REDIS_URL", "redis://127.0.0.1:6379/0")
 
 # Work that goes on without a browser
 LEASE_SECONDS = 20  # an operation whose worker has not renewed its lease for so long is taken up by another
+# The certificate is verified unless the address says otherwise: kombu, unlike redis-py, takes any where it is not told.
 CELERY_BROKER_URL = REDIS_URL
+if REDIS_URL.startswith("rediss://") and "ssl_cert_reqs=" not in REDIS_URL:
+    CELERY_BROKER_URL += f"{'&' if '?' in REDIS_URL else '?'}ssl_cert_reqs=required"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
