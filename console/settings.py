@@ -16,13 +16,31 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def env(name: str, default: str | None = None, *, hint: str = "") -> str:
-    """Return a setting from the environment, or from the file that NAME_FILE names (for secrets)."""
+    """Return a setting: from the file that NAME_FILE names, the environment, or systemd's credential NAME.
+
+    systemd.exec(5), "Credentials": a service finds those of LoadCredential= and the like as files in a folder.
+    """
     if path := os.environ.get(f"{name}_FILE"):
-        return Path(path).read_text().strip()
-    value = os.environ.get(name, default)
-    if value is None:
-        raise ImproperlyConfigured(f"Set {name} in the environment, or {name}_FILE to a file that holds it. {hint}")
-    return value
+        return _read(name, Path(path))
+    if name in os.environ:
+        return os.environ[name]
+    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY") or "/nonexistent", name)
+    if credential.is_file():
+        return _read(name, credential)
+    if default is None:
+        where = (
+            f"in the environment, or {name}_FILE to a file that holds it, or give systemd's service a credential {name}"
+        )
+        raise ImproperlyConfigured(f"Set {name} {where}. {hint}")
+    return default
+
+
+def _read(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:  # neither of which holds what is in the file
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise ImproperlyConfigured(f"{name} cannot be read from {path}: {why}.") from None
 
 
 def env_list(name: str, default: str = "") -> list[str]:
