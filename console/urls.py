@@ -5,7 +5,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from console.accounts.confirmation import confirm_password
-from console.accounts.member_views import join
+from console.accounts.member_views import join, joining_strength
 from console.accounts.views import SignIn, home, stop_seeing
 from console.metrics import metrics
 from console.support.views import find
@@ -25,6 +25,7 @@ urlpatterns = [
     path("account/", include("console.accounts.sign_in_urls")),
     path("confirm/", confirm_password, name="confirm"),
     path("invitations/<str:token>/", join, name="join"),
+    path("invitations/<str:token>/strength/", joining_strength, name="joining_strength"),
     path("organisation/", include("console.accounts.organisation_urls")),
     path("stores/preflight/", include("console.cloud_accounts.preflight_urls")),
     path("stores/", include("stores.urls")),

@@ -26,6 +26,7 @@ from console.accounts import members
 from console.accounts.access import MemberRequest, open_organisation, require_permission
 from console.accounts.member_forms import InviteForm, RoleForm, SignUpForm
 from console.accounts.models import Invitation, Membership, Organisation, OwnedQuerySet, User
+from console.accounts.passwords import TOLD_BEFORE, strength
 from console.accounts.permissions import ROLE_WORDS, Permission
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
 
@@ -195,11 +196,26 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
     refused_form = form.is_bound and not form.is_valid()
     context = {
         "invitation": invitation,
+        "token": token,
+        "rules": TOLD_BEFORE,
         "form": form,
         "refusal": refusal if known else "",
         "does": ROLE_WORDS[invitation.role],
     }
     return render(request, "accounts/join.html", context, status=422 if refusal or refused_form else 200)
+
+
+@require_POST
+@sensitive_post_parameters()
+def joining_strength(request: HttpRequest, token: str) -> HttpResponse:
+    """Tell whoever has the link how strong the password is that they are typing."""
+    invitation = members.find_invitation(token)
+    if invitation is None:
+        raise Http404
+    newcomer = User(username=request.POST.get("username", "")[:150], email=invitation.email)
+    return render(
+        request, "accounts/_strength_told.html", {"found": strength(request.POST.get("password", ""), newcomer)}
+    )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

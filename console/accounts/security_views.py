@@ -11,13 +11,15 @@ from allauth.usersessions.views import ListUserSessionsView
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from console.accounts import members
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.models import User
+from console.accounts.passwords import strength
 from console.accounts.permissions import Permission
 from console.accounts.sign_in import has_second_factor
 from console.web.pages import dialog_done, fragment_or_page
@@ -31,6 +33,15 @@ def password_change(request: HttpRequest) -> HttpResponseBase:
         return redirect("mfa_index")
     answer: HttpResponseBase = allauth_views.password_change(request)
     return answer
+
+
+@require_POST
+@sensitive_post_parameters()
+@login_required
+def password_strength(request: HttpRequest) -> HttpResponse:
+    """Tell how strong the new password is that one is typing."""
+    found = strength(request.POST.get("password1", ""), cast(User, request.user))
+    return render(request, "accounts/_strength_told.html", {"found": found})
 
 
 # By what stands in a browser's name for itself: the first that is there, as some call themselves by several names.

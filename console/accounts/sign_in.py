@@ -38,6 +38,7 @@ from django.utils import timezone
 from console.accounts import activity
 from console.accounts.encryption import cipher
 from console.accounts.models import User
+from console.accounts.passwords import TOLD_BEFORE
 from console.web.logs import origin
 from console.web.middleware import client_address
 
@@ -130,9 +131,6 @@ class Sessions(DefaultUserSessionsAdapter):  # type: ignore[misc]
         super().end_sessions(ended)
         for one in ended:
             activity.record_of_person(one.user, "Ended a session", by=one.user, after={"of": one.ip})
-
-
-TOLD_BEFORE = "At least twelve characters, none that many people use, and nothing like your name."
 
 
 class NewPasswordForm(ChangePasswordForm):  # type: ignore[misc]

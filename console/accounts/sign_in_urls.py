@@ -3,10 +3,11 @@
 from allauth.account import views
 from django.urls import include, path
 
-from console.accounts.security_views import Sessions, password_change, session_end
+from console.accounts.security_views import Sessions, password_change, password_strength, session_end
 
 urlpatterns = [
     path("password/change/", password_change, name="account_change_password"),
+    path("password/strength/", password_strength, name="password_strength"),
     path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
     path("inactive/", views.account_inactive, name="account_inactive"),
     path("second-factor/", include("allauth.mfa.urls")),

@@ -25,6 +25,7 @@ PUBLIC = {
     "confirm/": "asks for one's own password",
     "stop-seeing/": "ends one's own look as support",
     "invitations/<str:token>/": "the link is the key",
+    "invitations/<str:token>/strength/": "the link is the key",
     "clusters/<uuid:pk>/nodes/<slug:name>/applied/": "the node's token is the key",
     "healthz": "says that the process lives, and nothing else",
     "readyz": "says that database and broker answer, and nothing else",
