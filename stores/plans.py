@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from django.utils import timezone
 
+from console.accounts.personal_data import KEPT, Kept
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import lifecycle
@@ -22,6 +23,7 @@ from console.operations.snapshots import register as register_source
 from stores import drift, unmanaged
 from stores.models import DeletionPreview, DriftReport, RetainedLogs, State, Store, UnmanagedScan
 
+KEPT.append(Kept("buckets ignored", "stores.IgnoredBucket", "by", ("at",)))
 NAMES_AT_MOST = 3  # three random names taken in a row is no accident: somebody should look
 
 

@@ -10,19 +10,21 @@ from allauth.usersessions.models import UserSession
 from allauth.usersessions.views import ListUserSessionsView
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts import members
-from console.accounts.access import MemberRequest, require_permission
+from console.accounts import activity, members
+from console.accounts.access import MemberRequest, require_permission, require_recent_authentication
 from console.accounts.models import User
 from console.accounts.passwords import strength
 from console.accounts.permissions import Permission
+from console.accounts.personal_data import personal_data
 from console.accounts.sign_in import has_second_factor
-from console.web.pages import dialog_done, fragment_or_page
+from console.web.pages import dialog_done, file_download, fragment_or_page
 
 
 @login_required
@@ -79,6 +81,20 @@ def session_end(request: HttpRequest, pk: int) -> HttpResponse:
     get_adapter().end_sessions([session])
     messages.success(request, "That browser is signed out.")
     return redirect("usersessions_list")
+
+
+@require_GET
+@never_cache
+@login_required
+@require_recent_authentication
+@file_download
+def own_data(request: HttpRequest) -> HttpResponse:
+    """Hand somebody what the console keeps about them."""
+    person = cast(User, request.user)
+    activity.record_of_person(person, "Downloaded their own data", by=person)
+    response = JsonResponse(personal_data(person), json_dumps_params={"indent": 2, "ensure_ascii": False})
+    response["Content-Disposition"] = 'attachment; filename="storekeeper-own-data.json"'
+    return response
 
 
 @require_http_methods(["GET", "POST"])

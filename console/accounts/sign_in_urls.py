@@ -3,7 +3,7 @@
 from allauth.account import views
 from django.urls import include, path
 
-from console.accounts.security_views import Sessions, password_change, password_strength, session_end
+from console.accounts.security_views import Sessions, own_data, password_change, password_strength, session_end
 
 urlpatterns = [
     path("password/change/", password_change, name="account_change_password"),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
     path("inactive/", views.account_inactive, name="account_inactive"),
     path("second-factor/", include("allauth.mfa.urls")),
+    path("own-data.json", own_data, name="own_data"),
     path("sessions/", Sessions.as_view(), name="usersessions_list"),
     path("connections/", include("allauth.socialaccount.urls")),
     path("", include("allauth.socialaccount.providers.openid_connect.urls")),

@@ -12,11 +12,21 @@ from django.utils import timezone
 from prometheus_client import Counter
 
 from console.accounts.activity import Event, happened
+from console.accounts.personal_data import KEPT, Kept
 from console.audit.models import AuditEvent
 from console.web.logs import origin
 
 log = logging.getLogger("storekeeper.audit")
 
+# Without what was done to what, which is the organisation's and not the person's.
+KEPT.append(
+    Kept(
+        "events",
+        "audit.AuditEvent",
+        "actor",
+        ("created_at", "action", "outcome", "actor_name", "address", "request_id", "organisation_id"),
+    )
+)
 EVENTS = Counter("storekeeper_audit_events", "Audit events written.", ["action", "outcome"])
 
 

@@ -45,3 +45,14 @@ def test_a_passkey_is_added_signs_in_and_is_removed(browser, demo):
     expect(page.get_by_role("cell", name="Laptop", exact=True)).to_have_count(0)
     assert not seen
     context.close()
+
+
+def test_the_strength_of_a_password_shows_while_it_is_typed(visit):
+    page = visit("developer", "/account/password/change/")
+    meter = page.get_by_label("Strength of the password")
+    expect(meter).to_have_count(0)
+    page.get_by_label("New password", exact=True).press_sequentially("hunter2hunter2")
+    expect(page.get_by_text("Weak", exact=True)).to_be_visible()
+    expect(meter).to_have_attribute("value", "1")
+    page.get_by_label("New password", exact=True).fill("purple-lantern-42")
+    expect(page.get_by_text("Very strong", exact=True)).to_be_visible()
