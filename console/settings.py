@@ -60,6 +60,10 @@ CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 FIELD_ENCRYPTION_KEYS = env(
     "FIELD_ENCRYPTION_KEYS", UNSET, hint="Comma-separated Fernet keys, newest first (README.md, Keys)."
 ).split(",")
+# Whoever unwraps those that begin with vault:, when the first of them is needed (console.accounts.vault).
+VAULT_ADDR, VAULT_TOKEN = env("VAULT_ADDR", "").rstrip("/"), env("VAULT_TOKEN", "")
+VAULT_KEY, VAULT_MOUNT = env("VAULT_KEY", "storekeeper"), env("VAULT_MOUNT", "transit")
+VAULT_NAMESPACE, VAULT_CACERT = env("VAULT_NAMESPACE", ""), env("VAULT_CACERT", "")
 DEBUG = env("DEBUG", "") == "1"
 # Where the demo wrote who may sign in; empty in every real deployment.
 DEMO_FILE = env("DEMO_FILE", "")

@@ -23,7 +23,7 @@ from console.operations.snapshots import register as register_source
 from stores import drift, unmanaged
 from stores.models import DeletionPreview, DriftReport, RetainedLogs, State, Store, UnmanagedScan
 
-KEPT.append(Kept("buckets ignored", "stores.IgnoredBucket", "by", ("at",)))
+KEPT.append(Kept("leftovers ignored", "stores.IgnoredBucket", "by", ("at",)))
 NAMES_AT_MOST = 3  # three random names taken in a row is no accident: somebody should look
 
 

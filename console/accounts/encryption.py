@@ -11,13 +11,18 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
+from console.accounts.vault import WRAPPED, unwrap
+
 
 @cache
 def _cipher(keys: tuple[str, ...]) -> MultiFernet:
+    plain = [unwrap(key.strip()) if key.strip().startswith(WRAPPED) else key.strip() for key in keys]
     try:
-        return MultiFernet([Fernet(key.strip()) for key in keys])
+        return MultiFernet([Fernet(key) for key in plain])
     except ValueError as error:
-        raise ImproperlyConfigured("FIELD_ENCRYPTION_KEYS must be Fernet keys: 32 bytes in url-safe base64.") from error
+        raise ImproperlyConfigured(
+            "FIELD_ENCRYPTION_KEYS must be Fernet keys, 32 bytes in url-safe base64, or such that a vault has wrapped."
+        ) from error
 
 
 def cipher() -> MultiFernet:
