@@ -62,9 +62,8 @@ def personal_data(person: User) -> dict[str, Any]:
     """Return all that is kept about the person, by kind; of each the newest first, and how many more there are."""
     found: dict[str, Any] = {"made_at": timezone.now(), "kinds": {}}
     for kind in KEPT:
-        own = getattr(person, kind.own)
-        rows = apps.get_model(kind.model)._default_manager.filter(**{kind.by: own}) if own else ()
-        told = list(rows.values(*kind.fields).order_by(f"-{kind.fields[0]}")[:ROWS_AT_MOST]) if own else []
+        rows = apps.get_model(kind.model)._default_manager.filter(**{kind.by: getattr(person, kind.own) or None})
+        told = list(rows.values(*kind.fields).order_by(f"-{kind.fields[0]}")[:ROWS_AT_MOST])
         more = rows.count() - len(told) if len(told) == ROWS_AT_MOST else 0
         found["kinds"][kind.title] = {"rows": told, "more": more}
     return found

@@ -125,7 +125,7 @@ def _boundary_named(call: Call) -> str:
     It is that of the request where one is put on a role or user, and else the one that the role or user has.
     """
     if call.operation.startswith("Create") or (call.operation.startswith("Put") and "Boundary" in call.operation):
-        return call.form.get("PermissionsBoundary", "")
+        return str(call.form.get("PermissionsBoundary", ""))
     iam, role, user = iam_of(call), call.form.get("RoleName"), call.form.get("UserName")
     named = [
         *(one for one in iam.get_roles() if one.name == role),

@@ -203,11 +203,11 @@ class Condition:
         return found
 
     def _value(self) -> Any:
+        found: Any
         if self._sees("("):
             found = self._any()
             self._need(")")
             return found
-        found: Any
         if self._at < len(self.tokens) and self.tokens[self._at][0] == "text":
             found = self._take("text")
         elif self._sees("["):

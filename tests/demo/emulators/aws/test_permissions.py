@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from console.demo.emulators.aws.permissions import Asked, judge
+from console.demo.emulators.aws.permissions import Asked, judge, judge_call
 
 BUCKET, ARN = "pgbk-judged", "arn:aws:s3:::pgbk-judged"
 
@@ -66,6 +66,57 @@ def test_judge(statements, action, decision):
 def test_judge_does_not_let_through_what_it_does_not_know(statement):
     with pytest.raises(NotImplementedError):
         judge([statement], Asked("s3:GetObject", ARN), {"a:b": "10.0.0.1"})
+
+
+NONE, YES, NO = "implicitDeny", "allowed", "explicitDeny"
+CALLS = [  # by its own policies, by its boundary, by the resource's policy, in its own account; the decision
+    (YES, YES, "", True, YES),
+    (YES, NONE, "", True, NONE),
+    (NONE, YES, "", True, NONE),
+    (NONE, YES, "itself", True, YES),
+    (NONE, NONE, "itself", True, YES),  # a session that is named is beyond the boundary
+    (NONE, NONE, "role", True, NONE),
+    (NONE, YES, "role", True, YES),
+    (NONE, YES, "account", True, NONE),
+    (NONE, NO, "itself", True, NO),
+    (YES, YES, NO, True, NO),
+    (NO, YES, "itself", True, NO),
+    (NONE, YES, "itself", False, NONE),
+    (YES, YES, "account", False, YES),
+    (YES, NONE, "itself", False, NONE),
+]
+
+
+@pytest.mark.parametrize(("own", "bound", "theirs", "at_home", "decision"), CALLS)
+def test_judge_call(own, bound, theirs, at_home, decision):
+    assert judge_call(own, bound, theirs, at_home=at_home) == decision
+
+
+def test_a_boundary_that_is_gone_allows_nothing(amazon):
+    iam = client(amazon, "iam", amazon.access_key_id, amazon.secret_access_key)
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow()]})
+    bound = iam.create_policy(PolicyName=f"bound-{uuid4()}", PolicyDocument=document)["Policy"]["Arn"]
+    name, trust = f"bounded-{uuid4()}", {**allow("sts:AssumeRole"), "Principal": {"AWS": amazon.account_id}}
+    del trust["Resource"]
+    with pytest.raises(ClientError, match="does not exist or is not attachable"):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document, PermissionsBoundary=f"{bound}-not")
+    trusts = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusts, PermissionsBoundary=bound)["Role"]
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=document)
+    sts = client(amazon, "sts", amazon.access_key_id, amazon.secret_access_key)
+    session = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
+    keys = {
+        "aws_access_key_id": session["AccessKeyId"],
+        "aws_secret_access_key": session["SecretAccessKey"],
+        "aws_session_token": session["SessionToken"],
+    }
+    s3 = boto3.client("s3", endpoint_url=amazon.url, region_name="us-east-1", **keys)
+    assert s3.list_buckets()["Buckets"] == []
+    iam.delete_policy(PolicyArn=bound)
+    with pytest.raises(ClientError, match="because no permissions boundary allows"):
+        s3.list_buckets()
+    iam.delete_role_policy(RoleName=name, PolicyName="all")
+    iam.delete_role(RoleName=name)
 
 
 @pytest.fixture

@@ -255,3 +255,33 @@ def test_the_demo_s_administrator_may_tag_and_the_console_s_own_token_signs_in(e
     tags = f"{emulator.group_id}/providers/Microsoft.Resources/tags/default{VERSION}"
     body = {"operation": "Merge", "properties": {"tags": {"a": "b"}}}
     assert ask(emulator, "PATCH", tags, body, token=found["access_token"])[0] == 200
+
+
+CONDITION = (
+    "((!(ActionMatches{'A/write'})) OR (@Request[A:PrincipalId] ForAnyOfAllValues:GuidNotEquals {a1, b2} AND "
+    "@Request[A:PrincipalType] StringEqualsIgnoreCase 'ServicePrincipal')) AND "
+    "((!(ActionMatches{'A/delete'})) OR (@Resource[A:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {c3}))"
+)
+
+
+@pytest.mark.parametrize(
+    ("action", "attributes", "expected"),
+    [
+        ("A/read", {}, True),
+        ("A/write", {"PrincipalId": "C3", "PrincipalType": "serviceprincipal"}, True),
+        ("A/write", {"PrincipalId": "C3", "PrincipalType": "User"}, False),
+        ("A/write", {"PrincipalId": "B2", "PrincipalType": "ServicePrincipal"}, False),
+        ("a/delete", {"RoleDefinitionId": "C3"}, True),
+        ("A/delete", {"RoleDefinitionId": "a1"}, False),
+    ],
+)
+def test_conditions_of_assignments(action, attributes, expected):
+    assert rights.holds(CONDITION, action, attributes) is expected
+
+
+@pytest.mark.parametrize(
+    "condition", ["anything", CONDITION.replace("GuidNotEquals", "GuidLike"), CONDITION + " AND (true)"]
+)
+def test_conditions_that_are_not_understood_let_nothing_through(condition):
+    with pytest.raises(NotImplementedError):
+        rights.holds(condition, "A/write", {"PrincipalId": "c3", "PrincipalType": "ServicePrincipal"})
