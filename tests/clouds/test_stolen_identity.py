@@ -298,15 +298,14 @@ NODE_CALLS = (
 
 @pytest.mark.parametrize("asked", NODE_CALLS, ids=[one for one, _ in NODE_CALLS])
 @pytest.mark.parametrize(
-    ("context", "expected"),
+    ("keys", "expected"),
     [(INSTANCE, "allowed"), ({}, "explicitDeny"), ({**INSTANCE, "aws:ResourceAccount": ELSEWHERE}, "implicitDeny")],
 )
-def test_the_boundary_lets_nodes_work_on_their_machines(asked, context, expected):
+def test_the_boundary_lets_nodes_work_on_their_machines(asked, keys, expected):
     bounds = boundary(NUMBER)["Statement"]
-    assert judge(bounds, Asked(*asked), {"aws:ResourceAccount": NUMBER, **context}) == expected
+    assert judge(bounds, Asked(*asked), {"aws:ResourceAccount": NUMBER, **keys}) == expected
     assert (
-        judge(bounds, Asked(asked[0], "arn:aws:s3:::payroll/x"), {"aws:ResourceAccount": NUMBER, **context})
-        != "allowed"
+        judge(bounds, Asked(asked[0], "arn:aws:s3:::payroll/x"), {"aws:ResourceAccount": NUMBER, **keys}) != "allowed"
     )
 
 
