@@ -28,8 +28,8 @@ AWS = Cloud(
         fields=FIELDS,
         sign_ins=SIGN_INS,
         sign_in=sign_in,
-        explanation="Make a role in your account with the permissions and the trust policy below, or have "
-        "CloudFormation or Terraform make it, then enter its ARN. The external ID is yours alone; without it nobody "
+        explanation="Make a role in your account with the permissions and the trust policy below, and the boundary of "
+        "the nodes' roles; or have CloudFormation or Terraform make all of it. Then enter its ARN. The external ID is yours alone; without it nobody "
         "can use the role, and the console checks that.",
         identify=identify,
         linked=lambda account: f"AWS says it is account {account.number}.",
