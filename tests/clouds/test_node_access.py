@@ -190,7 +190,7 @@ def test_a_role_that_is_not_ours_gets_no_boundary(iam, spec):
 def test_no_role_is_made_where_there_is_no_boundary(iam, spec):
     drop_boundary()
     try:
-        with pytest.raises(Failed, match=r"no policy storekeeper-nodes.*boundary\.json"):
+        with pytest.raises(NotReady, match=r"no policy storekeeper-nodes.*boundary\.json"):
             run(AWS.access.grant, spec)
         assert state(iam)[0] == "NoSuchEntity"
     finally:

@@ -154,6 +154,8 @@ RULES: dict[str, dict[str, object]] = {
     "ConcurrentModification": {"*": Retried(60, "is applying another change")},
     "NoSuchEntity": {
         "*": Retried(60, "try again: it is created anew"),
+        "*: CreateRole *": Retried(60, "Make it with boundary.json"),
+        "*: PutRolePermissionsBoundary *": Retried(60, "Make it with boundary.json"),
         "detach *": Cannot("IAM shows within seconds what it made, and this was made long before"),
         "dismiss *": Cannot("IAM shows within seconds what it made, and this was made long before"),
     },

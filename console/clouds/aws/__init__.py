@@ -29,8 +29,8 @@ AWS = Cloud(
         sign_ins=SIGN_INS,
         sign_in=sign_in,
         explanation="Make a role in your account with the permissions and the trust policy below, and the boundary of "
-        "the nodes' roles; or have CloudFormation or Terraform make all of it. Then enter its ARN. The external ID is yours alone; without it nobody "
-        "can use the role, and the console checks that.",
+        "the nodes' roles; or have CloudFormation or Terraform make all of it. Then enter its ARN. The external ID is "
+        "yours alone; without it nobody can use the role, and the console checks that.",
         identify=identify,
         linked=lambda account: f"AWS says it is account {account.number}.",
         facts=account_facts,

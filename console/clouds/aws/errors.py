@@ -139,7 +139,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     ),
     (
         "CreateRole:NoSuchEntity PutRolePermissionsBoundary:NoSuchEntity",
-        Failed,
+        wait(60),  # it may have been made a moment ago
         f"Account {{number}} has no policy {BOUNDARY}, the permissions boundary that every role of nodes gets. Make it "
         "with boundary.json, or set the console's role up anew with CloudFormation or Terraform: the account's page "
         "has them. Then try again. AWS says: {reason}",
