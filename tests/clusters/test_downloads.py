@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from clusters import actions
-from clusters.models import Database
 from console.accounts.permissions import ASKS_AGAIN
 from tests import walk
 from tests.clusters.addresses import addresses
