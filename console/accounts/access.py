@@ -135,15 +135,25 @@ def require_permission(permission: Permission, *, second_factor: bool = True) ->
                 raise PermissionDenied(
                     f"Your role here is {membership.role}. Ask {_who(permission)} of the organisation to do this."
                 )
-            within = ASKS_AGAIN.get(request.resolver_match.view_name, 0) if request.resolver_match else 0
-            if isinstance(within, int) and within and not is_confirmed(request, within):
-                return redirect_to_login(request.get_full_path(), reverse("confirm"))
-            return view(request, *args, **kwargs)
+            return asked_again(view)(request, *args, **kwargs)
 
         checked.permission = permission  # type: ignore[attr-defined]
         return checked
 
     return decorate
+
+
+def asked_again(view: View) -> View:
+    """Let in who has shown lately enough that it is they, where the view is one that asks for it (ASKS_AGAIN)."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        within = ASKS_AGAIN.get(request.resolver_match.view_name, 0) if request.resolver_match else 0
+        if isinstance(within, int) and within and not is_confirmed(request, within):
+            return redirect_to_login(request.get_full_path(), reverse("confirm"))
+        return view(request, *args, **kwargs)
+
+    return checked
 
 
 def _to_second_factor(request: MemberRequest) -> HttpResponse:

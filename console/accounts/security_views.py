@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts import activity, members
-from console.accounts.access import MemberRequest, require_permission, require_recent_authentication
+from console.accounts.access import MemberRequest, asked_again, require_permission
 from console.accounts.models import User
 from console.accounts.passwords import strength
 from console.accounts.permissions import Permission
@@ -86,7 +86,7 @@ def session_end(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 @never_cache
 @login_required
-@require_recent_authentication
+@asked_again
 @file_download
 def own_data(request: HttpRequest) -> HttpResponse:
     """Hand somebody what the console keeps about them."""
