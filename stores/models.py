@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
 from console.cloud_accounts.models import CloudAccount
-from console.clouds.contract import Cloud, Contents, StoreSpec
+from console.clouds.contents import Contents
+from console.clouds.contract import Cloud, StoreSpec
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
 from console.operations.snapshots import Snapshot, SnapshotQuerySet
 from stores.control_status import ControlStatus

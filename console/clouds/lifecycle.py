@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from console.clouds.contract import AlreadyExists, Cloud, Contents, Control, Setting, StoreSpec
+from console.clouds.contents import Contents
+from console.clouds.contract import AlreadyExists, Cloud, Control, Setting, StoreSpec
 from console.clouds.inspection import Finding, inspect
 from console.clouds.naming import listed, lower_first
 from console.clouds.steps import Failed, NotReady, Plan, Refused, Stage, Step, StepResult, TooLate

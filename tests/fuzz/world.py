@@ -29,7 +29,8 @@ from console.accounts import activity, members
 from console.accounts.models import Membership
 from console.accounts.sign_in import CONFIRMED_AT
 from console.cloud_accounts.models import CloudAccount, Preflight
-from console.clouds.contract import Contents, UnmanagedBucket
+from console.clouds.contents import Contents
+from console.clouds.contract import UnmanagedBucket
 from console.operations.models import Operation
 from console.operations.snapshots import Snapshot
 from console.wsgi import application

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from console.clouds.contract import Contents, Entry, StoreSpec
+from console.clouds.contents import Contents
+from console.clouds.contract import Entry, StoreSpec
 from console.clouds.google.errors import Answer, CallTarget, NoEntry, Silence
 from console.clouds.google.session import call, pages, read, reported
 from console.clouds.naming import LOG_DAYS, PREFIX, base32, id_from

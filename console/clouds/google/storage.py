@@ -8,7 +8,15 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from console.clouds.contract import AccountRef, AlreadyExists, Contents, Control, Objects, StoreSpec, UnmanagedBucket
+from console.clouds.contents import Contents
+from console.clouds.contract import (
+    AccountRef,
+    AlreadyExists,
+    Control,
+    Objects,
+    StoreSpec,
+    UnmanagedBucket,
+)
 from console.clouds.google.buckets import (
     LEGAL_NAME,
     NAME_LABEL,

@@ -9,7 +9,15 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from console.clouds.contract import AccountRef, AlreadyExists, Contents, Control, Objects, StoreSpec, UnmanagedBucket
+from console.clouds.contents import Contents
+from console.clouds.contract import (
+    AccountRef,
+    AlreadyExists,
+    Control,
+    Objects,
+    StoreSpec,
+    UnmanagedBucket,
+)
 from console.clouds.naming import LOG_DAYS, PREFIX, STORE_TAG, listed
 from console.clouds.regions import Region
 from console.clouds.s3.controls import create_bucket, keeps, keeps_logging, stop_logging

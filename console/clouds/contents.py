@@ -1,0 +1,58 @@
+"""What a bucket holds, counted and said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a backup bucket holds, as far as it was counted."""
+
+    exists: bool = True
+    objects: int = 0
+    older: int = 0  # versions that are not the newest of their object
+    markers: int = 0  # delete markers
+    uploads: int = 0  # unfinished
+    size: int = 0  # bytes of the objects and the older versions
+    more: bool = False  # objects, versions and delete markers than were counted
+    more_uploads: bool = False
+    versioned: bool = False
+    lock: str = ""  # Object Lock: governance or compliance
+    locked_until: str = ""  # ISO 8601: when the last version that was counted is free
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing keeps the bucket from being deleted."""
+        return not (self.objects or self.older or self.markers or self.uploads)
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """Return what is in it, such as ("3 objects", "1 delete marker")."""
+        if self.more:
+            kinds = "objects, older versions and delete markers" if self.older or self.markers else "objects"
+            counts = [f"more than {self.objects + self.older + self.markers - 1:,} {kinds}"]
+        else:
+            named = ((self.objects, "object"), (self.older, "older version"), (self.markers, "delete marker"))
+            counts = [_count(number, noun) for number, noun in named]
+        if self.more_uploads:
+            counts.append(f"more than {self.uploads - 1:,} unfinished uploads")
+        else:
+            counts.append(_count(self.uploads, "unfinished upload"))
+        return tuple(count for count in counts if count)
+
+    @property
+    def free_at(self) -> datetime | None:
+        """Return when the last of the locked versions is free, if that is yet to come."""
+        until = datetime.fromisoformat(self.locked_until) if self.locked_until else None
+        return until if until and until > datetime.now(UTC) else None
+
+    @property
+    def free_words(self) -> str:
+        """Return when the last locked version is free, or the last that was counted."""
+        return f"{self.free_at:%Y-%m-%d %H:%M} UTC{' or later' if self.more else ''}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' if number > 1 else ''}" if number else ""
