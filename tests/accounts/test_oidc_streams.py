@@ -50,12 +50,15 @@ def come(client):
 
 
 LAST = {"discovery": "/openid-configuration", "token": "/token", "person": "/userinfo"}
+QUICK = {"body that drips", "endless body", "long error"}  # the rest is not part of `make check`
 # Errors that are JSON of a few hundred kilobytes are read, and say that nobody is let in.
 REFUSALS = {"long error", "error with controls"}
 
 
 @pytest.mark.parametrize("asked", LAST)
-@pytest.mark.parametrize("behaviour", hostile.BEHAVIOURS)
+@pytest.mark.parametrize(
+    "behaviour", [pytest.param(one, marks=[] if one in QUICK else pytest.mark.slow) for one in hostile.BEHAVIOURS]
+)
 def test_sign_in_ends_whatever_the_provider_answers(client, db, peer, asked, behaviour):
     peer.behaviour, began = behaviour, time.monotonic()
     if asked == "discovery":
