@@ -47,6 +47,7 @@ class Server:
         try:
             body = b"" if scope.method in WITHOUT_BODY else await self._body(scope, protocol)
         except _Refused as refused:
+            log.info("Refused a request with %s: %s", refused.status, refused.why)
             text = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
             protocol.response_bytes(refused.status, text, f"{refused.why}\n".encode())
             return
@@ -54,24 +55,27 @@ class Server:
         protocol.response_bytes(*answered)
 
     async def _body(self, scope: Any, protocol: Any) -> bytes:
-        """Return the request's body, or refuse one that is too large or too slow."""
-        told = scope.headers.get("content-length", "0")
-        if told.isdecimal() and len(told) < 20 and int(told) > LARGEST:
-            raise _too_large()
+        """Return the request's body, or refuse one that is too large, too slow, or not whole."""
+        if "transfer-encoding" in scope.headers:  # of which the server does not tell whether all of it has come
+            raise _Refused(411, "Say how long the request is (Content-Length).")
+        told = int(scope.headers.get("content-length", "0"))  # a number that fits 64 bits, or the server has refused it
+        if told > LARGEST:
+            text = f"The request is larger than {LARGEST // 1024} KiB, the most that the console takes. Send less."
+            raise _Refused(413, text)
         body = bytearray()
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for chunk in protocol:
                     self.held += len(chunk)
                     body += chunk
-                    if len(body) > LARGEST:
-                        raise _too_large()
                     if self.held > HELD:
                         raise _Refused(503, "Too much is being sent at this moment. Try again.")
         except TimeoutError:
             raise _Refused(408, f"The request did not come whole within {BODY_SECONDS:.0f} seconds.") from None
         finally:
             self.held -= len(body)
+        if len(body) != told:  # the sender has gone
+            raise _Refused(400, "The request did not come whole.")
         return bytes(body)
 
     def _answer(self, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -89,12 +93,6 @@ class Server:
         except Exception:  # Django answers its own: this is of what stands before it, or of a file that went away
             log.exception("A request was not answered.")
             return 500, [("content-type", "text/plain")], b"Something went wrong.\n"
-
-
-def _too_large() -> _Refused:
-    return _Refused(
-        413, f"The request is larger than {LARGEST // 1024} KiB, the most that the console takes. Send less."
-    )
 
 
 def environ(scope: Any, body: bytes) -> dict[str, Any]:

@@ -120,12 +120,30 @@ def test_who_reads_no_answer_holds_up_nobody(served):
 def test_a_body_is_answered_when_it_is_too_large_or_too_slow(served):
     large = request("POST", "/login/", HTTPS, BODY, f"Content-Length: {rsgi.LARGEST + 1}")
     assert exchange(connect(served.port), large)[0] == 413
-    chunk = b"%x\r\n" % (rsgi.LARGEST + 1) + b"x" * (rsgi.LARGEST + 1)
-    endless = request("POST", "/login/", HTTPS, BODY, "Transfer-Encoding: chunked", body=chunk)
-    assert exchange(connect(served.port), endless)[0] == 413
+    endless = request("POST", "/login/", HTTPS, BODY, "Transfer-Encoding: chunked", body=b"64\r\na=b")
+    assert exchange(connect(served.port), endless)[0] == 411
     slow = request("POST", "/login/", HTTPS, BODY, "Content-Length: 9")
     status, _, text = exchange(connect(served.port), slow)
     assert (status, text) == (408, b"The request did not come whole within 10 seconds.\n")
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 900", "Transfer-Encoding: chunked"])
+def test_what_breaks_off_is_not_taken_for_all_of_it(served, length):
+    known = {*served.requests()}
+    with connect(served.port) as connection:
+        connection.sendall(request("POST", "/csp-reports/", HTTPS, "Content-Type: application/csp-report", length))
+        with suppress(OSError):  # it may have been refused by then
+            connection.sendall(b"{}" if "9" in length else b"2\r\n{}\r\n")
+            connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65536).split()[1] in {b"400", b"411"}
+    assert {*served.requests()} == known
+
+
+def test_a_connection_on_which_nothing_more_is_asked_is_ended(served):
+    with connect(served.port) as connection:
+        connection.sendall(request("GET", "/healthz").replace(b"Connection: close\r\n", b""))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        assert connection.recv(1) == b""
 
 
 def test_the_memory_for_what_has_not_come_whole_is_bounded(served):
@@ -145,6 +163,7 @@ def test_the_memory_for_what_has_not_come_whole_is_bounded(served):
 
 
 def test_a_proxy_ends_what_is_slow_and_sends_none_of_it_on(alone):
+    alone.console.received.clear()
     streams = [name for name in STREAMS if name != "no body of a GET"]
     with sending(streams, ("/login/", "/csp-reports/"), alone.connect) as connections:
         assert not ended(connections)
