@@ -95,14 +95,14 @@ def test_a_stream_that_does_not_end_is_ended_and_holds_up_nobody(served, say, dr
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
     with sending(STREAMS, PATHS, lambda: connect(served.port)) as connections:
         time.sleep(3)  # what needs no body is answered meanwhile
-        assert max(visit(served.port) for _ in range(3)) < 6
+        assert max(visit(served.port) for _ in range(3)) < 8
         assert not ended(connections, drip=drip)
     say(**{"streams that did not end, at every address": len(connections)})
 
 
 def test_600_streams_hold_up_nobody(served):
     with sending(["no body"], [PATHS[number % len(PATHS)] for number in range(600)], lambda: connect(served.port)):
-        assert max(visit(served.port) for _ in range(3)) < 5
+        assert max(visit(served.port) for _ in range(3)) < 8
 
 
 def test_who_reads_no_answer_holds_up_nobody(served):
@@ -114,7 +114,7 @@ def test_who_reads_no_answer_holds_up_nobody(served):
             connection.connect((HOST, served.port))
             connection.sendall(request("GET", f"/static/{script.name}", HTTPS) * 20)
         time.sleep(0.5)
-        assert max(visit(served.port) for _ in range(3)) < 5
+        assert max(visit(served.port) for _ in range(3)) < 8
 
 
 def test_a_body_is_answered_when_it_is_too_large_or_too_slow(served):
@@ -170,13 +170,12 @@ def test_a_proxy_ends_what_is_slow_and_sends_none_of_it_on(alone):
     assert alone.console.received == []
 
 
-def test_a_proxy_takes_no_body_that_the_console_does_not(alone):
-    alone.console.received.clear()
+def test_nothing_that_is_too_large_comes_through_a_proxy(proxy):
+    known = {*proxy.console.requests()}
     size = 2 * rsgi.LARGEST
-    with alone.connect() as connection, suppress(OSError):
+    with proxy.connect() as connection, suppress(OSError):
         connection.sendall(request("POST", "/login/", BODY, f"Content-Length: {size}"))
         for _ in range(0, size, 65536):
             connection.sendall(b"x" * 65536)
-        answer = connection.recv(65536).split()[1]
-        assert answer in {b"413", b"502"}  # the latter from Caddy 2.6, of a body that it does not keep
-    assert alone.console.received == []
+        assert connection.recv(65536).split()[1] in {b"413", b"502"}  # the latter by Caddy 2.6, which breaks it off
+    assert {*proxy.console.requests()} == known
