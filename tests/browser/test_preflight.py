@@ -32,6 +32,8 @@ def lacking(demo):
         whole = iam.get_role_policy(**ROLE)["PolicyDocument"]
         document = json.loads(json.dumps(whole))
         for statement in document["Statement"]:
+            if statement["Effect"] == "Deny":
+                continue
             named = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
             statement["Action"] = [one for one in named if one not in actions] or "s3:GetBucketLocation"
         iam.put_role_policy(**ROLE, PolicyDocument=json.dumps(document))

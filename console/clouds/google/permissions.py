@@ -39,7 +39,8 @@ OF_PROJECT = frozenset({"storage.buckets.create", "storage.buckets.list", "resou
 GRANTS = "storage.buckets.setIamPolicy"
 # The roles that the console gives and takes: the nodes', the log writer's, those that a new bucket's policy begins with
 # ("IAM roles for Cloud Storage", legacy roles), which it takes from the project's viewers and editors, and the one that
-# a bucket is opened to everybody with. Who gives the nodes' role gains nothing by the others.
+# a bucket is opened to everybody with. No condition tells taking from giving, and the legacy owner's role may change
+# policies itself: so this keeps other roles from being given in one step, and not in two.
 GRANTED = (
     *(ROLE, LOG_ROLE, "roles/storage.objectViewer"),
     *(f"roles/storage.legacy{one}" for one in ("BucketOwner", "BucketReader", "ObjectOwner", "ObjectReader")),
