@@ -125,7 +125,7 @@ CLAIMS = ("sub", "name", "email", "preferred_username", "first_name", "last_name
 def _kept(claims: dict[str, Any]) -> dict[str, Any]:
     """Return the few claims that are used: short texts without control characters, and finite numbers."""
     texts = {name: claims[name] for name in CLAIMS if isinstance(claims.get(name), str)}
-    kept: dict[str, Any] = {name: "".join(filter(str.isprintable, text))[:254] for name, text in texts.items()}
+    kept: dict[str, Any] = {name: foreign.text(text, 254) for name, text in texts.items()}
     told = claims.get("auth_time")
     if isinstance(told, int | float) and not isinstance(told, bool) and 0 < told < 1e12:
         kept["auth_time"] = told

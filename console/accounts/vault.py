@@ -7,19 +7,14 @@ and whoever is refused there reads no secret. "Transit secrets engine (API)", Va
 from __future__ import annotations
 
 import base64
-import json
-import ssl
-from contextlib import suppress
 from functools import cache
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from socket import SHUT_RDWR, socket
-from threading import Timer
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from console.clouds import streams
 from console.web.connections import is_here
 
 WRAPPED = "vault:"  # begins what transit has encrypted: vault:v1:…
@@ -43,38 +38,29 @@ def unwrap(wrapped: str) -> str:
 
 
 def _post(path: str, body: dict[str, str]) -> tuple[int, Any]:
-    headers = {"X-Vault-Token": settings.VAULT_TOKEN, "X-Vault-Request": "true", "Content-Type": "application/json"}
+    import requests  # noqa: PLC0415 - only where a key is wrapped
+
+    from console.clouds.sessions import limited  # noqa: PLC0415
+
+    address = urlsplit(settings.VAULT_ADDR)
+    if address.scheme != "https" and not (address.scheme == "http" and is_here(address.hostname or "")):
+        raise ImproperlyConfigured("VAULT_ADDR begins with https://, or names this machine: a token is sent there.")
+    headers = {"X-Vault-Token": settings.VAULT_TOKEN, "X-Vault-Request": "true"}
     if settings.VAULT_NAMESPACE:
         headers["X-Vault-Namespace"] = settings.VAULT_NAMESPACE
-    connection, timer = _connection(), None
-    try:
-        connection.connect()
-        timer = Timer(SECONDS, _hang_up, [connection.sock])  # whatever drips in until then
-        timer.daemon = True
-        timer.start()
-        connection.request("POST", path, json.dumps(body), headers)
-        with connection.getresponse() as answer:
-            read = answer.read(BYTES + 1)
-            return answer.status, json.loads(read) if len(read) <= BYTES else None
-    except (OSError, HTTPException, ValueError) as error:
-        raise ImproperlyConfigured(f"The vault at {settings.VAULT_ADDR} does not answer: {error!r}.") from None
-    finally:
-        if timer:
-            timer.cancel()
-        connection.close()
-
-
-def _connection() -> HTTPConnection:
-    address = urlsplit(settings.VAULT_ADDR)
-    host, port = address.hostname or "", address.port
-    if address.scheme == "https":
-        context = ssl.create_default_context(cafile=settings.VAULT_CACERT or None)
-        return HTTPSConnection(host, port, timeout=SECONDS, context=context)
-    if address.scheme == "http" and is_here(host):
-        return HTTPConnection(host, port, timeout=SECONDS)
-    raise ImproperlyConfigured("VAULT_ADDR begins with https://, or names this machine: a token is sent there.")
-
-
-def _hang_up(stream: socket) -> None:
-    with suppress(OSError):
-        stream.shutdown(SHUT_RDWR)
+    with limited(requests.Session()) as session:
+        session.trust_env = False  # no .netrc, which would sign in instead, and no proxy
+        session.verify = settings.VAULT_CACERT or True
+        try:
+            with streams.within(SECONDS, BYTES):
+                answer = session.post(
+                    settings.VAULT_ADDR.rstrip("/") + path,
+                    json=body,
+                    headers=headers,
+                    timeout=SECONDS,
+                    allow_redirects=False,
+                )
+            return answer.status_code, answer.json()
+        except (requests.RequestException, ValueError, RecursionError) as error:
+            why = streams.end_of(error) or type(error).__name__
+            raise ImproperlyConfigured(f"The vault at {settings.VAULT_ADDR} does not answer: {why}.") from None

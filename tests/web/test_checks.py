@@ -57,6 +57,8 @@ NOT_CHECKED = {
     **dict.fromkeys(["AWS_PRINCIPAL", "MAP_TILES_ATTRIBUTION"], "shown"),
     **dict.fromkeys(["AZURE_FEDERATED_TOKEN_FILE", "GOOGLE_SUBJECT_TOKEN_FILE"], "a file that only the console reads"),
     **dict.fromkeys(["LOG_LEVEL", "LOG_FORMAT", "STATIC_ROOT", "WEB_THREADS"], "opens nothing"),
+    **dict.fromkeys(["VAULT_ADDR", "VAULT_CACERT"], "without TLS the vault is not asked"),
+    **dict.fromkeys(["VAULT_TOKEN", "VAULT_KEY", "VAULT_MOUNT", "VAULT_NAMESPACE"], "the vault's"),
     "METRICS_TOKEN": "figures that name nobody",
 }
 
