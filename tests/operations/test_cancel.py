@@ -310,6 +310,16 @@ def test_cancel_is_refused_for_what_cannot_be_undone(account, alice):
     assert now(store).cancel == ""
 
 
+def test_what_cannot_be_undone_says_so_even_if_somebody_has_wanted_it(plan, account, alice):
+    """As after an upgrade to a release in which a work cannot be undone any more."""
+    plan.append(Stage(Step("one", "one", lambda spec: None)))
+    operation = begin(factories.store(account, state=State.CREATING), "create", by=alice)
+    Operation.objects.filter(pk=operation.pk).update(cancel=Operation.Cancel.WANTED)
+    assert deliver(operation.pk) is None
+    operation.refresh_from_db()
+    assert (operation.state, operation.error) == ("failed", "This cannot be cancelled.")
+
+
 def test_cancel_survives_a_broker_that_is_down(plans, store, alice, caplog):
     begin(store, "delete", by=alice)
     caplog.clear()

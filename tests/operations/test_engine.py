@@ -227,13 +227,14 @@ def test_run_asks_the_subject_to_resolve_a_conflict(plan, store, alice, monkeypa
     assert operation.state == state
 
 
-def test_run_tries_again_after_an_unexpected_error(plan, store, alice):
+def test_run_tries_again_after_an_unexpected_error(plan, store, alice, caplog):
     plan.append(Stage(Step("one", "one", failing(ZeroDivisionError("secret=hunter2")))))
     operation = begin(store, "create", by=alice)
     assert deliver(operation.pk) == 1
     operation.refresh_from_db()
     assert operation.state == "waiting"
     assert "hunter2" not in operation.retry_note
+    assert any(one.exc_info and str(operation.pk) in one.getMessage() for one in caplog.records)
 
 
 def test_run_leaves_a_held_operation_alone(plan, store, alice):
