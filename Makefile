@@ -30,10 +30,12 @@ endif
 UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite:///:memory:
 
 # Not again on PostgreSQL, beside what asks for no database: the demo, which has a database of its own; the two longest
-# matrices; walks of addresses, whose queries the other tests send, too; and what a cloud answers, which is counted and
-# compared without the database.
+# matrices; walks of addresses, whose queries the other tests send, too; and what comes from outside and goes there, which
+# is read, counted and written without the database.
 ONCE := tests/demo tests/end_to_end tests/faults tests/crash/test_matrix.py tests/fuzz/test_walks.py tests/web \
-  tests/accounts/test_secrets.py tests/stores/test_deletion_preview.py tests/stores/test_drift.py tests/test_regions.py
+  tests/serving tests/fuzz/test_json.py tests/accounts/test_oidc_streams.py tests/accounts/test_secrets.py \
+  tests/cloud_accounts/test_foreign_words.py tests/clusters/test_root.py tests/clusters/test_texts.py \
+  tests/stores/test_deletion_preview.py tests/stores/test_drift.py tests/test_regions.py
 # On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
 # crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.
 ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/operations/test_worker.py \

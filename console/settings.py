@@ -339,6 +339,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "console.web.static_files.Storage"},
 }
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True  # nothing asks for a plain name, and compressing both takes twice as long
 
 # The map's background is an outline of our own; a tile server is fetched by the browser, and sees who looks at what.
 MAP_TILES_URL = env("MAP_TILES_URL", "")  # such as https://tiles.example.org/{z}/{x}/{y}.png

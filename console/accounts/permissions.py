@@ -106,6 +106,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:node_token": "shows nothing",  # nosec B105 - no password
     "clusters:proximity": "looks",
     "clusters:removed_node_forget": "the node is removed already",
+    "clusters:repair": "sets what the nodes' access should have",
     "clusters:retry": "goes on with what was confirmed",
     "joining_strength": "looks",
     "organisation:switch": "opens another organisation of one's own",

@@ -380,7 +380,7 @@ def managers(cloud, account):
     """Return all that opens connections for an account: the managers of urllib3, below whatever stands on them."""
     if cloud.key in {"aws", "s3"}:
         known = [one.client for one in clients._clients.values()]
-        known += [clients.new_client("sts", "eu-west-1")]
+        known += [clients.new_client(service, "eu-west-1") for service in ("sts", "s3")]
         for one in known:
             http = one._endpoint.http_session
             yield http._manager

@@ -32,6 +32,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.
 AT_ONCE = 4
 TRIES = 12  # to meet a boundary: two lanes may pass it in either order, and another worker may be quicker
 STRANGER = "210987654321"
+# Works that go as another does, but for a part: of what both pass, only what is about making buckets is tried again.
+LIKE = {
+    "create a store in us-east-1": "create a store",
+    "create a protected store": "create a store",
+    "delete a store, keep its logs": "delete a store",
+}
 # What moto makes up by chance, or at a time of its own; and what Amazon's log delivery, not the console, has written.
 PASSING = {"id", "creation_date", "create_date", "keys", "multiparts", "backend"}
 
@@ -178,7 +184,9 @@ def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account
     assert min(len(outcome.boundaries) for outcome in wanted.values()) > 20  # the workers did it all themselves
     start_worker()  # an ordinary one, which knows nothing of all this; from now on it may be quicker than they
     start_worker.wait_until_ready()
-    cells = kill_at([(work, boundary) for work, outcome in wanted.items() for boundary in outcome.boundaries])
+    tried = {work: {*wanted[like].boundaries} for work, like in LIKE.items()}
+    todo = [(work, boundary) for work, outcome in wanted.items() for boundary in outcome.boundaries]
+    cells = kill_at([(work, one) for work, one in todo if one not in tried.get(work, ()) or "CreateBucket" in one])
     until = time.monotonic() + 60
     while Operation.objects.unfinished().exists() and time.monotonic() < until:
         time.sleep(0.1)

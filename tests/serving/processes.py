@@ -66,8 +66,9 @@ class Console:
         for command in ("migrate", "collectstatic"):
             manage = [sys.executable, "manage.py", command, "--no-input", "--verbosity", "0"]
             subprocess.run(manage, cwd=ROOT, env={**os.environ, **self.environment}, check=True)
-        (told,) = COMMAND.findall(README.read_text())
-        options = shlex.split(told.replace("\\\n", " "))
+        told, *again = [shlex.split(one.replace("\\\n", " ")) for one in COMMAND.findall(README.read_text())]
+        assert again == [told]  # in the unit for systemd
+        options = list(told)
         for name, value in (("--port", str(self.port)), ("--workers", "1")):
             options[options.index(name) + 1] = value
         command = [sys.executable, "-m", "granian", "--working-dir", str(ROOT), *options]
