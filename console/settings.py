@@ -220,7 +220,6 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 # What somebody waits for goes before hundreds of snapshots: of the queues, a worker takes the first by name.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("snapshots")]
-CELERY_TASK_ROUTES = {"console.operations.tasks.read": {"queue": "snapshots"}}
 CELERY_BEAT_SCHEDULE = {
     "resume-stalled": {"task": "console.operations.tasks.resume_stalled", "schedule": 3.0, "options": {"expires": 3}},
     "renew-keys": {"task": "clusters.tasks.renew_keys", "schedule": 3600.0, "options": {"expires": 600}},

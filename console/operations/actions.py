@@ -11,7 +11,7 @@ from console.operations import registry
 from console.operations.engine import record_of
 from console.operations.models import ManagedResource, Operation
 from console.operations.snapshots import SnapshotQuerySet
-from console.operations.tasks import read, run_operation
+from console.operations.tasks import run_operation, send_reading
 
 
 class NotNow(Exception):
@@ -123,6 +123,6 @@ def ask(snapshots: SnapshotQuerySet) -> None:
 
     def send() -> None:
         for pk in keys:
-            read.delay(snapshots.model.LABEL, pk)
+            send_reading(snapshots.model.LABEL, pk)
 
     transaction.on_commit(send, robust=True)

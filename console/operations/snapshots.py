@@ -84,7 +84,7 @@ class SnapshotSource:
     `read` gets the row and returns its new content, or raises a StepError; it may `tell` how far it is. `kept` changes
     what else follows, in the transaction that keeps the content. `every` says how long that lasts; None until somebody
     asks. `rows` are those that may be read by themselves, `rate_key` names the cloud account, whose readings share a
-    budget.
+    budget. `places` are those at which an organisation waits for a cloud, `queue` is where the workers find it.
     """
 
     model: type[Snapshot]
@@ -94,6 +94,8 @@ class SnapshotSource:
     rate_key: str
     related: tuple[str, ...] = ()  # what `read` needs beside the row
     kept: Callable[[Any], None] = lambda snapshot: None
+    places: str = "reads"
+    queue: str = "snapshots"
 
 
 def daily(key: UUID | str) -> timedelta:
@@ -150,6 +152,16 @@ def organisation_of(label: str, pk: int) -> UUID | None:
     rows = source.model._default_manager.filter(pk=pk)
     found: UUID | None = rows.values_list(f"{source.rate_key}__organisation", flat=True).first()
     return found
+
+
+def places_of(label: str, pk: int) -> str:
+    """Return the name of the places at which the snapshot's organisation waits for this kind."""
+    return f"{_sources[label].places} {organisation_of(label, pk)}"
+
+
+def queue_of(label: str) -> str:
+    """Return the name of the queue in which the workers find snapshots of this kind."""
+    return _sources[label].queue
 
 
 def read(label: str, pk: int) -> None:

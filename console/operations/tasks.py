@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from celery import shared_task
@@ -50,17 +51,22 @@ def read(label: str, pk: int, tries: int = 0) -> None:
     A cloud that hardly answers holds no more threads than an organisation has places: the rest comes back in a second,
     and after a while is left to the sweep, since it stays due.
     """
-    place = RateSlot.objects.hold(f"reads {snapshots.organisation_of(label, pk)}", AT_ONCE, snapshots.SECONDS)
+    place = RateSlot.objects.hold(snapshots.places_of(label, pk), AT_ONCE, snapshots.SECONDS)
     if not place:
         if tries < TRIES:
-            read.apply_async((label, pk, tries + 1), countdown=1, expires=READINGS_EXPIRE)
+            send_reading(label, pk, tries + 1, countdown=1, expires=READINGS_EXPIRE)
         return
     try:
         snapshots.read(label, pk)
     finally:
         RateSlot.objects.give_back(place)
     if following := snapshots.follower(label, pk):
-        read.apply_async((label, following), expires=READINGS_EXPIRE)
+        send_reading(label, following, expires=READINGS_EXPIRE)
+
+
+def send_reading(label: str, pk: int, *tries: int, **options: Any) -> None:
+    """Have a worker take the snapshot: of those that wait, what somebody has opened a dialog for goes first."""
+    read.apply_async((label, pk, *tries), queue=snapshots.queue_of(label), **options)
 
 
 @shared_task
@@ -68,5 +74,5 @@ def read_due() -> int:
     """Have each snapshot done that is due."""
     due = snapshots.due()
     for label, pk in due:
-        read.apply_async((label, pk), expires=READINGS_EXPIRE)
+        send_reading(label, pk, expires=READINGS_EXPIRE)
     return len(due)
