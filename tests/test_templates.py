@@ -79,7 +79,7 @@ def test_each_part_stands_in_one_template():
     assert with_("dialog-body") == {"_dialog.html"}
     assert with_('id="dialog-title"') == {"_title.html"}
     assert with_("<dialog") == {"base.html"}
-    assert with_('hx-target="#dialog"') == {"_opener.html"}
+    assert with_('hx-target="#dialog"') == {"_opener.html", "_post_button.html"}
     assert with_("data-copy=") == {"_copy_button.html"}
 
 

@@ -24,15 +24,18 @@ from console.clouds.contract import AccountRef, Check, Identity, LinkError, Unpr
 from console.clouds.proof import FOUND
 from console.clouds.steps import NotReady, StepError
 from console.operations.actions import ask
-from console.operations.models import RateSlot
 
 log = logging.getLogger(__name__)
 
-# For all that is asked when an account is linked or verified while somebody waits, and a thread of the console with
-# them; when a worker verifies it; and when an account is changed, which looks up what it may do, too.
+Ending = Callable[[CloudAccount], None]  # what else is written in the transaction that keeps the account
+
+# For all that is asked when an account is linked or verified while somebody waits; when that is done daily; and when
+# an account is changed, which looks up what it may do, too.
 IDENTIFY_SECONDS, VERIFY_SECONDS, CHANGE_SECONDS = 15.0, 60.0, 30.0
-AT_ONCE = 2  # accounts of one organisation that somebody waits for
-PLACE_SECONDS = 120.0  # after which a place is free again whose process was killed
+
+
+def _unawaited(account: CloudAccount) -> None:
+    """End what nobody waits for, in the transaction that keeps the account."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,13 @@ def link(
     settings: dict[str, str],
     secrets: dict[str, str],
     by: User | None,
+    ending: Ending = _unawaited,
 ) -> CloudAccount:
     """Ask the cloud who this is, and keep the account; raises LinkError, with nothing kept, when the cloud refuses."""
     account = CloudAccount(
         organisation=organisation, provider_key=provider, name=name, settings=settings, secrets=secrets
     )
-    with _place(organisation), _refusals_noted("Linked cloud account", account, by):
+    with _refusals_noted("Linked cloud account", account, by):
         identity = _identify(account, account.credentials())
         account.number, account.partition = identity.number, identity.partition
         with _own_name(), transaction.atomic():
@@ -83,27 +87,8 @@ def link(
             _verified(account, identity)
             account.save(force_insert=True)
             activity.record("Linked cloud account", account, organisation=organisation, by=by, after=_told(account))
+            ending(account)
     return account
-
-
-@contextmanager
-def _place(organisation: Organisation) -> Iterator[None]:
-    """Have one of the organisation's places while somebody waits for a cloud; raises LinkError when all are taken.
-
-    A server that hardly answers holds a thread of the console for as long as it may: those of one organisation shall
-    not hold all of them.
-    """
-    place = RateSlot.objects.hold(f"asks {organisation.pk}", AT_ONCE, PLACE_SECONDS)
-    if not place:
-        raise LinkError(
-            f"{AT_ONCE} cloud accounts of your organisation are being asked at this moment. Try again when one of them "
-            "has answered.",
-            passing=True,
-        )
-    try:
-        yield
-    finally:
-        RateSlot.objects.give_back(place)
 
 
 def _identify(account: CloudAccount, tried: AccountRef, seconds: float | None = None) -> Identity:
@@ -130,7 +115,7 @@ def _use_up(external_id: str, by: User | None) -> None:
         raise LinkError("Another account was just linked with this external ID. Reload the page: it shows a new one.")
 
 
-def verify(account: CloudAccount, *, by: User | None = None) -> bool:
+def verify(account: CloudAccount, *, by: User | None = None, ending: Ending = _unawaited) -> bool:
     """Ask the cloud again who this is; the answer is kept on the account.
 
     Raises LinkError when no answer came, or the account was changed meanwhile: then nothing is known that was not.
@@ -139,11 +124,7 @@ def verify(account: CloudAccount, *, by: User | None = None) -> bool:
     identity: Identity | None
     refusal, lost = "", False
     try:
-        if by:
-            with _place(account.organisation):
-                identity = _identify(account, tried)
-        else:
-            identity = _identify(account, tried, VERIFY_SECONDS)
+        identity = _identify(account, tried, IDENTIFY_SECONDS if by else VERIFY_SECONDS)
         if identity.number != account.number:
             raise LinkError(f"These credentials now belong to {words.account} {identity.number}, not {account.number}.")
     except LinkError as error:
@@ -167,12 +148,19 @@ def verify(account: CloudAccount, *, by: User | None = None) -> bool:
                 outcome=activity.Outcome.DONE if identity else activity.Outcome.FAILED,
                 after={} if identity else {"reason": known.verify_error},
             )
+        ending(account)
     account.refresh_from_db()
     return identity is not None
 
 
 def change(
-    account: CloudAccount, *, name: str, settings: dict[str, str], secrets: dict[str, str], by: User | None
+    account: CloudAccount,
+    *,
+    name: str,
+    settings: dict[str, str],
+    secrets: dict[str, str],
+    by: User | None,
+    ending: Ending = _unawaited,
 ) -> None:
     """Give the account another name, address or key, once that is proven to be as good as the one it has.
 
@@ -180,7 +168,7 @@ def change(
     """
     present = account.credentials()
     tried = replace(present, settings=settings, secrets=secrets)
-    with _place(account.organisation), _refusals_noted("Changed cloud account", account, by):
+    with _refusals_noted("Changed cloud account", account, by):
         with streams.within(CHANGE_SECONDS, math.inf):
             identity = _proven(account, tried) if tried != present else None
         with _own_name(), transaction.atomic():
@@ -203,6 +191,7 @@ def change(
                 before={key: before[key] for key in sorted(changed & before.keys())},
                 after={key: after[key] for key in sorted(changed & after.keys())},
             )
+            ending(account)
     account.refresh_from_db()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
@@ -88,6 +88,7 @@ class Part:
     asked: Field
     field: forms.BoundField
     way: int  # asked only with the way to sign in of this number; 0: always
+    kept: str  # what is said of a secret that need not be entered again
 
     @property
     def suggestions(self) -> Sequence[tuple[str, str]]:
@@ -95,10 +96,19 @@ class Part:
         return self.asked.suggestions() if self.asked.suggestions else ()
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What is known already: the secrets in it need not be entered again, as long as they go to the same place."""
+
+    settings: dict[str, str]
+    secrets: dict[str, str]
+
+
 class LinkForm(forms.Form):
     """An account to link: what every cloud asks for, then what the chosen one does."""
 
     pk: UUID | None = None  # of an account that is linked already
+    kept_hint = "Leave it empty to use the one that you entered. Kept encrypted for minutes and never shown again."
 
     provider = forms.ChoiceField(
         choices=[(p.key, p.label) for p in CLOUDS.values()],
@@ -107,9 +117,17 @@ class LinkForm(forms.Form):
     name = NameField()
 
     def __init__(
-        self, data: Any = None, *, organisation: Organisation, chosen: str, external_id: str = "", **options: Any
+        self,
+        data: Any = None,
+        *,
+        organisation: Organisation,
+        chosen: str,
+        external_id: str = "",
+        kept: Kept | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(data, **options)
+        self.kept = kept or Kept({}, {})
         self.organisation = organisation
         self.chosen = CLOUDS.get(chosen)
         self.external_id = external_id  # ours, for the ways to sign in that are proven by one
@@ -143,7 +161,8 @@ class LinkForm(forms.Form):
     def parts(self) -> Iterator[Part]:
         """Return the questions as a page asks them, those about the way to sign in with the number of the way."""
         for asked in self.asked:
-            yield Part(asked, self[asked.name], self.number_of(asked.method))
+            kept = self.kept_hint if self.kept.secrets.get(asked.name) else ""
+            yield Part(asked, self[asked.name], self.number_of(asked.method), kept)
 
     def clean_name(self) -> str:
         """Return the name, if no other account of the organisation has it."""
@@ -153,7 +172,10 @@ class LinkForm(forms.Form):
         return name
 
     def clean(self) -> dict[str, Any]:
-        """Check what the chosen cloud asks for, and of the ways to sign in only the chosen one."""
+        """Check what the chosen cloud asks for, and of the ways to sign in only the chosen one.
+
+        Each secret that is not given stays as it is, as long as it goes with the same key and to the same place.
+        """
         data = super().clean() or {}
         for asked in self.asked:
             if asked.name not in data:
@@ -172,11 +194,28 @@ class LinkForm(forms.Form):
                 self.answers = self.chosen.linking.clean(self._given(data))
             except LinkError as error:
                 self.add_error(error.field or None, str(error))
+        self._keep_secrets(data)
         return data
 
     def missing(self, asked: Field) -> str:
-        """Return what is said when this question has no answer; nothing when it needs none."""
-        return asked.required
+        """Return what is said when this question has no answer: a secret that is kept is one, others may need none."""
+        return "" if asked.secret and self.kept.secrets.get(asked.name) else asked.required
+
+    def _keep_secrets(self, data: dict[str, Any]) -> None:
+        moved = [one for one in self.asked if one.binds_secrets and one.name in data and self._differs(one, data)]
+        for asked in self.asked:
+            if not asked.secret or asked.name not in data or data[asked.name] or asked.name in self.errors:
+                continue
+            known = self.kept.secrets.get(asked.name, "")
+            if known and moved:
+                self.add_error(
+                    asked.name,
+                    f"Another {lower_first(moved[0].label)} needs this again: the one that is kept stays here.",
+                )
+            data[asked.name] = known
+
+    def _differs(self, asked: Field, data: dict[str, Any]) -> bool:
+        return bool(data[asked.name] != self.kept.settings.get(asked.name, ""))
 
     def _given(self, data: dict[str, Any]) -> dict[str, str]:
         asked = [one for one in self.asked if one.name in data and not one.secret]
@@ -192,6 +231,17 @@ class LinkForm(forms.Form):
         """Return what is kept encrypted."""
         names = [asked.name for asked in self.asked if asked.secret]
         return {name: self.cleaned_data[name] for name in names if self.cleaned_data.get(name)}
+
+    def entered(self) -> dict[str, Any]:
+        """Return what was entered, for an attempt: what the form shows of it again, and what is asked for with it."""
+        secret = {asked.name for asked in self.asked if asked.secret}
+        shown = {name: self.data[name] for name in self.fields if name in self.data and name not in secret}
+        asked = {
+            "name": self.cleaned_data["name"],
+            "settings": self.account_settings(),
+            "secrets": self.account_secrets(),
+        }
+        return {"shown": shown, "asked": asked}
 
     def documents(self) -> list[Document]:
         """Return the files that give the console its access, as far as they can be written before it has any."""
@@ -245,16 +295,21 @@ class _SecretArea(forms.Textarea):
 class ChangeForm(LinkForm):
     """The same for an account that is linked already: what is left as it is, its secrets too, stays."""
 
-    def __init__(self, data: Any = None, *, account: CloudAccount) -> None:
+    kept_hint = "Leave it empty to keep the present one. Kept encrypted and never shown again."
+
+    def __init__(self, data: Any = None, *, account: CloudAccount, kept: Kept | None = None) -> None:
         fixed = {"provider": account.provider_key, "method": account.sign_in.key}
         super().__init__(
             data,
             organisation=account.organisation,
             chosen=account.provider_key,
             external_id=account.settings.get("external_id", ""),
+            kept=kept or Kept(account.settings, account.secrets),
             initial={"name": account.name, **account.settings, **fixed},
         )
         self.account, self.pk = account, account.pk
+        if kept:
+            self.kept_hint = LinkForm.kept_hint
         for name in fixed.keys() & self.fields.keys():
             self.fields[name].disabled = True
 
@@ -262,30 +317,7 @@ class ChangeForm(LinkForm):
         """Return the questions about the way to sign in that the account has, and all others."""
         for part in super().parts():
             if part.asked.name != "method" and part.asked.method in {"", self.account.sign_in.key}:
-                yield Part(part.asked, part.field, 0)
-
-    def clean(self) -> dict[str, Any]:
-        """Keep each secret that is not given, as long as it goes with the same key and to the same place."""
-        data = super().clean()
-        moved = [one for one in self.asked if one.binds_secrets and one.name in data and self._differs(one, data)]
-        for asked in self.asked:
-            if not asked.secret or asked.name not in data or data[asked.name] or asked.name in self.errors:
-                continue
-            kept = self.account.secrets.get(asked.name, "")
-            if kept and moved:
-                self.add_error(
-                    asked.name,
-                    f"Another {lower_first(moved[0].label)} needs this again: the one that is kept stays here.",
-                )
-            data[asked.name] = kept
-        return data
-
-    def missing(self, asked: Field) -> str:
-        """Return what is said when this question has no answer: a secret that is kept is one."""
-        return "" if asked.secret and self.account.secrets.get(asked.name) else asked.required
-
-    def _differs(self, asked: Field, data: dict[str, Any]) -> bool:
-        return bool(data[asked.name] != self.account.settings.get(asked.name, ""))
+                yield replace(part, way=0)
 
     def account_settings(self) -> dict[str, str]:
         """Return what the form says, and what was read from the cloud itself."""

@@ -11,17 +11,18 @@ from uuid import uuid4
 
 from django.conf import settings as django_settings
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils import timezone
 
 from console.accounts.encryption import EncryptedJSONField
-from console.accounts.models import Organisation, OwnedQuerySet
+from console.accounts.models import Membership, Organisation, OwnedQuerySet
 from console.clouds import CLOUDS, proof
 from console.clouds.contract import AccountRef, Capabilities, Check, Cloud, DeploymentSettings, Document, Fact
 from console.clouds.proof import SignIn
 from console.clouds.regions import Region
-from console.operations.snapshots import Snapshot
+from console.operations.snapshots import HELD, Snapshot, SnapshotQuerySet
 from console.web.validators import NameField
 
 
@@ -204,3 +205,61 @@ class Verification(Snapshot):
 
     def __str__(self) -> str:
         return f"verification of {self.cloud_account}"
+
+
+class AttemptQuerySet(SnapshotQuerySet):
+    def waiting(self) -> Self:
+        """Return those of which somebody still waits for the end."""
+        return self.filter(Attempt.WAITING)
+
+    def over(self) -> Self:
+        """Return those that are so old that nobody shall go on with them."""
+        return self.filter(begun_at__lte=Now() - Attempt.KEPT)
+
+    def of(self, membership: Membership) -> Self:
+        """Return the member's own, for what was entered is theirs alone; each with whether it `is_waiting`."""
+        waiting = ExpressionWrapper(Attempt.WAITING, BooleanField())
+        return self.filter(membership=membership.pk).annotate(is_waiting=waiting)
+
+
+class Attempt(Snapshot):
+    """What a member has entered to link, change or verify an account, while a worker asks the cloud about it.
+
+    It has ended when the account was kept (`done_at`, in the same transaction), when it was refused (`tried_at`, with
+    `error` and in `details` the field that it is about), or when nobody has told so in time: then its worker is gone,
+    and if that comes back, it changes nothing.
+    """
+
+    class Verb(models.TextChoices):
+        LINK = "link", "Link Cloud Account"
+        CHANGE = "change", "Change Account"
+        VERIFY = "verify", "Verify Account"
+
+    LABEL: ClassVar = "attempt"
+    # Less than HELD: no worker takes up what another has begun. What was refused can be mended for a while.
+    WITHIN, KEPT = timedelta(seconds=90), timedelta(minutes=10)
+    WAITING: ClassVar = Q(done_at=None, tried_at=None, begun_at__gt=Now() - WITHIN)
+
+    key = models.UUIDField(unique=True, default=uuid4, editable=False)
+    membership = models.ForeignKey(Membership, models.CASCADE, related_name="+")
+    cloud_account = models.ForeignKey(CloudAccount, models.CASCADE, null=True, related_name="+")
+    verb = models.CharField(max_length=10, choices=Verb)
+    entered = EncryptedJSONField(default=dict)  # with its secrets; nothing once it is done
+    origin = models.JSONField(default=dict)  # of the request, for the audit log
+    begun_at = models.DateTimeField(db_default=Now(), db_index=True)
+    done_at = models.DateTimeField(null=True)
+
+    is_waiting: bool  # where it was asked for by AttemptQuerySet.of()
+
+    objects: ClassVar = AttemptQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.get_verb_display()}, {self.membership}"
+
+    @property
+    def cloud(self) -> Cloud:
+        """Return the cloud that is asked."""
+        return self.cloud_account.cloud if self.cloud_account else CLOUDS[self.entered["asked"]["provider"]]
+
+
+assert Attempt.WITHIN < HELD

@@ -1,11 +1,11 @@
-"""What is read of each linked account every day: what the console may do there, and that it still is who it was."""
+"""What workers ask the clouds: every day what the console may do in each account, and what somebody waits for."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from console.cloud_accounts import preflight, verification
-from console.cloud_accounts.models import Preflight, Verification
+from console.cloud_accounts import attempts, preflight, verification
+from console.cloud_accounts.models import Attempt, Preflight, Verification
 from console.operations.snapshots import SnapshotSource, daily, register
 
 register(
@@ -26,5 +26,17 @@ register(
         rows=verification.of_all,
         rate_key="cloud_account",
         related=("cloud_account__organisation",),
+    )
+)
+register(
+    SnapshotSource(
+        model=Attempt,
+        read=attempts.look,
+        every=None,
+        rows=attempts.of_all,
+        rate_key="membership",
+        related=("membership__organisation", "membership__user", "cloud_account__organisation"),
+        places="asks",
+        queue="celery",  # what somebody has opened a dialog for goes before hundreds of snapshots
     )
 )

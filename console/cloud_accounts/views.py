@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
@@ -12,23 +11,21 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts.access import (
     MemberRequest,
     require_permission,
 )
-from console.accounts.models import User
 from console.accounts.permissions import Permission
-from console.cloud_accounts import actions
-from console.cloud_accounts.forms import ChangeForm, LinkForm
-from console.cloud_accounts.models import CloudAccount
+from console.cloud_accounts import actions, attempts
+from console.cloud_accounts.forms import ChangeForm, Kept, LinkForm
+from console.cloud_accounts.models import Attempt, CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.contract import Document, LinkError
 from console.web.forms import TypedNameForm
 from console.web.pages import (
-    announced,
     dialog_done,
     dialog_form,
     file_download,
@@ -87,50 +84,104 @@ def account_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_ACCOUNTS)
 def account_link(request: MemberRequest) -> HttpResponse:
-    """Link an account: the cloud is asked who it is before anything is kept."""
-    external_id = actions.external_id(request.membership)
+    """Link an account: a worker asks the cloud who it is before anything is kept, and ?attempt= shows how far it is."""
     given = request.POST or request.GET
-    common: dict[str, Any] = {
-        "organisation": request.membership.organisation,
-        "chosen": given.get("provider", ""),
-        "external_id": external_id,
-    }
+    attempt = _attempt(request, Attempt.Verb.LINK)
+    if attempt and request.method == "GET":
+        return _waiting(request, attempt) or _link_ended(request, attempt)
+    chosen = given.get("provider", "")
     if request.method == "POST" and "continue" not in request.POST:
-        form = LinkForm(request.POST, **common)
-        if form.is_valid() and (account := _link(form, request.user)):
-            messages.success(
-                request, f"{account.name} is linked: {account.cloud.linking.linked(account.credentials())}"
-            )
-            # To its page, where it shows what the console may do there.
-            url = account.get_absolute_url()
-            return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
+        form = _link_form(request, chosen, request.POST, attempt)
+        if form.is_valid():
+            entered = form.entered()
+            entered["asked"]["provider"] = chosen
+            if begun := _begin(request, form, Attempt.Verb.LINK, entered):
+                return begun
     else:
-        form = LinkForm(initial={name: given.get(name, "") for name in ("provider", "name")}, **common)
-    context = {"form": form, "providers": provider_tiles(common["chosen"]), "external_id": external_id}
+        form = _link_form(request, chosen, initial={name: given.get(name, "") for name in ("provider", "name")})
+    return _link_dialog(request, form, attempt)
+
+
+def _link_form(
+    request: MemberRequest, chosen: str, data: Any = None, attempt: Attempt | None = None, **options: Any
+) -> LinkForm:
+    same = attempt and attempt.entered and attempt.entered["asked"]["provider"] == chosen
+    return LinkForm(
+        data,
+        organisation=request.membership.organisation,
+        chosen=chosen,
+        external_id=actions.external_id(request.membership),
+        kept=_kept(attempt) if attempt and same else None,
+        **options,
+    )
+
+
+def _link_ended(request: MemberRequest, attempt: Attempt) -> HttpResponse:
+    if account := attempt.done_at and attempt.cloud_account:
+        messages.success(request, f"{account.name} is linked: {account.cloud.linking.linked(account.credentials())}")
+        # To its page, where it shows what the console may do there.
+        url = account.get_absolute_url()
+        return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
+    form = _link_form(request, attempt.entered["asked"]["provider"], attempt.entered["shown"], attempt)
+    _say_beside(form, attempt.details.get("field", ""), attempts.how_it_ended(attempt))
+    return _link_dialog(request, form, attempt)
+
+
+def _link_dialog(request: MemberRequest, form: LinkForm, attempt: Attempt | None = None) -> HttpResponse:
+    chosen = form.chosen.key if form.chosen else ""
+    context = {"form": form, "providers": provider_tiles(chosen), "external_id": form.external_id, "attempt": attempt}
     return dialog_form(request, "cloud_accounts/link.html", context)
 
 
-def _link(form: LinkForm, by: User) -> CloudAccount | None:
-    data = form.cleaned_data
-    with _said_beside(form):
-        return actions.link(
-            form.organisation,
-            provider=data["provider"],
-            name=data["name"],
-            settings=form.account_settings(),
-            secrets=form.account_secrets(),
-            by=by,
-        )
-    return None
+def _attempt(request: MemberRequest, verb: Attempt.Verb, account: CloudAccount | None = None) -> Attempt | None:
+    """Return the attempt that is named, if it is the member's own and about this; raises Http404 when it is shown."""
+    key = (request.POST or request.GET).get("attempt", "")
+    attempt = attempts.find(request.membership, key, verb, account) if key else None
+    if key and not attempt and request.method == "GET":
+        raise Http404
+    return attempt
 
 
-@contextmanager
-def _said_beside(form: forms.Form) -> Iterator[None]:
-    """Have what the cloud refuses said beside the field that it is about."""
+def _kept(attempt: Attempt) -> Kept | None:
+    """Return what was entered, which need not be entered again; nothing once it was forgotten."""
+    asked = attempt.entered.get("asked")
+    return Kept(asked["settings"], asked["secrets"]) if asked else None
+
+
+def _begin(
+    request: MemberRequest,
+    form: forms.Form,
+    verb: Attempt.Verb,
+    entered: dict[str, Any],
+    account: CloudAccount | None = None,
+) -> HttpResponse | None:
+    """Have a worker ask the cloud, and show that; nothing, with why beside the form, when that cannot be now."""
     try:
-        yield
+        attempt = attempts.begin(request.membership, verb, account=account, entered=entered)
     except LinkError as error:
-        form.add_error(error.field if error.field in form.fields else None, str(error))
+        _say_beside(form, error.field, str(error))
+        return None
+    return _shown(request, attempt)
+
+
+def _shown(request: MemberRequest, attempt: Attempt) -> HttpResponse:
+    url = f"{request.path}?{urlencode({'attempt': attempt.key})}"
+    if not request.htmx:
+        return redirect(url)
+    return fragment_or_page(request, "cloud_accounts/attempt.html", "dialog", {"attempt": attempt, "url": url})
+
+
+def _waiting(request: MemberRequest, attempt: Attempt) -> HttpResponse | None:
+    """Return the page that asks again while a worker is at it; nothing when it has ended."""
+    if not attempt.is_waiting:
+        return None
+    context = {"attempt": attempt, "url": request.get_full_path(), "busy": True}
+    return fragment_or_page(request, "cloud_accounts/attempt.html", "dialog", context)
+
+
+def _say_beside(form: forms.Form, field: str, text: str) -> None:
+    """Have what was refused said beside the field that it is about."""
+    form.add_error(field if field in form.fields else None, text)
 
 
 @require_GET
@@ -163,40 +214,69 @@ def _download(documents: list[Document], filename: str) -> HttpResponse:
     return response
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_ACCOUNTS)
 def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
-    """Ask the cloud again whether the account still works."""
+    """Have a worker ask the cloud again whether the account still works; ?attempt= shows how far it is."""
     account = _account(request, pk)
-    try:
-        if actions.verify(account, by=request.user):
-            messages.success(request, f"{account.name} is verified.")
-        else:
-            messages.error(request, f"{account.name} does not verify any more; its pane says why.")
-    except LinkError as error:
-        messages.error(request, f"{account.name} could not be verified just now: {error}")
-    return announced(request, account.get_absolute_url(), "accounts-changed")
+    attempt = _attempt(request, Attempt.Verb.VERIFY, account)
+    if request.method == "POST":
+        try:
+            return _shown(request, attempts.begin(request.membership, Attempt.Verb.VERIFY, account=account, entered={}))
+        except LinkError as error:
+            messages.error(request, f"{account.name} could not be verified just now: {error}")
+    elif attempt and (waiting := _waiting(request, attempt)):
+        return waiting
+    elif attempt and not attempt.done_at:
+        why = attempts.how_it_ended(attempt)
+        messages.error(request, f"{account.name} could not be verified just now: {why}")
+    elif attempt and account.verify_error:
+        messages.error(request, f"{account.name} does not verify any more; its pane says why.")
+    elif attempt:
+        messages.success(request, f"{account.name} is verified.")
+    return dialog_done(request, account.get_absolute_url(), "accounts-changed")
 
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_ACCOUNTS)
 def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
-    """Give the account another name, address or key: the cloud is asked before the present one is dropped."""
+    """Give the account another name, address or key: a worker asks the cloud before the present one is dropped."""
     account = _account(request, pk)
-    form = ChangeForm(posted(request), account=account)
-    if form.is_bound and form.is_valid():
-        with _said_beside(form):
-            actions.change(
-                account,
-                name=form.cleaned_data["name"],
-                settings=form.account_settings(),
-                secrets=form.account_secrets(),
-                by=request.user,
-            )
-        if form.is_valid():
-            message = f"{account.name} is changed."
-            return dialog_done(request, account.get_absolute_url(), "accounts-changed", message=message)
-    return dialog_form(request, "cloud_accounts/change.html", {"form": form, "account": account})
+    attempt = _attempt(request, Attempt.Verb.CHANGE, account)
+    kept = _kept(attempt) if attempt else None
+    if attempt and request.method == "GET":
+        if waiting := _waiting(request, attempt):
+            return waiting
+        if attempt.done_at:
+            return _changed(request, account)
+        form = ChangeForm(attempt.entered["shown"], account=account, kept=kept)
+        _say_beside(form, attempt.details.get("field", ""), attempts.how_it_ended(attempt))
+    else:
+        form = ChangeForm(posted(request), account=account, kept=kept)
+        if form.is_bound and form.is_valid() and (ended := _change(request, form, account)):
+            return ended
+    submit = "Try again" if attempt else "Try and keep"
+    context = {"form": form, "account": account, "attempt": attempt, "submit": submit}
+    return dialog_form(request, "cloud_accounts/change.html", context)
+
+
+def _change(request: MemberRequest, form: ChangeForm, account: CloudAccount) -> HttpResponse | None:
+    entered = form.entered()
+    asked = entered["asked"]
+    seen = {"number": account.number, "settings": account.settings, "secrets": account.secrets}
+    if any(asked[name] != seen[name] for name in ("settings", "secrets")):
+        return _begin(request, form, Attempt.Verb.CHANGE, {**entered, "seen": seen}, account)
+    try:
+        actions.change(account, **asked, by=request.user)  # of another name at most: nobody is asked
+    except LinkError as error:
+        _say_beside(form, error.field, str(error))
+        return None
+    return _changed(request, account)
+
+
+def _changed(request: MemberRequest, account: CloudAccount) -> HttpResponse:
+    message = f"{account.name} is changed."
+    return dialog_done(request, account.get_absolute_url(), "accounts-changed", message=message)
 
 
 @require_http_methods(["GET", "POST"])

@@ -80,16 +80,17 @@ def post_button(
     dom_id: str = "",
     disabled: bool = False,
     once: bool = False,
+    dialog: bool = False,
     form_css: str = "",
     **fields: object,
 ) -> str:
     """Return a button that posts to a view, with or without scripts; what else is given goes along as hidden fields.
 
-    The view answers with what changed (console.web.announced), and the page shows that; the answer replaces nothing.
-    `once` disables the button while its request is on the way.
+    The view answers with what changed (console.web.announced), and the page shows that; the answer replaces nothing;
+    with `dialog` it is a dialog, which opens. `once` disables the button while its request is on the way.
     """
     values: dict[str, Any] = {"content": _trimmed(content), "css": css, "icon": icon, "label": label, "dom_id": dom_id}
-    values |= {"disabled": disabled, "once": once, "form_css": form_css, "fields": fields}
+    values |= {"disabled": disabled, "once": once, "dialog": dialog, "form_css": form_css, "fields": fields}
     return _render(context, "_post_button.html", url=reverse(view, args=arguments), **values)
 
 

@@ -25,13 +25,13 @@ from clusters.node_setup import node_setups
 from console.accounts import rotation
 from console.cloud_accounts import actions as cloud_accounts
 from console.cloud_accounts import preflight, verification
-from console.cloud_accounts.models import CloudAccount, Verification
+from console.cloud_accounts.models import Attempt, CloudAccount, Verification
 from console.operations import snapshots
 from console.operations.models import Operation
 from stores import actions as stores
 from stores.models import Store
 from tests import factories
-from tests.cloud_accounts.linking import by_key
+from tests.cloud_accounts.linking import by_key, work
 from tests.delivery import deliver
 from tests.responses import HTMX
 
@@ -53,6 +53,7 @@ def planted(acme, alice):
     store = factories.store(server, region="us-east-1")
     repository = Repository.objects.create(cluster=cluster, store=store, number=1)
     Attachment.objects.create(cluster=cluster, store=store, repository=repository, state="attached")
+    Attempt.objects.create(membership=alice.memberships.get(), verb="link", tried_at=account.created_at)
     for model, name in rotation.fields():
         rows = list(model._base_manager.all())
         assert rows, f"{model.__name__} keeps secrets, and this test plants none there"
@@ -216,11 +217,12 @@ def test_no_error_report_holds_a_secret(planted, logged, amazon, alice, reports)
     client.force_login(alice)
 
     def broken(execute, sql, params, many, context):
-        if sql.startswith(('INSERT INTO "cloud_accounts_cloudaccount', 'UPDATE "cloud_accounts_cloudaccount')):
+        if any(sql.startswith((f'INSERT INTO "{table}"', f'UPDATE "{table}"')) for table in gone):
             raise RuntimeError("The database is gone.")
         return execute(sql, params, many, context)
 
     given = {"name": "renamed", "access_key_id": amazon.access_key_id, "secret_access_key": POSTED}
+    gone = ["cloud_accounts_attempt"]
     with connection.execute_wrapper(broken):
         posts = (
             ("/cloud-accounts/link/", by_key(amazon, name="new", secret_access_key=POSTED)),
@@ -234,6 +236,13 @@ def test_no_error_report_holds_a_secret(planted, logged, amazon, alice, reports)
     assert any("secret_access_key" in one for one in reports)  # the name of the field, not what was in it
     leaks(" ".join(reports), "an error report")
     leaks(" ".join(answer.content.decode() for answer in answers), "the page of an error")
+    assert [client.post(url, values).status_code for url, values in posts[:2]] == [302, 302]
+    gone = ["cloud_accounts_cloudaccount"]
+    with connection.execute_wrapper(broken):
+        work()
+    assert [one.error for one in Attempt.objects.exclude(tried_at=None).exclude(error="")] == [
+        "Unexpected error (RuntimeError); the console's log has the details."
+    ] * 2
     assert CloudAccount.objects.count() == 2
     leaks(database(), "the database")
 

@@ -94,6 +94,20 @@ def test_a_linked_account_leads_to_what_the_console_may_do_there(visit, demo, in
     page.locator("dialog summary", has_text="CloudFormation").first.click()
     inspector.check(page, "link dialog, with a template")
     page.check("dialog [name=method][value=access_key]")
+    page.fill("dialog [name=access_key_id]", "AKIAUNKNOWN000000000")
+    page.fill("dialog [name=secret_access_key]", demo.facts["aws"]["secret_access_key"])
+    held = []
+    page.route("**/*attempt=*", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+    page.click("dialog button[type=submit]")
+    expect(page.locator("#accounts-attempt")).to_contain_text("Waiting for a worker")
+    inspector.check(page, "link dialog, while a worker asks")
+    page.unroute("**/*attempt=*")
+    page.wait_for_timeout(1100)  # until it asks
+    for route in held:
+        route.continue_()
+    expect(page.locator("dialog .error")).to_contain_text("AWS does not know this access key ID", timeout=15_000)
+    expect(page.locator("dialog [name=access_key_id]")).to_have_value("AKIAUNKNOWN000000000")
+    inspector.check(page, "link dialog, with what the cloud refused")
     page.fill("dialog [name=access_key_id]", demo.facts["aws"]["access_key_id"])
     page.fill("dialog [name=secret_access_key]", demo.facts["aws"]["secret_access_key"])
     page.click("dialog button[type=submit]")

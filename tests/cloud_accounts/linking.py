@@ -6,7 +6,9 @@ import json
 
 import boto3
 
+from console.cloud_accounts.models import Attempt
 from console.clouds.aws.session import trust_policy
+from console.operations import snapshots
 
 SECRET = "marked-secret-hunter2"
 
@@ -57,3 +59,20 @@ def on(server, **values):
             **values,
         }
     )
+
+
+def work():
+    """Do what the workers do about the attempts that wait."""
+    for attempt in Attempt.objects.waiting().filter(held_until=None):
+        snapshots.read(Attempt.LABEL, attempt.pk)
+
+
+def submit(client, url, values=None, **options):
+    """Post a form, have a worker ask the cloud, and return what the dialog then shows: the form, or where to go."""
+    answer = client.post(url, values or {}, **options)
+    attempt = Attempt.objects.waiting().order_by("begun_at", "pk").last()
+    if not attempt:
+        return answer
+    assert answer.status_code == (200 if "headers" in options else 302), answer
+    work()
+    return client.get(url, {"attempt": attempt.key}, **options)

@@ -20,7 +20,7 @@ from console.demo.object_server import ObjectServer
 from console.operations import snapshots
 from stores.models import Store
 from tests import factories
-from tests.cloud_accounts.linking import SECRET, make_role, on
+from tests.cloud_accounts.linking import SECRET, make_role, on, submit
 from tests.responses import HTMX
 from tests.stores.conftest import due
 
@@ -50,7 +50,7 @@ def another_key(iam, account, *, but=()):
 
 def change(client, account, **values):
     given = {"name": account.name, "access_key_id": account.settings.get("access_key_id", ""), "secret_access_key": ""}
-    return client.post(f"{account.get_absolute_url()}change/", {**given, **values}, headers=HTMX)
+    return submit(client, f"{account.get_absolute_url()}change/", {**given, **values}, headers=HTMX)
 
 
 def errors(answer):
@@ -209,7 +209,7 @@ def test_account_change_of_the_role_proves_the_external_id_again(as_alice, acme,
 
 @pytest.mark.slow
 def test_account_change_of_the_endpoint_wants_the_secret_again(as_alice, object_server):
-    assert as_alice.post("/cloud-accounts/link/", on(object_server)).status_code == 302
+    assert submit(as_alice, "/cloud-accounts/link/", on(object_server)).status_code == 302
     account = CloudAccount.objects.get()
     before = kept(account)
     given = {**on(object_server), "name": "cellar", "location": "oslo", "secret_access_key": ""}
@@ -229,7 +229,7 @@ def test_account_change_of_the_endpoint_wants_the_secret_again(as_alice, object_
 
 @pytest.mark.slow
 def test_account_change_of_the_endpoint_leaves_no_store_behind(as_alice, object_server, tmp_path):
-    assert as_alice.post("/cloud-accounts/link/", on(object_server)).status_code == 302
+    assert submit(as_alice, "/cloud-accounts/link/", on(object_server)).status_code == 302
     account = CloudAccount.objects.get()
     store, before = factories.store(account, name="payroll", region="us-east-1"), kept(account)
     other = ObjectServer(tmp_path).start()
@@ -305,7 +305,7 @@ def test_a_verification_without_an_answer_changes_nothing(as_alice, account, ama
     assert account.verify_error == ""
     assert found.due_at - timezone.now() <= timedelta(minutes=1)
     amazon.inject("GetCallerIdentity", code="Throttling", status=400, times=3)
-    assert as_alice.post(f"{account.get_absolute_url()}verify/", headers=HTMX).status_code == 204
+    assert submit(as_alice, f"{account.get_absolute_url()}verify/", headers=HTMX).status_code == 204
     assert "just now: AWS refused: Throttling" in as_alice.get("/cloud-accounts/").content.decode()
     account.refresh_from_db()
     assert account.verify_error == ""
@@ -348,7 +348,7 @@ def test_a_stranger_cannot_link_a_role_whose_arn_they_know(client, acme, charlie
     client.force_login(charlie)
     external_id(client)
     values = {"provider": "aws", "name": "stolen", "method": "role", "role_arn": arn, "external_id": "acme-own"}
-    assert "external ID" in errors(client.post("/cloud-accounts/link/", values, headers=HTMX))["role_arn"]
+    assert "external ID" in errors(submit(client, "/cloud-accounts/link/", values, headers=HTMX))["role_arn"]
     assert not CloudAccount.objects.exists()
     assert (last().action, last().outcome) == ("Linked cloud account", "refused")
 

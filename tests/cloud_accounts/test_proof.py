@@ -16,13 +16,14 @@ from clusters.models import Attachment, Cluster, Inventory, Repository
 from console.accounts.models import Membership
 from console.audit.models import AuditEvent
 from console.cloud_accounts import actions
-from console.cloud_accounts.models import CloudAccount, Preflight, Verification
+from console.cloud_accounts.models import Attempt, CloudAccount, Preflight, Verification
 from console.clouds import CLOUDS
 from console.clouds.proof import FOUND
 from console.operations import registry, snapshots
 from console.operations.actions import NotNow, begin
 from stores.models import DeletionPreview, DriftReport, RetainedLogs, UnmanagedScan
 from tests import factories
+from tests.cloud_accounts.linking import submit
 from tests.responses import HTMX
 
 WAYS = [(key, way.key) for key, cloud in CLOUDS.items() for way in cloud.linking.sign_ins]
@@ -81,7 +82,7 @@ def test_a_second_organisation_is_refused_with_the_first_one_s_answers(as_alice,
     world, way, public, answers = given
     client.force_login(charlie)
     if way.takes_external_id:
-        refused = as_alice.post(LINK, answers, headers=HTMX)
+        refused = submit(as_alice, LINK, answers, headers=HTMX)
         assert refused.status_code == 422
         assert "external ID" in str(refused.context["form"].errors)
         assert not CloudAccount.objects.exists()
@@ -89,13 +90,16 @@ def test_a_second_organisation_is_refused_with_the_first_one_s_answers(as_alice,
     else:
         own_id(client, answers["provider"])
     before = world.look()
-    assert as_alice.post(LINK, answers, headers=HTMX).status_code == 200
+    assert submit(as_alice, LINK, answers, headers=HTMX).status_code == 200
     account = CloudAccount.objects.get()
     assert account.organisation == acme
     assert not account.unproven
     # All that the stranger may know: the answers but the secret, and what the first one's link has in its settings.
     known = {**account.settings, **public}
-    for answer in (client.post(LINK, public, headers=HTMX), client.post(LINK, {**known, FOUND: "x"}, headers=HTMX)):
+    for answer in (
+        submit(client, LINK, public, headers=HTMX),
+        submit(client, LINK, {**known, FOUND: "x"}, headers=HTMX),
+    ):
         assert answer.status_code == 422
         errors = answer.context["form"].errors
         assert "external ID" in str(errors) if way.takes_external_id else errors.keys() & set(answers)
@@ -194,7 +198,7 @@ def test_no_operation_begins_on_an_unproven_link(as_alice, linked):
 def test_nothing_is_read_of_an_unproven_link(as_alice, linked):
     world, account, store, cluster = linked
     found = rows(account, store, cluster)
-    assert {type(row).LABEL for row in found} | {Verification.LABEL} == {*snapshots._sources}
+    assert {type(row).LABEL for row in found} | {Verification.LABEL, Attempt.LABEL} == {*snapshots._sources}
     for row in found:
         type(row).objects.filter(pk=row.pk).wanted()
         snapshots.read(type(row).LABEL, row.pk)
@@ -217,7 +221,7 @@ def test_a_link_is_used_once_it_has_proved_itself_and_no_more_when_the_proof_is_
     assert actions.verify(account) is False
     assert account.unproven
     world.prove(account.credentials())
-    as_alice.post(f"{account.get_absolute_url()}verify/", headers=HTMX)
+    submit(as_alice, f"{account.get_absolute_url()}verify/", headers=HTMX)
     account.refresh_from_db()
     assert not account.unproven
     assert account.verify_error == ""
@@ -268,7 +272,9 @@ def test_a_proven_link_cannot_be_changed_to_another_s_account(as_alice, linked):
             if key != before["node_access"] and key in str(account.cloud.linking.fields)
         )
     }
-    answer = as_alice.post(f"{account.get_absolute_url()}change/", {**given, "name": "linked", **other}, headers=HTMX)
+    answer = submit(
+        as_alice, f"{account.get_absolute_url()}change/", {**given, "name": "linked", **other}, headers=HTMX
+    )
     assert answer.status_code == 422
     assert "external ID" in str(answer.context["form"].errors)
     account.refresh_from_db()

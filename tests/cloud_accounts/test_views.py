@@ -11,12 +11,12 @@ from console.cloud_accounts import actions
 from console.cloud_accounts.forms import LinkForm
 from console.cloud_accounts.models import CloudAccount
 from tests import factories
-from tests.cloud_accounts.linking import SECRET, by_endpoint, by_key, make_role, on
+from tests.cloud_accounts.linking import SECRET, by_endpoint, by_key, make_role, on, submit
 from tests.responses import HTMX
 
 
 def test_account_link_reads_the_account_id_from_aws(as_alice, amazon):
-    answer = as_alice.post("/cloud-accounts/link/", by_key(amazon), headers=HTMX)
+    answer = submit(as_alice, "/cloud-accounts/link/", by_key(amazon), headers=HTMX)
     account = CloudAccount.objects.get()
     assert answer["HX-Redirect"] == account.get_absolute_url()  # where it shows what the console may do there
     assert "AWS says it is account 123456789012" in as_alice.get(answer["HX-Redirect"]).content.decode()
@@ -27,7 +27,8 @@ def test_account_link_reads_the_account_id_from_aws(as_alice, amazon):
 def test_account_link_by_role_uses_our_external_id(as_alice, amazon, own_identity):
     external_id = as_alice.get("/cloud-accounts/link/", {"provider": "aws"}).context["external_id"]
     role_arn = make_role(amazon, external_id)
-    answer = as_alice.post(
+    answer = submit(
+        as_alice,
         "/cloud-accounts/link/",
         {"provider": "aws", "name": "prod", "method": "role", "role_arn": role_arn, "external_id": "chosen-by-me"},
     )
@@ -40,8 +41,8 @@ def test_account_link_by_role_uses_our_external_id(as_alice, amazon, own_identit
 
 def test_account_link_refuses_a_role_that_works_without_the_external_id(as_alice, amazon, own_identity):
     role_arn = make_role(amazon, "", name="open", condition=False)
-    answer = as_alice.post(
-        "/cloud-accounts/link/", {"provider": "aws", "name": "prod", "method": "role", "role_arn": role_arn}
+    answer = submit(
+        as_alice, "/cloud-accounts/link/", {"provider": "aws", "name": "prod", "method": "role", "role_arn": role_arn}
     )
     assert answer.status_code == 422
     assert "external ID" in answer.context["form"].errors["role_arn"][0]
@@ -63,19 +64,19 @@ def test_account_link_refuses_a_role_that_works_without_the_external_id(as_alice
     ],
 )
 def test_account_link_refuses_bad_input(as_alice, amazon, values, field):
-    answer = as_alice.post("/cloud-accounts/link/", by_key(amazon, **values), headers=HTMX)
+    answer = submit(as_alice, "/cloud-accounts/link/", by_key(amazon, **values), headers=HTMX)
     assert answer.status_code == 422
     assert answer.context["form"].errors[field]
     assert not CloudAccount.objects.exists()
 
 
 def test_account_link_refuses_a_taken_name(as_alice, amazon, account):
-    answer = as_alice.post("/cloud-accounts/link/", by_key(amazon, name=account.name.upper()))
+    answer = submit(as_alice, "/cloud-accounts/link/", by_key(amazon, name=account.name.upper()))
     assert "exists" in answer.context["form"].errors["name"][0]
 
 
 def test_account_link_never_gives_a_secret_back(as_alice, amazon):
-    answer = as_alice.post("/cloud-accounts/link/", by_key(amazon, name="", secret_access_key=SECRET))
+    answer = submit(as_alice, "/cloud-accounts/link/", by_key(amazon, name="", secret_access_key=SECRET))
     assert answer.status_code == 422
     assert SECRET not in answer.content.decode()
 
@@ -121,13 +122,13 @@ def test_secrets_are_read_with_an_older_key(acme, settings):
 
 def test_account_verify_says_what_went_wrong(as_alice, amazon, account):
     url = reverse("cloud_accounts:verify", args=[account.pk])
-    assert as_alice.post(url, headers=HTMX).status_code == 204
+    assert submit(as_alice, url, headers=HTMX).status_code == 204
     account.refresh_from_db()
     assert account.verified_at
     assert not account.verify_error
     account.settings = {"access_key_id": "AKIAUNKNOWN000000000"}
     account.save()
-    as_alice.post(url, headers=HTMX)
+    submit(as_alice, url, headers=HTMX)
     account.refresh_from_db()
     assert account.verify_error
     assert account.verify_error in as_alice.get("/cloud-accounts/").content.decode()
@@ -185,7 +186,7 @@ def test_account_link_asks_what_the_provider_needs(as_alice, provider, asked, no
     ],
 )
 def test_account_link_of_a_server_refuses_bad_input(as_alice, values, field, word):
-    answer = as_alice.post("/cloud-accounts/link/", by_endpoint(**values), headers=HTMX)
+    answer = submit(as_alice, "/cloud-accounts/link/", by_endpoint(**values), headers=HTMX)
     assert answer.status_code == 422
     assert word in " ".join(answer.context["form"].errors[field])
     assert SECRET not in answer.content.decode()
@@ -233,7 +234,7 @@ def test_account_link_verifies_certificates_unless_told_otherwise(acme):
 
 @pytest.mark.slow
 def test_account_link_of_a_server_proves_it(as_alice, object_server):
-    answer = as_alice.post("/cloud-accounts/link/", on(object_server), headers=HTMX)
+    answer = submit(as_alice, "/cloud-accounts/link/", on(object_server), headers=HTMX)
     assert "HX-Redirect" in answer, answer.context["form"].errors
     account = CloudAccount.objects.get()
     number = object_server.endpoint.removeprefix("https://")
@@ -264,7 +265,7 @@ def test_account_link_of_a_server_proves_it(as_alice, object_server):
     ],
 )
 def test_account_link_says_beside_the_field_what_a_server_refused(as_alice, object_server, values, field):
-    answer = as_alice.post("/cloud-accounts/link/", on(object_server, **values), headers=HTMX)
+    answer = submit(as_alice, "/cloud-accounts/link/", on(object_server, **values), headers=HTMX)
     assert answer.status_code == 422
     assert list(answer.context["form"].errors) == [field]
     assert not CloudAccount.objects.exists()
@@ -272,7 +273,7 @@ def test_account_link_says_beside_the_field_what_a_server_refused(as_alice, obje
 
 @pytest.mark.slow
 def test_account_verify_of_a_server_finds_out_again_what_it_has(as_alice, acme, object_server):
-    assert as_alice.post("/cloud-accounts/link/", on(object_server)).status_code == 302
+    assert submit(as_alice, "/cloud-accounts/link/", on(object_server)).status_code == 302
     account = CloudAccount.objects.get()
     found = account.settings["has"]
     account.settings["has"] = "access_logging"  # as if the server had been another one then
@@ -322,7 +323,7 @@ def test_strangers_see_404_and_viewers_change_nothing(client, account, bob, char
             200 if path == "detail" else 403
         )
     for values in ({}, by_endpoint()):
-        assert client.post("/cloud-accounts/link/", values).status_code == 403
+        assert submit(client, "/cloud-accounts/link/", values).status_code == 403
     assert CloudAccount.objects.count() == 1
 
 
