@@ -128,7 +128,7 @@ class ClusterForm(AccountForm):
 
 
 class StoresForm(forms.Form):
-    """The stores that a cluster shall have; detaching one asks for a second, informed yes."""
+    """The stores of a cluster; detaching one asks for a second, informed yes."""
 
     backup_stores = StoresField()
     version = forms.IntegerField(required=False)  # of the choice that was shown

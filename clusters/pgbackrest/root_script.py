@@ -20,7 +20,7 @@ refuse() {
   exit 1
 }
 
-is_folder() { # PATH, and what else find(1) shall see of it; a link to a folder is none
+is_folder() { # PATH, and further tests of find(1); a link to a folder is none
   folder=$1
   shift
   [ -n "$(find "$folder" -prune -type d "$@" 2>/dev/null)" ]

@@ -213,7 +213,7 @@ class AttemptQuerySet(SnapshotQuerySet):
         return self.filter(Attempt.WAITING)
 
     def over(self) -> Self:
-        """Return those that are so old that nobody shall go on with them."""
+        """Return those that are too old to go on with."""
         return self.filter(begun_at__lte=Now() - Attempt.KEPT)
 
     def of(self, membership: Membership) -> Self:
@@ -236,7 +236,7 @@ class Attempt(Snapshot):
         VERIFY = "verify", "Verify Account"
 
     LABEL: ClassVar = "attempt"
-    # Less than HELD: no worker takes up what another has begun. What was refused can be mended for a while.
+    # Less than HELD: no worker takes up what another has begun. What was refused can be corrected for a while.
     WITHIN, KEPT = timedelta(seconds=90), timedelta(minutes=10)
     WAITING: ClassVar = Q(done_at=None, tried_at=None, begun_at__gt=Now() - WITHIN)
 

@@ -111,7 +111,7 @@ class Identity:
     number: str
     partition: str
     arn: str = ""
-    found: Mapping[str, str] = field(default_factory=dict)  # what the account's settings shall say from now on
+    found: Mapping[str, str] = field(default_factory=dict)  # what the account's settings say from now on
     proofs: tuple[str, ...] = ()  # what was tried, and how that ended, in sentences
 
 

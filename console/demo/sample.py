@@ -249,7 +249,7 @@ def _heal() -> Iterator[str]:
 
 
 def _begin_again(subject: Store | Cluster, verb: str, repair: Callable[..., None]) -> bool:
-    """Have what failed tried again, or what is there repaired; False when something else is at work on it."""
+    """Have what failed tried again, or what is there repaired; False when something else works on it."""
     with suppress(NotNow):
         if subject.can_retry:
             retry(subject, by=None)

@@ -63,7 +63,7 @@ def begin(subject: ManagedResource, verb: str, *, by: User | None) -> Operation:
             # As delay_on_commit, but a broker that is down must not fail the request: the sweep will find the row.
             transaction.on_commit(send, robust=True)
     except IntegrityError as error:  # one_unfinished_operation_per_subject
-        raise NotNow(f"Another task is at work on {subject.name}. Wait until it has ended.") from error
+        raise NotNow(f"Another task is working on {subject.name}. Wait until it ends.") from error
     subject.state, subject.operation = transition.running, operation
     return operation
 
@@ -90,7 +90,7 @@ def cancel(subject: ManagedResource, *, by: User | None) -> None:
     if subject.too_late_to_cancel:
         raise NotNow(subject.too_late_to_cancel)
     if operation is None or registry.find(subject.kind(), operation.verb).undo is None:
-        raise NotNow(f"Nothing is at work on {subject.name} that could be cancelled.")
+        raise NotNow(f"Nothing is working on {subject.name} that could be cancelled.")
     if not Operation.objects.cancel(operation.pk, by=by):
         raise NotNow(f"{operation.title} has ended, or is being cancelled already.")
     activity.record(

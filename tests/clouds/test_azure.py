@@ -239,7 +239,7 @@ def test_provision_says_that_the_resource_group_is_gone(world):
     [
         ("AuthorizationFailed", 403, Denied, "Add it to the console's custom role"),
         ("StorageAccountAlreadyTaken", 409, Conflict, "share one space of names"),
-        ("StorageAccountOperationInProgress", 409, NotReady, "still at work"),
+        ("StorageAccountOperationInProgress", 409, NotReady, "still working"),
         ("TooManyRequests", 429, NotReady, "slow down"),
         ("SomethingNew", 503, NotReady, "slow down"),
         ("SomethingNew", 429, NotReady, "slow down"),

@@ -252,7 +252,7 @@ def test_support_tries_again_within_the_limit(as_support, account):
 
 def test_support_cancels_by_the_rules(as_support, account, running):
     page = act(as_support, running.operation, "cancel")  # a creation cannot be undone
-    assert "Nothing is at work on orders that could be cancelled." in page.content.decode()
+    assert "Nothing is working on orders that could be cancelled." in page.content.decode()
     gone = factories.store(account, name="gone")
     actions.delete(gone, by=None)
     steps = gone.operation.steps

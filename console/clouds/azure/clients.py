@@ -1,6 +1,6 @@
 """The clients of Azure's SDK, and the one place where its exceptions end; loaded when an account is first called.
 
-Loading the SDK takes a second or two and some memory, which a console without Azure shall not spend.
+Loading the SDK takes a second or two and some memory, which a console without Azure should not spend.
 """
 
 from __future__ import annotations

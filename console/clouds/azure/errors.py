@@ -158,7 +158,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "StorageAccountOperationInProgress AccountOperationInProgress OperationInProgress ConcurrentUpdateInProgress "
         "AnotherOperationInProgress ConflictError Conflict AccountIsBeingCreated ResourceBeingCreated 409",
         wait(300),
-        "Azure is still at work on {name}.",
+        "Azure is still working on {name}.",
     ),
     (
         "ScopeLocked",

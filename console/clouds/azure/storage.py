@@ -183,7 +183,7 @@ class AzureStorage:
         name = shlex.quote(spec.bucket)
         lines = ["# As somebody with the role Storage Blob Data Contributor on the storage account:"]
         if found.older or found.versioned:
-            lines.append("# First it shall no longer keep what is deleted.")
+            lines.append("# First have it keep no longer what is deleted.")
             lines.append(
                 f"az storage account blob-service-properties update --account-name {name} {here} "
                 "--enable-delete-retention false --enable-container-delete-retention false"

@@ -217,7 +217,7 @@ def remove_account(spec: AccessSpec) -> None:
 
 GRANT = (
     Stage(Step("create_service_account", "Creating the service account of the nodes", ensure_account)),
-    # Before the key, which therefore never may do more than it shall.
+    # Before the key, which therefore never may do more than it should.
     Stage(Step("allow_stores", "Allowing the nodes their own backup stores", ensure_bindings)),
     Stage(Step("create_key", "Making the key of the nodes", ensure_key)),
 )

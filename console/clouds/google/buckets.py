@@ -153,7 +153,7 @@ class Bucket:
 
     @property
     def project(self) -> str:
-        """Return the ID of the project that it shall be in."""
+        """Return the ID of the project that the bucket belongs in."""
         return self.subject.account.number
 
     def read(self) -> dict[str, Any] | None:

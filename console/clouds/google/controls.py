@@ -22,7 +22,7 @@ from console.clouds.google.errors import on_bucket
 from console.clouds.steps import Failed
 
 Bindings = list[dict[str, Any]]
-# Who has something in a bucket only for belonging to its project, or to nothing at all: nobody shall. The project's
+# Who has something in a bucket only for belonging to its project, or to nothing at all: nobody should. The project's
 # owners may stay, who could give it back to themselves.
 EVERYBODY = ("allUsers", "allAuthenticatedUsers")
 BY_PROJECT = ("projectViewer:", "projectEditor:")

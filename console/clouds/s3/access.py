@@ -249,7 +249,7 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
 
 GRANT = (
     Stage(Step("create_user", "Creating the user of the nodes", ensure_user)),
-    # Before the key, which therefore never may do more than it shall.
+    # Before the key, which therefore never may do more than it should.
     Stage(Step("allow_stores", "Allowing the nodes their own backup stores", ensure_user_policy)),
     Stage(Step("create_key", "Making the access key of the nodes", ensure_key)),
 )
