@@ -22,6 +22,7 @@ from console.clouds import foreign
 from console.clouds.contract import Entry, Objects
 
 SALTED = b"Salted__"
+BEGINNING = b"[backrest]"  # of each info file: longer than what a wrong passphrase ever makes of one by chance
 INFO_AT_MOST = 16 * 1024 * 1024  # bytes; one backup takes about 600 of them
 COUNTED_AT_MOST = 20_000  # objects of a stanza whose list cannot be read
 FOLDERS_AT_MOST = 100  # nodes, and stanzas of a node
@@ -167,7 +168,7 @@ def decrypt(data: bytes, passphrase: str) -> str:
         return _text(unpadder.update(padded) + unpadder.finalize())
     except (ValueError, Unreadable) as error:
         # A wrong passphrase and a file cut between two blocks look alike but for the beginning, which is decrypted.
-        if padded.startswith(b"["):
+        if padded.startswith(BEGINNING):
             raise Unreadable("it is cut off.") from error
         raise NotOurs("It is encrypted with another passphrase than this cluster's.") from error
 
