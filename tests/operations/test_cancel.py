@@ -290,7 +290,7 @@ def test_what_belongs_to_no_operation_is_always_held():
 
 
 def test_cancel_is_noted_once_and_only_while_something_is_at_work(plans, step, store, alice):
-    with pytest.raises(NotNow, match="Nothing is at work"):
+    with pytest.raises(NotNow, match="Nothing is working"):
         cancel(store, by=alice)
     plans[1].append(step("undo"))
     begin(store, "delete", by=alice)
