@@ -340,7 +340,7 @@ def test_adopt_waits_for_a_task_that_the_history_says_is_at_work(account, as_ali
     scan(account)
     answer = as_alice.post(path(account, store.bucket, "adopt"), {"name": "orders"}, headers=HTMX)
     assert answer.status_code == 422
-    assert "Another task is at work" in answer.content.decode()
+    assert "Another task is working" in answer.content.decode()
     assert not Store.objects.exists()
 
 
