@@ -22,3 +22,17 @@ def characters() -> tuple[str, ...]:
         found.setdefault(unicodedata.category(chr(number)), []).append(chr(number))
     ends = [one for name, members in found.items() if name != "Cs" for one in (members[0], members[-1])]
     return tuple(dict.fromkeys([*ends, *"".join(MEANINGFUL)]))
+
+
+def _each():
+    found = {}
+    for code in range(sys.maxunicode + 1):
+        found.setdefault(unicodedata.category(chr(code)), []).append(chr(code))
+    # All that some reader takes for the end of a line.
+    yield "ends of lines", [chr(code) for code in range(sys.maxunicode + 1) if len(f"a{chr(code)}b".splitlines()) > 1]
+    for category, characters in sorted(found.items()):
+        every = 1 if category in {"Cc", "Cf", "Zl", "Zp", "Zs"} else len(characters) // 20 + 1
+        yield category, characters[::every]
+
+
+CATEGORIES = dict(_each())

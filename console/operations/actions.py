@@ -85,7 +85,7 @@ def retry(subject: ManagedResource, *, by: User | None) -> Operation:
 
 
 def cancel(subject: ManagedResource, *, by: User | None) -> None:
-    """Have what is at work on the subject undone; raises NotNow when nothing is, or when that cannot be undone."""
+    """Undo the subject's unfinished operation; raises NotNow when there is none, or it cannot be undone."""
     operation = subject.operation
     if subject.too_late_to_cancel:
         raise NotNow(subject.too_late_to_cancel)

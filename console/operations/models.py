@@ -454,7 +454,7 @@ class ManagedResource(models.Model):
 
     @property
     def is_busy(self) -> bool:
-        """Return whether an operation is at work on it."""
+        """Return whether it has an unfinished operation."""
         return any(self.state == verb.running for verb in self.VERBS.values())
 
     def may(self, verb: str) -> bool:

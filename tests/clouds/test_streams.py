@@ -28,10 +28,10 @@ from console.clouds.s3 import probe
 from console.clouds.s3api import clients
 from console.clouds.steps import Failed, StepError
 from tests import hostile
+from tests.characters import CATEGORIES
 from tests.clouds import plans
 from tests.clouds.s3_accounts import an_account
 from tests.demo_process import ROOT
-from tests.unicode import CATEGORIES
 
 SECONDS, SIZE, WORK = 0.4, 1_000_000, 1.2  # of a call, of its answers, and of all calls that make one piece of work
 AT_MOST = 15.0  # seconds for all calls of a cloud at once, on a machine that does other things too

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from console.web.logs import JSONFormatter, Origin, TextFormatter, WithOrigin, origin
-from tests.unicode import CATEGORIES
+from tests.characters import CATEGORIES
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s%(told)s"
 RECORD = re.compile(r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")
