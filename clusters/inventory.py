@@ -7,28 +7,26 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from clusters.models import Attachment, Inventory
+from clusters.models import Attachment, Inventory, Repository
 from clusters.pgbackrest import repository
 from console.operations.snapshots import SnapshotQuerySet
 
 
-def in_use() -> SnapshotQuerySet:
-    """Return the inventories of the repositories that clusters use."""
-    return _of(Attachment.objects.all())
+def readable() -> SnapshotQuerySet:
+    """Return the inventories of all repositories whose store is there, also of those that no cluster uses any more."""
+    return _of(Repository.objects.all())
 
 
 def of(cluster_id: UUID) -> SnapshotQuerySet:
-    """Return the inventories of the cluster's repositories that are in use."""
-    return _of(Attachment.objects.filter(cluster=cluster_id))
+    """Return the inventories of the cluster's repositories."""
+    return _of(Repository.objects.filter(cluster=cluster_id))
 
 
-def _of(attachments: QuerySet[Attachment]) -> SnapshotQuerySet:
-    used = attachments.exclude(state=Attachment.State.ATTACHING).values("repository")
-    missing = used.filter(repository__inventory=None)
-    Inventory.objects.bulk_create(
-        [Inventory(repository_id=one["repository"]) for one in missing], ignore_conflicts=True
-    )
-    return Inventory.objects.filter(repository__in=used)
+def _of(repositories: QuerySet[Repository]) -> SnapshotQuerySet:
+    kept = repositories.exclude(store=None).exclude(attachment__state=Attachment.State.ATTACHING)
+    missing = kept.filter(inventory=None).values_list("pk", flat=True)
+    Inventory.objects.bulk_create([Inventory(repository_id=pk) for pk in missing], ignore_conflicts=True)
+    return Inventory.objects.filter(repository__in=kept)
 
 
 def look(inventory: Inventory) -> Any:
@@ -36,9 +34,5 @@ def look(inventory: Inventory) -> Any:
     found = inventory.repository
     if found.store is None:
         return []
-    stanza_states = repository.look(
-        found.store.cloud.storage.objects(found.store.spec()),
-        found.cluster.prefix,
-        found.secrets.get("cipher_pass", ""),
-    )
-    return repository.as_json(stanza_states)
+    objects = found.store.cloud.storage.objects(found.store.spec())
+    return repository.as_json(repository.look(objects, found.prefix, found.passphrase))

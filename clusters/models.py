@@ -19,6 +19,7 @@ from django.utils import timezone
 from clusters.pgbackrest.configuration import VERSIONS
 from clusters.validators import validate_data_directory, validate_schedule, validate_stanza
 from console.accounts.encryption import EncryptedJSONField
+from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.contract import AccessSpec, Cloud
 from console.clouds.regions import Region
@@ -330,6 +331,7 @@ class Stanza(models.Model):
     node = models.ForeignKey(Node, models.CASCADE, related_name="stanzas")
     database = models.ForeignKey(Database, models.CASCADE, related_name="stanzas")
     system_id = models.CharField("system identifier", max_length=20)
+    timeline = models.PositiveIntegerField(null=True)  # the one that the server is on
     reported_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -340,22 +342,39 @@ class Stanza(models.Model):
 
 
 class RepositoryQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    def visible_to(self, membership: Membership | None) -> Self:
+        """Return the repositories of the member's organisation; none for nobody."""
+        return self.filter(organisation=membership.organisation_id) if membership else self.none()
+
     def with_inventory(self) -> Self:
-        """Return the repositories with their stores and what was last seen in them, by number."""
-        return self.select_related("store", "inventory").order_by("number")
+        """Return the repositories with their stores, what was last seen in them and what was ever, by number."""
+        return self.select_related("store", "inventory").prefetch_related("known_stanzas").order_by("number")
+
+    def in_use(self) -> Self:
+        """Return the repositories whose store is attached to their cluster, or on its way."""
+        return self.exclude(attachment=None)
+
+    def retained(self) -> Self:
+        """Return those that no cluster uses any more: of a store that was detached, or of a cluster that is deleted."""
+        return self.filter(attachment=None)
 
 
 class Repository(models.Model):
-    """The number under which pgBackRest knows a store in a cluster: given once, kept for ever, never given again.
+    """The number under which pgBackRest knows a store in a cluster, and what its backups there are encrypted with.
 
-    Nodes that still have an old configuration must not find another store behind a number, so the row outlives the
-    attachment, and even the store.
+    Nodes that still have an old configuration must not find another store behind a number, and a passphrase is kept as
+    long as anything that it opens: so the row outlives the attachment, the cluster and even the store.
     """
 
-    cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="repositories")
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="+")
+    cluster = models.ForeignKey(Cluster, models.SET_NULL, null=True, related_name="repositories")
+    cluster_name = models.CharField(max_length=60)  # for people, once the cluster is gone
+    prefix = models.CharField(max_length=20)  # the cluster's folder in the store
     store = models.ForeignKey(Store, models.SET_NULL, null=True, related_name="+")
     number = models.PositiveSmallIntegerField()
-    secrets = EncryptedJSONField(default=new_passphrase)
+    secrets = EncryptedJSONField(default=dict)  # a row gets its passphrase when it is made, and never another one
+    detached_at = models.DateTimeField(null=True, editable=False)  # null while it is in use
+    kit_taken_at = models.DateTimeField(null=True, editable=False)  # when somebody last took its recovery kit
 
     objects = RepositoryQuerySet.as_manager()
 
@@ -372,6 +391,19 @@ class Repository(models.Model):
     def __str__(self) -> str:
         return f"repo{self.number}"
 
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save it; a new one gets its passphrase, and what is to be known of its cluster when that is gone."""
+        if self._state.adding and self.cluster:
+            self.secrets = self.secrets or new_passphrase()
+            self.organisation_id = self.cluster.organisation_id
+            self.cluster_name, self.prefix = self.cluster.name, self.cluster.prefix
+        super().save(*args, **options)
+
+    @property
+    def passphrase(self) -> str:
+        """Return what pgBackRest encrypts it with (repoN-cipher-pass)."""
+        return str(self.secrets.get("cipher_pass", ""))
+
     @property
     def newest_backup_at(self) -> datetime | None:
         """Return when the newest backup that was seen in it was complete."""
@@ -379,6 +411,40 @@ class Repository(models.Model):
         stanza_states = inventory.content if inventory else []
         stopped = [backup["stopped"] for stanza_state in stanza_states for backup in stanza_state["backups"]]
         return datetime.fromtimestamp(max(stopped), UTC) if stopped else None
+
+
+class KnownStanza(models.Model):
+    """A stanza of a node in a repository as the console has known it: how it was set up, and what was ever seen of it.
+
+    Node and stanza are names, because the row outlives node, database and cluster.
+    """
+
+    repository = models.ForeignKey(Repository, models.CASCADE, related_name="known_stanzas")
+    node = models.CharField(max_length=100)
+    name = models.CharField(max_length=100)
+    # As the cluster last had the database; nothing for a stanza that was only seen in the store.
+    postgresql = models.CharField(max_length=4, blank=True)  # major version
+    data_directory = models.CharField(max_length=200, blank=True)
+    port = models.PositiveIntegerField(null=True)
+    region = models.CharField(max_length=40, blank=True)  # of the node
+    system_id = models.CharField(max_length=20, blank=True)  # as the node last reported
+    # What was seen (clusters.memory): the backups that were there at the last look, by label; those that are gone and
+    # had not expired; and how large it was, a row for each day.
+    backups: Any = models.JSONField(default=dict)
+    lost: Any = models.JSONField(default=list)
+    sizes: Any = models.JSONField(default=list)
+    versions: Any = models.JSONField(default=dict)  # what the store's versions still hold of what is lost
+    wal_at = models.DateTimeField(null=True)  # when the newest WAL segment came
+    seen_at = models.DateTimeField(null=True)  # the last look at which there was anything
+
+    class Meta:
+        ordering = ["node", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["repository", "node", "name"], name="one_known_stanza_per_node_and_name")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.node}"
 
 
 class Attachment(models.Model):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils import timezone
+
 from clusters import inventory
 from clusters.models import Attachment, Cluster, Inventory, Node, Repository
 from console.cloud_accounts.actions import register_users
@@ -32,6 +34,8 @@ def settle(cluster: Cluster) -> None:
     """Call attached what now is, and forget what no longer is; its repository number stays taken."""
     cluster.attachments.filter(state=Attachment.State.DETACHING).delete()
     cluster.attachments.update(state=Attachment.State.ATTACHED)
+    cluster.repositories.in_use().update(detached_at=None)
+    cluster.repositories.retained().filter(detached_at=None).update(detached_at=timezone.now())
     # Who has lost all that was chosen writes to the nearest one, and says so.
     cluster.nodes.filter(writes_to=Node.WritesTo.CHOSEN, chosen=None).update(writes_to=Node.WritesTo.NEAREST)
 
@@ -58,8 +62,8 @@ register_source(
         model=Inventory,
         read=inventory.look,
         every=lambda inventory: timedelta(minutes=10),
-        rows=inventory.in_use,
-        rate_key="repository__cluster__cloud_account",
-        related=("repository__cluster__cloud_account", "repository__store__cloud_account"),
+        rows=inventory.readable,
+        rate_key="repository__store__cloud_account",
+        related=("repository__cluster", "repository__store__cloud_account"),
     )
 )

@@ -10,6 +10,7 @@ import django.utils.timezone
 import uuid
 from django.db import migrations, models
 
+from clusters.migrations._passphrases import keep_all, nothing
 from clusters.migrations._triggers import backwards, forwards
 
 
@@ -255,4 +256,5 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=('node', 'database'), name='one_stanza_per_node_and_database'),
         ),
         migrations.RunPython(forwards, backwards),
+        migrations.RunPython(nothing, keep_all),
     ]

@@ -259,6 +259,8 @@ OURS = {  # written by the console itself, from a list, or never shown in somebo
     "clusters.Node": {"name", "region", "applied_sha256", "applied_version"},
     "clusters.RemovedNode": {"name", "region", "applied_sha256"},
     "clusters.Stanza": {"system_id"},
+    "clusters.Repository": {"cluster_name", "prefix"},
+    "clusters.KnownStanza": {"node", "name", "postgresql", "data_directory", "region", "system_id"},
 }
 
 
