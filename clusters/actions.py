@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from clusters import inventory
 from clusters.models import (
+    MACHINE_SILENT,
     NODES_AT_MOST,
     REPOSITORIES_AT_MOST,
     Attachment,
@@ -23,6 +24,7 @@ from clusters.models import (
     Stanza,
     new_token,
 )
+from clusters.node_report import NodeReport
 from clusters.node_setup import NodeSetup
 from console.accounts import activity
 from console.accounts.models import User
@@ -46,6 +48,10 @@ class Changed(Exception):
 
 class NodesRefused(Exception):
     """The nodes cannot be added or removed; the message says why."""
+
+
+class OtherMachine(Exception):
+    """Another machine reports as a node whose own machine reports, too: one of them is a copy."""
 
 
 def create(
@@ -200,20 +206,35 @@ def follow_cluster(node: Node, *, by: User | None) -> None:
         _note("Had a node follow its cluster", node, by)
 
 
-def report(node_setup: NodeSetup, *, sha256: str, version: str, system_ids: Mapping[str, str]) -> None:
-    """Keep what a node says of itself: the digest of its file, its pgBackRest, its databases' system identifiers."""
+def report(node_setup: NodeSetup, said: NodeReport) -> None:
+    """Keep what a node says of itself.
+
+    Raises OtherMachine, and keeps nothing, while the machine that it has reported from so far still does.
+    """
     node, now = node_setup.node, timezone.now()
+    moved = said.machine and node.machine and said.machine != node.machine
+    if moved and node.reported_at and now - node.reported_at < MACHINE_SILENT:
+        Node.objects.filter(pk=node.pk).update(other_machine_at=now)
+        raise OtherMachine
     with transaction.atomic():
-        node.applied_sha256, node.applied_version, node.reported_at = sha256, version, now
-        if sha256 == node_setup.sha256:
+        if moved:
+            _note("Reported from another machine", node, None)
+        node.applied_sha256, node.applied_version, node.reported_at = said.sha256, said.version, now
+        node.machine = said.machine or node.machine
+        if said.sha256 == node_setup.sha256:
             node.applied_targets = node_setup.numbers
-        node.save(update_fields=["applied_sha256", "applied_version", "reported_at", "applied_targets"])
+        node.save(update_fields=["applied_sha256", "applied_version", "reported_at", "machine", "applied_targets"])
         for database in node_setup.cluster.databases.all():
-            if system_id := system_ids.get(database.name):
+            if system_id := said.system_ids.get(database.name):
                 Stanza.objects.update_or_create(
                     node=node,
                     database=database,
-                    defaults={"cluster_id": node.cluster_id, "system_id": system_id, "reported_at": now},
+                    defaults={
+                        "cluster_id": node.cluster_id,
+                        "system_id": system_id,
+                        "timeline": said.timelines.get(database.name),
+                        "reported_at": now,
+                    },
                 )
 
 

@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 from base64 import b32decode, b32encode
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -31,6 +31,8 @@ NODES_AT_MOST = 20
 # A cron expression, read by the node's own clock; empty: never.
 SCHEDULE: Any = {"max_length": 100, "blank": True, "validators": [validate_schedule]}
 RETENTION = [MinValueValidator(1), MaxValueValidator(9_999_999)]  # what pgBackRest takes
+MACHINE_SILENT = timedelta(minutes=16)  # three reports missed: another machine may take the node's place
+DOUBLE_FOR = timedelta(hours=1)  # after its last report
 REPOSITORIES_AT_MOST = 256  # pgBackRest's repoN: "key must be between 1 and 256"
 
 
@@ -65,7 +67,10 @@ class ClusterQuerySet(ManagedResourceQuerySet):
     def with_node_setup(self) -> Self:
         """Return the clusters with all that their nodes are handed, and what their repositories hold."""
         return self.with_story().prefetch_related(
-            "policies", "stanzas", "removed_nodes", Prefetch("repositories", Repository.objects.with_inventory())
+            "policies",
+            "stanzas__database",
+            "removed_nodes",
+            Prefetch("repositories", Repository.objects.with_inventory()),
         )
 
 
@@ -215,6 +220,8 @@ class Node(models.Model):
     applied_version = models.CharField(max_length=20, blank=True, editable=False)  # of pgBackRest
     applied_targets: Any = models.JSONField(default=list, editable=False)  # repository numbers in the last known file
     reported_at = models.DateTimeField(null=True, editable=False)
+    machine = models.CharField(max_length=64, blank=True, editable=False)  # a digest of its machine-id
+    other_machine_at = models.DateTimeField(null=True, editable=False)  # when another one said that it was this node
 
     class Meta:
         ordering = ["pk"]
@@ -230,6 +237,11 @@ class Node(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("clusters:node", args=[self.cluster_id, self.name])
+
+    @property
+    def has_double(self) -> bool:
+        """Return whether another machine has lately reported with this node's files."""
+        return self.other_machine_at is not None and timezone.now() - self.other_machine_at < DOUBLE_FOR
 
     @property
     def place(self) -> str:

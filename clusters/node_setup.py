@@ -19,7 +19,7 @@ from clusters.pgbackrest.configuration import (
     Target,
     troubles,
 )
-from clusters.pgbackrest.root_script import EXECUTABLE, PRIVATE, PUBLIC, put, script
+from clusters.pgbackrest.root_script import EXECUTABLE, MACHINE, PRIVATE, PUBLIC, put, script
 from clusters.pgbackrest.schedules import MARK, UNITS, File
 from console.clouds.contract import AccessSpec
 from console.clouds.regions import distance_km
@@ -29,6 +29,9 @@ REPORT = f"{FOLDER}/report.sh"
 REPORT_UNIT = f"{UNITS}/pgbackrest-report"
 WANTS = f"{UNITS}/timers.target.wants"  # where systemctl links what is enabled
 KEYS = f"{FOLDER}/repo*.json"  # files of keys, also of those that were replaced
+# What a node is asked for its report. A standby is on no timeline of its own.
+SYSTEM_ID = "SELECT system_identifier FROM pg_control_system()"
+TIMELINE = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int WHERE NOT pg_is_in_recovery()"
 WRITTEN_BY_POSTGRES = ("/var/log/pgbackrest", SPOOL)  # pgBackRest's log-path, which is its default, and spool-path
 
 
@@ -247,12 +250,11 @@ class NodeSetup:
 
     def report(self, address: str) -> File:
         """Return the script that tells the console, at that address, which file the node has; it holds a token."""
-        query = "SELECT system_identifier FROM pg_control_system()"
-        asked = [
-            (stanza.name, f"psql -XAtq -p {stanza.port} -d postgres -c '{query}'")
+        ids = "".join(
+            f'  --data-urlencode "{what}.{stanza.name}=$(psql -XAtq -p {stanza.port} -d postgres -c "{query}")" \\\n'
             for stanza in self.configuration.stanzas
-        ]
-        ids = "".join(f'  --data-urlencode "system_id.{name}=$({command})" \\\n' for name, command in asked)
+            for what, query in (("system_id", SYSTEM_ID), ("timeline", TIMELINE))
+        )
         token = self.node.secrets["report_token"]
         # The token goes in by standard input: a command line can be read by every user of the node.
         return File(
@@ -261,6 +263,7 @@ class NodeSetup:
             "curl -fsS --max-time 20 --config - \\\n"
             f'  --data-urlencode "sha256=$(sha256sum < {FILE} | cut -d" " -f1)" \\\n'
             '  --data-urlencode "version=$(pgbackrest version | cut -d" " -f2)" \\\n'
+            f'  --data-urlencode "machine=$({MACHINE})" \\\n'
             f'{ids}  {shlex.quote(address)} <<END\nheader = "Authorization: Bearer {token}"\nEND\n',
         )
 
@@ -274,6 +277,7 @@ class NodeSetup:
         ]
         has_timers = f"[ -e {REPORT_UNIT}.timer ]"  # else each backup would be begun twice
         checks = [
+            *self._identity,
             f"becomes_root_s {FOLDER}",
             *(f"is_postgres_s {folder}" for folder in WRITTEN_BY_POSTGRES),
             f"{has_timers} || only_root_changes {CRON}",
@@ -300,6 +304,24 @@ class NodeSetup:
         changes.append(f"echo 'Storekeeper: {self.node.name} has its files.'")
         title = f"{self.cluster.name}, node {self.node.name}: run as root on the node. It holds secrets."
         return script(title, checks, changes)
+
+    @cached_property
+    def system_ids(self) -> dict[str, str]:
+        """Return the system identifiers that the node has reported, by stanza."""
+        return {one.database.name: one.system_id for one in self.cluster.stanzas.all() if one.node_id == self.node.pk}
+
+    @property
+    def _identity(self) -> list[str]:
+        """Return the lines that refuse another machine than the node's, and another database, as far as it reported."""
+        name, known = self.node.name, self.system_ids
+        return [
+            *([f"same_machine {self.node.machine} {name}"] if self.node.machine else []),
+            *(
+                f"same_database {shlex.quote(one.data_directory)} {known[one.name]} '{one.name} on {name}'"
+                for one in self.configuration.stanzas
+                if one.name in known
+            ),
+        ]
 
     report_path = REPORT
 

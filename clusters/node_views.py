@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from clusters import actions
+from clusters import actions, node_report
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
 from clusters.models import Cluster, Node, RemovedNode
 from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of
@@ -28,10 +27,6 @@ from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.clouds.regions import distance_km
 from console.web.pages import dialog_done, dialog_form, file_download, fragment_or_page, posted
-
-SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){1,3}(dev)?", re.ASCII)
-SYSTEM_ID = re.compile(r"\d{1,20}", re.ASCII)
 
 
 def _node_setup(request: MemberRequest, pk: UUID, name: str) -> NodeSetup:
@@ -256,27 +251,29 @@ def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def node_applied(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
-    """Take a node's report of what is applied on it: 200 with applied or outdated; 410 once it is removed."""
+    """Take a node's report of what is applied on it: 200 with applied or outdated, 410 once it is removed.
+
+    409 from a second machine, while the first one still reports.
+    """
     token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
     node = Node.objects.filter(cluster=pk, name=name).first()
     gone = None if node else RemovedNode.objects.filter(cluster=pk, name=name).first()
     known = node or gone
     if known is None or not constant_time_compare(token, known.secrets.get("report_token", "")) or not token:
         return _said("The token is not this node's. Take report.sh from the console again.", 401)
-    sha256, version = request.POST.get("sha256", ""), request.POST.get("version", "")
-    ids = {
-        key.removeprefix("system_id."): value
-        for key, value in request.POST.dict().items()
-        if key.startswith("system_id.") and SYSTEM_ID.fullmatch(value)
-    }
-    if not SHA256.fullmatch(sha256) or not (version == "" or VERSION.fullmatch(version)):
-        return _said("Send sha256 (64 hexadecimal digits) and version (as pgbackrest version says it).", 422)
+    try:
+        said = node_report.parse(request.POST.dict())
+    except node_report.Malformed as error:
+        return _said(str(error), 422)
     if gone:
-        RemovedNode.objects.filter(pk=gone.pk).update(reported_at=timezone.now(), applied_sha256=sha256)
+        RemovedNode.objects.filter(pk=gone.pk).update(reported_at=timezone.now(), applied_sha256=said.sha256)
         return _said(f"{name} was removed in the console. Stop pgBackRest here: empty archive_command first.", 410)
     cluster = Cluster.objects.with_node_setup().get(pk=pk)
     node_setup = next(one for one in node_setups(cluster) if one.node.name == name)
-    actions.report(node_setup, sha256=sha256, version=version, system_ids=ids)
+    try:
+        actions.report(node_setup, said)
+    except actions.OtherMachine:
+        return _said(f"Another machine reports as {name}, too. Stop pgBackRest here unless it is to be {name}.", 409)
     return _said(node_setup.state, 200)
 
 

@@ -13,6 +13,9 @@ from clusters.pgbackrest.schedules import File
 
 PRIVATE, EXECUTABLE, PUBLIC = "root:postgres 0640", "root:postgres 0750", "root:root 0644"  # owner, group and mode
 
+# What identifies a machine is not to leave it as it is (machine-id(5)).
+MACHINE = "{ echo storekeeper; cat /etc/machine-id; } 2>/dev/null | sha256sum | cut -d' ' -f1"
+
 # find(1) without -L looks at a link itself, and `-prune` keeps it from going further.
 FUNCTIONS = r"""
 refuse() {
@@ -65,6 +68,22 @@ may_be_replaced() {
   done
 }
 
+# A copy of a node that archives as the node does would mix its WAL with the node's.
+same_machine() { # KNOWN, and the node's name
+  [ -n "$replace" ] || [ ! -s /etc/machine-id ] || [ "$(MACHINE)" = "$1" ] ||
+    refuse "$2 has reported from another machine. To restore a copy, take the script of the console's Restore page. If \
+this machine takes the place of $2, and that one is off, run this again with --replace."
+}
+
+# A read by postgres of its own file: root would follow where a link of postgres's leads.
+same_database() { # DATA_DIRECTORY, KNOWN system identifier, and which database on which node
+  system_id=$(setpriv --reuid=postgres --regid=postgres --clear-groups \
+    timeout 10 od -An -tu8 -N8 "$1/global/pg_control" 2>/dev/null | tr -d ' ') || system_id=
+  [ -n "$replace" ] || [ -z "$system_id" ] || [ "$system_id" = "$2" ] ||
+    refuse "$1 has the system identifier $system_id, and $3 has reported $2: this is another database. If it takes the \
+place of that one, as after pg_upgrade, run this again with --replace."
+}
+
 put() { # OWNER:GROUP MODE PATH, with the content from standard input
   new=$(mktemp "${3%/*}/.storekeeper.XXXXXXXXXX")
   cat > "$new"
@@ -73,12 +92,18 @@ put() { # OWNER:GROUP MODE PATH, with the content from standard input
   mv -fT "$new" "$3"
 }
 
+replace=
+case $*:$# in
+  :0) ;;
+  --replace:1) replace=yes ;;
+  *) refuse "It takes no argument but --replace." ;;
+esac
 new=
 trap 'rm -f "$new"' EXIT
 trap 'exit 1' HUP INT TERM
 [ "$(id -u)" = 0 ] || refuse "Run this as root."
 id -u postgres >/dev/null 2>&1 || refuse "There is no user postgres: install PostgreSQL and pgBackRest first."
-"""
+""".replace("MACHINE", MACHINE)
 
 
 def script(title: str, checks: Iterable[str], changes: Iterable[str]) -> str:

@@ -42,7 +42,9 @@ def handed(name="orders", directory="/var/lib/postgresql/15/main", repository=RE
     stanza = StanzaConfiguration("main", 15, directory, 5432)
     node_setup = NodeSetup(Cluster(name=name), Node(name="n1", applied_targets=[]), None)
     vars(node_setup).update(
-        configuration=Configuration(name, "n1", BY_NUMBER["2.45"], [target], [stanza]), policy=BackupPolicy()
+        configuration=Configuration(name, "n1", BY_NUMBER["2.45"], [target], [stanza]),
+        policy=BackupPolicy(),
+        system_ids={},
     )
     return node_setup
 

@@ -144,6 +144,7 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
 
     # What the node says of itself, and what the console sees
     assert node.shell(report).stdout == "applied\n"
+    assert "timeline 1" in " ".join(console.get(f"{page}nodes/n1/").split())
     told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]
     labels = [one["label"] for one in told["backup"]]
     assert [one["type"] for one in told["backup"]] == ["full", "incr"]
