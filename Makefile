@@ -35,7 +35,7 @@ UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite
 ONCE := tests/demo tests/end_to_end tests/faults tests/crash/test_matrix.py tests/fuzz/test_walks.py tests/web \
   tests/serving tests/fuzz/test_json.py tests/accounts/test_oidc_streams.py tests/accounts/test_secrets.py \
   tests/cloud_accounts/test_foreign_words.py tests/clusters/test_root.py tests/clusters/test_texts.py \
-  tests/stores/test_deletion_preview.py tests/stores/test_drift.py tests/test_regions.py
+  tests/stores/deletion tests/stores/test_drift.py tests/test_regions.py
 # On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
 # crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.
 ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/operations/test_worker.py \
