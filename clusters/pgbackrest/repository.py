@@ -51,6 +51,30 @@ class Backup:
     last_wal: str
     system_id: str
     failed: bool  # pages with wrong checksums were copied
+    db_id: int = 0  # which database of the stanza's history; 0 in what was read before this was kept
+    timeline: int = 0  # of first_wal; 0 without one
+
+
+@dataclass(frozen=True)
+class PastDatabase:
+    """A database of the stanza's history (`db:history`): each stanza-upgrade adds one, the last is the current one."""
+
+    db_id: int  # 1 for the first
+    system_id: str
+    postgresql: str  # version, such as 15 or 9.6
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The WAL of one timeline of one database, as it lies in the archive."""
+
+    archive: str  # the folder, such as 15-1: PostgreSQL's version and the database's number in the history
+    number: int
+    first: str  # names of the segments
+    last: str
+    last_at: str  # ISO 8601, when the newest segment came
+    segments: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -64,8 +88,14 @@ class StanzaState:
     system_id: str = ""  # of the database that writes to it now
     postgresql: str = ""
     backups: list[Backup] = field(default_factory=list)
-    last_wal: str = ""
+    last_wal: str = ""  # the newest that arrived, on the live timeline
     last_wal_at: str = ""  # ISO 8601
+    db_id: int = 0  # of the database that writes to it now
+    history: list[PastDatabase] = field(default_factory=list)  # oldest first
+    timelines: list[Timeline] = field(default_factory=list)
+    wal_bytes: int = 0
+    wal_segments: int = 0
+    backup_bytes: int = 0  # what the backups take in the repository
     objects: int = 0  # counted only where the list cannot be read
     bytes: int = 0
     more: bool = False  # there are more than were counted
@@ -77,8 +107,12 @@ def as_json(stanza_states: list[StanzaState]) -> list[dict[str, Any]]:
 
 
 def from_json(rows: list[dict[str, Any]]) -> list[StanzaState]:
-    """Return the stanza_states that as_json() was given."""
-    return [StanzaState(**{**row, "backups": [Backup(**backup) for backup in row["backups"]]}) for row in rows]
+    """Return the stanza_states that as_json() was given, also by a release that kept less."""
+    parts = {"backups": Backup, "history": PastDatabase, "timelines": Timeline}
+    return [
+        StanzaState(**{**row, **{name: [kind(**one) for one in row.get(name, [])] for name, kind in parts.items()}})
+        for row in rows
+    ]
 
 
 def look(objects: Objects, path: str, passphrase: str) -> list[StanzaState]:
