@@ -7,8 +7,9 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from clusters.models import Attachment, Inventory, Repository
+from clusters.models import Attachment, Inventory, Repository, Stanza
 from clusters.pgbackrest import repository
+from clusters.pgbackrest.repository import Report
 from console.operations.snapshots import SnapshotQuerySet
 
 
@@ -35,4 +36,9 @@ def look(inventory: Inventory) -> Any:
     if found.store is None:
         return []
     objects = found.store.cloud.storage.objects(found.store.spec())
-    return repository.as_json(repository.look(objects, found.prefix, found.passphrase))
+    said = Stanza.objects.filter(cluster=found.cluster_id).values_list(
+        "node__name", "database__name", "system_id", "timeline"
+    )
+    reports = {(node, stanza): Report(system_id, timeline) for node, stanza, system_id, timeline in said}
+    before = repository.from_json(inventory.content)
+    return repository.as_json(repository.look(objects, found.prefix, found.passphrase, before, reports))

@@ -1,80 +1,46 @@
-"""Reading a pgBackRest repository as it lies in a bucket: its lists of backups, and the end of its archive. Pure.
+"""Reading a pgBackRest repository as it lies in a bucket: its lists of backups, and how its archive stands. Pure.
 
-The layout and the files are pgBackRest's own (its developer documentation, and `backup.info` as its releases write it);
-encryption is OpenSSL's: "Salted__", eight bytes of salt, then AES-256-CBC with a key derived by one round of SHA-1.
+The layout is pgBackRest's own (its developer documentation): `<path>/<node>/backup/<stanza>` and `archive/<stanza>`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Iterator
-from configparser import ConfigParser, Error
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.padding import PKCS7
-
+from clusters.pgbackrest import archive
+from clusters.pgbackrest.archive import Wal
+from clusters.pgbackrest.backup_info import (
+    BACKUPS_AT_MOST,
+    Backup,
+    NotOurs,
+    PastDatabase,
+    Unknown,
+    Unreadable,
+    decrypt,
+    parse,
+)
+from clusters.pgbackrest.timelines import Timeline, live
 from console.clouds import foreign
 from console.clouds.contract import Entry, Objects
 
-SALTED = b"Salted__"
-BEGINNING = b"[backrest]"  # of each info file: longer than what a wrong passphrase ever makes of one by chance
+__all__ = ["Backup", "NotOurs", "PastDatabase", "StanzaState", "Timeline", "Unreadable", "as_json", "from_json", "look"]
+
 INFO_AT_MOST = 16 * 1024 * 1024  # bytes; one backup takes about 600 of them
 COUNTED_AT_MOST = 20_000  # objects of a stanza whose list cannot be read
 FOLDERS_AT_MOST = 100  # nodes, and stanzas of a node
-SEGMENT = re.compile(r"([0-9A-F]{24})-[0-9a-f]{40}(\.\w+)?")
-
-
-class Unreadable(Exception):
-    """The file cannot be read; the message says why."""
-
-
-class NotOurs(Unreadable):
-    """It is encrypted with another passphrase than the one at hand."""
+BACKUPS_AT_LEAST = 10  # that are kept of each stanza, however many the others have
 
 
 @dataclass(frozen=True)
-class Backup:
-    """One backup, as the list of backups has it; sizes in bytes, times in seconds since 1970."""
+class Report:
+    """What a node said last of one of its databases."""
 
-    label: str
-    kind: str  # full, diff or incr
-    started: int
-    stopped: int
-    size: int  # of the database
-    stored: int  # what this backup added to the repository
-    first_wal: str  # the first and the last WAL segment that make it consistent
-    last_wal: str
-    system_id: str
-    failed: bool  # pages with wrong checksums were copied
-    db_id: int = 0  # which database of the stanza's history; 0 in what was read before this was kept
-    timeline: int = 0  # of first_wal; 0 without one
-
-
-@dataclass(frozen=True)
-class PastDatabase:
-    """A database of the stanza's history (`db:history`): each stanza-upgrade adds one, the last is the current one."""
-
-    db_id: int  # 1 for the first
-    system_id: str
-    postgresql: str  # version, such as 15 or 9.6
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """The WAL of one timeline of one database, as it lies in the archive."""
-
-    archive: str  # the folder, such as 15-1: PostgreSQL's version and the database's number in the history
-    number: int
-    first: str  # names of the segments
-    last: str
-    last_at: str  # ISO 8601, when the newest segment came
-    segments: int
-    bytes: int
+    system_id: str = ""
+    timeline: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +49,9 @@ class StanzaState:
 
     node: str
     stanza: str
-    status: str  # read; encrypted: with a passphrase that the console does not have; damaged; empty: no backup yet
+    # read; empty: no backup yet; encrypted: with a passphrase that the console does not have; damaged; unknown: of a
+    # newer pgBackRest, or too large. What is none of the first two is only counted.
+    status: str
     note: str = ""
     system_id: str = ""  # of the database that writes to it now
     postgresql: str = ""
@@ -99,6 +67,27 @@ class StanzaState:
     objects: int = 0  # counted only where the list cannot be read
     bytes: int = 0
     more: bool = False  # there are more than were counted
+    omitted: int = 0  # backups that the list has and `backups` has not, older than those: there are too many
+    wal_more: bool = False  # there is more WAL than was counted
+    wal_folders: list[list[Any]] = field(default_factory=list)  # what the next look needs (archive.Wal)
+    wal_turn: str = ""
+    confirmed: list[str] = field(default_factory=list)  # system identifiers of the history that the node has reported
+    reported: str = ""  # the one that it reported last, as far as this look knew
+    reported_since: str = ""  # ISO 8601, the first look that knew that
+
+    @property
+    def archive(self) -> str:
+        """Return the folder of the current database's WAL, such as 15-1; "" while the list of backups is not read."""
+        return f"{self.postgresql}-{self.db_id}" if self.db_id else ""
+
+    @property
+    def wal(self) -> Wal:
+        """Return what is known of the archive."""
+        return Wal(self.timelines, self.wal_segments, self.wal_bytes, self.wal_more, self.wal_folders, self.wal_turn)
+
+
+_PARTS: Mapping[str, type] = {"backups": Backup, "history": PastDatabase, "timelines": Timeline}
+_FIELDS = {kind: frozenset(one.name for one in fields(kind)) for kind in (StanzaState, *_PARTS.values())}
 
 
 def as_json(stanza_states: list[StanzaState]) -> list[dict[str, Any]]:
@@ -107,22 +96,52 @@ def as_json(stanza_states: list[StanzaState]) -> list[dict[str, Any]]:
 
 
 def from_json(rows: list[dict[str, Any]]) -> list[StanzaState]:
-    """Return the stanza_states that as_json() was given, also by a release that kept less."""
-    parts = {"backups": Backup, "history": PastDatabase, "timelines": Timeline}
+    """Return the stanza_states that as_json() was given, also by a release that kept less, or more."""
     return [
-        StanzaState(**{**row, **{name: [kind(**one) for one in row.get(name, [])] for name, kind in parts.items()}})
+        _made(
+            StanzaState,
+            {**row, **{name: [_made(kind, one) for one in row.get(name, [])] for name, kind in _PARTS.items()}},
+        )
         for row in rows
     ]
 
 
-def look(objects: Objects, path: str, passphrase: str) -> list[StanzaState]:
-    """Return what is below the path, by node and stanza; raises StepError when the bucket cannot be read."""
+def _made(kind: Any, row: dict[str, Any]) -> Any:
+    return kind(**{key: value for key, value in row.items() if key in _FIELDS[kind]})
+
+
+def look(
+    objects: Objects,
+    path: str,
+    passphrase: str,
+    before: Iterable[StanzaState] = (),
+    reports: Mapping[tuple[str, str], Report] | None = None,
+) -> list[StanzaState]:
+    """Return what is below the path, by node and stanza; raises StepError when the bucket cannot be read.
+
+    `before` is what the last look returned, which saves to count again what cannot have changed; `reports` is what the
+    nodes have said, by node and stanza.
+    """
     found: list[StanzaState] = []
+    then = {(one.node, one.stanza): one for one in before}
+    room = BACKUPS_AT_MOST
     for node in _names(objects, f"{path}/"):
         base = f"{path}/{node}"
         stanzas = {*_names(objects, f"{base}/backup/"), *_names(objects, f"{base}/archive/")}
-        found.extend(_look_at(objects, base, node, stanza, passphrase) for stanza in sorted(stanzas)[:FOLDERS_AT_MOST])
+        for stanza in sorted(stanzas)[:FOLDERS_AT_MOST]:
+            key = (node, stanza)
+            last = then.get(key, StanzaState(node, stanza, ""))
+            one = _cut(_look_at(objects, base, last, passphrase, (reports or {}).get(key, Report())), room)
+            room -= len(one.backups)
+            found.append(one)
     return found
+
+
+def _cut(stanza_state: StanzaState, room: int) -> StanzaState:
+    """Return it with no more backups than the repository's row has room for, the newest."""
+    backups = stanza_state.backups[-max(room, BACKUPS_AT_LEAST) :]
+    omitted = stanza_state.omitted + len(stanza_state.backups) - len(backups)
+    return replace(stanza_state, backups=backups, omitted=omitted)
 
 
 def _names(objects: Objects, prefix: str) -> list[str]:
@@ -130,31 +149,82 @@ def _names(objects: Objects, prefix: str) -> list[str]:
     return [name for name in objects.folders(prefix) if name == foreign.word(name)][:FOLDERS_AT_MOST]
 
 
-def _look_at(objects: Objects, base: str, node: str, stanza: str, passphrase: str) -> StanzaState:
-    wal = _last_wal(objects, f"{base}/archive/{stanza}/")
-    ends: dict[str, Any] = {"last_wal": wal[0], "last_wal_at": wal[1].modified.isoformat()} if wal else {}
-    note = ""
-    # pgBackRest writes both files, one after the other, and reads the copy when the first is broken; so do we.
+def _look_at(objects: Objects, base: str, before: StanzaState, passphrase: str, report: Report) -> StanzaState:
+    node, stanza = before.node, before.stanza
+    wal = archive.look(objects, f"{base}/archive/{stanza}/", before.wal)
+    found = replace(
+        StanzaState(node, stanza, **_listed(objects, f"{base}/backup/{stanza}/", passphrase)),
+        timelines=wal.timelines,
+        wal_segments=wal.segments,
+        wal_bytes=wal.bytes,
+        wal_more=wal.more,
+        wal_folders=wal.folders,
+        wal_turn=wal.turn,
+    )
+    if found.status not in {"read", "empty"}:
+        found = replace(found, **_counted(objects, base, stanza))
+    # Only the current database's own report says on which timeline that is.
+    own = report.timeline if found.system_id in {"", report.system_id} else None
+    if newest := live(found.timelines, found.archive, own):
+        found = replace(found, last_wal=newest.newest, last_wal_at=newest.last_at)
+    return replace(found, **_reported(found, before, report))
+
+
+def _reported(found: StanzaState, before: StanzaState, report: Report) -> dict[str, Any]:
+    """Return what the node has said of itself up to now, as fields of a StanzaState."""
+    same = report.system_id == before.reported
+    since = before.reported_since if same else datetime.now(UTC).isoformat()
+    said = {*before.confirmed, report.system_id}
+    # A list that cannot be read takes nothing back.
+    known = [one.system_id for one in found.history if one.system_id in said] if found.history else before.confirmed
+    return {"reported": report.system_id, "reported_since": since, "confirmed": list(dict.fromkeys(known))}
+
+
+def _listed(objects: Objects, folder: str, passphrase: str) -> dict[str, Any]:
+    """Return what the list of backups says, or why it cannot be read, as fields of a StanzaState.
+
+    pgBackRest writes it twice, one after the other, and reads the copy when the first is broken; so does this.
+    """
+    failed: list[tuple[str, Unreadable]] = []
+    unsigned: dict[str, Any] = {}
     for name in ("backup.info", "backup.info.copy"):
-        data = objects.read(f"{base}/backup/{stanza}/{name}", INFO_AT_MOST)
+        data = objects.read(f"{folder}{name}", INFO_AT_MOST + 1)
         if data is None:
             continue
         try:
-            info = parse(decrypt(data, passphrase))
-        except NotOurs as error:
-            return StanzaState(node, stanza, "encrypted", str(error), **_counted(objects, base, stanza), **ends)
+            if len(data) > INFO_AT_MOST:
+                raise Unknown(
+                    f"it is too large: more than {INFO_AT_MOST // 2**20} MB, which nobody's list of backups is."
+                )
+            info = {**parse(decrypt(data, passphrase)), "status": "read"}
         except Unreadable as error:
-            note = note or f"{name} cannot be read: {error}"
+            failed.append((name, error))
             continue
-        status = "read" if info["backups"] else "empty"
-        return StanzaState(node, stanza, status, f"{note} Its copy was read." if note else "", **info, **ends)
-    if note:
-        return StanzaState(node, stanza, "damaged", note, **_counted(objects, base, stanza), **ends)
-    return StanzaState(node, stanza, "empty", **ends)
+        if not info["note"]:
+            return {**info, "status": _status(info), "note": _note(failed, unsigned)}
+        unsigned = unsigned or info
+    if unsigned:
+        return {**unsigned, "status": _status(unsigned)}
+    # Whoever could open one of the two has the right passphrase.
+    opened = [one for one in failed if not isinstance(one[1], NotOurs)]
+    for name, why in (opened or failed)[:1]:
+        note = str(why) if isinstance(why, NotOurs) else f"{name} cannot be read: {why}"
+        return {"status": why.status, "note": note}
+    return {"status": "empty"}
+
+
+def _status(info: Mapping[str, Any]) -> str:
+    return "read" if info["backups"] else "empty"
+
+
+def _note(failed: list[tuple[str, Unreadable]], unsigned: Mapping[str, Any]) -> str:
+    if failed:
+        return f"{failed[0][0]} cannot be read: {failed[0][1]} Its copy was read."
+    return f"{unsigned['note']} Its copy was read." if unsigned else ""
 
 
 def _counted(objects: Objects, base: str, stanza: str) -> dict[str, Any]:
-    """Return how much there is of a stanza whose list cannot be read, as the fields of a Holding."""
+    """Return how much there is of a stanza whose list cannot be read, as fields of a StanzaState."""
 
     def everything() -> Iterator[Entry]:
         for part in ("archive", "backup"):
@@ -162,95 +232,3 @@ def _counted(objects: Objects, base: str, stanza: str) -> dict[str, Any]:
 
     sizes = [entry.size for entry in islice(everything(), COUNTED_AT_MOST + 1)]
     return {"objects": len(sizes), "bytes": sum(sizes), "more": len(sizes) > COUNTED_AT_MOST}
-
-
-def _last_wal(objects: Objects, prefix: str) -> tuple[str, Entry] | None:
-    """Return the last segment of the archive, and its object: that of the newest database, on its newest timeline."""
-    # Such as 15-1: the version, and a number that grows with each upgrade of the stanza.
-    databases = [name for name in objects.folders(prefix) if re.fullmatch(r"\d+(\.\d+)?-\d+", name)]
-    if not databases:
-        return None
-    newest = prefix + max(databases, key=lambda name: int(name.rsplit("-", 1)[1])) + "/"
-    for folder in sorted((f for f in objects.folders(newest) if re.fullmatch("[0-9A-F]{16}", f)), reverse=True)[:2]:
-        segments = [
-            (found[1], entry)
-            for entry in objects.entries(f"{newest}{folder}/")
-            if (found := SEGMENT.fullmatch(entry.key.rsplit("/", 1)[1]))
-        ]
-        if segments:
-            return max(segments, key=lambda one: one[0])
-    return None
-
-
-def decrypt(data: bytes, passphrase: str) -> str:
-    """Return the text of a file, which may be encrypted; raises NotOurs when the passphrase is not the right one."""
-    if not data.startswith(SALTED):
-        return _text(data)
-    salt, body = data[8:16], data[16:]
-    if not passphrase:
-        raise NotOurs("It is encrypted, and the console has no passphrase for it.")
-    if not body or len(body) % 16:
-        raise Unreadable("it is cut off.")
-    key, block = b"", b""
-    while len(key) < 48:
-        block = hashlib.sha1(block + passphrase.encode() + salt).digest()  # noqa: S324, what pgBackRest derives with  # nosec B324
-        key += block
-    decryptor = Cipher(algorithms.AES256(key[:32]), modes.CBC(key[32:48])).decryptor()
-    padded = decryptor.update(body) + decryptor.finalize()
-    unpadder = PKCS7(128).unpadder()
-    try:
-        return _text(unpadder.update(padded) + unpadder.finalize())
-    except (ValueError, Unreadable) as error:
-        # A wrong passphrase and a file cut between two blocks look alike but for the beginning, which is decrypted.
-        if padded.startswith(BEGINNING):
-            raise Unreadable("it is cut off.") from error
-        raise NotOurs("It is encrypted with another passphrase than this cluster's.") from error
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise Unreadable("it is not text.") from error
-
-
-def parse(text: str) -> dict[str, Any]:
-    """Return what a backup.info says, as the fields of a Holding; raises Unreadable."""
-    # [backrest] stands in it twice: the format at its beginning, the checksum at its end.
-    parser = ConfigParser(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=())
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
-    try:
-        parser.read_string(text)
-        values = {name: {key: json.loads(value) for key, value in parser[name].items()} for name in parser.sections()}
-        # The checksum is its last line, so a file without it was cut off.
-        if (
-            not text.startswith("[backrest]")
-            or not text.endswith("\n")
-            or "backrest-checksum" not in values["backrest"]
-        ):
-            raise Unreadable("it is cut off.")
-        history = {int(number): row for number, row in values.get("db:history", {}).items()}
-        ids = {number: foreign.word(row["db-system-id"]) for number, row in history.items()}
-        backups = [_backup(label, row, ids) for label, row in values.get("backup:current", {}).items()]
-        return {
-            "system_id": foreign.word(values["db"]["db-system-id"]),
-            "postgresql": foreign.word(values["db"]["db-version"]),
-            "backups": sorted(backups, key=lambda one: one.label),
-        }
-    except (Error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unreadable("it is cut off, or not a list of backups.") from error
-
-
-def _backup(label: str, row: dict[str, Any], ids: dict[int, str]) -> Backup:
-    return Backup(
-        label=foreign.word(label),
-        kind=row["backup-type"],
-        started=row["backup-timestamp-start"],
-        stopped=row["backup-timestamp-stop"],
-        size=row["backup-info-size"],
-        stored=row.get("backup-info-repo-size-delta", row.get("backup-info-repo-size", 0)),
-        first_wal=foreign.word(row.get("backup-archive-start") or ""),
-        last_wal=foreign.word(row.get("backup-archive-stop") or ""),
-        system_id=ids.get(row["db-id"], ""),
-        failed=bool(row.get("backup-error")),
-    )

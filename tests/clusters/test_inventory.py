@@ -87,13 +87,13 @@ def test_look_goes_through_more_than_one_page(cluster, put, monkeypatch):
         put(f"n1/backup/db{number:04}/x", b"")
     monkeypatch.setattr("clusters.pgbackrest.repository.FOLDERS_AT_MOST", 2000)
     monkeypatch.setattr(
-        "clusters.pgbackrest.repository._look_at", lambda objects, base, node, stanza, passphrase: stanza
+        "clusters.pgbackrest.repository._look_at", lambda objects, base, before, passphrase, report: before
     )
     from clusters.pgbackrest import repository
 
     store = cluster.stores.get()
     found = repository.look(store.cloud.storage.objects(store.spec()), cluster.prefix, "")
-    assert (len(found), found[-1]) == (1005, "db1004")
+    assert (len(found), found[-1].stanza) == (1005, "db1004")
 
 
 def test_look_says_which_permission_is_missing_and_keeps_the_rest(cluster, put, amazon):

@@ -73,9 +73,9 @@ def test_look_says_what_pgbackrest_itself_says(kind):
         assert (backup.system_id, backup.failed) == (stanza_state.system_id, one["error"])
 
 
-def test_look_finds_the_last_segment_of_the_newest_database():
+def test_look_finds_the_last_segment_of_the_current_database():
     [stanza_state] = repository.look(bucket(), "c-abc", "")
-    assert stanza_state.last_wal == "000000030000000000000001"  # 9.6-2 came after 15-1
+    assert stanza_state.last_wal == "000000010000000100000000"  # 9.6-2 is not in the history
     assert stanza_state.last_wal_at == "2026-11-22T00:00:00+00:00"
 
 

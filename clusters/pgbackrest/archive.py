@@ -1,0 +1,177 @@
+"""Looking into the WAL archive of a stanza: how much there is of each timeline, and what came last. Pure.
+
+pgBackRest keeps a segment as `<version>-<number>/<16 digits>/<24 digits>-<SHA-1>[.zst]`, so a folder holds 4 GB of WAL:
+256 segments of the usual 16 MB. The list of an archive with hundreds of thousands of them takes minutes; so each look
+lists a bounded number of folders, and takes the others as they were counted before. A folder that is not its
+timeline's newest changes only when something is deleted: by `expire`, which begins with the oldest one, or by a thief.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import chain, groupby, islice
+from typing import Any
+
+from clusters.pgbackrest.timelines import Timeline
+from console.clouds.contract import Entry, Objects
+
+ARCHIVES_AT_MOST = 100  # databases of a stanza
+FOLDERS_AT_MOST = 10_000  # that are counted: 2,560,000 segments
+FOLDERS_AT_ONCE = 100  # that one look lists: 25,600 segments
+FOLDERS_AGAIN = 10  # of those which are known and should be as they were
+ENTRIES_AT_MOST = 5_000  # of one folder; with segments of 1 MB it holds 4,096
+ARCHIVE = re.compile(r"\d{1,3}(\.\d{1,2})?-\d{1,4}", re.ASCII)  # such as 15-1
+FOLDER = re.compile(r"[0-9A-F]{16}")
+# Neither a .partial, which pgBackRest keeps when a server is promoted, nor a .backup, a label.
+SEGMENT = re.compile(r"([0-9A-F]{24})-[0-9a-f]{40}(\.\w{1,8})?")
+TIMELINES_AT_MOST = 100  # that are kept, the newest
+
+
+@dataclass(frozen=True)
+class Wal:
+    """What an archive holds, and what to remember of it for the next look."""
+
+    timelines: list[Timeline] = field(default_factory=list)  # by database and number
+    segments: int = 0
+    bytes: int = 0
+    more: bool = False  # there are more than were counted
+    folders: list[list[Any]] = field(default_factory=list)  # such as 15-1/0000000100000000, segments, bytes
+    turn: str = ""  # the folder that was listed again last
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """One folder as it was listed."""
+
+    segments: int
+    bytes: int
+    first: str
+    last: str
+    newest: str
+    newest_at: datetime
+    oldest_at: datetime
+    more: bool
+
+
+def look(objects: Objects, prefix: str, before: Wal) -> Wal:
+    """Return what is below the prefix of a stanza's archive; raises StepError when the bucket cannot be read."""
+    archives = sorted((one for one in objects.folders(prefix) if ARCHIVE.fullmatch(one)), key=_number_of)
+    there = [
+        f"{archive}/{folder}"
+        for archive in archives[-ARCHIVES_AT_MOST:]
+        for folder in sorted(objects.folders(f"{prefix}{archive}/"))
+        if FOLDER.fullmatch(folder)
+    ]
+    places = there[-FOLDERS_AT_MOST:]
+    # What was its timeline's newest folder may have been counted half full.
+    open_then = {f"{one.archive}/{one.last[:16]}" for one in before.timelines}
+    counts = {place: (segments, size) for place, segments, size in before.folders if place not in open_then}
+    counts = {place: counts[place] for place in places if place in counts}
+    groups = {key: list(group) for key, group in groupby(places, lambda place: place[:-8])}
+    again = _in_turn(sorted(counts), before.turn)
+    wanted = dict.fromkeys(
+        chain(_edges(list(groups.values())), (one for one in reversed(places) if one not in counts), again)
+    )
+    listed = {place: _list(objects, f"{prefix}{place}/") for place in islice(wanted, FOLDERS_AT_ONCE)}
+    counts |= {place: (found.segments, found.bytes) if found else (0, 0) for place, found in listed.items()}
+    then = {f"{one.archive}/{one.number:08X}": one for one in before.timelines}
+    timelines = []
+    for key, group in groups.items():
+        if one := _timeline(key, group, listed, counts, then.get(key)):
+            timelines.append(one if one.began_at else _begun(objects, prefix, one))
+    return Wal(
+        timelines=timelines[-TIMELINES_AT_MOST:],
+        segments=sum(segments for segments, _ in counts.values()),
+        bytes=sum(size for _, size in counts.values()),
+        more=len(counts) < len(there) or any(one.more for one in listed.values() if one),
+        folders=[[place, *counted] for place, counted in counts.items()],
+        turn=next((one for one in reversed(again) if one in listed), before.turn),
+    )
+
+
+def _number_of(archive: str) -> int:
+    return int(archive.rsplit("-", 1)[1])
+
+
+def _edges(groups: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Return the folders that change in the course of things: the newest two of each timeline, and its oldest one."""
+    newest_first = list(reversed(groups))
+    for index in (-1, 0, -2):
+        yield from (group[index] for group in newest_first if len(group) >= -index)
+
+
+def _in_turn(known: Sequence[str], last: str) -> list[str]:
+    """Return the next folders that are listed again, so that each has its turn."""
+    return [*(one for one in known if one > last), *(one for one in known if one <= last)][:FOLDERS_AGAIN]
+
+
+def _list(objects: Objects, prefix: str) -> _Listed | None:
+    """Return what a folder holds; None when that is no segment."""
+    entries = list(islice(objects.entries(prefix), ENTRIES_AT_MOST + 1))
+    folder = prefix.rstrip("/").rsplit("/", 1)[1]
+    found: list[tuple[str, Entry]] = []
+    for entry in entries[:ENTRIES_AT_MOST]:
+        match = SEGMENT.fullmatch(entry.key.removeprefix(prefix))
+        if match and match[1].startswith(folder):
+            found.append((match[1], entry))
+    if not found:
+        return None
+    arrivals = [(entry.modified, name) for name, entry in found]
+    return _Listed(
+        segments=len(found),
+        bytes=sum(entry.size for _, entry in found),
+        first=min(name for name, _ in found),
+        last=max(name for name, _ in found),
+        newest=max(arrivals)[1],
+        newest_at=max(arrivals)[0],
+        oldest_at=min(arrivals)[0],
+        more=len(entries) > ENTRIES_AT_MOST,
+    )
+
+
+def _timeline(
+    key: str,
+    group: Sequence[str],
+    listed: Mapping[str, _Listed | None],
+    counts: Mapping[str, tuple[int, int]],
+    then: Timeline | None,
+) -> Timeline | None:
+    """Return a timeline by those of its folders that were listed now, and by what it was before; None of no segment."""
+    archive, _, digits = key.partition("/")
+    number = int(digits, 16)
+    seen = [found for place in group if (found := listed.get(place))]
+    names = [name for found in seen for name in (found.first, found.last)]
+    arrivals = [(found.newest_at, found.newest) for found in seen]
+    if then:
+        kept = {place for place in group if place not in listed}
+        names += [name for name in (then.first, then.last) if f"{archive}/{name[:16]}" in kept]
+        arrivals += [(then.arrived, then.newest)] if f"{archive}/{then.newest[:16]}" in kept else []
+    if not names or not arrivals:
+        return None
+    counted = [counts[place] for place in group if place in counts]
+    began_at = min((found.oldest_at for found in seen), default=max(arrivals)[0]).isoformat() if number == 1 else ""
+    return Timeline(
+        archive=archive,
+        number=number,
+        first=min(names),
+        last=max(names),
+        last_at=max(arrivals)[0].isoformat(),
+        segments=sum(segments for segments, _ in counted),
+        bytes=sum(size for _, size in counted),
+        newest=max(arrivals)[1],
+        began=then.began if then and then.began else min(names),
+        began_at=then.began_at if then and then.began_at else began_at,
+    )
+
+
+def _begun(objects: Objects, prefix: str, timeline: Timeline) -> Timeline:
+    """Return the timeline with when it began: its history file is the first of it that a server archives.
+
+    The file is not read, since the console may read the lists of backups only; its name and time do.
+    """
+    key = f"{prefix}{timeline.archive}/{timeline.number:08X}.history"
+    history = next((one for one in islice(objects.entries(key), 1) if one.key == key), None)
+    return replace(timeline, began_at=history.modified.isoformat() if history else timeline.last_at)
