@@ -15,22 +15,26 @@ MEANINGFUL = (
 
 
 @cache
-def characters() -> tuple[str, ...]:
-    """Return the first and the last of each category that UTF-8 can carry, then the meaningful ones."""
+def _by_category() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for number in range(sys.maxunicode + 1):
-        found.setdefault(unicodedata.category(chr(number)), []).append(chr(number))
-    ends = [one for name, members in found.items() if name != "Cs" for one in (members[0], members[-1])]
+        character = chr(number)
+        found.setdefault(unicodedata.category(character), []).append(character)
+    return found
+
+
+@cache
+def characters() -> tuple[str, ...]:
+    """Return the first and the last of each category that UTF-8 can carry, then the meaningful ones."""
+    every = _by_category()
+    ends = [one for name, members in every.items() if name != "Cs" for one in (members[0], members[-1])]
     return tuple(dict.fromkeys([*ends, *"".join(MEANINGFUL)]))
 
 
 def _each():
-    found = {}
-    for code in range(sys.maxunicode + 1):
-        found.setdefault(unicodedata.category(chr(code)), []).append(chr(code))
-    # All that some reader takes for the end of a line.
-    yield "ends of lines", [chr(code) for code in range(sys.maxunicode + 1) if len(f"a{chr(code)}b".splitlines()) > 1]
-    for category, characters in sorted(found.items()):
+    # All that some reader takes for the end of a line: the last of each line of a text of all characters.
+    yield "ends of lines", [line[-1] for line in "".join(map(chr, range(sys.maxunicode + 1))).splitlines(True)][:-1]
+    for category, characters in sorted(_by_category().items()):
         every = 1 if category in {"Cc", "Cf", "Zl", "Zp", "Zs"} else len(characters) // 20 + 1
         yield category, characters[::every]
 

@@ -26,9 +26,30 @@ if not os.environ.get("LIVE_PROVIDER"):  # `make live-test` is there to reach a 
     socket.socket.connect = _connect_within_this_machine
 
 
+# What takes minutes by itself, most of them waiting, begins first: else all have to wait for it in the end. The longest
+# comes first; the first of a group counts (the Makefile keeps xdist from an order of its own).
+LONGEST_FIRST = (
+    "tests/browser/",
+    "tests/crash/test_matrix.py",
+    "tests/crash/test_outages.py",
+    "tests/demo/test_supervisor.py",
+    "tests/end_to_end/",
+    "tests/fuzz/",
+    "tests/operations/test_worker.py",
+    "tests/crash/",
+    "tests/serving/",
+)
+
+
+def _turn(item):
+    places = enumerate(LONGEST_FIRST)
+    return next((turn for turn, place in places if item.nodeid.startswith(place)), len(LONGEST_FIRST))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Keep together those that share a demo, or this machine's /etc; mark those that ask for a database or a cloud."""
+    items.sort(key=_turn)
     for item in items:
         if "_emulator" in item.fixturenames:
             item.add_marker("slow")

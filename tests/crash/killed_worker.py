@@ -1,7 +1,8 @@
 """A worker that ends itself by SIGKILL at one boundary of its work, forked from a process that has everything loaded.
 
 A boundary is before or after a cloud call, a write to the database, a commit, or the task itself. Nobody lists them:
-they are what botocore, the database connection and Celery report while the work runs.
+they are what botocore, the database connection and Celery report while the work runs. Who goes on after a kill finds
+only what lasts: between two boundaries without a commit or a change of the cloud, there is nothing else to find.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ from tests.delivery import deliver  # noqa: E402
 
 AFTER_ALL = "after the task #1"  # dies when all is done and only the broker has not heard of it
 NOT_MET = 3  # the exit status of a worker that came to its end without meeting its boundary
+UNCOMMITTED = ", uncommitted"
+READS = ("Get", "Head", "List")
 WRITES = {"INSERT": 2, "UPDATE": 1, "DELETE": 2}  # where the table stands among the words
 
 # --- What is done: a name, what was there before, and what is asked for ----------------------------------------------
@@ -176,6 +179,12 @@ class Boundaries:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+def lasts(boundary: str) -> bool:
+    """Return whether the boundary has left something behind that a killed worker leaves, too."""
+    when, what = boundary.split(" ", 1)
+    return when == "after" and UNCOMMITTED not in what and not what.startswith(READS)
+
+
 boundaries = Boundaries()
 in_this_thread = threading.local()
 
@@ -198,7 +207,7 @@ def around_write(execute: Any, sql: str, params: Any, many: bool, context: Any) 
     words = sql.replace('"', "").split()
     if words[0] not in WRITES:
         return execute(sql, params, many, context)
-    what = f"{words[0]} {words[WRITES[words[0]]]}"
+    what = f"{words[0]} {words[WRITES[words[0]]]}{UNCOMMITTED if context['connection'].in_atomic_block else ''}"
     boundaries.come_to(f"before {what}")
     result = execute(sql, params, many, context)
     boundaries.come_to(f"after {what}")

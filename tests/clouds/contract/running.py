@@ -14,6 +14,8 @@ from console.clouds.contract import AccessSpec, StoreSpec
 from console.clouds.steps import LeaseLost, NotReady, StepError, is_held
 
 PREFIX = "c-k3v9x2m7q4ta"
+# A denial leaves at each call what a kill leaves there; what the kills add is that a lost lease ends work at any call.
+KILLED_EVERY = 3
 # What has to write as a node or an administrator does, or to spoil calls: not on a real account.
 emulated = pytest.mark.emulated
 

@@ -1,4 +1,4 @@
-"""A store's life, whatever the cloud: every step twice, a kill before each call, each fault at each call."""
+"""A store's life, whatever the cloud: every step twice, a kill before every third call, each fault at each call."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from console.clouds.steps import Conflict, Denied, Failed, Refused, TooLate
 from tests.clouds import plans
 from tests.clouds.contract.running import (
+    KILLED_EVERY,
     PREFIX,
     access_to,
     crash,
@@ -53,7 +54,7 @@ def test_a_worker_may_be_killed_before_any_call_of_the_creation(world, say):
         wanted = world.look()
         assert wanted != untouched
         settled(plans.deletion(provider), replace(spec, complete=True))
-        for nth in range(1, 100):
+        for nth in range(1, 100, KILLED_EVERY if region == world.regions[0] else 1):
             died = crash(plans.creation(provider), spec, nth)
             settled(plans.creation(provider), spec)
             assert world.look() == wanted, nth
@@ -61,7 +62,7 @@ def test_a_worker_may_be_killed_before_any_call_of_the_creation(world, say):
             if not died:
                 break
             tried += 1
-    assert tried >= 4
+    assert tried >= 2
     say(**{f"contract, {world.key}: kills survived": tried})
 
 
@@ -70,7 +71,7 @@ def test_a_worker_may_be_killed_before_any_call_of_the_deletion(world, say):
     provider, tried = provider_of(world), 0
     spec, untouched = make_spec(world), world.look()
     done = replace(spec, complete=True)
-    for nth in range(1, 100):
+    for nth in range(1, 100, KILLED_EVERY):
         settled(plans.creation(provider), spec)
         world.put_log(spec)
         died = crash(plans.deletion(provider), done, nth)
@@ -79,7 +80,7 @@ def test_a_worker_may_be_killed_before_any_call_of_the_deletion(world, say):
         if not died:
             break
         tried += 1
-    assert tried >= 4
+    assert tried >= 2
     say(**{f"contract, {world.key}: kills survived": tried})
 
 
@@ -158,7 +159,8 @@ def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
                 assert error.details.get("code"), nth
                 assert len(error.message) > 40
             world.mend()
-            settled(plan, spec)
+            if error is not None or verb == "grant":  # a key whose answer was lost goes when the next one is given
+                settled(plan, spec)
             assert world.look() == wanted, (fault, nth)
             tried += 1
     assert survived == list(world.denials_survived.get(verb, ()))

@@ -10,7 +10,17 @@ import pytest
 
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target
 from tests.clouds import plans
-from tests.clouds.contract.running import PREFIX, access_to, crash, emulated, make_spec, provider_of, settled, with_keys
+from tests.clouds.contract.running import (
+    KILLED_EVERY,
+    PREFIX,
+    access_to,
+    crash,
+    emulated,
+    make_spec,
+    provider_of,
+    settled,
+    with_keys,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +34,7 @@ def test_granting_converges_after_a_kill_before_any_call(world):
     wanted = world.look()
     assert wanted != untouched
     settled(provider.access.delete, replace(access, buckets=()))
-    for nth in range(1, 100):
+    for nth in range(1, 100, KILLED_EVERY):
         died = crash(provider.access.grant, access, nth)
         settled(provider.access.grant, access)
         assert world.look().keys() == wanted.keys(), nth
