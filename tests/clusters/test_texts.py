@@ -14,9 +14,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, ProhibitNullCharactersValidator
 from django.db import models, transaction
 
-from clusters.forms import KeyForm
+from clusters.forms import KeyForm, PolicyForm
 from clusters.models import BackupPolicy, Cluster, Database
 from clusters.pgbackrest.grammar import is_a_line
+from clusters.pgbackrest.schedules import KINDS
 from console.accounts.models import Organisation
 from console.cloud_accounts.forms import LinkForm
 from console.cloud_accounts.models import CloudAccount
@@ -52,12 +53,9 @@ TEXTS = {
     "data directory": Text(
         "{cluster}databases/add/", DATABASE, "data_directory", Database, ("/a@b", "/a@", "/@a", "/a/@", "@/a"), "/a@b"
     ),
-    **{
-        f"{kind} schedule": Text(
-            "{cluster}policy/", POLICY, f"{kind}_schedule", BackupPolicy, ("0 3 * * 1@", "@0 3 * * 1", "0 3 * @ 1")
-        )
-        for kind in ("full", "diff", "incr")
-    },
+    "full schedule": Text(
+        "{cluster}policy/", POLICY, "full_schedule", BackupPolicy, ("0 3 * * 1@", "@0 3 * * 1", "0 3 * @ 1")
+    ),
 }
 
 
@@ -124,6 +122,15 @@ def test_what_a_form_accepts_every_page_and_file_shows(text, given, as_alice, ac
     assert kept
     assert len(kept) < len(values)
     say(texts_entered=len(values), texts_accepted=len(kept))
+
+
+def test_all_schedules_are_read_alike():
+    """So one of them stands for all above."""
+    for every in (PolicyForm.base_fields, {one.name: one for one in BackupPolicy._meta.fields}):
+        first, *others = [every[f"{kind}_schedule"] for kind in KINDS]
+        for one in others:
+            assert (type(one), one.validators) == (type(first), first.validators)
+    assert not any(hasattr(PolicyForm, f"clean_{kind}_schedule") for kind in KINDS)
 
 
 @pytest.mark.parametrize(

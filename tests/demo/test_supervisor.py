@@ -201,7 +201,7 @@ def test_demo_keeps_passwords_and_data_over_a_restart(demos):
     objects = object_server_of(told)
     bucket = objects.list_buckets()["Buckets"][0]["Name"]
     objects.put_object(Bucket=bucket, Key="kept", Body=b"kept")
-    first.end()
+    ends_with_all_its_children(first, signal.SIGTERM)
     database = (first.data / "demo.sqlite3").stat().st_ino
     names = stores(first.data)
     second = demos.running()
@@ -236,9 +236,11 @@ def test_demo_starts_again_each_child_that_dies(demos):
     wait_until(lambda: status_of(f"{told['url']}/healthz") == 200)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_demo_ends_with_all_its_children(demos, number):
-    demo = demos.running()
+def test_demo_ends_with_all_its_children_on_ctrl_c(demos):
+    ends_with_all_its_children(demos.running(), signal.SIGINT)
+
+
+def ends_with_all_its_children(demo, number):
     told = demo.answering()
     family = descendants(demo.process.pid)
     assert len(family) >= len(CHILDREN) + 2  # the web server's workers

@@ -54,6 +54,7 @@ BYTES = {
 }
 KINDS = ("application/json", "application/csp-report", "application/reports+json")
 READS = re.compile("webauthn|authenticate|report|applied")  # addresses that parse JSON today get all of it
+BY_KIND = re.compile("report|applied")  # of these, those whose body is JSON; of the others, a field of their form
 FEW = ("deep list", "deep and short", "NaN inside", "surrogate")
 ROUTES = [pytest.param(one, id=one.pattern or "home") for one in walk.routes() if not one.is_admin]
 
@@ -68,13 +69,13 @@ def test_no_json_is_too_much(world, route, who, say):
     sent = [(text, "") for name in names if name in HOSTILE for text in _forms(usual, HOSTILE[name])]
     if names is BYTES:
         sent += [(urlencode({"credential": text}).encode(), "") for text in BYTES.values()]
-        sent += [(text, kind) for text in BYTES.values() for kind in KINDS]
+        sent += [(BYTES[name], kind) for name in (BYTES if BY_KIND.search(route.pattern) else FEW) for kind in KINDS]
     for body, kind in sent:
         with undone():
             answer = world.ask(who, "POST", path, body, kind=kind)
         assert answer.status_code < 500 or route.pattern == "readyz", body[:200]
-        if answer.status_code == 405:
-            return
+        if answer.status_code == 405 or answer.get("Location", "").startswith("/login/"):
+            return  # nobody reads any of it
     say(**{"requests with JSON": len(sent)})
 
 
