@@ -1,10 +1,108 @@
-"""Files of repositories that pgBackRest wrote, in the folder `repository`."""
+"""Files of repositories that pgBackRest wrote, in the folder `repository`, and such files as anybody could write."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
 from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from console.clouds.contract import Entry
 
 FILES = Path(__file__).parent / "repository"
 PLAIN = (FILES / "plain/backup.info").read_bytes()
 ENCRYPTED = (FILES / "encrypted/backup.info").read_bytes()
 PASSPHRASE = (FILES / "encrypted/passphrase.txt").read_text()
+
+
+class Bucket:
+    """Objects in memory; `times` says when each came."""
+
+    def __init__(self, objects, times=None):
+        self.objects, self.times, self.calls = objects, times or {}, []
+
+    def folders(self, prefix):
+        self.calls.append(("folders", prefix))
+        below = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
+        return sorted({key.split("/")[0] for key in below if "/" in key})
+
+    def entries(self, prefix):
+        self.calls.append(("entries", prefix))
+        for key in sorted(self.objects):
+            if key.startswith(prefix):
+                yield Entry(key, len(self.objects[key]), self.times.get(key, datetime(2026, 11, 22, tzinfo=UTC)))
+
+    def read(self, key, at_most):
+        self.calls.append(("read", key))
+        return self.objects[key][:at_most] if key in self.objects else None
+
+
+def signed(text):
+    """Return an info file with the checksum that pgBackRest would give it; it has none, or a wrong one."""
+    sections, name = {}, ""
+    for line in text.split("\n"):
+        if line.startswith("["):
+            name = line[1:-1]
+        elif line and not line.startswith("backrest-checksum="):
+            key, _, value = line.partition("=")
+            sections.setdefault(name, []).append(f'"{key}":{value}')
+    body = ",".join(f'"{section}":{{{",".join(rows)}}}' for section, rows in sections.items())
+    kept = text.split("[backrest]\nbackrest-checksum=")[0].rstrip("\n")
+    digest = hashlib.sha1(f"{{{body}}}".encode()).hexdigest()
+    return f'{kept}\n\n[backrest]\nbackrest-checksum="{digest}"\n'
+
+
+def row(label, **values):
+    """Return a line of a list of backups."""
+    kind = {"F": "full", "D": "diff", "I": "incr"}[label[-1]]
+    known = {
+        "backrest-format": 5,
+        "backrest-version": "2.45",
+        "backup-archive-start": "000000010000000000000002",
+        "backup-archive-stop": "000000010000000000000003",
+        "backup-error": False,
+        "backup-info-repo-size": 2810272,
+        "backup-info-repo-size-delta": 2810272,
+        "backup-info-size": 22992556,
+        "backup-info-size-delta": 22992556,
+        "backup-timestamp-start": 1795388478,
+        "backup-timestamp-stop": 1795388480,
+        "backup-type": kind,
+        "db-id": 1,
+        **{f"option-{name}": True for name in ("archive-check", "compress", "online")},
+        **{f"option-{name}": False for name in ("archive-copy", "backup-standby", "checksum-page", "hardlink")},
+        **({} if kind == "full" else {"backup-prior": label.split("_")[0], "backup-reference": [label.split("_")[0]]}),
+        **{key.replace("_", "-"): value for key, value in values.items()},
+    }
+    return f"{label}={json.dumps(dict(sorted(known.items())), separators=(',', ':'))}"
+
+
+def info(*rows, ids=(7711134786693777346,), current=None, version="15"):
+    """Return a whole backup.info with these lines, of a stanza whose databases had these system identifiers."""
+    at = current or len(ids)
+    history = [
+        f'{number}={{"db-catalog-version":202209061,"db-control-version":1300,"db-system-id":{one},"db-version":"{version}"}}'
+        for number, one in enumerate(ids, 1)
+    ]
+    lines = [
+        *("[backrest]", "backrest-format=5", 'backrest-version="2.45"', ""),
+        *("[backup:current]", *rows, ""),
+        *("[db]", "db-catalog-version=202209061", "db-control-version=1300", f"db-id={at}"),
+        *(f"db-system-id={ids[at - 1]}", f'db-version="{version}"', "", "[db:history]", *history, ""),
+    ]
+    return signed("\n".join(lines))
+
+
+def encrypted(data, passphrase=PASSPHRASE):
+    """Return the bytes as pgBackRest, and `openssl enc -md sha1`, encrypt them."""
+    salt, key, block = os.urandom(8), b"", b""
+    while len(key) < 48:
+        block = hashlib.sha1(block + passphrase.encode() + salt).digest()
+        key += block
+    padder = PKCS7(128).padder()
+    encryptor = Cipher(algorithms.AES256(key[:32]), modes.CBC(key[32:48])).encryptor()
+    return b"Salted__" + salt + encryptor.update(padder.update(data) + padder.finalize()) + encryptor.finalize()

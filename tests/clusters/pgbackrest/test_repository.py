@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.repository import NotOurs, Unreadable
-from console.clouds.contract import Entry
-from tests.clusters.pgbackrest.repository_files import ENCRYPTED, FILES, PASSPHRASE, PLAIN
-
-
-class Bucket:
-    """Objects in memory."""
-
-    def __init__(self, objects):
-        self.objects = objects
-
-    def folders(self, prefix):
-        below = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
-        return sorted({key.split("/")[0] for key in below if "/" in key})
-
-    def entries(self, prefix):
-        for key in sorted(self.objects):
-            if key.startswith(prefix):
-                yield Entry(key, len(self.objects[key]), datetime(2026, 11, 22, tzinfo=UTC))
-
-    def read(self, key, at_most):
-        return self.objects[key][:at_most] if key in self.objects else None
+from tests.clusters.pgbackrest.repository_files import ENCRYPTED, FILES, PASSPHRASE, PLAIN, Bucket
 
 
 def bucket(info=PLAIN, copy=None, **more):
