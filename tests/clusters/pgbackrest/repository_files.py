@@ -78,7 +78,7 @@ def row(label, **values):
         **({} if kind == "full" else {"backup-prior": label.split("_")[0], "backup-reference": [label.split("_")[0]]}),
         **{key.replace("_", "-"): value for key, value in values.items()},
     }
-    return f"{label}={json.dumps(dict(sorted(known.items())), separators=(',', ':'))}"
+    return f"{label}={json.dumps(dict(sorted(known.items())), separators=(',', ':'), ensure_ascii=False)}"
 
 
 def info(*rows, ids=(7711134786693777346,), current=None, version="15"):
