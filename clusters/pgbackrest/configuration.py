@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clusters.pgbackrest.grammar import is_a_line
 from console.clouds.contract import RepositoryOptions, SecretFile
@@ -177,8 +177,15 @@ class _Option:
 
 
 def release(reported: str) -> Version | None:
-    """Return the version that a node reported, such as 2.59.1, if it is one that we know."""
-    return BY_NUMBER.get(".".join(reported.split(".")[:2])) if reported else None
+    """Return the version that a node reported, such as 2.59.1 or 2.61dev; None when it reported none.
+
+    One that nobody knows yet does what the newest does, and one from before all others no more than the oldest.
+    """
+    if not reported:
+        return None
+    number = ".".join(reported.removesuffix("dev").split(".")[:2])
+    oldest, newest = VERSIONS[1], VERSIONS[-1]
+    return BY_NUMBER.get(number) or replace(newest if _parts(number) > _parts(newest.number) else oldest, number=number)
 
 
 def troubles(configuration: Configuration, reported: str = "") -> list[str]:

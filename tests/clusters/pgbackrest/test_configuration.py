@@ -159,6 +159,20 @@ def test_troubles_compare_releases_by_number_and_believe_the_node():
     assert not troubles(configuration(target(1, asks), version="2.46"), "2.58.0")
 
 
+@pytest.mark.parametrize("reported", ["2.61.0", "2.61dev", "2.100", "3.0.0", "10.1"])
+def test_troubles_take_a_release_that_nobody_knows_yet_for_a_new_one(reported):
+    asks = replace(BY_ROLE, needs=(Need("2.58", "sign in", "wait"),))
+    for version in ("", "2.45", "2.60"):
+        assert troubles(configuration(target(1, asks), version=version, postgresql=18), reported) == []
+
+
+@pytest.mark.parametrize("reported", ["2.44", "2.9.1", "1.29", "0.1"])
+def test_troubles_take_a_release_from_before_all_others_for_an_old_one(reported):
+    asks = replace(BY_ROLE, needs=(Need("2.58", "sign in", "wait"),))
+    said = troubles(configuration(target(1, asks), version="2.60", postgresql=17), reported)
+    assert ["no repo-block" in said[0], "PostgreSQL 17" in said[1], "does not sign in" in said[2]] == [True] * 3
+
+
 def test_troubles_say_what_a_repository_lacks():
     without = replace(BY_ROLE, lacks="The nodes have no key yet.")
     assert troubles(configuration(target(4, without))) == ["The nodes have no key yet."]
