@@ -230,6 +230,13 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class DeletedEntry(Entry):
+    """An object that was deleted or overwritten: the newest older version that the store still keeps of it."""
+
+    deleted_at: datetime  # or overwritten
+
+
+@dataclass(frozen=True)
 class UnmanagedBucket:
     """A bucket that is named as the console names buckets, and belongs to no store that the console knows of."""
 
@@ -256,6 +263,13 @@ class Objects(Protocol):
 
     def read(self, key: str, at_most: int) -> bytes | None:
         """Return the object, or as much of it as `at_most` bytes; None when there is none."""
+
+    def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
+        """Return what was deleted or overwritten below a prefix and can still come back, in the order of the keys.
+
+        Page by page as they are asked for; nothing where the store keeps no versions. A folder that was deleted as a
+        whole, as Azure's containers can be, is one entry whose key ends in "/".
+        """
 
 
 @dataclass(frozen=True)

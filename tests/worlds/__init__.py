@@ -46,6 +46,9 @@ class World(Protocol):
     def put(self, spec: StoreSpec, key: str, data: bytes) -> None:
         """Write an object into the backup bucket, as a node does."""
 
+    def take(self, spec: StoreSpec, key: str) -> None:
+        """Delete an object from the backup bucket, as a node does, or who has its key."""
+
     def put_log(self, spec: StoreSpec) -> None:
         """Write an access log into the log bucket, as the cloud does."""
 

@@ -62,6 +62,9 @@ class Amazon(boto.Spoilt):
     def put(self, spec, key, data):
         self._s3.put_object(spec.bucket, key, data)
 
+    def take(self, spec, key):
+        self._s3.delete_object(spec.bucket, key)
+
     def put_log(self, spec):
         self._s3.put_object(spec.log_bucket, "access/1", b"a line")
 

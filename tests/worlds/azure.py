@@ -99,6 +99,10 @@ class Azure:
             self.emulator.blobs.make(name)
         self.emulator.blobs.put(name, key, data)
 
+    def take(self, spec, key):
+        name = f"{spec.bucket}/{key.partition('/')[0]}"
+        self.emulator.blobs.take(name, key)
+
     def put_log(self, spec):
         name = f"{spec.log_bucket}/insights-logs-storageread"
         if name not in self.emulator.state["containers"]:

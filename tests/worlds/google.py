@@ -136,6 +136,9 @@ class Google(World):
     def put(self, spec: StoreSpec, key: str, data: bytes) -> None:
         self._write(spec.bucket, key, data)
 
+    def take(self, spec: StoreSpec, key: str) -> None:
+        self.emulator.storage.delete_object(self.root(), spec.bucket, key, {})
+
     def put_log(self, spec: StoreSpec) -> None:
         self._write(spec.log_bucket, "access_usage_2026_11_28_00_00_00_0a1b2c_v0", b"time_micros,c_ip\n")
 

@@ -87,6 +87,9 @@ class Server(boto.Spoilt):
     def put(self, spec, key, data):
         self.s3.put_object(Bucket=spec.bucket, Key=key, Body=data)
 
+    def take(self, spec, key):
+        self.s3.delete_object(Bucket=spec.bucket, Key=key)
+
     def put_log(self, spec):
         self.s3.put_object(Bucket=spec.log_bucket, Key="access/1", Body=b"a line")
 

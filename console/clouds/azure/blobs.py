@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from console.clouds import calls, streams
 from console.clouds.azure.errors import GONE, CallTarget
 from console.clouds.azure.session import ask
 from console.clouds.contents import Contents
-from console.clouds.contract import Entry
+from console.clouds.contract import DeletedEntry, Entry
 
 if TYPE_CHECKING:
     from console.clouds.azure.clients import AzureClients
@@ -149,6 +151,26 @@ class Blobs:
             {*NO_CONTAINER, "BlobNotFound"},
         )
         return found
+
+    def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
+        """Return what was deleted or overwritten below a prefix and can still come back, in the order of the names.
+
+        A container that was deleted shows to nobody what it holds, and comes back as a whole.
+        """
+        name = _container(prefix)
+        for container in containers(self.subject, self.name) or ():
+            if container["name"] == name and is_deleted(container):
+                gone = container["properties"]
+                at = [datetime.fromisoformat(gone[one]) for one in ("lastModifiedTime", "deletedTime")]
+                yield DeletedEntry(f"{name}/", 0, *at)
+        kinds = ("deleted", "snapshots")
+        found = chain.from_iterable(pages(self.subject, self.name, name, prefix=prefix, include=kinds))
+        for _, group in groupby(found, lambda one: one.name):
+            if kept := [one for one in group if one.deleted]:
+                newest = sorted(kept, key=lambda one: one.last_modified)[
+                    -1
+                ]  # of one second, the one that is listed last
+                yield DeletedEntry(newest.name, newest.size, newest.last_modified, newest.deleted_time)
 
 
 def _read(client: Any, at_most: int) -> bytes:

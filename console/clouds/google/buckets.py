@@ -6,11 +6,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from console.clouds.contents import Contents
-from console.clouds.contract import Entry, StoreSpec
+from console.clouds.contract import DeletedEntry, Entry, StoreSpec
 from console.clouds.google.errors import Answer, CallTarget, NoEntry, Silence
 from console.clouds.google.session import call, pages, read, reported
 from console.clouds.naming import LOG_DAYS, PREFIX, base32, id_from
@@ -258,6 +261,30 @@ class Bucket:
             for one in page.get("items", []):
                 yield Entry(one["name"], int(one["size"]), datetime.fromisoformat(one["updated"]))
 
+    def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
+        """Return what was deleted or overwritten below a prefix and can still come back, in the order of the keys.
+
+        No list has both kinds, what is noncurrent and what is soft-deleted ("Objects: list").
+        """
+        fields = "nextPageToken,items(name,generation,size,updated,timeDeleted,softDeleteTime)"
+        found = [
+            (one for page in pages("objects.list", self.subject, **query) for one in page.get("items", []))
+            for query in (
+                {"prefix": prefix, "maxResults": PAGE, "fields": fields, kind: "true"}
+                for kind in ("versions", "softDeleted")
+            )
+        ]
+        for name, group in groupby(merge(*found, key=itemgetter("name")), itemgetter("name")):
+            gone = [one for one in group if "timeDeleted" in one or "softDeleteTime" in one]
+            if gone:
+                kept = max(gone, key=lambda one: int(one["generation"]))
+                at = kept.get("timeDeleted") or kept["softDeleteTime"]
+                yield DeletedEntry(name, int(kept["size"]), _time(kept["updated"]), _time(at))
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
 
 @dataclass(frozen=True)
 class BucketObjects:
@@ -272,6 +299,10 @@ class BucketObjects:
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Return the objects below a prefix, in the order of their keys, page by page as they are asked for."""
         return self.bucket.entries(prefix)
+
+    def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
+        """Return what was deleted or overwritten below a prefix and can still come back, in the order of the keys."""
+        return self.bucket.deleted(prefix)
 
     def read(self, key: str, at_most: int) -> bytes | None:
         """Return the object, or as much of it as `at_most` bytes; None when there is none."""

@@ -16,7 +16,7 @@ from console.clouds.calls import pages
 from console.clouds.contents import Contents
 from console.clouds.contract import DAYS_AT_MOST, StoreSpec, UnmanagedBucket
 from console.clouds.naming import LOG_DAYS, NAME_TAG, STORE_TAG, base32, id_from, store_tags
-from console.clouds.s3api.errors import code_of
+from console.clouds.s3api.errors import NOT_THERE, code_of
 from console.clouds.steps import Failed, NotReady, StepError
 
 if TYPE_CHECKING:
@@ -147,8 +147,7 @@ UPLOADS = ("list_multipart_uploads", "MaxUploads", ("KeyMarker", "UploadIdMarker
 LISTINGS = {"ListObjectVersions": VERSIONS, "ListMultipartUploads": UPLOADS}
 # What is answered where there is no Object Lock: by Amazon, then by servers that have not heard of it.
 NO_LOCK = frozenset(
-    {"ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "InvalidRequest"}
-    | {"NotImplemented", "501", "MethodNotAllowed", "405"}
+    {"ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "InvalidRequest"} | NOT_THERE
 )
 
 

@@ -53,6 +53,9 @@ S3_ACTIONS = {
 # is read but the list of its backups (pgBackRest user guide, "Backup Info"; the paths are those of its storage).
 ON_OBJECTS = {"DeleteObjects": "*", "AbortMultipartUpload": "*", "GetObject": "c-*/backup/*/backup.info*"}
 
+# What a server answers that has not heard of a call.
+NOT_THERE = frozenset({"NotImplemented", "501", "MethodNotAllowed", "405"})
+
 
 def wait(patience: float) -> Callable[..., StepError]:
     """Return the reaction "try again for so many seconds"."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from console.clouds import streams
 from console.clouds.calls import pages
-from console.clouds.contract import Entry
-from console.clouds.s3api.errors import code_of
+from console.clouds.contract import DeletedEntry, Entry
+from console.clouds.s3api.errors import NOT_THERE, code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -49,6 +50,40 @@ class S3Objects:
                 if code_of(error) != "NoSuchKey":
                     raise
         return None
+
+    def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
+        """Return what was deleted or overwritten below a prefix and can still come back, in the order of the keys."""
+        rows = chain.from_iterable(self._versions(prefix))
+        for _, group in groupby(rows, lambda one: one["Key"]):  # which a page may end in the middle of
+            versions = list(group)
+            older = [one for one in versions if "Size" in one and not one["IsLatest"]]
+            if not older:
+                continue
+            kept = max(older, key=lambda one: one["LastModified"])
+            # It went with the first thing that came after it: a delete marker, or another version.
+            after = [one["LastModified"] for one in versions if one is not kept]
+            gone = min((at for at in after if at >= kept["LastModified"]), default=kept["LastModified"])
+            yield DeletedEntry(kept["Key"], kept["Size"], kept["LastModified"], gone)
+
+    def _versions(self, prefix: str) -> Iterator[list[Any]]:
+        """Return versions and delete markers, page by page, in the order of their keys."""
+
+        def one(start: dict[str, str] | None) -> tuple[list[Any], dict[str, str] | None]:
+            with self.calling("ListObjectVersions") as s3:
+                try:
+                    page: Any = s3.list_object_versions(
+                        Bucket=self.bucket, Prefix=prefix, **(start or {}), **self.expected
+                    )
+                except ClientError as error:
+                    if code_of(error) in NOT_THERE:
+                        return [], None
+                    raise
+            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            markers = ("KeyMarker", "VersionIdMarker")
+            following = {marker: page[f"Next{marker}"] for marker in markers if page.get(f"Next{marker}")}
+            return sorted(found, key=lambda row: row["Key"]), following if page.get("IsTruncated") else None
+
+        return pages(one)
 
     def _pages(self, prefix: str, **options: Any) -> Iterator[Any]:
         def one(token: str | None) -> tuple[Any, str | None]:

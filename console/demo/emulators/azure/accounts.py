@@ -205,7 +205,7 @@ class Accounts:
         there = self.tenant.state["containers"]
         if len(asked.parts) == 11:
             found = [
-                {"name": key.partition("/")[2], "properties": {"deleted": bool(one.get("deleted"))}}
+                {"name": key.partition("/")[2], "properties": {"deleted": bool(one.get("deleted")), **_gone(one)}}
                 for key, one in there.items()
                 if key.startswith(f"{account['name']}/")
                 and (not one.get("deleted") or asked.query.get("$include") == "deleted")
@@ -230,6 +230,12 @@ class Accounts:
         if is_new:
             self.blobs.make(key)
         return Answer(201 if is_new else 200, {"name": name, "properties": {}})
+
+
+def _gone(container: dict[str, Any]) -> dict[str, Any]:
+    """Return since when a container is deleted, as the API shows it."""
+    at = container.get("deleted")
+    return {"deletedTime": at, "lastModifiedTime": at} if at else {}
 
 
 def check_body(body: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 from xml.sax.saxutils import escape  # which parses nothing  # nosec B406
@@ -86,10 +87,16 @@ class Blobs:
 
     def put(self, key: str, blob: str, data: bytes) -> None:
         """Write a blob as the service itself does."""
+        self._keep(key, blob)
         headers = {"x-ms-blob-type": "BlockBlob", "Content-Type": "application/octet-stream"}
         reply = self.azurite.call("PUT", f"{_pooled(key)}/{blob}", "", headers, data)
         if reply.status != 201:
             raise RuntimeError(f"{key}/{blob}: {reply.status} {reply.body!r}")
+
+    def take(self, key: str, blob: str) -> None:
+        """Delete a blob as the service itself does."""
+        self._keep(key, blob)
+        self.azurite.call("DELETE", f"{_pooled(key)}/{blob}")
 
     # Requests
 
@@ -106,13 +113,12 @@ class Blobs:
         if request.kind in {"PUT container", "DELETE container"}:
             (self.make if request.method == "PUT" else self.drop)(key)
             return Reply(201 if request.method == "PUT" else 202, [], b"")
-        if there is None:
+        if there is None or there.get("deleted"):
             raise BlobProblem(404, "ContainerNotFound", "The specified container does not exist.")
         if request.kind == "acl":
             return self._access_policy(request, there)
-        kept = request.account["blob_service"].get("deleteRetentionPolicy", {}).get("enabled")
-        if kept and request.blob and request.kind in {"delete", "write"} and request.query.get("comp") != "block":
-            self._keep(key, request.blob, there)
+        if request.blob and request.kind in {"delete", "write"} and request.query.get("comp") != "block":
+            self._keep(key, request.blob)
         reply = self._pass_on(request, key)
         if request.kind == "list":
             return self._with_removed(request, reply, there)
@@ -130,12 +136,19 @@ class Blobs:
         path = f"{_pooled(key)}/{request.blob}" if request.blob else _pooled(key)
         return self.azurite.call(request.method, path, urlencode(query, quote_via=quote), headers, request.body)
 
-    def _keep(self, key: str, blob: str, there: dict[str, Any]) -> None:
-        """Answer as in "Soft delete for blobs": what is deleted or overwritten is kept."""
+    def _keep(self, key: str, blob: str) -> None:
+        """Answer as in "Soft delete for blobs": what is deleted or overwritten is kept, where the account has it on."""
+        service = self.tenant.state["accounts"][key.partition("/")[0]]["blob_service"]
+        if not service.get("deleteRetentionPolicy", {}).get("enabled"):
+            return
         found = self.azurite.call("HEAD", f"{_pooled(key)}/{blob}")
         if found.status == 200:
-            size = int({name.lower(): value for name, value in found.headers}.get("content-length", 0))
-            there["removed"].append({"name": blob, "size": size})
+            headers = {name.lower(): value for name, value in found.headers}
+            now = formatdate(usegmt=True)
+            one = {"name": blob, "size": int(headers.get("content-length", 0)), "gone": now}
+            self.tenant.state["containers"][key]["removed"].append(
+                {**one, "modified": headers.get("last-modified", now)}
+            )
 
     def _with_removed(self, request: Request, reply: Reply, there: dict[str, Any]) -> Reply:
         """Add the blobs that were deleted and are kept, on the last page, if they were asked for."""
@@ -143,8 +156,9 @@ class Blobs:
             return reply
         rows = "".join(
             f"<Blob><Name>{escape(one['name'])}</Name><Deleted>true</Deleted><Properties><Content-Length>{one['size']}"
-            "</Content-Length><BlobType>BlockBlob</BlobType></Properties></Blob>"
-            for one in there["removed"]
+            f"</Content-Length><Last-Modified>{one['modified']}</Last-Modified><DeletedTime>{one['gone']}</DeletedTime>"
+            "<BlobType>BlockBlob</BlobType></Properties></Blob>"
+            for one in sorted(there["removed"], key=lambda one: str(one["name"]))
             if one["name"].startswith(request.query.get("prefix", ""))
         )
         body = reply.body.replace(b"<Blobs/>", b"<Blobs></Blobs>").replace(b"</Blobs>", f"{rows}</Blobs>".encode())

@@ -71,10 +71,10 @@ class Bucket:
         """Return its name."""
         return str(self.settings["name"])
 
-    def generations(self) -> Iterator[Stored]:
-        """Return all that listings can show, in the order of names."""
+    def generations(self, *, soft_deleted: bool = False) -> Iterator[Stored]:
+        """Return all that listings can show, or what is soft-deleted instead, in the order of names."""
         for name in sorted(self.objects):
-            yield from (one for one in self.objects[name] if not one.lost)
+            yield from (one for one in self.objects[name] if bool(one.lost) == soft_deleted)
 
     def live(self, name: str) -> Stored | None:
         """Return the object of this name, if it is there."""

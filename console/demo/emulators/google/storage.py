@@ -286,8 +286,11 @@ class Storage:
         bucket, prefix, delimiter = self.find(name), query.get("prefix", ""), query.get("delimiter", "")
         self.check(email, "storage.objects.list", bucket, prefix=prefix)
         found: list[tuple[str, Stored | None]] = []
-        for one in bucket.generations():
-            if not one.name.startswith(prefix) or (one.deleted and query.get("versions", "").lower() != "true"):
+        versions, soft = (query.get(name, "").lower() == "true" for name in ("versions", "softDeleted"))
+        if versions and soft:
+            raise Refusal(400, "invalid", "versions and softDeleted cannot both be true.")
+        for one in bucket.generations(soft_deleted=soft):
+            if not one.name.startswith(prefix) or (one.deleted and not (versions or soft)):
                 continue
             below, cut, _ = one.name.removeprefix(prefix).partition(delimiter) if delimiter else ("", "", "")
             folder = f"{prefix}{below}{delimiter}" if cut else ""
