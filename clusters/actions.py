@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from clusters import inventory
+from clusters import inventory, memory
 from clusters.models import (
     MACHINE_SILENT,
     NODES_AT_MOST,
@@ -196,6 +196,7 @@ def plan_backups(cluster: Cluster, node: Node | None, *, by: User | None, **valu
     before = BackupPolicy.objects.filter(cluster=cluster, node=node).values(*values).first()
     with transaction.atomic():
         BackupPolicy.objects.update_or_create(cluster=cluster, node=node, defaults=values)
+        memory.note_retentions(cluster)
         _note("Planned backups", node or cluster, by, before=before, after=values)
 
 
@@ -203,6 +204,7 @@ def follow_cluster(node: Node, *, by: User | None) -> None:
     """Forget the node's own backup policy: the cluster's is in force again."""
     with transaction.atomic():
         BackupPolicy.objects.filter(node=node).delete()
+        memory.note_retentions(node.cluster)
         _note("Had a node follow its cluster", node, by)
 
 

@@ -1,9 +1,45 @@
-"""What the console remembers of each stanza of a repository, whatever becomes of node, database and cluster."""
+"""What the console remembers of each stanza of a repository, whatever becomes of node, database and cluster.
+
+What was seen at one look and is gone at the next has expired by the retention, or it is lost.
+"""
 
 from __future__ import annotations
 
-from clusters.models import Cluster, KnownStanza
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from clusters import inventory as inventories
+from clusters.models import BackupPolicy, Cluster, Inventory, KnownStanza, Repository
 from clusters.node_setup import node_setups
+from clusters.pgbackrest.repository import StanzaState, from_json
+from clusters.pgbackrest.retention import Retention, full_of, vanished
+from console.accounts import activity
+from console.accounts.models import User
+from console.clouds.contract import Objects
+from console.clouds.steps import StepError
+
+log = logging.getLogger(__name__)
+
+TELLING = frozenset({"read", "empty"})  # of what else a look says, nothing follows
+# A repository is written by anyone with the node's key, so what is kept of it has an end.
+BACKUPS_AT_MOST = 10_000
+LOST_AT_MOST = 1000
+NAME_AT_MOST = 100  # characters of a folder's name
+STRANGERS_AT_MOST = 200  # stanzas of a repository that were only seen
+SIZES_AT_MOST = 400
+RETENTIONS_AT_MOST = 20
+# A backup that began with one configuration ends with it, and expires by its retention.
+LAST_BACKUP = timedelta(days=2)
+VERSIONS_LAST = timedelta(days=1)  # then what they hold is counted anew
+SETS_AT_MOST, COUNTED_AT_MOST = 20, 20_000  # full backups whose versions are counted, and objects of one stanza
 
 
 def note_setup(cluster: Cluster) -> None:
@@ -32,3 +68,179 @@ def note_setup(cluster: Cluster) -> None:
                 ],
                 ignore_conflicts=True,
             )
+
+
+def look(inventory: Inventory) -> Any:
+    """Return what the repository holds, as inventory.look does; of what is lost, count what can still come back."""
+    content = inventories.look(inventory)
+    found = inventory.repository
+    for known in _learned(found, found.known_stanzas.all(), from_json(content), timezone.now()):
+        if found.store and known.lost and _is_old(known.versions):
+            objects = found.store.cloud.storage.objects(found.store.spec())
+            inventory.versions[known.node, known.name] = _versions(objects, found.prefix, known)
+    return content
+
+
+def remember(inventory: Inventory) -> None:
+    """Keep what was seen, and what is gone and had not expired; in the transaction that keeps the inventory."""
+    found = inventory.repository
+    at = inventory.read_at or timezone.now()
+    rows = found.known_stanzas.select_for_update()
+    for known in _learned(found, rows, from_json(inventory.content), at):
+        known.versions = inventory.versions.get((known.node, known.name), known.versions)
+        new = [one["backup"]["label"] for one in known.lost if one["missed_at"] == at.isoformat()]
+        known.save()
+        if new:
+            log.error("%s in repository %s: %d backups are gone", known, found.pk, len(new))
+            subject = found.cluster or found.store
+            after = {"stanza": str(known), "store": str(found.store), "number": len(new), "backups": new[:20]}
+            activity.record("Missed backups", subject, organisation=found.organisation, by=None, after=after)
+
+
+def _learned(
+    found: Repository, rows: Iterable[KnownStanza], states: list[StanzaState], at: datetime
+) -> list[KnownStanza]:
+    """Return the repository's stanzas with what follows from a look at it; nothing is saved."""
+    if found.store_id is None:  # then nobody has looked
+        return []
+    known = {(one.node, one.name): one for one in rows}
+    room = STRANGERS_AT_MOST - sum(not one.postgresql for one in known.values())
+    seen = {(one.node, one.stanza): one for one in states if max(len(one.node), len(one.stanza)) <= NAME_AT_MOST}
+    for key, state in seen.items():
+        if room > 0 and key not in known and state.status in TELLING and (state.backups or state.last_wal):
+            known[key] = KnownStanza(repository=found, node=state.node, name=state.stanza)
+            room -= 1
+    policies = _policies(found.cluster)
+    for key, one in known.items():
+        state = seen.get(key) or StanzaState(*key, "empty")
+        if state.status in TELLING:
+            _note_retention(one, policies, at)
+            _compare(one, state, at)
+    return list(known.values())
+
+
+def _compare(known: KnownStanza, state: StanzaState, at: datetime) -> None:
+    seen = {one.label: one.stopped for one in state.backups}
+    before = {label: one["stopped"] for label, one in known.backups.items()}
+    retentions = [Retention(one["by_time"], one["full"], one["diff"]) for one in known.retentions]
+    gone = vanished(before, seen, retentions, max(at, timezone.now()).timestamp())
+    last_seen = (known.seen_at or at).isoformat()
+    lost = [one for one in known.lost if seen.get(one["backup"]["label"]) != one["backup"]["stopped"]]
+    # The first that are missed stay: whoever has the key may write as many as he likes, and delete them, too.
+    lost += [
+        {"backup": known.backups[label], "seen_at": last_seen, "missed_at": at.isoformat()} for label in sorted(gone)
+    ]
+    _set_lost(known, lost[:LOST_AT_MOST], at)
+    # Those that are known come first, for the same reason.
+    there = sorted(state.backups, key=lambda one: one.label not in known.backups)[:BACKUPS_AT_MOST]
+    first = {label: one["seen_at"] for label, one in known.backups.items()}
+    known.backups = {one.label: {**asdict(one), "seen_at": first.get(one.label, at.isoformat())} for one in there}
+    known.wal_at = parse_datetime(state.last_wal_at) or known.wal_at
+    if state.backups or state.last_wal:
+        known.seen_at = at
+        today = at.date().isoformat()
+        size = [today, state.backup_bytes or sum(one.stored for one in state.backups), state.wal_bytes]
+        known.sizes = [*(row for row in known.sizes if row[0] != today), size][-SIZES_AT_MOST:]
+
+
+def _set_lost(known: KnownStanza, lost: list[dict[str, Any]], at: datetime) -> None:
+    if lost != known.lost:
+        known.lost, known.versions = lost, {}
+    known.lost_since = (known.lost_since or at) if lost else None
+
+
+def forget_lost(repository: Repository, *, until: datetime, by: User | None) -> int:
+    """Have nobody told any more of the backups that were missed until then, because somebody deleted them himself.
+
+    Returns how many these were.
+    """
+    forgotten: list[str] = []
+    with transaction.atomic():
+        for known in repository.known_stanzas.select_for_update().exclude(lost_since=None):
+            left = [one for one in known.lost if one["missed_at"] > until.isoformat()]
+            forgotten += [f"{one['backup']['label']} of {known}" for one in known.lost if one not in left]
+            _set_lost(known, left, until)
+            known.save(update_fields=["lost", "lost_since", "versions"])
+        if forgotten:
+            after = {"store": str(repository.store), "number": len(forgotten), "backups": forgotten[:20]}
+            subject = repository.cluster or repository.store
+            organisation = repository.organisation
+            activity.record("Said who deleted backups", subject, organisation=organisation, by=by, after=after)
+    return len(forgotten)
+
+
+# By which retention the node expires
+
+
+def note_retentions(cluster: Cluster) -> None:
+    """Keep by which retention each stanza of the cluster expires from now on."""
+    policies, now = _policies(cluster), timezone.now()
+    for known in KnownStanza.objects.select_for_update().filter(repository__cluster=cluster):
+        _note_retention(known, policies, now)
+        known.save(update_fields=["retentions"])
+
+
+def _policies(cluster: Cluster | None) -> dict[str | None, BackupPolicy]:
+    """Return the cluster's policies by their node's name, and under None that of all other nodes."""
+    if cluster is None:
+        return {}
+    rows = cluster.policies.select_related("node")
+    return {None: BackupPolicy()} | {one.node.name if one.node else None: one for one in rows}
+
+
+def _note_retention(known: KnownStanza, policies: Mapping[str | None, BackupPolicy], at: datetime) -> None:
+    """Add the one that is in force; forget those before it once the node is sure to expire by them no more."""
+    policy = policies.get(known.node) or policies.get(None)
+    if policy is None:  # the cluster is gone, and its node expires by what it had last, if it is there still
+        return
+    by_time = policy.retention_type == BackupPolicy.RetentionType.TIME
+    now = {"by_time": by_time, "full": policy.retention_full, "diff": policy.retention_diff}
+    last = known.retentions[-1] if known.retentions else {}
+    if any(last.get(name, "") != value for name, value in now.items()):
+        known.retentions = [*known.retentions, {**now, "since": at.isoformat()}][-RETENTIONS_AT_MOST:]
+    elif len(known.retentions) > 1 and last["since"] < (at - LAST_BACKUP).isoformat() and _is_applied(known):
+        known.retentions = known.retentions[-1:]
+
+
+def _is_applied(known: KnownStanza) -> bool:
+    cluster = Cluster.objects.with_node_setup().filter(repositories=known.repository_id).get()
+    return any(one.node.name == known.node and one.state == "applied" for one in node_setups(cluster))
+
+
+# What the store's versions still hold
+
+
+def _is_old(versions: Mapping[str, Any]) -> bool:
+    looked_at = parse_datetime(versions.get("looked_at", ""))
+    return looked_at is None or timezone.now() - looked_at > VERSIONS_LAST
+
+
+def _versions(objects: Objects, prefix: str, known: KnownStanza) -> dict[str, Any]:
+    """Return how much of the lost backups was deleted or overwritten and can come back, and how much is there still.
+
+    Or why that cannot be seen: the look itself has succeeded all the same.
+    """
+    labels = {one["backup"]["label"] for one in known.lost}
+    base = f"{prefix}/{known.node}/backup/{known.name}/"
+    sets = sorted({full_of(label) for label in labels}, reverse=True)
+    found: dict[str, Any] = {"objects": 0, "bytes": 0, "there": 0, "folder": False, "looked_at": timezone.now()}
+    deleted = (entry for one in sets[:SETS_AT_MOST] for entry in objects.deleted(f"{base}{one}"))
+    there = (entry for one in sets[:SETS_AT_MOST] for entry in objects.entries(f"{base}{one}"))
+    gone: list[datetime] = []
+    try:
+        for entry in islice(deleted, COUNTED_AT_MOST):
+            folder = base.startswith(entry.key)
+            if folder or _label(entry.key, base) in labels:
+                gone.append(entry.deleted_at)
+                found["folder"] = found["folder"] or folder
+                found["objects"], found["bytes"] = found["objects"] + 1, found["bytes"] + entry.size
+        found["there"] = sum(_label(entry.key, base) in labels for entry in islice(there, COUNTED_AT_MOST))
+    except StepError as error:
+        found |= {"error": error.message, "details": error.details}
+    found["more"] = len(sets) > SETS_AT_MOST or COUNTED_AT_MOST in {found["objects"], found["there"]}
+    found |= {"first": min(gone), "last": max(gone)} if gone else {}
+    return {name: one.isoformat() if isinstance(one, datetime) else one for name, one in found.items()}
+
+
+def _label(key: str, base: str) -> str:
+    return key.removeprefix(base).partition("/")[0]

@@ -7,6 +7,7 @@ import re
 import secrets
 from base64 import b32decode, b32encode
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -444,6 +445,8 @@ class KnownStanza(models.Model):
     # had not expired; and how large it was, a row for each day.
     backups: Any = models.JSONField(default=dict)
     lost: Any = models.JSONField(default=list)
+    lost_since = models.DateTimeField(null=True)  # null while nothing is lost
+    retentions: Any = models.JSONField(default=list)  # that the node may expire by: what was in force, since when
     sizes: Any = models.JSONField(default=list)
     versions: Any = models.JSONField(default=dict)  # what the store's versions still hold of what is lost
     wal_at = models.DateTimeField(null=True)  # when the newest WAL segment came
@@ -502,3 +505,8 @@ class Inventory(Snapshot):
 
     def __str__(self) -> str:
         return f"inventory of {self.repository}"
+
+    @cached_property
+    def versions(self) -> dict[tuple[str, str], Any]:
+        """Return what a look has found of lost backups' versions, by node and stanza: on its way to be kept."""
+        return {}

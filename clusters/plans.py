@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from clusters import inventory
+from clusters import inventory, memory
 from clusters.models import Attachment, Cluster, Inventory, Node, Repository
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
@@ -60,7 +60,8 @@ register(Workflow(model=Cluster, verb="delete", title="Delete Cluster", plan=dis
 register_source(
     SnapshotSource(
         model=Inventory,
-        read=inventory.look,
+        read=memory.look,
+        kept=memory.remember,
         every=lambda inventory: timedelta(minutes=10),
         rows=inventory.readable,
         rate_key="repository__store__cloud_account",

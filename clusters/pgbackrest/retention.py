@@ -6,10 +6,11 @@ number, then differential ones by number; what is built on a backup goes with it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 DAY = 86_400
+CLOCKS_DIFFER = 3600  # seconds at most: `expire` goes by the node's clock
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,31 @@ def expired(stopped: Mapping[str, float], retention: Retention, now: float) -> s
         going = {label for label in labels if full_of(label) in too_many}
     if retention.diff:
         counted = [label for label in labels if label not in going and label.endswith(("F", "D"))]
-        for label in counted[: -retention.diff]:
-            if label.endswith("D"):
-                going.update(_built_on(label, labels))
+        going |= _with_incremental({label for label in counted[: -retention.diff] if label.endswith("D")}, labels)
     return going
 
 
-def _built_on(differential: str, labels: Iterable[str]) -> Iterable[str]:
-    """Return a differential backup, and the incremental ones until its set's next differential one."""
+def _with_incremental(differential: Collection[str], labels: Iterable[str]) -> set[str]:
+    """Return these differential backups, each with the incremental ones until its set's next differential one."""
+    found, built_on = set(), ""
     for label in labels:
-        if label > differential and (full_of(label) != full_of(differential) or label.endswith("D")):
-            return
-        if label >= differential:
-            yield label
+        if label in differential:
+            built_on = label
+        elif label.endswith(("F", "D")) or full_of(label) != full_of(built_on):
+            built_on = ""
+        if built_on:
+            found.add(label)
+    return found
+
+
+def vanished(
+    known: Mapping[str, float], seen: Mapping[str, float], retentions: Iterable[Retention], now: float
+) -> set[str]:
+    """Return which of the known backups are gone and had not expired, by any of the retentions that may be in force.
+
+    Both are labels and when each backup was complete. `expire` runs after a backup, so what was seen now counts too.
+    """
+    gone = known.keys() - seen.keys()
+    for retention in retentions if gone else ():
+        gone -= expired({**known, **seen}, retention, now + CLOCKS_DIFFER)
+    return gone

@@ -191,7 +191,7 @@ def read(label: str, pk: int) -> None:
     with transaction.atomic():
         kept = rows.update(**values, tried_at=snapshot.begun, held_until=None, progress="", due_at=due_at)
         if kept and not again:  # its subject may be gone by now, and the row with it
-            snapshot.content = values["content"]
+            snapshot.content, snapshot.read_at = values["content"], values["read_at"]
             source.kept(snapshot)
 
 

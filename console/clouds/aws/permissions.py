@@ -43,7 +43,7 @@ CONSEQUENCES = {
     "s3:PutBucketLogging": f"{NOT_CREATED}, nor deleted: both stop at access logging.",
     "s3:GetBucketLogging": "A deletion that is refused may leave the store without access logging.",
     "s3:GetBucketTagging": f"{NOT_DELETED}, and in us-east-1 none created: whose a bucket is cannot be seen.",
-    "s3:ListBucketVersions": f"{NOT_DELETED}: whether it is empty cannot be seen. Nor is what versions hold of lost backups.",
+    "s3:ListBucketVersions": f"{NOT_DELETED}: whether it is empty cannot be seen. Nor what can still come back.",
     "s3:ListBucketMultipartUploads": f"{NOT_DELETED}: whether it is empty cannot be seen.",
     "s3:DeleteBucket": f"{NOT_DELETED}.",
     "s3:DeleteObject": f"{NOT_DELETED} once it has access logs.",

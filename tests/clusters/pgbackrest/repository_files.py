@@ -43,17 +43,7 @@ class Bucket:
 
 def signed(text):
     """Return an info file with the checksum that pgBackRest would give it; it has none, or a wrong one."""
-    sections, name = {}, ""
-    for line in text.split("\n"):
-        if line.startswith("["):
-            name = line[1:-1]
-        elif line and not line.startswith("backrest-checksum="):
-            key, _, value = line.partition("=")
-            sections.setdefault(name, []).append(f'"{key}":{value}')
-    body = ",".join(f'"{section}":{{{",".join(rows)}}}' for section, rows in sections.items())
-    kept = text.split("[backrest]\nbackrest-checksum=")[0].rstrip("\n")
-    digest = hashlib.sha1(f"{{{body}}}".encode()).hexdigest()
-    return f'{kept}\n\n[backrest]\nbackrest-checksum="{digest}"\n'
+    return with_checksum(sections_of(text))
 
 
 def row(label, **values):
@@ -106,3 +96,48 @@ def encrypted(data, passphrase=PASSPHRASE):
     padder = PKCS7(128).padder()
     encryptor = Cipher(algorithms.AES256(key[:32]), modes.CBC(key[32:48])).encryptor()
     return b"Salted__" + salt + encryptor.update(padder.update(data) + padder.finalize()) + encryptor.finalize()
+
+
+def label(at, kind, full=""):
+    moment = f"{datetime.fromtimestamp(at, UTC):%Y%m%d-%H%M%S}{kind}"
+    return f"{full}_{moment}" if full else moment
+
+
+def backup_row(kind, started, stopped):
+    """Return what backup.info says of a backup of this kind (F, D or I) and time."""
+    [row] = [json.loads(line.partition("=")[2]) for line in PLAIN.decode().splitlines() if '"full"' in line]
+    row |= {"backup-timestamp-start": int(started), "backup-timestamp-stop": int(stopped)}
+    return row | {"backup-type": {"F": "full", "D": "diff", "I": "incr"}[kind]}
+
+
+def backup_info(rows):
+    """Return a backup.info with these backups: label to row."""
+    lines = {name: json.dumps(row, separators=(",", ":")) for name, row in rows.items()}
+    return with_checksum({**sections_of(PLAIN.decode()), "backup:current": lines})
+
+
+def with_checksum(sections):
+    """Return an info file as pgBackRest writes it: the checksum is of its sections as one JSON object (info.c)."""
+    inner = ",".join(
+        f'"{name}":{{{",".join(f"{json.dumps(key)}:{value}" for key, value in rows.items())}}}'
+        for name, rows in sections.items()
+    )
+    digest = hashlib.sha1(f"{{{inner}}}".encode()).hexdigest()
+    text = "\n".join(
+        "\n".join([f"[{name}]", *(f"{key}={value}" for key, value in rows.items()), ""])
+        for name, rows in sections.items()
+    )
+    return f'{text}\n[backrest]\nbackrest-checksum="{digest}"\n'
+
+
+def sections_of(text):
+    """Return the lines of an info file by section and key, without its checksum."""
+    found, name = {}, ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            name = line.strip("[]")
+            found.setdefault(name, {})
+        elif line and not line.startswith("backrest-checksum="):
+            key, _, value = line.partition("=")
+            found[name][key] = value
+    return found

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import re
 import subprocess
 import time
-from datetime import UTC, datetime
 
 import pytest
 
 from clusters.pgbackrest.retention import DAY, Retention, expired
-from tests.clusters.pgbackrest.repository_files import FILES, PLAIN
+from tests.clusters.pgbackrest.repository_files import (
+    FILES,
+    PLAIN,
+    backup_info,
+    backup_row,
+    label,
+    sections_of,
+    with_checksum,
+)
 
 CONFIGURATION = """[global]
 repo1-path={folder}/repository
@@ -25,18 +30,10 @@ pg1-path={folder}/data
 """
 
 
-def label(at, kind, full=""):
-    moment = f"{datetime.fromtimestamp(at, UTC):%Y%m%d-%H%M%S}{kind}"
-    return f"{full}_{moment}" if full else moment
-
-
 def generated(seed, now):
     """Return backups as a node might have made them: label to the row of backup.info, oldest first."""
     dice, found, full, differential, last = random.Random(seed), {}, "", "", ""
     at = now - dice.randint(1, 40) * DAY
-    template = next(
-        iter(json.loads(line.partition("=")[2]) for line in PLAIN.decode().splitlines() if '"full"' in line)
-    )
     for _ in range(dice.randint(1, 25)):
         at += dice.choice([3600, 7 * 3600, DAY, 2 * DAY])
         if at >= now:
@@ -44,39 +41,12 @@ def generated(seed, now):
         kind = dice.choice("FDII") if full else "F"
         prior = {"F": "", "D": full, "I": last}[kind]
         name = label(at, kind, "" if kind == "F" else full)
-        row = {**template, "backup-timestamp-start": at, "backup-timestamp-stop": at + dice.randint(1, 1800)}
-        row["backup-type"] = {"F": "full", "D": "diff", "I": "incr"}[kind]
+        row = backup_row(kind, at, at + dice.randint(1, 1800))
         if prior:
             row |= {"backup-prior": prior, "backup-reference": sorted({full, differential, prior} - {""})}
         found[name] = dict(sorted(row.items()))
         full, differential = (name, "") if kind == "F" else (full, name if kind == "D" else differential)
         last = name
-    return found
-
-
-def with_checksum(sections):
-    """Return an info file as pgBackRest writes it: the checksum is of its sections as one JSON object (info.c)."""
-    inner = ",".join(
-        f'"{name}":{{{",".join(f"{json.dumps(key)}:{value}" for key, value in rows.items())}}}'
-        for name, rows in sections.items()
-    )
-    digest = hashlib.sha1(f"{{{inner}}}".encode()).hexdigest()
-    text = "\n".join(
-        "\n".join([f"[{name}]", *(f"{key}={value}" for key, value in rows.items()), ""])
-        for name, rows in sections.items()
-    )
-    return f'{text}\n[backrest]\nbackrest-checksum="{digest}"\n'
-
-
-def sections_of(text):
-    found, name = {}, ""
-    for line in text.rpartition("\n[backrest]")[0].splitlines():
-        if line.startswith("["):
-            name = line.strip("[]")
-            found[name] = {}
-        elif line:
-            key, _, value = line.partition("=")
-            found[name][key] = value
     return found
 
 
@@ -96,15 +66,14 @@ def pgbackrest(tmp_path):
         for name in found:
             (backups / name).mkdir(parents=True)
             (backups / name / "backup.manifest").touch()
-        rows = {name: json.dumps(row, separators=(",", ":")) for name, row in found.items()}
-        text = with_checksum({**sections_of(PLAIN.decode()), "backup:current": rows})
+        text = backup_info(found)
         (backups / "backup.info").write_text(text)
         (backups / "backup.info.copy").write_text(text)
         options = [f"--repo1-retention-full={retention.full}"]
         options += ["--repo1-retention-full-type=time"] if retention.by_time else []
         options += [f"--repo1-retention-diff={retention.diff}"] if retention.diff else []
         command = ["pgbackrest", f"--config={tmp_path}/pgbackrest.conf", "--stanza=orders", "--dry-run", *options]
-        said = subprocess.run([*command, "expire"], capture_output=True, text=True, timeout=30)
+        said = subprocess.run([*command, "expire"], check=False, capture_output=True, text=True, timeout=30)
         assert said.returncode == 0, said.stdout + said.stderr
         lines = re.findall(r"expire (?:full|diff|time-based) backup (?:set )?(.*)", said.stdout)
         return {one for line in lines for one in line.split(", ")}
