@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
+from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from clusters import actions
+from clusters import actions, memory
 from clusters.backups import bookcases
-from clusters.models import Cluster
+from clusters.models import Cluster, Repository
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.web.pages import dialog_done, fragment_or_page
@@ -25,6 +28,24 @@ def backups_refresh(request: MemberRequest, pk: UUID) -> HttpResponse:
     cluster = get_object_or_404(clusters, pk=pk)
     actions.look_into_backups(cluster)
     return dialog_done(request, cluster.get_absolute_url(), "clusters-changed")
+
+
+@require_POST
+@require_permission(Permission.MANAGE_CLUSTERS)
+def lost_forget(request: MemberRequest, pk: int) -> HttpResponse:
+    """Have nobody told any more of backups that are gone: those that were missed until then, when the page was made."""
+    repositories = Repository.objects.visible_to(request.membership).select_related("cluster", "store", "organisation")
+    found = get_object_or_404(repositories, pk=pk)
+    try:
+        until = datetime.fromisoformat(request.POST.get("until", "")).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest("until is the time of the newest loss that was shown.") from error
+    memory.forget_lost(found, until=until, by=request.user)
+    page = found.cluster or found.store
+    url = page.get_absolute_url() if page else reverse("clusters:list")
+    return dialog_done(
+        request, url, "clusters-changed", "stores-changed", message="Noted: you deleted them yourselves."
+    )
 
 
 @require_GET

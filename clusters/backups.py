@@ -10,7 +10,8 @@ from functools import cached_property
 
 from django.utils.dateparse import parse_datetime
 
-from clusters.models import Cluster, Inventory, Repository
+from clusters.growth import Growth, growth
+from clusters.models import Cluster, Inventory, KnownStanza, Repository
 from clusters.pgbackrest import timelines
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
 from clusters.pgbackrest.schedules import KINDS
@@ -72,6 +73,7 @@ class StanzaView:
     reported_at: datetime | None = None
     earlier_id: str = ""  # what the console knew of the stanza before (KnownStanza.system_id)
     version: str = ""  # PostgreSQL's, as the cluster has it
+    known: KnownStanza | None = None  # what the console remembers of it
 
     @cached_property
     def descent(self) -> Descent:
@@ -179,6 +181,11 @@ class StanzaView:
         return next((row for row in self.rows if row.backup.kind == "full" and not row.is_foreign), None)
 
     @property
+    def had_backups(self) -> bool:
+        """Return whether a backup of it was ever seen, whatever is there now."""
+        return bool(self.known and (self.known.backups or self.known.lost or any(row[1] for row in self.known.sizes)))
+
+    @property
     def last_wal_at(self) -> datetime | None:
         """Return when the last WAL segment came."""
         return parse_datetime(self.stanza_state.last_wal_at)
@@ -208,6 +215,11 @@ class RepositoryView:
         return sum(one.total for one in self.stanza_views)
 
     @property
+    def growth(self) -> Growth | None:
+        """Return how it grew; nothing while nothing was ever seen in it."""
+        return growth(self.repository.known_stanzas.all())
+
+    @property
     def more(self) -> bool:
         """Return whether there is more than was counted."""
         return any(one.stanza_state.wal_more or one.stanza_state.more for one in self.stanza_views)
@@ -227,7 +239,10 @@ def bookcases(cluster: Cluster) -> list[RepositoryView]:
             continue
         inventory = getattr(repository, "inventory", None)
         stanza_states = from_json(inventory.content) if inventory else []
-        then = {(one.node, one.name): one.system_id for one in repository.known_stanzas.all()}
+        then = {(one.node, one.name): one for one in repository.known_stanzas.all()}
+        seen = {(one.node, one.stanza) for one in stanza_states}
+        # Whose folder is gone is told of, too: it is not as if nothing had ever been there.
+        gone = sorted(key for key, one in then.items() if one.seen_at and key not in seen)
         stanza_views = [
             StanzaView(
                 stanza_state=one,
@@ -235,10 +250,11 @@ def bookcases(cluster: Cluster) -> list[RepositoryView]:
                 is_gone=(one.node, one.stanza) not in here,
                 timeline=reported.timeline if reported else None,
                 reported_at=reported.reported_at if reported else None,
-                earlier_id=then.get((one.node, one.stanza), ""),
+                earlier_id=known.system_id if (known := then.get((one.node, one.stanza))) else "",
                 version=versions.get(one.stanza, ""),
+                known=then.get((one.node, one.stanza)),
             )
-            for one in stanza_states
+            for one in (*stanza_states, *(StanzaState(*key, "empty") for key in gone))
         ]
         found.append(RepositoryView(repository, inventory, stanza_views))
     return found

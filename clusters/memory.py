@@ -121,7 +121,9 @@ def _learned(
 
 def _compare(known: KnownStanza, state: StanzaState, at: datetime) -> None:
     seen = {one.label: one.stopped for one in state.backups}
-    before = {label: one["stopped"] for label, one in known.backups.items()}
+    # Of a list that is too long, the oldest are not at hand: what is known of them stays.
+    beyond = min(seen, default="") if state.omitted else ""
+    before = {label: one["stopped"] for label, one in known.backups.items() if label >= beyond}
     retentions = [Retention(one["by_time"], one["full"], one["diff"]) for one in known.retentions]
     gone = vanished(before, seen, retentions, max(at, timezone.now()).timestamp())
     last_seen = (known.seen_at or at).isoformat()
@@ -132,15 +134,18 @@ def _compare(known: KnownStanza, state: StanzaState, at: datetime) -> None:
     ]
     _set_lost(known, lost[:LOST_AT_MOST], at)
     # Those that are known come first, for the same reason.
-    there = sorted(state.backups, key=lambda one: one.label not in known.backups)[:BACKUPS_AT_MOST]
     first = {label: one["seen_at"] for label, one in known.backups.items()}
-    known.backups = {one.label: {**asdict(one), "seen_at": first.get(one.label, at.isoformat())} for one in there}
+    there = {label: one for label, one in known.backups.items() if label < beyond}
+    for one in sorted(state.backups, key=lambda one: one.label not in first):
+        there[one.label] = {**asdict(one), "seen_at": first.get(one.label, at.isoformat())}
+    known.backups = dict(islice(there.items(), BACKUPS_AT_MOST))
     known.wal_at = parse_datetime(state.last_wal_at) or known.wal_at
     if state.backups or state.last_wal:
         known.seen_at = at
+    if known.seen_at:
         today = at.date().isoformat()
-        size = [today, state.backup_bytes or sum(one.stored for one in state.backups), state.wal_bytes]
-        known.sizes = [*(row for row in known.sizes if row[0] != today), size][-SIZES_AT_MOST:]
+        others = [row for row in known.sizes if row[0] != today]
+        known.sizes = [*others, [today, state.backup_bytes, state.wal_bytes]][-SIZES_AT_MOST:]
 
 
 def _set_lost(known: KnownStanza, lost: list[dict[str, Any]], at: datetime) -> None:

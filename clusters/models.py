@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Prefetch, Q
+from django.db.models import Exists, OuterRef, Prefetch, Q
 from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
@@ -59,11 +59,20 @@ class ClusterQuerySet(ManagedResourceQuerySet):
     def with_story(self) -> Self:
         """Return the clusters with all that their page shows, in a fixed number of queries."""
         attachments = Attachment.objects.select_related("store", "repository").order_by("repository__number")
-        return self.select_related("cloud_account", "operation").prefetch_related(
-            "databases",
-            Prefetch("nodes", Node.objects.prefetch_related("chosen")),
-            Prefetch("attachments", attachments),
+        return (
+            self.with_loss()
+            .select_related("cloud_account", "operation")
+            .prefetch_related(
+                "databases",
+                Prefetch("nodes", Node.objects.prefetch_related("chosen")),
+                Prefetch("attachments", attachments),
+            )
         )
+
+    def with_loss(self) -> Self:
+        """Return the clusters with whether backups of theirs are gone."""
+        lost = KnownStanza.objects.filter(repository__cluster=OuterRef("pk"), repository__store__isnull=False)
+        return self.annotate(has_loss=Exists(lost.exclude(lost_since=None)))
 
     def with_node_setup(self) -> Self:
         """Return the clusters with all that their nodes are handed, and what their repositories hold."""
@@ -111,6 +120,11 @@ class Cluster(ManagedResource):
     def cloud(self) -> Cloud:
         """Return the cloud's functions and words."""
         return self.cloud_account.cloud
+
+    @cached_property
+    def has_loss(self) -> bool:
+        """Return whether backups of its nodes were seen, are gone, and had not expired."""
+        return Cluster.objects.with_loss().values_list("has_loss", flat=True).get(pk=self.pk)
 
     @property
     def blocked(self) -> str:

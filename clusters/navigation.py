@@ -22,6 +22,6 @@ def clusters(request: HttpRequest) -> list[Cluster]:
     membership = getattr(request, "membership", None)
     if not membership or not membership.organisation.is_enterprise:
         return []
-    rows = Cluster.objects.visible_to(membership)
+    rows = Cluster.objects.visible_to(membership).with_loss()
     newest = rows.only("id", "name", "state").order_by("-created_at", "-pk")[:SHOWN]
     return sorted(newest, key=lambda one: one.name.lower())

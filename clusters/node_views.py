@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from clusters import actions, node_report
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
+from clusters.losses import losses
 from clusters.models import Cluster, Node, RemovedNode
 from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of
 from clusters.pgbackrest.configuration import BY_NUMBER
@@ -52,6 +53,7 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
         "cluster": node_setup.cluster,
         "node": node_setup.node,
         "node_setup": node_setup,
+        "losses": [loss for loss in losses(node_setup.cluster.repositories.all()) if loss.node == name],
         "stanzas": [one for one in node_setup.cluster.stanzas.all() if one.node_id == node_setup.node.pk],
         "times": times(node_setup.policy.schedules, timezone.now()),
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from clusters import inventory, memory
+from clusters import inventory, losses, memory
 from clusters.models import Attachment, Cluster, Inventory, Node, Repository
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
@@ -15,7 +15,7 @@ from console.clouds.steps import Plan
 from console.operations.registry import Workflow, register
 from console.operations.snapshots import SnapshotSource
 from console.operations.snapshots import register as register_source
-from stores.models import Store, newest_backup_finders
+from stores.models import Store, last_seen_finders, loss_conditions, loss_finders, newest_backup_finders
 
 
 def access(cluster: Cluster) -> Plan:
@@ -54,6 +54,9 @@ def newest_backup_at(store: Store) -> datetime | None:
 register_users(CloudAccount, lambda account: account.clusters.all())
 register_users(Store, lambda store: store.attachments.all())
 newest_backup_finders.append(newest_backup_at)
+last_seen_finders.append(losses.last_seen_at)
+loss_finders.append(losses.of_store)
+loss_conditions.append(losses.in_store)
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
     register(Workflow(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keep))
 register(Workflow(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))

@@ -11,6 +11,7 @@ urlpatterns = [
     path("regions.js", views.region_map, name="region_map"),
     path("stores.js", views.store_map, name="store_map"),
     path("stores/<uuid:pk>/backups/", backup_views.store_backups, name="store_backups"),
+    path("repositories/<int:pk>/lost/forget/", backup_views.lost_forget, name="lost_forget"),
     path("<uuid:pk>/", views.cluster_detail, name="detail"),
     path("<uuid:pk>/backup-stores/", views.cluster_stores, name="stores"),
     path("<uuid:pk>/nodes/add/", views.node_add, name="node_add"),

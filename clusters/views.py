@@ -21,6 +21,7 @@ from clusters import actions, proximity
 from clusters.backups import bookcases
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, RemoveNodesForm, StoresForm
+from clusters.losses import losses
 from clusters.models import Cluster, Database
 from clusters.node_setup import attached, node_setups
 from clusters.pgbackrest.schedules import times
@@ -68,8 +69,11 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     found = options(cluster.cloud_account, cluster.places, chosen=chosen, attached=chosen)
     mine = [one for one in found if one.chosen]
     cases = bookcases(cluster)
+    gone = losses(cluster.repositories.all())
     context = {
         "cluster": cluster,
+        "losses": gone,
+        "robbed": {one.store_id for one in cluster.repositories.all() if one.pk in {loss.repository for loss in gone}},
         "outdated": cluster.outdated,
         "busy": cluster.is_busy or any(case.inventory and case.inventory.is_awaited for case in cases),
         "options": mine,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any, ClassVar, Self
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, ExpressionWrapper, F, Q
 from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +22,7 @@ from console.clouds.contract import Cloud, StoreSpec
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
 from console.operations.snapshots import Snapshot, SnapshotQuerySet
 from stores.control_status import ControlStatus
+from stores.losses import Loss
 
 
 class State(models.TextChoices):
@@ -36,7 +39,12 @@ class StoreQuerySet(ManagedResourceQuerySet):
 
     def with_story(self) -> Self:
         """Return the stores with all that a pane shows, in one query."""
-        return self.select_related("cloud_account", "operation", "drift_report")
+        return self.with_loss().select_related("cloud_account", "operation", "drift_report")
+
+    def with_loss(self) -> Self:
+        """Return the stores with whether backups in them are gone, as far as any app knows of backups."""
+        found = reduce(or_, (Q(condition()) for condition in loss_conditions), Q(pk__in=[]))
+        return self.annotate(has_loss=ExpressionWrapper(found, models.BooleanField()))
 
 
 class Store(ManagedResource):
@@ -115,6 +123,22 @@ class Store(ManagedResource):
         return max((at for at in found if at), default=None)
 
     @property
+    def last_seen_at(self) -> datetime | None:
+        """Return when anything of a backup was last seen in it."""
+        found = (find(self) for find in last_seen_finders)
+        return max((at for at in found if at), default=None)
+
+    @cached_property
+    def has_loss(self) -> bool:
+        """Return whether backups were seen in it, are gone, and had not expired."""
+        return Store.objects.with_loss().values_list("has_loss", flat=True).get(pk=self.pk)
+
+    @cached_property
+    def losses(self) -> list[Loss]:
+        """Return what is gone of what was seen in it."""
+        return [loss for find in loss_finders for loss in find(self)] if self.has_loss else []
+
+    @property
     def place(self) -> str:
         """Return where the region is, such as "Dublin, Ireland"."""
         region = self.cloud_account.region(self.region)
@@ -173,6 +197,10 @@ class Store(ManagedResource):
 
 # Each tells when the newest backup in a store was complete, as far as its app knows: appended by the apps' plans.py.
 newest_backup_finders: list[Callable[[Store], datetime | None]] = []
+# And when there was last anything in it, what of that is gone, and whether anything is, as a condition on stores.
+last_seen_finders: list[Callable[[Store], datetime | None]] = []
+loss_finders: list[Callable[[Store], list[Loss]]] = []
+loss_conditions: list[Callable[[], Exists]] = []
 
 
 class DriftReport(Snapshot):

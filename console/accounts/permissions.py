@@ -101,6 +101,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:backups_refresh": "looks",
     "clusters:create": "adds",
     "clusters:database_add": "adds",
+    "clusters:lost_forget": "says who deleted what is gone already, and is written down",
     "clusters:node_add": "adds",
     "clusters:node_edit": "says which pgBackRest and which place a node has; each file of it is applied by hand",
     "clusters:node_token": "shows nothing",  # nosec B105 - no password

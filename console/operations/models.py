@@ -429,6 +429,9 @@ class ManagedResourceQuerySet(OwnedQuerySet):
         return self.filter(found)
 
 
+LOST = "Backups gone"
+
+
 class ManagedResource(models.Model):
     """Something that operations work on: its states and verbs are a table, its last operation is its story."""
 
@@ -456,6 +459,22 @@ class ManagedResource(models.Model):
     def is_busy(self) -> bool:
         """Return whether it has an unfinished operation."""
         return any(self.state == verb.running for verb in self.VERBS.values())
+
+    @property
+    def has_loss(self) -> bool:
+        """Return whether something that it kept is gone."""
+        return False
+
+    @property
+    def shown_state(self) -> str:
+        """Return the state as pages colour it: a loss is as bad as a failure, and shows while nothing works on it."""
+        return "failed" if self.has_loss and not self.is_busy else self.state
+
+    @property
+    def shown_words(self) -> str:
+        """Return the state in words."""
+        is_worse = self.shown_state != self.state
+        return LOST if is_worse else self.get_state_display()  # type: ignore[attr-defined,no-any-return]
 
     def may(self, verb: str) -> bool:
         """Return whether the verb is allowed in the present state."""
