@@ -12,21 +12,11 @@ from django.utils import timezone
 from clusters import actions, memory
 from clusters.models import BackupPolicy, Inventory, KnownStanza, Node
 from clusters.pgbackrest.repository import Backup, StanzaState, as_json
-from clusters.pgbackrest.retention import DAY
 from console.audit.models import AuditEvent
 from console.clouds.contract import DeletedEntry
 from console.clouds.steps import Failed
 from console.operations import snapshots
-from tests.clusters.pgbackrest.repository_files import label
-
-KINDS = {"F": "full", "D": "diff", "I": "incr"}
-
-
-def backup(kind, days, full=None, stored=1000):
-    """Return a backup of so many days ago, built on a full one."""
-    at = int(timezone.now().timestamp() - days * DAY)
-    name = label(at, kind, full.label if full else "")
-    return Backup(name, KINDS[kind], at - 60, at, 9000, stored, "0" * 24, "0" * 24, "7711", False)
+from tests.clusters.pgbackrest.repository_files import backup
 
 
 def state(*backups, node="n1", stanza="orders", status="read", **values):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from clusters.pgbackrest.repository import Backup
+from clusters.pgbackrest.retention import DAY
 from console.clouds.contract import Entry
 
 FILES = Path(__file__).parent / "repository"
@@ -141,3 +144,11 @@ def sections_of(text):
             key, _, value = line.partition("=")
             found[name][key] = value
     return found
+
+
+def backup(kind, days, full=None, stored=1000):
+    """Return a backup of so many days ago, built on a full one."""
+    at = int(time.time() - days * DAY)
+    kinds = {"F": "full", "D": "diff", "I": "incr"}
+    name = label(at, kind, full.label if full else "")
+    return Backup(name, kinds[kind], at - 60, at, 9000, stored, "0" * 24, "0" * 24, "7711", False)
