@@ -181,11 +181,6 @@ class StanzaView:
         return next((row for row in self.rows if row.backup.kind == "full" and not row.is_foreign), None)
 
     @property
-    def had_backups(self) -> bool:
-        """Return whether a backup of it was ever seen, whatever is there now."""
-        return bool(self.known and (self.known.backups or self.known.lost or any(row[1] for row in self.known.sizes)))
-
-    @property
     def last_wal_at(self) -> datetime | None:
         """Return when the last WAL segment came."""
         return parse_datetime(self.stanza_state.last_wal_at)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -140,6 +140,9 @@ def _compare(known: KnownStanza, state: StanzaState, at: datetime) -> None:
         there[one.label] = {**asdict(one), "seen_at": first.get(one.label, at.isoformat())}
     known.backups = dict(islice(there.items(), BACKUPS_AT_MOST))
     known.wal_at = parse_datetime(state.last_wal_at) or known.wal_at
+    if seen:
+        newest = datetime.fromtimestamp(max(seen.values()), UTC)
+        known.backup_at = max(newest, known.backup_at or newest)
     if state.backups or state.last_wal:
         known.seen_at = at
     if known.seen_at:

@@ -463,6 +463,7 @@ class KnownStanza(models.Model):
     retentions: Any = models.JSONField(default=list)  # that the node may expire by: what was in force, since when
     sizes: Any = models.JSONField(default=list)
     versions: Any = models.JSONField(default=dict)  # what the store's versions still hold of what is lost
+    backup_at = models.DateTimeField(null=True)  # when the newest backup that was ever seen was complete
     wal_at = models.DateTimeField(null=True)  # when the newest WAL segment came
     seen_at = models.DateTimeField(null=True)  # the last look at which there was anything
 

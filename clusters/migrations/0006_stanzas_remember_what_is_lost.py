@@ -1,4 +1,9 @@
+from datetime import UTC, datetime
+
 from django.db import migrations, models
+
+
+LATEST = 4_102_444_800  # the year 2100
 
 
 def begin_with_what_was_seen(apps, schema_editor):
@@ -7,17 +12,26 @@ def begin_with_what_was_seen(apps, schema_editor):
     known_stanzas = apps.get_model("clusters", "KnownStanza")
     for inventory in inventories.objects.exclude(read_at=None).iterator():
         for one in inventory.content:
-            if one["backups"]:
+            backups = [backup for backup in one["backups"] if _is_sound(backup)]
+            if backups and max(len(one["node"]), len(one["stanza"])) <= 100:
                 at = inventory.read_at.isoformat()
                 known_stanzas.objects.update_or_create(
                     repository_id=inventory.repository_id,
                     node=one["node"],
                     name=one["stanza"],
                     defaults={
-                        "backups": {backup["label"]: {**backup, "seen_at": at} for backup in one["backups"]},
+                        "backups": {backup["label"]: {**backup, "seen_at": at} for backup in backups},
                         "seen_at": inventory.read_at,
+                        "backup_at": datetime.fromtimestamp(max(backup["stopped"] for backup in backups), UTC),
                     },
                 )
+
+
+def _is_sound(backup):
+    """Return whether types and times are what they should be: earlier releases kept whatever a repository said."""
+    numbers = [backup[name] for name in ("started", "stopped", "size", "stored")]
+    sound = all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+    return sound and backup["stopped"] < LATEST and backup["kind"] in ("full", "diff", "incr")
 
 
 class Migration(migrations.Migration):
@@ -35,6 +49,11 @@ class Migration(migrations.Migration):
             model_name="knownstanza",
             name="retentions",
             field=models.JSONField(default=list),
+        ),
+        migrations.AddField(
+            model_name="knownstanza",
+            name="backup_at",
+            field=models.DateTimeField(null=True),
         ),
         migrations.RunPython(begin_with_what_was_seen, migrations.RunPython.noop),
     ]

@@ -73,6 +73,7 @@ def test_remember_keeps_what_was_seen(seen):
     assert one.lost_since is None
     assert one.sizes == [[timezone.now().astimezone(UTC).date().isoformat(), 2000, 70]]
     assert one.seen_at == one.repository.inventory.read_at
+    assert one.backup_at.timestamp() == max(row["stopped"] for row in one.backups.values())
     again = seen(state(full, wal_bytes=90, backup_bytes=1000))["n1", "orders"]
     assert again.sizes == [[timezone.now().astimezone(UTC).date().isoformat(), 1000, 90]]  # a row for each day
     assert again.backups[full.label]["seen_at"] == one.backups[full.label]["seen_at"]

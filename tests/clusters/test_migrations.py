@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 from django.db import connection
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
 
-from clusters.models import Cluster, Repository
+from clusters.models import Cluster, Inventory, KnownStanza, Repository
 from console.accounts.encryption import EncryptedJSONField
 from tests import factories
+from tests.clusters.pgbackrest.repository_files import backup
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LAST = [name for app, name in MigrationLoader(None).graph.leaf_nodes() if app == "clusters"]
@@ -65,3 +69,25 @@ def test_no_migration_fills_a_column_of_secrets_by_itself(db):
             field = getattr(operation, "field", None)
             if isinstance(field, EncryptedJSONField) and type(operation).__name__ == "AddField":
                 assert field.get_default() == field.get_default() == {}, f"{app}.{name}: {operation.name}"
+
+
+def test_what_was_seen_last_is_remembered_from_then_on(repository):
+    """What vanishes between two releases is missed; what an earlier one kept unlooked-at does no harm."""
+    migrate("0005_repositories_belong_to_an_organisation")
+    good = asdict(backup("F", 2))
+    bad = [{**good, "label": f"x{n}F", "stopped": one} for n, one in enumerate((None, True, "1", 1e300, 10**30, -1))]
+    rows = [
+        {"node": "n1", "stanza": "orders", "backups": [good, *bad]},
+        {"node": "n" * 300, "stanza": "orders", "backups": [good]},
+        {"node": "n2", "stanza": "orders", "backups": []},
+    ]
+    executor = MigrationExecutor(connection)
+    inventories = executor.loader.project_state([("clusters", "0005_repositories_belong_to_an_organisation")])
+    inventories.apps.get_model("clusters", "Inventory").objects.create(
+        repository_id=repository.pk, read_at=timezone.now(), content=rows
+    )
+    migrate(LAST[0])
+    known = KnownStanza.objects.get()
+    assert (known.node, list(known.backups)) == ("n1", [good["label"]])
+    assert known.backup_at.timestamp() == good["stopped"]
+    assert known.seen_at == Inventory.objects.get().read_at
