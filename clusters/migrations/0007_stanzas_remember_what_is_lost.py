@@ -36,7 +36,7 @@ def _is_sound(backup):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("clusters", "0005_repositories_belong_to_an_organisation"),
+        ("clusters", "0006_nodes_know_their_machine"),
     ]
 
     operations = [
