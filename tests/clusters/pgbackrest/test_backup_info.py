@@ -51,7 +51,9 @@ def page(*states, known_id=SYSTEM_ID):
     store = SimpleNamespace(name="archive", get_absolute_url="/stores/1/")
     views = [StanzaView(one, known_id, False, 1, datetime.now(UTC)) for one in states]
     inventory = SimpleNamespace(read_at=datetime.now(UTC), error="")
-    case = RepositoryView(SimpleNamespace(pk=1, number=1, store=store), inventory, views)
+    case = RepositoryView(
+        SimpleNamespace(pk=1, number=1, known_stanzas=SimpleNamespace(all=list), store=store), inventory, views
+    )
     return render_to_string("clusters/_repository_view.html", {"case": case})
 
 
