@@ -92,6 +92,14 @@ def test_last_is_what_came_last_not_what_is_named_last():
     assert told.last_wal == "000000020000000000000003"
 
 
+def test_last_is_what_came_last_within_a_folder_too():
+    bucket = Archive()
+    bucket.put(name_of(1, 7))
+    bucket.put(name_of(1, 9), at=NOW - timedelta(minutes=1))  # it was pushed beside the other, and was done first
+    [one] = look(bucket).timelines
+    assert (one.newest, one.last, one.last_at) == (name_of(1, 7), name_of(1, 9), NOW.isoformat())
+
+
 def test_last_is_of_the_current_database():
     bucket = Archive()
     bucket.objects["c-abc/n1/backup/orders/backup.info"] = info(ids=(7, 8)).encode()
@@ -103,19 +111,20 @@ def test_last_is_of_the_current_database():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_counting_follows_an_archive_through_its_life(seed):
-    """Pushes, promotions, expiry, in any order: what each look says is what there is."""
+def test_counting_follows_an_archive_through_its_life(seed, monkeypatch):
+    """Pushes, promotions, expiry, in any order: what each look says is what there is, without listing all of it."""
+    monkeypatch.setattr(archive, "FOLDERS_AGAIN", 0)
     chance, bucket, wal = random.Random(seed), Archive(), Wal()
     own, timeline, number = [], 1, 0
     for _ in range(30):
         how = chance.choice(["push", "push", "push", "expire", "promote", "nothing"])
         bucket.now += timedelta(minutes=10)
         if how == "push":
-            for _ in range(chance.randrange(1, 600)):
+            for _ in range(chance.randrange(1, 900)):
                 own.append(bucket.put(name_of(timeline, number), chance.randrange(1, 9)))
                 number += 1
         elif how == "expire" and own:
-            cut = chance.randrange(len(own))
+            cut = chance.randrange(len(own) // 4 + 1)
             for key in own[:cut]:
                 del bucket.objects[key]
             own = own[cut:]

@@ -130,6 +130,8 @@ def test_a_label_has_its_grammar(label):
 def test_a_thing_is_listed_once():
     with pytest.raises(Unreadable, match=f"{FULL} stands in it twice"):
         parse(info(row(FULL), row(FULL, backup_info_size=1)))
+    with pytest.raises(Unreadable, match="is not JSON"):
+        parse(info(row(FULL).replace('"db-id":1', '"db-id":1,"db-id":1')))
     with pytest.raises(Unreadable, match="db-id stands in it twice"):
         parse(signed(info().replace("db-id=1", "db-id=1\ndb-id=1")))
 
