@@ -32,6 +32,7 @@ __all__ = ["Backup", "NotOurs", "PastDatabase", "StanzaState", "Timeline", "Unre
 INFO_AT_MOST = 16 * 1024 * 1024  # bytes; one backup takes about 600 of them
 COUNTED_AT_MOST = 20_000  # objects of a stanza whose list cannot be read
 FOLDERS_AT_MOST = 100  # nodes, and stanzas of a node
+STANZAS_AT_MOST = 500  # of a repository
 BACKUPS_AT_LEAST = 10  # that are kept of each stanza, however many the others have
 
 
@@ -122,18 +123,30 @@ def look(
     `before` is what the last look returned, which saves to count again what cannot have changed; `reports` is what the
     nodes have said, by node and stanza.
     """
+    then, told = {(one.node, one.stanza): one for one in before}, reports or {}
+    # Whoever has a node's key can make folders without end, so those that are known come first.
+    known = {*told, *then}
+    there = [
+        (node, stanza)
+        for node in _names(objects, {f"{path}/"}, {node for node, _ in known})
+        for stanza in _names(
+            objects,
+            {f"{path}/{node}/{part}/" for part in ("backup", "archive")},
+            {stanza for _, stanza in known},
+        )
+    ]
+    there.sort(key=lambda key: (key not in told, key not in then, key))
     found: list[StanzaState] = []
-    then = {(one.node, one.stanza): one for one in before}
     room = BACKUPS_AT_MOST
-    for node in _names(objects, f"{path}/"):
-        base = f"{path}/{node}"
-        stanzas = {*_names(objects, f"{base}/backup/"), *_names(objects, f"{base}/archive/")}
-        for stanza in sorted(stanzas)[:FOLDERS_AT_MOST]:
-            key = (node, stanza)
-            last = then.get(key, StanzaState(node, stanza, ""))
-            one = _cut(_look_at(objects, base, last, passphrase, (reports or {}).get(key, Report())), room)
-            room -= len(one.backups)
-            found.append(one)
+    for key in there[:STANZAS_AT_MOST]:
+        last, report = then.get(key, StanzaState(*key, "")), told.get(key, Report())
+        one = _cut(_look_at(objects, f"{path}/{key[0]}", last, passphrase, report), room)
+        room -= len(one.backups)
+        found.append(one)
+    found.sort(key=lambda one: (one.node, one.stanza))
+    if others := len(there) - len(found):
+        note = f"{others:,} more stanzas are here; the console looks into {STANZAS_AT_MOST} of a repository."
+        found.append(StanzaState("…", "…", "unknown", note))
     return found
 
 
@@ -144,9 +157,10 @@ def _cut(stanza_state: StanzaState, room: int) -> StanzaState:
     return replace(stanza_state, backups=backups, omitted=omitted)
 
 
-def _names(objects: Objects, prefix: str) -> list[str]:
-    """Return the folders below a prefix, but for names that cannot be shown: pgBackRest makes none of these."""
-    return [name for name in objects.folders(prefix) if name == foreign.word(name)][:FOLDERS_AT_MOST]
+def _names(objects: Objects, prefixes: Iterable[str], known: set[str]) -> list[str]:
+    """Return the folders below the prefixes, but for names that cannot be shown: pgBackRest makes none of these."""
+    names = {name for prefix in prefixes for name in objects.folders(prefix) if name == foreign.word(name)}
+    return sorted(names, key=lambda name: (name not in known, name))[:FOLDERS_AT_MOST]
 
 
 def _look_at(objects: Objects, base: str, before: StanzaState, passphrase: str, report: Report) -> StanzaState:

@@ -85,7 +85,8 @@ def test_look_reads_with_the_passphrase_of_this_repository(cluster, put):
 def test_look_goes_through_more_than_one_page(cluster, put, monkeypatch):
     for number in range(1005):
         put(f"n1/backup/db{number:04}/x", b"")
-    monkeypatch.setattr("clusters.pgbackrest.repository.FOLDERS_AT_MOST", 2000)
+    for bound in ("FOLDERS_AT_MOST", "STANZAS_AT_MOST"):
+        monkeypatch.setattr(f"clusters.pgbackrest.repository.{bound}", 2000)
     monkeypatch.setattr(
         "clusters.pgbackrest.repository._look_at", lambda objects, base, before, passphrase, report: before
     )

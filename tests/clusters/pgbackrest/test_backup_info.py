@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -51,9 +52,8 @@ def page(*states, known_id=SYSTEM_ID):
     store = SimpleNamespace(name="archive", get_absolute_url="/stores/1/")
     views = [StanzaView(one, known_id, False, 1, datetime.now(UTC)) for one in states]
     inventory = SimpleNamespace(read_at=datetime.now(UTC), error="")
-    case = RepositoryView(
-        SimpleNamespace(pk=1, number=1, known_stanzas=SimpleNamespace(all=list), store=store), inventory, views
-    )
+    repository_row = SimpleNamespace(pk=1, number=1, store=store, known_stanzas=SimpleNamespace(all=list))
+    case = RepositoryView(repository_row, inventory, views)
     return render_to_string("clusters/_repository_view.html", {"case": case})
 
 
@@ -263,6 +263,23 @@ def test_many_backups_of_one_stanza_leave_room_for_the_others():
     }
     first, second = repository.look(Bucket(objects), "c-abc", "")
     assert (len(first.backups), len(second.backups), second.omitted) == (10_000, 10, 10)
+
+
+def test_a_page_ends_whatever_a_repository_holds():
+    """As many stanzas, timelines and databases as the reader keeps, each as bad as it can be."""
+    state = look(info(*many(60)).encode())
+    lines = [
+        repository.Timeline(f"{of}-{of}", number, "0" * 24, "F" * 24, later, 1, 1, "F" * 24, "0" * 24, sooner)
+        for of in range(15, 25)
+        for number in range(1, 11)
+        for sooner, later in [("2026-11-22T12:00:00+00:00", "2026-11-22T13:00:00+00:00")]
+    ]
+    worst = replace(state, db_id=15, postgresql="15", timelines=lines)
+    html = page(*[worst] * 500)
+    assert "The first 100 of 500 stanzas are shown." in html
+    assert html.count(">Second timeline<") == 100
+    assert html.count('class="notice bad"') <= 100 * 5
+    assert len(html) < 8_000_000
 
 
 # Whatever is changed in a real file, it is read, or said to be unreadable

@@ -120,3 +120,19 @@ def test_parse_refuses_other_files():
     for text in ("", "hello", "[backrest]\n", '{"a": 1}', '[backrest]\nbackrest-checksum="x"\n'):
         with pytest.raises(Unreadable):
             repository.parse(text)
+
+
+def test_folders_without_end_do_not_hide_what_is_known(monkeypatch):
+    monkeypatch.setattr(repository, "STANZAS_AT_MOST", 50)
+    junk = {f"c-abc/a{number:03}/backup/x/y": b"" for number in range(150)}
+    junk |= {f"c-abc/n1/backup/a{number:03}/y": b"" for number in range(150)}
+    flooded = Bucket({**bucket().objects, **junk})
+    for known in (
+        {"before": repository.look(bucket(), "c-abc", "")},
+        {"reports": {("n1", "orders"): repository.Report("7", 1)}},
+    ):
+        found = repository.look(flooded, "c-abc", "", **known)
+        assert len(found) == 51
+        assert [one.status for one in found if (one.node, one.stanza) == ("n1", "orders")] == ["read"]
+        assert (found[-1].status, found[-1].note[:23]) == ("unknown", "149 more stanzas are he")
+        assert len(repository.look(flooded, "c-abc", "", found)) == 51  # what is said of the others is no stanza
