@@ -18,7 +18,7 @@ from console.operations.registry import Workflow
 from stores.models import State, Store
 from tests import factories
 from tests.delivery import deliver
-from tests.operations.steps import failing
+from tests.operations.steps import due_now, failing
 
 
 def one_step(run, **options):
@@ -127,3 +127,53 @@ def test_a_cancellation_is_not_kept_waiting_by_a_turn(plan, store, alice, monkey
     assert deliver(operation.pk) == 0
     operation.refresh_from_db()
     assert (operation.state, operation.retries) == ("waiting", 0)
+
+
+def test_a_worker_that_dies_after_a_conflict_was_resolved_leaves_a_plan_of_which_nothing_has_run(
+    plan, store, alice, monkeypatch
+):
+    """What ran before was done for the old name: whoever takes it next begins from the start."""
+    seen, trouble, resolved = [], [Conflict("The name is taken.")], []
+    plan += [
+        Stage(Step("first", "first", lambda spec: seen.append("first"))),
+        Stage(Step("second", "second", lambda spec: failing(trouble.pop())(spec) if trouble else None)),
+    ]
+    record = Operation.record
+
+    def lose(self, steps, **options):
+        if resolved and options.get("unless_cancelled"):
+            Operation.objects.filter(pk=self.pk).update(fence=99)
+        return record(self, steps, **options)
+
+    monkeypatch.setattr(Operation, "record", lose)
+    work = replace(registry.find("store", "create"), resolve=lambda store, conflict: not resolved.append(conflict))
+    monkeypatch.setitem(registry._works, ("store", "create"), work)
+    operation = begin(store, "create", by=alice)
+    assert deliver(operation.pk) is None
+    operation.refresh_from_db()
+    assert [one["state"] for one in operation.steps] == ["waiting", "waiting"]
+    monkeypatch.setattr(Operation, "record", record)
+    due_now(operation)
+    assert deliver(operation.pk) is None
+    assert seen == ["first", "first"]
+
+
+def test_a_step_that_runs_again_has_neither_an_end_nor_a_note(plan, store, alice, monkeypatch):
+    trouble, written, record = [NotReady("AWS is slow.")], [], Operation.record
+
+    def noted(self, steps, **options):
+        written.append(dict(steps[0]))
+        return record(self, steps, **options)
+
+    monkeypatch.setattr(Operation, "record", noted)
+    plan.append(one_step(lambda spec: failing(trouble.pop())(spec) if trouble else None))
+    operation = begin(store, "create", by=alice)
+    deliver(operation.pk)
+    operation.refresh_from_db()
+    assert operation.steps[0]["note"] == "AWS is slow."
+    assert operation.steps[0]["finished"]
+    due_now(operation)
+    deliver(operation.pk)
+    assert {(one["state"], one["finished"], one["note"]) for one in written} == {("running", None, "")}
+    operation.refresh_from_db()
+    assert operation.steps[0]["started"] <= operation.steps[0]["finished"]
