@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError
 from django.utils import timezone
 
 from console.audit.models import AuditEvent
@@ -91,6 +92,7 @@ def test_a_worker_that_lost_its_lease_says_so(plan, store, alice, monkeypatch, c
     with caplog.at_level(logging.WARNING, logger=engine.__name__):
         assert deliver(operation.pk) is None
     assert f"operation {operation.pk}: the lease was lost" in caplog.text
+    assert "unexpected" not in caplog.text
 
 
 def test_a_resolved_conflict_has_the_whole_plan_run_anew(plan, store, alice, monkeypatch):
@@ -177,3 +179,34 @@ def test_a_step_that_runs_again_has_neither_an_end_nor_a_note(plan, store, alice
     assert {(one["state"], one["finished"], one["note"]) for one in written} == {("running", None, "")}
     operation.refresh_from_db()
     assert operation.steps[0]["started"] <= operation.steps[0]["finished"]
+
+
+def test_without_a_database_nothing_is_settled_and_the_sweep_sends_it_again(plan, store, alice, monkeypatch):
+    def gone(self, steps, **options):
+        raise DatabaseError("the server closed the connection")
+
+    plan.append(one_step(lambda spec: None))
+    operation = begin(store, "create", by=alice)
+    with monkeypatch.context() as patch:
+        patch.setattr(Operation, "record", gone)
+        with pytest.raises(DatabaseError):
+            deliver(operation.pk)
+    operation.refresh_from_db()
+    assert (operation.state, operation.retry_note, operation.retries) == ("running", "", 0)
+    due_now(operation)
+    assert deliver(operation.pk) is None
+    store.refresh_from_db()
+    assert store.state == "available"
+
+
+def test_a_cancellation_between_two_stages_is_nothing_unexpected(plan, store, alice, monkeypatch, caplog):
+    record = Operation.record
+
+    def cancelled(self, steps, **options):
+        Operation.objects.filter(pk=self.pk).update(cancel=Operation.Cancel.WANTED)
+        return record(self, steps, **options)
+
+    monkeypatch.setattr(Operation, "record", cancelled)
+    plan.append(one_step(lambda spec: None))
+    assert deliver(begin(store, "create", by=alice).pk) == 0
+    assert "unexpected" not in caplog.text

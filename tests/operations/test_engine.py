@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from datetime import timedelta
 
@@ -15,7 +17,9 @@ from console.operations import engine, registry
 from console.operations.actions import NotNow, begin
 from console.operations.models import Operation
 from console.operations.registry import Workflow
+from console.web.logs import origin
 from stores.models import State, Store
+from tests import factories
 from tests.delivery import deliver
 from tests.operations.steps import due_now, failing
 
@@ -357,3 +361,33 @@ def test_whatever_fails_can_be_tried_again(model):
     """Try again is offered wherever a verb ends as failed, so the verb has to be allowed from there."""
     for verb, transition in model.VERBS.items():
         assert transition.failed in transition.start, verb
+
+
+def test_a_step_runs_for_its_operation_and_says_whose_it_is(plan, store, alice):
+    """What a step logs has the operation and the organisation; support reads which thread of which process has it."""
+    seen = []
+    plan.append(Stage(Step("one", "one", lambda spec: seen.append(origin.get()))))
+    operation = begin(store, "create", by=alice)
+    workers = []
+    with pytest.MonkeyPatch.context() as patch:
+        original = Operation.record
+        patch.setattr(
+            Operation,
+            "record",
+            lambda self, *args, **named: workers.append(self.worker) or original(self, *args, **named),
+        )
+        deliver(operation.pk)
+    assert [(one.operation_id, one.organisation_id) for one in seen] == [
+        (str(operation.pk), str(store.organisation_id))
+    ]
+    assert {*workers} == {f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"}
+
+
+@pytest.mark.parametrize(("run", "state"), [(lambda spec: None, "available"), (failing(Failed("No.")), "failed")])
+def test_run_moves_its_own_subject_alone(plan, store, alice, account, run, state):
+    others = [factories.store(account, name=name, state=State.CREATING) for name in ("before", "behind")]
+    plan.append(Stage(Step("one", "one", run)))
+    deliver(begin(store, "create", by=alice).pk)
+    store.refresh_from_db()
+    assert store.state == state
+    assert {Store.objects.get(pk=one.pk).state for one in others} == {"creating"}

@@ -14,6 +14,7 @@ from console.operations import engine, registry
 from console.operations.actions import begin, retry
 from console.operations.models import Operation
 from stores.models import State, Store
+from tests import factories
 from tests.delivery import deliver
 from tests.operations.steps import due_now, failing
 
@@ -204,3 +205,59 @@ def test_a_cancellation_between_two_stages_leaves_the_next_as_it_was(plan, store
     assert deliver(operation.pk) == 0
     operation.refresh_from_db()
     assert [step["state"] for step in operation.steps] == ["done", "waiting"]
+
+
+def given_up_after(operation, seconds):
+    """Whether the work that began to fail so many seconds ago is given up at its next try."""
+    past = timezone.now() - timedelta(seconds=seconds)
+    Operation.objects.filter(pk=operation.pk).update(retrying_since=past)
+    again(operation)
+    operation.refresh_from_db()
+    return operation.state == "failed"
+
+
+def test_an_error_that_nobody_has_foreseen_has_ten_minutes(plan, store, alice):
+    plan.append(one_step(failing(ZeroDivisionError())))
+    operation = begin(store, "create", by=alice)
+    deliver(operation.pk)
+    assert not given_up_after(operation, 590)
+    assert given_up_after(operation, 610)
+    assert operation.details == {"code": "ZeroDivisionError"}
+    assert operation.error.startswith(
+        "The console met an unexpected error (ZeroDivisionError); its log has the details."
+    )
+    assert "It stayed so for 600 seconds, so this was given up." in operation.error
+
+
+def test_a_permission_that_was_just_given_has_half_a_minute_to_be_in_force(plan, store, alice):
+    plan.append(one_step(failing(Denied("no", code="AccessDenied"))))
+    deliver(begin(store, "create", by=alice).pk)
+    store.refresh_from_db()
+    operation = retry(store, by=alice)
+    deliver(operation.pk)
+    assert not given_up_after(operation, 25)
+    assert given_up_after(operation, 35)
+
+
+@pytest.mark.parametrize("other", ["a store that failed", "itself, refused"])
+def test_a_denial_of_something_else_is_no_reason_to_wait(plan, store, alice, account, other):
+    plan.append(one_step(failing(Denied("no", code="AccessDenied"))))
+    if other == "a store that failed":
+        deliver(begin(factories.store(account, name="other", state=State.CREATING), "create", by=alice).pk)
+    else:
+        earlier = begin(store, "create", by=alice)
+        deliver(earlier.pk)
+        Operation.objects.filter(pk=earlier.pk).update(state=Operation.State.REFUSED)
+    store.refresh_from_db()
+    operation = begin(store, "create", by=alice)
+    deliver(operation.pk)
+    operation.refresh_from_db()
+    assert operation.state == "failed"
+
+
+def test_the_lease_is_renewed_well_before_it_ends(plan, store, alice, monkeypatch, settings):
+    waits, wait = [], engine.wait
+    monkeypatch.setattr(engine, "wait", lambda running, **options: waits.append(options) or wait(running, **options))
+    plan.append(one_step(lambda spec: None))
+    deliver(begin(store, "create", by=alice).pk)
+    assert [0 < one["timeout"] <= settings.LEASE_SECONDS / 3 for one in waits] == [True]

@@ -214,3 +214,11 @@ def test_ten_stores_at_once_are_created_no_faster_than_the_rate(plan, account, a
     assert Store.objects.filter(state=State.AVAILABLE).count() == 10
     assert len(seen) == 20
     assert_none_before_its_turn(seen, turns, rate)
+
+
+def test_whoever_need_not_wait_does_not(plan, store, alice, monkeypatch):
+    slept, sleep = [], time.sleep
+    monkeypatch.setattr(engine.time, "sleep", lambda seconds: slept.append(seconds) or sleep(0))
+    plan.append(Stage(paced("one", [], 5), Step("two", "two", lambda spec: None)))
+    assert deliver(begin(store, "create", by=alice).pk) is None
+    assert slept == [0, 0]
