@@ -234,6 +234,9 @@ def test_access_logs_can_be_kept(world):
     assert not any(spec.bucket in name and spec.log_bucket not in name for name in world.look())
     kept = replace(spec, bucket="")
     assert not plans.clear_logs(provider, kept, False)
+    logged = world.look()
+    assert not plans.clear_logs(provider, kept, True)  # a log is left in it
+    assert world.look() == logged
     settled(plans.deletion(provider), spec)  # an administrator was quicker
     assert plans.clear_logs(provider, kept, True)
     assert world.look() == untouched
