@@ -29,15 +29,18 @@ if not os.environ.get("LIVE_PROVIDER"):  # `make live-test` is there to reach a 
 # What takes minutes by itself, most of them waiting, begins first: else all have to wait for it in the end. The longest
 # comes first; the first of a group counts (the Makefile keeps xdist from an order of its own).
 LONGEST_FIRST = (
-    "tests/browser/",
+    "tests/browser/test_accessibility.py",
     "tests/crash/test_matrix.py",
     "tests/crash/test_outages.py",
+    "tests/browser/",
+    "tests/fuzz/",
     "tests/demo/test_supervisor.py",
     "tests/end_to_end/",
-    "tests/fuzz/",
     "tests/operations/test_worker.py",
     "tests/crash/",
     "tests/serving/",
+    "tests/clouds/test_streams.py",
+    "tests/clouds/test_contract.py",
 )
 
 
@@ -46,17 +49,29 @@ def _turn(item):
     return next((turn for turn, place in places if item.nodeid.startswith(place)), len(LONGEST_FIRST))
 
 
+def _group(item):
+    """Return a name for those that share what takes long to start: a demo, a server, this machine's /etc."""
+    if item.get_closest_marker("browser") or item.path.parent.name == "end_to_end":
+        return item.path.parent.name
+    known = item._fixtureinfo.name2fixturedefs
+    shared = [name for name, found in known.items() if found[-1].scope == "module"]
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    if shared:
+        return "-".join([item.path.parent.name, item.path.stem, *(str(params[name]) for name in shared if name in params)])
+    return "object_server" if "object_server" in known else ""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep together those that share a demo, or this machine's /etc; mark those that ask for a database or a cloud."""
+    """Choose who begins and who keeps together; mark those that ask for a database or a cloud."""
     items.sort(key=_turn)
     for item in items:
         if "_emulator" in item.fixturenames:
             item.add_marker("slow")
         if {"db", "transactional_db"} & {*item.fixturenames} or item.get_closest_marker("django_db"):
             item.add_marker("database")
-        if item.get_closest_marker("browser") or item.path.parent.name == "end_to_end":
-            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+        if not item.get_closest_marker("xdist_group") and (group := _group(item)):
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -89,6 +89,7 @@ def test_settings_say_what_to_set():
     assert "Set SECRET_KEY in the environment, or SECRET_KEY_FILE" in answer.stderr
 
 
+@pytest.mark.slow
 def test_settings_pass_the_deployment_check(tmp_path):
     from cryptography.fernet import Fernet
 

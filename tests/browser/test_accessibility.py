@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 from tests import walk
 from tests.browser.pages import available, create, delete, fresh, pane_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+# In a group of its own, with a demo of its own: else the browser's tests would take longer than all others.
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("accessibility")]
 
 
 # Every page, found by walking the URL conf and the links; no page is named here.

@@ -167,6 +167,7 @@ def wrongs(before, after, ours):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [new, from_before])
 @pytest.mark.parametrize("how", FILES)
 def test_what_is_planted_where_a_file_belongs_is_replaced_and_not_followed(tmp_path, clean, how, make, say):

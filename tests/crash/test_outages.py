@@ -65,6 +65,7 @@ def server(django_db_blocker, monkeypatch):
             connections["default"] = before
 
 
+@pytest.mark.database  # it asks for one of its own
 def test_work_goes_on_after_the_database_was_gone(server, start_worker, amazon):
     account = factories.account(factories.organisation())
     amazon.inject("PutBucketPolicy", when="hang", seconds=1, times=2)

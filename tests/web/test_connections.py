@@ -73,6 +73,7 @@ def started(code, **environment):
     )
 
 
+@pytest.mark.slow
 def test_check_deploy_names_both():
     answer = subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy"],
@@ -126,6 +127,7 @@ SEND = (
 )
 
 
+@pytest.mark.slow
 def test_a_broker_of_another_certificate_is_told_nothing(strange_broker):
     port, told, _ = strange_broker
     answer = started(SEND, REDIS_URL=f"rediss://:secret@localhost:{port}/0")
@@ -134,12 +136,14 @@ def test_a_broker_of_another_certificate_is_told_nothing(strange_broker):
     assert told == []
 
 
+@pytest.mark.slow
 def test_a_broker_of_the_authority_that_is_named_is_spoken_to(strange_broker):
     port, told, ca = strange_broker
     started(SEND, REDIS_URL=f"rediss://:secret@localhost:{port}/0?ssl_ca_certs={ca}")
     assert b"secret" in told[0]
 
 
+@pytest.mark.slow
 def test_a_broker_of_which_nothing_is_to_be_verified_is_named_by_the_check_alone(strange_broker):
     port, told, _ = strange_broker
     started(SEND, REDIS_URL=f"rediss://:secret@localhost:{port}/0?ssl_cert_reqs=none")
