@@ -12,14 +12,19 @@ MEANINGFUL = (
     " '\"`$%#;&|<>(){}[]*?!~\\/=,.:@^+-_0",  # shells, cron, systemd, INI, HCL, IAM
     "\u0660\u06f0\u017f\u0130\u212a\uff10\u0301\u1f468\U0001d400\U0001d7ce",  # digits and letters of other alphabets
 )
+NAMES = (  # of the categories
+    *("Cc", "Cf", "Cn", "Co", "Cs", "Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn", "Nd", "Nl"),
+    *("No", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs"),
+)
+CATEGORIES = ("ends of lines", *NAMES)
 
 
 @cache
 def _by_category() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {name: [] for name in NAMES}
     for number in range(sys.maxunicode + 1):
         character = chr(number)
-        found.setdefault(unicodedata.category(character), []).append(character)
+        found[unicodedata.category(character)].append(character)
     return found
 
 
@@ -31,12 +36,10 @@ def characters() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*ends, *"".join(MEANINGFUL)]))
 
 
-def _each():
-    # All that some reader takes for the end of a line: the last of each line of a text of all characters.
-    yield "ends of lines", [line[-1] for line in "".join(map(chr, range(sys.maxunicode + 1))).splitlines(True)][:-1]
-    for category, characters in sorted(_by_category().items()):
-        every = 1 if category in {"Cc", "Cf", "Zl", "Zp", "Zs"} else len(characters) // 20 + 1
-        yield category, characters[::every]
-
-
-CATEGORIES = dict(_each())
+@cache
+def of_category(name: str) -> list[str]:
+    """Return characters of one of CATEGORIES: some of each of Unicode's, and all of those that turn or hide texts."""
+    if name == "ends of lines":  # for some reader: the last of each line of a text of all characters
+        return [line[-1] for line in "".join(map(chr, range(sys.maxunicode + 1))).splitlines(True)][:-1]
+    found = _by_category()[name]
+    return found[:: 1 if name in {"Cc", "Cf", "Zl", "Zp", "Zs"} else len(found) // 20 + 1]

@@ -57,7 +57,9 @@ def _group(item):
     shared = [name for name, found in known.items() if found[-1].scope == "module"]
     params = item.callspec.params if hasattr(item, "callspec") else {}
     if shared:
-        return "-".join([item.path.parent.name, item.path.stem, *(str(params[name]) for name in shared if name in params)])
+        return "-".join(
+            [item.path.parent.name, item.path.stem, *(str(params[name]) for name in shared if name in params)]
+        )
     return "object_server" if "object_server" in known else ""
 
 

@@ -185,6 +185,11 @@ def lasts(boundary: str) -> bool:
     return when == "after" and UNCOMMITTED not in what and not what.startswith(READS)
 
 
+def worth_a_try(boundary: str) -> bool:
+    """Return whether no earlier boundary has left the same; and one in the middle of a transaction, which is undone."""
+    return lasts(boundary) or boundary in {"before the task #1", "before COMMIT #1"}
+
+
 boundaries = Boundaries()
 in_this_thread = threading.local()
 

@@ -8,7 +8,7 @@ import signal
 import statistics
 import time
 from multiprocessing.connection import wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -24,8 +24,10 @@ from console.demo.emulators.aws.emulator import Emulator
 from console.operations.models import Operation
 from stores.models import RetainedLogs, Store
 from stores.unmanaged import known_names
-from tests.crash import killed_worker
 from tests.worker_process import database_url
+
+if TYPE_CHECKING:
+    from tests.crash import killed_worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(1800)]
 
@@ -67,11 +69,6 @@ def node_access() -> dict[str, Any]:
     kinds = {"role": iam.roles, "instance profile": iam.instance_profiles}
     every = [(f"{kind} {one.name}", plain(one)) for kind, there in kinds.items() for one in there.values()]
     return {name: one for name, one in every if one["path"] == "/pgbk/"}
-
-
-def worth_a_try(boundary: str) -> bool:
-    """Return whether no earlier boundary has left the same; and one in the middle of a transaction, which is undone."""
-    return killed_worker.lasts(boundary) or boundary in {"before the task #1", "before COMMIT #1"}
 
 
 class Outcome:
@@ -151,6 +148,8 @@ def everything_foreign() -> dict[str, Any]:
 
 
 def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account, stranger, tmp_path, say, monkeypatch):
+    from tests.crash import killed_worker  # which watches all that this process does from now on
+
     monkeypatch.setenv("DATABASE_URL", database_url())  # for the process that the killed workers are forked from
     environment = {
         "REDIS_URL": start_worker.broker.url,
@@ -190,7 +189,9 @@ def test_work_goes_on_after_a_kill_at_any_boundary(start_worker, amazon, account
     start_worker()  # an ordinary one, which knows nothing of all this; from now on it may be quicker than they
     start_worker.wait_until_ready()
     tried = {work: {*wanted[like].boundaries} for work, like in LIKE.items()}
-    todo = [(work, one) for work, outcome in wanted.items() for one in outcome.boundaries if worth_a_try(one)]
+    todo = [
+        (work, one) for work, outcome in wanted.items() for one in outcome.boundaries if killed_worker.worth_a_try(one)
+    ]
     cells = kill_at([(work, one) for work, one in todo if one not in tried.get(work, ()) or "CreateBucket" in one])
     until = time.monotonic() + 60
     while Operation.objects.unfinished().exists() and time.monotonic() < until:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from textwrap import dedent
 from uuid import uuid4
 
-import cfnlint
 import pytest
 
 from console.clouds import CLOUDS
@@ -72,6 +71,8 @@ def substituted(value):
 
 @pytest.mark.slow
 def test_the_cloudformation_templates_are_valid():
+    import cfnlint  # which takes a second to load
+
     templates = {name: text for name, text in handed_out(BY_ROLE).items() if name.endswith(".template.json")}
     assert templates
     for filename, text in templates.items():
