@@ -14,6 +14,7 @@ from clusters.models import (
     Cluster,
     Database,
     Inventory,
+    KnownStanza,
     Node,
     RemovedNode,
     Repository,
@@ -27,7 +28,7 @@ admin.site.register([Attachment, BackupPolicy, Inventory, Repository], ReadOnlyA
 
 @admin.register(Cluster)
 class ClusterAdmin(ManagedResourceAdmin):
-    list_display = ["name", "state", "organisation", "cloud_account", "created_at", "last_task"]
+    list_display = ["name", "state", "shown_words", "organisation", "cloud_account", "created_at", "last_task"]
     list_filter = ["state", "organisation__edition"]
     search_fields = ["name", "id", "organisation__name", "cloud_account__number", "stores__name"]
 
@@ -49,6 +50,13 @@ class PartAdmin(ReadOnlyAdmin):
 
 
 admin.site.register([Database, Node, RemovedNode], PartAdmin)
+
+
+@admin.register(KnownStanza)
+class KnownStanzaAdmin(ReadOnlyAdmin):
+    list_display = ["name", "node", "repository", "lost_since", "seen_at", "backup_at"]
+    search_fields = ["name", "node", "repository__cluster_name", "repository__prefix"]
+    list_select_related = ["repository__store", "repository__cluster"]
 
 
 @admin.register(Stanza)

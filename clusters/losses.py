@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from django.db.models import Exists, Max, OuterRef
@@ -12,17 +13,23 @@ from clusters.models import KnownStanza, Repository
 from stores.losses import Elsewhere, Loss
 from stores.models import Store
 
+SHOWN = 20  # losses on a page
+
 
 def losses(repositories: Iterable[Repository]) -> list[Loss]:
-    """Return what is lost of these repositories, whose stores and known stanzas are at hand."""
-    return [
-        _loss(one, known) for one in repositories if one.store for known in one.known_stanzas.all() if known.lost_since
-    ]
+    """Return what is lost of these repositories, whose stores and known stanzas are at hand.
+
+    Whoever has a node's key may write as many stanzas as he likes: then the last one says how many more there are.
+    """
+    found = [(one, known) for one in repositories if one.store for known in one.known_stanzas.all() if known.lost_since]
+    found.sort(key=lambda row: not row[1].postgresql)  # those that the cluster has, or had, come first
+    said = [_loss(*row) for row in found[:SHOWN]]
+    return [*said[:-1], replace(said[-1], others=len(found) - len(said))] if said else []
 
 
 def of_store(store: Store) -> list[Loss]:
     """Return what is lost of all that was seen in the store."""
-    rows = Repository.objects.filter(store=store).select_related("store__cloud_account")
+    rows = Repository.objects.filter(store=store).select_related("store")
     return losses(rows.prefetch_related("known_stanzas").order_by("cluster_name", "number"))
 
 
@@ -40,18 +47,15 @@ def last_seen_at(store: Store) -> datetime | None:
 def _loss(found: Repository, known: KnownStanza) -> Loss:
     store = found.store
     assert store is not None  # losses() has looked
-    owner = found.cluster.get_absolute_url() if found.cluster_id and found.cluster else store.get_absolute_url()
     return Loss(
         what=str(known),
         node=known.node,
         store=store.name,
-        bucket=store.cloud.vocabulary.bucket,
         rows=known.lost,
         versions=known.versions,
         versions_days=store.versions_days or 0,
         elsewhere=_elsewhere(found, known),
         repository=found.pk,
-        page=owner,
         way_back=_way_back(found, known),
     )
 

@@ -39,6 +39,7 @@ RETENTIONS_AT_MOST = 20
 # A backup that began with one configuration ends with it, and expires by its retention.
 LAST_BACKUP = timedelta(days=2)
 VERSIONS_LAST = timedelta(days=1)  # then what they hold is counted anew
+COUNTED_A_LOOK = 5  # stanzas whose versions are counted
 SETS_AT_MOST, COUNTED_AT_MOST = 20, 20_000  # full backups whose versions are counted, and objects of one stanza
 
 
@@ -74,10 +75,11 @@ def look(inventory: Inventory) -> Any:
     """Return what the repository holds, as inventory.look does; of what is lost, count what can still come back."""
     content = inventories.look(inventory)
     found = inventory.repository
-    for known in _learned(found, found.known_stanzas.all(), from_json(content), timezone.now()):
-        if found.store and known.lost and _is_old(known.versions):
-            objects = found.store.cloud.storage.objects(found.store.spec())
-            inventory.versions[known.node, known.name] = _versions(objects, found.prefix, known)
+    learned = _learned(found, found.known_stanzas.all(), from_json(content), timezone.now())
+    uncounted = sorted((one for one in learned if one.lost and _is_old(one.versions)), key=_is_stranger)
+    for known in uncounted[:COUNTED_A_LOOK] if found.store else ():
+        objects = found.store.cloud.storage.objects(found.store.spec())
+        inventory.versions[known.node, known.name] = _versions(objects, found.prefix, known)
     return content
 
 
@@ -86,15 +88,26 @@ def remember(inventory: Inventory) -> None:
     found = inventory.repository
     at = inventory.read_at or timezone.now()
     rows = found.known_stanzas.select_for_update()
-    for known in _learned(found, rows, from_json(inventory.content), at):
+    missed: list[str] = []
+    for known in sorted(_learned(found, rows, from_json(inventory.content), at), key=_is_stranger):
         known.versions = inventory.versions.get((known.node, known.name), known.versions)
         new = [one["backup"]["label"] for one in known.lost if one["missed_at"] == at.isoformat()]
+        missed += [f"{label} of {known}" for label in new]
         known.save()
-        if new:
-            log.error("%s in repository %s: %d backups are gone", known, found.pk, len(new))
-            subject = found.cluster or found.store
-            after = {"stanza": str(known), "store": str(found.store), "number": len(new), "backups": new[:20]}
-            activity.record("Missed backups", subject, organisation=found.organisation, by=None, after=after)
+    if missed:
+        log.error("%d backups are gone from repository %s", len(missed), found.pk)
+        _note("Missed backups", found, missed, None)
+
+
+def _is_stranger(known: KnownStanza) -> bool:
+    """Return whether the stanza was only seen: the cluster never had it, so anybody may have written it."""
+    return not known.postgresql
+
+
+def _note(action: str, found: Repository, backups: list[str], by: User | None) -> None:
+    subject = found.cluster or found.store or found
+    after = {"store": str(found.store), "number": len(backups), "backups": backups[:20]}
+    activity.record(action, subject, organisation=found.organisation, by=by, after=after)
 
 
 def _learned(
@@ -104,7 +117,7 @@ def _learned(
     if found.store_id is None:  # then nobody has looked
         return []
     known = {(one.node, one.name): one for one in rows}
-    room = STRANGERS_AT_MOST - sum(not one.postgresql for one in known.values())
+    room = STRANGERS_AT_MOST - sum(map(_is_stranger, known.values()))
     seen = {(one.node, one.stanza): one for one in states if max(len(one.node), len(one.stanza)) <= NAME_AT_MOST}
     for key, state in seen.items():
         if room > 0 and key not in known and state.status in TELLING and (state.backups or state.last_wal):
@@ -170,10 +183,7 @@ def forget_lost(repository: Repository, *, until: datetime, by: User | None) -> 
             _set_lost(known, left, until)
             known.save(update_fields=["lost", "lost_since", "versions"])
         if forgotten:
-            after = {"store": str(repository.store), "number": len(forgotten), "backups": forgotten[:20]}
-            subject = repository.cluster or repository.store
-            organisation = repository.organisation
-            activity.record("Said who deleted backups", subject, organisation=organisation, by=by, after=after)
+            _note("Said who deleted backups", repository, forgotten, by)
     return len(forgotten)
 
 

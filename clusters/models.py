@@ -124,7 +124,7 @@ class Cluster(ManagedResource):
     @cached_property
     def has_loss(self) -> bool:
         """Return whether backups of its nodes were seen, are gone, and had not expired."""
-        return Cluster.objects.with_loss().values_list("has_loss", flat=True).get(pk=self.pk)
+        return bool(Cluster.objects.with_loss().values_list("has_loss", flat=True).get(pk=self.pk))
 
     @property
     def blocked(self) -> str:

@@ -13,7 +13,17 @@ admin.site.register([DeletionPreview, IgnoredBucket, DriftReport, UnmanagedScan]
 
 @admin.register(Store)
 class StoreAdmin(ManagedResourceAdmin):
-    list_display = ["name", "state", "organisation", "cloud_account", "region", "bucket", "created_at", "last_task"]
+    list_display = [
+        "name",
+        "state",
+        "shown_words",
+        "organisation",
+        "cloud_account",
+        "region",
+        "bucket",
+        "created_at",
+        "last_task",
+    ]
     list_filter = ["state", "region", "organisation__edition"]
     search_fields = ["name", "id", "bucket", "log_bucket", "organisation__name", "cloud_account__number"]
 

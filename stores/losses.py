@@ -37,14 +37,13 @@ class Loss:
     what: str  # whose they are, such as "orders on n1"
     node: str
     store: str
-    bucket: str  # what the cloud calls the place: a bucket, a storage account
     rows: Sequence[Mapping[str, Any]]  # as KnownStanza.lost has them
     versions: Mapping[str, Any]  # as KnownStanza.versions has them
     versions_days: int  # how long the store keeps what was deleted; 0: not at all
     elsewhere: Sequence[Elsewhere]
     repository: int  # its key
-    page: str  # the address where it is told in full
     way_back: str  # the address of the page that brings it back; "" without one
+    others: int = 0  # further databases of which something is gone, and nothing is said
 
     @property
     def dom_id(self) -> str:

@@ -131,7 +131,7 @@ class Store(ManagedResource):
     @cached_property
     def has_loss(self) -> bool:
         """Return whether backups were seen in it, are gone, and had not expired."""
-        return Store.objects.with_loss().values_list("has_loss", flat=True).get(pk=self.pk)
+        return bool(Store.objects.with_loss().values_list("has_loss", flat=True).get(pk=self.pk))
 
     @cached_property
     def losses(self) -> list[Loss]:

@@ -199,6 +199,15 @@ class ManagedResourceAdmin(ReadOnlyAdmin):
     list_select_related = ["organisation", "cloud_account", "operation"]
     actions = ["try_again"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the rows with whether what they kept is gone."""
+        return super().get_queryset(request).with_loss()  # type: ignore[attr-defined,no-any-return]
+
+    @admin.display(description="shown as")
+    def shown_words(self, subject: ManagedResource) -> str:
+        """Return the state as the tenant sees it, which says also that backups are gone."""
+        return subject.shown_words
+
     @admin.display(description="last task")
     def last_task(self, subject: ManagedResource) -> str | SafeString:
         """Return the last operation, with its error, as a link to its record."""

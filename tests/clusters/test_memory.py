@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from datetime import UTC, datetime, timedelta
 
+import boto3
 import pytest
+from botocore.config import Config
 from django.utils import timezone
 
-from clusters import actions, memory
+from clusters import actions, inventory, memory
 from clusters.models import BackupPolicy, Inventory, KnownStanza, Node
 from clusters.pgbackrest.repository import Backup, StanzaState, as_json
+from clusters.pgbackrest.retention import DAY
 from console.audit.models import AuditEvent
 from console.clouds.contract import DeletedEntry
 from console.clouds.steps import Failed
+from console.demo.object_server import ObjectServer
 from console.operations import snapshots
-from tests.clusters.pgbackrest.repository_files import backup
+from stores import actions as stores_actions
+from stores.models import Store
+from tests import factories
+from tests.clusters.pgbackrest.repository_files import backup, backup_info, backup_row, label
+from tests.delivery import deliver
 
 
 def state(*backups, node="n1", stanza="orders", status="read", **values):
@@ -311,6 +320,19 @@ def test_look_counts_what_can_come_back_once_something_is_lost(seen, cluster):
     assert seen(state(full, kept))["n1", "orders"].versions == {}
 
 
+def test_look_counts_the_versions_of_a_few_stanzas_at_once_and_of_ours_first(seen, cluster):
+    found, nodes = cluster.repositories.get(), [f"a{n:02}" for n in range(9)]
+    KnownStanza.objects.create(repository=found, node="n1", name="orders", postgresql="17")
+    full = backup("F", 3)
+    seen(state(full), *(state(full, node=node) for node in nodes))
+    known = seen()
+    assert known["n1", "orders"].versions
+    assert sum(bool(one.versions) for one in known.values()) == memory.COUNTED_A_LOOK
+    assert all(one.versions for one in seen().values())
+    event = AuditEvent.objects.get(action="Missed backups")
+    assert (event.after["number"], event.after["backups"][0]) == (10, f"{full.label} of orders on n1")
+
+
 def test_look_says_that_only_the_list_was_taken_away(seen, cluster):
     full = backup("F", 3)
     there = [gone(cluster, f"{full.label}/a"), gone(cluster, "backup.history/2026/x")]
@@ -372,3 +394,54 @@ def test_policies_are_by_node(cluster, alice):
     assert (policies["n2"].retention_full, policies[None].retention_full) == (7, 14)
     assert memory._policies(None) == {}
     assert isinstance(policies[None], BackupPolicy)
+
+
+# --- For real -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_thief_with_the_node_s_key_on_a_real_server(acme, make, alice, tmp_path):
+    """What he deletes from a protected store is missed at the next look, and what can come back is counted."""
+    server = ObjectServer(tmp_path / "objects").start()
+    try:
+        identity = {"endpoint": server.endpoint, "ca_certificate": server.ca_certificate}
+        account = factories.server(acme, **identity, access_key_id=server.access_key_id)
+        account.secrets = {"secret_access_key": server.secret_access_key}
+        account.save()
+        store = stores_actions.create(account, name="vault", region="us-east-1", versions_days=30, by=alice)
+        deliver(store.operation_id)
+        cluster = make([Store.objects.get()], regions=["us-east-1"], account=account)
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=server.endpoint,
+            region_name=server.region,
+            verify=str(server.ca_file),
+            aws_access_key_id=cluster.keys["access_key_id"],
+            aws_secret_access_key=cluster.keys["secret_access_key"],
+            config=Config(s3={"addressing_style": "path"}),
+        )
+        at, bucket, base = timezone.now().timestamp() - 2 * DAY, Store.objects.get().bucket, f"{cluster.prefix}/n1"
+        name = label(at, "F")
+        info = backup_info({name: backup_row("F", at, at + 60)}).encode()
+        for key, content in (("backup.info", info), (f"{name}/backup.manifest", b"12345"), (f"{name}/bundle/1", b"x")):
+            s3.put_object(Bucket=bucket, Key=f"{base}/backup/orders/{key}", Body=content)
+        assert _look(cluster).lost == []
+        for one in s3.list_objects_v2(Bucket=bucket, Prefix=f"{cluster.prefix}/")["Contents"]:
+            s3.delete_object(Bucket=bucket, Key=one["Key"])
+        server.stop()
+        assert _look(cluster).lost == []  # out of reach: nothing is concluded
+        server.start()
+        until = time.monotonic() + 20  # its port answers before its data are there
+        while not (known := _look(cluster)).lost and time.monotonic() < until:
+            time.sleep(0.2)
+        assert [one["backup"]["label"] for one in known.lost] == [name]
+        assert (known.versions["objects"], known.versions["bytes"], known.versions["there"]) == (2, 6, 0)
+        assert known.repository.inventory.error == ""
+    finally:
+        server.stop()
+
+
+def _look(cluster):
+    actions.look_into_backups(cluster)
+    snapshots.read("inventory", inventory.of(cluster.pk).get().pk)
+    return KnownStanza.objects.get()

@@ -23,7 +23,17 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from clusters import actions as clusters
-from clusters.models import Attachment, BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
+from clusters.models import (
+    Attachment,
+    BackupPolicy,
+    Cluster,
+    Database,
+    Inventory,
+    KnownStanza,
+    Node,
+    RemovedNode,
+    Stanza,
+)
 from clusters.pgbackrest.repository import Backup, StanzaState, as_json
 from console.accounts import activity, members
 from console.accounts.models import Membership
@@ -349,6 +359,12 @@ def _organisation(name: str) -> Any:
         content=as_json([StanzaState("n1", "ledger", "read", "", "7711134786693777346", "17", [backup])]),
         read_at=timezone.now(),
     )
+    now = timezone.now()
+    lost = {"backup": asdict(backup), "seen_at": now.isoformat(), "missed_at": now.isoformat()}
+    KnownStanza.objects.create(
+        repository=cluster.repositories.get(), node="n2", name="ledger", seen_at=now, lost=[lost], lost_since=now,
+        sizes=[["2026-01-01", 4, 0], ["2026-01-09", 0, 0]],
+    )  # fmt: skip
     factories.user(f"guest of {name}", organisation, "viewer")
     owner = factories.user(f"host of {name}", organisation, "owner")
     members.invite(organisation, email="nina@example.com", role="viewer", by=owner)

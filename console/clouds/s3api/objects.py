@@ -68,7 +68,7 @@ class S3Objects:
     def _versions(self, prefix: str) -> Iterator[list[Any]]:
         """Return versions and delete markers, page by page, in the order of their keys."""
 
-        def one(start: dict[str, str] | None) -> tuple[list[Any], dict[str, str] | None]:
+        def one(start: Any) -> tuple[list[Any], Any]:
             with self.calling("ListObjectVersions") as s3:
                 try:
                     page: Any = s3.list_object_versions(
