@@ -398,10 +398,16 @@ class Repository(models.Model):
     cluster_name = models.CharField(max_length=60)  # for people, once the cluster is gone
     prefix = models.CharField(max_length=20)  # the cluster's folder in the store
     store = models.ForeignKey(Store, models.SET_NULL, null=True, related_name="+")
+    # For people, once the store is gone.
+    store_name = models.CharField(max_length=60, blank=True)
+    bucket = models.CharField(max_length=63, blank=True)
+    region = models.CharField(max_length=40, blank=True)
     number = models.PositiveSmallIntegerField()
     secrets = EncryptedJSONField(default=dict)  # a row gets its passphrase when it is made, and never another one
     detached_at = models.DateTimeField(null=True, editable=False)  # null while it is in use
     kit_taken_at = models.DateTimeField(null=True, editable=False)  # when somebody last took its recovery kit
+    # When a worker last saw that nothing is below its folder, no older version either; null since it saw anything.
+    empty_at = models.DateTimeField(null=True, editable=False)
 
     objects = RepositoryQuerySet.as_manager()
 
@@ -424,7 +430,14 @@ class Repository(models.Model):
             self.secrets = self.secrets or new_passphrase()
             self.organisation_id = self.cluster.organisation_id
             self.cluster_name, self.prefix = self.cluster.name, self.cluster.prefix
+        if self._state.adding and self.store:
+            self.store_name, self.bucket, self.region = self.store.name, self.store.bucket, self.store.region
         super().save(*args, **options)
+
+    @property
+    def folder(self) -> str:
+        """Return where in its store it is; each node has its own folder below."""
+        return f"/{self.prefix}"
 
     @property
     def passphrase(self) -> str:

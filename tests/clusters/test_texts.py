@@ -266,7 +266,7 @@ OURS = {  # written by the console itself, from a list, or never shown in somebo
     "clusters.Node": {"name", "region", "applied_sha256", "applied_version", "machine"},
     "clusters.RemovedNode": {"name", "region", "applied_sha256"},
     "clusters.Stanza": {"system_id"},
-    "clusters.Repository": {"cluster_name", "prefix"},
+    "clusters.Repository": {"bucket", "cluster_name", "prefix", "region", "store_name"},
     "clusters.KnownStanza": {"node", "name", "postgresql", "data_directory", "region", "system_id"},
 }
 
