@@ -93,6 +93,7 @@ def update_stores(cluster: Cluster, *, stores: Collection[Store], version: int |
         if kept == wanted and len(there) == len(kept):
             transaction.set_rollback(True)
             return False
+        memory.note_setup(cluster)
         cluster.attachments.exclude(store__in=wanted).update(state=Attachment.State.DETACHING)
         cluster.attachments.filter(store__in=wanted, state=Attachment.State.DETACHING).update(
             state=Attachment.State.ATTACHING
@@ -157,6 +158,7 @@ def remove_nodes(cluster: Cluster, *, names: Iterable[str], by: User | None) -> 
         free = Cluster.objects.filter(pk=cluster.pk, state__in=Cluster.VERBS["update"].start)
         if not free.update(nodes_made=F("nodes_made")):
             raise NodesRefused(f"{cluster.name} is at work. Wait until its task has ended.")
+        memory.note_setup(cluster)
         nodes = Node.objects.filter(cluster=cluster)
         going = nodes.filter(name__in=list(names))
         RemovedNode.objects.bulk_create(
@@ -184,6 +186,7 @@ def write_to(node: Node, *, choice: str, stores: Collection[Store] = (), by: Use
         there = {one.store_id: one for one in Attachment.objects.select_for_update().filter(cluster=node.cluster_id)}
         if missing := [store.name for store in stores if store.pk not in there]:
             raise NotAttachable(f"{' and '.join(missing)} is not attached to the cluster any more.")
+        memory.note_setup(node.cluster)
         before, node.writes_to = node.writes_to, choice
         node.save(update_fields=["writes_to"])
         node.chosen.set([there[store.pk] for store in stores] if choice == Node.WritesTo.CHOSEN else [])
@@ -276,6 +279,7 @@ def add_database(cluster: Cluster, database: Database, *, by: User | None) -> No
 def remove_database(database: Database, *, by: User | None) -> None:
     """Forget the database; nothing on the nodes or in the stores changes."""
     with transaction.atomic():
+        memory.note_setup(database.cluster)
         database.delete()
         _note("Removed a database", database.cluster, by, before={"database": database.name})
 
@@ -308,5 +312,6 @@ def delete(cluster: Cluster, *, by: User | None) -> None:
     """Begin to delete the cluster; raises NotNow, and InUse with the stores that are still attached."""
     with transaction.atomic():
         begin(cluster, "delete", by=by)
+        memory.note_setup(cluster)
         if attached := [Use(str(name)) for name in cluster.stores.order_by("name").values_list("name", flat=True)]:
             raise InUse(attached)

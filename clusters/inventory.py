@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from clusters.models import Attachment, Inventory, Repository, Stanza
 from clusters.pgbackrest import repository
@@ -41,4 +43,9 @@ def look(inventory: Inventory) -> Any:
     )
     reports = {(node, stanza): Report(system_id, timeline) for node, stanza, system_id, timeline in said}
     before = repository.from_json(inventory.content)
-    return repository.as_json(repository.look(objects, found.prefix, found.passphrase, before, reports))
+    content = repository.as_json(repository.look(objects, found.prefix, found.passphrase, before, reports))
+    if found.detached_at:
+        below = f"{found.prefix}/"
+        is_empty = not content and not any(True for _ in chain(objects.entries(below), objects.deleted(below)))
+        Repository.objects.filter(pk=found.pk).update(empty_at=timezone.now() if is_empty else None)
+    return content

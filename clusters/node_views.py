@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from clusters import actions, node_report
+from clusters import actions, memory, node_report
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
 from clusters.losses import losses
 from clusters.models import Cluster, Node, RemovedNode
@@ -142,6 +142,7 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
 
 
 def _secret(request: MemberRequest, node_setup: NodeSetup, what: str) -> None:
+    memory.note_setup(node_setup.cluster)  # what is out may be all that is left of it some day
     activity.record(
         f"Was shown {what}",
         node_setup.node,

@@ -424,8 +424,8 @@ class Storage(Protocol):
     def list_unmanaged(self, account: AccountRef, known: Collection[str]) -> Iterator[UnmanagedBucket]:
         """Yield the buckets that are named like ours and are not known, as their tags are read."""
 
-    def empty_commands(self, spec: StoreSpec, found: Contents) -> str:
-        """Return the commands with which an administrator empties the backup bucket."""
+    def empty_commands(self, spec: StoreSpec, found: Contents, prefix: str = "") -> str:
+        """Return the commands with which an administrator empties the backup bucket, or one cluster's folder in it."""
 
     def delete_commands(self, account: AccountRef, bucket: str, region: str) -> str:
         """Return the commands with which an administrator deletes a bucket when it is empty."""

@@ -233,9 +233,9 @@ class AWSStorage:
         )
         return unmanaged(listed, known, home, lambda name, region: _bucket(at(region, name), name).tags())
 
-    def empty_commands(self, spec: StoreSpec, found: Contents) -> str:
-        """Return the commands of the AWS CLI that empty the backup bucket."""
-        return empty_commands(spec.bucket, found, f"--region {spec.region}")
+    def empty_commands(self, spec: StoreSpec, found: Contents, prefix: str = "") -> str:
+        """Return the commands of the AWS CLI that empty the backup bucket, or a folder of it."""
+        return empty_commands(spec.bucket, found, f"--region {spec.region}", prefix=prefix)
 
     def delete_commands(self, account: AccountRef, bucket: str, region: str) -> str:
         """Return the command that deletes the bucket; AWS refuses while anything is in it."""

@@ -177,8 +177,8 @@ class AzureStorage:
                 store_name=given.get(NAME_TAG, ""),
             )
 
-    def empty_commands(self, spec: StoreSpec, found: Contents) -> str:
-        """Return the commands of the Azure CLI that empty the backup account, container by container."""
+    def empty_commands(self, spec: StoreSpec, found: Contents, prefix: str = "") -> str:
+        """Return the commands of the Azure CLI that empty the backup account, or one container of it."""
         here = _cli(spec.account)
         name = shlex.quote(spec.bucket)
         lines = ["# As somebody with the role Storage Blob Data Contributor on the storage account:"]
@@ -188,6 +188,9 @@ class AzureStorage:
                 f"az storage account blob-service-properties update --account-name {name} {here} "
                 "--enable-delete-retention false --enable-container-delete-retention false"
             )
+        if prefix:
+            lines.append(f"az storage container delete --account-name {name} --auth-mode login --name {prefix}")
+            return "\n".join(lines)
         listing = f"az storage container list --account-name {name} --auth-mode login --query '[].name' --output tsv"
         delete = f'az storage container delete --account-name {name} --auth-mode login --name "$container"'
         lines.append(f"{listing} | while read -r container; do {delete}; done")

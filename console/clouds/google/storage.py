@@ -171,10 +171,10 @@ class GoogleStorage:
                 found = UnmanagedBucket(name, str(one["location"]).lower(), one["timeCreated"], kind_of(name))
                 yield replace(found, store_id=labels.get(STORE_LABEL, ""), store_name=labels.get(NAME_LABEL, ""))
 
-    def empty_commands(self, spec: StoreSpec, found: Contents) -> str:
-        """Return the command of the Google Cloud CLI that empties the backup bucket."""
-        project = shlex.quote(spec.account.number)
-        lines = [f"gcloud storage rm --all-versions {shlex.quote(f'gs://{spec.bucket}/**')} --project={project}"]
+    def empty_commands(self, spec: StoreSpec, found: Contents, prefix: str = "") -> str:
+        """Return the command of the Google Cloud CLI that empties the backup bucket, or a folder of it."""
+        project, below = shlex.quote(spec.account.number), f"{prefix}/**" if prefix else "**"
+        lines = [f"gcloud storage rm --all-versions {shlex.quote(f'gs://{spec.bucket}/{below}')} --project={project}"]
         if spec.versions_days:
             lines.insert(
                 0, "# Soft delete keeps what is deleted for a while longer; that does not hold up the deletion."

@@ -238,10 +238,10 @@ class S3Storage:
         found = all_buckets(lambda operation: calling(operation, everything, PREFIX))
         return unmanaged(found, known, region, tags_of)
 
-    def empty_commands(self, spec: StoreSpec, found: Contents) -> str:
-        """Return the commands of the AWS CLI that empty the backup bucket."""
+    def empty_commands(self, spec: StoreSpec, found: Contents, prefix: str = "") -> str:
+        """Return the commands of the AWS CLI that empty the backup bucket, or a folder of it."""
         options, *first = _cli(spec.account, spec.region)
-        return empty_commands(spec.bucket, found, options, *first)
+        return empty_commands(spec.bucket, found, options, *first, prefix=prefix)
 
     def delete_commands(self, account: AccountRef, bucket: str, region: str) -> str:
         """Return the commands that delete the bucket, and warn where the server would delete one that is not empty."""

@@ -291,9 +291,10 @@ class Bucket:
         return True
 
 
-def empty_commands(bucket: str, found: Contents, options: str, *first: str) -> str:
-    """Return the commands of the AWS CLI that empty the bucket, for an administrator to run."""
+def empty_commands(bucket: str, found: Contents, options: str, *first: str, prefix: str = "") -> str:
+    """Return the commands of the AWS CLI that empty the bucket, or a folder of it, for an administrator to run."""
     where = f"--bucket {bucket} {options}"
+    below = f"{where} --prefix {prefix}/" if prefix else where
     lines, delete = list(first), f"aws s3api delete-objects {where}"
     if found.free_at and found.lock == "governance":
         lines.append(
@@ -307,15 +308,15 @@ def empty_commands(bucket: str, found: Contents, options: str, *first: str) -> s
             f"# Object Lock (compliance) keeps versions until {found.free_words}: nobody can delete them before, so "
             "run these commands then."
         )
-    lines.append(f"aws s3 rm s3://{bucket} --recursive {options}")
+    lines.append(f"aws s3 rm s3://{bucket}{prefix and f'/{prefix}/'} --recursive {options}")
     if found.versioned:
         lines.append("# Repeat these two until there is nothing left (they take 250 at a time):")
         for kind in ("Versions", "DeleteMarkers"):
             query = f"--query '{{Objects: {kind}[].{{Key: Key, VersionId: VersionId}}}}' --output json"
-            listing = f"aws s3api list-object-versions {where} --max-keys 250 --no-paginate {query}"
+            listing = f"aws s3api list-object-versions {below} --max-keys 250 --no-paginate {query}"
             lines.append(f'{delete} --delete "$({listing})"')
     if found.uploads:
-        listing = f"aws s3api list-multipart-uploads {where} --query 'Uploads[].[UploadId, Key]' --output text"
+        listing = f"aws s3api list-multipart-uploads {below} --query 'Uploads[].[UploadId, Key]' --output text"
         abort = f'aws s3api abort-multipart-upload {where} --upload-id "$id" --key "$key"'
         lines.append(f"{listing} | while read -r id key; do {abort}; done")
     return "\n".join(lines)

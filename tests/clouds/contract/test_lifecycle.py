@@ -203,6 +203,7 @@ def test_a_store_that_holds_data_stays_until_it_is_emptied(world):
     assert [entry.key for entry in objects.entries(f"{PREFIX}/")] == [f"{PREFIX}/n1/backup/main/backup.info"]
     assert objects.read(f"{PREFIX}/n1/backup/main/backup.info", 5) == b"[back"
     assert objects.read(f"{PREFIX}/n2/backup/main/backup.info", 5) is None
+    assert PREFIX in provider.storage.empty_commands(spec, found, PREFIX)
     world.wipe(spec)
     settled(provider.access.revoke, access)
     settled(provider.access.delete, access)
