@@ -7,9 +7,11 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from clusters import inventory, memory
+from clusters.kit import RepositoryKit, kit_of
 from clusters.models import (
     MACHINE_SILENT,
     NODES_AT_MOST,
@@ -26,6 +28,7 @@ from clusters.models import (
 )
 from clusters.node_report import NodeReport
 from clusters.node_setup import NodeSetup
+from clusters.retained import kept_by
 from console.accounts import activity
 from console.accounts.models import User
 from console.cloud_accounts.actions import InUse, Use
@@ -44,6 +47,10 @@ class NotAttachable(Exception):
 
 class Changed(Exception):
     """Somebody else has changed the cluster's stores since they were read."""
+
+
+class Kept(Exception):
+    """The repository is needed; the message says what for, and what to do."""
 
 
 class NodesRefused(Exception):
@@ -116,7 +123,9 @@ def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
                 why = f"is not in {account.name}, the account of the cluster"
             raise NotAttachable(f"{store.name} {why}. Only an available store of the same account can be attached.")
     ever = list(cluster.repositories.all())  # also of stores that are gone, which have no ID any more
-    numbers, last = {one.store_id: one for one in ever}, max((one.number for one in ever), default=0)
+    numbers = {one.store_id: one for one in ever}
+    let_go = Cluster.objects.values_list("numbers_given", flat=True).get(pk=cluster.pk)
+    last = max([let_go or 0, *(one.number for one in ever)])
     for store in stores:
         repository = numbers.get(store.pk)
         if repository is None:
@@ -315,3 +324,30 @@ def delete(cluster: Cluster, *, by: User | None) -> None:
         memory.note_setup(cluster)
         if attached := [Use(str(name)) for name in cluster.stores.order_by("name").values_list("name", flat=True)]:
             raise InUse(attached)
+
+
+def take_kit(subject: Cluster | Repository, *, by: User | None) -> list[RepositoryKit]:
+    """Return the recovery kit of a cluster or of one repository, and have it written down who has seen which."""
+    if isinstance(subject, Cluster):
+        memory.note_setup(subject)
+    mine = {"cluster": subject} if isinstance(subject, Cluster) else {"pk": subject.pk}
+    found = list(Repository.objects.filter(**mine).with_inventory().select_related("store__cloud_account"))
+    with transaction.atomic():
+        Repository.objects.filter(pk__in=[one.pk for one in found]).update(kit_taken_at=timezone.now())
+        after = {"repositories": [one.title for one in found]}
+        activity.record("Was shown a recovery kit", subject, organisation=subject.organisation, by=by, after=after)
+    return [kit_of(one) for one in found]
+
+
+def let_go(repository: Repository, *, by: User | None) -> None:
+    """Delete a repository that nothing is left of, and its passphrase with it; raises Kept."""
+    with transaction.atomic():
+        # The update locks the cluster, whose stores nobody attaches meanwhile; a node may still have the number.
+        cluster = Cluster.objects.filter(pk=repository.cluster_id)
+        cluster.update(numbers_given=Greatest(Coalesce("numbers_given", 0), repository.number))
+        locked = Repository.objects.with_inventory().get(pk=repository.pk)
+        if why := kept_by(locked):
+            raise Kept(why)
+        before = {"repository": locked.title, "detached_at": str(locked.detached_at), "empty_at": str(locked.empty_at)}
+        activity.record("Let a passphrase go", locked, organisation=locked.organisation, by=by, before=before)
+        locked.delete()

@@ -220,6 +220,12 @@ class RepositoryView:
         return any(one.stanza_state.wal_more or one.stanza_state.more for one in self.stanza_views)
 
 
+def states(repository: Repository) -> list[StanzaState]:
+    """Return what was last seen in the repository, by node and stanza."""
+    inventory = getattr(repository, "inventory", None)
+    return from_json(inventory.content) if inventory else []
+
+
 def bookcases(cluster: Cluster) -> list[RepositoryView]:
     """Return what is known of the cluster's attached repositories, by number."""
     nodes = {node.pk: node.name for node in cluster.nodes.all()}
@@ -232,10 +238,9 @@ def bookcases(cluster: Cluster) -> list[RepositoryView]:
     for repository in cluster.repositories.all():
         if repository.pk not in attached:
             continue
-        inventory = getattr(repository, "inventory", None)
-        stanza_states = from_json(inventory.content) if inventory else []
+        seen_states = states(repository)
         then = {(one.node, one.name): one for one in repository.known_stanzas.all()}
-        seen = {(one.node, one.stanza) for one in stanza_states}
+        seen = {(one.node, one.stanza) for one in seen_states}
         # Whose folder is gone is told of, too: it is not as if nothing had ever been there.
         gone = sorted(key for key, one in then.items() if one.seen_at and key not in seen)
         stanza_views = [
@@ -249,9 +254,9 @@ def bookcases(cluster: Cluster) -> list[RepositoryView]:
                 version=versions.get(one.stanza, ""),
                 known=then.get((one.node, one.stanza)),
             )
-            for one in (*stanza_states, *(StanzaState(*key, "empty") for key in gone))
+            for one in (*seen_states, *(StanzaState(*key, "empty") for key in gone))
         ]
-        found.append(RepositoryView(repository, inventory, stanza_views))
+        found.append(RepositoryView(repository, getattr(repository, "inventory", None), stanza_views))
     return found
 
 

@@ -17,7 +17,7 @@ from console.accounts.models import Membership
 from console.cloud_accounts.forms import AccountForm, SecretField, named_region
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.regions import Region
-from console.web.forms import NameField
+from console.web.forms import NameField, TypedNameForm
 from stores.models import State, Store
 
 
@@ -162,6 +162,25 @@ class StoresForm(forms.Form):
             if self.warnings and data["confirmed"] != self.confirmation:
                 raise forms.ValidationError("Nothing was changed yet. Read what detaching means, then say yes below.")
         return data
+
+
+class DeleteClusterForm(TypedNameForm):
+    """Asks for the cluster's name and, where repositories stay, whether their recovery kit is at hand."""
+
+    kit = forms.BooleanField(required=False)
+
+    def __init__(self, data: Any = None, *, cluster: Cluster, leaves: bool) -> None:
+        super().__init__(data, expected=cluster.name)
+        self.leaves = leaves
+
+    def clean_kit(self) -> bool:
+        """Return whether the kit was taken; it has to be where anything stays that only it opens."""
+        if self.leaves and not self.cleaned_data["kit"]:
+            raise forms.ValidationError(
+                "Take the recovery kit first and keep it, then tick this: backups stay, and nobody reads them without "
+                "their passphrases."
+            )
+        return bool(self.cleaned_data["kit"])
 
 
 class AddNodesForm(forms.Form):

@@ -100,6 +100,7 @@ class Cluster(ManagedResource):
         default=1, editable=False
     )  # of its choice of stores: who changes it says from which
     stores = models.ManyToManyField(Store, through="Attachment", related_name="clusters")
+    numbers_given = models.PositiveSmallIntegerField(null=True, editable=False)  # to repositories that were let go
     # What a step of the cloud gave to be kept: the key that the nodes sign in with, where they have one.
     keys = EncryptedJSONField(default=dict)
 
@@ -433,6 +434,11 @@ class Repository(models.Model):
         if self._state.adding and self.store:
             self.store_name, self.bucket, self.region = self.store.name, self.store.bucket, self.store.region
         super().save(*args, **options)
+
+    @property
+    def title(self) -> str:
+        """Return what tells it from all others of the organisation."""
+        return f"{self.cluster_name} repo{self.number} in {self.store_name}, {self.folder}"
 
     @property
     def folder(self) -> str:

@@ -27,7 +27,7 @@ from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.clouds.regions import distance_km
-from console.web.pages import dialog_done, dialog_form, file_download, fragment_or_page, posted
+from console.web.pages import dialog_done, dialog_form, file_download, fragment_or_page, posted, text_file
 
 
 def _node_setup(request: MemberRequest, pk: UUID, name: str) -> NodeSetup:
@@ -152,13 +152,6 @@ def _secret(request: MemberRequest, node_setup: NodeSetup, what: str) -> None:
     )
 
 
-def _text(content: str, name: str) -> HttpResponse:
-    response = HttpResponse(content, content_type="text/plain; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
-
-
 def _unfinished(node_setup: NodeSetup) -> HttpResponse | None:
     """Return the refusal of a file that pgBackRest could not work with, such as one that writes to a local disk."""
     if node_setup.configuration.is_complete:
@@ -178,7 +171,7 @@ def node_configuration(request: MemberRequest, pk: UUID, name: str) -> HttpRespo
     if refused := _unfinished(node_setup):
         return refused
     _secret(request, node_setup, "pgbackrest.conf with its secrets")
-    return _text(node_setup.configuration.render(secrets=True), "pgbackrest.conf")
+    return text_file(node_setup.configuration.render(secrets=True), "pgbackrest.conf")
 
 
 @require_GET
@@ -191,7 +184,7 @@ def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     if refused := _unfinished(node_setup):
         return refused
     _secret(request, node_setup, "the set-up script with its secrets")
-    return _text(node_setup.setup(report_address(request, node_setup.node)), f"{name}-setup.sh")
+    return text_file(node_setup.setup(report_address(request, node_setup.node)), f"{name}-setup.sh")
 
 
 @require_GET
@@ -218,8 +211,8 @@ def node_schedule(request: MemberRequest, pk: UUID, name: str, kind: str) -> Htt
     """Return the schedule as a file: for cron, or a script that installs systemd's timers."""
     node_setup = _node_setup(request, pk, name)
     if kind == "crontab":
-        return _text(node_setup.crontab.content, "pgbackrest")
-    return _text(node_setup.timers_script, f"{name}-timers.sh")
+        return text_file(node_setup.crontab.content, "pgbackrest")
+    return text_file(node_setup.timers_script, f"{name}-timers.sh")
 
 
 @require_http_methods(["GET", "POST"])

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from clusters import backup_views, node_views, views
+from clusters import backup_views, kit_views, node_views, retained_views, views
 
 app_name = "clusters"
 urlpatterns = [
@@ -12,6 +12,12 @@ urlpatterns = [
     path("stores.js", views.store_map, name="store_map"),
     path("stores/<uuid:pk>/backups/", backup_views.store_backups, name="store_backups"),
     path("repositories/<int:pk>/lost/forget/", backup_views.lost_forget, name="lost_forget"),
+    path("retained/", retained_views.retained_list, name="retained"),
+    path("repositories/<int:repository>/kit/", kit_views.repository_kit, name="repository_kit"),
+    path("repositories/<int:repository>/kit.txt", kit_views.repository_kit_text, name="repository_kit_text"),
+    path("repositories/<int:repository>/let-go/", retained_views.let_go, name="let_go"),
+    path("<uuid:pk>/kit/", kit_views.cluster_kit, name="kit"),
+    path("<uuid:pk>/kit.txt", kit_views.cluster_kit_text, name="kit_text"),
     path("<uuid:pk>/", views.cluster_detail, name="detail"),
     path("<uuid:pk>/backup-stores/", views.cluster_stores, name="stores"),
     path("<uuid:pk>/nodes/add/", views.node_add, name="node_add"),

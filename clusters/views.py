@@ -20,11 +20,12 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 from clusters import actions, proximity
 from clusters.backups import bookcases
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
-from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, RemoveNodesForm, StoresForm
+from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteClusterForm, RemoveNodesForm, StoresForm
 from clusters.losses import losses
 from clusters.models import Cluster, Database
 from clusters.node_setup import attached, node_setups
 from clusters.pgbackrest.schedules import times
+from clusters.retained import left_behind
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.cloud_accounts.actions import InUse
@@ -290,7 +291,9 @@ def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
         else:
             message = f"{' and '.join(form.cleaned_data['nodes'])} removed from {cluster.name}."
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
-    return dialog_form(request, "clusters/node_remove.html", {"form": form, "cluster": cluster})
+    asked = form["nodes"].value() or [node.name for node in cluster.nodes.all()]
+    context = {"form": form, "cluster": cluster, "left": left_behind(cluster, nodes=asked)}
+    return dialog_form(request, "clusters/node_remove.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -321,7 +324,8 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
         actions.remove_database(database, by=request.user)
         message = f"{name} is no database of {cluster.name} any more."
         return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
-    context = {"form": form, "cluster": cluster, "database": database}
+    left = left_behind(cluster, stanza=database.name)
+    context = {"form": form, "cluster": cluster, "database": database, "left": left}
     return dialog_form(request, "clusters/database_remove.html", context)
 
 
@@ -330,7 +334,8 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
 def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Delete a cluster after its name was typed; refused while stores are attached to it."""
     cluster = get_object_or_404(_clusters(request).with_story(), pk=pk)
-    form = TypedNameForm(posted(request), expected=cluster.name)
+    left = left_behind(cluster)
+    form = DeleteClusterForm(posted(request), cluster=cluster, leaves=bool(left))
     if form.is_bound and form.is_valid():
         try:
             actions.delete(cluster, by=request.user)
@@ -343,7 +348,7 @@ def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
         else:
             message = f"{cluster.name} is being deleted."
             return dialog_done(request, reverse("clusters:list"), "clusters-changed", message=message)
-    return dialog_form(request, "clusters/delete.html", {"form": form, "cluster": cluster})
+    return dialog_form(request, "clusters/delete.html", {"form": form, "cluster": cluster, "left": left})
 
 
 @require_POST

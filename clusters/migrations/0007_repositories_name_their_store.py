@@ -1,4 +1,5 @@
 from django.db import migrations, models
+from django.utils import timezone
 
 from clusters.migrations._passphrases import nothing
 
@@ -9,6 +10,8 @@ def name_their_stores(apps, editor):
         store = repository.store
         repository.store_name, repository.bucket, repository.region = store.name, store.bucket, store.region
         repository.save(update_fields=["store_name", "bucket", "region"])
+    # Nobody wrote down when; from now on is late enough, since an empty folder is looked at again.
+    repositories.filter(attachment=None, detached_at=None).update(detached_at=timezone.now())
 
 
 class Migration(migrations.Migration):
@@ -40,6 +43,11 @@ class Migration(migrations.Migration):
             model_name='repository',
             name='empty_at',
             field=models.DateTimeField(editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name='cluster',
+            name='numbers_given',
+            field=models.PositiveSmallIntegerField(editable=False, null=True),
         ),
         migrations.RunPython(name_their_stores, nothing),
     ]

@@ -14,6 +14,7 @@ class Permission(StrEnum):
     MANAGE_STORES = "manage_stores"
     MANAGE_CLUSTERS = "manage_clusters"
     SEE_SECRETS = "see_secrets"  # configuration files with keys and passphrases in them
+    LET_GO = "let_go"  # passphrases that nothing needs any more
     SEE_MEMBERS = "see_members"
     MANAGE_MEMBERS = "manage_members"
     SEE_AUDIT = "see_audit"
@@ -27,7 +28,7 @@ _ADMIN = _VIEWER | {
     Permission.SEE_SECRETS,
     Permission.SEE_AUDIT,
 }
-_OWNER = _ADMIN | {Permission.MANAGE_MEMBERS}
+_OWNER = _ADMIN | {Permission.MANAGE_MEMBERS, Permission.LET_GO}
 
 # By role, as Membership.Role has them; "support" is nobody's membership, but staff who see the console as an
 # organisation does (impersonation.py).
@@ -46,12 +47,18 @@ SUPPORT_MAY = frozenset(
 
 # What only the Enterprise edition has.
 ENTERPRISE = frozenset(
-    {Permission.SEE_STORES, Permission.MANAGE_STORES, Permission.MANAGE_CLUSTERS, Permission.SEE_SECRETS}
+    {
+        Permission.SEE_STORES,
+        Permission.MANAGE_STORES,
+        Permission.MANAGE_CLUSTERS,
+        Permission.SEE_SECRETS,
+        Permission.LET_GO,
+    }
 )
 
 # What each role may do, in the words that people read where they choose one.
 ROLE_WORDS = {
-    "owner": "members, and all that admins may",
+    "owner": "members, letting passphrases go, and all that admins may",
     "admin": "backup stores, clusters, cloud accounts and secrets",
     "viewer": "sees everything but secrets, and changes nothing",
 }
@@ -64,6 +71,10 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:node_configuration": MINUTES,
     "clusters:node_setup": MINUTES,
     "clusters:node_files": MINUTES,
+    "clusters:kit": MINUTES,
+    "clusters:kit_text": MINUTES,
+    "clusters:repository_kit": MINUTES,
+    "clusters:repository_kit_text": MINUTES,
     "cloud_accounts:change": MINUTES,
     "organisation:invite": MINUTES,
     "organisation:leave": MINUTES,
@@ -76,6 +87,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:database_remove": HOUR,
     "clusters:delete": HOUR,
     "clusters:key": HOUR,
+    "clusters:let_go": HOUR,
     "clusters:node_policy": HOUR,
     "clusters:node_remove": HOUR,
     "clusters:node_stores": HOUR,

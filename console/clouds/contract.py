@@ -443,6 +443,10 @@ class NodeAccess:
     refusal: Callable[[AccessSpec], str]  # why so many stores do not fit, in one sentence; "" when they do
     repository: Callable[[StoreSpec, AccessSpec], RepositoryOptions]  # how a node of the cluster reaches the store
     regions: Callable[[AccountRef], Sequence[Region]]  # where nodes of the account can be, by code
+    # A key that somebody makes by hand to read a store without the console: pgBackRest's options, as of `repository`,
+    # each with what to fill in; and where it comes from, in sentences.
+    key_options: tuple[tuple[str, str], ...]
+    key_from: str
     note: str = ""  # how the nodes sign in, where people would expect something else
     # Why `grant` should run again on what an earlier version of the console made, in a sentence; "" when it need not.
     outdated: Callable[[AccessSpec], str] = lambda spec: ""

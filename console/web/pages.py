@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 from urllib.parse import urlencode, urlsplit
-from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
@@ -92,6 +92,14 @@ def file_download(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRe
     return answered
 
 
+def text_file(content: str, name: str) -> HttpResponse:
+    """Answer with a text that the browser saves under this name."""
+    response = HttpResponse(content, content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
 def is_file_download(url: str) -> bool:
     """Return whether a view that answers with a file is at the address."""
     try:
@@ -118,7 +126,8 @@ class Page:
 
 def paginate(request: HttpRequest, rows: QuerySet[Any], *, size: int = PAGE_SIZE) -> Page:
     """Return the page that ?after= or ?before= names: found by index, so the last one costs what the first one does."""
-    after, before = (_cursor(request.GET.get(name, "")) for name in ("after", "before"))
+    key = rows.model._meta.pk
+    after, before = (_cursor(request.GET.get(name, ""), key) for name in ("after", "before"))
     total = rows.order_by()[: COUNT_AT_MOST + 1].count()
     if before:
         created, pk = before
@@ -148,11 +157,11 @@ def _link(kept: dict[str, str], name: str, item: Model) -> str:
     return "?" + urlencode({**kept, name: base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")})
 
 
-def _cursor(text: str) -> tuple[datetime, UUID] | None:
+def _cursor(text: str, key: Any) -> tuple[datetime, Any] | None:
     """Read a cursor; one that was tampered with is no cursor: the list starts at its beginning."""
     try:
         created, pk = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split(" ")
         moment = datetime.fromisoformat(created)
-        return (moment.astimezone(UTC), UUID(pk)) if moment.tzinfo else None
-    except (ValueError, OverflowError):  # the latter: no such time in UTC
+        return (moment.astimezone(UTC), key.to_python(pk)) if moment.tzinfo else None
+    except (ValueError, OverflowError, ValidationError):  # the second: no such time in UTC
         return None

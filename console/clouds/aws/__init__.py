@@ -53,6 +53,14 @@ AWS = Cloud(
         policy=policy,
         refusal=refusal,
         repository=repository,
+        key_options=(
+            ("s3-key-type", "shared"),
+            ("s3-key", "FILL-IN-THE-ACCESS-KEY-ID"),
+            ("s3-key-secret", "FILL-IN-ITS-SECRET"),
+        ),
+        key_from="On a machine whose role may list the bucket and get the objects below the folder (s3:ListBucket, "
+        "s3:GetObject), s3-key-type=auto is all it takes. Elsewhere make an access key that may do this. The nodes' "
+        "own role may while their cluster has the store attached.",
         regions=regions_of,
         outdated=outdated,
     ),

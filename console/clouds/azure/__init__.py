@@ -62,6 +62,13 @@ AZURE = Cloud(
         policy=policy,
         refusal=lambda spec: "",
         repository=repository,
+        key_options=(
+            ("azure-key-type", "sas"),
+            ("azure-key", "FILL-IN-A-SHARED-ACCESS-SIGNATURE"),
+        ),
+        key_from="Make a shared access signature that may list and read the container, such as with “az storage "
+        "container generate-sas --permissions lr --as-user --auth-mode login”, and put it in without a ? at its "
+        "beginning. The nodes' own one is in their files, and ends.",
         regions=regions_of,
         keys_due=due,
     ),

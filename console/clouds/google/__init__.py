@@ -77,6 +77,13 @@ GOOGLE = Cloud(
         policy=policy,
         refusal=lambda spec: "",  # each bucket has a policy of its own, with room for 1,500 principals
         repository=repository,
+        key_options=(
+            ("gcs-key-type", "service"),
+            ("gcs-key", "FILL-IN-THE-PATH-OF-A-SERVICE-ACCOUNT-S-KEY-FILE"),
+        ),
+        key_from="Make a key file of a service account that may list and get the objects below the folder (Storage "
+        "Object Viewer). On a machine with such a service account attached, gcs-key-type=auto is all it takes. The "
+        "nodes' own key is in their files while their cluster has the store attached.",
         regions=regions_of,
     ),
     capabilities=capabilities,

@@ -316,7 +316,7 @@ def empty_commands(bucket: str, found: Contents, options: str, *first: str, pref
             listing = f"aws s3api list-object-versions {below} --max-keys 250 --no-paginate {query}"
             lines.append(f'{delete} --delete "$({listing})"')
     if found.uploads:
-        listing = f"aws s3api list-multipart-uploads {below} --query 'Uploads[].[UploadId, Key]' --output text"
+        listing = f"aws s3api list-multipart-uploads {below} --query 'Uploads[].[UploadId, Key] || `[]`' --output text"
         abort = f'aws s3api abort-multipart-upload {where} --upload-id "$id" --key "$key"'
         lines.append(f"{listing} | while read -r id key; do {abort}; done")
     return "\n".join(lines)
