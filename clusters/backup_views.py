@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from clusters import actions, memory
-from clusters.backups import bookcases
+from clusters.backups import bookcases, retained_case
 from clusters.models import Cluster, Repository
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
@@ -51,7 +51,7 @@ def lost_forget(request: MemberRequest, pk: int) -> HttpResponse:
 @require_GET
 @require_permission(Permission.SEE_STORES)
 def store_backups(request: MemberRequest, pk: UUID) -> HttpResponse:
-    """Show what was last seen in one store, cluster by cluster."""
+    """Show what was last seen in one store, cluster by cluster, then what no cluster uses any more."""
     store = get_object_or_404(Store.objects.visible_to(request.membership), pk=pk)
     clusters = Cluster.objects.visible_to(request.membership).filter(attachments__store=store)
     found = [
@@ -60,4 +60,7 @@ def store_backups(request: MemberRequest, pk: UUID) -> HttpResponse:
         for case in bookcases(cluster)
         if case.repository.store_id == store.pk
     ]
-    return fragment_or_page(request, "clusters/store_backups.html", "backups", {"store": store, "found": found})
+    retained = Repository.objects.visible_to(request.membership).filter(store=store).retained()
+    left = [retained_case(one) for one in retained.with_inventory().select_related("cluster")]
+    context = {"store": store, "found": found, "left": left, "number": len(found) + len(left)}
+    return fragment_or_page(request, "clusters/store_backups.html", "backups", context)

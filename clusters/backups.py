@@ -260,6 +260,12 @@ def bookcases(cluster: Cluster) -> list[RepositoryView]:
     return found
 
 
+def retained_case(repository: Repository) -> RepositoryView:
+    """Return what is known of a repository that no cluster uses: no node says any more which database is its own."""
+    views = [StanzaView(one, "", True) for one in states(repository)]
+    return RepositoryView(repository, getattr(repository, "inventory", None), views)
+
+
 def only_full_backups(cluster: Cluster, repositories: set[int]) -> tuple[list[str], bool]:
     """Return what would be lost with these repositories, in sentences, and whether all of them have been looked into.
 

@@ -9,13 +9,21 @@ from django.utils import timezone
 
 from clusters import inventory, losses, memory
 from clusters.models import Attachment, Cluster, Inventory, Node, Repository
+from clusters.retained import holding
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.steps import Plan
 from console.operations.registry import Workflow, register
 from console.operations.snapshots import SnapshotSource
 from console.operations.snapshots import register as register_source
-from stores.models import Store, last_seen_finders, loss_conditions, loss_finders, newest_backup_finders
+from stores.models import (
+    Store,
+    kept_finders,
+    last_seen_finders,
+    loss_conditions,
+    loss_finders,
+    newest_backup_finders,
+)
 
 
 def access(cluster: Cluster) -> Plan:
@@ -51,12 +59,19 @@ def newest_backup_at(store: Store) -> datetime | None:
     return max((at for one in repositories if (at := one.newest_backup_at)), default=None)
 
 
+def kept_in(store: Store) -> list[str]:
+    """Return in words the repositories in the store that no cluster uses any more and that may hold something."""
+    rows = Repository.objects.filter(store=store).retained().with_inventory()
+    return [f"{one.title}: {found.words}" for one in rows if not (found := holding(one)).is_empty]
+
+
 register_users(CloudAccount, lambda account: account.clusters.all())
 register_users(Store, lambda store: store.attachments.all())
 newest_backup_finders.append(newest_backup_at)
 last_seen_finders.append(losses.last_seen_at)
 loss_finders.append(losses.of_store)
 loss_conditions.append(losses.in_store)
+kept_finders.append(kept_in)
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
     register(Workflow(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keep))
 register(Workflow(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))

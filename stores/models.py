@@ -139,6 +139,11 @@ class Store(ManagedResource):
         return [loss for find in loss_finders for loss in find(self)] if self.has_loss else []
 
     @property
+    def kept(self) -> list[str]:
+        """Return what is kept in it that nothing uses any more, such as the backups of a deleted cluster, in words."""
+        return [text for find in kept_finders for text in find(self)]
+
+    @property
     def place(self) -> str:
         """Return where the region is, such as "Dublin, Ireland"."""
         region = self.cloud_account.region(self.region)
@@ -201,6 +206,10 @@ newest_backup_finders: list[Callable[[Store], datetime | None]] = []
 last_seen_finders: list[Callable[[Store], datetime | None]] = []
 loss_finders: list[Callable[[Store], list[Loss]]] = []
 loss_conditions: list[Callable[[], Exists]] = []
+
+
+# Each tells what apps know to be kept in a store that nothing uses any more, in words: also appended by plans.py.
+kept_finders: list[Callable[[Store], list[str]]] = []
 
 
 class DriftReport(Snapshot):
