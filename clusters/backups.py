@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -228,16 +228,18 @@ def states(repository: Repository) -> list[StanzaState]:
 
 def bookcases(cluster: Cluster) -> list[RepositoryView]:
     """Return what is known of the cluster's attached repositories, by number."""
+    attached = {one.repository_id for one in cluster.attachments.all()}
+    return _cases(cluster, [one for one in cluster.repositories.all() if one.pk in attached])
+
+
+def _cases(cluster: Cluster, repositories: Iterable[Repository]) -> list[RepositoryView]:
     nodes = {node.pk: node.name for node in cluster.nodes.all()}
     databases = {database.pk: database for database in cluster.databases.all()}
     said = {(nodes[one.node_id], databases[one.database_id].name): one for one in cluster.stanzas.all()}
     versions = {database.name: database.version for database in databases.values()}
     here = {(node, database) for node in nodes.values() for database in versions}
-    attached = {one.repository_id for one in cluster.attachments.all()}
     found = []
-    for repository in cluster.repositories.all():
-        if repository.pk not in attached:
-            continue
+    for repository in repositories:
         seen_states = states(repository)
         then = {(one.node, one.name): one for one in repository.known_stanzas.all()}
         seen = {(one.node, one.stanza) for one in seen_states}
@@ -262,35 +264,5 @@ def bookcases(cluster: Cluster) -> list[RepositoryView]:
 
 def retained_case(repository: Repository) -> RepositoryView:
     """Return what is known of a repository that no cluster uses: no node says any more which database is its own."""
-    views = [StanzaView(one, "", True) for one in states(repository)]
+    views = [StanzaView(one, known_id="", is_gone=True) for one in states(repository)]
     return RepositoryView(repository, getattr(repository, "inventory", None), views)
-
-
-def only_full_backups(cluster: Cluster, repositories: set[int]) -> tuple[list[str], bool]:
-    """Return what would be lost with these repositories, in sentences, and whether all of them have been looked into.
-
-    Lost is a stanza whose full backups are in none of the cluster's other repositories, as far as those were read.
-    """
-    cases = bookcases(cluster)
-    kept = {
-        (view.stanza_state.node, view.stanza_state.stanza)
-        for case in cases
-        if case.repository.number not in repositories
-        for view in case.stanza_views
-        if view.last_full
-    }
-    going = [case for case in cases if case.repository.number in repositories]
-    said = [
-        f"{case.repository.store} (repo{case.repository.number}) holds the only full backups of "
-        f"{view.stanza_state.stanza} on {view.stanza_state.node}, the newest {view.last_full.backup.label}."
-        for case in going
-        for view in case.stanza_views
-        if view.last_full and (view.stanza_state.node, view.stanza_state.stanza) not in kept
-    ]
-    read = all(
-        case.inventory
-        and case.inventory.read_at
-        and all(one.stanza_state.status in {"read", "empty"} for one in case.stanza_views)
-        for case in going
-    )
-    return said, read

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from uuid import UUID
 from zlib import crc32
 
-from clusters.backups import only_full_backups
+from clusters.detaching import costs
 from clusters.models import Cluster
 from clusters.proximity import Site, nearest
+from clusters.retained import left_behind
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.regions import Region
 from stores.models import State, Store
@@ -92,7 +93,7 @@ def consequences(cluster: Cluster, removed: Collection[UUID], left: Collection[S
         if lost and left and not any(store.region == region.code for store in left):
             said.append(f"{name} loses {' and '.join(lost)}, the only store in its region ({region.code}).")
     numbers = {one.repository.number for one in cluster.wanted if one.store_id in removed}
-    lost, all_read = only_full_backups(cluster, numbers)
+    lost, all_read = costs(cluster, numbers)
     said.extend(lost)
     if not all_read:
         said.extend(
@@ -103,7 +104,11 @@ def consequences(cluster: Cluster, removed: Collection[UUID], left: Collection[S
             for one in cluster.wanted
             if one.store_id in removed
         )
-    said.append("Its objects stay in the store, but the nodes can no longer read or expire them.")
+    said.extend(
+        f"{one.repository.store_name} (repo{one.repository.number}) keeps {one.words}. Nothing in it is deleted, and "
+        "its passphrase stays under Retained Repositories; but the nodes can no longer read or expire it."
+        for one in left_behind(cluster, stores=removed)
+    )
     if writing := [node.name for node in cluster.nodes.all() if numbers & set(node.applied_targets)]:
         said.append(
             f"{' and '.join(writing)} still {'has' if len(writing) == 1 else 'have'} it in the configuration that "

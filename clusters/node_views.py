@@ -16,6 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from clusters import actions, memory, node_report
+from clusters.detaching import held_for
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
 from clusters.losses import losses
 from clusters.models import Cluster, Node, RemovedNode
@@ -79,7 +80,7 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     here, first = cluster.cloud_account.region(node.region), nearest(cluster, node)
     written = {str(one.store_id) for one in node_setup.attachments}
     chosen = {str(pk) for pk in form["backup_stores"].value() or []} if form.is_bound else written
-    offered = []
+    offered, held = [], held_for(cluster, name)
     for one in attached(cluster):
         there = cluster.cloud_account.region(one.store.region)
         km = round(distance_km(here, there)) if here and there else 0
@@ -90,6 +91,7 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
                 "round_trip": round_trip_ms(km),
                 "nearest": one == first,
                 "chosen": str(one.store_id) in chosen,
+                "held": held.get(one.repository.number, ""),
             }
         )
     context = {"form": form, "cluster": cluster, "node": node, "offered": offered}

@@ -42,7 +42,7 @@ class Holding:
     @property
     def backups(self) -> int:
         """Return how many backups there are."""
-        return sum(len(one.backups) for one in self.stanza_states)
+        return sum(len(one.backups) + one.omitted for one in self.stanza_states)
 
     @property
     def size(self) -> int:
@@ -59,7 +59,7 @@ class Holding:
     def words(self) -> str:
         """Return what it holds, such as "3 backups, 22.1 MB: main on n1"."""
         if self.read_at is None:
-            return "not looked into yet"
+            return "what the console has not looked into yet"
         if not self.stanza_states:
             return "nothing"
         count = f"{self.backups:,} backup{'' if self.backups == 1 else 's'}"
@@ -68,7 +68,7 @@ class Holding:
 
 def _size(state: StanzaState) -> int:
     backups = state.backup_bytes or sum(backup.stored for backup in state.backups)
-    return (backups + state.wal_bytes) or state.bytes
+    return state.bytes or backups + state.wal_bytes
 
 
 def holding(repository: Repository, *, nodes: Collection[str] | None = None, stanza: str = "") -> Holding:

@@ -81,6 +81,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "node_setups": node_setups(cluster),
         "columns": attached(cluster),
         "cases": cases,
+        "retained": len(cluster.repositories.all()) - len(cases),
         "times": times(cluster.policy.schedules, timezone.now()),
         "verdict": _verdict(cluster.places, found),
         "method": proximity.METHOD,
