@@ -54,6 +54,28 @@ BY_NUMBER = {version.number: version for version in VERSIONS}
 
 
 @dataclass(frozen=True)
+class Option:
+    """A line of the file."""
+
+    name: str
+    value: str
+    secret: bool = False
+
+    def __post_init__(self) -> None:
+        if not is_a_line(self.value):  # whatever let it pass: an option is one line, or it is two options
+            raise ValueError(f"{self.name} is more than one line.")
+
+    def shown(self, secrets: bool) -> str:
+        """Return the line; a secret is a row of dots unless secrets are asked for."""
+        return f"{self.name}={HIDDEN if self.secret and not secrets else self.value}"
+
+
+def rendered(lines: Iterable[str | Option], *, secrets: bool) -> str:
+    """Return the lines as a file; without secrets each of them is a row of dots."""
+    return "".join(f"{line if isinstance(line, str) else line.shown(secrets)}\n" for line in lines)
+
+
+@dataclass(frozen=True)
 class Target:
     """A repository that the node writes to."""
 
@@ -65,15 +87,32 @@ class Target:
     retention_type: str  # time (days) or count
     retention_full: int
     retention_diff: int | None
+    folder: str = FOLDER  # where the configuration and the files that it names are
 
     def place(self, file: SecretFile) -> str:
         """Return where the node keeps a file with a secret that the configuration names."""
-        return f"{FOLDER}/repo{self.number}-{file.name}"
+        return f"{self.folder}/repo{self.number}-{file.name}"
 
     @property
     def ca_file(self) -> str:
         """Return where the node keeps the certificate that the server's is checked against."""
-        return f"{FOLDER}/repo{self.number}-ca.pem"
+        return f"{self.folder}/repo{self.number}-ca.pem"
+
+    def access(self) -> Iterable[Option]:
+        """Return the options with which pgBackRest finds the repository and signs in there."""
+        for name, value in self.repository.options:
+            yield Option(f"repo{self.number}-{name}", value, name in self.repository.secret)
+            if name == "type":
+                yield Option(f"repo{self.number}-path", self.path)
+        for file in self.repository.files:
+            yield Option(f"repo{self.number}-{file.option}", self.place(file))
+        if self.repository.ca_certificate:
+            yield Option(f"repo{self.number}-storage-ca-file", self.ca_file)
+
+    def encryption(self) -> Iterable[Option]:
+        """Return the options with which pgBackRest encrypts and decrypts the repository."""
+        yield Option(f"repo{self.number}-cipher-type", "aes-256-cbc")
+        yield Option(f"repo{self.number}-cipher-pass", self.cipher_pass, secret=True)
 
 
 @dataclass(frozen=True)
@@ -99,9 +138,7 @@ class Configuration:
 
     def render(self, *, secrets: bool) -> str:
         """Return the file; without secrets each of them is a row of dots."""
-        return "".join(
-            f"{line}\n" if isinstance(line, str) else f"{line.name}={line.shown(secrets)}\n" for line in self._lines()
-        )
+        return rendered(self._lines(), secrets=secrets)
 
     @property
     def sha256(self) -> str:
@@ -113,7 +150,7 @@ class Configuration:
         """Return whether pgBackRest can work with it: there is somewhere to write to, and something to write."""
         return bool(self.targets and self.stanzas)
 
-    def _lines(self) -> Iterable[str | _Option]:
+    def _lines(self) -> Iterable[str | Option]:
         release = self.version.number or f"{VERSIONS[1].number} or newer"  # not the newest known: that would change
         yield f"# {self.cluster}, node {self.node}: made by Storekeeper for pgBackRest {release}."
         yield f"# Save as {FILE}, owner root, group postgres, mode 0640: it holds secrets."
@@ -122,13 +159,13 @@ class Configuration:
         planned = "; ".join(f"{kind} {expression}" for kind, expression in self.schedules.items())
         yield f"# Backups are made by cron or timers: {planned or 'none'}."
         yield "[global]"
-        yield _Option("process-max", "4")
-        yield _Option("start-fast", "y")
-        yield _Option("compress-type", "zst")
-        yield _Option("archive-async", "y")
-        yield _Option("spool-path", SPOOL)
-        yield _Option("log-level-console", "warn")
-        yield _Option("log-level-file", "detail")
+        yield Option("process-max", "4")
+        yield Option("start-fast", "y")
+        yield Option("compress-type", "zst")
+        yield Option("archive-async", "y")
+        yield Option("spool-path", SPOOL)
+        yield Option("log-level-console", "warn")
+        yield Option("log-level-file", "detail")
         for target in self.targets:
             yield ""
             yield f"# {target.store}"
@@ -136,21 +173,14 @@ class Configuration:
         for stanza in self.stanzas:
             yield ""
             yield f"[{stanza.name}]"
-            yield _Option("pg1-path", stanza.data_directory)
-            yield _Option("pg1-port", str(stanza.port))
+            yield Option("pg1-path", stanza.data_directory)
+            yield Option("pg1-port", str(stanza.port))
 
-    def _target(self, target: Target) -> Iterable[str | _Option]:
-        def option(name: str, value: str, secret: bool = False) -> _Option:
-            return _Option(f"repo{target.number}-{name}", value, secret)
+    def _target(self, target: Target) -> Iterable[str | Option]:
+        def option(name: str, value: str) -> Option:
+            return Option(f"repo{target.number}-{name}", value)
 
-        for name, value in target.repository.options:
-            yield option(name, value, name in target.repository.secret)
-            if name == "type":
-                yield option("path", target.path)
-        for file in target.repository.files:
-            yield option(file.option, target.place(file))
-        if target.repository.ca_certificate:
-            yield option("storage-ca-file", target.ca_file)
+        yield from target.access()
         yield option("retention-full-type", target.retention_type)
         yield option("retention-full", str(target.retention_full))
         if target.retention_diff:
@@ -158,22 +188,7 @@ class Configuration:
         yield option("bundle", "y")
         if self.version.has_block:
             yield option("block", "y")
-        yield option("cipher-type", "aes-256-cbc")
-        yield option("cipher-pass", target.cipher_pass, secret=True)
-
-
-@dataclass(frozen=True)
-class _Option:
-    name: str
-    value: str
-    secret: bool = False
-
-    def __post_init__(self) -> None:
-        if not is_a_line(self.value):  # whatever let it pass: an option is one line, or it is two options
-            raise ValueError(f"{self.name} is more than one line.")
-
-    def shown(self, secrets: bool) -> str:
-        return HIDDEN if self.secret and not secrets else self.value
+        yield from target.encryption()
 
 
 def release(reported: str) -> Version | None:
