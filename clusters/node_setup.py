@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from clusters.models import Attachment, BackupPolicy, Cluster, Node
-from clusters.pgbackrest import schedules
+from clusters.pgbackrest import left, schedules
 from clusters.pgbackrest.configuration import (
     BY_NUMBER,
     FILE,
@@ -98,22 +98,6 @@ class NodeSetup:
     @cached_property
     def configuration(self) -> Configuration:
         """Return the node's pgbackrest.conf."""
-        account = self.cluster.cloud_account
-        targets = []
-        for one in self.attachments:
-            one.store.cloud_account = account  # which it has in common with the cluster
-            targets.append(
-                Target(
-                    number=one.repository.number,
-                    store=f"{one.store.name}, {one.store.region}",
-                    path=f"{self.cluster.repository_path}/{self.node.name}",
-                    repository=account.cloud.access.repository(one.store.spec(), self.access),
-                    cipher_pass=one.repository.secrets["cipher_pass"],
-                    retention_type=self.policy.retention_type,
-                    retention_full=self.policy.retention_full,
-                    retention_diff=self.policy.retention_diff,
-                )
-            )
         stanzas = [
             StanzaConfiguration(one.name, int(one.version), one.data_directory, one.port)
             for one in self.cluster.databases.all()
@@ -122,10 +106,44 @@ class NodeSetup:
             self.cluster.name,
             self.node.name,
             BY_NUMBER[self.node.pgbackrest_version],
-            targets,
+            [self._target(one) for one in self.attachments],
             stanzas,
             self.policy.schedules,
+            [self._target(one) for one in self.left],
         )
+
+    def _target(self, one: Attachment) -> Target:
+        account = self.cluster.cloud_account
+        one.store.cloud_account = account  # which it has in common with the cluster
+        return Target(
+            number=one.repository.number,
+            store=f"{one.store.name}, {one.store.region}",
+            path=f"{self.cluster.repository_path}/{self.node.name}",
+            repository=account.cloud.access.repository(one.store.spec(), self.access),
+            cipher_pass=one.repository.secrets["cipher_pass"],
+            retention_type=self.policy.retention_type,
+            retention_full=self.policy.retention_full,
+            retention_diff=self.policy.retention_diff,
+        )
+
+    @cached_property
+    def left(self) -> list[Attachment]:
+        """Return the attached stores that the node writes to no more while backups of its databases were seen there."""
+        mine, names = {one.pk for one in self.attachments}, {one.name for one in self.cluster.databases.all()}
+        seen = {
+            repository.pk
+            for repository in self.cluster.repositories.all()
+            if (inventory := getattr(repository, "inventory", None))
+            for row in inventory.content
+            if row["node"] == self.node.name and row["stanza"] in names and row["backups"]
+        }
+        return [one for one in attached(self.cluster) if one.pk not in mine and one.repository_id in seen]
+
+    @property
+    def left_files(self) -> list[File]:
+        """Return the configuration with which the node expires what it has left, if there is any."""
+        found = self.configuration.left
+        return [left.configuration(self.cluster.name, self.node.name, found)] if found else []
 
     @cached_property
     def masked(self) -> str:
@@ -174,6 +192,7 @@ class NodeSetup:
     def crontab(self) -> File:
         """Return the schedule for cron, with the report of what is applied."""
         lines = schedules.crontab(self.cluster.name, self.stanzas, self.numbers, self.policy.schedules)
+        lines += left.crontab(self.stanzas) if self.configuration.left else ""
         return File(f"{CRON}/pgbackrest", f"{lines}*/5 * * * * postgres {REPORT} >/dev/null\n")
 
     @property
@@ -182,6 +201,7 @@ class NodeSetup:
         made = schedules.units(self.cluster.name, self.stanzas, self.numbers, self.policy.schedules)
         return [
             *made,
+            *(left.units(self.stanzas) if self.configuration.left else ()),
             File(
                 f"{REPORT_UNIT}.service",
                 f"{MARK}\n[Unit]\nDescription=Tell Storekeeper what is applied\n\n"
@@ -229,7 +249,7 @@ class NodeSetup:
         """Return the certificates that the node needs to know the servers by."""
         return [
             File(target.ca_file, target.repository.ca_certificate.strip() + "\n")
-            for target in self.configuration.targets
+            for target in self._all_targets
             if target.repository.ca_certificate
         ]
 
@@ -238,9 +258,13 @@ class NodeSetup:
         """Return the files with secrets that the configuration names."""
         return [
             File(target.place(one), one.content.strip() + "\n")
-            for target in self.configuration.targets
+            for target in self._all_targets
             for one in target.repository.files
         ]
+
+    @property
+    def _all_targets(self) -> list[Target]:
+        return [*self.configuration.targets, *self.configuration.left]
 
     @property
     def has_keys(self) -> bool:
@@ -272,6 +296,7 @@ class NodeSetup:
         files = [
             *((one, PRIVATE) for one in self.keys),  # before the configuration that names them
             (File(FILE, self.configuration.render(secrets=True)), PRIVATE),
+            *((one, PRIVATE) for one in self.left_files),
             *((one, PUBLIC) for one in self.certificates),
             (self.report(address), EXECUTABLE),
         ]
@@ -288,6 +313,7 @@ class NodeSetup:
             f"install -d -o root -g postgres -m 0750 {FOLDER}",
             'for one in $missing; do install -d -o postgres -g postgres -m 0750 "$one"; done',
             *(line for file, how in files for line in put(file, how)),
+            *([] if self.configuration.left else [f"is_folder {left.FILE} || rm -f {left.FILE}"]),
             f"if {has_timers}; then",
             f"  echo 'Timers make the backups here: run {self.node.name}-timers.sh too.'",
             "else",

@@ -109,6 +109,13 @@ class Target:
         if self.repository.ca_certificate:
             yield Option(f"repo{self.number}-storage-ca-file", self.ca_file)
 
+    def retention(self) -> Iterable[Option]:
+        """Return the options with which pgBackRest expires backups."""
+        yield Option(f"repo{self.number}-retention-full-type", self.retention_type)
+        yield Option(f"repo{self.number}-retention-full", str(self.retention_full))
+        if self.retention_diff:
+            yield Option(f"repo{self.number}-retention-diff", str(self.retention_diff))
+
     def encryption(self) -> Iterable[Option]:
         """Return the options with which pgBackRest encrypts and decrypts the repository."""
         yield Option(f"repo{self.number}-cipher-type", "aes-256-cbc")
@@ -135,6 +142,7 @@ class Configuration:
     targets: Sequence[Target]
     stanzas: Sequence[StanzaConfiguration]
     schedules: Mapping[str, str] = field(default_factory=dict)  # cron expressions by type of backup
+    left: Sequence[Target] = ()  # what the node writes to no more, and goes on to expire with another file
 
     def render(self, *, secrets: bool) -> str:
         """Return the file; without secrets each of them is a row of dots."""
@@ -158,6 +166,8 @@ class Configuration:
         # pgBackRest makes nothing of the schedule, but who changes that has to bring the node its files.
         planned = "; ".join(f"{kind} {expression}" for kind, expression in self.schedules.items())
         yield f"# Backups are made by cron or timers: {planned or 'none'}."
+        if self.left:
+            yield f"# With left.conf it expires {', '.join(f'repo{one.number}' for one in self.left)}."
         yield "[global]"
         yield Option("process-max", "4")
         yield Option("start-fast", "y")
@@ -181,10 +191,7 @@ class Configuration:
             return Option(f"repo{target.number}-{name}", value)
 
         yield from target.access()
-        yield option("retention-full-type", target.retention_type)
-        yield option("retention-full", str(target.retention_full))
-        if target.retention_diff:
-            yield option("retention-diff", str(target.retention_diff))
+        yield from target.retention()
         yield option("bundle", "y")
         if self.version.has_block:
             yield option("block", "y")

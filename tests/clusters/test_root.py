@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from clusters.models import BackupPolicy, Cluster, Node
 from clusters.node_setup import NodeSetup
 from clusters.pgbackrest.configuration import BY_NUMBER, FILE, FOLDER, Configuration, StanzaConfiguration, Target
 from clusters.pgbackrest.grammar import data_directory
+from clusters.pgbackrest.left import LOCKS
 from console.clouds.contract import RepositoryOptions, SecretFile
 from console.web.validators import readable
 from tests.node_machine import Machine
@@ -41,11 +43,9 @@ def handed(name="orders", directory="/var/lib/postgresql/15/main", repository=RE
     target = Target(1, name, path, repository, "passphrase", "time", 14, None)
     stanza = StanzaConfiguration("main", 15, directory, 5432)
     node_setup = NodeSetup(Cluster(name=name), Node(name="n1", applied_targets=[]), None)
-    vars(node_setup).update(
-        configuration=Configuration(name, "n1", BY_NUMBER["2.45"], [target], [stanza]),
-        policy=BackupPolicy(),
-        system_ids={},
-    )
+    left = [replace(target, number=2)]
+    configuration = Configuration(name, "n1", BY_NUMBER["2.45"], [target], [stanza], left=left)
+    vars(node_setup).update(configuration=configuration, policy=BackupPolicy(), system_ids={})
     return node_setup
 
 
@@ -88,7 +88,8 @@ def clean(tmp_path_factory):
     found |= {
         path for script in scripts().values() for path in re.findall(r"(?<![\w/.*])/[a-z]+/[\w./-]++(?!\*)", script)
     }
-    found = {path for path in found if not path.startswith(("/usr/bin/", "/dev/null", "/bin/sh", "/etc/machine-id"))}
+    others = ("/usr/bin/", "/dev/null", "/bin/sh", "/etc/machine-id", LOCKS)
+    found = {path for path in found if not path.startswith(others)}
     found |= {str(parent) for path in found for parent in Path(path).parents} - {"/"}
     unknown = [path for path in found if not path.startswith(("/etc", "/var"))]
     assert not unknown, "the machine of the test has to get these too"
