@@ -30,8 +30,7 @@ def retained_list(request: MemberRequest) -> HttpResponse:
     rows = Repository.objects.visible_to(request.membership).retained().filter(wanted)
     rows = rows.with_inventory().select_related("cluster").annotate(created_at=F("detached_at"))
     page = paginate(request, rows)
-    rows_shown = [{"holding": holding(one), "kept_by": kept_by(one)} for one in page.items]
-    context = {"page": page, "rows": rows_shown, "query": query}
+    context = {"page": page, "rows": [holding(one) for one in page.items], "query": query}
     return fragment_or_page(request, "clusters/retained.html", "retained", context)
 
 

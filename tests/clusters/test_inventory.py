@@ -11,7 +11,7 @@ from botocore.config import Config
 from django.utils import timezone
 
 from clusters import actions, inventory
-from clusters.models import Inventory
+from clusters.models import Cluster, Inventory
 from clusters.pgbackrest.repository import from_json
 from console.operations import snapshots
 from console.operations.tasks import read_due
@@ -19,7 +19,9 @@ from stores import actions as stores_actions
 from tests import factories
 from tests.clusters.conftest import work
 from tests.clusters.pgbackrest.repository_files import FILES, PASSPHRASE, PLAIN
+from tests.clusters.test_retained import detach, kit_text, plain
 from tests.delivery import deliver
+from tests.responses import text_of
 from tests.stores.conftest import due
 
 
@@ -159,7 +161,7 @@ def test_look_is_done_once_however_often_it_is_asked(cluster, amazon):
     assert len(amazon.calls) == calls
 
 
-def test_due_finds_each_repository_in_use_in_its_time(cluster, alice):
+def test_due_finds_each_repository_in_its_time(cluster, alice):
     [pk] = due("inventory")
     assert Inventory.objects.get(pk=pk).repository == cluster.repositories.get()
     snapshots.read("inventory", pk)
@@ -168,7 +170,8 @@ def test_due_finds_each_repository_in_use_in_its_time(cluster, alice):
     assert len(due("inventory")) == 1
     actions.update_stores(cluster, stores=[], by=alice)
     work(cluster)
-    assert due("inventory") == []  # detached: whoever has it now may not be looked at
+    Inventory.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    assert due("inventory") == [pk]  # detached: what is in it can still be restored
 
 
 def test_read_due_sends_each_to_a_worker(cluster, monkeypatch):
@@ -176,3 +179,75 @@ def test_read_due_sends_each_to_a_worker(cluster, monkeypatch):
     monkeypatch.setattr("console.operations.tasks.read.apply_async", lambda args, **options: sent.append(args))
     assert read_due() == len(sent)
     assert ("inventory", inventory.of(cluster.pk).get().pk) in sent
+
+
+# Whether a passphrase still opens anything
+
+
+@pytest.mark.slow
+def test_a_passphrase_outlives_its_cluster_and_still_opens_what_is_encrypted(as_alice, cluster, put):
+    """Case 01: detach, delete, and look into the repository again with what was kept."""
+    repository = cluster.repositories.get()
+    repository.secrets = {"cipher_pass": PASSPHRASE}
+    repository.save()
+    put("n1/backup/orders/backup.info", (FILES / "encrypted/backup.info").read_bytes())
+    look(cluster)
+    detach(cluster)
+    page = plain(as_alice.get(f"/clusters/{cluster.pk}/delete/"))
+    assert "archive (repo1, /c-" in page
+    assert "2 backups, " in page
+    assert "every backup stay" not in page
+    refused = as_alice.post(f"/clusters/{cluster.pk}/delete/", {"name": "orders"})
+    assert refused.status_code == 422
+    assert 'id="kit-error"' in text_of(refused)
+    assert Cluster.objects.get().state == "available"
+    assert PASSPHRASE in kit_text(as_alice, cluster)
+    assert as_alice.post(f"/clusters/{cluster.pk}/delete/", {"name": "orders", "kit": "on"}).status_code == 302
+    assert work(cluster) is None
+    repository.refresh_from_db()
+    assert (repository.cluster, repository.passphrase, repository.cluster_name) == (None, PASSPHRASE, "orders")
+    Inventory.objects.update(content=[], due_at=timezone.now() - timedelta(seconds=1))
+    [(label, pk)] = [one for one in snapshots.due() if one[0] == "inventory"]
+    snapshots.read(label, pk)
+    assert repository.inventory.content[0]["status"] == "read"
+    assert PASSPHRASE in kit_text(as_alice, repository)
+    assert "Cluster deleted" in plain(as_alice.get("/clusters/retained/"))
+
+
+@pytest.mark.slow
+def test_a_worker_sees_a_folder_empty_only_without_older_versions(cluster, put, amazon):
+    repository = cluster.repositories.get()
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=amazon.url,
+        region_name="eu-west-1",
+        aws_access_key_id=amazon.access_key_id,
+        aws_secret_access_key=amazon.secret_access_key,
+    )
+    s3.put_bucket_versioning(Bucket=repository.bucket, VersioningConfiguration={"Status": "Enabled"})
+    put("n1/probe", b"x")
+
+    def empty_at():
+        look(cluster)
+        repository.refresh_from_db()
+        return repository.empty_at
+
+    assert empty_at() is None
+    detach(cluster)
+    assert empty_at() is None  # an object that is no backup
+    key = f"{cluster.prefix}/n1/probe"
+    s3.delete_object(Bucket=repository.bucket, Key=key)
+    assert empty_at() is None  # which still is there as a version
+    for one in s3.list_object_versions(Bucket=repository.bucket)["Versions"]:
+        s3.delete_object(Bucket=repository.bucket, Key=key, VersionId=one["VersionId"])
+    assert empty_at() > repository.detached_at
+    put("n1/probe", b"x")
+    assert empty_at() is None
+    s3.delete_object(Bucket=repository.bucket, Key=key)
+    for one in s3.list_object_versions(Bucket=repository.bucket)["Versions"]:
+        s3.delete_object(Bucket=repository.bucket, Key=key, VersionId=one["VersionId"])
+    assert empty_at()
+    actions.update_stores(cluster, stores=[repository.store], by=None)
+    work(cluster)
+    repository.refresh_from_db()
+    assert (repository.empty_at, repository.detached_at) == (None, None)
