@@ -32,7 +32,9 @@ from clusters.models import (
     KnownStanza,
     Node,
     RemovedNode,
+    Repository,
     Stanza,
+    new_passphrase,
 )
 from clusters.pgbackrest.repository import Backup, StanzaState, as_json
 from console.accounts import activity, members
@@ -208,8 +210,17 @@ class World:
                     for one in (self.organisation, self.neighbour)
                 )
                 self.twins |= {str(mine): its for mine, its in zip(ours, cycle(theirs), strict=False)}
+        # Repositories have numbers, too, in addresses that call them so.
+        ours, theirs = (
+            Repository.objects.filter(organisation=one).order_by("pk").values_list("pk", flat=True)
+            for one in (self.organisation, self.neighbour)
+        )
+        repositories = {str(mine): its for mine, its in zip(ours, theirs, strict=True)}
         for found in self.found.values():
-            found.foreign = {name: self.twins.get(str(value), value) for name, value in found.own.items()}
+            found.foreign = {
+                name: (repositories if name == "repository" else self.twins).get(str(value), value)
+                for name, value in found.own.items()
+            }
 
     def _read_sources(self) -> None:
         """Add the names that the views read, for those that no page sends."""
@@ -365,6 +376,11 @@ def _organisation(name: str) -> Any:
         repository=cluster.repositories.get(), node="n2", name="ledger", seen_at=now, lost=[lost], lost_since=now,
         sizes=[["2026-01-01", 4, 0], ["2026-01-09", 0, 0]],
     )  # fmt: skip
+    retained = Repository.objects.create(
+        organisation=organisation, cluster_name="old", prefix="c-abcdefghijkl", store=store, store_name=store.name,
+        bucket=store.bucket, region=store.region, number=1, secrets=new_passphrase(), detached_at=timezone.now(),
+    )  # fmt: skip
+    KnownStanza.objects.create(repository=retained, node="n1", name="ledger", postgresql="17", data_directory="/data")
     factories.user(f"guest of {name}", organisation, "viewer")
     owner = factories.user(f"host of {name}", organisation, "owner")
     members.invite(organisation, email="nina@example.com", role="viewer", by=owner)
