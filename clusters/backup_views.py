@@ -61,6 +61,8 @@ def store_backups(request: MemberRequest, pk: UUID) -> HttpResponse:
         if case.repository.store_id == store.pk
     ]
     retained = Repository.objects.visible_to(request.membership).filter(store=store).retained()
-    left = [retained_case(one) for one in retained.with_inventory().select_related("cluster")]
+    of_clusters = Cluster.objects.visible_to(request.membership).with_node_setup()
+    still = {one.pk: one for one in of_clusters.filter(repositories__in=retained)}
+    left = [retained_case(one, still.get(one.cluster_id)) for one in retained.with_inventory()]
     context = {"store": store, "found": found, "left": left, "number": len(found) + len(left)}
     return fragment_or_page(request, "clusters/store_backups.html", "backups", context)

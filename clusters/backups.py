@@ -262,7 +262,12 @@ def _cases(cluster: Cluster, repositories: Iterable[Repository]) -> list[Reposit
     return found
 
 
-def retained_case(repository: Repository) -> RepositoryView:
-    """Return what is known of a repository that no cluster uses: no node says any more which database is its own."""
+def retained_case(repository: Repository, cluster: Cluster | None) -> RepositoryView:
+    """Return what is known of a repository that no cluster uses; its nodes say which database is theirs, if it has any.
+
+    The cluster, which is there or deleted, comes with_node_setup().
+    """
+    if cluster:
+        return _cases(cluster, [repository])[0]
     views = [StanzaView(one, known_id="", is_gone=True) for one in states(repository)]
     return RepositoryView(repository, getattr(repository, "inventory", None), views)

@@ -181,6 +181,25 @@ def kit_of(repository: Repository) -> RepositoryKit:
     )
 
 
+def expire_commands(repository: Repository) -> list[str]:
+    """Return what keeps only the newest full backup of each stanza, with the configurations of the recovery kit.
+
+    Nobody else expires what no cluster uses any more. The key has to be one that may delete.
+    """
+    number = repository.number
+    return [
+        f"sudo -u postgres pgbackrest --config={configuration_file(repository, one.node)} --stanza={one.stanza} "
+        f"--repo={number} --repo{number}-retention-full-type=count --repo{number}-retention-full=1 expire"
+        for one in holding(repository).stanza_states
+        if _is_fit(one.node, one.stanza) and one.backups
+    ]
+
+
+def configuration_file(repository: Repository, node: str) -> str:
+    """Return where the kit puts the configuration that reads a node's folder."""
+    return f"{PLACE}/{repository.prefix}-repo{repository.number}-{node}.conf"
+
+
 def _is_fit(node: str, name: str) -> bool:
     try:
         return bool(NODE.fullmatch(node) and stanza(name))
@@ -223,7 +242,7 @@ def _facts(repository: Repository, options: RepositoryOptions) -> list[tuple[str
 def _node(
     repository: Repository, options: RepositoryOptions, name: str, stanzas: dict[str, KnownStanza | None]
 ) -> NodeKit:
-    file = f"{PLACE}/{repository.prefix}-repo{repository.number}-{name}.conf"
+    file = configuration_file(repository, name)
     found = []
     for one, known in stanzas.items():
         seen = holding(repository, nodes=[name], stanza=one)

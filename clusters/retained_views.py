@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
 from clusters import actions
+from clusters.kit import expire_commands
 from clusters.models import Repository
 from clusters.retained import holding, kept_by
 from console.accounts.access import MemberRequest, require_permission
@@ -30,7 +31,8 @@ def retained_list(request: MemberRequest) -> HttpResponse:
     rows = Repository.objects.visible_to(request.membership).retained().filter(wanted)
     rows = rows.with_inventory().select_related("cluster").annotate(created_at=F("detached_at"))
     page = paginate(request, rows)
-    context = {"page": page, "rows": [holding(one) for one in page.items], "query": query}
+    rows_shown = [(holding(one), "\n".join(expire_commands(one))) for one in page.items]
+    context = {"page": page, "rows": rows_shown, "query": query}
     return fragment_or_page(request, "clusters/retained.html", "retained", context)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -24,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    with running_demo(tmp_path_factory.mktemp("demo")) as facts:
+    with running_demo(tmp_path_factory.mktemp("demo"), patience=240) as facts:
         yield facts
 
 
@@ -98,6 +99,13 @@ def test_after_the_end_of_a_cluster_its_kit_brings_the_rows_back(demo, node, tmp
     later = console.get(f"/clusters/repositories/{number}/kit.txt")
     for text in (kit, later):  # the one that was taken before, and the one that can be had afterwards
         restore(text, node, demo["s3"])
+
+    # Nobody expires it but who runs this
+    [expire] = re.findall(
+        r"sudo -u postgres pgbackrest [^<]* expire", html.unescape(console.get("/clusters/retained/?q=ended"))
+    )
+    node.shell(expire)
+    assert len(node.shell(expire.split(" --repo=")[0] + " info").stdout.split("full backup:")) == 2
 
     # Not let go while it holds anything
     page = text_of(console.get(f"/clusters/repositories/{number}/let-go/"))
