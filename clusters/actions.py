@@ -343,7 +343,7 @@ def let_go(repository: Repository, *, by: User | None) -> None:
     """Delete a repository that nothing is left of, and its passphrase with it; raises Kept."""
     with transaction.atomic():
         # The update locks the cluster, whose stores nobody attaches meanwhile; a node may still have the number.
-        cluster = Cluster.objects.filter(pk=repository.cluster_id)
+        cluster = Cluster.objects.filter(repositories=repository)
         cluster.update(numbers_given=Greatest(Coalesce("numbers_given", 0), repository.number))
         locked = Repository.objects.with_inventory().get(pk=repository.pk)
         if why := kept_by(locked):

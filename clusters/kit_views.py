@@ -20,11 +20,13 @@ from console.web.pages import file_download, text_file
 
 
 def _cluster(request: MemberRequest, pk: UUID) -> Cluster:
-    return get_object_or_404(Cluster.objects.visible_to(request.membership), pk=pk)
+    found: Cluster = get_object_or_404(Cluster.objects.visible_to(request.membership), pk=pk)
+    return found
 
 
 def _repository(request: MemberRequest, pk: int) -> Repository:
-    return get_object_or_404(Repository.objects.visible_to(request.membership), pk=pk)
+    found: Repository = get_object_or_404(Repository.objects.visible_to(request.membership), pk=pk)
+    return found
 
 
 def _page(request: MemberRequest, subject: Cluster | Repository, download: str) -> HttpResponse:

@@ -428,7 +428,7 @@ def later(days=0, label="20261122-140000F", system_id=None, wal=None, **values):
             (
                 "archive-dub (repo1) holds the newest full backup of orders on n1, 20261127-140000F of 2026-11-27",
                 "What stays has 20261122-140000F of 2026-11-22",
-                "archive-dub (repo1) holds the newest WAL of orders on n1, of 2026-11-27 14:00 UTC: what stays ends 2026-11-22",
+                "archive-dub (repo1) holds the newest WAL of orders on n1, of 2026-11-27 14:00 UTC: what stays ends",
                 "Then orders on n1 can be restored to a time from 2026-11-22 14:49 UTC to 2026-11-22 14:49 UTC",
             ),
             ("the only full backups",),
