@@ -17,7 +17,7 @@ def name_their_stores(apps, editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('clusters', '0005_repositories_belong_to_an_organisation'),
+        ('clusters', '0007_stanzas_remember_what_is_lost'),
     ]
 
     operations = [
