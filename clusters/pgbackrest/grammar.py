@@ -51,6 +51,32 @@ def key_part(text: str) -> str:
     return text
 
 
+POINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .:+/@-]{0,62}")  # PostgreSQL: less than 64 bytes; any, but for us ASCII
+LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
+TRANSACTIONS = range(3, 2**32)  # below 3 are PostgreSQL's own
+
+
+def restore_point(text: str) -> str:
+    """Return the name that pg_create_restore_point() was given; raises Unfit."""
+    if not POINT.fullmatch(text) or text != text.strip():
+        raise Unfit("Give the point's name as it was made: at most 63 letters, digits, spaces and _ . : + / @ -.")
+    return text
+
+
+def lsn(text: str) -> str:
+    """Return a WAL position, such as 0/3000148, in capitals; raises Unfit."""
+    if not LSN.fullmatch(text.upper()):
+        raise Unfit("Give the position as pg_current_wal_lsn() shows it, such as 0/3000148.")
+    return text.upper()
+
+
+def transaction(text: str) -> str:
+    """Return a transaction's ID; raises Unfit."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) in TRANSACTIONS):
+        raise Unfit("Give the ID as a number from 3 to 4294967295, without an epoch (txid_current() modulo 2^32).")
+    return str(int(text))
+
+
 def is_a_line(text: str) -> bool:
     """Return whether the text is one line that looks as it is: the only space in it is the plain one, inside."""
     return text.isprintable() and text == text.strip()

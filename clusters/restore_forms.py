@@ -1,0 +1,379 @@
+"""What to restore, from where, up to where and where to: a form that is sent by GET and answers with the script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, cast
+from zoneinfo import ZoneInfo, available_timezones
+
+from django import forms
+
+from clusters.pgbackrest.grammar import Unfit, data_directory, lsn, restore_point, transaction
+from clusters.pgbackrest.repository import Backup
+from clusters.pgbackrest.restore import (
+    DEFAULT_TIMELINE,
+    FOLDER,
+    FOLDER_AT_MOST,
+    IMMEDIATE,
+    IN_PLACE,
+    KEYS,
+    LATEST,
+    LSN,
+    MACHINE,
+    NAME,
+    TIME,
+    XID,
+    Point,
+    Restore,
+    too_old,
+)
+from clusters.pgbackrest.window import Estimate, Window, best, ended, estimate, window
+from clusters.restores import Source
+
+TARGETS = (
+    (LATEST, "The end of the archive"),
+    (TIME, "A time"),
+    (IMMEDIATE, "The backup itself, as soon as it is consistent"),
+    (NAME, "A named restore point"),
+    (LSN, "A WAL position (LSN)"),
+    (XID, "A transaction"),
+)
+TAKES = {TIME: "time", NAME: "point", LSN: "lsn", XID: "xid"}  # the field that says up to where
+GRAMMARS: Mapping[str, Callable[[str], str]] = {NAME: restore_point, LSN: lsn, XID: transaction}
+BLANK = {
+    TIME: "Give the time.",
+    NAME: "Give the name that pg_create_restore_point() was called with.",
+    LSN: "Give the position, such as 0/3000148.",
+    XID: "Give the transaction's ID.",
+}
+DEFAULT_FOLDER = "/var/lib/postgresql/restored"
+
+
+@cache
+def zones() -> frozenset[str]:
+    """Return the names of the time zones that there are."""
+    return frozenset(available_timezones())
+
+
+class Choice(forms.ChoiceField):
+    """One of what is offered; anything else is said to be not there."""
+
+    def __init__(self, gone: str, **options: Any) -> None:
+        super().__init__(error_messages={"invalid_choice": gone, "required": gone}, **options)
+
+
+class RestoreForm(forms.Form):
+    """One restore; once it is valid, `restore` says all of it."""
+
+    node = Choice("There is no node %(value)s here.")
+    stanza = Choice("There is no database %(value)s on this node.", label="Database")
+    repository = Choice("This store holds nothing of it.", label="From")
+    backup = Choice("There is no backup %(value)s here. It may have expired; choose another.", required=False)
+    target = forms.ChoiceField(label="Up to", choices=TARGETS, widget=forms.RadioSelect)
+    time = forms.CharField(
+        required=False,
+        max_length=40,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}),
+    )
+    zone = forms.CharField(label="Time zone", required=False, max_length=60)
+    offset = forms.CharField(required=False, max_length=10)
+    point = forms.CharField(label="Restore point", required=False, max_length=200)
+    lsn = forms.CharField(label="WAL position", required=False, max_length=40)
+    xid = forms.CharField(label="Transaction ID", required=False, max_length=40)
+    exclusive = forms.BooleanField(label="Stop just before it", required=False)
+    timeline = Choice("There is no such timeline in the archive.", required=False)
+    where = Choice("The backups' node is not in the cluster, so they can go to a new machine only.", label="To")
+    folder = forms.CharField(label="Folder", required=False, max_length=200)
+    port = forms.CharField(label="Port of the copy", required=False, max_length=10)
+    key = forms.BooleanField(label="The machine has no role of the cluster: the script asks for a key", required=False)
+
+    def __init__(self, data: Mapping[str, str], *, sources: Sequence[Source], lenient: bool) -> None:
+        """Take what was given; `lenient` makes something else of what does not fit a changed choice above it."""
+        self.lenient, self.sources = lenient, sources
+        given = {name: str(data.get(name, "")) for name in self.base_fields}
+        of_node = self._narrow(given, "node", {one.state.node: one.state.node for one in sources}, sources)
+        stanzas = {one.state.stanza: one.state.stanza for one in of_node}
+        of_stanza = self._narrow(given, "stanza", stanzas, of_node)
+        self.offered = of_stanza
+        found = self._narrow(given, "repository", {str(one.repository.pk): one.name for one in of_stanza}, of_stanza)
+        self.source = (found or of_stanza or sources)[0]
+        labels = [one.label for one in self.source.backups]
+        if lenient and given["backup"] not in labels:
+            given["backup"] = ""
+        self.wheres = self._wheres()
+        if not given["where"] or (lenient and given["where"] not in dict(self.wheres)):
+            given["where"] = FOLDER if len(self.wheres) > 1 else MACHINE
+        given["target"] = given["target"] or LATEST
+        given["zone"] = given["zone"] or "UTC"
+        given["folder"] = given["folder"] or self.usual_folder
+        given["port"] = given["port"] or str(self.usual_port)
+        super().__init__(given)
+        self._offer("node", [(one, one) for one in dict.fromkeys(one.state.node for one in sources)])
+        self._offer("stanza", [(one, one) for one in stanzas])
+        self._offer("repository", [(str(one.repository.pk), one.name) for one in of_stanza])
+        self._offer(
+            "backup", [("", "The newest that fits"), *((one.label, self._words(one)) for one in self.source.backups)]
+        )
+        self._offer("timeline", [("", "The newest"), *((str(one), f"{one}") for one in self.timelines)])
+        self._offer("where", self.wheres)
+        self.restore: Restore | None = None
+        self.estimate: Estimate | None = None
+        self.moment: datetime | None = None
+        self.offsets: list[str] = []
+
+    def _narrow(
+        self, given: dict[str, str], name: str, offered: dict[str, str], among: Sequence[Source]
+    ) -> list[Source]:
+        """Return the sources that are of what was given; what was not given is the first that is offered."""
+        if offered and (not given[name] or (self.lenient and given[name] not in offered)):
+            given[name] = next(iter(offered))
+        of = {"node": lambda one: one.state.node, "stanza": lambda one: one.state.stanza}.get(
+            name, lambda one: str(one.repository.pk)
+        )
+        return [one for one in among if of(one) == given[name]]
+
+    def _offer(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
+        cast("forms.ChoiceField", self.fields[name]).choices = choices
+
+    def _words(self, backup: Backup) -> str:
+        """Return a backup as the list of them has it."""
+        said = f"{backup.label} · {ended(backup):%Y-%m-%d %H:%M:%S} UTC"
+        if self.source.is_foreign(backup):
+            return f"{said} · another database's"
+        return (
+            f"{said} · prior, PostgreSQL {self.source.postgresql_of(backup)}" if self.source.is_prior(backup) else said
+        )
+
+    def _wheres(self) -> list[tuple[str, str]]:
+        source = self.source
+        machine = (MACHINE, "A new machine")
+        if not (source.node and source.database):
+            return [machine]
+        return [
+            (FOLDER, f"Another folder of {source.node}: a copy beside it"),
+            machine,
+            (IN_PLACE, f"{source.node} itself: its database goes back"),
+        ]
+
+    @property
+    def timelines(self) -> list[int]:
+        """Return the timelines of the present database that the archive has."""
+        state = self.source.state
+        end = f"-{state.db_id}" if state.db_id else ""
+        return sorted({one.number for one in state.timelines if one.archive.endswith(end)})
+
+    @property
+    def taken(self) -> dict[int, str]:
+        """Return the ports of the cluster's databases."""
+        cluster = self.source.cluster
+        return {one.port: one.name for one in cluster.databases.all()} if cluster else {}
+
+    @property
+    def usual_folder(self) -> str:
+        """Return a folder beside the data directory."""
+        return f"{self.source.data_directory}-restored" if self.source.data_directory else DEFAULT_FOLDER
+
+    @property
+    def usual_port(self) -> int:
+        """Return the first port after the database's own that no other database of the cluster has."""
+        port = self.source.port + 1
+        while port in self.taken:
+            port += 1
+        return port if port < 65536 else 5433
+
+    @property
+    def chosen(self) -> str:
+        """Return up to what: the kind that was given, also of a form that is wrong elsewhere."""
+        return str(self["target"].value())
+
+    @property
+    def place(self) -> str:
+        """Return where to, also of a form that is wrong elsewhere."""
+        return str(self["where"].value())
+
+    @property
+    def labelled(self) -> Backup | None:
+        """Return the chosen backup, None for the newest that fits."""
+        label = self["backup"].value()
+        return next((one for one in self.source.backups if one.label == label), None)
+
+    @property
+    def read_backup(self) -> Backup | None:
+        """Return the backup that is read, as far as that is known."""
+        return self.labelled or best(self.source.state, self.moment)
+
+    @property
+    def reach(self) -> Window | None:
+        """Return to which moments the chosen backup can go, or the best for each."""
+        return window(self.source.state, self.labelled)
+
+    @property
+    def may_ask_for_key(self) -> bool:
+        """Return whether it can be chosen that the script asks for a key."""
+        kind = dict(self.source.options.options)["type"]
+        return self.place == MACHINE and kind in KEYS and not self.source.needs_key
+
+    @property
+    def problems(self) -> list[str]:
+        """Return the errors that a reader would not expect: not those of a field that is still to be filled in."""
+        return [name for name, found in self.errors.as_data().items() if any(one.code != "blank" for one in found)]
+
+    def clean_zone(self) -> str:
+        """Return the zone, if there is such a one."""
+        zone = self.cleaned_data["zone"]
+        if zone not in zones():
+            raise forms.ValidationError("There is no such time zone. Give one such as Europe/Berlin, or UTC.")
+        return str(zone)
+
+    def clean_folder(self) -> str:
+        """Return the folder of a copy, which is nowhere near a live database."""
+        if self.place == IN_PLACE:
+            return self.source.data_directory
+        try:
+            folder = data_directory(self.cleaned_data["folder"])
+        except Unfit as error:
+            raise forms.ValidationError(str(error)) from error
+        if len(folder) > FOLDER_AT_MOST:
+            raise forms.ValidationError(f"At most {FOLDER_AT_MOST} characters: the copy's socket is in it.")
+        if self.place == FOLDER:
+            self._keep_away_from_databases(folder)
+        return folder
+
+    def _keep_away_from_databases(self, folder: str) -> None:
+        cluster = self.source.cluster
+        for one in cluster.databases.all() if cluster else ():
+            live = one.data_directory
+            if f"{folder}/".startswith(f"{live}/") or live.startswith(f"{folder}/"):
+                raise forms.ValidationError(
+                    f"This is the data directory of {one.name}, or inside it, or around it. Choose a folder beside it."
+                )
+
+    def clean_port(self) -> int:
+        """Return the port of a copy, which no database of the node has."""
+        if self.place == IN_PLACE:
+            return self.source.port
+        text = self.cleaned_data["port"]
+        if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65535):
+            raise forms.ValidationError("Give a port from 1 to 65535.")
+        if self.place == FOLDER and (name := self.taken.get(int(text))):
+            raise forms.ValidationError(f"{name} listens on this port of the node. Choose another.")
+        return int(text)
+
+    def clean(self) -> dict[str, Any]:
+        """Check what depends on more than one answer, and put all of it together."""
+        data = super().clean() or {}
+        self._check_database()
+        value = self._value(data) if "target" in data else ""
+        if self.errors:
+            return data
+        backup = self.labelled
+        self.restore = Restore(
+            cluster=self.source.repository.cluster_name,
+            node=self.source.state.node,
+            stanza=self.source.state.stanza,
+            target=self.source.target,
+            point=Point(data["target"], value, data["exclusive"], data["timeline"] or DEFAULT_TIMELINE),
+            where=data["where"],
+            folder=data["folder"],
+            port=data["port"],
+            postgresql=self.source.postgresql_of(backup),
+            size=self.read_backup.size if self.read_backup else 0,
+            label=data["backup"],
+            least=self.source.least(backup),
+            node_has_it=self.source.node_has_it,
+            asks_key=self.source.needs_key or (self.may_ask_for_key and data["key"]),
+        )
+        if self.read_backup:
+            self.estimate = estimate(self.source.state, self.read_backup, self.moment)
+        return data
+
+    def _check_database(self) -> None:
+        source, backup = self.source, self.labelled
+        if not source.postgresql_of(backup):
+            self.add_error(
+                "repository", "Which PostgreSQL this is of is not known yet. Have the store looked into first."
+            )
+        if source.state.status == "read" and not source.backups:
+            self.add_error("repository", "There is no backup in it. Choose another store.")
+        if backup and source.is_foreign(backup):
+            self.add_error(
+                "backup",
+                f"It was written by another database (system identifier {backup.system_id}), not by "
+                f"{source.state.stanza} on {source.state.node}. It is not restored from here.",
+            )
+        elif not backup and source.backups and best(source.state) is None:
+            self.add_error(
+                "backup", "All of these are of the database before its last upgrade: choose one by its label."
+            )
+        if backup and source.is_prior(backup) and self.place == IN_PLACE:
+            self.add_error(
+                "where",
+                f"This backup is of the database before its last upgrade (PostgreSQL {source.postgresql_of(backup)}). "
+                "Restore it to another folder or to a new machine.",
+            )
+        have, least = source.node.applied_version if source.node else "", source.least(backup)
+        if self.place in {FOLDER, IN_PLACE} and too_old(have, least):
+            self.add_error(
+                "where",
+                f"{source.node} reports pgBackRest {have}, and these backups need {least} or newer. Install that, or "
+                "restore to a new machine that has it.",
+            )
+
+    def _value(self, data: dict[str, Any]) -> str:
+        """Return what pgBackRest's --target gets; adds an error to the field where that is wrong."""
+        kind, field = data["target"], TAKES.get(data["target"])
+        if not field:
+            return ""
+        text = (data.get(field) or "").strip()
+        if not text:
+            self.add_error(field, forms.ValidationError(BLANK[kind], "blank"))
+            return ""
+        try:
+            if kind == TIME:
+                return self._time(text, data.get("zone") or "UTC", data.get("offset") or "")
+            return GRAMMARS[kind](text)
+        except Unfit as error:
+            self.add_error(field, str(error))
+            return ""
+
+    def _time(self, text: str, zone: str, offset: str) -> str:
+        """Return a time as pgBackRest takes it, with its offset; raises Unfit, also for one outside the window."""
+        try:
+            wall = datetime.fromisoformat(text).replace(microsecond=0)
+            moment = wall if wall.tzinfo else self._of_wall(wall, ZoneInfo(zone), offset)
+            self.moment = moment.astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            if isinstance(error, Unfit):
+                raise
+            raise Unfit("Give date and time, such as 2026-11-29 01:30:00.") from error
+        reach = self.reach
+        if reach and not reach.holds(self.moment):
+            there = ZoneInfo(zone)
+            raise Unfit(
+                f"{self.source.name} goes from {_shown(reach.oldest, there)} to {_shown(reach.newest, there)} "
+                f"({zone}){' with this backup' if self.labelled else ''}. Choose a time between."
+            )
+        return f"{self.moment:%Y-%m-%d %H:%M:%S}+00"
+
+    def _of_wall(self, wall: datetime, zone: ZoneInfo, offset: str) -> datetime:
+        """Return the moment at which clocks in the zone show this; raises Unfit where there are two or none."""
+        both = [wall.replace(tzinfo=zone, fold=fold) for fold in (0, 1)]
+        real = [one for one in both if one.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wall]
+        if not real:
+            after = both[0].astimezone(UTC).astimezone(zone)
+            raise Unfit(
+                f"Clocks in {zone.key} never showed this: they were put forward past it. Then it was {after:%H:%M:%S}."
+            )
+        if real[0].utcoffset() != real[-1].utcoffset():
+            self.offsets = [one.isoformat()[-6:] for one in real]
+            for one, name in zip(real, self.offsets, strict=True):
+                if name == offset:
+                    return one
+            raise Unfit(f"Clocks in {zone.key} showed this twice, an hour apart. Choose which one you mean.")
+        return real[0]
+
+
+def _shown(moment: datetime, zone: ZoneInfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"

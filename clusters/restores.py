@@ -1,0 +1,177 @@
+"""What can be restored from where: the stanzas of a cluster's or of one retained repository, and the restore itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from clusters.models import Attachment, Cluster, Database, KnownStanza, Node, Repository
+from clusters.node_setup import node_setups
+from clusters.pgbackrest import restore
+from clusters.pgbackrest.configuration import BY_NUMBER, Target
+from clusters.pgbackrest.repository import Backup, StanzaState, from_json
+from clusters.pgbackrest.window import Window, database_of, is_prior, window
+from console.clouds.contract import AccessSpec, RepositoryOptions
+
+LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?", re.ASCII)  # as pgBackRest makes them
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stanza of a node in one repository, with what is known of the database that it is of."""
+
+    repository: Repository
+    state: StanzaState
+    known: KnownStanza | None
+    cluster: Cluster | None
+    node: Node | None  # None once it is removed
+    database: Database | None
+    is_attached: bool
+    node_has_it: bool  # the repository is in the node's configuration, as it is handed out now
+
+    @property
+    def name(self) -> str:
+        """Return how people call the repository."""
+        return f"{self.repository.store} (repo{self.repository.number})"
+
+    @property
+    def postgresql(self) -> int:
+        """Return PostgreSQL's major version; 0 where nothing says it."""
+        text = self.state.postgresql or (self.known.postgresql if self.known else "")
+        text = text or (self.database.version if self.database else "")
+        major = text.split(".")[0]
+        return int(major) if major.isascii() and major.isdigit() and len(major) < 4 else 0
+
+    @property
+    def data_directory(self) -> str:
+        """Return where the database is on its node; "" where nobody knows."""
+        return self.database.data_directory if self.database else self.known.data_directory if self.known else ""
+
+    @property
+    def port(self) -> int:
+        """Return the port of the database on its node."""
+        found = self.database.port if self.database else self.known.port if self.known else None
+        return found or 5432
+
+    @property
+    def system_id(self) -> str:
+        """Return the system identifier that the node reported; "" when it never has."""
+        if self.cluster and self.node and self.database:
+            for one in self.cluster.stanzas.all():
+                if (one.node_id, one.database_id) == (self.node.pk, self.database.pk):
+                    return one.system_id
+        return self.known.system_id if self.known else ""
+
+    @cached_property
+    def backups(self) -> list[Backup]:
+        """Return the backups, newest first."""
+        return sorted((one for one in self.state.backups if LABEL.fullmatch(one.label)), key=lambda one: -one.stopped)
+
+    @cached_property
+    def window(self) -> Window | None:
+        """Return to which moments the present database can go back."""
+        return window(self.state)
+
+    def is_foreign(self, backup: Backup) -> bool:
+        """Return whether it is of a database that never was the node's own."""
+        if not self.system_id:
+            return False
+        history = {one.system_id for one in self.state.history} | {self.state.system_id}
+        return self.system_id not in history and backup.system_id != self.system_id
+
+    def is_prior(self, backup: Backup) -> bool:
+        """Return whether it is of the node's database before its last upgrade."""
+        return is_prior(self.state, backup)
+
+    def postgresql_of(self, backup: Backup | None) -> int:
+        """Return the major version that a backup needs."""
+        if backup and self.is_prior(backup) and (past := database_of(self.state, backup)):
+            major = past.postgresql.split(".")[0]
+            return int(major) if major.isascii() and major.isdigit() else self.postgresql
+        return self.postgresql
+
+    @cached_property
+    def options(self) -> RepositoryOptions:
+        """Return how the repository is reached; with the nodes' key only where that opens it."""
+        found, store = self.repository, self.repository.store
+        assert store is not None  # sources() leaves the others out
+        account = store.cloud_account
+        if self.is_attached and self.cluster:
+            access = self.cluster.spec()
+        else:
+            access = AccessSpec(store.pk, found.cluster_name, account.credentials(), found.prefix, ())
+        return account.cloud.access.repository(store.spec(), access)
+
+    @property
+    def needs_key(self) -> bool:
+        """Return whether no machine has a key or a role that opens the repository, so that somebody must bring one."""
+        return not self.is_attached or bool(self.options.lacks)
+
+    @property
+    def target(self) -> Target:
+        """Return the repository as pgBackRest's configuration names it."""
+        found = self.repository
+        return Target(
+            number=found.number,
+            store=str(found.store),
+            path=f"/{found.prefix}/{self.state.node}",
+            repository=self.options,
+            cipher_pass=found.passphrase,
+            retention_type="count",
+            retention_full=1,
+            retention_diff=None,
+        )
+
+    def least(self, backup: Backup | None) -> str:
+        """Return the oldest pgBackRest that can restore it."""
+        version = BY_NUMBER[self.node.pgbackrest_version] if self.node else BY_NUMBER[""]
+        return restore.least_version(
+            self.postgresql_of(backup),
+            RepositoryOptions(()) if self.needs_key else self.options,
+            self.node.applied_version if self.node else "",
+            has_block=version.has_block and bool(version.number),
+        )
+
+
+def of_cluster(cluster: Cluster) -> list[Source]:
+    """Return what can be restored of the cluster (with_node_setup()), also from stores that it has left."""
+    written = {one.node.name: {store.repository_id for store in one.attachments} for one in node_setups(cluster)}
+    attached = {one.repository_id for one in cluster.attachments.all() if one.state == Attachment.State.ATTACHED}
+    return _sources(cluster.repositories.all(), cluster, attached, written)
+
+
+def of_repository(repository: Repository) -> list[Source]:
+    """Return what can be restored of one repository that no cluster uses."""
+    return _sources([repository], None, set(), {})
+
+
+def _sources(
+    repositories: Iterable[Repository], cluster: Cluster | None, attached: set[int], written: dict[str, set[int]]
+) -> list[Source]:
+    nodes = {one.name: one for one in cluster.nodes.all()} if cluster else {}
+    databases = {one.name: one for one in cluster.databases.all()} if cluster else {}
+    found = []
+    for repository in repositories:
+        if repository.store is None:
+            continue
+        if cluster:
+            repository.store.cloud_account = cluster.cloud_account  # which they have in common
+        inventory = getattr(repository, "inventory", None)
+        states = {(one.node, one.stanza): one for one in from_json(inventory.content)} if inventory else {}
+        known = {(one.node, one.name): one for one in repository.known_stanzas.all()}
+        for node, stanza in sorted({*states, *known}):
+            found.append(
+                Source(
+                    repository=repository,
+                    state=states.get((node, stanza)) or StanzaState(node, stanza, "unknown"),
+                    known=known.get((node, stanza)),
+                    cluster=cluster,
+                    node=nodes.get(node),
+                    database=databases.get(stanza) if node in nodes else None,
+                    is_attached=repository.pk in attached,
+                    node_has_it=repository.pk in written.get(node, ()),
+                )
+            )
+    return found
