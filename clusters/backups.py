@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
+from urllib.parse import urlencode
 
 from django.utils.dateparse import parse_datetime
 
@@ -164,6 +165,11 @@ class StanzaView:
         """Return whether something is wrong that somebody must look at: a copy, or WAL that nothing takes."""
         wrong = {Descent.FOREIGN, Descent.EARLIER, Descent.UPGRADED}
         return self.descent in wrong or bool(self.strays or self.strange_archives)
+
+    @property
+    def query(self) -> str:
+        """Return which stanza it is, as the page that restores is asked for it."""
+        return urlencode({"node": self.stanza_state.node, "stanza": self.stanza_state.stanza})
 
     @cached_property
     def rows(self) -> list[Row]:

@@ -19,6 +19,7 @@ from clusters.pgbackrest.configuration import (
     Target,
     troubles,
 )
+from clusters.pgbackrest.restore import Command, drill_command
 from clusters.pgbackrest.root_script import EXECUTABLE, MACHINE, PRIVATE, PUBLIC, put, script
 from clusters.pgbackrest.schedules import MARK, UNITS, File
 from console.clouds.contract import AccessSpec
@@ -67,14 +68,6 @@ def written_by(cluster: Cluster, node: Node) -> list[Attachment]:
 def policy_of(cluster: Cluster, node: Node) -> BackupPolicy:
     """Return the node's own policy, or the cluster's."""
     return next((one for one in cluster.policies.all() if one.node_id == node.pk), None) or cluster.policy
-
-
-@dataclass(frozen=True)
-class Command:
-    """Something to run on the node, with what it is for."""
-
-    title: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -382,17 +375,14 @@ class NodeSetup:
         return found
 
     @property
-    def restores(self) -> Sequence[Command]:
-        """Return how each database is restored into an empty folder, from the nearest store that the node writes to."""
+    def drills(self) -> Sequence[Command]:
+        """Return how a restore of each database is tried, from the nearest store that the node writes to."""
         first = nearest(self.cluster, self.node)
         near = [first.repository.number] if first in self.attachments else []  # type: ignore[union-attr]
         return [
             Command(
-                f"Restore {stanza.name} into an empty folder",
-                _as_postgres(
-                    f"--stanza={stanza.name} --repo={number} "
-                    f"--pg1-path={shlex.quote(f'{stanza.data_directory}-restored')} restore"
-                ),
+                f"Restore {stanza.name} into a folder of its own",
+                drill_command(stanza.name, stanza.data_directory, number),
             )
             for stanza in self.configuration.stanzas
             for number in (near or self.numbers)[:1]

@@ -18,7 +18,6 @@ from clusters.pgbackrest.restore import (
     FOLDER_AT_MOST,
     IMMEDIATE,
     IN_PLACE,
-    KEYS,
     LATEST,
     LSN,
     MACHINE,
@@ -107,6 +106,7 @@ class RestoreForm(forms.Form):
             given["where"] = FOLDER if len(self.wheres) > 1 else MACHINE
         given["target"] = given["target"] or LATEST
         given["zone"] = given["zone"] or "UTC"
+        given["timeline"] = given["timeline"] or self.source.usual_timeline
         given["folder"] = given["folder"] or self.usual_folder
         given["port"] = given["port"] or str(self.usual_port)
         super().__init__(given)
@@ -161,8 +161,7 @@ class RestoreForm(forms.Form):
     def timelines(self) -> list[int]:
         """Return the timelines of the present database that the archive has."""
         state = self.source.state
-        end = f"-{state.db_id}" if state.db_id else ""
-        return sorted({one.number for one in state.timelines if one.archive.endswith(end)})
+        return sorted({one.number for one in state.timelines if state.archive in {"", one.archive}})
 
     @property
     def taken(self) -> dict[int, str]:
@@ -212,8 +211,7 @@ class RestoreForm(forms.Form):
     @property
     def may_ask_for_key(self) -> bool:
         """Return whether it can be chosen that the script asks for a key."""
-        kind = dict(self.source.options.options)["type"]
-        return self.place == MACHINE and kind in KEYS and not self.source.needs_key
+        return self.place == MACHINE and bool(self.source.options.brought_key) and not self.source.needs_key
 
     @property
     def problems(self) -> list[str]:
@@ -302,6 +300,12 @@ class RestoreForm(forms.Form):
                 "backup",
                 f"It was written by another database (system identifier {backup.system_id}), not by "
                 f"{source.state.stanza} on {source.state.node}. It is not restored from here.",
+            )
+        elif not backup and source.view.is_foreign:
+            self.add_error(
+                "backup",
+                f"Another database (system identifier {source.state.system_id}) writes here now, so the newest backup "
+                "is not yours. Choose one of yours by its label.",
             )
         elif not backup and source.backups and best(source.state) is None:
             self.add_error(

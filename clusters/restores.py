@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
+from clusters.backups import Row, StanzaView
 from clusters.models import Attachment, Cluster, Database, KnownStanza, Node, Repository
 from clusters.node_setup import node_setups
 from clusters.pgbackrest import restore
 from clusters.pgbackrest.configuration import BY_NUMBER, Target
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
-from clusters.pgbackrest.window import Window, database_of, is_prior, window
+from clusters.pgbackrest.window import Window, database_of, ended, is_prior, window
 from console.clouds.contract import AccessSpec, RepositoryOptions
 
 LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?", re.ASCII)  # as pgBackRest makes them
@@ -55,14 +57,21 @@ class Source:
         found = self.database.port if self.database else self.known.port if self.known else None
         return found or 5432
 
-    @property
-    def system_id(self) -> str:
-        """Return the system identifier that the node reported; "" when it never has."""
-        if self.cluster and self.node and self.database:
-            for one in self.cluster.stanzas.all():
-                if (one.node_id, one.database_id) == (self.node.pk, self.database.pk):
-                    return one.system_id
-        return self.known.system_id if self.known else ""
+    @cached_property
+    def view(self) -> StanzaView:
+        """Return whose database writes there, and on which timeline, as far as the node has said it."""
+        rows = self.cluster.stanzas.all() if self.cluster and self.node and self.database else ()
+        ours = (self.node.pk, self.database.pk) if self.node and self.database else None
+        told = next((one for one in rows if (one.node_id, one.database_id) == ours), None)
+        known_id = self.known.system_id if self.known else ""
+        return StanzaView(
+            stanza_state=self.state,
+            known_id=told.system_id if told else known_id,
+            is_gone=ours is None,
+            timeline=told.timeline if told else None,
+            reported_at=told.reported_at if told else None,
+            earlier_id=known_id,
+        )
 
     @cached_property
     def backups(self) -> list[Backup]:
@@ -76,14 +85,16 @@ class Source:
 
     def is_foreign(self, backup: Backup) -> bool:
         """Return whether it is of a database that never was the node's own."""
-        if not self.system_id:
-            return False
-        history = {one.system_id for one in self.state.history} | {self.state.system_id}
-        return self.system_id not in history and backup.system_id != self.system_id
+        return Row(backup, self.view.own_ids, self.state.system_id).is_foreign
 
     def is_prior(self, backup: Backup) -> bool:
         """Return whether it is of the node's database before its last upgrade."""
         return is_prior(self.state, backup)
+
+    @property
+    def usual_timeline(self) -> str:
+        """Return the timeline to follow: the newest, "", unless something else than the node has begun that."""
+        return str(self.view.live.number) if self.view.live and self.view.strays else ""
 
     def postgresql_of(self, backup: Backup | None) -> int:
         """Return the major version that a backup needs."""
@@ -174,4 +185,58 @@ def _sources(
                     node_has_it=repository.pk in written.get(node, ()),
                 )
             )
+    return found
+
+
+# The recovery windows as they are drawn: a bar for each repository, all on one scale of this width
+
+WIDTH = 1000
+LEAST_WIDTH = 6  # of a window that is too short to be seen
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A backup on a bar."""
+
+    x: int
+    is_full: bool
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The recovery window of one repository, from 0 to WIDTH."""
+
+    source: Source
+    window: Window | None
+    x: int = 0
+    width: int = 0
+    ticks: tuple[Tick, ...] = ()
+    chosen: int | None = None  # where the chosen time is
+
+
+def bars(sources: list[Source], moment: datetime | None = None) -> list[Bar]:
+    """Return the window of each source, on a scale from the oldest to the newest moment of all of them."""
+    known = [one.window for one in sources if one.window]
+    if not known:
+        return [Bar(one, None) for one in sources]
+    first, last = min(one.oldest for one in known), max(one.newest for one in known)
+    whole = (last - first).total_seconds() or 1
+
+    def at(when: datetime) -> int:
+        return round(WIDTH * (when - first).total_seconds() / whole)
+
+    found = []
+    for source in sources:
+        if (reach := source.window) is None:
+            found.append(Bar(source, None))
+            continue
+        x = min(at(reach.oldest), WIDTH - LEAST_WIDTH)
+        ticks = tuple(
+            Tick(min(at(ended(one)), WIDTH - 2), one.kind == "full")
+            for one in source.backups
+            if not source.is_prior(one) and reach.holds(ended(one))
+        )
+        width = max(at(reach.newest) - x, LEAST_WIDTH)
+        chosen = at(moment) if moment and reach.holds(moment) else None
+        found.append(Bar(source, reach, x, width, ticks, chosen))
     return found

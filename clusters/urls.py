@@ -1,6 +1,6 @@
 from django.urls import path
 
-from clusters import backup_views, kit_views, node_views, retained_views, views
+from clusters import backup_views, kit_views, node_views, restore_views, retained_views, views
 
 app_name = "clusters"
 urlpatterns = [
@@ -37,6 +37,12 @@ urlpatterns = [
     path("<uuid:pk>/key/", node_views.cluster_key, name="key"),
     path("<uuid:pk>/policy/", node_views.policy, name="policy"),
     path("<uuid:pk>/backups/refresh/", backup_views.backups_refresh, name="backups_refresh"),
+    path("<uuid:pk>/restore/", restore_views.restore, name="restore"),
+    path("<uuid:pk>/restore.sh", restore_views.restore_download, name="restore_script"),
+    path("repositories/<int:pk>/restore/", restore_views.repository_restore, name="repository_restore"),
+    path(
+        "repositories/<int:pk>/restore.sh", restore_views.repository_restore_download, name="repository_restore_script"
+    ),
     path("<uuid:pk>/databases/add/", views.database_add, name="database_add"),
     path("<uuid:pk>/databases/<slug:name>/remove/", views.database_remove, name="database_remove"),
     path("<uuid:pk>/delete/", views.cluster_delete, name="delete"),

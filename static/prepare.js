@@ -5,6 +5,7 @@ export function prepare(root) {
   root.querySelectorAll("form[data-confirm]").forEach(checkConfirmation);
   root.querySelectorAll("input[list]").forEach(showPlace);
   root.querySelectorAll(".field").forEach(describeField);
+  root.querySelectorAll("input[data-zone]").forEach(offerOwnZone);
   takeFocus(root);
 }
 
@@ -49,6 +50,13 @@ export function showPlace(field) {
   if (!output) return;
   const code = field.value.trim().toLowerCase();
   output.textContent = [...(field.list?.options ?? [])].find((option) => option.value === code)?.textContent ?? "";
+}
+
+// Who has not said in which zone a time is means their own.
+function offerOwnZone(field) {
+  field.list.replaceChildren(...(Intl.supportedValuesOf?.("timeZone") ?? []).map((zone) => new Option("", zone)));
+  if (new URLSearchParams(location.search).has("zone")) return;
+  field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || field.value;
 }
 
 function describeField(field) {

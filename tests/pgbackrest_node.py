@@ -23,10 +23,10 @@ FOLDERS = ("/etc/pgbackrest", "/var/log/pgbackrest", "/var/spool/pgbackrest")
 class Node:
     """One PostgreSQL cluster in a folder of its own, run as the user postgres; needs root."""
 
-    def __init__(self) -> None:
-        """Make the cluster; it is not started yet."""
+    def __init__(self, below: Path | None = None) -> None:
+        """Make the cluster, in a new folder below the given one; it is not started yet."""
         self.owner = pwd.getpwnam("postgres")
-        self.folder = Path(tempfile.mkdtemp(prefix="node-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="node-", dir=below))
         self.data = self.folder / "data"
         self.port = free_port()
         os.chown(self.folder, self.owner.pw_uid, self.owner.pw_gid)
@@ -81,13 +81,13 @@ class Node:
 
 
 @contextmanager
-def fresh_node(aside: Path) -> Iterator[Node]:
+def fresh_node(aside: Path, below: Path | None = None) -> Iterator[Node]:
     """Lend a node whose places for pgBackRest are empty; what stood there waits in the folder, and comes back."""
     moved = [(Path(place), aside / str(number)) for number, place in enumerate([*FOLDERS, CRON])]
     for place, kept in moved:
         if place.exists():
             shutil.move(place, kept)
-    node = Node()
+    node = Node(below)
     try:
         yield node
     finally:

@@ -13,25 +13,13 @@ from functools import cached_property
 
 from clusters.pgbackrest.configuration import BY_NUMBER, VERSIONS, Option, Target, Version, release, rendered
 from clusters.pgbackrest.schedules import File
-from console.clouds.contract import RepositoryOptions
+from console.clouds.contract import KeyPart, RepositoryOptions
 
 IN_PLACE, FOLDER, MACHINE = "in_place", "folder", "machine"  # where to
 LATEST, IMMEDIATE, TIME, NAME, LSN, XID = "latest", "immediate", "time", "name", "lsn", "xid"  # up to where
 DEFAULT_TIMELINE = "latest"
 OLDEST_WITH_ARCHIVE_MODE = 12  # --archive-mode: "not available on PostgreSQL < 12"
 FOLDER_AT_MOST = 80  # characters: the copy's socket is in it, and the path of a socket has 107 at most
-
-# What a key is given as, by type of repository: pgBackRest's option without repoN-, in words, and whether it may lack.
-KEYS: dict[str, tuple[tuple[str, str, bool], ...]] = {
-    "s3": (
-        ("s3-key", "Access key ID", False),
-        ("s3-key-secret", "Secret access key", False),
-        ("s3-token", "Session token (empty: there is none)", True),
-    ),
-    "azure": (("azure-key", "Shared access signature (SAS) of the container", False),),
-    "gcs": (("gcs-key", "Path of the service account's key file", False),),
-}
-SIGN_IN = {"azure": ("azure-key-type", "sas"), "gcs": ("gcs-key-type", "service")}
 
 
 @dataclass(frozen=True)
@@ -120,24 +108,17 @@ class Restore:
     def source(self) -> Target:
         """Return the repository with its files in the restore's own folder, and without the key that is asked for."""
         target = replace(self.target, folder=self.home)
-        if not self.asks_key:
+        brought = self.target.repository.brought_key
+        if not (self.asks_key and brought):
             return target
-        options, kind = target.repository.options, self.kind
-        asked = {name for name, _, _ in KEYS.get(kind, ())} | {f"{kind}-key-type"}
-        left = tuple((name, value) for name, value in options if name not in asked)
-        signing_in = (SIGN_IN[kind],) if kind in SIGN_IN else ()
-        repository = RepositoryOptions((*left, *signing_in), ca_certificate=target.repository.ca_certificate)
-        return replace(target, repository=repository)
+        ca_certificate = self.target.repository.ca_certificate
+        return replace(target, repository=RepositoryOptions(brought.options, ca_certificate=ca_certificate))
 
     @property
-    def kind(self) -> str:
-        """Return the type of the repository: s3, azure, gcs, or posix."""
-        return dict(self.target.repository.options)["type"]
-
-    @property
-    def keys(self) -> Sequence[tuple[str, str, bool]]:
-        """Return what the script asks for: the option, in words, and whether it may be empty."""
-        return KEYS.get(self.kind, ()) if self.asks_key else ()
+    def keys(self) -> Sequence[KeyPart]:
+        """Return what the script asks for."""
+        brought = self.target.repository.brought_key
+        return brought.parts if self.asks_key and brought else ()
 
     def configuration(self, *, secrets: bool) -> str:
         """Return a file with which pgBackRest can read this one repository: no retention, no schedule, no other."""
@@ -197,6 +178,27 @@ class Restore:
         )
 
     # What people do with it
+
+    @property
+    def script_name(self) -> str:
+        """Return what the script is called where it is downloaded."""
+        return f"restore-{self.stanza}-of-{self.node}.sh"
+
+    @property
+    def run(self) -> str:
+        """Return the command that runs the script where it was downloaded."""
+        return f"sudo sh {shlex.quote(self.script_name)}"
+
+    @property
+    def steps(self) -> list[Command]:
+        """Return everything to do, in its order."""
+        before = [Command("Stop PostgreSQL", "sudo systemctl stop postgresql")] if self.is_in_place else []
+        what = "what is there moves aside" if self.is_in_place else f"everything goes into {self.folder}"
+        return [
+            *before,
+            Command(f"Run the script as root, in the folder that you downloaded it to; {what}", self.run),
+            *self.afterwards(),
+        ]
 
     @property
     def programs(self) -> str:
@@ -259,15 +261,22 @@ class Restore:
         )
 
     @property
+    def signs_in_as_machine(self) -> bool:
+        """Return whether it is the machine that may read the store, and no key."""
+        found = self.target.repository
+        given = {name for name, _ in found.options}
+        return bool(found.brought_key) and not found.files and not found.secret & given
+
+    @property
     def needs(self) -> list[str]:
         """Return what the machine must have first, in this order."""
         found = [f"PostgreSQL {self.postgresql}, and the user postgres that its package makes"]
         found.append(f"pgBackRest {self.least} or newer")
         found.append("the extensions and the locales that the database uses")
         if self.keys:
-            asked = ", ".join(words.split(" (")[0].lower() for _, words, may_lack in self.keys if not may_lack)
+            asked = ", ".join(one.words for one in self.keys if not one.may_lack)
             found.append(f"a key that may read {self.target.path} in the store; the script asks for it: {asked}")
-        elif not (self.target.repository.secret or self.target.repository.files) and self.kind != "posix":
+        elif self.signs_in_as_machine:
             found.append(
                 "the cluster's own role or identity on the machine (the cluster's page, Details), which opens the store"
             )
@@ -306,7 +315,8 @@ def least_version(
     needed += [one for one in known if one.newest_postgresql >= postgresql][:1]
     needed += [BY_NUMBER[one.release] for one in repository.needs if one.release in BY_NUMBER]
     if has_block:
-        needed.append(release(written_by) or next(one for one in known if one.has_block))
+        needed.append(next(one for one in known if one.has_block))
+        needed += [one for one in [release(written_by)] if one and one.has_block]
     return max(needed, key=_key).number
 
 

@@ -60,8 +60,8 @@ remove() { # FOLDER
   as_postgres rmdir "$1" 2>/dev/null || rmdir "$1" || :
 }
 
-ask() { # OPTION WORDS; what is typed is not shown
-  printf '%s: ' "$2" >&2
+ask() { # WORDS; what is typed is not shown
+  printf '%s: ' "$1" >&2
   [ ! -t 0 ] || stty -echo
   IFS= read -r answer || answer=
   [ ! -t 0 ] || { stty echo; echo >&2; }
@@ -169,12 +169,12 @@ def _checks(restore: Restore) -> Iterator[str]:
     if restore.size:
         # What is in tablespaces elsewhere takes no room here.
         yield f'[ -n "$elsewhere" ] || has_room "${{above:-/}}" {restore.size}'
-    for number, (option, words, may_lack) in enumerate(restore.keys):
-        yield f"ask {option} {shlex.quote(words)}"
+    for number, part in enumerate(restore.keys):
+        yield f"ask {shlex.quote(part.words)}"
         yield f"key{number}=$answer"
-        if not may_lack:
+        if not part.may_lack:
             yield f'[ -n "$key{number}" ] || refuse "Nothing was given."'
-        if option == "gcs-key":
+        if part.is_file:
             yield f'[ -r "$key{number}" ] || refuse "There is no file $key{number}."'
 
 
@@ -219,9 +219,9 @@ def _changes(restore: Restore, *, secrets: bool) -> Iterator[str]:
 
 def _keys(restore: Restore) -> Iterator[str]:
     """Yield the lines that add the key to the configuration; printf is the shell's own, so that no list shows it."""
-    for number, (option, _, _) in enumerate(restore.keys):
-        value, line = f"$key{number}", f"repo{restore.target.number}-{option}="
-        if option == "gcs-key":
+    for number, part in enumerate(restore.keys):
+        value, line = f"$key{number}", f"repo{restore.target.number}-{part.option}="
+        if part.is_file:
             yield f'write "$home/repo{restore.target.number}-key.json" < "{value}"'
             value = f"$home/repo{restore.target.number}-key.json"
         add = f"as_postgres sh -c 'cat >> \"$1\"' sh {shlex.quote(restore.configuration_file)}"

@@ -75,6 +75,8 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:kit_text": MINUTES,
     "clusters:repository_kit": MINUTES,
     "clusters:repository_kit_text": MINUTES,
+    "clusters:restore_script": MINUTES,
+    "clusters:repository_restore_script": MINUTES,
     "cloud_accounts:change": MINUTES,
     "organisation:invite": MINUTES,
     "organisation:leave": MINUTES,

@@ -192,6 +192,24 @@ class Need:
 
 
 @dataclass(frozen=True)
+class KeyPart:
+    """A part of a key that somebody brings to a machine: pgBackRest's option without its `repoN-`, and in words."""
+
+    option: str
+    words: str
+    may_lack: bool = False
+    is_file: bool = False  # what is brought is a file, which the option names
+
+
+@dataclass(frozen=True)
+class BroughtKey:
+    """How a repository is reached with a key that is brought to a machine, where the nodes' own way is not open."""
+
+    options: tuple[tuple[str, str], ...]  # all but the key
+    parts: tuple[KeyPart, ...]
+
+
+@dataclass(frozen=True)
 class RepositoryOptions:
     """A store as pgBackRest's configuration names it: options without their `repoN-`, in the order of the file."""
 
@@ -201,6 +219,7 @@ class RepositoryOptions:
     files: tuple[SecretFile, ...] = ()
     needs: tuple[Need, ...] = ()  # of the node's pgBackRest
     lacks: str = ""  # why nodes cannot sign in yet, and what to do, in sentences
+    brought_key: BroughtKey | None = None
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,9 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with fresh_node(tmp_path_factory.mktemp("aside")) as node:
+    # In memory: pgBackRest has each of the thousand files of each copy written through to the disk.
+    below = Path("/dev/shm")
+    with fresh_node(tmp_path_factory.mktemp("aside"), below if below.is_dir() else None) as node:
         repository = node.folder / "repository"
         options = RepositoryOptions((("type", "posix"),))
         target = Target(1, "attic", str(repository), options, "p" * 64, "count", 9, None)

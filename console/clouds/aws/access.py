@@ -10,11 +10,12 @@ from botocore.exceptions import ClientError
 from console.clouds.aws.boundary import boundary_of
 from console.clouds.aws.errors import on_amazon
 from console.clouds.aws.session import HOME_REGIONS, calling_iam, instance_service
-from console.clouds.contract import AccessSpec, RepositoryOptions, StoreSpec
+from console.clouds.contract import AccessSpec, BroughtKey, RepositoryOptions, StoreSpec
 from console.clouds.naming import CLUSTER_TAG
 from console.clouds.s3api.errors import CallTarget, bucket_arn, code_of
 from console.clouds.s3api.nodes import (
     IAM_PATH,
+    KEY_PARTS,
     POLICY,
     cluster_in,
     compact,
@@ -281,15 +282,14 @@ def remove_role(spec: AccessSpec) -> None:
 def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
     """Return pgBackRest's options for the bucket; a node signs in with the role that it was started with."""
     suffix = {"aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}.get(spec.account.partition, "amazonaws.com")
-    return RepositoryOptions(
-        options=(
-            ("type", "s3"),
-            ("s3-bucket", spec.bucket),
-            ("s3-endpoint", f"s3.{spec.region}.{suffix}"),
-            ("s3-region", spec.region),
-            ("s3-key-type", "auto"),
-        )
+    options = (
+        ("type", "s3"),
+        ("s3-bucket", spec.bucket),
+        ("s3-endpoint", f"s3.{spec.region}.{suffix}"),
+        ("s3-region", spec.region),
     )
+    brought_key = BroughtKey(options, KEY_PARTS)
+    return RepositoryOptions((*options, ("s3-key-type", "auto")), brought_key=brought_key)
 
 
 GRANT = (

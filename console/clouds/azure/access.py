@@ -16,7 +16,7 @@ from uuid import uuid5
 from console.clouds.azure.accounts import SHARED_KEYS, StorageAccount, owner_in
 from console.clouds.azure.errors import GONE, CallTarget, group_id, resource_id
 from console.clouds.azure.session import ask, gives_signatures
-from console.clouds.contract import AccessSpec, AccountRef, Need, RepositoryOptions, StoreSpec
+from console.clouds.contract import AccessSpec, AccountRef, BroughtKey, KeyPart, Need, RepositoryOptions, StoreSpec
 from console.clouds.naming import CLUSTER_TAG, cluster_tags
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
@@ -432,7 +432,12 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
             ("storage-port", str(where.port or 443)),
         ]
         ca_certificate = _emulators_ca(spec.account.deployment.ca_file)
-    return RepositoryOptions(tuple(options), frozenset({"azure-key"}), ca_certificate, needs=needs, lacks=lacks)
+    by_machine = {"azure-key-type", "azure-key"}
+    brought = (*((name, value) for name, value in options if name not in by_machine), ("azure-key-type", "sas"))
+    part = KeyPart("azure-key", "Shared access signature (SAS) of the container")
+    return RepositoryOptions(
+        tuple(options), frozenset({"azure-key"}), ca_certificate, (), needs, lacks, BroughtKey(brought, (part,))
+    )
 
 
 def _managed_identity(spec: StoreSpec) -> Need:

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from console.clouds.contract import AccessSpec, AccountRef, RepositoryOptions, SecretFile, StoreSpec
+from console.clouds.contract import (
+    AccessSpec,
+    AccountRef,
+    BroughtKey,
+    KeyPart,
+    RepositoryOptions,
+    SecretFile,
+    StoreSpec,
+)
 from console.clouds.google.buckets import Bucket, kind_of
 from console.clouds.google.errors import CallTarget
 from console.clouds.google.session import call, pages, token_uri
@@ -243,8 +251,11 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
     if operator.ca_file:
         with open(operator.ca_file, encoding="ascii") as file:
             ca = file.read()
+    part = KeyPart("gcs-key", "Path of the service account's key file", is_file=True)
+    brought_key = BroughtKey((*options, ("gcs-key-type", "service")), (part,))
     if is_attached(spec.account):
-        return RepositoryOptions(options=(*options, ("gcs-key-type", "auto")), ca_certificate=ca)
+        automatic = (*options, ("gcs-key-type", "auto"))
+        return RepositoryOptions(options=automatic, ca_certificate=ca, brought_key=brought_key)
     options.append(("gcs-key-type", "service"))
     files: tuple[SecretFile, ...] = ()
     if access.keys:
@@ -255,4 +266,6 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
         f"The console has no key for {spec.name} yet. It makes one when the cluster's backup stores are updated: look "
         "at the cluster's last task."
     )
-    return RepositoryOptions(options=tuple(options), ca_certificate=ca, files=files, lacks="" if files else lacks)
+    return RepositoryOptions(
+        options=tuple(options), ca_certificate=ca, files=files, lacks="" if files else lacks, brought_key=brought_key
+    )

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import AccessSpec, AccountRef, Need, RepositoryOptions, StoreSpec
+from console.clouds.contract import AccessSpec, AccountRef, BroughtKey, Need, RepositoryOptions, StoreSpec
 from console.clouds.naming import CLUSTER_TAG, KEY_PART
 from console.clouds.s3.session import Lacking, calling_iam, has, host, on_server, verifies
 from console.clouds.s3api.errors import CallTarget, code_of
 from console.clouds.s3api.nodes import (
     IAM_PATH,
+    KEY_PARTS,
     POLICY,
     cluster_in,
     compact,
@@ -231,7 +232,7 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
     if verifies(spec.account) and name.replace(".", "").isdigit():
         # 2.45 finds names only; 2.55.1 and 2.60.0 were seen to find both.
         needs = (Need("2.46", f"find an IP address ({name}) in a certificate", "give the server a name"),)
-    lacks = ""
+    lacks, brought_key = "", BroughtKey(tuple(options), KEY_PARTS)
     if access.keys:
         options += [
             ("s3-key", access.keys["access_key_id"]),
@@ -244,7 +245,8 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
             "Key)."
         )
     secret = frozenset({"s3-key", "s3-key-secret"})
-    return RepositoryOptions(tuple(options), secret, settings.get("ca_certificate", ""), needs=needs, lacks=lacks)
+    ca_certificate = settings.get("ca_certificate", "")
+    return RepositoryOptions(tuple(options), secret, ca_certificate, (), needs, lacks, brought_key)
 
 
 GRANT = (

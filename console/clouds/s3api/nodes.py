@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import AccessSpec
+from console.clouds.contract import AccessSpec, KeyPart
 from console.clouds.naming import CLUSTER_TAG, cluster_tags
 from console.clouds.s3api.errors import bucket_arn, code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import TagTypeDef
 
+# What a key is, as pgBackRest is given it.
+KEY_PARTS = (
+    KeyPart("s3-key", "Access key ID"),
+    KeyPart("s3-key-secret", "Secret access key"),
+    KeyPart("s3-token", "Session token (empty: there is none)", may_lack=True),
+)
 IAM_PATH = "/pgbk/"  # of all that the console makes in IAM for nodes: its policy allows no other
 POLICY = "backup-stores"  # the name of the nodes' policy, inline in what they sign in as
 
