@@ -83,7 +83,11 @@ class RestoreForm(forms.Form):
     xid = forms.CharField(label="Transaction ID", required=False, max_length=40)
     exclusive = forms.BooleanField(label="Stop just before it", required=False)
     timeline = Choice("There is no such timeline in the archive.", required=False)
-    where = Choice("The backups' node is not in the cluster, so they can go to a new machine only.", label="To")
+    where = Choice(
+        "The backups' node is not in the cluster, so they can go to a new machine only.",
+        label="To",
+        widget=forms.RadioSelect,
+    )
     folder = forms.CharField(label="Folder", required=False, max_length=200)
     port = forms.CharField(label="Port of the copy", required=False, max_length=10)
     key = forms.BooleanField(label="The machine has no role of the cluster: the script asks for a key", required=False)

@@ -52,7 +52,7 @@ export function showPlace(field) {
   output.textContent = [...(field.list?.options ?? [])].find((option) => option.value === code)?.textContent ?? "";
 }
 
-// Who has not said in which zone a time is means their own.
+// Who gives a time means one in their own zone; a time that came without one is in UTC, and stays so.
 function offerOwnZone(field) {
   field.list.replaceChildren(...(Intl.supportedValuesOf?.("timeZone") ?? []).map((zone) => new Option("", zone)));
   if (new URLSearchParams(location.search).has("zone")) return;

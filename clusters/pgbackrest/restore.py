@@ -272,16 +272,16 @@ class Restore:
         """Return what the machine must have first, in this order."""
         found = [f"PostgreSQL {self.postgresql}, and the user postgres that its package makes"]
         found.append(f"pgBackRest {self.least} or newer")
-        found.append("the extensions and the locales that the database uses")
+        found.append("The extensions and the locales that the database uses")
         if self.keys:
             asked = ", ".join(one.words for one in self.keys if not one.may_lack)
-            found.append(f"a key that may read {self.target.path} in the store; the script asks for it: {asked}")
+            found.append(f"A key that may read {self.target.path} in the store; the script asks for it: {asked}")
         elif self.signs_in_as_machine:
             found.append(
-                "the cluster's own role or identity on the machine (the cluster's page, Details), which opens the store"
+                "The cluster's own role or identity on the machine (the cluster's page, Details), which opens the store"
             )
         else:
-            found.append("nothing else: the script brings the key of the nodes along")
+            found.append("Nothing else: the script brings the key of the nodes along")
         return found
 
 

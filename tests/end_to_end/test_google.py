@@ -102,7 +102,7 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     # What the page says to run
     node.start()
     archive, _, create, check, backup, _ = [one.text for one in node_setup.commands]
-    [restore] = [one.text for one in node_setup.restores]
+    [restore] = [one.text for one in node_setup.drills]
     node.shell(archive)
     node.stop()
     node.start()
@@ -114,7 +114,7 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     node.sql(f"CREATE TABLE noise AS {noise}")
     incremental = re.search(r"postgres (.* --type=incr backup)$", node_setup.crontab.content, re.MULTILINE)[1]
     node.shell(incremental)
-    restored = Path(f"{node.data}-restored")
+    restored = Path(f"{node.data}-drill")
     node.shell(restore)
     node.start(restored, "-p", str(node.port + 1), "-c", "archive_mode=off")
     assert node.sql("SELECT count(*) FROM receipts", node.port + 1) == "200000"

@@ -6,6 +6,7 @@ import html
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -135,9 +136,10 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
     incremental = re.search(r"^[^#]\S* \S+ \S+ \S+ \S+ postgres (.* --type=incr backup)$", crontab, re.MULTILINE)[1]
     node.shell(incremental)
     clock.lap("incremental backup")
-    restored = Path(f"{node.data}-restored")
+    restored = Path(f"{node.data}-drill")
     node.shell(restore)
-    node.start(restored, "-p", str(node.port + 1), "-c", "archive_mode=off")
+    node.start(restored, "-p", str(node.port + 1))
+    assert node.sql("SHOW archive_mode", node.port + 1) == "off"
     assert node.sql("SELECT count(*) FROM receipts", node.port + 1) == "200000"
     node.stop(restored)
     clock.lap("restore, start, count")
@@ -156,6 +158,24 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
     for text in ("Foreign", "Not confirmed", "Encrypted", "Damaged"):
         assert text not in text_of(shown)
     clock.lap("backups listed")
+
+    # A copy, as the page hands it out; once with the node's key, once with one that is typed in
+    found = dict(line.split("=", 1) for line in configuration.splitlines() if "=" in line and line[0] != "#")
+    typed = f"{found['repo1-s3-key']}\n{found['repo1-s3-key-secret']}\n\n"
+    for chosen, answers in (("", ""), ("&where=machine&target=immediate&key=on", typed)):
+        copy = node.folder / "copy"
+        script.write_text(
+            console.get(f"{page}restore.sh?backup={labels[1]}&folder={copy}&port={node.port + 1}{chosen}")
+        )
+        subprocess.run(["sh", script], check=True, capture_output=True, text=True, input=answers)
+        node.start(copy / "data", "-c", f"config_file={copy}/postgresql.conf")
+        count = node.run(
+            "psql", "-h", copy, "-p", node.port + 1, "-d", "postgres", "-XAtc", "SELECT count(*) FROM receipts"
+        )
+        assert count.stdout.strip() == "200000"
+        node.stop(copy / "data")
+        shutil.rmtree(copy)
+    clock.lap("two copies by the page's scripts")
 
     refuse_all_that_is_not_the_node_s(configuration, server)
     clock.lap("the node's key tried elsewhere")
