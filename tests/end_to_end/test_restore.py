@@ -307,7 +307,7 @@ def test_a_link_is_not_followed(world):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"target": {"cipher_pass": "wrong" * 10}}, "is or was the repo encrypted|CryptoError"),
+        ({"target": {"cipher_pass": "wrong" * 10}}, "is or was the repo encrypted|CryptoError|FormatError"),
         ({"target": {"path": "/nowhere"}}, "no prior|unable to"),
         ({"label": "20200101-000000F"}, "20200101-000000F"),
         ({"point": Point("xid", "5"), "label": "no such"}, "no such"),
