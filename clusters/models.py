@@ -528,7 +528,7 @@ class Attachment(models.Model):
 
 
 class Inventory(Snapshot):
-    """What was last seen in a repository: stanzas, as clusters.pgbackrest.repository.Holding keeps them."""
+    """What was last seen in a repository: stanzas, as clusters.pgbackrest.repository.as_json keeps them."""
 
     LABEL: ClassVar = "inventory"
 
