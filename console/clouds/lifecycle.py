@@ -25,8 +25,9 @@ ACCESS_LOGGING = "logging"  # the key of the setting that needs the log bucket
 def creation(cloud: Cloud, spec: StoreSpec) -> Plan:
     """Return the plan that creates both buckets, then gives them what they should have."""
     promised = {"versions": bool(spec.versions_days), "lock": bool(spec.lock_days), "": True}
-    stages = [Stage(*(_set_step(cloud, one) for one in stage if promised[one.only_with])) for stage in cloud.creation]
-    return (_create_stage(cloud), *(stage for stage in stages if stage))
+    wanted = [[setting for setting in stage if promised[setting.only_with]] for stage in cloud.creation]
+    stages = [Stage(*(_set_step(cloud, setting) for setting in settings)) for settings in wanted if settings]
+    return (_create_stage(cloud), *stages)
 
 
 def _create_stage(cloud: Cloud) -> Stage:
@@ -68,9 +69,9 @@ def _set(cloud: Cloud, keys: Collection[str], log: bool, spec: StoreSpec) -> Ste
 
     What was promised is looked at first: a stronger promise, which somebody has set by hand, is never weakened.
     """
-    wanted = [one for one in cloud.storage.settings(spec) if one.log is log and one.key in keys]
-    results = [one.ensure() for one in wanted if not (one.fixed and one.matches(one.observe()))]
-    notes = [one.note for one in results if one and one.note]
+    controls = [control for control in cloud.storage.settings(spec) if control.log is log and control.key in keys]
+    results = [control.ensure() for control in controls if not (control.fixed and control.matches(control.observe()))]
+    notes = [result.note for result in results if result and result.note]
     return StepResult(note=" ".join(dict.fromkeys(notes))) if notes else None
 
 
@@ -101,10 +102,13 @@ def repair(cloud: Cloud, spec: StoreSpec, *, gone: Collection[bool], differing: 
     first: they say whose the buckets are. The log bucket comes before anything logs into it.
     """
     noun = cloud.vocabulary.bucket
-    found = [one for one in differing if one.key != "tags"]
+    settings = [setting for setting in differing if setting.key != "tags"]
     if gone:
-        wanted = [one for one in cloud.storage.settings(spec) if one.log in gone and one.key != "tags" and one.offered]
-        found += [Differing(one.log, one.key, one.label) for one in wanted]
+        settings += [
+            Differing(control.log, control.key, control.label)
+            for control in cloud.storage.settings(spec)
+            if control.log in gone and control.key != "tags" and control.offered
+        ]
     own = Stage(
         *(
             Step(f"check_{side}_owner", f"Checking whose the {side} {noun} is", partial(_set, cloud, ["tags"], log))
@@ -112,10 +116,11 @@ def repair(cloud: Cloud, spec: StoreSpec, *, gone: Collection[bool], differing: 
         )
     )
     stages = [_create_stage(cloud)] if gone else []
-    for one in sorted(found, key=lambda one: not one.log):
-        side = "log" if one.log else "backup"
-        title = f"Setting {lower_first(one.label)} of the {side} {noun}"
-        stages.append(Stage(Step(f"set_{side}_{one.key}", title, partial(_set, cloud, [one.key], one.log))))
+    for setting in sorted(settings, key=lambda setting: not setting.log):
+        side = "log" if setting.log else "backup"
+        title = f"Setting {lower_first(setting.label)} of the {side} {noun}"
+        run = partial(_set, cloud, [setting.key], setting.log)
+        stages.append(Stage(Step(f"set_{side}_{setting.key}", title, run)))
     return (*stages[:1], own, *stages[1:]) if gone else (own, *stages)
 
 
@@ -244,8 +249,8 @@ def _put_back(cloud: Cloud, spec: StoreSpec) -> None:
     """Undo what a deletion that went further has changed of the backup bucket: the store stays in use."""
     if not spec.complete:
         return  # it may never have been so
-    changed = [one for one in cloud.storage.settings(spec) if _may_be_closed(cloud, one)]
-    for control in changed:
+    closed = [control for control in cloud.storage.settings(spec) if _may_be_closed(cloud, control)]
+    for control in closed:
         if control.key == ACCESS_LOGGING and cloud.storage.owner(spec, spec.log_bucket) != str(spec.id):
             continue  # a repair makes the log bucket anew; to cancel a deletion makes nothing
         if not control.matches(control.observe()):

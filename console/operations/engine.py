@@ -169,11 +169,11 @@ def _records(operation: Operation, plan: Plan, *, undo: bool) -> list[Record]:
     A new release may say or group the same steps otherwise. When it has other steps, all of them run: they are
     idempotent. Those that undo are recorded behind the others.
     """
-    mine, others = ([one for one in operation.steps if one.get("undo", False) is side] for side in (undo, not undo))
-    fresh = [{**one, "undo": True} for one in record_of(plan)] if undo else record_of(plan)
-    if [one.get("key") for one in mine] == [one["key"] for one in fresh]:
+    mine, others = ([was for was in operation.steps if was.get("undo", False) is side] for side in (undo, not undo))
+    fresh = [{**record, "undo": True} for record in record_of(plan)] if undo else record_of(plan)
+    if [was.get("key") for was in mine] == [record["key"] for record in fresh]:
         planned = ("title", "stage", "point_of_no_return")
-        fresh = [{**was, **{name: one[name] for name in planned}} for was, one in zip(mine, fresh, strict=True)]
+        fresh = [{**was, **{name: record[name] for name in planned}} for was, record in zip(mine, fresh, strict=True)]
     operation.steps = [*others, *fresh] if undo else [*fresh, *others]
     return fresh
 
@@ -203,7 +203,7 @@ def run_stage(
     }
     while running:
         ended, _ = wait(running, timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
-        for future in [one for one in running if one in ended]:
+        for future in [future for future in running if future in ended]:
             record = running.pop(future)
             try:
                 _done(operation, record, *future.result(), keep)
@@ -354,7 +354,7 @@ def _finish(operation: Operation, subject: ManagedResource, state: str, error: S
 
 
 def _note_end(operation: Operation, subject: ManagedResource, state: str) -> None:
-    found = {name: value for name, value in operation.details.items() if name in {"code", "operation", "request_id"}}
+    call = {name: value for name, value in operation.details.items() if name in {"code", "operation", "request_id"}}
     cancelled = state == Operation.State.CANCELLED  # which is what was to be done
     activity.record(
         f"Cancelled: {operation.title}" if cancelled else operation.title,
@@ -362,7 +362,7 @@ def _note_end(operation: Operation, subject: ManagedResource, state: str) -> Non
         organisation=operation.organisation,
         by=operation.cancelled_by if cancelled else operation.requested_by,
         outcome=activity.Outcome.DONE if cancelled else activity.Outcome(str(state)),
-        after={"operation": str(operation.pk), **({"call": found} if found else {})},
+        after={"operation": str(operation.pk), **({"call": call} if call else {})},
     )
 
 
