@@ -49,6 +49,12 @@ def test_a_stage_that_ended_well_begins_the_pauses_anew(plan, store, alice):
     assert (timezone.now() - operation.retrying_since).total_seconds() < 60
 
 
+def test_the_pauses_grow_behind_a_stage_that_is_done(plan, store, alice):
+    plan += [one_step(lambda spec: None), Stage(Step("two", "two", failing(NotReady("busy"))))]
+    operation = begin(store, "create", by=alice)
+    assert [deliver(operation.pk), again(operation), again(operation)] == [1, 2, 4]
+
+
 @pytest.mark.parametrize(
     ("earlier", "code", "state"),
     [

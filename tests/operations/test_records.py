@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from console.clouds.steps import NotReady, Stage, Step, StepResult
-from console.operations import registry
+from console.operations import engine, registry
 from console.operations.actions import begin
 from console.operations.models import Operation
 from tests.delivery import deliver
@@ -120,3 +120,13 @@ def test_an_unexpected_error_of_one_step_lets_the_others_end(plan, store, alice)
     assert [one["state"] for one in operation.steps] == ["waiting", "done"]
     assert "unexpected error (ZeroDivisionError)" in operation.steps[0]["note"]
     assert operation.steps[1]["note"] == "It took a while."
+
+
+def test_the_record_of_a_plan_has_a_place_for_all_that_is_said_of_its_steps():
+    one, two = Step("one", "One", print), Step("two", "Two", print, point_of_no_return=True)
+    nothing = {"state": "waiting", "started": None, "finished": None, "note": ""}
+    assert engine.record_of((Stage(one, two), Stage(one))) == [
+        {"key": "one", "title": "One", "stage": 0, "point_of_no_return": False, **nothing},
+        {"key": "two", "title": "Two", "stage": 0, "point_of_no_return": True, **nothing},
+        {"key": "one", "title": "One", "stage": 1, "point_of_no_return": False, **nothing},
+    ]
