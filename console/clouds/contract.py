@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -102,6 +102,19 @@ class AccessSpec:
     buckets: tuple[str, ...]  # the backup buckets of the attached stores, in a stable order
     # The nodes' own key, as an earlier step gave it to the console to keep (`Made.keep`); empty with role-based access.
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # Of a recovery identity, which is not the nodes' (`Recovery`): it reads until then, also versions, and no more. The
+    # ID is its own.
+    reads_until: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        """Return what the name of all that carries the permissions ends in: at most 25 characters."""
+        return f"{self.prefix}-r{self.id.hex[-8:]}" if self.reads_until else self.prefix
+
+    @property
+    def ends(self) -> str:
+        """Return when a recovery identity ends, as policies of every cloud write it."""
+        return f"{self.reads_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if self.reads_until else ""
 
 
 @dataclass(frozen=True)
@@ -474,6 +487,20 @@ class NodeAccess:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """How deleted backups come back from a store that keeps what was deleted."""
+
+    # Whether what was deleted stays as a version, which pgBackRest reads with repo-target-time. Then `NodeAccess.grant`
+    # and `delete` make and remove an identity that reads them, for an AccessSpec with `reads_until`.
+    has_versions: Callable[[StoreSpec], bool]
+    # The script that brings a folder of the store back to what it was at a time.
+    undelete: Callable[[StoreSpec, str, datetime], Document]
+    ends: str  # what ends such an identity, in a sentence
+    # How the access logs tell who deleted something below the folder: commands; "" where there are no logs.
+    deleters: Callable[[StoreSpec, str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cloud:
     """One cloud, or one kind of server. Adding a cloud is adding one of these to CLOUDS."""
 
@@ -487,6 +514,7 @@ class Cloud:
     storage: Storage
     creation: Sequence[Sequence[Setting]]  # what new buckets get, stage by stage, once both are there
     access: NodeAccess
+    recovery: Recovery
     capabilities: Callable[[AccountRef], Capabilities]
 
     @property

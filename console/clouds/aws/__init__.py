@@ -2,12 +2,12 @@
 
 from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Vocabulary
 from console.clouds.s3api import CREATION
-from console.clouds.s3api.nodes import policy
 
-from .access import DELETE, GRANT, REVOKE, facts, outdated, refusal, repository
+from .access import DELETE, GRANT, REVOKE, facts, outdated, policy, refusal, repository
 from .documents import access_documents, merge_statements
 from .linking import FIELDS, ROLE, SIGN_INS, clean, sign_in
 from .permissions import preflight
+from .recovery import RECOVERY
 from .session import account_facts, identify
 from .storage import AWSStorage, regions_of
 
@@ -64,5 +64,6 @@ AWS = Cloud(
         regions=regions_of,
         outdated=outdated,
     ),
+    recovery=RECOVERY,
     capabilities=capabilities,
 )

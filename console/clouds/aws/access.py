@@ -12,6 +12,7 @@ from console.clouds.aws.errors import on_amazon
 from console.clouds.aws.session import HOME_REGIONS, calling_iam, instance_service
 from console.clouds.contract import AccessSpec, BroughtKey, RepositoryOptions, StoreSpec
 from console.clouds.naming import CLUSTER_TAG
+from console.clouds.s3api import nodes
 from console.clouds.s3api.errors import CallTarget, bucket_arn, code_of
 from console.clouds.s3api.nodes import (
     IAM_PATH,
@@ -22,7 +23,6 @@ from console.clouds.s3api.nodes import (
     node_name,
     node_tags,
     or_nothing,
-    policy,
     statements,
 )
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
@@ -58,6 +58,15 @@ def facts(spec: AccessSpec) -> list[tuple[str, str]]:
 
 
 # The policies
+
+
+def policy(spec: AccessSpec) -> dict[str, Any]:
+    """Return what the role may do; that of a recovery identity is worth nothing once its time is over."""
+    document = nodes.policy(spec)
+    if spec.reads_until:
+        for statement in document["Statement"]:
+            statement["Condition"] = {**statement.get("Condition", {}), "DateLessThan": {"aws:CurrentTime": spec.ends}}
+    return document
 
 
 def refusal(spec: AccessSpec) -> str:

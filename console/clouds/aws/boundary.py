@@ -28,6 +28,8 @@ def boundary_of(account: AccountRef) -> str:
 def boundary(account_number: str, partition: str = "aws") -> dict[str, Any]:
     """Return the policy: what pgBackRest does in the account's own stores, and only on a machine of EC2.
 
+    Versions are for recovery identities (contract.Recovery); no policy of a node allows them.
+
     Whoever has made a role can also have it trust them. Requests that are signed with what an instance was given have
     `ec2:SourceInstanceARN`, those of anybody else who assumes the role have not ("AWS global condition context keys").
     """
@@ -37,7 +39,10 @@ def boundary(account_number: str, partition: str = "aws") -> dict[str, Any]:
             {
                 "Sid": "UseBackupStoresFromInstances",
                 "Effect": "Allow",
-                "Action": ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                "Action": [
+                    *("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
+                    *("s3:ListBucketVersions", "s3:GetObjectVersion"),
+                ],
                 "Resource": bucket_arn("pgbk-*", partition),  # which is true of what is in the buckets, too
                 "Condition": {
                     "StringEquals": {"aws:ResourceAccount": account_number},

@@ -6,6 +6,7 @@ from .access import DELETE, GRANT, REVOKE, due, facts, policy, repository
 from .documents import access_documents
 from .linking import EXPLANATION, FIELDS, account_facts, identify, linked
 from .permissions import preflight
+from .recovery import RECOVERY
 from .session import SIGN_INS, sign_in
 from .storage import AzureStorage, regions_of
 
@@ -72,5 +73,6 @@ AZURE = Cloud(
         regions=regions_of,
         keys_due=due,
     ),
+    recovery=RECOVERY,
     capabilities=capabilities,
 )

@@ -7,6 +7,7 @@ from .buckets import STORE_LABEL
 from .documents import access_documents
 from .linking import FIELDS
 from .permissions import preflight
+from .recovery import RECOVERY
 from .session import SIGN_INS, account_facts, identify, sign_in
 from .storage import GoogleStorage, regions_of
 
@@ -86,5 +87,6 @@ GOOGLE = Cloud(
         "nodes' own key is in their files while their cluster has the store attached.",
         regions=regions_of,
     ),
+    recovery=RECOVERY,
     capabilities=capabilities,
 )

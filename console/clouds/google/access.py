@@ -27,6 +27,7 @@ MARK = "storekeeper-cluster-id"  # in the description, since service accounts ha
 # Read, write, delete and list objects; unlike roles/storage.objectAdmin it cannot give anybody else access ("IAM roles
 # for Cloud Storage"). What it has beside, such as folders and restoring, the condition limits as well.
 ROLE = "roles/storage.objectUser"
+READ_ROLE = "roles/storage.objectViewer"  # of a recovery identity: list and read objects, also noncurrent versions
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 TITLE = "storekeeper"  # of the condition
 KEY_PARTS = ("type", "project_id", "private_key_id", "private_key", "client_email", "client_id", "token_uri")
@@ -37,7 +38,7 @@ KEY_PARTS = ("type", "project_id", "private_key_id", "private_key", "client_emai
 
 def account_id(spec: AccessSpec) -> str:
     """Return the name of the cluster's service account: at most 30 characters."""
-    return f"pgbk-{spec.prefix}"[:30].rstrip("-")
+    return f"pgbk-{spec.label}"[:30].rstrip("-")
 
 
 def email(spec: AccessSpec) -> str:
@@ -74,12 +75,16 @@ def condition(spec: AccessSpec, bucket: str) -> dict[str, str]:
     """
     mine = f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{spec.prefix}/")'
     listed = f'api.getAttribute("storage.googleapis.com/objectListPrefix", "").startsWith("{spec.prefix}/")'
+    if spec.reads_until:
+        expression = f'({mine} || {listed}) && request.time < timestamp("{spec.ends}")'
+        return {"title": TITLE, "expression": expression}
     return {"title": TITLE, "expression": f"{mine} || {listed}"}
 
 
 def binding(spec: AccessSpec, bucket: str) -> dict[str, Any]:
     """Return the binding that a bucket of the cluster's has."""
-    return {"role": ROLE, "members": [member(spec)], "condition": condition(spec, bucket)}
+    role = READ_ROLE if spec.reads_until else ROLE
+    return {"role": role, "members": [member(spec)], "condition": condition(spec, bucket)}
 
 
 def policy(spec: AccessSpec) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from .access import DELETE, GRANT, REVOKE, facts, repository
 from .documents import access_documents
 from .linking import BY_KEY, FIELDS, account_facts, clean
 from .probe import capabilities, identify, linked, preflight
+from .recovery import RECOVERY
 from .session import node_regions
 from .storage import S3Storage
 
@@ -49,5 +50,6 @@ S3_COMPATIBLE = Cloud(
         regions=node_regions,
         note="IAM roles are for Amazon's own machines: here each cluster's nodes sign in with an access key.",
     ),
+    recovery=RECOVERY,
     capabilities=capabilities,
 )

@@ -28,7 +28,7 @@ POLICY = "backup-stores"  # the name of the nodes' policy, inline in what they s
 
 def node_name(spec: AccessSpec) -> str:
     """Return the name of the cluster's role, which is its instance profile's too; elsewhere its user's."""
-    return f"pgbk-{spec.prefix}"
+    return f"pgbk-{spec.label}"
 
 
 # The policy
@@ -40,6 +40,8 @@ def policy(spec: AccessSpec) -> dict[str, Any]:
     Listing is one of them: without it S3 answers 403, not 404, for a missing object (S3 API reference, "GetObject").
     """
     arns = [bucket_arn(bucket, spec.account.partition) for bucket in spec.buckets]
+    if spec.reads_until:
+        return {"Version": "2012-10-17", "Statement": [one for arn in arns for one in reading(arn, spec.prefix)]}
     return {"Version": "2012-10-17", "Statement": [one for arn in arns for one in statements(arn, spec.prefix)]}
 
 
@@ -57,6 +59,15 @@ def statements(arn: str, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
             "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
             "Resource": f"{arn}/{prefix}/*",
         },
+    )
+
+
+def reading(arn: str, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the statements of a policy that reads one folder of a bucket as it is and as it was."""
+    listing, objects = statements(arn, prefix)
+    return (
+        {**listing, "Action": ["s3:ListBucket", "s3:ListBucketVersions"]},
+        {**objects, "Action": ["s3:GetObject", "s3:GetObjectVersion"]},
     )
 
 

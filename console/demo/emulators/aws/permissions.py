@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -127,6 +128,8 @@ def _holds(operator: str, key: str, wanted: list[Any], context: Context) -> bool
             matched = found.lower() in [value.lower() for value in values]
         case "StringLike" | "ArnEquals" | "ArnLike":
             matched = any(is_like(value, found) for value in values)
+        case "DateLessThan":
+            matched = any(datetime.fromisoformat(found) < datetime.fromisoformat(value) for value in values)
         case _:
             raise NotImplementedError(f"condition operator {operator}")
     return matched != ("Not" in kind)

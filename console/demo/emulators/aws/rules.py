@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import xmltodict  # type: ignore[import-untyped]
 from moto.core.utils import utcnow
@@ -104,6 +105,7 @@ def what_is_asked(call: Call, iam: IAMBackend) -> list[Asked]:
 def context_of(call: Call, asked: Asked) -> dict[str, str]:
     """Return the condition keys of the request ("AWS global condition context keys", and those of S3 and IAM)."""
     context = {
+        "aws:CurrentTime": datetime.now(UTC).isoformat(),
         "aws:SecureTransport": "true",  # judged as one over TLS, which the emulator does not speak
         "aws:RequestedRegion": call.region,
         "aws:PrincipalAccount": str(call.account_id),

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -119,7 +120,7 @@ def service_disabled(service: str, title: str, number: str) -> Refusal:
 
 # Conditions ("Overview of IAM Conditions"; attributes: "Attribute reference for IAM Conditions")
 
-TOKEN = re.compile(r"""\s*(?:(\|\||&&|==|!=|[()\[\].,!])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([A-Za-z_][\w]*))""")
+TOKEN = re.compile(r"""\s*(?:(\|\||&&|==|!=|[()\[\].,!<])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([A-Za-z_][\w]*))""")
 
 
 def _extract(text: str, template: str) -> str:
@@ -140,7 +141,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class Condition:
-    """A condition in the part of CEL that policies here use: names, texts, lists, functions, ==, !=, !, &&, ||."""
+    """A condition in the part of CEL that policies here use: names, texts, lists, functions, ==, !=, <, !, &&, ||."""
 
     def __init__(self, text: str) -> None:
         """Read the expression; raises ValueError for what is not in that part."""
@@ -200,6 +201,8 @@ class Condition:
         found = self._value()
         if sign := self._sees("==", "!="):
             return (found == self._value()) is (sign == "==")
+        if self._sees("<"):
+            return bool(found < self._value())
         return found
 
     def _value(self) -> Any:
@@ -233,6 +236,11 @@ class Condition:
 
     def _named(self) -> Any:
         first = self._take("name")
+        if first == "timestamp":
+            self._need("(")
+            at = datetime.fromisoformat(self._take("text"))
+            self._need(")")
+            return at
         self._need(".")
         name = f"{first}.{self._take('name')}"
         if name == "api.getAttribute":
@@ -242,6 +250,8 @@ class Condition:
             default = self._value()
             self._need(")")
             return self._attributes.get(attribute, default)
+        if name == "request.time":
+            return datetime.now(UTC)
         if name not in {"resource.name", "resource.type", "resource.service"}:
             raise ValueError(f"no such attribute: {name}")
         return self._attributes.get(name, "")

@@ -1,0 +1,60 @@
+"""How deleted blobs come back from a store on Azure: what is soft-deleted is undeleted."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC, datetime
+
+from console.clouds.contract import Document, Recovery, StoreSpec
+
+
+def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:
+    moment, filename = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}", f"undelete-{prefix}.sh"
+    account, container = shlex.quote(spec.bucket), shlex.quote(prefix)
+    here = f"--account-name {account} --auth-mode login"
+    lines = [
+        "#!/bin/sh",
+        "# Needs the Azure CLI, signed in as somebody with the role Storage Blob Data Contributor on the account.",
+        "set -eu",
+        f"at={moment}",
+        "# The container itself, if it was deleted.",
+        f"az storage container list {here} --include-deleted --prefix {container} "
+        f"--query \"[?deleted && name=='{prefix}'].version\" --output tsv |",
+        "  while read -r version; do",
+        f'    az storage container restore {here} --name {container} --deleted-version "$version"',
+        "  done",
+        "# What was deleted or overwritten since then: name, time, and of what was overwritten its snapshot.",
+        f"az storage blob list {here} --container-name {container} --prefix {shlex.quote(f'{prefix}/')} --include ds "
+        "--num-results '*' --query '[?deleted].[name, properties.deletedTime, snapshot]' --output tsv |",
+        "  awk -F'\\t' -v at=\"$at\" '$2 >= at' | sort > deleted.tsv",
+        "cut -f1 deleted.tsv | uniq | while IFS= read -r name; do",
+        f'  az storage blob undelete {here} --container-name {container} --name "$name"',
+        "done",
+        "# The first snapshot that was replaced after the time is what was there then.",
+        "awk -F'\\t' '$3 != \"None\" && !seen[$1]++ { print $1 \"\\t\" $3 }' deleted.tsv |",
+        "  while IFS=\"$(printf '\\t')\" read -r name snapshot; do",
+        f'    az storage blob copy start {here} --destination-container {container} --destination-blob "$name" '
+        f'--source-account-name {account} --source-container {container} --source-blob "$name" '
+        '--source-snapshot "$snapshot"',
+        "  done",
+    ]
+    return Document(
+        filename,
+        "undelete",
+        "\n".join([*lines, ""]),
+        "The Azure CLI, signed in as somebody with the role Storage Blob Data Contributor on the storage account. "
+        "Nothing is taken away: what it overwrites is soft-deleted itself.",
+        f"sh {filename}",
+    )
+
+
+def _deleters(spec: StoreSpec, prefix: str) -> str:
+    account = shlex.quote(spec.log_bucket)
+    return (
+        f"az storage blob download-batch --account-name {account} --auth-mode login --source "
+        "insights-logs-storagedelete --destination access-logs\n"
+        f'grep -rhF \'/{prefix}/\' access-logs | grep -o \'"callerIpAddress":"[^"]*"\' | sort | uniq -c'
+    )
+
+
+RECOVERY = Recovery(has_versions=lambda spec: False, undelete=_undelete, ends="", deleters=_deleters)
