@@ -16,6 +16,7 @@ from clusters.models import (
     Inventory,
     KnownStanza,
     Node,
+    RecoveryIdentity,
     RemovedNode,
     Repository,
     Stanza,
@@ -23,7 +24,7 @@ from clusters.models import (
 from console.operations.admin import ManagedResourceAdmin
 from console.web.admin import ReadOnlyAdmin
 
-admin.site.register([Attachment, BackupPolicy, Inventory, Repository], ReadOnlyAdmin)
+admin.site.register([Attachment, BackupPolicy, Inventory, RecoveryIdentity, Repository], ReadOnlyAdmin)
 
 
 @admin.register(Cluster)

@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clusters.pgbackrest.configuration import VERSIONS
+from clusters.recovery_identity import RecoveryIdentity as RecoveryIdentity
 from clusters.validators import validate_data_directory, validate_schedule, validate_stanza
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Membership, Organisation

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from clusters import inventory, losses, memory
-from clusters.models import Attachment, Cluster, Inventory, Node, Repository
+from clusters import inventory, losses, memory, recovery
+from clusters.models import Attachment, Cluster, Inventory, Node, RecoveryIdentity, Repository
 from clusters.retained import holding
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
@@ -66,6 +66,7 @@ def kept_in(store: Store) -> list[str]:
 
 
 register_users(CloudAccount, lambda account: account.clusters.all())
+register_users(CloudAccount, lambda account: account.recovery_identities.all())
 register_users(Store, lambda store: store.attachments.all())
 newest_backup_finders.append(newest_backup_at)
 last_seen_finders.append(losses.last_seen_at)
@@ -84,5 +85,15 @@ register_source(
         rows=inventory.readable,
         rate_key="repository__store__cloud_account",
         related=("repository__cluster", "repository__store__cloud_account"),
+    )
+)
+register_source(
+    SnapshotSource(
+        model=RecoveryIdentity,
+        read=recovery.look,
+        every=recovery.every,
+        rows=recovery.of_all,
+        rate_key="cloud_account",
+        related=("cloud_account", "organisation"),
     )
 )
