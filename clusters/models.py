@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clusters.pgbackrest.configuration import VERSIONS
-from clusters.recovery_identity import RecoveryIdentity as RecoveryIdentity
+from clusters.recovery_identity import RecoveryIdentity  # noqa: F401 - a model of this app in a file of its own
 from clusters.validators import validate_data_directory, validate_schedule, validate_stanza
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Membership, Organisation

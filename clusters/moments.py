@@ -24,6 +24,12 @@ def zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+def shown(at: datetime, zone: str) -> str:
+    """Return the time as a clock in the zone shows it, to the minute; one in UTC where there is no such zone."""
+    there = ZoneInfo(zone) if zone in zones() else UTC
+    return f"{at.astimezone(there):%d %B %Y %H:%M}"
+
+
 def moment(text: str, zone: str, which: str = "") -> datetime:
     """Return the time, in UTC, at which a clock in the zone (such as Europe/Berlin) shows so; raises Unclear.
 
@@ -31,9 +37,14 @@ def moment(text: str, zone: str, which: str = "") -> datetime:
     forward, one never comes.
     """
     try:
-        wall = datetime.fromisoformat(text)
-    except ValueError as error:
+        return _moment(datetime.fromisoformat(text), zone, which)
+    except Unclear:
+        raise
+    except (ValueError, OverflowError) as error:  # the latter: no such time in UTC
         raise Unclear("Enter a date and a time, such as 2026-11-29T01:07:00.", "at") from error
+
+
+def _moment(wall: datetime, zone: str, which: str) -> datetime:
     if wall.tzinfo:
         return wall.astimezone(UTC)
     if zone not in zones():

@@ -1,6 +1,14 @@
 from django.urls import path
 
-from clusters import backup_views, kit_views, node_views, restore_views, retained_views, views
+from clusters import (
+    backup_views,
+    kit_views,
+    node_views,
+    rescue_views,
+    restore_views,
+    retained_views,
+    views,
+)
 
 app_name = "clusters"
 urlpatterns = [
@@ -18,6 +26,11 @@ urlpatterns = [
     path("repositories/<int:repository>/let-go/", retained_views.let_go, name="let_go"),
     path("<uuid:pk>/kit/", kit_views.cluster_kit, name="kit"),
     path("<uuid:pk>/kit.txt", kit_views.cluster_kit_text, name="kit_text"),
+    path("repositories/<int:pk>/recover-deleted/", rescue_views.rescue, name="rescue"),
+    path("repositories/<int:pk>/recover-deleted/setup.sh", rescue_views.rescue_setup, name="rescue_setup"),
+    path("repositories/<int:pk>/recover-deleted/undelete", rescue_views.rescue_undelete, name="rescue_undelete"),
+    path("repositories/<int:pk>/recover-deleted/identity/", rescue_views.identity_create, name="rescue_identity"),
+    path("repositories/<int:pk>/recover-deleted/identity/end/", rescue_views.identity_end, name="rescue_identity_end"),
     path("<uuid:pk>/", views.cluster_detail, name="detail"),
     path("<uuid:pk>/backup-stores/", views.cluster_stores, name="stores"),
     path("<uuid:pk>/nodes/add/", views.node_add, name="node_add"),

@@ -4,6 +4,7 @@ export function prepare(root) {
   root.querySelectorAll("time[data-time]").forEach(showTime);
   root.querySelectorAll("form[data-confirm]").forEach(checkConfirmation);
   root.querySelectorAll("input[list]").forEach(showPlace);
+  root.querySelectorAll("input[data-suggested]").forEach(showOwnTime);
   root.querySelectorAll(".field").forEach(describeField);
   root.querySelectorAll("input[data-zone]").forEach(offerOwnZone);
   takeFocus(root);
@@ -57,6 +58,13 @@ function offerOwnZone(field) {
   field.list.replaceChildren(...(Intl.supportedValuesOf?.("timeZone") ?? []).map((zone) => new Option("", zone)));
   if (new URLSearchParams(location.search).has("zone")) return;
   field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || field.value;
+}
+
+// A suggested time, on the reader's own clock, with its zone in the field beside it.
+function showOwnTime(field) {
+  const date = new Date(field.dataset.suggested);
+  field.value = new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+  document.getElementById(field.dataset.zoneField).value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
 
 function describeField(field) {

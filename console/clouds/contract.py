@@ -495,7 +495,9 @@ class Recovery:
     has_versions: Callable[[StoreSpec], bool]
     # The script that brings a folder of the store back to what it was at a time.
     undelete: Callable[[StoreSpec, str, datetime], Document]
-    ends: str  # what ends such an identity, in a sentence
+    uses: str  # how a machine signs in as that identity, in a sentence
+    ends: str  # what ends the identity, in a sentence
+    shut_out: str  # how whoever has the nodes' access loses it, in sentences
     # How the access logs tell who deleted something below the folder: commands; "" where there are no logs.
     deleters: Callable[[StoreSpec, str], str]
 

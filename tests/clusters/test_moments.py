@@ -39,8 +39,10 @@ def test_moment(text, zone, which, utc):
         ("2026-11-29T01:07", "../../etc/passwd", "", "zone", "no such time zone"),
         ("2026-11-29T01:07", "", "", "zone", "no such time zone"),
         ("yesterday", "UTC", "", "at", "Enter a date and a time"),
+        ("0001-01-01T00:00", "Asia/Tokyo", "", "at", "Enter a date and a time"),
+        ("9999-12-31T23:59", "America/New_York", "", "at", "Enter a date and a time"),
         ("2026-13-01T00:00", "UTC", "", "at", "Enter a date and a time"),
-        ("٢٠٢٦-١١-٢٩T٠١:٠٧", "UTC", "", "at", "Enter a date and a time"),
+        ("2026-11-29T\u0661:07", "UTC", "", "at", "Enter a date and a time"),
     ],
 )
 def test_unclear(text, zone, which, field, said):
@@ -57,9 +59,10 @@ def test_walk_what_a_clock_shows_is_that_time_or_is_asked(zone):
     while at.year < 2027:
         shown = at.astimezone(ZoneInfo(zone)).strftime(WALL)
         try:
-            assert moment(shown, zone) == at, shown
+            found = {moment(shown, zone)}
         except Unclear as unclear:
-            assert at in {moment(shown, zone, key) for key, _ in unclear.choices}, shown
+            found = {moment(shown, zone, key) for key, _ in unclear.choices}
             twice += 1
+        assert at in found, shown
         at += timedelta(minutes=30)
     assert twice <= 8

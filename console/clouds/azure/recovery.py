@@ -57,4 +57,13 @@ def _deleters(spec: StoreSpec, prefix: str) -> str:
     )
 
 
-RECOVERY = Recovery(has_versions=lambda spec: False, undelete=_undelete, ends="", deleters=_deleters)
+RECOVERY = Recovery(
+    has_versions=lambda spec: False,
+    undelete=_undelete,
+    uses="",
+    ends="",
+    shut_out="Take the managed identity from the machine that was broken into. Where nodes have a signature, delete "
+    "the container's stored access policy: the console makes another when the cluster's access is repaired; then apply "
+    "the files on each node.",
+    deleters=_deleters,
+)

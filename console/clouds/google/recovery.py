@@ -65,6 +65,10 @@ def _deleters(spec: StoreSpec, prefix: str) -> str:
 RECOVERY = Recovery(
     has_versions=_has_versions,
     undelete=_undelete,
+    uses="The configuration has its key as a file, unless nodes sign in as the service account of their machine: then "
+    "start the machine with this one.",
     ends="Its condition ends by itself, to the second, and a worker deletes the service account with its key then.",
+    shut_out="Delete the key of the cluster's service account in Google Cloud. The console makes another when the "
+    "cluster's access is repaired; then apply the files on each node.",
     deleters=_deleters,
 )
