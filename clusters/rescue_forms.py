@@ -26,7 +26,7 @@ class RescueForm(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}),
     )
     zone = forms.CharField(label="Time zone", max_length=60)
-    which = forms.CharField(label="Which of the two", max_length=10, required=False)
+    which = forms.CharField(label="Which of the two", max_length=10, required=False, widget=forms.RadioSelect)
 
     def __init__(self, data: Any, *, repository: Repository, store: Store) -> None:
         self.places = {one.key: one for one in places(repository)}
@@ -52,10 +52,7 @@ class RescueForm(forms.Form):
         try:
             data["at"] = moments.moment(data["at"], data["zone"], data["which"])
         except moments.Unclear as unclear:
-            if unclear.choices:
-                self.fields["which"] = forms.ChoiceField(
-                    label="Which of the two", choices=unclear.choices, widget=forms.RadioSelect
-                )
+            self.fields["which"].widget.choices = unclear.choices  # type: ignore[attr-defined]
             self.add_error(unclear.field, str(unclear))
             return data
         since, now = window(self.store)
