@@ -158,9 +158,8 @@ class Recovering:
     @property
     def machine(self) -> str:
         """Return on which machine pgBackRest runs, in sentences."""
-        place = self.place
-        pages = dict(self.rescue.target.repository.options).get("type") == "s3"
-        return rescue.machine_words(place.node, place.pgbackrest, postgresql=place.postgresql, pages=pages)
+        place, whole_from = self.place, self.store.cloud.recovery.whole_from
+        return rescue.machine_words(place.node, place.pgbackrest, postgresql=place.postgresql, whole_from=whole_from)
 
     @property
     def undelete(self) -> Document:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -109,8 +110,8 @@ def rescue_setup(request: MemberRequest, pk: int) -> HttpResponse:
     repository, store, identity = _found(request, pk)
     _, recovering = _asked(request, repository, store)
     if recovering is None or not recovering.has_versions or identity is None or not identity.is_ready:
-        text = "Choose the time first, and make a recovery identity: the script holds its key.\n"
-        return HttpResponse(text, status=409, content_type="text/plain; charset=utf-8")
+        messages.error(request, "Choose the time first, and make a recovery identity: the script holds its key.")
+        return redirect(_back(repository))
     activity.record(
         "Was shown the recovery set-up script with its secrets",
         repository,
@@ -129,8 +130,8 @@ def rescue_undelete(request: MemberRequest, pk: int) -> HttpResponse:
     repository, store, _ = _found(request, pk)
     _, recovering = _asked(request, repository, store)
     if recovering is None:
-        text = "Choose the time first.\n"
-        return HttpResponse(text, status=409, content_type="text/plain; charset=utf-8")
+        messages.error(request, "Choose the time first.")
+        return redirect(_back(repository))
     return _text(recovering.undelete.text, recovering.undelete.filename)
 
 

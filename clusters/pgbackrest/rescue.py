@@ -17,8 +17,6 @@ from clusters.pgbackrest.schedules import File
 
 FOLDER = "/etc/pgbackrest-recovery"
 LEAST = "2.54"  # 2.45 refuses the option: error 031
-# Before it S3 repositories end with error 029 where a folder has more than 1,000 versions (pgbackrest issue 2854).
-WHOLE = "2.60"
 PORT = 5433  # of the server that is started on what was restored; beside 5432, which may be at work
 
 
@@ -121,17 +119,17 @@ class Rescue:
 SETTINGS = {"postgresql": "# as the backup had it", "pg_hba": "local all all peer", "pg_ident": "# none"}
 
 
-def machine_words(node: str, reported: str, *, postgresql: str, pages: bool) -> str:
+def machine_words(node: str, reported: str, *, postgresql: str, whole_from: str) -> str:
     """Return on which machine the commands run, by the version that the node has, in sentences.
 
-    `pages` says that the store lists versions in pages which pgBackRest before WHOLE does not turn.
+    `whole_from` is the release that reads folders with very many versions; "" when each does.
     """
     needs = f"PostgreSQL {postgresql}" if postgresql else "the PostgreSQL of the backup"
     version = release(reported) or BY_NUMBER[""]
     limit = (
-        f" Before {WHOLE}, pgBackRest ends with error 029 where one folder of the store has more than 1,000 versions: "
+        f" Before {whole_from}, pgBackRest ends with error 029 where one folder of the store has more than 1,000 versions: "
         "then install the newest, or undelete."
-        if pages and not version.is_at_least(WHOLE)
+        if whole_from and not version.is_at_least(whole_from)
         else ""
     )
     if version.is_at_least(LEAST):
@@ -139,6 +137,6 @@ def machine_words(node: str, reported: str, *, postgresql: str, pages: bool) -> 
     has = f"it has pgBackRest {reported}" if reported else "which pgBackRest it has is not known"
     return (
         f"Not on {node}: {has}, and before {LEAST} the option is refused (error 031). Run it on a machine with "
-        f"pgBackRest {LEAST} or newer (Debian 13 has 2.55, the PostgreSQL project's packages the newest), {needs}, and "
-        f"room for the database.{limit}"
+        f"pgBackRest {LEAST} or newer (Debian 13 has 2.55, PGDG's packages the newest), {needs}, and room for the "
+        f"database.{limit}"
     )

@@ -495,6 +495,7 @@ class Recovery:
     has_versions: Callable[[StoreSpec], bool]
     # The script that brings a folder of the store back to what it was at a time.
     undelete: Callable[[StoreSpec, str, datetime], Document]
+    whole_from: str  # the pgBackRest that reads folders with very many versions, where an older one does not; else ""
     uses: str  # how a machine signs in as that identity, in a sentence
     ends: str  # what ends the identity, in a sentence
     shut_out: str  # how whoever has the nodes' access loses it, in sentences

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import sys
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -18,10 +19,12 @@ from django.core.signals import got_request_exception
 from django.db import connection
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from clusters.models import Attachment, Cluster, Database, Node, RemovedNode, Repository
 from clusters.node_setup import node_setups
+from clusters.recovery_identity import RecoveryIdentity
 from console.accounts import rotation
 from console.cloud_accounts import actions as cloud_accounts
 from console.cloud_accounts import preflight, verification
@@ -53,6 +56,9 @@ def planted(acme, alice):
     store = factories.store(server, region="us-east-1")
     repository = Repository.objects.create(cluster=cluster, store=store, number=1)
     Attachment.objects.create(cluster=cluster, store=store, repository=repository, state="attached")
+    RecoveryIdentity.objects.create(
+        organisation=acme, cloud_account=server, repository=repository, until=timezone.now() + timedelta(hours=1)
+    )
     Attempt.objects.create(membership=alice.memberships.get(), verb="link", tried_at=account.created_at)
     for model, name in rotation.fields():
         rows = list(model._base_manager.all())

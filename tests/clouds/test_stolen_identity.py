@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import boto3
@@ -312,7 +314,11 @@ def test_the_boundary_lets_nodes_work_on_their_machines(asked, keys, expected):
 def test_the_boundary_holds_whatever_policies_of_nodes_ask_for():
     spec = AccessSpec(uuid4(), "orders", key_account(), "c-k3v9x2m7q4ta", (BUCKET,))
     asked = {action for one in AWS.access.policy(spec)["Statement"] for action in as_list(one["Action"])}
-    assert asked == {action for action, _ in NODE_CALLS} == set(boundary(NUMBER)["Statement"][0]["Action"])
+    assert asked == {action for action, _ in NODE_CALLS}
+    recovering = AWS.access.policy(replace(spec, reads_until=datetime.now(UTC)))["Statement"]
+    reads = {action for one in recovering for action in as_list(one["Action"])}
+    assert reads == {"s3:ListBucket", "s3:ListBucketVersions", "s3:GetObject", "s3:GetObjectVersion"}
+    assert asked | reads == set(boundary(NUMBER)["Statement"][0]["Action"])
 
 
 # --- What remains ---------------------------------------------------------------------------------------------------

@@ -112,7 +112,8 @@ def test_page_says_what_is_wrong_beside_the_field(as_alice, repository, given, s
     assert (answer.status_code, said in text_of(answer)) == (422, True), text_of(answer)
     assert "--repo-target-time" not in text_of(answer)
     for rest in ("undelete", "setup.sh"):
-        assert as_alice.get(at(repository, rest, **{**asked(), **given})).status_code == 409
+        refused = as_alice.get(at(repository, rest, **{**asked(), **given}))
+        assert (refused.status_code, refused["Location"]) == (302, at(repository))
 
 
 def test_an_hour_that_comes_twice_is_asked(as_alice, repository, monkeypatch):
@@ -207,7 +208,7 @@ def test_identity_is_removed_by_a_worker_at_its_end(as_alice, amazon, repository
     assert due(RecoveryIdentity.LABEL) == [identity.pk]
     iam, name = aws_session.iam_client(identity.cloud_account.credentials()), f"pgbk-{identity.spec().label}"
     assert "A worker removes it" in text_of(as_alice.get(at(repository, **asked())))
-    assert as_alice.get(at(repository, "setup.sh", **asked())).status_code == 409
+    assert as_alice.get(at(repository, "setup.sh", **asked())).status_code == 302
     assert read(identity) is None
     assert name not in json.dumps(iam.list_roles()["Roles"], default=str)
     assert name not in json.dumps(iam.list_instance_profiles()["InstanceProfiles"], default=str)

@@ -158,7 +158,8 @@ class Protected:
         return found
 
 
-def test_a_robbed_store_is_rescued(demo, node, newer, tmp_path, say, _recovery_folder):
+@pytest.mark.usefixtures("_recovery_folder")
+def test_a_robbed_store_is_rescued(demo, node, newer, tmp_path, say):
     protected, clock = Protected(demo, node, tmp_path), Clock()
     console = protected.console
     shown = protected.look("main on n1")

@@ -15,6 +15,7 @@ def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:
 RECOVERY = Recovery(
     has_versions=recovery.has_versions,
     undelete=_undelete,
+    whole_from=recovery.WHOLE_FROM,
     uses="The machine has to be one of EC2, with this instance profile: start it so, or run aws ec2 "
     "associate-iam-instance-profile.",
     ends="Its policy ends by itself, to the second, and a worker deletes the role and the instance profile then.",

@@ -60,6 +60,7 @@ def _deleters(spec: StoreSpec, prefix: str) -> str:
 RECOVERY = Recovery(
     has_versions=lambda spec: False,
     undelete=_undelete,
+    whole_from="",
     uses="",
     ends="",
     shut_out="Take the managed identity from the machine that was broken into. Where nodes have a signature, delete "

@@ -65,6 +65,7 @@ def _deleters(spec: StoreSpec, prefix: str) -> str:
 RECOVERY = Recovery(
     has_versions=_has_versions,
     undelete=_undelete,
+    whole_from="",
     uses="The configuration has its key as a file, unless nodes sign in as the service account of their machine: then "
     "start the machine with this one.",
     ends="Its condition ends by itself, to the second, and a worker deletes the service account with its key then.",

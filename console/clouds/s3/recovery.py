@@ -29,6 +29,7 @@ def _deleters(spec: StoreSpec, prefix: str) -> str:
 RECOVERY = Recovery(
     has_versions=recovery.has_versions,
     undelete=_undelete,
+    whole_from=recovery.WHOLE_FROM,
     uses="The configuration has its access key.",
     ends="The server ends nothing by itself: a worker deletes the user with its key then, and tries until it is gone.",
     shut_out="Delete the nodes' access key on the server. The console makes another when the cluster's access is "

@@ -11,6 +11,8 @@ from pathlib import Path
 from console.clouds.contract import Document, StoreSpec
 
 SCRIPT = Path(__file__).with_name("undelete_script.py")
+# Before it, pgBackRest ends with error 029 where one folder has more than 1,000 versions (pgbackrest, issue 2854).
+WHOLE_FROM = "2.60"
 LOGS = "access-logs"  # the folder that they are downloaded to
 
 

@@ -56,6 +56,11 @@ def newest_first(versions: list[Version], markers: list[Version]) -> dict[str, l
     return found
 
 
+def is_same(one: Version, other: Version) -> bool:
+    """Return whether they are one version, or one was copied over the other, as an earlier run does."""
+    return all(one.get(name) == other[name] for name in ("ETag", "Size"))
+
+
 def plan(versions: list[Version], markers: list[Version], at: datetime) -> tuple[list[Version], list[Version], int]:
     """Return which markers go, which versions are copied over what is there, and how many objects came since."""
     going, copied, since = [], [], 0
@@ -63,6 +68,8 @@ def plan(versions: list[Version], markers: list[Version], at: datetime) -> tuple
         then = next((place for place, one in enumerate(several) if moment(one["LastModified"]) <= at), None)
         if then is None or "Size" not in several[then]:
             since += "Size" in several[0]
+        elif is_same(several[0], several[then]):
+            continue
         elif all("Size" not in one for one in several[:then]):
             going += several[:then]
         else:
