@@ -127,8 +127,8 @@ def machine_words(node: str, reported: str, *, postgresql: str, whole_from: str)
     needs = f"PostgreSQL {postgresql}" if postgresql else "the PostgreSQL of the backup"
     version = release(reported) or BY_NUMBER[""]
     limit = (
-        f" Before {whole_from}, pgBackRest ends with error 029 where one folder of the store has more than 1,000 versions: "
-        "then install the newest, or undelete."
+        f" Before {whole_from}, pgBackRest ends with error 029 where one folder of the store has more than 1,000 "
+        "versions: then install the newest, or undelete."
         if whole_from and not version.is_at_least(whole_from)
         else ""
     )

@@ -30,7 +30,7 @@ RECOVERY = Path("/etc/pgbackrest-recovery")
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    with running_demo(tmp_path_factory.mktemp("demo")) as facts:
+    with running_demo(tmp_path_factory.mktemp("demo"), patience=240) as facts:
         yield facts
 
 
