@@ -120,13 +120,14 @@ def _forget_ties(bucket):
 
 def test_a_marker_and_a_version_of_one_second():
     """The list says which is the newest, so the marker is not taken for newer than what came after it."""
-    second = {"Key": "a", "LastModified": "2026-11-29T01:06:00Z"}
+    second = {"Key": "a", "LastModified": "2026-11-29T01:08:00Z"}
     version = {**second, "VersionId": "v", "IsLatest": True, "Size": 1, "ETag": "x"}
     marker = {**second, "VersionId": "m", "IsLatest": False}
-    assert undelete_script.plan([version], [marker], AT) == ([], [], 0)
+    assert undelete_script.plan([version], [marker], AT) == ([], [], 1)  # it came since, and is there
     version["IsLatest"], marker["IsLatest"] = False, True
-    assert undelete_script.plan([version], [marker], AT) == ([], [], 0)  # it was deleted before
-    assert undelete_script.plan([version], [{**marker, "LastModified": "2026-11-29T02:00:00Z"}], AT)[0]
+    assert undelete_script.plan([version], [marker], AT) == ([], [], 0)  # it came since, and is gone
+    before = {**version, "LastModified": "2026-11-29T01:06:00Z"}
+    assert undelete_script.plan([before], [marker], AT) == ([marker], [], 0)
 
 
 # What is handed out
