@@ -66,12 +66,12 @@ def _pgbackrest(node: Node | None) -> str:
     return (node.applied_version or node.pgbackrest_version) if node else ""
 
 
-def last_seen_whole(repository: Repository) -> datetime:
-    """Return the last look at which all was there, as far as the console remembers one; else now."""
+def last_seen_whole(repository: Repository) -> datetime | None:
+    """Return the last look at which all was there, in UTC; None when the console remembers none."""
     known = list(KnownStanza.objects.filter(repository=repository))
     lost = [parse_datetime(str(one["seen_at"])) for row in known for one in row.lost]
     found = [at for at in lost if at] or [row.seen_at for row in known if row.seen_at]
-    return max((at if at.tzinfo else at.replace(tzinfo=UTC) for at in found), default=timezone.now())
+    return max((at.astimezone(UTC) for at in found), default=None)
 
 
 def window(store: Store) -> tuple[datetime, datetime]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 
 from clusters import moments
 from clusters.models import Repository
@@ -31,13 +32,11 @@ class RescueForm(forms.Form):
     def __init__(self, data: Any, *, repository: Repository, store: Store) -> None:
         self.places = {one.key: one for one in places(repository)}
         self.store = store
-        self.suggested = last_seen_whole(repository)
-        super().__init__(data, initial={"at": f"{self.suggested:{moments.WALL}}", "zone": "UTC"})
+        self.seen = last_seen_whole(repository)
+        suggested = self.seen or timezone.now()
+        super().__init__(data, initial={"at": f"{suggested:{moments.WALL}}", "zone": "UTC"})
         if data is None:  # scripts show it on the reader's own clock
-            self.fields["at"].widget.attrs |= {
-                "data-suggested": self.suggested.isoformat(),
-                "data-zone-field": "id_zone",
-            }
+            self.fields["at"].widget.attrs |= {"data-suggested": suggested.isoformat(), "data-shown-in": "id_zone"}
         self.fields["stanza"].choices = [(key, str(one)) for key, one in self.places.items()]  # type: ignore[attr-defined]
 
     def clean_stanza(self) -> Place:

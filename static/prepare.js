@@ -64,7 +64,7 @@ function offerOwnZone(field) {
 function showOwnTime(field) {
   const date = new Date(field.dataset.suggested);
   field.value = new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
-  document.getElementById(field.dataset.zoneField).value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  document.getElementById(field.dataset.shownIn).value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
 
 function describeField(field) {

@@ -37,8 +37,10 @@ def demo(tmp_path_factory):
 @pytest.fixture
 def newer(tmp_path):
     """Return the folder of a pgBackRest that knows repo-target-time, for PATH; "" where none can be had."""
+    folder = tmp_path / "newer"
+    folder.mkdir()
     try:
-        return str(newer_pgbackrest.unpacked(tmp_path / "newer"))
+        return str(newer_pgbackrest.unpacked(folder))
     except newer_pgbackrest.Unavailable:
         return ""
 
@@ -152,7 +154,11 @@ class Protected:
         return versions
 
     def rows(self, data, port):
-        """Return how many rows the restored server has, and stop it."""
+        """Return how many rows the restored server has once it has read all its WAL, and stop it."""
+        until = time.monotonic() + 60
+        while self.node.sql("SELECT pg_is_in_recovery()", port) == "t":
+            assert time.monotonic() < until
+            time.sleep(0.2)
         found = self.node.sql("SELECT count(*) FROM receipts", port)
         self.node.stop(data)
         return found
