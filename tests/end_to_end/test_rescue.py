@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,14 +37,15 @@ def demo(tmp_path_factory):
 
 
 @pytest.fixture
-def newer(tmp_path):
+def newer():
     """Return the folder of a pgBackRest that knows repo-target-time, for PATH; "" where none can be had."""
-    folder = tmp_path / "newer"
-    folder.mkdir()
+    # Beside pytest's own folder, which each run of pytest closes to all but root.
+    folder = Path(tempfile.mkdtemp(prefix="newer-"))
     try:
-        return str(newer_pgbackrest.unpacked(folder))
+        yield str(newer_pgbackrest.unpacked(folder))
     except newer_pgbackrest.Unavailable:
-        return ""
+        yield ""
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
