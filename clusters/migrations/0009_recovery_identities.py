@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0001_initial'),
         ('cloud_accounts', '0003_attempts'),
-        ('clusters', '0005_repositories_belong_to_an_organisation'),
+        ('clusters', '0008_repositories_name_their_store'),
     ]
 
     operations = [
