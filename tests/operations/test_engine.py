@@ -12,7 +12,18 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from clusters.models import Cluster
-from console.clouds.steps import Conflict, Failed, NotReady, Refused, Stage, Step, StepResult
+from console.clouds.steps import (
+    Conflict,
+    Denied,
+    Failed,
+    NotReady,
+    RateLimited,
+    Refused,
+    Stage,
+    Step,
+    StepResult,
+    TooLate,
+)
 from console.operations import engine, registry
 from console.operations.actions import NotNow, begin
 from console.operations.models import Operation
@@ -117,6 +128,15 @@ def test_run_ends_with_the_failure_that_weighs_most_whatever_its_kind(plan, stor
     assert deliver(operation.pk) is None
     operation.refresh_from_db()
     assert (operation.state, operation.error) == ("failed", "It has none.")
+
+
+def test_an_error_weighs_more_the_less_can_be_done_about_it():
+    rising = [RateLimited("turn", seconds=9), NotReady("later"), Conflict("taken"), Refused("full")]
+    weights = [engine._weight(error) for error in rising]
+    assert weights == sorted({*weights})
+    final = {engine._weight(error) for error in (Failed("no"), Denied("no"), Lacking("no"), TooLate("gone"))}
+    assert len(final) == 1
+    assert weights[-1] < final.pop()
 
 
 def test_run_records_a_step_before_it_runs(plan, store, alice):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import FIRST_COMPLETED
 from dataclasses import replace
 from datetime import timedelta
 
@@ -245,6 +246,16 @@ def test_a_permission_that_was_just_given_has_half_a_minute_to_be_in_force(plan,
     assert given_up_after(operation, 35)
 
 
+def test_what_is_no_denial_fails_at_once_however_often(plan, store, alice):
+    plan.append(one_step(failing(Failed("no", code="TooManyBuckets"))))
+    deliver(begin(store, "create", by=alice).pk)
+    store.refresh_from_db()
+    operation = retry(store, by=alice)
+    assert deliver(operation.pk) is None
+    operation.refresh_from_db()
+    assert (operation.state, operation.error) == ("failed", "no")
+
+
 @pytest.mark.parametrize("other", ["a store that failed", "itself, refused"])
 def test_a_denial_of_something_else_is_no_reason_to_wait(plan, store, alice, account, other):
     plan.append(one_step(failing(Denied("no", code="AccessDenied"))))
@@ -266,4 +277,6 @@ def test_the_lease_is_renewed_well_before_it_ends(plan, store, alice, monkeypatc
     monkeypatch.setattr(engine, "wait", lambda running, **options: waits.append(options) or wait(running, **options))
     plan.append(one_step(lambda spec: None))
     deliver(begin(store, "create", by=alice).pk)
-    assert [0 < one["timeout"] <= settings.LEASE_SECONDS / 3 for one in waits] == [True]
+    [options] = waits
+    assert 0 < options["timeout"] <= settings.LEASE_SECONDS / 3
+    assert options["return_when"] == FIRST_COMPLETED
