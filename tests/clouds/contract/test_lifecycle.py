@@ -212,6 +212,19 @@ def test_a_store_that_holds_data_stays_until_it_is_emptied(world):
     assert not plans.contents(provider, spec, told.append).exists
 
 
+@emulated
+def test_a_backup_that_comes_while_its_store_is_deleted_is_kept_and_all_is_put_back(world):
+    provider, spec = provider_of(world), replace(make_spec(world), complete=True)
+    settled(plans.creation(provider), spec)
+    looked, deleted, _ = plans.deletion(provider)
+    settled((looked,), spec)
+    world.put(spec, f"{PREFIX}/n1/backup/main/backup.info", b"[backrest]\n")
+    before = world.look()
+    with pytest.raises(Refused, match="1 object"):
+        settled((deleted,), spec)
+    assert world.look() == before
+
+
 def test_a_deletion_can_be_cancelled_until_the_backups_place_is_gone(world):
     provider, spec = provider_of(world), replace(make_spec(world), complete=True)
     settled(plans.creation(provider), spec)
