@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from console.accounts import access  # noqa: F401 - it notes who signs in, from the very first test on
-from tests import factories
+from tests import factories, turns
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _connect = socket.socket.connect
@@ -26,54 +26,18 @@ if not os.environ.get("LIVE_PROVIDER"):  # `make live-test` is there to reach a 
     socket.socket.connect = _connect_within_this_machine
 
 
-# What takes minutes by itself, most of them waiting, begins first: else all have to wait for it in the end. The longest
-# comes first; the first of a group counts (the Makefile keeps xdist from an order of its own).
-LONGEST_FIRST = (
-    "tests/browser/test_accessibility.py",
-    "tests/crash/test_matrix.py",
-    "tests/crash/test_outages.py",
-    "tests/browser/",
-    "tests/fuzz/",
-    "tests/demo/test_supervisor.py",
-    "tests/end_to_end/",
-    "tests/operations/test_worker.py",
-    "tests/crash/",
-    "tests/serving/",
-    "tests/clouds/test_streams.py",
-    "tests/clouds/test_contract.py",
-)
-
-
-def _turn(item):
-    places = enumerate(LONGEST_FIRST)
-    return next((turn for turn, place in places if item.nodeid.startswith(place)), len(LONGEST_FIRST))
-
-
-def _group(item):
-    """Return a name for those that share what takes long to start: a demo, a server, this machine's /etc."""
-    if item.get_closest_marker("browser") or item.path.parent.name == "end_to_end":
-        return item.path.parent.name
-    known = item._fixtureinfo.name2fixturedefs
-    shared = [name for name, found in known.items() if found[-1].scope == "module"]
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    if shared:
-        return "-".join(
-            [item.path.parent.name, item.path.stem, *(str(params[name]) for name in shared if name in params)]
-        )
-    return "object_server" if "object_server" in known else ""
-
-
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Choose who begins and who keeps together; mark those that ask for a database or a cloud."""
-    items.sort(key=_turn)
     for item in items:
         if "_emulator" in item.fixturenames:
             item.add_marker("slow")
         if {"db", "transactional_db"} & {*item.fixturenames} or item.get_closest_marker("django_db"):
             item.add_marker("database")
-        if not item.get_closest_marker("xdist_group") and (group := _group(item)):
+        if not item.get_closest_marker("xdist_group") and (group := turns.group(item)):
             item.add_marker(pytest.mark.xdist_group(group))
+    yield
+    items.sort(key=turns.turn)  # last: pytest-django has an order of its own
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import tomllib
 
 from console.clouds import CLOUDS
 from tests.demo_process import ROOT
+from tests.turns import LONGEST_FIRST
 
 # Glue that names every app or is read by Django itself: not a layer.
 GLUE = {"console.settings", "console.celery"}
@@ -70,3 +71,10 @@ def test_no_static_file_of_ours_names_a_provider():
     for path in files:
         found = word.search(path.read_text())
         assert not found, f"{path.name} names {found[0]}: let the template set a class from the provider's data"
+
+
+def test_what_chooses_tests_by_their_place_names_places_that_are_there():
+    """Else a test that moves begins late, runs twice, or runs on neither database."""
+    named = {*re.findall(r"\btests/[\w/]+\.py|\btests/\w+(?=[\s\\])", (ROOT / "Makefile").read_text()), *LONGEST_FIRST}
+    assert len(named) > 25
+    assert [one for one in sorted(named) if not (ROOT / one).exists()] == []
