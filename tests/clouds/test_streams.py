@@ -33,6 +33,8 @@ from tests.clouds import plans
 from tests.clouds.s3_accounts import an_account
 from tests.demo_process import ROOT
 
+# One cloud after the other: each is watched by the clock, and works with eight threads at once.
+pytestmark = pytest.mark.xdist_group("streams")
 SECONDS, SIZE, WORK = 0.4, 1_000_000, 1.2  # of a call, of its answers, and of all calls that make one piece of work
 AT_MOST = 15.0  # seconds for all calls of a cloud at once, on a machine that does other things too
 REGIONS = {"aws": "eu-west-1", "s3": "us-east-1", "azure": "westeurope", "google": "europe-west1"}
