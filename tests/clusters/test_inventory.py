@@ -74,6 +74,23 @@ def test_look_keeps_what_the_repository_holds(cluster, put):
     assert not kept.is_awaited
 
 
+def test_a_worker_takes_whatever_a_node_has_written(cluster, put):
+    text = PLAIN.decode()
+    for wrong, status in (
+        (text.replace('"full"', '"archive"'), "damaged"),
+        (text.replace(":1795388480", ":1000000000000000000"), "damaged"),
+        (text.replace(":22992556", ":NaN"), "damaged"),
+        (f"{text[:-60]}", "damaged"),
+        (text.replace("format=5", "format=6"), "unknown"),
+        (text + "#" * 17_000_000, "unknown"),
+        ("[" * 200_000, "damaged"),
+        (text, "read"),
+    ):
+        put("n1/backup/orders/backup.info", wrong.encode())
+        kept = look(cluster)
+        assert (kept.error, from_json(kept.content)[0].status) == ("", status)
+
+
 def test_look_reads_with_the_passphrase_of_this_repository(cluster, put):
     put("n1/backup/orders/backup.info", (FILES / "encrypted/backup.info").read_bytes())
     assert from_json(look(cluster).content)[0].status == "encrypted"

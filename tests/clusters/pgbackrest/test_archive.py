@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clusters.pgbackrest import archive, repository
 from clusters.pgbackrest.archive import Wal
@@ -215,6 +219,33 @@ def test_an_archive_without_end_is_said_to_have_more():
     deep = Deep(1)
     assert look(deep).more
     assert len(deep.calls) <= archive.ENTRIES_AT_MOST + 5
+
+
+KEYS = st.lists(
+    st.sampled_from(["15-1", "9.6-12", "0000000100000000", "FFFFFFFFFFFFFFFF", "15-1/0000000100000000"])
+    | st.text(max_size=12)
+    | st.builds(
+        lambda archive, name, end: f"{archive}/{name[:16]}/{name}{end}",
+        st.sampled_from(["15-1", "15-2", "999-9999", "1-0"]),
+        st.text("0123456789ABCDEFg", min_size=20, max_size=26),
+        st.sampled_from([f"-{'a' * 40}", f"-{'a' * 40}.zst", ".partial", "", f"-{'A' * 40}"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(KEYS, min_size=1, max_size=3))
+def test_whatever_lies_in_an_archive_it_is_counted_or_left_out(looks):
+    wal = Wal()
+    for keys in looks:
+        bucket = Bucket({f"{BASE}{key}": b"x" for key in keys})
+        wal = look(bucket, wal)
+        assert counted(wal) == counted(look(bucket)), "what was seen before"
+        json.dumps([asdict(one) for one in wal.timelines], allow_nan=False)
+        for one in wal.timelines:
+            assert one.first <= one.last
+            assert one.arrived
 
 
 # Which timelines are whose
