@@ -31,18 +31,19 @@ class Side:
         return (self.wal.last_wal_at if self.wal else None) or LONG_AGO
 
 
-def side(views: Sequence[tuple[RepositoryView, StanzaView]], database: str) -> Side:
-    """Return what these hold of the database with this system identifier; "" for any."""
+def side(views: Sequence[tuple[RepositoryView, StanzaView]], databases: Collection[str]) -> Side:
+    """Return what these hold of the databases with these system identifiers; of any, where there are none."""
+    counted = {"", *databases}
     fulls = [
         (row, case.repository)
         for case, view in views
         for row in view.rows
-        if row.backup.kind == "full" and (not database or row.backup.system_id in {"", database})
+        if row.backup.kind == "full" and (not databases or row.backup.system_id in counted)
     ]
     archives = [
         (view, case.repository)
         for case, view in views
-        if view.last_wal_at and (not database or view.stanza_state.system_id in {"", database})
+        if view.last_wal_at and (not databases or view.stanza_state.system_id in counted)
     ]
     newest = max(archives, key=lambda one: one[0].last_wal_at or LONG_AGO, default=(None, None))
     return Side(sorted(fulls, key=lambda one: one[0].backup.stopped), *newest)
@@ -52,14 +53,14 @@ def costs(cluster: Cluster, numbers: Collection[int]) -> tuple[list[str], bool]:
     """Return what leaving out these repositories means, in sentences, and whether all of them have been looked into.
 
     It goes by each node's present database: as it reported, or else the one that archived last. A full backup of an
-    earlier one, or an older one elsewhere, makes no good for the newest.
+    earlier one, or an older one elsewhere, makes no good for the newest; where there is none newer, it counts.
     """
     cases = bookcases(cluster)
     said: list[str] = []
     for (node, stanza), views in _stanzas(cases).items():
-        database = _present(views)
-        going = side([one for one in views if one[0].repository.number in numbers], database)
-        kept = side([one for one in views if one[0].repository.number not in numbers], database)
+        databases = _counted(views)
+        going = side([one for one in views if one[0].repository.number in numbers], databases)
+        kept = side([one for one in views if one[0].repository.number not in numbers], databases)
         found = list(_of(f"{stanza} on {node}", going, kept))
         said += [*found, _window(f"{stanza} on {node}", kept)] if found else []
     read = all(
@@ -79,7 +80,7 @@ def held_for(cluster: Cluster, node: str) -> dict[int, str]:
         if name != node:
             continue
         for case, view in views:
-            here = side([(case, view)], _present(views))
+            here = side([(case, view)], _counted(views))
             full = f"newest full {_time(here.newest[0].stopped_at)}" if here.newest else "no full"
             wal = f"newest WAL {_time(here.wal_at)}" if here.wal else "no WAL"
             said.setdefault(case.repository.number, []).append(f"{stanza}: {full}, {wal}")
@@ -93,6 +94,18 @@ def _stanzas(cases: Iterable[RepositoryView]) -> dict[tuple[str, str], list[tupl
         for view in case.stanza_views:
             found.setdefault((view.stanza_state.node, view.stanza_state.stanza), []).append((case, view))
     return found
+
+
+def _counted(views: Sequence[tuple[RepositoryView, StanzaView]]) -> frozenset[str]:
+    """Return the system identifiers that count: the present database's, and while that has no full backup, all before.
+
+    After an upgrade the earlier database's backups are all that there is, until the first full one.
+    """
+    present = _present(views)
+    if not present or side(views, {present}).fulls:
+        return frozenset({present} - {""})
+    before = (view.own_ids or {past.system_id for past in view.stanza_state.history} for _, view in views)
+    return frozenset({present}).union(*before)
 
 
 def _present(views: Sequence[tuple[RepositoryView, StanzaView]]) -> str:

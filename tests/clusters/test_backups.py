@@ -71,7 +71,10 @@ class World:
         return text[text.index('class="case"') :]
 
     def detach(self):
-        keep_second = {"version": self.cluster.version, "backup_stores": [str(self.cluster.stores.last().pk)]}
+        keep_second = {
+            "version": self.cluster.version,
+            "backup_stores": [str(self.cluster.attachments.get(repository__number=2).store_id)],
+        }
         return text_of(self.client.post(f"/clusters/{self.cluster.pk}/backup-stores/", keep_second, headers=HTMX))
 
 
@@ -100,6 +103,19 @@ def test_what_an_upgrade_leaves_is_prior_and_counts_as_the_stanza_s_own(world):
     assert "Another database" not in page
     assert "no full backup of the present database yet" in page
     assert f"the only full backups of orders on n1, the newest {FULL}" in world.detach()
+
+
+def test_once_the_present_database_has_a_full_backup_that_counts(world):
+    later = row("20261129-003059F", db_id=2, backup_timestamp_stop=1795912259)
+    world.write(info(row(FULL), later, ids=(int(OLD), int(NEW))).encode())
+    world.write(UPGRADED, number=2)
+    world.report(NEW)
+    world.look()
+    assert "the only full backups of orders on n1, the newest 20261129-003059F" in world.detach()
+    world.write(info(row(FULL), later, ids=(int(OLD), int(NEW))).encode(), number=2)
+    world.write(UPGRADED)
+    world.look()
+    assert "full backup" not in world.detach().split("What detaching means")[1].split("Nothing in it is deleted")[0]
 
 
 def test_before_stanza_upgrade_the_page_says_that_and_no_copied_machine(world):
@@ -321,7 +337,7 @@ def test_no_page_breaks_by_what_a_node_wrote(world, data):
     assert re.search(r">(Damaged|Encrypted|Not read)<", page)
     for address in ("/clusters/", "/stores/", f"/clusters/{world.cluster.pk}/nodes/n1/", "/"):
         assert world.client.get(address, follow=True).status_code == 200
-    store = world.cluster.stores.first()
+    store = world.cluster.attachments.get(repository__number=1).store
     for address in (f"/clusters/stores/{store.pk}/backups/", store.get_absolute_url()):
         assert world.client.get(address).status_code == 200
     assert Inventory.objects.get(repository__number=1).error == ""
