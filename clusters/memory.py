@@ -77,7 +77,9 @@ def look(inventory: Inventory) -> Any:
     found = inventory.repository
     learned = _learned(found, found.known_stanzas.all(), from_json(content), timezone.now())
     uncounted = sorted((one for one in learned if one.lost and _is_old(one.versions)), key=_is_stranger)
-    for known in uncounted[:COUNTED_A_LOOK] if found.store else ():
+    if found.store is None:
+        return content
+    for known in uncounted[:COUNTED_A_LOOK]:
         objects = found.store.cloud.storage.objects(found.store.spec())
         inventory.versions[known.node, known.name] = _versions(objects, found.prefix, known)
     return content

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-FIRST, SECOND = "first", "second"  # of an hour that comes twice
 WALL = "%Y-%m-%dT%H:%M:%S"  # as a browser's field of date and time has it
 
 
@@ -30,21 +29,21 @@ def shown(at: datetime, zone: str) -> str:
     return f"{at.astimezone(there):%d %B %Y %H:%M}"
 
 
-def moment(text: str, zone: str, which: str = "") -> datetime:
+def moment(text: str, zone: str, offset: str = "") -> datetime:
     """Return the time, in UTC, at which a clock in the zone (such as Europe/Berlin) shows so; raises Unclear.
 
-    Where clocks are put back, an hour comes twice: then `which` has to say which of them is meant. Where they are put
-    forward, one never comes.
+    Where clocks are put back, an hour comes twice: then `offset`, such as +02:00, has to say which of them is meant.
+    Where they are put forward, one never comes.
     """
     try:
-        return _moment(datetime.fromisoformat(text), zone, which)
+        return _moment(datetime.fromisoformat(text), zone, offset)
     except Unclear:
         raise
     except (ValueError, OverflowError) as error:  # the latter: no such time in UTC
         raise Unclear("Enter a date and a time, such as 2026-11-29T01:07:00.", "at") from error
 
 
-def _moment(wall: datetime, zone: str, which: str) -> datetime:
+def _moment(wall: datetime, zone: str, offset: str) -> datetime:
     if wall.tzinfo:
         return wall.astimezone(UTC)
     if zone not in zones():
@@ -58,9 +57,11 @@ def _moment(wall: datetime, zone: str, which: str) -> datetime:
     # Two offsets: either the hour comes twice, or never, and then no moment is shown so.
     if both[0].astimezone(there).replace(tzinfo=None) != wall:
         raise Unclear(f"Clocks in {zone} were put forward then, and never showed {wall:%H:%M} on this day.", "at")
-    if which in {FIRST, SECOND}:
-        return both[which == SECOND]
-    choices = [
-        (key, f"the {key} time, {one:%Z} (UTC{one:%z})") for key, one in zip((FIRST, SECOND), local, strict=True)
+    choices = [(one.isoformat()[-6:], one) for one in local]
+    if offset in dict(choices):
+        return dict(choices)[offset].astimezone(UTC)
+    words = [
+        (key, f"the {which} time, {one:%Z} (UTC{key})")
+        for which, (key, one) in zip(("first", "second"), choices, strict=True)
     ]
-    raise Unclear(f"Clocks in {zone} were put back then, and showed {wall:%H:%M} twice. Say which.", "which", choices)
+    raise Unclear(f"Clocks in {zone} were put back then, and showed {wall:%H:%M} twice. Say which.", "offset", words)

@@ -27,7 +27,7 @@ class RescueForm(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}),
     )
     zone = forms.CharField(label="Time zone", max_length=60)
-    which = forms.CharField(label="Which of the two", max_length=10, required=False, widget=forms.RadioSelect)
+    offset = forms.CharField(label="Which of the two", max_length=10, required=False, widget=forms.RadioSelect)
 
     def __init__(self, data: Any, *, repository: Repository, store: Store) -> None:
         self.places = {one.key: one for one in places(repository)}
@@ -49,9 +49,9 @@ class RescueForm(forms.Form):
         if self.errors:
             return data
         try:
-            data["at"] = moments.moment(data["at"], data["zone"], data["which"])
+            data["at"] = moments.moment(data["at"], data["zone"], data["offset"])
         except moments.Unclear as unclear:
-            self.fields["which"].widget.choices = unclear.choices  # type: ignore[attr-defined]
+            self.fields["offset"].widget.choices = unclear.choices  # type: ignore[attr-defined]
             self.add_error(unclear.field, str(unclear))
             return data
         since, now = window(self.store)

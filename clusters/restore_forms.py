@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import cache
+from datetime import datetime
 from typing import Any, cast
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django import forms
 
+from clusters.moments import Unclear, moment, zones
 from clusters.pgbackrest.grammar import Unfit, data_directory, lsn, restore_point, transaction
 from clusters.pgbackrest.repository import Backup
 from clusters.pgbackrest.restore import (
@@ -48,12 +48,6 @@ BLANK = {
     XID: "Give the transaction's ID.",
 }
 DEFAULT_FOLDER = "/var/lib/postgresql/restored"
-
-
-@cache
-def zones() -> frozenset[str]:
-    """Return the names of the time zones that there are."""
-    return frozenset(available_timezones())
 
 
 class Choice(forms.ChoiceField):
@@ -125,7 +119,7 @@ class RestoreForm(forms.Form):
         self.restore: Restore | None = None
         self.estimate: Estimate | None = None
         self.moment: datetime | None = None
-        self.offsets: list[str] = []
+        self.offsets: list[tuple[str, str]] = []  # to choose from, where the clocks showed the time twice
 
     def _narrow(
         self, given: dict[str, str], name: str, offered: dict[str, str], among: Sequence[Source]
@@ -133,10 +127,11 @@ class RestoreForm(forms.Form):
         """Return the sources that are of what was given; what was not given is the first that is offered."""
         if offered and (not given[name] or (self.lenient and given[name] not in offered)):
             given[name] = next(iter(offered))
-        of = {"node": lambda one: one.state.node, "stanza": lambda one: one.state.stanza}.get(
-            name, lambda one: str(one.repository.pk)
-        )
-        return [one for one in among if of(one) == given[name]]
+
+        def key(source: Source) -> str:
+            return str(source.repository.pk) if name == "repository" else str(getattr(source.state, name))
+
+        return [one for one in among if key(one) == given[name]]
 
     def _offer(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
         cast("forms.ChoiceField", self.fields[name]).choices = choices
@@ -349,13 +344,10 @@ class RestoreForm(forms.Form):
     def _time(self, text: str, zone: str, offset: str) -> str:
         """Return a time as pgBackRest takes it, with its offset; raises Unfit, also for one outside the window."""
         try:
-            wall = datetime.fromisoformat(text).replace(microsecond=0)
-            moment = wall if wall.tzinfo else self._of_wall(wall, ZoneInfo(zone), offset)
-            self.moment = moment.astimezone(UTC)
-        except (ValueError, OverflowError) as error:
-            if isinstance(error, Unfit):
-                raise
-            raise Unfit("Give date and time, such as 2026-11-29 01:30:00.") from error
+            self.moment = moment(text, zone, offset).replace(microsecond=0)
+        except Unclear as unclear:
+            self.offsets = unclear.choices
+            raise Unfit(str(unclear)) from unclear
         reach = self.reach
         if reach and not reach.holds(self.moment):
             there = ZoneInfo(zone)
@@ -364,23 +356,6 @@ class RestoreForm(forms.Form):
                 f"({zone}){' with this backup' if self.labelled else ''}. Choose a time between."
             )
         return f"{self.moment:%Y-%m-%d %H:%M:%S}+00"
-
-    def _of_wall(self, wall: datetime, zone: ZoneInfo, offset: str) -> datetime:
-        """Return the moment at which clocks in the zone show this; raises Unfit where there are two or none."""
-        both = [wall.replace(tzinfo=zone, fold=fold) for fold in (0, 1)]
-        real = [one for one in both if one.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wall]
-        if not real:
-            after = both[0].astimezone(UTC).astimezone(zone)
-            raise Unfit(
-                f"Clocks in {zone.key} never showed this: they were put forward past it. Then it was {after:%H:%M:%S}."
-            )
-        if real[0].utcoffset() != real[-1].utcoffset():
-            self.offsets = [one.isoformat()[-6:] for one in real]
-            for one, name in zip(real, self.offsets, strict=True):
-                if name == offset:
-                    return one
-            raise Unfit(f"Clocks in {zone.key} showed this twice, an hour apart. Choose which one you mean.")
-        return real[0]
 
 
 def _shown(moment: datetime, zone: ZoneInfo) -> str:

@@ -97,7 +97,9 @@ def repository_restore_download(request: MemberRequest, pk: int) -> HttpResponse
 def _script(request: MemberRequest, subject: Cluster | Repository, sources: list[Source]) -> HttpResponse:
     form = RestoreForm(request.GET.dict(), sources=sources, lenient=False) if sources else None
     if form is None or not form.is_valid() or form.restore is None:
-        wrong = "; ".join(" ".join(found) for found in form.errors.values()) if form else "There is no backup."
+        wrong = (
+            "; ".join(" ".join(map(str, found)) for found in form.errors.values()) if form else "There is no backup."
+        )
         return HttpResponse(f"{wrong}\n", status=422, content_type="text/plain; charset=utf-8")
     found = form.restore
     activity.record(
