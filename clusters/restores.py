@@ -172,7 +172,10 @@ def _sources(
         inventory = getattr(repository, "inventory", None)
         states = {(one.node, one.stanza): one for one in from_json(inventory.content)} if inventory else {}
         known = {(one.node, one.name): one for one in repository.known_stanzas.all()}
-        for node, stanza in sorted({*states, *known}):
+        # What is set up and was never seen is nothing to restore, unless no look could be had.
+        unread = inventory is not None and inventory.error and not inventory.read_at
+        written_once = {key for key, one in known.items() if one.seen_at or unread}
+        for node, stanza in sorted({*states, *written_once}):
             found.append(
                 Source(
                     repository=repository,

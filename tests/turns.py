@@ -16,7 +16,7 @@ LONGEST_FIRST = (
     "tests/crash/",
     "tests/serving/",
     "tests/clouds/test_streams.py",
-    "tests/clouds/test_contract.py",
+    "tests/clouds/contract/",
 )
 
 

@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from clusters.models import Attachment, Cluster, Inventory, Repository
+from clusters.recovery_identity import RecoveryIdentity
 from console.accounts.models import Membership
 from console.audit.models import AuditEvent
 from console.cloud_accounts import actions
@@ -161,6 +162,9 @@ def rows(account, store, cluster):
         UnmanagedScan.objects.get_or_create(cloud_account=account)[0],
         Inventory.objects.get_or_create(repository=cluster.repositories.get())[0],
         RetainedLogs.objects.create(cloud_account=account, bucket="pgbk-logs", expires_at=timezone.now(), **logs),
+        RecoveryIdentity.objects.create(
+            organisation=account.organisation, cloud_account=account, bucket=store.bucket, until=timezone.now()
+        ),
     ]
 
 
@@ -184,7 +188,7 @@ def test_no_operation_begins_on_an_unproven_link(as_alice, linked):
         (f"/stores/{store.pk}/delete/", {"name": store.name}),
     ]
     store.attachments.all().delete()
-    posts.append((f"/clusters/{cluster.pk}/delete/", {"name": cluster.name}))
+    posts.append((f"/clusters/{cluster.pk}/delete/", {"name": cluster.name, "kit": "on"}))
     for url, values in posts:
         answer = as_alice.post(url, values, headers=HTMX)
         assert answer.status_code == 422, url

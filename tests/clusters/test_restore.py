@@ -42,6 +42,7 @@ def stanza_state(**values):
         backup(SECOND, 2, segment=6),
     ]
     last = "00000001000000000000000A"
+    arrived = (DAY + timedelta(days=4, hours=11)).isoformat()
     facts = {
         "node": "n1",
         "stanza": "orders",
@@ -50,10 +51,10 @@ def stanza_state(**values):
         "postgresql": "15",
         "backups": backups,
         "last_wal": last,
-        "last_wal_at": (DAY + timedelta(days=4, hours=11)).isoformat(),
+        "last_wal_at": arrived,
         "db_id": 2,
         "history": [PastDatabase(1, BEFORE, "13"), PastDatabase(2, OURS, "15")],
-        "timelines": [Timeline("15-2", 1, "000000010000000000000001", last, "", 10, 20 * 2**20)],
+        "timelines": [Timeline("15-2", 1, "000000010000000000000001", last, arrived, 10, 20 * 2**20)],
         "wal_bytes": 20 * 2**20,
         "wal_segments": 10,
     }

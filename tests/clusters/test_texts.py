@@ -267,6 +267,7 @@ OURS = {  # written by the console itself, from a list, or never shown in somebo
     "clusters.RemovedNode": {"name", "region", "applied_sha256"},
     "clusters.Stanza": {"system_id"},
     "clusters.Repository": {"bucket", "cluster_name", "prefix", "region", "store_name"},
+    "clusters.RecoveryIdentity": {"bucket", "cluster_name", "prefix"},
     "clusters.KnownStanza": {"node", "name", "postgresql", "data_directory", "region", "system_id"},
 }
 
