@@ -107,10 +107,15 @@ class Rescue:
                 f"{read} --archive-mode=off --tablespace-map-all={spaces} restore",
             ),
             Command(
-                f"Start it on port {PORT}",
+                f"Start it on port {PORT}; it takes connections when it has read its WAL",
                 f"sudo -u postgres sh -c {shlex.quote(f'cd {where}; {prepare}')}\n"
                 f"sudo -u postgres {bin_}/pg_ctl -D {where} -w -t 3600 -l {shlex.quote(f'{self.restored}.log')} "
                 f'-o "{options}" start',
+            ),
+            # 1: it is there, and takes no connections yet.
+            Command(
+                "Wait for that, and look",
+                f"sudo -u postgres sh -c 'while pg_isready -q -p {PORT}; [ $? = 1 ]; do sleep 1; done; psql -p {PORT} -l'",
             ),
         ]
 

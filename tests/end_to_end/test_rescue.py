@@ -199,15 +199,15 @@ def test_a_robbed_store_is_rescued(demo, node, newer, tmp_path, say):
         clock.lap("recovery identity made")
         protected.run_as_root(console.get(f"{page}setup.sh{asked}"))
         refuse_all_but_reading(protected)
-        _, info, verify, restore, start, *_ = console.commands(console.get(page + asked))
+        _, info, verify, restore, start, look, *_ = console.commands(console.get(page + asked))
         path = {"PATH": f"{newer}:{os.environ['PATH']}"}
         refused = node.shell(info, check=False)
         assert refused.returncode == 31, refused
-        for command in (info, verify, restore, start):
+        for command in (info, verify, restore, start, look):
             ran = node.run("env", f"PATH={path['PATH']}", "sh", "-c", command.replace("sudo -u postgres ", ""))
             if command == info:
                 assert label in ran.stdout, ran.stdout
-            clock.lap(f"{command.split()[-1]}, pgBackRest of Debian 13")
+            clock.lap(f"by Debian 13's pgBackRest: {command.split()[-1] if command != look else 'all WAL read'}")
         assert "archive_mode = 'off'" in (restored / "postgresql.auto.conf").read_text()
         assert protected.rows(restored, 5433) == "200000"
         subprocess.run(["rm", "-rf", restored], check=True)
