@@ -115,7 +115,8 @@ class Rescue:
             # 1: it is there, and takes no connections yet.
             Command(
                 "Wait for that, and look",
-                f"sudo -u postgres sh -c 'while pg_isready -q -p {PORT}; [ $? = 1 ]; do sleep 1; done; psql -p {PORT} -l'",
+                f"sudo -u postgres sh -c 'while pg_isready -q -p {PORT}; [ $? = 1 ]; do sleep 1; done'\n"
+                f"sudo -u postgres psql -p {PORT} -l",
             ),
         ]
 
