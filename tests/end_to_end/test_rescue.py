@@ -171,21 +171,26 @@ class Protected:
 def test_a_robbed_store_is_rescued(demo, node, newer, tmp_path, say):
     protected, clock = Protected(demo, node, tmp_path), Clock()
     console = protected.console
-    shown = protected.look("main on n1")
-    label = re.search(r"\d{8}-\d{6}F_\d{8}-\d{6}I", shown)[0]
+    (label,) = re.findall(r"\d{8}-\d{6}F_\d{8}-\d{6}I", node.run("pgbackrest", "--stanza=main", "info").stdout)[:1]
+    protected.look(label)
     time.sleep(1.1)  # versions have their times in seconds
     before = datetime.now(UTC).replace(microsecond=0)
     time.sleep(1.1)
     clock.lap("ready")
     assert len(protected.steal()) > 20
     clock.lap("stolen")
-    protected.look("n1", gone=label)
+    shown = text_of(protected.look("are gone"))
+    assert re.search(
+        r"1 full backup \(\S+ MB\) and 1 incremental backup \(\S+ .B\) of main on n1 in e2e-rescue, seen", shown
+    )
     assert node.run("pgbackrest", "--stanza=main", "info").stdout.find("missing stanza path") > 0
     clock.lap("seen by the console")
 
     found = re.search(r"/clusters/repositories/\d+/recover-deleted/", console.get(protected.page))
     assert found, "the cluster's page leads to the rescue"
     page = found[0]
+    suggested = re.search(r'data-suggested="([^"]+)"', console.get(page))[1]
+    assert before - timedelta(seconds=30) < datetime.fromisoformat(suggested) <= before
     asked = f"?stanza=n1/main&zone=UTC&at={before:%Y-%m-%dT%H:%M:%S}"
     far = before - timedelta(days=31)
     console.get(f"{page}?stanza=n1/main&zone=UTC&at={far:%Y-%m-%dT%H:%M:%S}", status=422)
@@ -242,7 +247,7 @@ def test_a_robbed_store_is_rescued(demo, node, newer, tmp_path, say):
     assert undelete("--do").endswith("Done.\n")
     clock.lap("undeleted")
     assert "0 deleted objects, 0 delete markers to take off\n  0 overwritten" in undelete()
-    protected.look(label)
+    protected.look(label, gone="are gone")
     node.shell(protected.restore)
     where = Path(re.search(r"--pg1-path=(\S+)", protected.restore)[1])
     node.start(where, "-p", str(node.port + 1), "-c", "archive_mode=off")
