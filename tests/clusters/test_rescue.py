@@ -170,6 +170,22 @@ def test_others_see_nothing(client, as_alice, repository, bob, charlie):
     assert not RecoveryIdentity.objects.exists()
 
 
+def test_a_retained_repository_is_rescued_too(as_alice, repository):
+    """The cluster is deleted: what its stanzas were is remembered, and its passphrase opens what comes back."""
+    KnownStanza.objects.create(
+        repository=repository, node="n1", name="main", postgresql="16", data_directory="/srv/main", seen_at=ago(hours=1)
+    )
+    cluster, store = repository.cluster, repository.store
+    cluster.attachments.all().delete()
+    cluster.delete()
+    Repository.objects.filter(pk=repository.pk).update(detached_at=ago(minutes=5))
+    assert at(repository) in as_alice.get("/clusters/retained/").content.decode()
+    page = text_of(as_alice.get(at(repository, **asked())))
+    assert "/usr/lib/postgresql/16/bin/pg_ctl -D /srv/main-recovered" in page
+    assert "Repair the nodes" not in page
+    assert store.name in page
+
+
 # The identity
 
 
