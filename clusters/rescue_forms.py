@@ -26,7 +26,7 @@ class RescueForm(forms.Form):
         max_length=40,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}),
     )
-    zone = forms.CharField(label="Time zone", max_length=60)
+    zone = forms.CharField(label="Its time zone, such as UTC", max_length=60)
     offset = forms.CharField(label="Which of the two", max_length=10, required=False, widget=forms.RadioSelect)
 
     def __init__(self, data: Any, *, repository: Repository, store: Store) -> None:
