@@ -31,9 +31,10 @@ def group(item):
     if item.get_closest_marker("browser") or item.path.parent.name == "end_to_end":
         return item.path.parent.name
     known = item._fixtureinfo.name2fixturedefs
-    shared = [name for name, found in known.items() if found[-1].scope == "module"]
+    shared = {name: found[-1].scope for name, found in known.items() if found[-1].scope in {"module", "package"}}
     params = item.callspec.params if hasattr(item, "callspec") else {}
     if shared:
         of = [str(params[name]) for name in shared if name in params]
-        return "-".join([item.path.parent.name, item.path.stem, *of])
+        stem = [item.path.stem] if "package" not in shared.values() else []
+        return "-".join([*item.path.parent.parts[-2:], *stem, *of])
     return "object_server" if "object_server" in known else ""
