@@ -23,7 +23,7 @@ from clusters.pgbackrest.repository import StanzaState, from_json
 from clusters.pgbackrest.retention import Retention, full_of, vanished
 from console.accounts import activity
 from console.accounts.models import User
-from console.clouds.contract import Objects
+from console.clouds.contents import Objects
 from console.clouds.steps import StepError
 
 log = logging.getLogger(__name__)

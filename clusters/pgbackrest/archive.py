@@ -16,7 +16,7 @@ from itertools import chain, groupby, islice
 from typing import Any
 
 from clusters.pgbackrest.timelines import Timeline
-from console.clouds.contract import Entry, Objects
+from console.clouds.contents import Entry, Objects
 
 ARCHIVES_AT_MOST = 100  # databases of a stanza
 FOLDERS_AT_MOST = 10_000  # that are counted: 2,560,000 segments

@@ -25,7 +25,7 @@ from clusters.pgbackrest.backup_info import (
 )
 from clusters.pgbackrest.timelines import Timeline, live
 from console.clouds import foreign
-from console.clouds.contract import Entry, Objects
+from console.clouds.contents import Entry, Objects
 
 __all__ = ["Backup", "NotOurs", "PastDatabase", "StanzaState", "Timeline", "Unreadable", "as_json", "from_json", "look"]
 

@@ -1,9 +1,47 @@
-"""What a bucket holds, counted and said."""
+"""What a bucket holds: read, and counted."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object in a bucket."""
+
+    key: str
+    size: int  # bytes
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class DeletedEntry(Entry):
+    """An object that was deleted or overwritten: the newest older version that the store still keeps of it."""
+
+    deleted_at: datetime  # or overwritten
+
+
+class Objects(Protocol):
+    """Reading what is in a backup bucket; whatever goes wrong leaves as a StepError."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names directly below a prefix that ends in "/" and hold something, without that prefix."""
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Return the objects below a prefix, in the order of their keys, page by page as they are asked for."""
+
+    def read(self, key: str, at_most: int) -> bytes | None:
+        """Return the object, or as much of it as `at_most` bytes; None when there is none."""
+
+    def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
+        """Return what was deleted or overwritten below a prefix and can still come back, in the order of the keys.
+
+        Page by page as they are asked for; nothing where the store keeps no versions. A folder that was deleted as a
+        whole, as Azure's containers can be, is one entry whose key ends in "/".
+        """
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from clusters.models import BackupPolicy, Inventory, KnownStanza, Node
 from clusters.pgbackrest.repository import Backup, StanzaState, as_json
 from clusters.pgbackrest.retention import DAY
 from console.audit.models import AuditEvent
-from console.clouds.contract import DeletedEntry
+from console.clouds.contents import DeletedEntry
 from console.clouds.steps import Failed
 from console.demo.object_server import ObjectServer
 from console.operations import snapshots

@@ -11,15 +11,8 @@ from uuid import UUID
 from botocore.exceptions import ClientError
 
 from console.clouds.aws.session import HOME_REGIONS, calling
-from console.clouds.contents import Contents
-from console.clouds.contract import (
-    AccountRef,
-    AlreadyExists,
-    Control,
-    Objects,
-    StoreSpec,
-    UnmanagedBucket,
-)
+from console.clouds.contents import Contents, Objects
+from console.clouds.contract import AccountRef, AlreadyExists, Control, StoreSpec, UnmanagedBucket
 from console.clouds.naming import LOG_DAYS, PREFIX, STORE_TAG
 from console.clouds.regions import Region, find, regions
 from console.clouds.s3api.buckets import (

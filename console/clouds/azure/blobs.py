@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from console.clouds import calls, streams
 from console.clouds.azure.errors import GONE, CallTarget
 from console.clouds.azure.session import ask
-from console.clouds.contents import Contents
-from console.clouds.contract import DeletedEntry, Entry
+from console.clouds.contents import Contents, DeletedEntry, Entry
 
 if TYPE_CHECKING:
     from console.clouds.azure.clients import AzureClients

@@ -12,8 +12,8 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from console.clouds.contents import Contents
-from console.clouds.contract import DeletedEntry, Entry, StoreSpec
+from console.clouds.contents import Contents, DeletedEntry, Entry
+from console.clouds.contract import StoreSpec
 from console.clouds.google.errors import Answer, CallTarget, NoEntry, Silence
 from console.clouds.google.session import call, pages, read, reported
 from console.clouds.naming import LOG_DAYS, PREFIX, base32, id_from

@@ -8,15 +8,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from console.clouds.contents import Contents
-from console.clouds.contract import (
-    AccountRef,
-    AlreadyExists,
-    Control,
-    Objects,
-    StoreSpec,
-    UnmanagedBucket,
-)
+from console.clouds.contents import Contents, Objects
+from console.clouds.contract import AccountRef, AlreadyExists, Control, StoreSpec, UnmanagedBucket
 from console.clouds.google.buckets import (
     LEGAL_NAME,
     NAME_LABEL,

@@ -9,15 +9,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from console.clouds.contents import Contents
-from console.clouds.contract import (
-    AccountRef,
-    AlreadyExists,
-    Control,
-    Objects,
-    StoreSpec,
-    UnmanagedBucket,
-)
+from console.clouds.contents import Contents, Objects
+from console.clouds.contract import AccountRef, AlreadyExists, Control, StoreSpec, UnmanagedBucket
 from console.clouds.naming import LOG_DAYS, PREFIX, STORE_TAG, listed
 from console.clouds.regions import Region
 from console.clouds.s3.controls import create_bucket, keeps, keeps_logging, stop_logging

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from console.clouds import streams
 from console.clouds.calls import pages
-from console.clouds.contract import DeletedEntry, Entry
+from console.clouds.contents import DeletedEntry, Entry
 from console.clouds.s3api.errors import NOT_THERE, code_of
 
 if TYPE_CHECKING:

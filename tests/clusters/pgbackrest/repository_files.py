@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from clusters.pgbackrest.repository import Backup
 from clusters.pgbackrest.retention import DAY
-from console.clouds.contract import Entry
+from console.clouds.contents import Entry
 
 FILES = Path(__file__).parent / "repository"
 PLAIN = (FILES / "plain/backup.info").read_bytes()

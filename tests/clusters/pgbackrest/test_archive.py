@@ -17,7 +17,7 @@ from clusters.pgbackrest import archive, repository
 from clusters.pgbackrest.archive import Wal
 from clusters.pgbackrest.repository import Report
 from clusters.pgbackrest.timelines import Timeline, live, strangers, strays, unreported
-from console.clouds.contract import Entry
+from console.clouds.contents import Entry
 from tests.clusters.pgbackrest.repository_files import Bucket, info, row
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

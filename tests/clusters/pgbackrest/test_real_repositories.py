@@ -11,7 +11,7 @@ import pytest
 from clusters.backups import Descent, StanzaView
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.repository import Report
-from console.clouds.contract import Entry
+from console.clouds.contents import Entry
 from tests.pgbackrest_node import SOCKETS, Node
 from tests.postgres import binaries
 
