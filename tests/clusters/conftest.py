@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from clusters.models import Cluster, Database
 from console.operations.models import Operation
 from tests import factories
 from tests.delivery import deliver
+from tests.node_machine import Machine
 
 REGIONS = ("eu-west-1", "us-east-1", "eu-central-1")
 
@@ -58,3 +60,26 @@ def given(make, stores, account, acme, alice, bob):
         "stores/": {"pk": stores[0].pk},
         "cloud-accounts/": {"pk": account.pk, "provider": "aws", "filename": account.documents[0].filename},
     }
+
+
+@pytest.fixture
+def cluster(make, stores):
+    """Three nodes (eu-west-1, us-east-1, eu-central-1), two stores (eu-west-1, us-east-1), one database."""
+    made = make(stores)
+    Database.objects.create(cluster=made, name="orders", version="15", data_directory="/var/lib/postgresql/15/main")
+    return Cluster.objects.with_node_setup().get(pk=made.pk)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A function that runs a script on a machine whose / is tmp_path, and returns the lines that it says."""
+    if os.geteuid():
+        pytest.skip("is root on a machine of its own")
+    node = Machine(tmp_path)
+
+    def run(script):
+        ran = node.run(script)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        return ran.stdout.splitlines()
+
+    return run

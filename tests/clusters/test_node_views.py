@@ -3,60 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
-from dataclasses import replace
 
 import pytest
-from django.test import Client
 
-from clusters import actions, backups
-from clusters.models import BackupPolicy, Cluster, Database, Inventory, Node, RemovedNode, Stanza
+from clusters import actions
+from clusters.models import BackupPolicy, Cluster, Database, Node
 from clusters.node_setup import node_setups
-from clusters.pgbackrest.repository import Backup, StanzaState, as_json
 from console.audit.models import AuditEvent
-from console.operations import snapshots
 from tests import factories
 from tests.clusters.conftest import work
+from tests.clusters.nodes import POLICY, at, node_setup
 from tests.clusters.pgbackrest.configuration_file import options
-from tests.node_machine import Machine
 from tests.responses import HTMX, text_of
-
-SYSTEM_ID, FOREIGN_ID = "7711134786693777346", "7000000000000000001"
-POLICY = {
-    "retention_full": "14",
-    "retention_type": "time",
-    "retention_diff": "",
-    "full_schedule": "0 1 * * 0",
-    "diff_schedule": "",
-    "incr_schedule": "0 1 * * 1-6",
-}
-
-
-@pytest.fixture
-def cluster(make, stores):
-    """Three nodes (eu-west-1, us-east-1, eu-central-1), two stores (eu-west-1, us-east-1), one database."""
-    made = make(stores)
-    Database.objects.create(cluster=made, name="orders", version="15", data_directory="/var/lib/postgresql/15/main")
-    return Cluster.objects.with_node_setup().get(pk=made.pk)
-
-
-def node_setup(cluster, name="n1"):
-    fresh = Cluster.objects.with_node_setup().get(pk=cluster.pk)
-    return next(one for one in node_setups(fresh) if one.node.name == name)
-
-
-def at(cluster, rest="", name="n1"):
-    return f"/clusters/{cluster.pk}/nodes/{name}/{rest}"
-
-
-def report(cluster, name="n1", client=None, token=None, **data):
-    token = token or Node.objects.get(cluster=cluster, name=name).secrets["report_token"]
-    return (client or Client()).post(
-        at(cluster, "applied/", name), {"version": "2.45", **data}, headers={"Authorization": f"Bearer {token}"}
-    )
-
 
 # Which node writes where
 
@@ -276,21 +236,6 @@ def test_setup_script_writes_every_file(as_alice, cluster, tmp_path):
     assert "http://testserver" + at(cluster, "applied/") in script
 
 
-@pytest.fixture
-def machine(tmp_path):
-    """A function that runs a script on a machine whose / is tmp_path, and returns the lines that it says."""
-    if os.geteuid():
-        pytest.skip("is root on a machine of its own")
-    node = Machine(tmp_path)
-
-    def run(script):
-        ran = node.run(script)
-        assert (ran.returncode, ran.stderr) == (0, "")
-        return ran.stdout.splitlines()
-
-    return run
-
-
 def test_a_schedule_is_installed_once_and_an_older_one_goes(as_alice, cluster, machine, tmp_path):
     def script(name):
         return as_alice.get(at(cluster, name)).content.decode()
@@ -326,249 +271,6 @@ def test_a_database_cannot_have_the_name_of_a_section(as_alice, cluster):
     data = {"name": "global", "version": "15", "data_directory": "/data", "port": "5433"}
     answer = as_alice.post(f"/clusters/{cluster.pk}/databases/add/", data, headers=HTMX)
     assert (answer.status_code, "keeps the name global for itself" in text_of(answer)) == (422, True)
-
-
-# What nodes say
-
-
-def test_report_tells_applied_from_out_of_date(as_alice, cluster):
-    assert "Not reported" in text_of(as_alice.get(at(cluster)))
-    answer = report(cluster, sha256=node_setup(cluster).sha256, **{"system_id.orders": SYSTEM_ID})
-    assert (answer.status_code, answer.content) == (200, b"applied\n")
-    assert Stanza.objects.get().system_id == SYSTEM_ID
-    assert Node.objects.get(cluster=cluster, name="n1").applied_targets == [1]
-    assert "Applied" in text_of(as_alice.get(cluster.get_absolute_url()))
-    as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
-    assert "Out of date" in text_of(as_alice.get(at(cluster)))
-    assert report(cluster, sha256="0" * 64).content == b"outdated\n"
-    assert Node.objects.get(cluster=cluster, name="n1").applied_targets == [1]  # the last file that is known
-
-
-def test_a_node_that_gets_another_repository_is_told_to_prepare_it(as_alice, cluster, machine):
-    prepare = "sudo -u postgres pgbackrest --stanza=orders stanza-create"
-    as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
-    assert text_of(as_alice.get(at(cluster))).count(f'data-copy="{prepare}"') == 1  # among all that a new node needs
-    as_alice.post(at(cluster, "backup-stores/"), {"choice": "nearest"}, headers=HTMX)
-    report(cluster, sha256=node_setup(cluster).sha256)
-    as_alice.post(at(cluster, "backup-stores/"), {"choice": "all"}, headers=HTMX)
-    page = text_of(as_alice.get(at(cluster)))
-    assert "repo2: new to the node." in page
-    assert page.count(f'data-copy="{prepare}"') == 2
-    said = machine(as_alice.get(at(cluster, "setup.sh")).content.decode())
-    assert said[0] == "repo2: no WAL leaves this node until you have run"
-    assert said[1].strip() == prepare
-    report(cluster, sha256=node_setup(cluster).sha256)
-    assert "new to the node" not in text_of(as_alice.get(at(cluster)))
-
-
-def test_another_schedule_makes_what_is_applied_out_of_date(as_alice, cluster):
-    report(cluster, sha256=node_setup(cluster).sha256)
-    assert node_setup(cluster).state == "applied"
-    as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, "incr_schedule": "0 */6 * * 1-6"}, headers=HTMX)
-    assert "Out of date" in text_of(as_alice.get(at(cluster)))
-    assert "# Backups are made by cron or timers: full 0 1 * * 0; incr 0 */6 * * 1-6." in node_setup(cluster).masked
-
-
-@pytest.mark.parametrize(
-    ("data", "status"),
-    [
-        ({"sha256": "short"}, 422),
-        ({"sha256": "Z" * 64}, 422),
-        ({}, 422),
-        ({"sha256": "0" * 64, "version": "<script>"}, 422),
-        ({"sha256": "0" * 64, "version": ""}, 200),
-        ({"sha256": "0" * 64, "system_id.orders": "no number"}, 200),
-        ({"sha256": "0" * 64, "system_id.unknown": "7"}, 200),
-    ],
-)
-def test_report_takes_nothing_else(cluster, data, status):
-    assert report(cluster, **data).status_code == status
-    assert not Stanza.objects.exists()
-    assert bool(Node.objects.get(cluster=cluster, name="n1").reported_at) == (status == 200)
-
-
-def test_report_needs_the_node_s_own_token(as_alice, cluster):
-    other = Node.objects.get(cluster=cluster, name="n2").secrets["report_token"]
-    for token in ("wrong", other, " "):
-        assert report(cluster, token=token, sha256="0" * 64).status_code == 401
-    assert Client().post(at(cluster, "applied/"), {"sha256": "0" * 64}).status_code == 401
-    unknown = at(cluster, "applied/", "n9")
-    assert Client().post(unknown, headers={"Authorization": f"Bearer {other}"}).status_code == 401
-    assert not Node.objects.exclude(reported_at=None).exists()
-    old = Node.objects.get(cluster=cluster, name="n1").secrets["report_token"]
-    assert as_alice.post(at(cluster, "token/"), headers=HTMX).status_code == 204
-    assert report(cluster, token=old, sha256="0" * 64).status_code == 401
-    assert report(cluster, sha256="0" * 64).status_code == 200
-
-
-def test_report_needs_no_csrf_token(cluster):
-    assert report(cluster, client=Client(enforce_csrf_checks=True), sha256="0" * 64).status_code == 200
-
-
-def test_a_node_removed_while_its_configuration_is_out_is_not_forgotten(as_alice, cluster):
-    token = Node.objects.get(cluster=cluster, name="n2").secrets["report_token"]
-    report(cluster, "n2", sha256=node_setup(cluster, "n2").sha256)
-    as_alice.post(f"/clusters/{cluster.pk}/nodes/remove/", {"nodes": ["n2", "n3"]}, headers=HTMX)
-    assert [one.name for one in RemovedNode.objects.all()] == ["n2"]  # nothing is out on n3
-    assert as_alice.get(at(cluster, "pgbackrest.conf", "n2")).status_code == 404
-    page = text_of(as_alice.get(cluster.get_absolute_url()))
-    assert "n2 was removed, and its configuration may still be out" in page
-    assert "It has reported since" not in page
-    answer = report(cluster, "n2", token=token, sha256="0" * 64)
-    assert (answer.status_code, b"was removed" in answer.content) == (410, True)
-    assert report(cluster, "n2", token="wrong", sha256="0" * 64).status_code == 401
-    assert "It has reported since" in text_of(as_alice.get(cluster.get_absolute_url()))
-    as_alice.post(f"/clusters/{cluster.pk}/removed-nodes/n2/forget/", headers=HTMX)
-    assert not RemovedNode.objects.exists()
-
-
-# What the repositories hold
-
-
-def seen(cluster, *stanza_states, number=1, **values):
-    """Keep what a look into a repository would have found."""
-    from django.utils import timezone
-
-    repository = cluster.repositories.get(number=number)
-    now = timezone.now()
-    Inventory.objects.update_or_create(
-        repository=repository,
-        defaults={"content": as_json(list(stanza_states)), "read_at": now, "tried_at": now, **values},
-    )
-
-
-def stanza_state(node="n1", system_id=SYSTEM_ID, kind="full", **values):
-    backup = Backup("20261122-140000F", kind, 1795358980, 1795358985, 2_000_000, 300_000, "A", "B", system_id, False)
-    return StanzaState(
-        **{
-            "node": node,
-            "stanza": "orders",
-            "status": "read",
-            "system_id": system_id,
-            "postgresql": "15",
-            "backups": [backup],
-            "last_wal": "000000010000000000000007",
-            "last_wal_at": "2026-11-22T14:00:00+00:00",
-            **values,
-        }
-    )
-
-
-def test_backups_are_listed_by_store_and_stanza(as_alice, cluster):
-    report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
-    seen(cluster, stanza_state())
-    page = text_of(as_alice.get(cluster.get_absolute_url()))
-    for text in ("20261122-140000F", "5 s", "1.9 MB", "293.0 KB", "000000010000000000000007", "last full"):
-        assert text.replace(" ", "") in page.replace("\xa0", "").replace(" ", ""), text
-    assert "Foreign" not in page
-    assert "Not confirmed" not in page
-
-
-def test_a_store_s_page_has_the_backups_of_every_cluster_that_uses_it(as_alice, client, cluster, make, stores, charlie):
-    make([stores[0]], name="shop")
-    seen(cluster, stanza_state())
-    seen(cluster, stanza_state(node="n2"), number=2)
-    assert f"/clusters/stores/{stores[0].pk}/backups/" in text_of(as_alice.get(stores[0].get_absolute_url()))
-    for headers in ({}, HTMX):
-        page = text_of(as_alice.get(f"/clusters/stores/{stores[0].pk}/backups/", headers=headers))
-        assert page.count("20261122-140000F") == 1  # that of the other store is not here
-        assert (">orders</a>" in page, ">shop</a>" in page) == (True, True)
-        assert "Not looked into yet" in page
-    client.force_login(charlie)
-    assert client.get(f"/clusters/stores/{stores[0].pk}/backups/").status_code == 404
-
-
-def test_a_repository_of_another_database_is_foreign_and_never_adopted(as_alice, cluster):
-    seen(cluster, stanza_state(system_id=FOREIGN_ID))
-    page = text_of(as_alice.get(cluster.get_absolute_url()))
-    assert "Not confirmed" in page  # the node has not said yet who it is
-    report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
-    page = text_of(as_alice.get(cluster.get_absolute_url()))
-    assert "Foreign" in page
-    assert FOREIGN_ID in page
-    assert Stanza.objects.get().system_id == SYSTEM_ID
-
-
-def test_backups_of_another_database_are_not_counted(as_alice, cluster, stores):
-    report(cluster, sha256="0" * 64, **{"system_id.orders": SYSTEM_ID})
-    [own] = stanza_state().backups
-    theirs = replace(own, label="20261123-140000F", system_id=FOREIGN_ID, stopped=own.stopped + 86_400)
-    seen(cluster, stanza_state(system_id=FOREIGN_ID, backups=[own, theirs]))
-    page = text_of(as_alice.get(cluster.get_absolute_url()))
-    assert page.count("Another database</span>") == 1
-    first, _ = backups.bookcases(Cluster.objects.with_node_setup().get(pk=cluster.pk))
-    assert first.stanza_views[0].last_full.backup == own
-    keep_second = {"version": cluster.version, "backup_stores": [str(stores[1].pk)]}
-    url = f"/clusters/{cluster.pk}/backup-stores/"
-    warned = text_of(as_alice.post(url, keep_second, headers=HTMX))
-    assert "the only full backups of orders on n1, the newest 20261122-140000F" in warned
-    seen(cluster, stanza_state(system_id=FOREIGN_ID, backups=[theirs]))
-    page = text_of(as_alice.get(cluster.get_absolute_url()))
-    assert "no full backup yet" in page
-    assert "the only full backups" not in text_of(as_alice.post(url, keep_second, headers=HTMX))
-
-
-@pytest.mark.parametrize(
-    ("status", "note", "badge"),
-    [
-        ("encrypted", "It is encrypted, and the console has no passphrase for it.", "Encrypted"),
-        ("damaged", "backup.info cannot be read: it is cut off.", "Damaged"),
-    ],
-)
-def test_what_cannot_be_read_is_shown_as_objects_and_bytes(as_alice, cluster, status, note, badge):
-    unread = {"system_id": "", "backups": [], "objects": 1_234, "bytes": 3 * 1024**3}
-    seen(cluster, stanza_state(status=status, note=note, **unread))
-    page = text_of(as_alice.get(cluster.get_absolute_url())).replace("\xa0", " ")
-    for words in (f">{badge}<", note, "1,234 objects, 3.0 GB.", "last WAL"):
-        assert words in page, words
-    assert "no full backup yet" not in page  # which nobody can say
-
-
-def test_what_no_node_of_the_cluster_writes_is_told_apart(as_alice, cluster):
-    seen(cluster, stanza_state(node="n7", system_id=FOREIGN_ID))
-    page = text_of(as_alice.get(cluster.get_absolute_url()))
-    assert "Not in the cluster" in page
-    assert f"system identifier {FOREIGN_ID}" in page
-    assert not Stanza.objects.exists()
-
-
-def test_detaching_names_the_only_full_backups(as_alice, cluster, stores):
-    url = f"/clusters/{cluster.pk}/backup-stores/"
-    keep_second = {"version": cluster.version, "backup_stores": [str(stores[1].pk)]}
-    page = text_of(as_alice.post(url, keep_second, headers=HTMX))
-    assert "may hold the only full backup" in page
-    seen(cluster, stanza_state())
-    page = text_of(as_alice.post(url, keep_second, headers=HTMX))
-    assert "holds the only full backups of orders on n1, the newest 20261122-140000F" in page
-    assert "may hold" not in page
-    seen(cluster, stanza_state(), number=2)
-    assert "only full backup" not in text_of(as_alice.post(url, keep_second, headers=HTMX))
-    report(cluster, sha256=node_setup(cluster).sha256)
-    assert "n1 still has it in the configuration" in text_of(as_alice.post(url, keep_second, headers=HTMX))
-
-
-def test_last_known_backups_are_shown_with_their_age_while_the_server_is_down(as_alice, cluster, amazon):
-    seen(cluster, stanza_state())
-    amazon.inject("ListObjectsV2", code="ServiceUnavailable", status=503, times=10)
-    assert as_alice.post(f"/clusters/{cluster.pk}/backups/refresh/", headers=HTMX).status_code == 204
-    page = text_of(as_alice.get(cluster.get_absolute_url()))
-    assert "looking" in page
-    assert 'hx-trigger="every 1s"' in page
-    for label, pk in snapshots.due():
-        snapshots.read(label, pk)
-    page = text_of(as_alice.get(cluster.get_absolute_url()))
-    assert "failed: AWS is busy" in page
-    assert "What is below was seen" in page
-    assert "20261122-140000F" in page
-    assert 'hx-trigger="every 1s"' not in page
-
-
-def test_cluster_page_asks_as_much_for_many_nodes_as_for_one(as_alice, cluster, django_assert_max_num_queries):
-    with django_assert_max_num_queries(25) as few:
-        as_alice.get(cluster.get_absolute_url())
-    actions.add_nodes(cluster, regions=["eu-west-1"] * 10, by=None)
-    with django_assert_max_num_queries(len(few)):
-        as_alice.get(cluster.get_absolute_url())
 
 
 # A server that makes no keys

@@ -19,7 +19,7 @@ from clusters.pgbackrest.repository import StanzaState, as_json
 from console.audit.models import AuditEvent
 from tests import factories
 from tests.clusters.conftest import work
-from tests.clusters.test_node_views import SYSTEM_ID, node_setup, stanza_state
+from tests.clusters.nodes import SYSTEM_ID, node_setup, stanza_state
 from tests.responses import HTMX, text_of
 
 
