@@ -146,6 +146,25 @@ def test_remember_takes_back_what_comes_back(seen):
     assert known["n1", "orders"].lost_since is None
 
 
+def test_remember_keeps_since_when_something_is_lost(seen):
+    first, second = backup("F", 3), backup("F", 2)
+    seen(state(first, second))
+    since = seen(state(second))["n1", "orders"].lost_since
+    known = seen(state())["n1", "orders"]
+    assert len(known.lost) == 2
+    assert known.lost_since == since < known.repository.inventory.read_at
+
+
+def test_remember_concludes_nothing_of_the_oldest_of_a_list_that_is_too_long(seen):
+    """What lies beyond the end of what was read may be there."""
+    fulls = [backup("F", days) for days in (9, 8, 7, 6)]
+    seen(state(*fulls))
+    known = seen(state(fulls[2], omitted=2))  # the newest is gone, of the two oldest nobody knows
+    assert lost(known) == [fulls[3].label]
+    assert sorted(known["n1", "orders"].backups) == [one.label for one in fulls[:3]]
+    assert lost(seen(state(*fulls[1:3]))) == [fulls[0].label, fulls[3].label]
+
+
 def test_remember_knows_what_expires_by_the_policy(seen, cluster, alice):
     old, kept, new = backup("F", 40), backup("F", 20), backup("F", 1)
     seen(state(old, backup("I", 39, old), kept, new))
