@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,10 @@ def restore(text, node, server):
     restored = Path(f"{node.data}-recovered")
     assert "archive_mode = 'off'" in (restored / "postgresql.auto.conf").read_text()
     node.start(restored, "-p", str(node.port + 1))
+    until = time.monotonic() + 60  # it takes connections before it is at the end of the archive
+    while node.sql("SELECT pg_is_in_recovery()", node.port + 1) == "t":
+        assert time.monotonic() < until
+        time.sleep(0.2)
     assert node.sql("SELECT count(*) FROM receipts", node.port + 1) == "100000"
     assert node.sql("SHOW archive_mode", node.port + 1) == "off"
     node.stop(restored)
