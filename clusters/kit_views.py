@@ -68,17 +68,17 @@ def cluster_kit_text(request: MemberRequest, pk: UUID) -> HttpResponse:
 @require_GET
 @never_cache
 @require_permission(Permission.SEE_SECRETS)
-def repository_kit(request: MemberRequest, repository: int) -> HttpResponse:
+def repository_kit(request: MemberRequest, pk: int) -> HttpResponse:
     """Show the recovery kit of one repository, whether a cluster uses it or not."""
-    found = _repository(request, repository)
-    return _page(request, found, reverse("clusters:repository_kit_text", args=[repository]))
+    found = _repository(request, pk)
+    return _page(request, found, reverse("clusters:repository_kit_text", args=[pk]))
 
 
 @require_GET
 @never_cache
 @require_permission(Permission.SEE_SECRETS)
 @file_download
-def repository_kit_text(request: MemberRequest, repository: int) -> HttpResponse:
+def repository_kit_text(request: MemberRequest, pk: int) -> HttpResponse:
     """Return the same as a text file."""
-    found = _repository(request, repository)
+    found = _repository(request, pk)
     return _file(request, found, f"{found.prefix}-repo{found.number}")

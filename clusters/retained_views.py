@@ -38,10 +38,10 @@ def retained_list(request: MemberRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.LET_GO)
-def let_go(request: MemberRequest, repository: int) -> HttpResponse:
+def let_go(request: MemberRequest, pk: int) -> HttpResponse:
     """Delete a passphrase that opens nothing any more, after the cluster's name was typed."""
     rows = Repository.objects.visible_to(request.membership).with_inventory()
-    found = get_object_or_404(rows.select_related("store__cloud_account"), pk=repository)
+    found = get_object_or_404(rows.select_related("store__cloud_account"), pk=pk)
     form = TypedNameForm(posted(request), expected=found.cluster_name)
     if form.is_bound and form.is_valid():
         try:

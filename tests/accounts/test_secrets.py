@@ -81,7 +81,11 @@ def patterns(resolver=None, prefix=""):
             yield "/" + route
 
 
-KINDS = {"/cloud-accounts/": (CloudAccount,), "/stores/": (Store, CloudAccount), "/clusters/": (Cluster, Store, Repository)}
+KINDS = {
+    "/cloud-accounts/": (CloudAccount,),
+    "/stores/": (Store, CloudAccount),
+    "/clusters/": (Cluster, Store, Repository),
+}
 WORDS = {"nodes": {"n1"}, "removed-nodes": {"n9"}, "databases": {"orders"}}
 
 

@@ -55,7 +55,7 @@ def given(make, stores, account, acme, alice, bob):
     return {
         "organisation/members/": {"pk": acme.memberships.get(user=bob).pk, "user_id": bob.pk},
         "organisation/": {"token": "t" * 32, "pk": account.pk},
-        "clusters/repositories/": {"pk": cluster.repositories.first().pk, "repository": cluster.repositories.first().pk},
+        "clusters/repositories/": {"pk": cluster.repositories.first().pk},
         "clusters/": {"pk": cluster.pk, "name": "n1", "kind": "crontab", "database": database.pk},
         "stores/": {"pk": stores[0].pk},
         "cloud-accounts/": {"pk": account.pk, "provider": "aws", "filename": account.documents[0].filename},

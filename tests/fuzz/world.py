@@ -210,17 +210,15 @@ class World:
                     for one in (self.organisation, self.neighbour)
                 )
                 self.twins |= {str(mine): its for mine, its in zip(ours, cycle(theirs), strict=False)}
-        # Repositories have numbers, too, in addresses that call them so.
+        # Repositories have numbers, too.
         ours, theirs = (
             Repository.objects.filter(organisation=one).order_by("pk").values_list("pk", flat=True)
             for one in (self.organisation, self.neighbour)
         )
         repositories = {str(mine): its for mine, its in zip(ours, theirs, strict=True)}
-        for found in self.found.values():
-            found.foreign = {
-                name: (repositories if name == "repository" else self.twins).get(str(value), value)
-                for name, value in found.own.items()
-            }
+        for pattern, found in self.found.items():
+            twins = repositories if pattern.startswith("clusters/repositories/") else self.twins
+            found.foreign = {name: twins.get(str(value), value) for name, value in found.own.items()}
 
     def _read_sources(self) -> None:
         """Add the names that the views read, for those that no page sends."""
