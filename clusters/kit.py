@@ -68,7 +68,8 @@ class StanzaKit:
             return "no backup was seen"
         stopped = f"{datetime.fromtimestamp(newest.stopped, UTC):%Y-%m-%d %H:%M} UTC"
         size = filesizeformat(self.seen.size).replace("\xa0", " ")
-        return f"{self.seen.backups} backups, {size}, the newest {newest.label} of {stopped}"
+        count = f"{self.seen.backups} backup{'' if self.seen.backups == 1 else 's'}"
+        return f"{count}, {size}, the newest {newest.label} of {stopped}"
 
     @property
     def release(self) -> str:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from clusters import actions
 from clusters.kit import QRCode
-from clusters.models import Attachment, Cluster, Database, Inventory, KnownStanza, Repository, Stanza
+from clusters.models import Attachment, Cluster, Database, Inventory, KnownStanza, Repository, Stanza, new_passphrase
 from clusters.pgbackrest.repository import StanzaState, as_json
 from console.audit.models import AuditEvent
 from tests import factories
@@ -130,7 +130,7 @@ def test_a_kit_holds_all_that_a_restore_needs_and_no_key(as_alice, cluster):
         "repo1-cipher-type=aes-256-cbc",
         "pg1-path=/var/lib/postgresql/15/main-recovered",
         "PostgreSQL 15, data directory /var/lib/postgresql/15/main, port 5432",
-        "1 backups, 293.0 KB, the newest 20261122-140000F",
+        "1 backup, 293.0 KB, the newest 20261122-140000F",
         f"--config=/etc/pgbackrest/recovery/{cluster.prefix}-repo1-n1.conf --stanza=orders --repo=1 --archive-mode=off",
         "s3:GetObject",
     ):
@@ -153,6 +153,47 @@ def test_a_kit_leaves_the_nodes_keys_out(as_alice, make, acme):
     assert "nodes-secret" not in text
     assert "\nrepo1-s3-key=FILL-IN" in text
     assert "\nrepo1-s3-key-secret=FILL-IN" in text
+
+
+@pytest.mark.parametrize(
+    ("make", "region", "options", "keys"),
+    [
+        (
+            factories.account,
+            "eu-west-1",
+            ("s3-bucket=", "s3-region=eu-west-1", "s3-key-type=auto"),
+            ("# or: repo1-s3-key-type=shared", "# or: repo1-s3-key=FILL-IN"),
+        ),
+        (factories.server, "us-east-1", ("s3-endpoint=s3.example.com", "storage-port=9000"), ("repo1-s3-key=FILL-IN",)),
+        (
+            factories.azure,
+            "westeurope",
+            ("azure-account=", "azure-container=c-old"),
+            ("repo1-azure-key-type=sas", "repo1-azure-key=FILL-IN"),
+        ),
+        (
+            factories.google,
+            "europe-west1",
+            ("gcs-bucket=",),
+            ("repo1-gcs-key-type=service", "repo1-gcs-key=FILL-IN"),
+        ),
+    ],
+)
+def test_a_kit_of_a_deleted_cluster_is_complete_on_every_cloud(as_alice, acme, make, region, options, keys):
+    store = factories.store(make(acme), region=region)
+    repository = Repository.objects.create(
+        organisation=acme, cluster_name="old", prefix="c-old", store=store, number=1, detached_at=timezone.now(),
+        secrets=new_passphrase(),
+    )  # fmt: skip
+    KnownStanza.objects.create(repository=repository, node="n1", name="main", postgresql="17", data_directory="/data")
+    lines = kit_text(as_alice, repository).splitlines()
+    for option in ("type=", "path=/c-old/n1", f"cipher-pass={repository.passphrase}", *options):
+        assert any(line.startswith(f"repo1-{option}") for line in lines), option
+    for key in keys:
+        assert any(line.startswith(key) for line in lines), key
+    assert lines.count("[main]") == 1
+    assert "It needs pgBackRest 2.52 or newer." in lines
+    assert any(line.startswith("Key:") for line in lines)
 
 
 def test_the_qr_code_is_read_as_the_passphrase(as_alice, cluster):
