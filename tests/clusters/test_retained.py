@@ -339,6 +339,11 @@ def test_a_store_s_page_counts_what_no_cluster_uses_any_more(as_alice, cluster, 
     assert "1 Repository, 1 of which no cluster uses any more" in page
     assert "20261122-140000F" in page
     assert "Detached" in page
+    assert "Not in the cluster" not in page  # its node is, which says what its database is
+    repository = cluster.repositories.get(number=1)
+    for address in (f"/clusters/repositories/{repository.pk}/restore/", f"/clusters/repositories/{repository.pk}/kit/"):
+        assert address in text_of(as_alice.get(url))
+        assert as_alice.get(address).status_code == 200
     holds(cluster.repositories.get(number=1), stanza_state())
     Cluster.objects.get().attachments.all().delete()
     Cluster.objects.all().delete()
