@@ -328,8 +328,8 @@ def delete(cluster: Cluster, *, by: User | None) -> None:
 
 def take_kit(subject: Cluster | Repository, *, by: User | None) -> list[RepositoryKit]:
     """Return the recovery kit of a cluster or of one repository, and have it written down who has seen which."""
-    if isinstance(subject, Cluster):
-        memory.note_setup(subject)
+    if cluster := subject if isinstance(subject, Cluster) else subject.cluster:
+        memory.note_setup(cluster)
     mine = {"cluster": subject} if isinstance(subject, Cluster) else {"pk": subject.pk}
     found = list(Repository.objects.filter(**mine).with_inventory().select_related("store__cloud_account"))
     with transaction.atomic():

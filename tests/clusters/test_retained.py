@@ -155,6 +155,15 @@ def test_a_kit_leaves_the_nodes_keys_out(as_alice, make, acme):
     assert "\nrepo1-s3-key-secret=FILL-IN" in text
 
 
+def test_a_kit_of_one_repository_knows_its_nodes_before_anything_was_seen(as_alice, make, stores):
+    cluster = make(stores)
+    Database.objects.create(cluster=cluster, name="orders", version="15", data_directory="/data/main", port=5499)
+    text = kit_text(as_alice, cluster.repositories.get(number=2))
+    assert "PostgreSQL 15, data directory /data/main, port 5499" in text
+    assert "---- Node n2: " in text
+    assert "---- Node n1: " not in text  # whose store is the other one
+
+
 @pytest.mark.parametrize(
     ("make", "region", "options", "keys"),
     [
