@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
-from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -38,8 +37,8 @@ def lost_forget(request: MemberRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(repositories, pk=pk)
     try:
         until = datetime.fromisoformat(request.POST.get("until", "")).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise BadRequest("until is the time of the newest loss that was shown.") from error
+    except (ValueError, OverflowError):
+        return HttpResponse("until is the time of the newest loss that was shown.\n", "text/plain", status=422)
     memory.forget_lost(found, until=until, by=request.user)
     page = found.cluster or found.store
     url = page.get_absolute_url() if page else reverse("clusters:list")

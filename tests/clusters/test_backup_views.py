@@ -30,7 +30,7 @@ def test_a_store_s_page_has_the_backups_of_every_cluster_that_uses_it(as_alice, 
     assert f"/clusters/stores/{stores[0].pk}/backups/" in text_of(as_alice.get(stores[0].get_absolute_url()))
     for headers in ({}, HTMX):
         page = text_of(as_alice.get(f"/clusters/stores/{stores[0].pk}/backups/", headers=headers))
-        assert page.count("20261122-140000F") == 1  # that of the other store is not here
+        assert page.count("<code>20261122-140000F</code>") == 1  # that of the other store is not here
         assert (">orders</a>" in page, ">shop</a>" in page) == (True, True)
         assert "Not looked into yet" in page
     client.force_login(charlie)

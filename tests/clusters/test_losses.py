@@ -235,7 +235,7 @@ def test_lost_forget_leaves_what_was_missed_after_the_page_was_made(as_alice, ro
 )
 def test_lost_forget_refuses_what_is_no_time(as_alice, rob, until):
     known = rob()
-    assert as_alice.post(forget(known)[0], {"until": until}).status_code == 400
+    assert as_alice.post(forget(known)[0], {"until": until}).status_code == 422
     known.refresh_from_db()
     assert len(known.lost) == 1
 
