@@ -240,9 +240,11 @@ class Restore:
         return [*found, *self._after_copy(programs or self.programs)]
 
     def _after_in_place(self) -> Iterator[Command]:
+        # pgBackRest reads the timeline in pg_control, which is the old one until a checkpoint is complete (error 58).
+        checkpoint = self.psql("CHECKPOINT")
         yield Command(
             "It is on a new timeline. Make a full backup at once",
-            f"sudo -u postgres pgbackrest --stanza={self.stanza} --type=full backup",
+            f"{checkpoint} && sudo -u postgres pgbackrest --stanza={self.stanza} --type=full backup",
         )
         if self.has_own_configuration:
             yield Command("Remove the secrets", f"sudo rm -rf {shlex.quote(self.home)}")
