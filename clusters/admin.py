@@ -16,11 +16,11 @@ from clusters.models import (
     Inventory,
     KnownStanza,
     Node,
+    RecoveryIdentity,
     RemovedNode,
     Repository,
     Stanza,
 )
-from clusters.recovery_identity import RecoveryIdentity
 from console.operations.admin import ManagedResourceAdmin
 from console.web.admin import ReadOnlyAdmin
 

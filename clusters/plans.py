@@ -8,8 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from clusters import inventory, losses, memory, recovery
-from clusters.models import Attachment, Cluster, Inventory, Node, Repository
-from clusters.recovery_identity import RecoveryIdentity
+from clusters.models import Attachment, Cluster, Inventory, Node, RecoveryIdentity, Repository
 from clusters.retained import holding
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount

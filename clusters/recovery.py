@@ -9,8 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from clusters.models import Repository
-from clusters.recovery_identity import RecoveryIdentity
+from clusters.models import RecoveryIdentity, Repository
 from console.accounts import activity
 from console.accounts.models import User
 from console.clouds.steps import Plan

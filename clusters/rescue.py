@@ -10,11 +10,10 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from clusters.models import Database, KnownStanza, Node, Repository
+from clusters.models import Database, KnownStanza, Node, RecoveryIdentity, Repository
 from clusters.pgbackrest import rescue, schedules
 from clusters.pgbackrest.configuration import Target
 from clusters.pgbackrest.grammar import STANZA
-from clusters.recovery_identity import RecoveryIdentity
 from console.clouds.contract import AccessSpec, Document
 from stores.models import Store
 

@@ -12,8 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from clusters import recovery
-from clusters.models import Repository
-from clusters.recovery_identity import RecoveryIdentity
+from clusters.models import RecoveryIdentity, Repository
 from clusters.rescue import Recovering, planned
 from clusters.rescue_forms import IdentityForm, RescueForm
 from console.accounts import activity

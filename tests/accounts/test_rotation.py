@@ -9,8 +9,7 @@ from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from clusters.models import Cluster, Node, RemovedNode, Repository
-from clusters.recovery_identity import RecoveryIdentity
+from clusters.models import Cluster, Node, RecoveryIdentity, RemovedNode, Repository
 from console.accounts import rotation
 from console.cloud_accounts.models import Attempt, CloudAccount
 from tests import factories

@@ -22,9 +22,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
-from clusters.models import Attachment, Cluster, Database, Node, RemovedNode, Repository
+from clusters.models import Attachment, Cluster, Database, Node, RecoveryIdentity, RemovedNode, Repository
 from clusters.node_setup import node_setups
-from clusters.recovery_identity import RecoveryIdentity
 from console.accounts import rotation
 from console.cloud_accounts import actions as cloud_accounts
 from console.cloud_accounts import preflight, verification

@@ -12,8 +12,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from clusters.models import Attachment, Cluster, Inventory, Repository
-from clusters.recovery_identity import RecoveryIdentity
+from clusters.models import Attachment, Cluster, Inventory, RecoveryIdentity, Repository
 from console.accounts.models import Membership
 from console.audit.models import AuditEvent
 from console.cloud_accounts import actions

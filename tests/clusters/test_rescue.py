@@ -12,8 +12,7 @@ import pytest
 from django.utils import timezone
 
 from clusters import recovery
-from clusters.models import Cluster, Database, Inventory, KnownStanza, Node, Repository
-from clusters.recovery_identity import RecoveryIdentity
+from clusters.models import Cluster, Database, Inventory, KnownStanza, Node, RecoveryIdentity, Repository
 from clusters.rescue import places
 from console.audit.models import AuditEvent
 from console.cloud_accounts.actions import users_of

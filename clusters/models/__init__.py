@@ -1,0 +1,45 @@
+"""What is kept of clusters: nodes and databases, repositories in stores, and who may read what was deleted."""
+
+from clusters.models.cluster import (
+    DOUBLE_FOR,
+    MACHINE_SILENT,
+    NODES_AT_MOST,
+    BackupPolicy,
+    Cluster,
+    Database,
+    Node,
+    RemovedNode,
+    Stanza,
+    State,
+    new_token,
+)
+from clusters.models.recovery_identity import RecoveryIdentity
+from clusters.models.repository import (
+    REPOSITORIES_AT_MOST,
+    Attachment,
+    Inventory,
+    KnownStanza,
+    Repository,
+    new_passphrase,
+)
+
+__all__ = [
+    "DOUBLE_FOR",
+    "MACHINE_SILENT",
+    "NODES_AT_MOST",
+    "REPOSITORIES_AT_MOST",
+    "Attachment",
+    "BackupPolicy",
+    "Cluster",
+    "Database",
+    "Inventory",
+    "KnownStanza",
+    "Node",
+    "RecoveryIdentity",
+    "RemovedNode",
+    "Repository",
+    "Stanza",
+    "State",
+    "new_passphrase",
+    "new_token",
+]
