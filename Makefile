@@ -45,7 +45,7 @@ ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/op
 
 # Four at once on two cores: many tests wait for processes that they have started. The quick ones wait for nothing.
 PYTEST := $(BIN)/python -m pytest -q -n 4 --dist loadgroup --no-loadscope-reorder
-QUICK := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
+QUICK := $(BIN)/python -m pytest -q -n 3 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 # What `make setup` puts into .venv: "production" what the console runs on, "demo" what `manage.py demo` needs beside it,
 # "dev" that and what the linters and the tests need. Each has a lock of its own, and all of them the same versions.

@@ -10,8 +10,6 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
-from clusters import inventory, memory
-from clusters.kit import RepositoryKit, kit_of
 from clusters.models import (
     MACHINE_SILENT,
     NODES_AT_MOST,
@@ -28,7 +26,9 @@ from clusters.models import (
 )
 from clusters.node_report import NodeReport
 from clusters.node_setup import NodeSetup
-from clusters.retained import kept_by
+from clusters.recovery.kit import RepositoryKit, kit_of
+from clusters.repositories import inventory, memory
+from clusters.repositories.retained import kept_by
 from console.accounts import activity
 from console.accounts.models import User
 from console.cloud_accounts.actions import InUse, Use

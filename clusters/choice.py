@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from uuid import UUID
 from zlib import crc32
 
-from clusters.detaching import costs
 from clusters.models import Cluster
 from clusters.proximity import Site, nearest
-from clusters.retained import left_behind
+from clusters.repositories.detaching import costs
+from clusters.repositories.retained import left_behind
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.regions import Region
 from stores.models import State, Store

@@ -15,15 +15,16 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from clusters import actions, memory, node_report
-from clusters.detaching import held_for
+from clusters import actions, node_report
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
-from clusters.losses import losses
 from clusters.models import Cluster, Node, RemovedNode
 from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
 from clusters.proximity import round_trip_ms
+from clusters.repositories import memory
+from clusters.repositories.detaching import held_for
+from clusters.repositories.losses import losses
 from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission

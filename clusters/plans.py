@@ -7,9 +7,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from clusters import inventory, losses, memory, recovery
 from clusters.models import Attachment, Cluster, Inventory, Node, RecoveryIdentity, Repository
-from clusters.retained import holding
+from clusters.recovery import identities
+from clusters.repositories import inventory, losses, memory
+from clusters.repositories.retained import holding
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.steps import Plan
@@ -90,9 +91,9 @@ register_source(
 register_source(
     SnapshotSource(
         model=RecoveryIdentity,
-        read=recovery.look,
-        every=recovery.every,
-        rows=recovery.of_all,
+        read=identities.look,
+        every=identities.every,
+        rows=identities.of_all,
         rate_key="cloud_account",
         related=("cloud_account", "organisation"),
     )

@@ -1,14 +1,8 @@
 from django.urls import path
 
-from clusters import (
-    backup_views,
-    kit_views,
-    node_views,
-    rescue_views,
-    restore_views,
-    retained_views,
-    views,
-)
+from clusters import node_views, views
+from clusters.recovery import kit_views, rescue_views, restore_views
+from clusters.repositories import backup_views, retained_views
 
 app_name = "clusters"
 urlpatterns = [

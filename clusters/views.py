@@ -18,14 +18,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from clusters import actions, proximity
-from clusters.backups import bookcases
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteClusterForm, RemoveNodesForm, StoresForm
-from clusters.losses import losses
 from clusters.models import Cluster, Database
 from clusters.node_setup import attached, node_setups
 from clusters.pgbackrest.schedules import times
-from clusters.retained import left_behind
+from clusters.repositories.backups import bookcases
+from clusters.repositories.losses import losses
+from clusters.repositories.retained import left_behind
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.cloud_accounts.actions import InUse

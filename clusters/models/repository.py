@@ -129,8 +129,8 @@ class KnownStanza(models.Model):
     port = models.PositiveIntegerField(null=True)
     region = models.CharField(max_length=40, blank=True)  # of the node
     system_id = models.CharField(max_length=20, blank=True)  # as the node last reported
-    # What was seen (clusters.memory): the backups that were there at the last look, by label; those that are gone and
-    # had not expired; and how large it was, a row for each day.
+    # What was seen (clusters.repositories.memory): the backups that were there at the last look, by label; those that
+    # are gone and had not expired; and how large it was, a row for each day.
     backups: Any = models.JSONField(default=dict)
     lost: Any = models.JSONField(default=list)
     lost_since = models.DateTimeField(null=True)  # null while nothing is lost

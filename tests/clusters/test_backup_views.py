@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from clusters import actions, backups
+from clusters import actions
 from clusters.models import Cluster, Stanza
+from clusters.repositories import backups
 from console.operations import snapshots
 from tests.clusters.nodes import FOREIGN_ID, SYSTEM_ID, node_setup, report, seen, stanza_state
 from tests.responses import HTMX, text_of

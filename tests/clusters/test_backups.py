@@ -9,9 +9,9 @@ import pytest
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from clusters import backups, inventory
-from clusters.backups import Descent
 from clusters.models import Attachment, Cluster, Database, Inventory, KnownStanza, Stanza
+from clusters.repositories import backups, inventory
+from clusters.repositories.backups import Descent
 from tests.clusters.pgbackrest.repository_files import FILES, PLAIN, Bucket, info, row
 from tests.clusters.pgbackrest.test_archive import name_of
 from tests.responses import HTMX, text_of

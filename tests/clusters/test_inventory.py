@@ -10,9 +10,10 @@ import pytest
 from botocore.config import Config
 from django.utils import timezone
 
-from clusters import actions, inventory
+from clusters import actions
 from clusters.models import Cluster, Inventory
 from clusters.pgbackrest.repository import from_json
+from clusters.repositories import inventory
 from console.operations import snapshots
 from console.operations.tasks import read_due
 from stores import actions as stores_actions

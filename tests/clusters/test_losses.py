@@ -9,9 +9,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from clusters.growth import growth
 from clusters.models import Cluster, Inventory, KnownStanza
 from clusters.pgbackrest.repository import StanzaState, as_json
+from clusters.repositories.growth import growth
 from console.audit.models import AuditEvent
 from stores.models import DeletionPreview, Store
 from tests import factories
@@ -165,7 +165,7 @@ def test_a_loss_in_a_store_that_keeps_nothing_says_so(as_alice, cluster, rob):
 
 def test_a_loss_leads_to_the_way_back_where_there_is_such_a_page(as_alice, cluster, rob, monkeypatch):
     known = rob()
-    monkeypatch.setattr("clusters.losses.reverse", lambda name, args: f"/recover/{args[0]}/")
+    monkeypatch.setattr("clusters.repositories.losses.reverse", lambda name, args: f"/recover/{args[0]}/")
     page = said(as_alice, cluster.get_absolute_url())
     assert f'href="/recover/{known.repository_id}/">Recover deleted backups</a>' in page
 

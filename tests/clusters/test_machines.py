@@ -98,6 +98,7 @@ def test_root_reads_nothing_that_postgres_may_not(machine):
     assert ran.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_pipe_in_place_of_the_control_file_does_not_hold_the_script_up(machine):
     machine.place(f"{DIRECTORY}/global").mkdir()
     os.mkfifo(machine.place(f"{DIRECTORY}/global/pg_control"))

@@ -12,10 +12,11 @@ import pytest
 from botocore.config import Config
 from django.utils import timezone
 
-from clusters import actions, inventory, memory
+from clusters import actions
 from clusters.models import BackupPolicy, Inventory, KnownStanza, Node
 from clusters.pgbackrest.repository import Backup, StanzaState, as_json
 from clusters.pgbackrest.retention import DAY
+from clusters.repositories import inventory, memory
 from console.audit.models import AuditEvent
 from console.clouds.contents import DeletedEntry
 from console.clouds.steps import Failed
@@ -59,7 +60,7 @@ def seen(cluster):
             return as_json(list(states))
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("clusters.inventory.look", look)
+            patch.setattr("clusters.repositories.inventory.look", look)
             patch.setattr("console.clouds.aws.storage.AWSStorage.objects", lambda self, spec: Objects())
             Inventory.objects.update(due_at=timezone.now() - timedelta(seconds=1))
             snapshots.read("inventory", inventory.pk)
@@ -198,7 +199,7 @@ def test_remember_knows_what_expires_by_the_policy_before_until_the_node_has_the
     actions.plan_backups(cluster, None, by=alice, retention_type="count", retention_full=5)
     assert lost(seen(state(*fulls[1:3]))) == []  # the node has not been told yet
     assert lost(seen(state(*fulls[1:3]))) == []
-    monkeypatch.setattr("clusters.memory._is_applied", lambda known: True)
+    monkeypatch.setattr("clusters.repositories.memory._is_applied", lambda known: True)
     one = KnownStanza.objects.get()
     assert [row["full"] for row in one.retentions] == [2, 5]
     one.retentions[1]["since"] = (timezone.now() - timedelta(days=3)).isoformat()

@@ -16,7 +16,7 @@ from console.accounts.encryption import EncryptedJSONField
 from tests import factories
 from tests.clusters.pgbackrest.repository_files import backup
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 LAST = [name for app, name in MigrationLoader(None).graph.leaf_nodes() if app == "clusters"]
 
 

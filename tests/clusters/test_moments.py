@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from clusters.moments import WALL, Unclear, moment
+from clusters.recovery.moments import WALL, Unclear, moment
 
 ZONES = sorted(available_timezones())[::40]
 

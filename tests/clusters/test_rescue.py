@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 from django.utils import timezone
 
-from clusters import recovery
 from clusters.models import Cluster, Database, Inventory, KnownStanza, Node, RecoveryIdentity, Repository
-from clusters.rescue import places
+from clusters.recovery import identities
+from clusters.recovery.rescue import places
 from console.audit.models import AuditEvent
 from console.cloud_accounts.actions import users_of
 from console.clouds.aws import session as aws_session
@@ -218,7 +218,7 @@ def test_identity_only_reads_one_folder_of_one_bucket_and_ends(as_alice, amazon,
 def test_identity_is_removed_by_a_worker_at_its_end(as_alice, amazon, repository):
     identity = made(as_alice, repository)
     assert due(RecoveryIdentity.LABEL) == []
-    assert recovery.every(identity) > timedelta(hours=3, minutes=59)
+    assert identities.every(identity) > timedelta(hours=3, minutes=59)
     RecoveryIdentity.objects.update(until=ago(seconds=1), due_at=ago(seconds=1))
     assert due(RecoveryIdentity.LABEL) == [identity.pk]
     iam, name = aws_session.iam_client(identity.cloud_account.credentials()), f"pgbk-{identity.spec().label}"

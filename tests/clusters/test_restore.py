@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from clusters import actions
 from clusters.models import Cluster, Database, Inventory, KnownStanza, Node, Repository, Stanza
 from clusters.pgbackrest.repository import Backup, PastDatabase, StanzaState, Timeline, as_json
-from clusters.restores import of_cluster
+from clusters.recovery.restores import of_cluster
 from console.audit.models import AuditEvent
 from tests import factories
 from tests.clusters.conftest import work

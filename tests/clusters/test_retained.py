@@ -13,9 +13,9 @@ from django.test import Client
 from django.utils import timezone
 
 from clusters import actions
-from clusters.kit import QRCode
 from clusters.models import Attachment, Cluster, Database, Inventory, KnownStanza, Repository, Stanza, new_passphrase
 from clusters.pgbackrest.repository import StanzaState, as_json
+from clusters.recovery.kit import QRCode
 from console.audit.models import AuditEvent
 from tests import factories
 from tests.clusters.conftest import work

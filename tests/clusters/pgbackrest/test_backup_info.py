@@ -16,9 +16,9 @@ from django.template.loader import render_to_string
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clusters.backups import RepositoryView, StanzaView
 from clusters.pgbackrest import backup_info, repository
 from clusters.pgbackrest.backup_info import NotOurs, Unknown, Unreadable, parse
+from clusters.repositories.backups import RepositoryView, StanzaView
 from tests.clusters.pgbackrest.repository_files import (
     ENCRYPTED,
     FILES,

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from clusters.backups import Descent, StanzaView
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.repository import Report
+from clusters.repositories.backups import Descent, StanzaView
 from console.clouds.contents import Entry
 from tests.pgbackrest_node import SOCKETS, Node
 from tests.postgres import binaries

@@ -10,9 +10,10 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from clusters import actions, memory
-from clusters.backups import bookcases, retained_case
+from clusters import actions
 from clusters.models import Cluster, Repository
+from clusters.repositories import memory
+from clusters.repositories.backups import bookcases, retained_case
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.web.pages import dialog_done, fragment_or_page

@@ -9,9 +9,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
 from clusters import actions
-from clusters.kit import expire_commands
 from clusters.models import Repository
-from clusters.retained import holding, kept_by
+from clusters.recovery.kit import expire_commands
+from clusters.repositories.retained import holding, kept_by
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.clouds.contents import Contents

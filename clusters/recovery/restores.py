@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from clusters.backups import Row, StanzaView
 from clusters.models import Attachment, Cluster, Database, KnownStanza, Node, Repository
 from clusters.node_setup import node_setups
 from clusters.pgbackrest import restore
 from clusters.pgbackrest.configuration import BY_NUMBER, Target
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
 from clusters.pgbackrest.window import Window, database_of, ended, is_prior, window
+from clusters.repositories.backups import Row, StanzaView
 from console.clouds.contract import AccessSpec, RepositoryOptions
 
 LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?", re.ASCII)  # as pgBackRest makes them

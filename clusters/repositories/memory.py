@@ -16,11 +16,11 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from clusters import inventory as inventories
 from clusters.models import BackupPolicy, Cluster, Inventory, KnownStanza, Repository
 from clusters.node_setup import node_setups
 from clusters.pgbackrest.repository import StanzaState, from_json
 from clusters.pgbackrest.retention import Retention, full_of, vanished
+from clusters.repositories import inventory as inventories
 from console.accounts import activity
 from console.accounts.models import User
 from console.clouds.contents import Objects

@@ -17,7 +17,7 @@ from django.template.defaultfilters import filesizeformat
 from clusters.models import KnownStanza, Repository
 from clusters.pgbackrest.configuration import FOLDER, VERSIONS
 from clusters.pgbackrest.grammar import Unfit, stanza
-from clusters.retained import Holding, holding
+from clusters.repositories.retained import Holding, holding
 from console.clouds.contract import AccessSpec, RepositoryOptions
 
 PLACE = f"{FOLDER}/recovery"  # apart from what a node was handed

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 
-from clusters.moments import Unclear, moment, zones
 from clusters.pgbackrest.grammar import Unfit, data_directory, lsn, restore_point, transaction
 from clusters.pgbackrest.repository import Backup
 from clusters.pgbackrest.restore import (
@@ -29,7 +28,8 @@ from clusters.pgbackrest.restore import (
     too_old,
 )
 from clusters.pgbackrest.window import Estimate, Window, best, ended, estimate, window
-from clusters.restores import Source
+from clusters.recovery.moments import Unclear, moment, zones
+from clusters.recovery.restores import Source
 
 TARGETS = (
     (LATEST, "The end of the archive"),

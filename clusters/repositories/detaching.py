@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from clusters.backups import RepositoryView, Row, StanzaView, bookcases
 from clusters.models import Cluster, Repository
+from clusters.repositories.backups import RepositoryView, Row, StanzaView, bookcases
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

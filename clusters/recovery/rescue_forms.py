@@ -7,10 +7,10 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from clusters import moments
 from clusters.models import Repository
 from clusters.pgbackrest.grammar import Unfit, key_part
-from clusters.rescue import Place, last_seen_whole, places, window
+from clusters.recovery import moments
+from clusters.recovery.rescue import Place, last_seen_whole, places, window
 from console.cloud_accounts.forms import SecretField
 from stores.models import Store
 

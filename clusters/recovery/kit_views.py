@@ -12,8 +12,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from clusters import actions
-from clusters.kit import NOTHING_IS_WRITTEN, as_text
 from clusters.models import Cluster, Repository
+from clusters.recovery.kit import NOTHING_IS_WRITTEN, as_text
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.web.pages import file_download, text_file

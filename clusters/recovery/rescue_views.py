@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from clusters import recovery
 from clusters.models import RecoveryIdentity, Repository
-from clusters.rescue import Recovering, planned
-from clusters.rescue_forms import IdentityForm, RescueForm
+from clusters.recovery import identities
+from clusters.recovery.rescue import Recovering, planned
+from clusters.recovery.rescue_forms import IdentityForm, RescueForm
 from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
@@ -53,7 +53,7 @@ def rescue(request: MemberRequest, pk: int) -> HttpResponse:
         "form": form,
         "recovering": recovering,
         "identity": identity,
-        "refusal": recovery.refusal(repository),
+        "refusal": identities.refusal(repository),
         "query": request.GET.urlencode(),  # goes along to the files
         "busy": identity is not None and (identity.is_awaited or identity.is_over),
     }
@@ -73,8 +73,8 @@ def identity_create(request: MemberRequest, pk: int) -> HttpResponse:
     form = IdentityForm(posted(request), takes_key=takes_key)
     if form.is_bound and form.is_valid():
         try:
-            recovery.begin(repository, hours=form.cleaned_data["hours"], keys=form.keys, by=request.user)
-        except recovery.Refused as error:
+            identities.begin(repository, hours=form.cleaned_data["hours"], keys=form.keys, by=request.user)
+        except identities.Refused as error:
             form.add_error(None, str(error))
         else:
             message = "A worker makes the recovery identity."
@@ -96,7 +96,7 @@ def identity_end(request: MemberRequest, pk: int) -> HttpResponse:
     """Have a worker remove the identity now."""
     repository, _, identity = _found(request, pk)
     if identity:
-        recovery.end(identity, by=request.user)
+        identities.end(identity, by=request.user)
     return announced(request, _back(repository), "clusters-changed", message="A worker removes the identity.")
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from django.template.defaultfilters import filesizeformat
 
-from clusters.backups import states
 from clusters.models import Cluster, Repository
 from clusters.pgbackrest.repository import StanzaState
+from clusters.repositories.backups import states
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 
 from django.utils.dateparse import parse_datetime
 
-from clusters.growth import Growth, growth
 from clusters.models import Cluster, Inventory, KnownStanza, Repository
 from clusters.pgbackrest import timelines
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
 from clusters.pgbackrest.schedules import KINDS
 from clusters.pgbackrest.timelines import Timeline
+from clusters.repositories.growth import Growth, growth
 
 
 @dataclass(frozen=True)

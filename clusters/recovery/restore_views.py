@@ -15,8 +15,8 @@ from django.views.decorators.http import require_GET
 from clusters.models import Cluster, Repository
 from clusters.pgbackrest.restore import MACHINE
 from clusters.pgbackrest.restore_script import restore_script
-from clusters.restore_forms import RestoreForm
-from clusters.restores import Source, bars, of_cluster, of_repository
+from clusters.recovery.restore_forms import RestoreForm
+from clusters.recovery.restores import Source, bars, of_cluster, of_repository
 from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
