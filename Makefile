@@ -43,7 +43,7 @@ ONCE := tests/demo tests/end_to_end tests/faults tests/crash/test_matrix.py test
 ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/operations/test_worker.py \
   tests/fuzz/test_requests.py
 
-# Four at once on two cores: many tests wait for processes that they have started. The quick ones wait for nothing.
+# Four at once on two cores: many tests wait for processes that they have started. The quick ones wait for little, and for the linters.
 PYTEST := $(BIN)/python -m pytest -q -n 4 --dist loadgroup --no-loadscope-reorder
 QUICK := $(BIN)/python -m pytest -q -n 3 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
@@ -56,7 +56,7 @@ LOCK_dev := requirements-dev.lock
 LOCK := $(or $(LOCK_$(ENV)),$(error ENV is production, demo or dev, not "$(ENV)"))
 DONE := .venv/.done-$(ENV)
 
-.PHONY: help setup lock azurite system demo lint check test live-test audit bench
+.PHONY: help setup lock azurite system demo lint check quick test live-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -122,7 +122,10 @@ lint: setup
 	$(BIN)/bandit -q -c pyproject.toml -r console stores clusters manage.py
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
-check: lint ## Linters, types and the quick tests
+check: setup ## Linters, types and the quick tests, side by side
+	@$(MAKE) --no-print-directory -j2 lint quick
+
+quick: setup
 	env -u DATABASE_URL $(QUICK)
 
 test: setup azurite system lint ## The whole suite, on SQLite and on PostgreSQL

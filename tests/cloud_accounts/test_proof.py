@@ -259,6 +259,7 @@ def test_a_link_without_a_proof_can_be_unlinked(as_alice, linked):
     assert not CloudAccount.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", UNGUARDED, indirect=True, ids="-".join)
 def test_a_proven_link_cannot_be_changed_to_another_s_account(as_alice, linked):
     """What it is changed to has to prove itself with this link's ID, whatever is proven already."""
@@ -284,6 +285,7 @@ def test_a_proven_link_cannot_be_changed_to_another_s_account(as_alice, linked):
     assert account.settings == before
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_links_that_exist_get_an_external_id_and_have_to_prove_themselves():
     executor = MigrationExecutor(connection)

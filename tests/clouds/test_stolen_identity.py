@@ -234,6 +234,7 @@ def may(action, resource, **context):
     return judge(policy, Asked(action, resource), given) == "allowed"
 
 
+@pytest.mark.slow
 def test_walk_all_that_iam_does_to_others():
     """Of no role, user, group, policy or provider but the nodes' does it change anything, with whichever boundary."""
     others = (
@@ -264,6 +265,7 @@ def test_walk_all_that_iam_does_to_nodes_roles_without_the_boundary():
         assert found == {"iam:GetRole", "iam:TagRole", "iam:DeleteRole", "iam:DeleteRolePolicy"}
 
 
+@pytest.mark.slow
 def test_walk_all_that_s3_does_to_a_backup():
     objects = (f"{BUCKET}/{BACKUP}", f"{BUCKET}/c-k3v9x2m7q4ta/n1/archive/app-log/17-1/1.zst")
     for one in objects:
@@ -282,6 +284,7 @@ def test_walk_all_that_s3_does_to_a_bucket():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", ["ec2", "kms", "sts", "lambda", "organizations"])
 def test_walk_other_services(service):
     """It starts no machine with a node's role, which is how a role that only EC2 hands out is had."""

@@ -172,12 +172,8 @@ def memory(kind):
     return int(line.split()[1]) * 1024
 
 
-QUICK = {"endless body"}  # of each cloud; the rest is not part of `make check`
-
-
-@pytest.mark.parametrize(
-    "behaviour", [pytest.param(one, marks=[] if one in QUICK else pytest.mark.slow) for one in hostile.BEHAVIOURS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("behaviour", hostile.BEHAVIOURS)
 def test_every_call_of_every_cloud_ends_whatever_answers(cloud, peer, account, ready, behaviour):
     peer.behaviour = behaviour
     hostile.fifty_megabytes(peer.language)  # which is the peer's memory, in this process

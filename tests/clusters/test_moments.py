@@ -52,6 +52,7 @@ def test_unclear(text, zone, offset, field, said):
     assert bool(refused.value.choices) == (field == "offset")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
 def test_walk_what_a_clock_shows_is_that_time_or_is_asked(zone):
     """Of each half hour of a year: what the zone's clock shows is taken for that time, or for one of two."""

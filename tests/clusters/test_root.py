@@ -216,6 +216,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_changed(tmp_path, cle
     say(things_planted=len(planted))
 
 
+@pytest.mark.slow
 def test_a_folder_is_taken_from_postgres_however_fast_it_is(tmp_path, clean):
     machine, (end, ours) = from_before(tmp_path), clean
     secret = str(machine.folder / "outside/secret")

@@ -68,6 +68,7 @@ def test_the_group_has_what_the_table_says_and_no_more(db):
     assert not {name for name in has if name.startswith(("auth.", "sessions.", "admin."))}
 
 
+@pytest.mark.slow
 def test_find_leads_to_everything(as_support, account, acme, alice):
     account.settings = {"role_arn": "arn:aws:iam::123456789012:role/acme/storekeeper", "external_id": "e"}
     account.save()

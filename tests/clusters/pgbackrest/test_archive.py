@@ -187,6 +187,7 @@ class Large:
                 yield Entry(f"{prefix}{folder}{number:08X}-{'a' * 40}.zst", 16 * 2**20, NOW)
 
 
+@pytest.mark.slow
 def test_hundreds_of_thousands_of_segments_are_counted_in_a_few_looks_and_kept():
     bucket, wal, looks = Large(1200), Wal(), []
     began = time.process_time()
@@ -234,6 +235,7 @@ KEYS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(KEYS, min_size=1, max_size=3))
 def test_whatever_lies_in_an_archive_it_is_counted_or_left_out(looks):

@@ -239,6 +239,7 @@ def many(number):
     return [row(label) for label in labels[:number]]
 
 
+@pytest.mark.slow
 def test_ten_thousand_backups_are_bounded_work_and_a_short_page():
     rows = many(12_000)
     data = info(*rows).encode()
@@ -265,6 +266,7 @@ def test_many_backups_of_one_stanza_leave_room_for_the_others():
     assert (len(first.backups), len(second.backups), second.omitted) == (10_000, 10, 10)
 
 
+@pytest.mark.slow
 def test_a_page_ends_whatever_a_repository_holds():
     """As many stanzas, timelines and databases as the reader keeps, each as bad as it can be."""
     state = look(info(*many(60)).encode())
@@ -355,6 +357,7 @@ def hold_what_was_promised(state):
     assert page(state).count("<td>") == 7 * min(50, len(state.backups))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(changed_files(), st.booleans())
 def test_whatever_is_changed_it_is_read_or_said(data, secret):

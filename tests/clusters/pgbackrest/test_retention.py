@@ -81,6 +81,7 @@ def pgbackrest(tmp_path):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_expired_is_what_pgbackrest_removes(pgbackrest, seed):
     now, dice = int(time.time()), random.Random(1000 + seed)
