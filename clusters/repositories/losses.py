@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from django.db.models import Exists, Max, OuterRef
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from clusters.models import KnownStanza, Repository
 from stores.losses import Elsewhere, Loss
@@ -81,7 +81,4 @@ def _way_back(found: Repository, known: KnownStanza) -> str:
     """Return the page that recovers what was deleted, where anything can still come back."""
     if not (found.store and (found.store.versions_days or known.versions.get("objects"))):
         return ""
-    try:
-        return reverse("clusters:rescue", args=[found.pk])
-    except NoReverseMatch:
-        return ""
+    return reverse("clusters:rescue", args=[found.pk])

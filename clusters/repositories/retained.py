@@ -114,9 +114,9 @@ def kept_by(repository: Repository) -> str:
     since, empty = repository.detached_at, repository.empty_at
     if empty is None or since is None or empty < since:
         return (
-            f"No worker has seen the folder {repository.folder} empty since it was detached: older versions, what can "
-            "be undeleted and unfinished uploads count, because the passphrase opens them too. Empty it first; a "
-            "worker looks again every 10 minutes."
+            f"No worker has seen the folder {repository.folder} empty since it was detached: older versions and what "
+            "can be undeleted count, because the passphrase opens them too. Empty it first; a worker looks again every "
+            "10 minutes."
         )
     return ""
 

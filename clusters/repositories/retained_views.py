@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from clusters import actions
 from clusters.models import Repository
 from clusters.recovery.kit import expire_commands
+from clusters.repositories.losses import losses
 from clusters.repositories.retained import holding, kept_by
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
@@ -32,7 +33,7 @@ def retained_list(request: MemberRequest) -> HttpResponse:
     rows = rows.with_inventory().select_related("cluster").annotate(created_at=F("detached_at"))
     page = paginate(request, rows)
     rows_shown = [(holding(one), "\n".join(expire_commands(one))) for one in page.items]
-    context = {"page": page, "rows": rows_shown, "query": query}
+    context = {"page": page, "rows": rows_shown, "query": query, "losses": losses(page.items)}
     return fragment_or_page(request, "clusters/retained.html", "retained", context)
 
 

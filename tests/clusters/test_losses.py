@@ -163,11 +163,19 @@ def test_a_loss_in_a_store_that_keeps_nothing_says_so(as_alice, cluster, rob):
     assert "Recover deleted backups" not in page
 
 
-def test_a_loss_leads_to_the_way_back_where_there_is_such_a_page(as_alice, cluster, rob, monkeypatch):
-    known = rob()
-    monkeypatch.setattr("clusters.repositories.losses.reverse", lambda name, args: f"/recover/{args[0]}/")
+def test_a_loss_leads_to_the_way_back(as_alice, cluster, rob):
+    way_back = reverse("clusters:rescue", args=[rob().repository_id])
     page = said(as_alice, cluster.get_absolute_url())
-    assert f'href="/recover/{known.repository_id}/">Recover deleted backups</a>' in page
+    assert f'href="{way_back}">Recover deleted backups</a>' in page
+    assert as_alice.get(way_back).status_code == 200
+
+
+def test_a_loss_in_a_repository_that_no_cluster_uses_is_shown_where_it_is_listed(as_alice, cluster, rob):
+    known = rob()
+    known.repository.attachment.delete()
+    page = said(as_alice, reverse("clusters:retained"))
+    assert "gone" in page
+    assert reverse("clusters:rescue", args=[known.repository_id]) in page
 
 
 def test_a_stanza_that_is_gone_is_never_one_that_has_not_begun(as_alice, cluster, rob):
