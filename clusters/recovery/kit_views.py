@@ -30,9 +30,11 @@ def _repository(request: MemberRequest, pk: int) -> Repository:
 
 
 def _page(request: MemberRequest, subject: Cluster | Repository, download: str) -> HttpResponse:
+    title, cluster = (subject.name, subject) if isinstance(subject, Cluster) else (subject.title, subject.cluster)
     context = {
         "kits": actions.take_kit(subject, by=request.user),
-        "subject": subject,
+        "title": title,
+        "cluster": cluster,
         "download": download,
         "at": timezone.now(),
         "nothing_is_written": NOTHING_IS_WRITTEN,
