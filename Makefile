@@ -36,7 +36,8 @@ ONCE := tests/demo tests/end_to_end tests/faults tests/crash/test_matrix.py test
   tests/serving tests/fuzz/test_json.py tests/accounts/test_oidc.py tests/accounts/test_oidc_streams.py \
   tests/accounts/test_secrets.py tests/accounts/test_impersonation.py tests/cloud_accounts/test_changes.py \
   tests/cloud_accounts/test_foreign_words.py tests/cloud_accounts/test_preflight.py tests/cloud_accounts/test_proof.py \
-  tests/clusters/test_downloads.py tests/clusters/test_root.py tests/clusters/test_texts.py \
+  tests/clusters/test_backups.py tests/clusters/test_backup_views.py tests/clusters/test_downloads.py \
+  tests/clusters/test_restore.py tests/clusters/test_root.py tests/clusters/test_texts.py \
   tests/stores/deletion tests/stores/test_drift.py tests/test_regions.py
 # On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
 # crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.

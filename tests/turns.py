@@ -5,10 +5,9 @@ from __future__ import annotations
 # What takes minutes by itself, most of them waiting, begins first: else all have to wait for it in the end. The longest
 # comes first; the first of a group counts (the Makefile keeps xdist from an order of its own).
 LONGEST_FIRST = (
-    "tests/browser/test_accessibility.py",
+    "tests/browser/",
     "tests/crash/test_matrix.py",
     "tests/crash/test_outages.py",
-    "tests/browser/",
     "tests/fuzz/",
     "tests/demo/test_supervisor.py",
     "tests/end_to_end/",

@@ -12,7 +12,7 @@ from tests import walk
 from tests.browser.pages import available, create, delete, fresh, pane_of
 
 # In a group of its own, with a demo of its own: else the browser's tests would take longer than all others.
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("accessibility")]
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
 # Every page, found by walking the URL conf and the links; no page is named here.
