@@ -78,3 +78,10 @@ def test_what_chooses_tests_by_their_place_names_places_that_are_there():
     named = {*re.findall(r"\btests/[\w/]+\.py|\btests/\w+(?=[\s\\])", (ROOT / "Makefile").read_text()), *LONGEST_FIRST}
     assert len(named) > 25
     assert [one for one in sorted(named) if not (ROOT / one).exists()] == []
+
+
+def test_no_test_module_imports_another():
+    """What two of them need stands in a module of its own, or in a conftest: moving a test must break no other."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        for line in path.read_text().splitlines():
+            assert not re.match(r"from tests[\w.]*\.test_\w+ import|import tests[\w.]*\.test_", line), f"{path}: {line}"

@@ -18,7 +18,7 @@ from clusters.recovery.rescue_forms import IdentityForm, RescueForm
 from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
-from console.web.pages import announced, dialog_done, dialog_form, file_download, fragment_or_page, posted
+from console.web.pages import announced, dialog_done, dialog_form, file_download, fragment_or_page, posted, text_file
 from stores.models import Store
 
 
@@ -32,12 +32,13 @@ def _found(request: MemberRequest, pk: int) -> tuple[Repository, Store, Recovery
     return repository, repository.store, RecoveryIdentity.objects.filter(repository=repository).first()
 
 
-def _asked(request: HttpRequest, repository: Repository, store: Store) -> tuple[RescueForm, Recovering | None]:
+def _asked(
+    request: HttpRequest, repository: Repository, store: Store, identity: RecoveryIdentity | None
+) -> tuple[RescueForm, Recovering | None]:
     """Return the form, and what is recovered if its time and stanza are known."""
     form = RescueForm(request.GET if "at" in request.GET else None, repository=repository, store=store)
     if not form.is_bound or not form.is_valid():
         return form, None
-    identity = RecoveryIdentity.objects.filter(repository=repository).first()
     return form, Recovering(repository, store, form.cleaned_data["stanza"], form.cleaned_data["at"], identity)
 
 
@@ -46,7 +47,7 @@ def _asked(request: HttpRequest, repository: Repository, store: Store) -> tuple[
 def rescue(request: MemberRequest, pk: int) -> HttpResponse:
     """Ask for the time before the loss, then show what to run; secrets are in files of their own."""
     repository, store, identity = _found(request, pk)
-    form, recovering = _asked(request, repository, store)
+    form, recovering = _asked(request, repository, store, identity)
     context = {
         "repository": repository,
         "store": store,
@@ -107,7 +108,7 @@ def identity_end(request: MemberRequest, pk: int) -> HttpResponse:
 def rescue_setup(request: MemberRequest, pk: int) -> HttpResponse:
     """Return the script that puts the read-only configuration into its place, with the identity's secrets."""
     repository, store, identity = _found(request, pk)
-    _, recovering = _asked(request, repository, store)
+    _, recovering = _asked(request, repository, store, identity)
     if recovering is None or not recovering.has_versions or identity is None or not identity.is_ready:
         messages.error(request, "Choose the time first, and make a recovery identity: the script holds its key.")
         return redirect(_back(repository))
@@ -118,7 +119,7 @@ def rescue_setup(request: MemberRequest, pk: int) -> HttpResponse:
         by=request.user,
         after={"cluster": repository.cluster_name, "store": store.name, "time": recovering.rescue.time},
     )
-    return _text(recovering.rescue.setup(), recovering.setup_name)
+    return text_file(recovering.rescue.setup(), recovering.setup_name)
 
 
 @require_GET
@@ -126,16 +127,9 @@ def rescue_setup(request: MemberRequest, pk: int) -> HttpResponse:
 @file_download
 def rescue_undelete(request: MemberRequest, pk: int) -> HttpResponse:
     """Return the script that brings the cluster's folder back; nothing in it is secret."""
-    repository, store, _ = _found(request, pk)
-    _, recovering = _asked(request, repository, store)
+    repository, store, identity = _found(request, pk)
+    _, recovering = _asked(request, repository, store, identity)
     if recovering is None:
         messages.error(request, "Choose the time first.")
         return redirect(_back(repository))
-    return _text(recovering.undelete.text, recovering.undelete.filename)
-
-
-def _text(content: str, name: str) -> HttpResponse:
-    response = HttpResponse(content, content_type="text/plain; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
+    return text_file(recovering.undelete.text, recovering.undelete.filename)

@@ -55,8 +55,7 @@ class OperationQuerySet(OwnedQuerySet):
         """Return the due operations that may begin now, in the order of their turns, as IDs.
 
         The organisation that has the fewest at work comes first, so that hundreds of one tenant do not stand before the
-        only one of another, and none comes beyond its limit. Of its own, what was begun before comes first: a retry has
-        only so much patience.
+        only one of another, and none comes beyond its limit. Of its own, what was begun before comes first.
         """
         held, due = Q(state=Operation.State.RUNNING, due_at__gt=Now()), _due(grace)
         ranks = [When(held, then=0), When(~due, then=3), When(fence__gt=0, then=1)]
@@ -473,8 +472,7 @@ class ManagedResource(models.Model):
     @property
     def shown_words(self) -> str:
         """Return the state in words."""
-        is_worse = self.shown_state != self.state
-        return LOST if is_worse else self.get_state_display()  # type: ignore[attr-defined,no-any-return]
+        return LOST if self.shown_state != self.state else self.get_state_display()  # type: ignore[attr-defined,no-any-return]
 
     def may(self, verb: str) -> bool:
         """Return whether the verb is allowed in the present state."""

@@ -41,7 +41,7 @@ class Demo:
     def fault(self, operation, **values):
         self._emulator("POST", "faults", {"operation": operation, **values})
 
-    def mend(self):
+    def clear_faults(self):
         self._emulator("DELETE", "faults")
 
     def _emulator(self, method, what, body=None):
@@ -153,7 +153,7 @@ def visit(browser, demo, signed_in):
         return page
 
     yield visit
-    demo.mend()
+    demo.clear_faults()
     for context in contexts:
         context.close()
     assert not seen

@@ -79,7 +79,7 @@ def test_poll_leaves_the_reader_s_place_alone(visit, demo):
         pass
     page.wait_for_timeout(300)
     expect(other.get_by_text("Delete Store")).to_be_focused()
-    demo.mend()
+    demo.clear_faults()
     available(first, 40)
 
 
@@ -93,7 +93,7 @@ def test_one_poll_serves_three_busy_stores(visit, demo):
     page.on("request", lambda request: requests.append(request.url))
     page.wait_for_timeout(3500)
     assert 2 <= len(requests) <= 4
-    demo.mend()
+    demo.clear_faults()
     for pane in panes:
         available(pane, 40)
 
@@ -178,7 +178,7 @@ def test_a_denied_action_is_explained_and_tried_again(visit, demo):
     demo.fault("PutBucketPolicy", code="AccessDenied", status=403, message="no", times=4)
     pane = create(page, fresh("denied"))
     expect(pane.locator(".badge")).to_have_text("Failed", timeout=15_000)
-    demo.mend()
+    demo.clear_faults()
     viewer = visit("viewer")
     expect(pane_of(viewer, "denied").locator(".notice").first).to_contain_text("s3:PutBucketPolicy")
     assert viewer.get_by_role("button", name="Try again").count() == 0

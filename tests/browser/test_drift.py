@@ -27,7 +27,7 @@ def store(demo, visit):
     page.get_by_role("link", name="orders-frankfurt", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("orders-frankfurt")
     yield page, *buckets
-    demo.mend()
+    demo.clear_faults()
 
 
 def test_what_differs_is_found_shown_and_mended(demo, store):

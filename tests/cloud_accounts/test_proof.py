@@ -44,7 +44,7 @@ def worlds(tmp_path_factory):
             opened[key] = open_worlds.enter_context(module.opened(tmp_path_factory.mktemp(key)))
         found = opened[key]
         found.clear()
-        found.mend()
+        found.clear_faults()
         found.forget()
         return found
 

@@ -31,7 +31,7 @@ def everywhere(request, tmp_path_factory):
 @pytest.fixture
 def somewhere(everywhere):
     everywhere.clear()
-    everywhere.mend()
+    everywhere.clear_faults()
     return everywhere
 
 

@@ -376,7 +376,7 @@ def test_errors_are_told_in_words(amazon, iam, spec, operation, code, reaction, 
     with pytest.raises(reaction, match=words) as raised:
         run(AWS.access.grant, spec)
     assert getattr(raised.value, "patience", None) == patience
-    amazon.mend()
+    amazon.clear_faults()
     run(AWS.access.grant, spec)
     assert state(iam)[2] == AWS.access.policy(spec)
 

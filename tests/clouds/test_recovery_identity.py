@@ -28,7 +28,7 @@ def everywhere(request, tmp_path_factory):
 @pytest.fixture
 def world(everywhere):
     everywhere.clear()
-    everywhere.mend()
+    everywhere.clear_faults()
     return everywhere
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.test import Client
 from django.utils import timezone
 
+from clusters import actions
 from clusters.models import Cluster, Inventory, Node
 from clusters.node_setup import node_setups
 from clusters.pgbackrest.repository import Backup, StanzaState, as_json
+from tests.clusters.conftest import work
 
 SYSTEM_ID, FOREIGN_ID = "7711134786693777346", "7000000000000000001"
 POLICY = {
@@ -62,3 +64,13 @@ def stanza_state(node="n1", system_id=SYSTEM_ID, kind="full", **values):
             **values,
         }
     )
+
+
+def detach(cluster, *left):
+    actions.update_stores(cluster, stores=left, by=None)
+    work(cluster)
+
+
+def kit_text(client, subject):
+    kind = "" if isinstance(subject, Cluster) else "repositories/"
+    return client.get(f"/clusters/{kind}{subject.pk}/kit.txt").content.decode()

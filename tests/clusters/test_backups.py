@@ -12,8 +12,7 @@ from django.utils import timezone
 from clusters.models import Attachment, Cluster, Database, Inventory, KnownStanza, Stanza
 from clusters.repositories import backups, inventory
 from clusters.repositories.backups import Descent
-from tests.clusters.pgbackrest.repository_files import FILES, PLAIN, Bucket, info, row
-from tests.clusters.pgbackrest.test_archive import name_of
+from tests.clusters.pgbackrest.repository_files import FILES, PLAIN, Bucket, info, name_of, row
 from tests.responses import HTMX, text_of
 
 BEFORE = (FILES / "upgraded/before.backup.info").read_bytes()

@@ -19,10 +19,10 @@ from console.operations.tasks import read_due
 from stores import actions as stores_actions
 from tests import factories
 from tests.clusters.conftest import work
+from tests.clusters.nodes import detach, kit_text
 from tests.clusters.pgbackrest.repository_files import FILES, PASSPHRASE, PLAIN
-from tests.clusters.test_retained import detach, kit_text, plain
 from tests.delivery import deliver
-from tests.responses import text_of
+from tests.responses import text_of, words_of
 from tests.stores.conftest import due
 
 
@@ -211,7 +211,7 @@ def test_a_passphrase_outlives_its_cluster_and_still_opens_what_is_encrypted(as_
     put("n1/backup/orders/backup.info", (FILES / "encrypted/backup.info").read_bytes())
     look(cluster)
     detach(cluster)
-    page = plain(as_alice.get(f"/clusters/{cluster.pk}/delete/"))
+    page = words_of(as_alice.get(f"/clusters/{cluster.pk}/delete/"))
     assert "archive (repo1, /c-" in page
     assert "2 backups, " in page
     assert "every backup stay" not in page
@@ -229,7 +229,7 @@ def test_a_passphrase_outlives_its_cluster_and_still_opens_what_is_encrypted(as_
     snapshots.read(label, pk)
     assert repository.inventory.content[0]["status"] == "read"
     assert PASSPHRASE in kit_text(as_alice, repository)
-    assert "Cluster deleted" in plain(as_alice.get("/clusters/retained/"))
+    assert "Cluster deleted" in words_of(as_alice.get("/clusters/retained/"))
 
 
 @pytest.mark.slow

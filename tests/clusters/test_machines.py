@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from clusters.models import MACHINE_SILENT, Database, Node, Stanza
 from console.audit.models import AuditEvent
-from tests.clusters.test_root import handed
+from tests.clusters.handed_over import handed
 from tests.node_machine import Machine
 
 OWN, OTHER = "7711006151604898924", "7713384420308426099"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 import zxingcpp
@@ -13,14 +12,14 @@ from django.test import Client
 from django.utils import timezone
 
 from clusters import actions
-from clusters.models import Attachment, Cluster, Database, Inventory, KnownStanza, Repository, Stanza, new_passphrase
+from clusters.models import Attachment, Cluster, Database, Inventory, KnownStanza, Repository, new_passphrase
 from clusters.pgbackrest.repository import StanzaState, as_json
 from clusters.recovery.kit import QRCode
 from console.audit.models import AuditEvent
 from tests import factories
 from tests.clusters.conftest import work
-from tests.clusters.nodes import SYSTEM_ID, node_setup, stanza_state
-from tests.responses import HTMX, text_of
+from tests.clusters.nodes import detach, kit_text, node_setup, stanza_state
+from tests.responses import HTMX, text_of, words_of
 
 
 @pytest.fixture
@@ -36,20 +35,6 @@ def holds(repository, *stanza_states, at=None):
     now = at or timezone.now()
     values = {"content": as_json(list(stanza_states)), "read_at": now, "tried_at": now}
     Inventory.objects.update_or_create(repository=repository, defaults=values)
-
-
-def detach(cluster, *left):
-    actions.update_stores(cluster, stores=left, by=None)
-    work(cluster)
-
-
-def plain(answer):
-    return " ".join(re.sub(r"<[^>]*>", " ", text_of(answer)).replace("\xa0", " ").split())
-
-
-def kit_text(client, subject):
-    kind = "" if isinstance(subject, Cluster) else "repositories/"
-    return client.get(f"/clusters/{kind}{subject.pk}/kit.txt").content.decode()
 
 
 # The end of a cluster
@@ -70,23 +55,23 @@ def test_what_nobody_has_looked_into_counts_as_something(as_alice, make, stores)
     detach(cluster)
     answer = as_alice.post(f"/clusters/{cluster.pk}/delete/", {"name": "orders"})
     assert answer.status_code == 422
-    assert "what the console has not looked into yet" in plain(answer)
+    assert "what the console has not looked into yet" in words_of(answer)
 
 
 def test_dialogs_name_what_stays_of_a_node_and_of_a_database(as_alice, cluster):
     holds(cluster.repositories.get(number=1), stanza_state(), stanza_state(node="n2"))
     for url in (f"/clusters/{cluster.pk}/nodes/remove/", f"/clusters/{cluster.pk}/databases/orders/remove/"):
-        page = plain(as_alice.get(url))
+        page = words_of(as_alice.get(url))
         assert "archive-dub (repo1, /c-" in page, url
         assert "2 backups, 585.9 KB: orders on n1 and n2" in page, url
         assert "was never taken" in page, url
         kit_text(as_alice, cluster)
-        assert "was last taken" in plain(as_alice.get(url)), url
+        assert "was last taken" in words_of(as_alice.get(url)), url
         Repository.objects.update(kit_taken_at=None)
-    refused = plain(as_alice.post(f"/clusters/{cluster.pk}/nodes/remove/", {"nodes": ["n1", "n9"]}))
+    refused = words_of(as_alice.post(f"/clusters/{cluster.pk}/nodes/remove/", {"nodes": ["n1", "n9"]}))
     assert "1 backup, 293.0 KB: orders on n1." in refused
     url, choice = f"/clusters/{cluster.pk}/backup-stores/", {"version": cluster.version}
-    assert "archive-dub (repo1) keeps 2 backups, 585.9 KB: orders on n1 and n2." in plain(as_alice.post(url, choice))
+    assert "archive-dub (repo1) keeps 2 backups, 585.9 KB: orders on n1 and n2." in words_of(as_alice.post(url, choice))
 
 
 @pytest.mark.parametrize("what", ["nodes", "database", "stores", "node's stores", "cluster", "set-up script"])
@@ -282,12 +267,12 @@ def test_kits_are_for_who_may_see_secrets_and_has_just_shown_who_they_are(as_ali
 def test_retained_repositories_are_listed_for_everybody_without_secrets(
     as_alice, client, bob, charlie, cluster, stores
 ):
-    assert "No retained repository" in plain(as_alice.get("/clusters/retained/"))
+    assert "No retained repository" in words_of(as_alice.get("/clusters/retained/"))
     detach(cluster, stores[1])
     repository = cluster.repositories.get(number=1)
     for browser in (as_alice, logged_in(client, bob)):
         answer = browser.get("/clusters/retained/")
-        page = plain(answer)
+        page = words_of(answer)
         for part in (
             "orders",
             "repo1",
@@ -300,14 +285,14 @@ def test_retained_repositories_are_listed_for_everybody_without_secrets(
             assert part in page, part
         assert repository.passphrase not in text_of(answer)
         assert "archive-iad" not in page
-    assert "Recovery Kit" not in plain(client.get("/clusters/retained/"))
-    assert "Let Go" not in plain(client.get("/clusters/retained/"))
-    assert "Let Go" in plain(as_alice.get("/clusters/retained/"))
+    assert "Recovery Kit" not in words_of(client.get("/clusters/retained/"))
+    assert "Let Go" not in words_of(client.get("/clusters/retained/"))
+    assert "Let Go" in words_of(as_alice.get("/clusters/retained/"))
     assert "archive-dub" not in text_of(logged_in(client, charlie).get("/clusters/retained/"))
     for query, found in (("dub", 1), (cluster.prefix, 1), ("orders", 1), ("eu-west", 1), ("nowhere", 0), ("\x00", 1)):
         page = text_of(as_alice.get("/clusters/retained/", {"q": query}, headers=HTMX))
         assert page.count("<article") == found, query
-    assert "1 repository of a store that was detached" in plain(as_alice.get(cluster.get_absolute_url()))
+    assert "1 repository of a store that was detached" in words_of(as_alice.get(cluster.get_absolute_url()))
 
 
 def logged_in(client, person):
@@ -344,7 +329,7 @@ def test_hundreds_are_shown_page_by_page_in_a_fixed_number_of_queries(
 def test_a_store_s_page_counts_what_no_cluster_uses_any_more(as_alice, cluster, stores):
     detach(cluster, stores[1])
     url = f"/clusters/stores/{stores[0].pk}/backups/"
-    page = plain(as_alice.get(url))
+    page = words_of(as_alice.get(url))
     assert "1 Repository, 1 of which no cluster uses any more" in page
     assert "20261122-140000F" in page
     assert "Detached" in page
@@ -356,15 +341,15 @@ def test_a_store_s_page_counts_what_no_cluster_uses_any_more(as_alice, cluster, 
     holds(cluster.repositories.get(number=1), stanza_state())
     Cluster.objects.get().attachments.all().delete()
     Cluster.objects.all().delete()
-    assert "Cluster deleted" in plain(as_alice.get(url))
+    assert "Cluster deleted" in words_of(as_alice.get(url))
 
 
 def test_deleting_a_store_names_the_repositories_that_are_kept_in_it(as_alice, cluster, stores):
     detach(cluster, stores[1])
-    page = plain(as_alice.get(f"/stores/{stores[0].pk}/delete/"))
+    page = words_of(as_alice.get(f"/stores/{stores[0].pk}/delete/"))
     assert f"orders repo1 in archive-dub, /{cluster.prefix}: 1 backup, 293.0 KB: orders on n1" in page
     holds(cluster.repositories.get(number=1))
-    assert "orders repo1" not in plain(as_alice.get(f"/stores/{stores[0].pk}/delete/"))
+    assert "orders repo1" not in words_of(as_alice.get(f"/stores/{stores[0].pk}/delete/"))
 
 
 # Letting go
@@ -373,16 +358,16 @@ def test_deleting_a_store_names_the_repositories_that_are_kept_in_it(as_alice, c
 def test_a_passphrase_is_let_go_only_when_it_opens_nothing(as_alice, client, cluster, stores, account, alice):
     repository = cluster.repositories.get(number=1)
     url = f"/clusters/repositories/{repository.pk}/let-go/"
-    assert "uses it. Detach archive-dub there first" in plain(as_alice.post(url, {"name": "orders"}))
+    assert "uses it. Detach archive-dub there first" in words_of(as_alice.post(url, {"name": "orders"}))
     detach(cluster, stores[1])
     repository.refresh_from_db()
-    kept = plain(as_alice.post(url, {"name": "orders"}))
+    kept = words_of(as_alice.post(url, {"name": "orders"}))
     assert "archive-dub holds 1 backup, 293.0 KB: orders on n1" in kept
     assert f"s3 rm s3://{repository.bucket}/{cluster.prefix}/ --recursive" in kept
     holds(repository)  # which says nothing of older versions
-    assert "No worker has seen the folder" in plain(as_alice.post(url, {"name": "orders"}))
+    assert "No worker has seen the folder" in words_of(as_alice.post(url, {"name": "orders"}))
     Repository.objects.filter(pk=repository.pk).update(empty_at=repository.detached_at - timedelta(seconds=1))
-    assert "No worker has seen the folder" in plain(as_alice.post(url, {"name": "orders"}))
+    assert "No worker has seen the folder" in words_of(as_alice.post(url, {"name": "orders"}))
     Repository.objects.filter(pk=repository.pk).update(empty_at=timezone.now())
     admin = factories.user("adam", alice.memberships.get().organisation, "admin")
     assert logged_in(client, admin).post(url, {"name": "orders"}).status_code == 403
@@ -408,9 +393,9 @@ def test_of_a_deleted_store_a_passphrase_may_be_let_go_at_once(as_alice, cluster
     detach(cluster, stores[1])
     repository = cluster.repositories.get(number=1)
     stores[0].delete()
-    assert "archive-dub Deleted" in plain(as_alice.get("/clusters/retained/"))
+    assert "archive-dub Deleted" in words_of(as_alice.get("/clusters/retained/"))
     url = f"/clusters/repositories/{repository.pk}/let-go/"
-    assert "Its store is deleted" in plain(as_alice.get(url))
+    assert "Its store is deleted" in words_of(as_alice.get(url))
     assert kit_text(as_alice, repository).count(repository.passphrase) >= 1
     assert as_alice.post(url, {"name": "orders"}).status_code == 302
 
@@ -452,89 +437,3 @@ def test_the_pages_are_served_to_a_browser_without_scripts(alice, cluster):
     page = text_of(browser.get(f"/clusters/{cluster.pk}/kit/"))
     assert "<script>" not in page
     assert " style=" not in page
-
-
-# What detaching means for the present database
-
-
-def later(days=0, label="20261122-140000F", system_id=None, wal=None, **values):
-    """The state of n1's stanza so many days later."""
-    state = stanza_state(**values)
-    moved = timedelta(days=days)
-    [backup] = state.backups
-    backup = replace(backup, label=label, stopped=backup.stopped + int(moved.total_seconds()))
-    backup = replace(backup, system_id=system_id or backup.system_id)
-    at = datetime.fromisoformat("2026-11-22T14:00:00+00:00") + moved
-    return replace(
-        state,
-        backups=[backup],
-        system_id=system_id or state.system_id,
-        last_wal=wal or f"0000000100000000000000{days + 7:02X}",
-        last_wal_at=at.isoformat(),
-    )
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "said", "unsaid"),
-    [
-        (  # an older full elsewhere
-            later(5, "20261127-140000F"),
-            later(0),
-            (
-                "archive-dub (repo1) holds the newest full backup of orders on n1, 20261127-140000F of 2026-11-27",
-                "What stays has 20261122-140000F of 2026-11-22",
-                "archive-dub (repo1) holds the newest WAL of orders on n1, of 2026-11-27 14:00 UTC: what stays ends",
-                "Then orders on n1 can be restored to a time from 2026-11-22 14:49 UTC to 2026-11-22 14:49 UTC",
-            ),
-            ("the only full backups",),
-        ),
-        (  # the newer one stays
-            later(0),
-            later(5, "20261127-140000F"),
-            ("keeps 1 backup",),
-            ("the newest full", "the newest WAL", "Then orders"),
-        ),
-        (  # both the same, as a node that writes to all has them
-            later(0),
-            replace(later(0), last_wal_at="2026-11-22T13:59:58+00:00"),
-            (),
-            ("the newest full", "the newest WAL", "the only full"),
-        ),
-        (  # of another database than the present one: no good for it
-            later(0),
-            later(5, "20261127-140000F", system_id="7000000000000000001"),
-            ("holds the only full backups of orders on n1, the newest 20261122-140000F", "no WAL of it stays"),
-            ("What stays has",),
-        ),
-        (  # WAL alone
-            replace(later(5, "20261122-140000F"), backups=later(0).backups),
-            later(0),
-            ("holds the newest WAL of orders on n1, of 2026-11-27",),
-            ("the newest full", "the only full"),
-        ),
-    ],
-)
-def test_detaching_says_where_the_newest_is(as_alice, cluster, stores, first, second, said, unsaid):
-    reported(cluster)
-    for number, state in ((1, first), (2, second)):
-        holds(cluster.repositories.get(number=number), state)
-    url = f"/clusters/{cluster.pk}/backup-stores/"
-    page = plain(as_alice.post(url, {"version": cluster.version, "backup_stores": [str(stores[1].pk)]}))
-    for text in said:
-        assert text in page, text
-    for text in unsaid:
-        assert text not in page, text
-
-
-def reported(cluster):
-    Stanza.objects.create(
-        cluster=cluster, node=cluster.nodes.get(name="n1"), database=cluster.databases.get(), system_id=SYSTEM_ID
-    )
-
-
-def test_the_dialog_of_a_node_s_stores_says_what_each_has(as_alice, cluster):
-    reported(cluster)
-    holds(cluster.repositories.get(number=2), later(5, "20261127-140000F"))
-    page = plain(as_alice.get(f"/clusters/{cluster.pk}/nodes/n1/backup-stores/"))
-    assert "repo1 · orders: newest full 2026-11-22 14:49 UTC, newest WAL 2026-11-22 14:00 UTC" in page
-    assert "repo2 · orders: newest full 2026-11-27 14:49 UTC" in page

@@ -6,19 +6,17 @@ import os
 import pwd
 import re
 import shutil
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from clusters.models import BackupPolicy, Cluster, Node
-from clusters.node_setup import NodeSetup
-from clusters.pgbackrest.configuration import BY_NUMBER, FILE, FOLDER, Configuration, StanzaConfiguration, Target
+from clusters.pgbackrest.configuration import FILE, FOLDER
 from clusters.pgbackrest.grammar import data_directory
 from clusters.pgbackrest.left import LOCKS
-from console.clouds.contract import RepositoryOptions, SecretFile
+from console.clouds.contract import RepositoryOptions
 from console.web.validators import readable
+from tests.clusters.handed_over import handed
 from tests.node_machine import Machine
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="is root on a machine of its own")
@@ -31,22 +29,6 @@ while (1) { for (glob("$in/* $in/.storekeeper.*"), map { "$in/$_" } qw(pgbackres
   unlink; symlink $to, $_
 } }
 """
-
-
-REPOSITORY = RepositoryOptions(
-    (("type", "gcs"),), ca_certificate="a certificate", files=(SecretFile("gcs-key", "gcs-1234.json", "{}"),)
-)
-
-
-def handed(name="orders", directory="/var/lib/postgresql/15/main", repository=REPOSITORY, path="/c-a/n1"):
-    """What a node is handed; as it is, every kind of file."""
-    target = Target(1, name, path, repository, "passphrase", "time", 14, None)
-    stanza = StanzaConfiguration("main", 15, directory, 5432)
-    node_setup = NodeSetup(Cluster(name=name), Node(name="n1", applied_targets=[]), None)
-    left = [replace(target, number=2)]
-    configuration = Configuration(name, "n1", BY_NUMBER["2.45"], [target], [stanza], left=left)
-    vars(node_setup).update(configuration=configuration, policy=BackupPolicy(), system_ids={})
-    return node_setup
 
 
 @cache

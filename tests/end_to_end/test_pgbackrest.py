@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import boto3
@@ -17,7 +16,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.demo_process import Visitor, running_demo
+from tests.demo_process import running_demo
+from tests.end_to_end.console import Clock, Console, text_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -25,68 +25,12 @@ pytestmark = [
     # The configuration is taken as it is, so it needs the places that it names.
     pytest.mark.skipif(os.geteuid() != 0, reason="puts files below /etc as root, as an administrator of a node does"),
 ]
-UUID = r"[0-9a-f-]{36}"
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     with running_demo(tmp_path_factory.mktemp("demo")) as facts:
         yield facts
-
-
-def text_of(page):
-    """Return what a reader sees, on one line."""
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
-
-
-class Console:
-    """The console as its owner uses it, page by page."""
-
-    def __init__(self, demo):
-        self.visitor = Visitor(demo["url"], demo["username"], demo["password"])
-
-    def get(self, path, status=200):
-        found, text = self.visitor.get(path)
-        assert found == status, (path, found, text)
-        return text
-
-    def post(self, path, data, status=302):
-        found, text = self.visitor.post(path, data)
-        assert found == status, (path, found, text_of(text))
-        return text
-
-    def find(self, path, name):
-        """Return the ID in the link that has this name."""
-        found = re.search(rf'href="/[a-z-]+/({UUID})/"[^>]*>(?:<[^>]*>)*{re.escape(name)}<', self.get(path))
-        assert found, (path, name)
-        return found[1]
-
-    def wait(self, path, text, gone=None, seconds=60):
-        """Wait until the page says this, and return the page."""
-        until = time.monotonic() + seconds
-        while True:
-            status, page = self.visitor.get(path)
-            main = page[page.find('<main id="content"') :]  # the navigation has states of its own
-            if (status == gone) if gone else (text in text_of(main)):
-                return page
-            assert time.monotonic() < until, (path, text, text_of(page))
-            time.sleep(0.2)
-
-    def commands(self, page):
-        """Return the commands that a page shows, in their order."""
-        return [html.unescape(one) for one in re.findall(r'data-copy="([^"]+)"\s+aria-label="Copy the command"', page)]
-
-
-class Clock:
-    """How long each part took; printed at the end."""
-
-    def __init__(self):
-        self.times, self.last = [], time.monotonic()
-
-    def lap(self, name):
-        now = time.monotonic()
-        self.times.append(f"{name} {now - self.last:.2f} s")
-        self.last = now
 
 
 def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from tests import newer_pgbackrest
 from tests.demo_process import running_demo
-from tests.end_to_end.test_pgbackrest import Clock, Console, text_of
+from tests.end_to_end.console import Clock, Console, text_of
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.demo_process import running_demo
-from tests.end_to_end.test_pgbackrest import Console, text_of
+from tests.end_to_end.console import Console, text_of
 from tests.pgbackrest_node import FOLDERS
 
 pytestmark = [

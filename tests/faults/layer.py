@@ -119,7 +119,7 @@ class Layer:
         self.fault, self.at, self.lasts, self.met = fault, at, lasts, 0
         self.attempts, self._nth, self._calls = [], Counter(), {}
 
-    def mend(self):
+    def clear_faults(self):
         """Spoil nothing any more."""
         self.fault = None
 

@@ -64,7 +64,7 @@ class Walk:
         with transaction.atomic():
             self.layer.arm(fault, at, lasts)
             yield self.plan.begin(again(self.before) if self.before else None, self.account, self.alice)
-            self.layer.mend()
+            self.layer.clear_faults()
             transaction.set_rollback(True)
         self.restore()
 
@@ -156,7 +156,7 @@ class Walk:
         if failing:
             wrong += self.has_failed(subject, now, fault, call, rule)
             wrong += self.check_foreign() + self.check_unmanaged(subject)
-            self.layer.mend()
+            self.layer.clear_faults()
             if now is None or not now.can_retry:
                 return wrong
             wrong += self.leave(now, delete=self.plan.may_be_deleted and isinstance(rule, Fails) and lasts == FOR_EVER)
@@ -305,6 +305,6 @@ def test_a_permission_that_was_given_just_now_is_waited_for(account, alice, laye
     store, _ = drive(store, runs_at_most=2)
     assert store.operation.state == "waiting"
     assert {step["state"] for step in store.operation.steps} == {"waiting", "done"}
-    layer.mend()
+    layer.clear_faults()
     store, _ = drive(store)
     assert (store.state, store.operation.state) == ("available", "done")

@@ -188,7 +188,7 @@ def test_a_bucket_that_may_not_be_seen_is_not_taken_for_deleted(amazon, as_alice
     page = text_of(as_alice.get(store.get_absolute_url()))
     assert "13 settings could not be seen" in page
     assert "s3:GetBucketPublicAccessBlock" in page
-    amazon.mend()
+    amazon.clear_faults()
 
 
 def test_the_last_known_stays_while_aws_cannot_be_asked(amazon, as_alice, store):
@@ -199,7 +199,7 @@ def test_the_last_known_stays_while_aws_cannot_be_asked(amazon, as_alice, store)
     assert "busy" in after.error
     assert timedelta() < after.due_at - timezone.now() < timedelta(minutes=2)
     assert "did not come through" in text_of(as_alice.get(store.get_absolute_url()))
-    amazon.mend()
+    amazon.clear_faults()
 
 
 def test_what_was_just_set_may_not_be_shown_yet(amazon, account, alice, s3):
@@ -395,7 +395,7 @@ def test_a_store_whose_deletion_failed_can_be_kept(amazon, as_alice, store):
     actions.delete(store, by=None)
     failed = work(store)
     assert failed.state == State.FAILED
-    amazon.mend()
+    amazon.clear_faults()
     url = f"{store.get_absolute_url()}repair/"
     assert "Keep the store" in text_of(as_alice.get(store.get_absolute_url()))
     page = as_alice.get(url, headers=HTMX)

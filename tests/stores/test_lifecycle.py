@@ -196,7 +196,7 @@ def test_cancel_puts_a_half_deleted_store_back(create, s3, amazon, finished):
     assert (store.state, store.operation.state) == ("available", "cancelled")
     assert logs_to(s3, store) == store.log_bucket
     assert buckets(s3) == {store.bucket, store.log_bucket}
-    amazon.mend()
+    amazon.clear_faults()
     actions.delete(store, by=None)
     assert work(store) is None
     assert not buckets(s3)
@@ -298,7 +298,7 @@ def test_cancel_survives_a_kill_at_every_write(create, s3, amazon, at_write, mom
         actions.delete(store, by=None)
         amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
         store = work(store)
-        amazon.mend()
+        amazon.clear_faults()
         cancel(store, by=None)
 
         def kill():
@@ -360,7 +360,7 @@ def test_cancel_that_fails_says_what_is_missing(create, amazon):
     store = go_on(store)
     assert (store.state, store.operation.state) == ("failed", "failed")
     assert "s3:PutBucketLogging" in store.operation.details["statement"]
-    amazon.mend()
+    amazon.clear_faults()
     actions.repair(store, by=None)
     assert work(store).state == "available"
 
@@ -368,7 +368,7 @@ def test_cancel_that_fails_says_what_is_missing(create, amazon):
 def test_cancel_of_a_failed_store_leaves_it_failed(create, amazon, s3):
     amazon.inject("PutBucketPolicy", code="AccessDenied", status=403, times=9)
     store = create()
-    amazon.mend()
+    amazon.clear_faults()
     actions.delete(store, by=None)
     cancel(store, by=None)
     store = go_on(store)
@@ -379,7 +379,7 @@ def test_cancel_of_a_failed_store_leaves_it_failed(create, amazon, s3):
 def test_cancel_puts_logging_back_for_a_store_that_was_made_by_repair(create, amazon, s3):
     amazon.inject("PutBucketPolicy", code="AccessDenied", status=403, times=9)
     store = create()
-    amazon.mend()
+    amazon.clear_faults()
     actions.repair(store, by=None)
     store = work(store)
     actions.delete(store, by=None)

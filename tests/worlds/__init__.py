@@ -64,11 +64,11 @@ class World(Protocol):
     def fault(self, name: str, nth: int) -> None:
         """Spoil the nth call from now on, counted from 1, once; "reset after": the cloud acts and no answer comes."""
 
-    def mend(self) -> None:
+    def clear_faults(self) -> None:
         """Spoil nothing any more."""
 
     def faults_met(self) -> int:
-        """Return how many calls were spoilt since the last `mend`, counted where it was done."""
+        """Return how many calls were spoilt since the last `clear_faults`, counted where it was done."""
 
     def calls(self) -> list[str]:
         """Return the calls since the last `forget`, each as one line: operation and what it was about."""

@@ -170,7 +170,7 @@ class Azure:
     def fault(self, name, nth):
         self.emulator.fault(name, nth)
 
-    def mend(self):
+    def clear_faults(self):
         self.emulator.faults.clear()
         self.emulator.faults_met = 0
 

@@ -76,7 +76,7 @@ class Spoilt:
     def fault(self, name, nth):
         self.spoiler.arm(name, nth)
 
-    def mend(self):
+    def clear_faults(self):
         self.spoiler.arm("", 0)
 
     def faults_met(self):

@@ -194,7 +194,7 @@ class Google(World):
         status, reason, message, reset = FAULTS[name]
         self.emulator.inject(status, reason, message, reset=reset, nth=nth)
 
-    def mend(self) -> None:
+    def clear_faults(self) -> None:
         self.emulator.faults.clear()
         self.emulator.faults_met = 0
 

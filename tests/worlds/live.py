@@ -82,7 +82,7 @@ class Live:
     def forget(self):
         pass
 
-    def mend(self):
+    def clear_faults(self):
         pass
 
     def faults_met(self):

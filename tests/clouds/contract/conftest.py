@@ -20,6 +20,6 @@ def opened(request, tmp_path_factory):
 @pytest.fixture
 def world(opened):
     opened.clear()
-    opened.mend()
+    opened.clear_faults()
     opened.forget()
     return opened

@@ -133,7 +133,7 @@ def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
         settled(plans.creation(provider), store)
 
     def prepare():
-        world.mend()
+        world.clear_faults()
         return begin()
 
     spec = prepare()
@@ -158,7 +158,7 @@ def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
                 assert isinstance(error, Denied), (nth, error)
                 assert error.details.get("code"), nth
                 assert len(error.message) > 40
-            world.mend()
+            world.clear_faults()
             if error is not None or verb == "grant":  # a key whose answer was lost goes when the next one is given
                 settled(plan, spec)
             assert world.look() == wanted, (fault, nth)

@@ -90,5 +90,5 @@ def test_errors_are_said_to_people(world):
             assert not error.message.startswith(("HTTPSConnectionPool", "("))
             assert error.message[0].isupper()
             assert error.message.rstrip().endswith((".", '"', ")")), error.message
-        world.mend()
+        world.clear_faults()
     assert "denied" in said

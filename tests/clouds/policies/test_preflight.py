@@ -217,5 +217,5 @@ def test_preflight_raises_when_nobody_answers(amazon, role):
     amazon.inject("SimulatePrincipalPolicy", code="ServiceFailure", status=500, times=9)
     with pytest.raises(Exception, match="busy"):
         checked()
-    amazon.mend()
+    amazon.clear_faults()
     assert outcomes(checked(), "fail") == set()

@@ -162,3 +162,8 @@ def backup(kind, days, full=None, stored=1000):
     kinds = {"F": "full", "D": "diff", "I": "incr"}
     name = label(at, kind, full.label if full else "")
     return Backup(name, kinds[kind], at - 60, at, 9000, stored, "0" * 24, "0" * 24, "7711", False)
+
+
+def name_of(timeline, number):
+    """Return the name of a timeline's segment, counted from 0."""
+    return f"{timeline:08X}{number // 256:08X}{number % 256:08X}"

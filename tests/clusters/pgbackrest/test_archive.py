@@ -18,15 +18,10 @@ from clusters.pgbackrest.archive import Wal
 from clusters.pgbackrest.repository import Report
 from clusters.pgbackrest.timelines import Timeline, live, strangers, strays, unreported
 from console.clouds.contents import Entry
-from tests.clusters.pgbackrest.repository_files import Bucket, info, row
+from tests.clusters.pgbackrest.repository_files import Bucket, info, name_of, row
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BASE = "c-abc/n1/archive/orders/"
-
-
-def name_of(timeline, number):
-    """Return the name of a timeline's segment, counted from 0."""
-    return f"{timeline:08X}{number // 256:08X}{number % 256:08X}"
 
 
 class Archive(Bucket):

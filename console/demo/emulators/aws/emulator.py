@@ -146,7 +146,7 @@ class Emulator:
         with self._lock:
             self._faults += [Fault(operation, code, status, message, bucket, when, seconds)] * times
 
-    def mend(self) -> None:
+    def clear_faults(self) -> None:
         """Forget the faults that have not been met."""
         with self._lock:
             self._faults.clear()
