@@ -77,6 +77,8 @@ class Emulator:
         self._faults: list[Fault] = []
         self._writing: set[str] = set()
         self._lock = threading.Lock()
+        self._answered = threading.Condition()
+        self._open_calls = 0
         self._server: BaseWSGIServer | None = None
         if account_of(self.access_key_id) is None:
             self._add_key(self.account_id, self.access_key_id, self.secret_access_key)
@@ -96,7 +98,12 @@ class Emulator:
             server.server_close()
 
     def reset(self) -> None:
-        """Forget all buckets, nodes' roles, faults and calls; accounts, keys and other roles stay."""
+        """Forget all buckets, nodes' roles, faults and calls; accounts, keys and other roles stay.
+
+        Calls that are being answered come to their end first, or what a killed process asked for would be seen later.
+        """
+        with self._answered:
+            self._answered.wait_for(lambda: not self._open_calls, timeout=10)
         for account in list(s3_backends.values()):
             account.reset()
         for iam in [iam for account in list(iam_backends.values()) for iam in list(account.values())]:
@@ -165,7 +172,16 @@ class Emulator:
             return None
         if environ["PATH_INFO"].startswith("/_emulator/"):
             return self._steer(Request(environ))
-        call = Call(environ)
+        with self._answered:
+            self._open_calls += 1
+        try:
+            return self._answer(Call(environ))
+        finally:
+            with self._answered:
+                self._open_calls -= 1
+                self._answered.notify_all()
+
+    def _answer(self, call: Call) -> Response | None:
         fault = self._take_fault(call)
         if fault and fault.when == "before":
             time.sleep(self.latency_ms / 1000)

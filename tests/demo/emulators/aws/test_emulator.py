@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -117,6 +118,18 @@ def test_reset_forgets_buckets_faults_and_calls_but_no_accounts(
     assert emulator.calls == []
     assert s3.list_buckets()["Buckets"] == []
     assert client("sts", emulator, key=other_key).get_caller_identity()["Account"] == OTHER
+
+
+def test_reset_waits_for_what_is_being_answered(emulator: Emulator, s3: Any) -> None:
+    """A killed process has let go of its call, and the next test would count it."""
+    emulator.inject("ListBuckets", when="hang", seconds=0.3)
+    asking = threading.Thread(target=s3.list_buckets)
+    asking.start()
+    while emulator._faults:
+        time.sleep(0.01)
+    emulator.reset()
+    asking.join()
+    assert emulator.calls == []
 
 
 @pytest.fixture
