@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.core.exceptions import ValidationError
 
 from clusters.pgbackrest import grammar, schedules
 
 
-def validate_stanza(text: str) -> None:
-    """Raise ValidationError for what can be no stanza's name."""
+def _taken(text: str, by: Callable[[str], object]) -> None:
     try:
-        grammar.stanza(text)
+        by(text)
     except grammar.Unfit as error:
         raise ValidationError(str(error)) from error
+
+
+def validate_stanza(text: str) -> None:
+    """Raise ValidationError for what can be no stanza's name."""
+    _taken(text, grammar.stanza)
+
+
+def validate_schedule(text: str) -> None:
+    """Raise ValidationError for what cron would not run."""
+    _taken(text, schedules.parse)
+
+
+def validate_os_user(text: str) -> None:
+    """Raise ValidationError for what can be no user of the operating system."""
+    _taken(text, grammar.os_user)
+
+
+def validate_host(text: str) -> None:
+    """Raise ValidationError for what is no host's name or address."""
+    _taken(text, grammar.host)
+
+
+def validate_unit(text: str) -> None:
+    """Raise ValidationError for what is no unit of systemd's."""
+    _taken(text, grammar.unit)
 
 
 def validate_data_directory(text: str) -> None:
@@ -23,11 +49,3 @@ def validate_data_directory(text: str) -> None:
         raise ValidationError(str(error)) from error
     if kept != text:
         raise ValidationError(f"Give the path without a slash at its end: {kept}.")
-
-
-def validate_schedule(text: str) -> None:
-    """Raise ValidationError for what cron would not run."""
-    try:
-        schedules.parse(text)
-    except grammar.Unfit as error:
-        raise ValidationError(str(error)) from error

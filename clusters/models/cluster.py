@@ -19,7 +19,14 @@ from django.utils import timezone
 
 from clusters.models.repository import Attachment, KnownStanza, Repository
 from clusters.pgbackrest.configuration import VERSIONS
-from clusters.validators import validate_data_directory, validate_schedule, validate_stanza
+from clusters.validators import (
+    validate_data_directory,
+    validate_host,
+    validate_os_user,
+    validate_schedule,
+    validate_stanza,
+    validate_unit,
+)
 from console.accounts.encryption import EncryptedJSONField
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.contract import AccessSpec, Cloud
@@ -30,6 +37,7 @@ from stores.models import Store
 NODES_AT_MOST = 20
 # A cron expression, read by the node's own clock; empty: never.
 SCHEDULE: Any = {"max_length": 100, "blank": True, "validators": [validate_schedule]}
+PORT = [MinValueValidator(1), MaxValueValidator(65535)]
 RETENTION = [MinValueValidator(1), MaxValueValidator(9_999_999)]  # what pgBackRest takes
 MACHINE_SILENT = timedelta(minutes=16)  # three reports missed: another machine may take the node's place
 DOUBLE_FOR = timedelta(hours=1)  # after its last report
@@ -71,6 +79,7 @@ class ClusterQuerySet(ManagedResourceQuerySet):
         """Return the clusters with all that their nodes are handed, and what their repositories hold."""
         return self.with_story().prefetch_related(
             "policies",
+            "nodes__differences",
             "stanzas__database",
             "removed_nodes",
             Prefetch("repositories", Repository.objects.with_inventory()),
@@ -210,6 +219,11 @@ class Node(models.Model):
         ALL = "all", "all stores of the cluster"
         CHOSEN = "chosen", "chosen stores"
 
+    class System(models.TextChoices):
+        DEBIAN = "debian", "Debian or Ubuntu"
+        RPM = "rpm", "Red Hat, Rocky, SUSE (PGDG's RPMs)"
+        OTHER = "other", "another: no packages of these"
+
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="nodes")
     name = models.CharField(max_length=10)
     region = models.CharField(max_length=40)
@@ -221,6 +235,11 @@ class Node(models.Model):
         default="",
         choices=[(version.number, version.label) for version in VERSIONS if version.number],
     )
+    system = models.CharField("packages", max_length=10, choices=System, default=System.DEBIAN)
+    os_user = models.CharField("system user", max_length=32, default="postgres", validators=[validate_os_user])
+    # Whose folder in a store it shares: of the hosts of one streaming replication, all write to that of the first.
+    folder = models.CharField(max_length=10, blank=True, editable=False)  # "": its own
+    address = models.CharField(max_length=253, blank=True, validators=[validate_host])  # at which the others reach it
     writes_to = models.CharField(max_length=10, choices=WritesTo, default=WritesTo.NEAREST)
     chosen: Any = models.ManyToManyField("Attachment", related_name="chosen_by")  # where writes_to is CHOSEN
     secrets = EncryptedJSONField(default=new_token)
@@ -229,6 +248,7 @@ class Node(models.Model):
     applied_version = models.CharField(max_length=20, blank=True, editable=False)  # of pgBackRest
     applied_targets: Any = models.JSONField(default=list, editable=False)  # repository numbers in the last known file
     reported_at = models.DateTimeField(null=True, editable=False)
+    status: Any = models.JSONField(default=dict, editable=False)  # the rest of its last report
     machine = models.CharField(max_length=64, blank=True, editable=False)  # a digest of its machine-id
     other_machine_at = models.DateTimeField(null=True, editable=False)  # when another one said that it was this node
 
@@ -246,6 +266,11 @@ class Node(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("clusters:node", args=[self.cluster_id, self.name])
+
+    @property
+    def repository_folder(self) -> str:
+        """Return the node's folder below the cluster's in each store; all hosts of a replication share one."""
+        return self.folder or self.name
 
     @property
     def has_double(self) -> bool:
@@ -268,7 +293,7 @@ class Database(models.Model):
     name = models.CharField(max_length=40, validators=[validate_stanza])
     version = models.CharField("PostgreSQL version", max_length=4, choices=[(one, one) for one in VERSIONS])
     data_directory = models.CharField(max_length=200, validators=[validate_data_directory])
-    port = models.PositiveIntegerField(default=5432, validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    port = models.PositiveIntegerField(default=5432, validators=PORT)
 
     class Meta:
         ordering = ["name"]
@@ -281,6 +306,27 @@ class Database(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class NodeDatabase(models.Model):
+    """In what a database differs on one node: where nothing is given, it is there as in the rest of the cluster."""
+
+    node = models.ForeignKey(Node, models.CASCADE, related_name="differences")
+    database = models.ForeignKey(Database, models.CASCADE, related_name="differences")
+    data_directory = models.CharField(max_length=200, blank=True, validators=[validate_data_directory])
+    port = models.PositiveIntegerField(null=True, blank=True, validators=PORT)
+    service = models.CharField(max_length=100, blank=True, validators=[validate_unit])  # systemd's unit of the server
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["node", "database"], name="one_difference_per_node_and_database"),
+            models.CheckConstraint(
+                condition=Q(port=None) | Q(port__gte=1, port__lte=65535), name="a_port_of_a_node_is_one_of_tcp"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.database} on {self.node}"
 
 
 class RemovedNode(models.Model):

@@ -10,11 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from clusters.pgbackrest.grammar import is_a_line
+from clusters.pgbackrest.layout import File, Layout
 from console.clouds.contract import RepositoryOptions, SecretFile
 
-FOLDER = "/etc/pgbackrest"
-FILE = f"{FOLDER}/pgbackrest.conf"
-SPOOL = "/var/spool/pgbackrest"
 HIDDEN = "••••••••"
 
 
@@ -87,7 +85,7 @@ class Target:
     retention_type: str  # time (days) or count
     retention_full: int
     retention_diff: int | None
-    folder: str = FOLDER  # where the configuration and the files that it names are
+    folder: str  # where the configuration and the files that it names are
 
     def place(self, file: SecretFile) -> str:
         """Return where the node keeps a file with a secret that the configuration names."""
@@ -130,6 +128,7 @@ class StanzaConfiguration:
     postgresql: int  # major version
     data_directory: str
     port: int
+    service: str = ""  # systemd's unit of the server; "": that of the packages
 
 
 @dataclass(frozen=True)
@@ -142,6 +141,7 @@ class Configuration:
     targets: Sequence[Target]
     stanzas: Sequence[StanzaConfiguration]
     schedules: Mapping[str, str] = field(default_factory=dict)  # cron expressions by type of backup
+    layout: Layout = field(default_factory=Layout)
     left: Sequence[Target] = ()  # what the node writes to no more, and goes on to expire with another file
 
     def render(self, *, secrets: bool) -> str:
@@ -158,10 +158,29 @@ class Configuration:
         """Return whether pgBackRest can work with it: there is somewhere to write to, and something to write."""
         return bool(self.targets and self.stanzas)
 
+    @property
+    def keys(self) -> list[File]:
+        """Return the files with secrets that the configuration names."""
+        return [
+            File(target.place(one), one.content.strip() + "\n")
+            for target in (*self.targets, *self.left)
+            for one in target.repository.files
+        ]
+
+    @property
+    def certificates(self) -> list[File]:
+        """Return the certificates that the node needs to know the servers by."""
+        return [
+            File(target.ca_file, target.repository.ca_certificate.strip() + "\n")
+            for target in (*self.targets, *self.left)
+            if target.repository.ca_certificate
+        ]
+
     def _lines(self) -> Iterable[str | Option]:
         release = self.version.number or f"{VERSIONS[1].number} or newer"  # not the newest known: that would change
         yield f"# {self.cluster}, node {self.node}: made by Storekeeper for pgBackRest {release}."
-        yield f"# Save as {FILE}, owner root, group postgres, mode 0640: it holds secrets."
+        layout = self.layout
+        yield f"# Save as {layout.configuration}, owner root, group {layout.user}, mode 0640: it holds secrets."
         yield "# Leave it as it is: its SHA-256 tells the console whether it is up to date."
         # pgBackRest makes nothing of the schedule, but who changes that has to bring the node its files.
         planned = "; ".join(f"{kind} {expression}" for kind, expression in self.schedules.items())
@@ -173,7 +192,7 @@ class Configuration:
         yield Option("start-fast", "y")
         yield Option("compress-type", "zst")
         yield Option("archive-async", "y")
-        yield Option("spool-path", SPOOL)
+        yield Option("spool-path", layout.spool)
         yield Option("log-level-console", "warn")
         yield Option("log-level-file", "detail")
         for target in self.targets:

@@ -51,6 +51,32 @@ def key_part(text: str) -> str:
     return text
 
 
+OS_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")  # as useradd(8) and shadow's NAME_REGEX take it
+HOST = re.compile(r"(?!-)[A-Za-z0-9.-]{1,253}|[0-9A-Fa-f:.]{2,45}")
+SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@\\-]{0,91}(\.service)?")
+
+
+def os_user(text: str) -> str:
+    """Return the name of a user of the operating system, other than root's; raises Unfit."""
+    if text == "root" or not OS_USER.fullmatch(text):
+        raise Unfit("Give the user that PostgreSQL runs as, such as postgres: lower-case letters, digits, - and _.")
+    return text
+
+
+def host(text: str) -> str:
+    """Return a host's name or its address; raises Unfit."""
+    if not HOST.fullmatch(text):
+        raise Unfit("Give the name or the address at which the other hosts reach this one, such as 10.0.0.12.")
+    return text
+
+
+def unit(text: str) -> str:
+    """Return the name of a service of systemd's; raises Unfit."""
+    if not SERVICE.fullmatch(text):
+        raise Unfit("Give the unit as systemctl status names it, such as postgresql@17-main or postgresql-17.")
+    return text
+
+
 POINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .:+/@-]{0,62}")  # PostgreSQL: less than 64 bytes; any, but for us ASCII
 LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
 TRANSACTIONS = range(3, 2**32)  # below 3 are PostgreSQL's own

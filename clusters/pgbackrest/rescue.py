@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from clusters.pgbackrest.configuration import BY_NUMBER, Option, Target, release, rendered
+from clusters.pgbackrest.layout import File
 from clusters.pgbackrest.root_script import PRIVATE, PUBLIC, put, script
-from clusters.pgbackrest.schedules import File
 
 FOLDER = "/etc/pgbackrest-recovery"
 LEAST = "2.54"  # 2.45 refuses the option: error 031

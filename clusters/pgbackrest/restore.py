@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from clusters.pgbackrest.configuration import BY_NUMBER, VERSIONS, Option, Target, Version, release, rendered
-from clusters.pgbackrest.schedules import File
+from clusters.pgbackrest.layout import File
 from console.clouds.contract import KeyPart, RepositoryOptions
 
 IN_PLACE, FOLDER, MACHINE = "in_place", "folder", "machine"  # where to

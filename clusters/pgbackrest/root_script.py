@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from clusters.pgbackrest.schedules import File
+from clusters.pgbackrest.layout import File
 
 PRIVATE, EXECUTABLE, PUBLIC = "root:postgres 0640", "root:postgres 0750", "root:root 0644"  # owner, group and mode
 

@@ -22,8 +22,6 @@ _VALUE = r"(\d+|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|
 _ITEM = rf"((\*|{_VALUE}-{_VALUE})(/\d+)?|{_VALUE})"
 FIELD = re.compile(rf"{_ITEM}(,{_ITEM})*", re.IGNORECASE | re.ASCII)
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
-UNITS = "/etc/systemd/system"
-MARK = "# Made by Storekeeper"  # by which its own units are known
 RUNS_COMPARED = 1000  # how many runs of the rarer of two schedules are looked at
 
 
@@ -115,57 +113,6 @@ def _comes_at(cron: CronSim, when: datetime) -> bool:
 def _weekdays(cron: CronSim) -> set[int]:
     """Return the days of the week, Sunday being 0; pairs, such as the second Monday, are not cron's."""
     return {day % 7 for day in cron.weekdays if isinstance(day, int)}
-
-
-@dataclass(frozen=True)
-class File:
-    """A file that a node is handed."""
-
-    path: str
-    content: str
-
-
-def commands(stanza: str, kind: str, repositories: Sequence[int]) -> list[str]:
-    """Return what makes a backup of this type in each repository, one after the other: a stanza takes one at a time."""
-    return [f"pgbackrest --stanza={stanza} --repo={number} --type={kind} backup" for number in repositories]
-
-
-def crontab(cluster: str, stanzas: Sequence[str], repositories: Sequence[int], schedules: Mapping[str, str]) -> str:
-    """Return the node's file below /etc/cron.d; a failure in one repository does not keep the next from its backup."""
-    lines = [
-        f"{expression} postgres {'; '.join(commands(stanza, kind, repositories))}"
-        for stanza in stanzas
-        for kind, expression in schedules.items()
-    ]
-    return "\n".join((f"# Backups of {cluster}, by the clock of this node", *lines, ""))
-
-
-def units(
-    cluster: str, stanzas: Sequence[str], repositories: Sequence[int], schedules: Mapping[str, str]
-) -> list[File]:
-    """Return the same as systemd's services and timers."""
-    files = []
-    for stanza in stanzas:
-        for kind, expression in schedules.items():
-            name = f"{UNITS}/pgbackrest-{stanza}-{kind}"
-            title = f"{cluster.replace('%', '%%')}: {KINDS[kind]} backup of {stanza}"  # % begins a specifier
-            runs = "".join(f"ExecStart=-/usr/bin/{command}\n" for command in commands(stanza, kind, repositories))
-            files.append(
-                File(
-                    f"{name}.service",
-                    f"{MARK}\n[Unit]\nDescription={title}\nAfter=network-online.target\n\n"
-                    f"[Service]\nType=oneshot\nUser=postgres\n{runs}",
-                )
-            )
-            times = "".join(f"OnCalendar={calendar}\n" for calendar in on_calendar(expression))
-            files.append(
-                File(
-                    f"{name}.timer",
-                    f"{MARK}\n[Unit]\nDescription={title}\n\n[Timer]\n{times}Persistent=true\n\n"
-                    "[Install]\nWantedBy=timers.target\n",
-                )
-            )
-    return files
 
 
 def on_calendar(expression: str) -> Iterator[str]:

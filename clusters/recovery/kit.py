@@ -15,12 +15,13 @@ import qrcode
 from django.template.defaultfilters import filesizeformat
 
 from clusters.models import KnownStanza, Repository
-from clusters.pgbackrest.configuration import FOLDER, VERSIONS
+from clusters.pgbackrest.configuration import VERSIONS
 from clusters.pgbackrest.grammar import Unfit, stanza
 from clusters.repositories.retained import Holding, holding
 from console.clouds.contract import AccessSpec, RepositoryOptions
 
-PLACE = f"{FOLDER}/recovery"  # apart from what a node was handed
+ABOVE = "/etc/pgbackrest"
+PLACE = f"{ABOVE}/recovery"  # apart from what a node was handed
 CIPHER = "aes-256-cbc"
 NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a folder that stands in commands; the console's own are n1, n2 …
 
@@ -114,7 +115,7 @@ class NodeKit:
     @property
     def save(self) -> str:
         """Return the lines that put the configuration into its place, for root."""
-        lines = ["umask 027", f"install -d -o root -g postgres -m 0750 {FOLDER} {PLACE}"]
+        lines = ["umask 027", f"install -d -o root -g postgres -m 0750 {ABOVE} {PLACE}"]
         files = [(self.file, self.configuration)]
         if self.certificate:
             files.append((f"{self.file}.pem", self.certificate))

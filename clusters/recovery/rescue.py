@@ -10,10 +10,12 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from clusters.handover.schedule_files import backup_command
 from clusters.models import Database, KnownStanza, Node, RecoveryIdentity, Repository
-from clusters.pgbackrest import rescue, schedules
+from clusters.pgbackrest import rescue
 from clusters.pgbackrest.configuration import Target
 from clusters.pgbackrest.grammar import STANZA
+from clusters.pgbackrest.layout import Layout
 from console.clouds.contract import AccessSpec, Document
 from stores.models import Store
 
@@ -151,8 +153,7 @@ class Recovering:
     @property
     def full_backup(self) -> str:
         """Return the command that makes a full backup, as it stands in the schedule."""
-        (line,) = schedules.commands(self.place.stanza, "full", [self.repository.number])
-        return f"sudo -u postgres {line}"
+        return f"sudo -u postgres {backup_command(self.place.stanza, 'full', self.repository.number, Layout())}"
 
     @property
     def machine(self) -> str:

@@ -12,6 +12,7 @@ from clusters.models import Attachment, Cluster, Database, KnownStanza, Node, Re
 from clusters.node_setup import node_setups
 from clusters.pgbackrest import restore
 from clusters.pgbackrest.configuration import BY_NUMBER, Target
+from clusters.pgbackrest.layout import Layout
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
 from clusters.pgbackrest.window import Window, database_of, ended, is_prior, window
 from clusters.repositories.backups import Row, StanzaView
@@ -133,6 +134,7 @@ class Source:
             retention_type="count",
             retention_full=1,
             retention_diff=None,
+            folder=Layout().folder,
         )
 
     def least(self, backup: Backup | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from clusters.models import BackupPolicy, Cluster, Node
 from clusters.node_setup import NodeSetup
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target
+from clusters.pgbackrest.layout import Layout
 from console.clouds.contract import RepositoryOptions, SecretFile
 
 REPOSITORY = RepositoryOptions(
@@ -16,7 +17,7 @@ REPOSITORY = RepositoryOptions(
 
 def handed(name="orders", directory="/var/lib/postgresql/15/main", repository=REPOSITORY, path="/c-a/n1"):
     """What a node is handed; as it is, every kind of file."""
-    target = Target(1, name, path, repository, "passphrase", "time", 14, None)
+    target = Target(1, name, path, repository, "passphrase", "time", 14, None, folder=Layout().folder)
     stanza = StanzaConfiguration("main", 15, directory, 5432)
     node_setup = NodeSetup(Cluster(name=name), Node(name="n1", applied_targets=[]), None)
     left = [replace(target, number=2)]

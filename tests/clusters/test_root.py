@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from clusters.pgbackrest.configuration import FILE, FOLDER
 from clusters.pgbackrest.grammar import data_directory
-from clusters.pgbackrest.left import LOCKS
+from clusters.pgbackrest.layout import Layout
 from console.clouds.contract import RepositoryOptions
 from console.web.validators import readable
 from tests.clusters.handed_over import handed
 from tests.node_machine import Machine
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="is root on a machine of its own")
+LAYOUT = Layout()
+FILE, FOLDER, LOCKS = LAYOUT.configuration, LAYOUT.folder, LAYOUT.left_locks
 WANTS = "/etc/systemd/system/timers.target.wants"  # where systemctl links what is enabled
 OLD_KEY = f"{FOLDER}/repo9-gcs-0000.json"  # of a repository that is gone: the script removes it
 ORDER = ("setup", "timers", "setup", "timers")

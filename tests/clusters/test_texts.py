@@ -263,7 +263,7 @@ OURS = {  # written by the console itself, from a list, or never shown in somebo
     "stores.Store": {"region", "bucket", "log_bucket"},
     "stores.IgnoredBucket": {"bucket", "by_name"},
     "stores.RetainedLogs": {"store_name", "region", "bucket"},
-    "clusters.Node": {"name", "region", "applied_sha256", "applied_version", "machine"},
+    "clusters.Node": {"name", "region", "folder", "applied_sha256", "applied_version", "machine"},
     "clusters.RemovedNode": {"name", "region", "applied_sha256"},
     "clusters.Stanza": {"system_id"},
     "clusters.Repository": {"bucket", "cluster_name", "prefix", "region", "store_name"},

@@ -14,7 +14,8 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from clusters.pgbackrest import repository
-from clusters.pgbackrest.configuration import BY_NUMBER, FOLDER, Configuration, StanzaConfiguration, Target, troubles
+from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
+from clusters.pgbackrest.layout import Layout
 from console.clouds.azure import AZURE
 from console.clouds.contract import AccessSpec, StoreSpec
 from tests.clouds import plans
@@ -51,14 +52,22 @@ def granted(spec, prefix):
 def hand_over(node, spec, access):
     """Put the node's files into their places, as the set-up script does."""
     target = Target(
-        1, "e2e", f"/{access.prefix}/n1", AZURE.access.repository(spec, access), PASSPHRASE, "count", 2, None
+        1,
+        "e2e",
+        f"/{access.prefix}/n1",
+        AZURE.access.repository(spec, access),
+        PASSPHRASE,
+        "count",
+        2,
+        None,
+        Layout().folder,
     )
     stanza = StanzaConfiguration("main", 15, str(node.data), node.port)
     configuration = Configuration("e2e", "n1", BY_NUMBER["2.45"], [target], [stanza])
     assert troubles(configuration, "2.45") == []
     for folder in FOLDERS:
         Path(folder).mkdir(parents=True)
-        os.chown(folder, 0 if folder == FOLDER else node.owner.pw_uid, node.owner.pw_gid)
+        os.chown(folder, 0 if folder == configuration.layout.folder else node.owner.pw_uid, node.owner.pw_gid)
     file = Path("/etc/pgbackrest/pgbackrest.conf")
     file.write_text(configuration.render(secrets=True))
     Path(target.ca_file).write_text(target.repository.ca_certificate)

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from clusters.node_setup import archive_command
-from clusters.pgbackrest.configuration import BY_NUMBER, FILE, Configuration, StanzaConfiguration, Target
+from clusters.handover.steps import archive_command
+from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target
+from clusters.pgbackrest.layout import Layout
 from clusters.pgbackrest.restore import IN_PLACE, Point, Restore, drill_command
 from clusters.pgbackrest.restore_script import restore_script
 from console.clouds.contract import RepositoryOptions
@@ -68,16 +69,17 @@ def world(tmp_path_factory):
     with fresh_node(tmp_path_factory.mktemp("aside"), below if below.is_dir() else None) as node:
         repository = node.folder / "repository"
         options = RepositoryOptions((("type", "posix"),))
-        target = Target(1, "attic", str(repository), options, "p" * 64, "count", 9, None)
+        target = Target(1, "attic", str(repository), options, "p" * 64, "count", 9, None, folder=Layout().folder)
         stanza = StanzaConfiguration("main", 15, str(node.data), node.port)
         configuration = Configuration("orders", "n1", BY_NUMBER["2.45"], [target], [stanza])
         for place in ("/etc/pgbackrest", "/var/log/pgbackrest", "/var/spool/pgbackrest"):
             Path(place).mkdir()
             os.chown(place, node.owner.pw_uid, node.owner.pw_gid)
-        Path(FILE).write_text(configuration.render(secrets=True))
-        Path(FILE).chmod(0o644)
+        Path(configuration.layout.configuration).write_text(configuration.render(secrets=True))
+        Path(configuration.layout.configuration).chmod(0o644)
         with (node.data / "postgresql.auto.conf").open("a") as file:
-            file.write(f"archive_mode = on\narchive_command = '{archive_command('main')}'\nmax_connections = 130\n")
+            command = archive_command(configuration, "main")
+            file.write(f"archive_mode = on\narchive_command = '{command}'\nmax_connections = 130\n")
         tablespace = node.folder / "elsewhere" / "fast"
         node.run("mkdir", "-p", tablespace)
         node.start()

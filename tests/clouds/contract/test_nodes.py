@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target
+from clusters.pgbackrest.layout import Layout
 from tests.clouds import plans
 from tests.clouds.contract.running import (
     KILLED_EVERY,
@@ -51,7 +52,7 @@ def test_pgbackrest_takes_the_configuration(world, tmp_path):
     access = access_to(spec)
     access = with_keys(settled(provider.access.grant, access), access)
     repository = provider.access.repository(spec, access)
-    target = Target(1, "orders", f"/{PREFIX}/n1", repository, "secret", "time", 14, None)
+    target = Target(1, "orders", f"/{PREFIX}/n1", repository, "secret", "time", 14, None, folder=Layout().folder)
     file = tmp_path / "pgbackrest.conf"
     configuration = Configuration(
         "ledger", "n1", BY_NUMBER[""], [target], [StanzaConfiguration("main", 15, "/data", 5432)]

@@ -16,6 +16,7 @@ from clusters.pgbackrest.configuration import (
     Target,
     troubles,
 )
+from clusters.pgbackrest.layout import Layout
 from console.clouds.contract import Need, RepositoryOptions, SecretFile
 from tests.clusters.pgbackrest.configuration_file import options
 
@@ -46,6 +47,7 @@ def target(number=1, repository=BY_ROLE, **values):
             "retention_type": "time",
             "retention_full": 14,
             "retention_diff": None,
+            "folder": Layout().folder,
             **values,
         }
     )

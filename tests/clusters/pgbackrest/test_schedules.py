@@ -95,23 +95,3 @@ def read_event(text):
         and among(moment.hour, hours)
         and among(moment.minute, minutes)
     )
-
-
-def test_crontab_makes_one_backup_after_the_other():
-    lines = schedules.crontab("orders", ["main"], [1, 3], {"full": "0 1 * * 0"}).splitlines()
-    assert lines[1] == (
-        "0 1 * * 0 postgres pgbackrest --stanza=main --repo=1 --type=full backup; "
-        "pgbackrest --stanza=main --repo=3 --type=full backup"
-    )
-
-
-def test_units_are_a_service_and_a_timer_for_each_type():
-    files = schedules.units("orders", ["main"], [1, 3], {"full": "0 1 * * 0", "incr": "0 1 * * 1-6"})
-    assert [file.path.rsplit("/", 1)[1] for file in files] == [
-        "pgbackrest-main-full.service",
-        "pgbackrest-main-full.timer",
-        "pgbackrest-main-incr.service",
-        "pgbackrest-main-incr.timer",
-    ]
-    assert files[0].content.count("ExecStart=-/usr/bin/pgbackrest --stanza=main") == 2
-    assert "OnCalendar=Mon,Tue,Wed,Thu,Fri,Sat *-*-* 01:00:00" in files[3].content

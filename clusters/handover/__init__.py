@@ -1,0 +1,1 @@
+"""The files, scripts and commands that a node is handed, made of its configuration. Pure."""

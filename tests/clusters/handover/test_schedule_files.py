@@ -1,0 +1,36 @@
+"""A node's schedule as files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from clusters.handover import schedule_files
+from tests.clusters.handed_over import handed
+
+
+def planned(schedules, numbers=(1, 3)):
+    configuration = handed().configuration
+    targets = [replace(configuration.targets[0], number=number) for number in numbers]
+    return replace(configuration, targets=targets, schedules=schedules, left=())
+
+
+def test_crontab_makes_one_backup_after_the_other():
+    lines = schedule_files.crontab(planned({"full": "0 1 * * 0"})).content.splitlines()
+    assert lines[1] == (
+        "0 1 * * 0 postgres pgbackrest --stanza=main --repo=1 --type=full backup; "
+        "pgbackrest --stanza=main --repo=3 --type=full backup"
+    )
+
+
+def test_units_are_a_service_and_a_timer_for_each_type():
+    files = schedule_files.units(planned({"full": "0 1 * * 0", "incr": "0 1 * * 1-6"}))
+    assert [file.path.rsplit("/", 1)[1] for file in files] == [
+        "pgbackrest-main-full.service",
+        "pgbackrest-main-full.timer",
+        "pgbackrest-main-incr.service",
+        "pgbackrest-main-incr.timer",
+        "pgbackrest-report.service",
+        "pgbackrest-report.timer",
+    ]
+    assert files[0].content.count("ExecStart=-/usr/bin/pgbackrest --stanza=main") == 2
+    assert "OnCalendar=Mon,Tue,Wed,Thu,Fri,Sat *-*-* 01:00:00" in files[3].content
