@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from django.conf import settings
+
 from clusters.handover import left, schedule_files, steps
 from clusters.handover.report_script import report_script
 from clusters.handover.setup_script import Known, setup_script
+from clusters.handover.timers_script import timers_script
 from clusters.models import Attachment, BackupPolicy, Cluster, Database, Node, NodeDatabase
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
 from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.restore import Command
-from console.clouds.contract import AccessSpec
+from console.clouds.contract import AccessSpec, MachineStep
 from console.clouds.regions import distance_km
 
 
@@ -72,21 +75,17 @@ class NodeSetup:
     @property
     def layout(self) -> Layout:
         """Return where the node's files are."""
-        return Layout(user=self.node.os_user)
+        return layout_of(self.cluster, self.node)
 
     @cached_property
     def configuration(self) -> Configuration:
         """Return the node's pgbackrest.conf."""
-        different = {one.database_id: one for one in self.node.differences.all()}
-        stanzas = [
-            stanza_configuration(database, different.get(database.pk)) for database in self.cluster.databases.all()
-        ]
         return Configuration(
             self.cluster.name,
             self.node.name,
             BY_NUMBER[self.node.pgbackrest_version],
             [self._target(one) for one in self.attachments],
-            stanzas,
+            databases_of(self.cluster, self.node),
             self.policy.schedules,
             self.layout,
             [self._target(one) for one in self.left],
@@ -184,16 +183,21 @@ class NodeSetup:
     @property
     def timers_script(self) -> str:
         """Return a shell script that installs the timers instead of the crontab, to be run as root on the node."""
-        return schedule_files.timers_script(self.configuration)
+        return timers_script(self.configuration)
 
     def report(self, address: str) -> File:
         """Return the script that tells the console, at that address, which file the node has; it holds a token."""
-        return report_script(self.configuration, address, self.node.secrets["report_token"])
+        known = self._known(address)
+        return report_script(self.configuration, address, known.report_token, known.ca_file(self.layout))
 
     def setup(self, address: str) -> str:
         """Return a shell script that puts every file in its place, to be run as root on the node."""
-        known = Known(address, self.node.secrets["report_token"], self.node.machine, self.system_ids, self.added)
-        return setup_script(self.configuration, known)
+        return setup_script(self.configuration, self._known(address))
+
+    def _known(self, address: str) -> Known:
+        node = self.node
+        token = node.secrets["report_token"]
+        return Known(address, token, node.machine, self.system_ids, self.added, settings.PUBLIC_CA)
 
     @property
     def archiving(self) -> list[str]:
@@ -206,9 +210,33 @@ class NodeSetup:
         return steps.preparation(self.configuration)
 
     @property
+    def machine_steps(self) -> Sequence[MachineStep]:
+        """Return what the machine needs first, where it is the machine that signs in to the stores."""
+        return self.cluster.cloud.access.machine_steps(self.access, self.node.region)
+
+    @property
+    def copy_setup(self) -> str:
+        """Return the command that brings the downloaded set-up script to the machine."""
+        return steps.copy_setup(self.configuration, self.node.address or self.node.name)
+
+    @property
     def run_setup(self) -> str:
-        """Return the command that runs the set-up script where it was downloaded."""
+        """Return the command that runs the set-up script where it was copied to."""
         return steps.run_setup(self.configuration)
+
+    @property
+    def remove_setup(self) -> str:
+        """Return the command that removes the set-up script, which holds secrets."""
+        return steps.remove_setup(self.configuration)
+
+    def removal(self, database: Database) -> Sequence[Command]:
+        """Return what to run on the node when the console is to forget a database."""
+        return [
+            command
+            for one in self.configuration.stanzas
+            if one.name == database.name
+            for command in steps.removal(self.configuration, one)
+        ]
 
     @property
     def commands(self) -> Sequence[Command]:
@@ -221,6 +249,17 @@ class NodeSetup:
         first = nearest(self.cluster, self.node)
         near = [first.repository.number] if first in self.attachments else []  # type: ignore[union-attr]
         return [one for number in (near or self.numbers)[:1] for one in steps.drills(self.configuration, number)]
+
+
+def layout_of(cluster: Cluster, node: Node) -> Layout:
+    """Return where the node's files are."""
+    return Layout(cluster.called, node.os_user, node.system, cluster.prefix)
+
+
+def databases_of(cluster: Cluster, node: Node) -> list[StanzaConfiguration]:
+    """Return the cluster's databases as the node has them."""
+    different = {one.database_id: one for one in node.differences.all()}
+    return [stanza_configuration(one, different.get(one.pk)) for one in cluster.databases.all()]
 
 
 def stanza_configuration(database: Database, difference: NodeDatabase | None) -> StanzaConfiguration:

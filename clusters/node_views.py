@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -42,8 +43,9 @@ def _node_setup(request: MemberRequest, pk: UUID, name: str) -> NodeSetup:
 
 
 def report_address(request: HttpRequest, node: Node) -> str:
-    """Return where the node reports what is applied on it."""
-    return request.build_absolute_uri(reverse("clusters:node_applied", args=[node.cluster_id, node.name]))
+    """Return where the node reports what is applied on it: at the console's own address, if the operator gave one."""
+    path = reverse("clusters:node_applied", args=[node.cluster_id, node.name])
+    return f"{settings.PUBLIC_URL}{path}" if settings.PUBLIC_URL else request.build_absolute_uri(path)
 
 
 @require_GET
@@ -187,7 +189,7 @@ def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     if refused := _unfinished(node_setup):
         return refused
     _secret(request, node_setup, "the set-up script with its secrets")
-    return text_file(node_setup.setup(report_address(request, node_setup.node)), f"{name}-setup.sh")
+    return text_file(node_setup.setup(report_address(request, node_setup.node)), node_setup.layout.script(name))
 
 
 @require_GET
@@ -203,6 +205,8 @@ def node_files(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
         "node_setup": node_setup,
         "configuration": node_setup.configuration.render(secrets=True),
         "report": node_setup.report(report_address(request, node_setup.node)),
+        "private": f"root and the group of {node_setup.node.os_user}, 0640",
+        "executable": f"root and the group of {node_setup.node.os_user}, 0750",
     }
     return dialog_form(request, "clusters/node_files.html", context)
 
@@ -214,8 +218,8 @@ def node_schedule(request: MemberRequest, pk: UUID, name: str, kind: str) -> Htt
     """Return the schedule as a file: for cron, or a script that installs systemd's timers."""
     node_setup = _node_setup(request, pk, name)
     if kind == "crontab":
-        return text_file(node_setup.crontab.content, "pgbackrest")
-    return text_file(node_setup.timers_script, f"{name}-timers.sh")
+        return text_file(node_setup.crontab.content, node_setup.crontab.path.rsplit("/", 1)[1])
+    return text_file(node_setup.timers_script, node_setup.layout.script(name, "timers"))
 
 
 @require_http_methods(["GET", "POST"])

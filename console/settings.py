@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from ipaddress import ip_network
 from pathlib import Path
@@ -56,6 +57,14 @@ UNSET = "unset" if BUILDING else None
 SECRET_KEY = env("SECRET_KEY", UNSET, hint="Any long random text; it signs sessions and forms.")
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+# Where the nodes reach the console, and the certificates that theirs is checked against; "": as whoever takes their
+# files does, and those of each machine.
+PUBLIC_URL = env("PUBLIC_URL", "").rstrip("/")
+PUBLIC_CA = env("PUBLIC_CA", "")
+if PUBLIC_URL and not re.fullmatch(r"https?://[^\s/?#@'\"]+(/[^\s?#'\"]*)?", PUBLIC_URL):
+    raise ImproperlyConfigured(f"PUBLIC_URL: {PUBLIC_URL} is no address, such as https://console.example.org.")
+if PUBLIC_CA and not PUBLIC_CA.startswith("-----BEGIN CERTIFICATE-----"):
+    raise ImproperlyConfigured("PUBLIC_CA holds no certificates in PEM, such as PUBLIC_CA_FILE=/etc/ssl/our-ca.pem.")
 # Newest first: the first encrypts, all decrypt.
 FIELD_ENCRYPTION_KEYS = env(
     "FIELD_ENCRYPTION_KEYS", UNSET, hint="Comma-separated Fernet keys, newest first (README.md, Keys)."

@@ -16,8 +16,23 @@ from console.demo.servers import free_port
 from tests.postgres import binaries
 
 SOCKETS = Path("/var/run/postgresql")  # where Debian's psql and pgBackRest look for a server
-CRON = Path("/etc/cron.d/pgbackrest")
 FOLDERS = ("/etc/pgbackrest", "/var/log/pgbackrest", "/var/spool/pgbackrest")
+SCHEDULES = ("/etc/cron.d", "/etc/logrotate.d")
+
+
+def installed() -> Path:
+    """Return the folder of the one cluster whose set-up script has run here."""
+    [found] = Path("/etc/pgbackrest").glob("*/installed")
+    return found.parent
+
+
+def crontab() -> Path:
+    """Return its schedule for cron."""
+    return Path(f"/etc/cron.d/pgbackrest-{installed().name}")
+
+
+def _scheduled() -> set[Path]:
+    return {one for folder in SCHEDULES for one in Path(folder).glob("pgbackrest-*")}
 
 
 class Node:
@@ -54,6 +69,10 @@ class Node:
             raise RuntimeError(f"{command} ended with {ran.returncode}:\n{ran.stdout}\n{ran.stderr}")
         return ran
 
+    def pgbackrest(self, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run pgBackRest with the configuration that the node was handed."""
+        return self.run("pgbackrest", f"--config={installed()}/pgbackrest.conf", *arguments, **options)
+
     def shell(self, line: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a line that the console shows, which begins with `sudo -u postgres`, as postgres."""
         return self.run("sh", "-c", line.replace("sudo -u postgres ", ""), **options)
@@ -83,7 +102,8 @@ class Node:
 @contextmanager
 def fresh_node(aside: Path, below: Path | None = None) -> Iterator[Node]:
     """Lend a node whose places for pgBackRest are empty; what stood there waits in the folder, and comes back."""
-    moved = [(Path(place), aside / str(number)) for number, place in enumerate([*FOLDERS, CRON])]
+    moved = [(Path(place), aside / str(number)) for number, place in enumerate(FOLDERS)]
+    others = _scheduled()
     for place, kept in moved:
         if place.exists():
             shutil.move(place, kept)
@@ -92,7 +112,9 @@ def fresh_node(aside: Path, below: Path | None = None) -> Iterator[Node]:
         yield node
     finally:
         node.remove()
+        for place in _scheduled() - others:
+            place.unlink()
         for place, kept in moved:
-            shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink(missing_ok=True)
+            shutil.rmtree(place, ignore_errors=True)
             if kept.exists():
                 shutil.move(kept, place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from clusters.pgbackrest.configuration import Configuration
+from clusters.pgbackrest.configuration import Configuration, StanzaConfiguration
 from clusters.pgbackrest.layout import File
 from clusters.pgbackrest.root_script import MACHINE
 
@@ -13,11 +13,18 @@ SYSTEM_ID = "SELECT system_identifier FROM pg_control_system()"
 TIMELINE = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int WHERE NOT pg_is_in_recovery()"
 
 
-def report_script(configuration: Configuration, address: str, token: str) -> File:
-    """Return the script that tells the console, at that address, which file the node has; it holds the token."""
+def report_script(configuration: Configuration, address: str, token: str, ca_file: str = "") -> File:
+    """Return the script that tells the console, at that address, which file the node has; it holds the token.
+
+    `ca_file` has the certificates that the console's is checked against; "": those of the machine.
+    """
     layout = configuration.layout
+
+    def psql(one: StanzaConfiguration) -> str:
+        return f"{layout.psql(one.postgresql)} -XAtq -p {one.port}"
+
     ids = "".join(
-        f'  --data-urlencode "{what}.{stanza.name}=$(psql -XAtq -p {stanza.port} -d postgres -c "{query}")" \\\n'
+        f'  --data-urlencode "{what}.{stanza.name}=$({psql(stanza)} -d postgres -c "{query}")" \\\n'
         for stanza in configuration.stanzas
         for what, query in (("system_id", SYSTEM_ID), ("timeline", TIMELINE))
     )
@@ -25,7 +32,7 @@ def report_script(configuration: Configuration, address: str, token: str) -> Fil
     return File(
         layout.report,
         "#!/bin/sh\n# Tells Storekeeper which pgBackRest configuration this node has.\n"
-        "curl -fsS --max-time 20 --config - \\\n"
+        f"curl -fsS --max-time 20 {f'--cacert {ca_file} ' if ca_file else ''}--config - \\\n"
         f'  --data-urlencode "sha256=$(sha256sum < {layout.configuration} | cut -d" " -f1)" \\\n'
         '  --data-urlencode "version=$(pgbackrest version | cut -d" " -f2)" \\\n'
         f'  --data-urlencode "machine=$({MACHINE})" \\\n'

@@ -1,12 +1,11 @@
-"""When a node makes its backups and reports: a crontab, systemd's units, and the script that installs these. Pure."""
+"""When a node makes its backups and reports: a crontab, and systemd's units. Pure."""
 
 from __future__ import annotations
 
 from clusters.handover import left
-from clusters.handover.units import MARK, WANTS, unit
+from clusters.handover.units import unit
 from clusters.pgbackrest.configuration import Configuration
-from clusters.pgbackrest.layout import CRON, UNITS, File, Layout
-from clusters.pgbackrest.root_script import PUBLIC, put, script
+from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.schedules import KINDS, on_calendar
 
 REPORTS = "OnCalendar=*:0/5\n"
@@ -54,34 +53,3 @@ def units(configuration: Configuration) -> list[File]:
         *files,
         *unit(layout.unit("report"), "Tell Storekeeper what is applied", [layout.report], REPORTS, layout.user),
     ]
-
-
-def timers_script(configuration: Configuration) -> str:
-    """Return a shell script that installs the timers instead of the crontab, to be run as root on the node."""
-    files, schedule, ours = units(configuration), crontab(configuration).path, configuration.layout.unit("*")
-    timers = [file.path.rsplit("/", 1)[1] for file in files if file.path.endswith(".timer")]
-    checks = [
-        f"only_root_changes {UNITS}",
-        f"! is_there {WANTS} || only_root_changes {WANTS}",
-        f"! is_there {CRON} || only_root_changes {CRON}",
-        f"may_be_replaced {' '.join(file.path for file in files)} {schedule}",
-        f"may_be_replaced {' '.join(f'{WANTS}/{timer}' for timer in timers)}",
-        f"""is_earlier() {{ [ -f "$1" ] && [ ! -L "$1" ] && grep -q '^{MARK}' "$1"; }}""",
-        f"for unit in {ours}.timer; do",
-        '  ! is_earlier "$unit" || may_be_replaced "${unit%.timer}.service"',
-        "done",
-    ]
-    changes = [
-        "# Those of an earlier schedule go first.",
-        f"for unit in {ours}.timer; do",
-        '  if is_earlier "$unit"; then',
-        '    systemctl disable --now "${unit##*/}"',
-        '    rm -f "$unit" "${unit%.timer}.service"',
-        "  fi",
-        "done",
-        *(line for file in files for line in put(file, PUBLIC)),
-        f"rm -f {schedule}",
-        "systemctl daemon-reload",
-        f"systemctl enable --now {' '.join(timers)}",
-    ]
-    return script(f"{configuration.cluster}, node {configuration.node}: run as root on the node.", checks, changes)

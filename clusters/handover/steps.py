@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from clusters.handover.schedule_files import backup_commands
 from clusters.pgbackrest.configuration import Configuration, StanzaConfiguration
 from clusters.pgbackrest.restore import Command, drill_command
@@ -21,27 +23,96 @@ def preparation(configuration: Configuration) -> list[str]:
     ]
 
 
+def copy_setup(configuration: Configuration, host: str) -> str:
+    """Return the command that brings the downloaded script to the machine."""
+    return f"scp {configuration.layout.script(configuration.node)} {f'[{host}]' if ':' in host else host}:"
+
+
 def run_setup(configuration: Configuration) -> str:
     """Return the command that runs the set-up script where it was downloaded."""
-    return f"sudo sh {configuration.node}-setup.sh"
+    return f"sudo sh {configuration.layout.script(configuration.node)}"
+
+
+def remove_setup(configuration: Configuration) -> str:
+    """Return the command that removes the set-up script from where it ran."""
+    return f"rm {configuration.layout.script(configuration.node)}"
 
 
 def commands(configuration: Configuration) -> list[Command]:
-    """Return what to run on the node first, in this order, once the set-up script has run."""
-    found = [
-        Command(f"Have PostgreSQL archive the WAL of {stanza.name}", _archiving(configuration, stanza))
-        for stanza in configuration.stanzas
-    ]
-    found.append(Command("Restart PostgreSQL, which archive_mode needs once", "sudo systemctl restart postgresql"))
+    """Return what to run on the node first, in this order, once the set-up script has run.
+
+    A stanza is created before PostgreSQL archives into it: until then each segment is refused, and archive-push, which
+    works meanwhile, may hold the lock that stanza-create needs (error 050). stanza-create needs no archiving, and a
+    server on which archive_mode is off; `check` needs it (tried with 2.45).
+    """
+    layout, found = configuration.layout, []
+    for stanza in configuration.stanzas:
+        create = _pgbackrest(configuration, stanza.name, "stanza-create")
+        found.append(Command(f"Create the stanza {stanza.name}, before anything is archived into it", create))
+    for stanza in configuration.stanzas:
+        found.append(
+            Command(
+                f"Have PostgreSQL archive the WAL of {stanza.name}; this replaces another archive_command",
+                _archiving(configuration, stanza),
+            )
+        )
+        found.append(
+            Command(
+                f"Restart it, which archive_mode needs once{_otherwise(configuration, stanza)}",
+                restart(configuration, stanza),
+            )
+        )
     for stanza in configuration.stanzas:
         name = stanza.name
-        found.append(Command(f"Create the stanza {name}", _pgbackrest(configuration, name, "stanza-create")))
         found.append(Command(f"Check that WAL of {name} reaches the stores", _pgbackrest(configuration, name, "check")))
         found.extend(
-            Command(f"Make a first backup of {name}", configuration.layout.as_user(line))
+            Command(f"Make a first backup of {name}", layout.as_user(line))
             for line in backup_commands(configuration, name, "full")
         )
-    found.append(Command("Tell the console", configuration.layout.as_user(configuration.layout.report)))
+    found.append(Command("Tell the console", layout.as_user(layout.report)))
+    return found
+
+
+def restart(configuration: Configuration, stanza: StanzaConfiguration) -> str:
+    """Return the command that restarts this one server."""
+    layout = configuration.layout
+    unit = stanza.service or layout.unit_of_server(stanza.postgresql, stanza.data_directory)
+    return (
+        f"sudo systemctl restart {shlex.quote(unit)}"
+        if unit
+        else layout.pg_ctl(stanza.postgresql, stanza.data_directory, "restart")
+    )
+
+
+def stop_archiving(configuration: Configuration, stanza: StanzaConfiguration) -> str:
+    """Return the command after which PostgreSQL calls pgBackRest no more.
+
+    Until it is restarted it keeps its WAL, as archive_mode goes with a restart alone.
+    """
+    statements = ("ALTER SYSTEM RESET archive_command", "ALTER SYSTEM RESET archive_mode", "SELECT pg_reload_conf()")
+    return _psql(configuration, stanza, *statements)
+
+
+def removal(configuration: Configuration, stanza: StanzaConfiguration) -> list[Command]:
+    """Return what to run on the node, in this order, when the console is to forget a database."""
+    layout, name = configuration.layout, stanza.name
+    found = [
+        Command("Before: have PostgreSQL archive no more", stop_archiving(configuration, stanza)),
+        Command("Restart it: until then it keeps its WAL", restart(configuration, stanza)),
+        Command("After: take the node's new files, which know the stanza no more", run_setup(configuration)),
+    ]
+    stop = layout.as_user(f"{layout.pgbackrest} --stanza={name} stop")
+    deletes = [
+        layout.as_user(f"{layout.pgbackrest} --stanza={name} --repo={one.number} stanza-delete --force")
+        for one in configuration.targets
+    ]
+    found.append(
+        Command(
+            "Only if its backups are to go too, and then before the new files: delete the stanza. Nothing brings it "
+            "back from a store that is not protected",
+            "\n".join((stop, *deletes)),
+        )
+    )
     return found
 
 
@@ -50,18 +121,27 @@ def drills(configuration: Configuration, repository: int) -> list[Command]:
     return [
         Command(
             f"Restore {stanza.name} into a folder of its own",
-            drill_command(stanza.name, stanza.data_directory, repository),
+            drill_command(stanza.name, stanza.data_directory, repository, configuration.layout),
         )
         for stanza in configuration.stanzas
     ]
 
 
+def _otherwise(configuration: Configuration, stanza: StanzaConfiguration) -> str:
+    command = configuration.layout.pg_ctl(stanza.postgresql, stanza.data_directory, "restart")
+    return "" if command == restart(configuration, stanza) else f" (without systemd: {command})"
+
+
+def _psql(configuration: Configuration, stanza: StanzaConfiguration, *statements: str) -> str:
+    layout = configuration.layout
+    given = " ".join(f'-c "{one}"' for one in statements)
+    return layout.as_user(f"{layout.psql(stanza.postgresql)} -p {stanza.port} -d postgres {given}")
+
+
 def _archiving(configuration: Configuration, stanza: StanzaConfiguration) -> str:
-    psql = configuration.layout.as_user(f"psql -p {stanza.port}")
-    return (
-        f'{psql} -c "ALTER SYSTEM SET archive_mode = on" '
-        f"-c \"ALTER SYSTEM SET archive_command = '{archive_command(configuration, stanza.name)}'\""
-    )
+    command = archive_command(configuration, stanza.name)
+    statements = ("ALTER SYSTEM SET archive_mode = on", f"ALTER SYSTEM SET archive_command = '{command}'")
+    return _psql(configuration, stanza, *statements, "SELECT pg_reload_conf()")
 
 
 def _pgbackrest(configuration: Configuration, stanza: str, verb: str) -> str:

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from clusters.models.repository import Attachment, KnownStanza, Repository
 from clusters.pgbackrest.configuration import VERSIONS
+from clusters.pgbackrest.layout import Layout, called
 from clusters.validators import (
     validate_data_directory,
     validate_host,
@@ -138,6 +139,16 @@ class Cluster(ManagedResource):
     def prefix(self) -> str:
         """Return the cluster's own folder in each of its stores; the nodes' permissions end there."""
         return "c-" + b32encode(self.id.bytes).decode().rstrip("=").lower()[-12:]
+
+    @property
+    def called(self) -> str:
+        """Return what the cluster is called on its nodes' machines, such as orders-7q4t."""
+        return called(self.name, self.prefix)
+
+    @property
+    def run_undo(self) -> str:
+        """Return the command that takes back on a node's machine what its set-up script has put there."""
+        return f"sudo sh {Layout(self.called).undo}"
 
     @staticmethod
     def id_end(name: str) -> str:

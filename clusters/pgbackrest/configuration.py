@@ -193,6 +193,8 @@ class Configuration:
         yield Option("compress-type", "zst")
         yield Option("archive-async", "y")
         yield Option("spool-path", layout.spool)
+        yield Option("lock-path", layout.locks)
+        yield Option("log-path", layout.logs)
         yield Option("log-level-console", "warn")
         yield Option("log-level-file", "detail")
         for target in self.targets:

@@ -75,7 +75,7 @@ class Rescue:
         files.append((File(self.configuration_file, self.configuration(secrets=True)), PRIVATE))
         checks = [f"becomes_root_s {FOLDER}", f"may_be_replaced {' '.join(file.path for file, _ in files)}"]
         changes = [
-            f"install -d -o root -g postgres -m 0750 {FOLDER}",
+            f'install -d -o root -g "$group" -m 0750 {FOLDER}',
             *(line for file, how in files for line in put(file, how)),
             f"echo 'Storekeeper: {self.configuration_file} is there.'",
         ]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from clusters.pgbackrest.configuration import BY_NUMBER, VERSIONS, Option, Target, Version, release, rendered
-from clusters.pgbackrest.layout import File
+from clusters.pgbackrest.layout import File, Layout
 from console.clouds.contract import KeyPart, RepositoryOptions
 
 IN_PLACE, FOLDER, MACHINE = "in_place", "folder", "machine"  # where to
@@ -73,6 +73,8 @@ class Restore:
     least: str = VERSIONS[1].number  # the oldest pgBackRest that can read it
     node_has_it: bool = False  # in place: the repository is in the node's own configuration
     asks_key: bool = False  # the script asks for a key, since the machine has none that opens the store
+    layout: Layout = field(default_factory=Layout)  # of the node; a copy asks it for the user alone
+    service: str = ""  # in place: systemd's unit of the server, where the node has one of its own
 
     @property
     def is_in_place(self) -> bool:
@@ -147,9 +149,8 @@ class Restore:
     @property
     def command(self) -> str:
         """Return pgBackRest's command, as postgres runs it."""
-        parts = ["pgbackrest"]
-        if self.has_own_configuration:
-            parts.append(f"--config={self.configuration_file}")
+        file = self.configuration_file if self.has_own_configuration else self.layout.configuration
+        parts = ["pgbackrest", f"--config={file}"]
         parts += [f"--stanza={self.stanza}", f"--repo={self.target.number}"]
         if self.label:
             parts.append(f"--set={self.label}")
@@ -192,7 +193,7 @@ class Restore:
     @property
     def steps(self) -> list[Command]:
         """Return everything to do, in its order."""
-        before = [Command("Stop PostgreSQL", "sudo systemctl stop postgresql")] if self.is_in_place else []
+        before = [Command("Stop PostgreSQL", self.server("stop"))] if self.is_in_place else []
         what = "what is there moves aside" if self.is_in_place else f"everything goes into {self.folder}"
         return [
             *before,
@@ -202,16 +203,24 @@ class Restore:
 
     @property
     def programs(self) -> str:
-        """Return where PostgreSQL's programs are on Debian; the script finds those of the machine."""
-        return f"/usr/lib/postgresql/{self.postgresql}/bin"
+        """Return where PostgreSQL's programs are; the script finds those of the machine."""
+        return self.layout.programs(self.postgresql).rstrip("/") or f"/usr/lib/postgresql/{self.postgresql}/bin"
+
+    def server(self, action: str) -> str:
+        """Return the command that starts or stops the node's own server, and no other one of the machine."""
+        if unit := self.service or self.layout.unit_of_server(self.postgresql, self.data):
+            return f"sudo systemctl {action} {shlex.quote(unit)}"
+        return self.layout.pg_ctl(self.postgresql, self.data, action)
 
     def start(self, programs: str = "") -> str:
         """Return the command that starts the server."""
         if self.is_in_place:
-            return "sudo systemctl start postgresql"
+            return self.server("start")
         options = shlex.quote(f"-c config_file={shlex.quote(f'{self.home}/postgresql.conf')}")
         log = shlex.quote(f"{self.home}/postgresql.log")
-        return f"sudo -u postgres {programs or self.programs}/pg_ctl -D {self._quoted} -w -l {log} -o {options} start"
+        return self.layout.as_user(
+            f"{programs or self.programs}/pg_ctl -D {self._quoted} -w -l {log} -o {options} start"
+        )
 
     @property
     def _quoted(self) -> str:
@@ -220,7 +229,8 @@ class Restore:
     def psql(self, statement: str) -> str:
         """Return the command that runs a statement on the restored server."""
         host = "" if self.is_in_place else f" -h {shlex.quote(self.home)}"
-        return f'sudo -u postgres psql{host} -p {self.port} -d postgres -c "{statement}"'
+        psql = self.layout.psql(self.postgresql)
+        return self.layout.as_user(f'{psql}{host} -p {self.port} -d postgres -c "{statement}"')
 
     def afterwards(self, programs: str = "") -> list[Command]:
         """Return what to do once the files are there."""
@@ -233,7 +243,7 @@ class Restore:
             ),
         ]
         if self.point.kind != LATEST:
-            promote = f"sudo -u postgres {programs or self.programs}/pg_ctl -D {self._quoted} -w promote"
+            promote = self.layout.as_user(f"{programs or self.programs}/pg_ctl -D {self._quoted} -w promote")
             found.append(Command("Is it as you want it? Promote it, and it can be written to", promote))
         if self.is_in_place:
             return [*found, *self._after_in_place()]
@@ -242,9 +252,10 @@ class Restore:
     def _after_in_place(self) -> Iterator[Command]:
         # pgBackRest reads the timeline in pg_control, which is the old one until a checkpoint is complete (error 58).
         checkpoint = self.psql("CHECKPOINT")
+        full = self.layout.as_user(f"{self.layout.pgbackrest} --stanza={self.stanza} --type=full backup")
         yield Command(
             "It is on a new timeline. Make a full backup at once",
-            f"{checkpoint} && sudo -u postgres pgbackrest --stanza={self.stanza} --type=full backup",
+            f"{checkpoint} && {full}",
         )
         if self.has_own_configuration:
             yield Command("Remove the secrets", f"sudo rm -rf {shlex.quote(self.home)}")
@@ -259,7 +270,7 @@ class Restore:
         )
         yield Command(
             "Throw it away: stop it, and remove its folder with everything in it",
-            f"sudo -u postgres {programs}/pg_ctl -D {self._quoted} -m immediate stop; sudo rm -rf {home}",
+            f"{self.layout.as_user(f'{programs}/pg_ctl -D {self._quoted} -m immediate stop')}; sudo rm -rf {home}",
         )
 
     @property
@@ -272,7 +283,8 @@ class Restore:
     @property
     def needs(self) -> list[str]:
         """Return what the machine must have first, in this order."""
-        found = [f"PostgreSQL {self.postgresql}, and the user postgres that its package makes"]
+        user = self.layout.user
+        found = [f"PostgreSQL {self.postgresql}, and the user {user}{' that its package makes' * (user == 'postgres')}"]
         found.append(f"pgBackRest {self.least} or newer")
         found.append("The extensions and the locales that the database uses")
         if self.keys:
@@ -287,7 +299,7 @@ class Restore:
         return found
 
 
-def drill_command(stanza: str, data_directory: str, repository: int) -> str:
+def drill_command(stanza: str, data_directory: str, repository: int, layout: Layout) -> str:
     """Return the shortest command that tries a restore on the node and cannot hurt it: the copy archives nothing."""
     restored = f"{data_directory}-drill"
     options = [
@@ -297,7 +309,7 @@ def drill_command(stanza: str, data_directory: str, repository: int) -> str:
         f"--tablespace-map-all={restored}-tablespaces",
         "--archive-mode=off",
     ]
-    return f"sudo -u postgres {shlex.join(['pgbackrest', *options, 'restore'])}"
+    return layout.as_user(f"{layout.pgbackrest} {shlex.join([*options, 'restore'])}")
 
 
 def quoted(text: str) -> str:

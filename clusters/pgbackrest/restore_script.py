@@ -16,7 +16,7 @@ END = "END_OF_FILE"
 
 FUNCTIONS = r"""
 cd /
-as_postgres() { runuser -u postgres -- "$@"; }
+as_postgres() { runuser -u "$user" -- "$@"; }
 
 write() { # PATH, with the content from standard input; only postgres can read it
   as_postgres sh -c 'umask 077; cat > "$1"' sh "$1"
@@ -45,12 +45,12 @@ has_room() { # FOLDER BYTES
 }
 
 is_postgres_s_or_root_s() { # FOLDER in which something is made
-  is_folder "$1" -user postgres || only_root_changes "$1" "Or give it to postgres."
+  is_folder "$1" -user "$user" || only_root_changes "$1" "Or give it to $user."
 }
 
 # Root does these itself only where the folder above is root's alone.
 make_folder() { # PATH, for postgres alone
-  as_postgres mkdir -m 0700 "$1" 2>/dev/null || { mkdir -m 0700 "$1"; chown -h postgres:postgres "$1"; }
+  as_postgres mkdir -m 0700 "$1" 2>/dev/null || { mkdir -m 0700 "$1"; chown -h "$user:$group" "$1"; }
 }
 
 move() { as_postgres mv -nT "$1" "$2" 2>/dev/null || mv -nT "$1" "$2"; }
@@ -74,7 +74,7 @@ elsewhere=
 above=${home%/*}
 is_postgres_s_or_root_s "${above:-/}"
 if is_there "$home"; then
-  is_folder "$home" -user postgres || refuse "$home has to be an empty folder of the user postgres, or not there."
+  is_folder "$home" -user "$user" || refuse "$home has to be an empty folder of the user $user, or not there."
   is_empty "$home" || refuse "$home is not empty. Choose another folder, or empty it."
 fi
 """
@@ -85,7 +85,7 @@ is_there "$data" && data=$(readlink -f "$data")
 above=${data%/*}
 is_postgres_s_or_root_s "$above"
 ! as_postgres "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1 ||
-  refuse "PostgreSQL runs in $data. Stop it first: sudo systemctl stop postgresql"
+  refuse "PostgreSQL runs in $data. Stop it first: $stop"
 stays_mounted() {
   ! mountpoint -q "$1" 2>/dev/null || is_empty "$1" ||
     refuse "$1 is a mount point, so it cannot be moved aside. Move what is in it to another place."
@@ -151,13 +151,15 @@ def restore_script(restore: Restore, *, secrets: bool) -> str:
     """Return the whole script; without secrets each of them is a row of dots."""
     what = f"{restore.stanza} of {restore.cluster}, from {restore.target.store} (repo{restore.target.number})"
     title = f"Restores {what}: run as root.{' It holds secrets.' if restore.has_own_configuration else ''}"
-    return script(title, _checks(restore), _changes(restore, secrets=secrets))
+    return script(title, _checks(restore), _changes(restore, secrets=secrets), restore.layout.user)
 
 
 def _checks(restore: Restore) -> Iterator[str]:
     yield FUNCTIONS
     yield f"home={shlex.quote(restore.home)}"
     yield f"data={shlex.quote(restore.data)}"
+    if restore.is_in_place:
+        yield f"stop={shlex.quote(restore.server('stop'))}"
     yield f"find_programs {restore.postgresql}"
     yield f"has_pgbackrest {restore.least}"
     if restore.is_in_place:

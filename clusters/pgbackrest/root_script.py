@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from clusters.pgbackrest.layout import File
 
-PRIVATE, EXECUTABLE, PUBLIC = "root:postgres 0640", "root:postgres 0750", "root:root 0644"  # owner, group and mode
+# Owner, group and mode, as the shell reads them: the group is that of the user that PostgreSQL runs as.
+PRIVATE, EXECUTABLE, PUBLIC, ROOT_S = 'root:"$group" 640', 'root:"$group" 750', "root:root 644", "root:root 700"
 
 # What identifies a machine is not to leave it as it is (machine-id(5)).
 MACHINE = "{ echo storekeeper; cat /etc/machine-id; } 2>/dev/null | sha256sum | cut -d' ' -f1"
@@ -44,22 +45,15 @@ only_root_changes() { # PATH, and what else can be done
   done
 }
 
-# In this one postgres could write before: once it is root's, postgres cannot.
+# In this one PostgreSQL's user could write before: once it is root's, it cannot.
 becomes_root_s() {
   only_root_changes "${1%/*}"
-  ! is_there "$1" || is_folder "$1" -user root || is_folder "$1" -user postgres ||
+  ! is_there "$1" || is_folder "$1" -user root || is_folder "$1" -user "$user" ||
     refuse "$1 has to be a folder of root's, and no link. Move it away and run this again."
 }
 
-# In these only postgres writes.
-missing=
-is_postgres_s() {
-  if ! is_there "$1"; then
-    only_root_changes "${1%/*}" "Or make $1 yourself, and give it to postgres."
-    missing="$missing $1"
-  elif ! is_folder "$1" -user postgres; then
-    refuse "$1 has to be a folder of the user postgres, and no link. Move it away and run this again."
-  fi
+as_user() { # COMMAND; what is the user's own, root leaves to it
+  setpriv --reuid="$user" --regid="$group" --init-groups "$@"
 }
 
 may_be_replaced() {
@@ -68,48 +62,38 @@ may_be_replaced() {
   done
 }
 
-# A copy of a node that archives as the node does would mix its WAL with the node's.
-same_machine() { # KNOWN, and the node's name
-  [ -n "$replace" ] || [ ! -s /etc/machine-id ] || [ "$(MACHINE)" = "$1" ] ||
-    refuse "$2 has reported from another machine. To restore a copy, take the script of the console's Restore page. If \
-this machine takes the place of $2, and that one is off, run this again with --replace."
-}
-
-# A read by postgres of its own file: root would follow where a link of postgres's leads.
-same_database() { # DATA_DIRECTORY, KNOWN system identifier, and which database on which node
-  system_id=$(setpriv --reuid=postgres --regid=postgres --clear-groups \
-    timeout 10 od -An -tu8 -N8 "$1/global/pg_control" 2>/dev/null | tr -d ' ') || system_id=
-  [ -n "$replace" ] || [ -z "$system_id" ] || [ "$system_id" = "$2" ] ||
-    refuse "$1 has the system identifier $system_id, and $3 has reported $2: this is another database. If it takes the \
-place of that one, as after pg_upgrade, run this again with --replace."
-}
-
 put() { # OWNER:GROUP MODE PATH, with the content from standard input
-  new=$(mktemp "${3%/*}/.storekeeper.XXXXXXXXXX")
+  new=$(mktemp "${3%/*}/.storekeeper${called:+-$called}.XXXXXXXXXX")
   cat > "$new"
   chown "$1" "$new"
   chmod "$2" "$new"
   mv -fT "$new" "$3"
 }
 
-replace=
-case $*:$# in
-  :0) ;;
-  --replace:1) replace=yes ;;
-  *) refuse "It takes no argument but --replace." ;;
-esac
 new=
+called=
 trap 'rm -f "$new"' EXIT
 trap 'exit 1' HUP INT TERM
 [ "$(id -u)" = 0 ] || refuse "Run this as root."
-id -u postgres >/dev/null 2>&1 || refuse "There is no user postgres: install PostgreSQL and pgBackRest first."
-""".replace("MACHINE", MACHINE)
+group=$(id -gn "$user" 2>/dev/null) || refuse "There is no user $user: install PostgreSQL and pgBackRest first."
+"""
+
+NO_ARGUMENT = '[ $# = 0 ] || refuse "It takes no argument."'
 
 
-def script(title: str, checks: Iterable[str], changes: Iterable[str]) -> str:
-    """Return a script of the lines that look, which may refuse, and of those that change something after them."""
-    head = ["#!/bin/sh", f"# {title}", "set -eu", "umask 077"]
-    return "\n".join([*head, FUNCTIONS, *checks, "", *changes, ""])
+def script(
+    title: str,
+    checks: Iterable[str],
+    changes: Iterable[str],
+    user: str = "postgres",
+    arguments: str = NO_ARGUMENT,
+) -> str:
+    """Return a script of the lines that look, which may refuse, and of those that change something after them.
+
+    `user` is who PostgreSQL runs as; `arguments` are the lines that read what the script was called with.
+    """
+    head = ["#!/bin/sh", f"# {title}", "set -eu", "umask 077", f"user={user}"]
+    return "\n".join([*head, FUNCTIONS, arguments, *checks, "", *changes, ""])
 
 
 def put(file: File, how: str) -> list[str]:

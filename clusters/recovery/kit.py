@@ -17,11 +17,11 @@ from django.template.defaultfilters import filesizeformat
 from clusters.models import KnownStanza, Repository
 from clusters.pgbackrest.configuration import VERSIONS
 from clusters.pgbackrest.grammar import Unfit, stanza
+from clusters.pgbackrest.layout import ABOVE
 from clusters.repositories.retained import Holding, holding
 from console.clouds.contract import AccessSpec, RepositoryOptions
 
-ABOVE = "/etc/pgbackrest"
-PLACE = f"{ABOVE}/recovery"  # apart from what a node was handed
+PLACE = f"{ABOVE}/recovery"  # apart from what a node was handed: no cluster is called so
 CIPHER = "aes-256-cbc"
 NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a folder that stands in commands; the console's own are n1, n2 …
 
@@ -115,7 +115,12 @@ class NodeKit:
     @property
     def save(self) -> str:
         """Return the lines that put the configuration into its place, for root."""
-        lines = ["umask 027", f"install -d -o root -g postgres -m 0750 {ABOVE} {PLACE}"]
+        # The folder above has other things in it, of nodes and of hands.
+        lines = [
+            "umask 027",
+            f"[ -d {ABOVE} ] || install -d -m 0755 {ABOVE}",
+            f"install -d -o root -g postgres -m 0750 {PLACE}",
+        ]
         files = [(self.file, self.configuration)]
         if self.certificate:
             files.append((f"{self.file}.pem", self.certificate))

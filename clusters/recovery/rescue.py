@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from uuid import UUID
@@ -15,7 +15,7 @@ from clusters.models import Database, KnownStanza, Node, RecoveryIdentity, Repos
 from clusters.pgbackrest import rescue
 from clusters.pgbackrest.configuration import Target
 from clusters.pgbackrest.grammar import STANZA
-from clusters.pgbackrest.layout import Layout
+from clusters.pgbackrest.layout import Layout, called
 from console.clouds.contract import AccessSpec, Document
 from stores.models import Store
 
@@ -29,6 +29,7 @@ class Place:
     postgresql: str = ""
     data_directory: str = ""
     pgbackrest: str = ""  # as the node reported or somebody chose; "" when that is not known
+    user: str = "postgres"  # of the operating system
 
     @property
     def key(self) -> str:
@@ -57,14 +58,14 @@ def places(repository: Repository) -> list[Place]:
         if known.postgresql or (known.node, known.name) not in found:
             found[known.node, known.name] = Place(known.node, known.name, known.postgresql, known.data_directory)
     return [
-        Place(one.node, one.stanza, one.postgresql, one.data_directory, _pgbackrest(nodes.get(one.node)))
+        replace(one, **_of_machine(nodes.get(one.node)))
         for _, one in sorted(found.items())
         if STANZA.fullmatch(one.node) and STANZA.fullmatch(one.stanza)
     ]
 
 
-def _pgbackrest(node: Node | None) -> str:
-    return (node.applied_version or node.pgbackrest_version) if node else ""
+def _of_machine(node: Node | None) -> dict[str, str]:
+    return {"pgbackrest": node.applied_version or node.pgbackrest_version, "user": node.os_user} if node else {}
 
 
 def last_seen_whole(repository: Repository) -> datetime | None:
@@ -153,7 +154,8 @@ class Recovering:
     @property
     def full_backup(self) -> str:
         """Return the command that makes a full backup, as it stands in the schedule."""
-        return f"sudo -u postgres {backup_command(self.place.stanza, 'full', self.repository.number, Layout())}"
+        layout = Layout(called(self.repository.cluster_name, self.repository.prefix), self.place.user)
+        return layout.as_user(backup_command(self.place.stanza, "full", self.repository.number, layout))
 
     @property
     def machine(self) -> str:

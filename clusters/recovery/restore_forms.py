@@ -164,9 +164,8 @@ class RestoreForm(forms.Form):
 
     @property
     def taken(self) -> dict[int, str]:
-        """Return the ports of the cluster's databases."""
-        cluster = self.source.cluster
-        return {one.port: one.name for one in cluster.databases.all()} if cluster else {}
+        """Return the ports of the node's databases."""
+        return {one.port: one.name for one in self.source.databases}
 
     @property
     def usual_folder(self) -> str:
@@ -175,7 +174,7 @@ class RestoreForm(forms.Form):
 
     @property
     def usual_port(self) -> int:
-        """Return the first port after the database's own that no other database of the cluster has."""
+        """Return the first port after the database's own that no other database of the node has."""
         port = self.source.port + 1
         while port in self.taken:
             port += 1
@@ -239,8 +238,7 @@ class RestoreForm(forms.Form):
         return folder
 
     def _keep_away_from_databases(self, folder: str) -> None:
-        cluster = self.source.cluster
-        for one in cluster.databases.all() if cluster else ():
+        for one in self.source.databases:
             live = one.data_directory
             if f"{folder}/".startswith(f"{live}/") or live.startswith(f"{folder}/"):
                 raise forms.ValidationError(
@@ -281,6 +279,8 @@ class RestoreForm(forms.Form):
             least=self.source.least(backup),
             node_has_it=self.source.node_has_it,
             asks_key=self.source.needs_key or (self.may_ask_for_key and data["key"]),
+            layout=self.source.layout,
+            service=self.source.there.service if self.source.there else "",
         )
         if self.read_backup:
             self.estimate = estimate(self.source.state, self.read_backup, self.moment)

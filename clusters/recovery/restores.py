@@ -9,10 +9,10 @@ from datetime import datetime
 from functools import cached_property
 
 from clusters.models import Attachment, Cluster, Database, KnownStanza, Node, Repository
-from clusters.node_setup import node_setups
+from clusters.node_setup import databases_of, layout_of, node_setups
 from clusters.pgbackrest import restore
-from clusters.pgbackrest.configuration import BY_NUMBER, Target
-from clusters.pgbackrest.layout import Layout
+from clusters.pgbackrest.configuration import BY_NUMBER, StanzaConfiguration, Target
+from clusters.pgbackrest.layout import Layout, called
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
 from clusters.pgbackrest.window import Window, database_of, ended, is_prior, window
 from clusters.repositories.backups import Row, StanzaView
@@ -50,13 +50,30 @@ class Source:
     @property
     def data_directory(self) -> str:
         """Return where the database is on its node; "" where nobody knows."""
-        return self.database.data_directory if self.database else self.known.data_directory if self.known else ""
+        return self.there.data_directory if self.there else self.known.data_directory if self.known else ""
 
     @property
     def port(self) -> int:
         """Return the port of the database on its node."""
-        found = self.database.port if self.database else self.known.port if self.known else None
+        found = self.there.port if self.there else self.known.port if self.known else None
         return found or 5432
+
+    @cached_property
+    def databases(self) -> list[StanzaConfiguration]:
+        """Return the databases of the node; none once it is removed."""
+        return databases_of(self.cluster, self.node) if self.cluster and self.node else []
+
+    @property
+    def there(self) -> StanzaConfiguration | None:
+        """Return this one as the node has it."""
+        return next((one for one in self.databases if self.database and one.name == self.database.name), None)
+
+    @property
+    def layout(self) -> Layout:
+        """Return where the node's files are, or were."""
+        if self.cluster and self.node:
+            return layout_of(self.cluster, self.node)
+        return Layout(called(self.repository.cluster_name, self.repository.prefix))
 
     @cached_property
     def view(self) -> StanzaView:
@@ -134,7 +151,7 @@ class Source:
             retention_type="count",
             retention_full=1,
             retention_diff=None,
-            folder=Layout().folder,
+            folder=self.layout.folder,
         )
 
     def least(self, backup: Backup | None) -> str:

@@ -427,6 +427,15 @@ class Storage(Protocol):
         """Return the commands with which an administrator deletes a bucket when it is empty."""
 
 
+@dataclass(frozen=True)
+class MachineStep:
+    """What an administrator does to a machine before a node of the cluster can use a store."""
+
+    title: str
+    command: str  # with words in capitals where the console does not know the value
+    link: str = ""  # to where the cloud's own console does the same; "" where that is not known
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeAccess:
     """How the nodes of a cluster get to the stores that are attached to it, and to nothing else."""
@@ -444,6 +453,8 @@ class NodeAccess:
     key_options: tuple[tuple[str, str], ...]
     key_from: str
     note: str = ""  # how the nodes sign in, where people would expect something else
+    # What a machine in this region needs first, where nodes sign in as their machine; nothing where they have a key.
+    machine_steps: Callable[[AccessSpec, str], Sequence[MachineStep]] = lambda spec, region: ()
     # Why `grant` should run again on what an earlier version of the console made, in a sentence; "" when it need not.
     outdated: Callable[[AccessSpec], str] = lambda spec: ""
     # From when on `grant` makes the nodes' keys anew, where the cloud makes keys that end some day.

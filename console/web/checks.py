@@ -89,6 +89,11 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
         "A cloud is looked for at an address of your own: all keys of linked accounts are sent there.",
         "Unset each variable whose name ends in _ENDPOINT_URL: they are for the demo.",
     ),
+    (
+        *(Warning, "W007", lambda: settings.PUBLIC_URL and not settings.PUBLIC_URL.startswith("https://")),
+        "The nodes' reports, with their tokens, go over plain HTTP.",
+        "Let PUBLIC_URL begin with https://.",
+    ),
 )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import UUID
 
 from clusters.models import BackupPolicy, Cluster, Node
 from clusters.node_setup import NodeSetup
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target
-from clusters.pgbackrest.layout import Layout
 from console.clouds.contract import RepositoryOptions, SecretFile
 
 REPOSITORY = RepositoryOptions(
@@ -15,12 +15,22 @@ REPOSITORY = RepositoryOptions(
 )
 
 
-def handed(name="orders", directory="/var/lib/postgresql/15/main", repository=REPOSITORY, path="/c-a/n1"):
+def handed(
+    name="orders",
+    directory="/var/lib/postgresql/15/main",
+    repository=REPOSITORY,
+    path="/c-a/n1",
+    *,
+    number=7,
+    schedules=None,
+    **node,
+):
     """What a node is handed; as it is, every kind of file."""
-    target = Target(1, name, path, repository, "passphrase", "time", 14, None, folder=Layout().folder)
     stanza = StanzaConfiguration("main", 15, directory, 5432)
-    node_setup = NodeSetup(Cluster(name=name), Node(name="n1", applied_targets=[]), None)
+    node_setup = NodeSetup(Cluster(id=UUID(int=number), name=name), Node(name="n1", applied_targets=[], **node), None)
+    layout = node_setup.layout
+    target = Target(1, name, path, repository, "passphrase", "time", 14, None, folder=layout.folder)
     left = [replace(target, number=2)]
-    configuration = Configuration(name, "n1", BY_NUMBER["2.45"], [target], [stanza], left=left)
+    configuration = Configuration(name, "n1", BY_NUMBER["2.45"], [target], [stanza], schedules or {}, layout, left)
     vars(node_setup).update(configuration=configuration, policy=BackupPolicy(), system_ids={})
     return node_setup

@@ -86,7 +86,7 @@ def test_another_database_is_refused_until_it_is_to_replace_the_node_s(machine):
 @pytest.mark.parametrize("arguments", [("--replac",), ("--replace", "n2"), ("''",)])
 def test_other_arguments_are_refused(machine, arguments):
     ran = setup(machine, *arguments)
-    assert (ran.returncode, "no argument but --replace" in ran.stderr) == (1, True)
+    assert (ran.returncode, "no argument but --check, --replace or --undo" in ran.stderr) == (1, True)
 
 
 def test_root_reads_nothing_that_postgres_may_not(machine):

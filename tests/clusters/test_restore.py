@@ -19,6 +19,7 @@ from clusters.recovery.restores import of_cluster
 from console.audit.models import AuditEvent
 from tests import factories
 from tests.clusters.conftest import work
+from tests.clusters.nodes import node_setup
 from tests.responses import HTMX, text_of
 
 OURS, BEFORE, THEIRS = "7711134786693777346", "7711000000000000001", "7000000000000000001"
@@ -164,9 +165,8 @@ def test_the_command_is_what_was_chosen(as_alice, cluster, chosen, options, wher
     for option in options:
         assert option in command
     assert ("--target-action=pause" in command) == ("target" in chosen)
-    assert ("--archive-mode=off" in command, "--tablespace-map-all=" in command, "--config=" in command) == (
-        (where != "in_place",) * 3
-    )
+    assert ("--archive-mode=off" in command, "--tablespace-map-all=" in command) == ((where != "in_place",) * 2)
+    assert (f"--config={node_setup(cluster).layout.configuration} " in command) == (where == "in_place")
 
 
 def test_the_configuration_of_a_copy_reads_and_does_nothing_else(as_alice, cluster):

@@ -13,13 +13,13 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
+from clusters.handover.steps import archive_command
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
 from clusters.pgbackrest.layout import Layout
 from console.clouds.azure import AZURE
 from console.clouds.contract import AccessSpec, StoreSpec
 from tests.clouds import plans
-from tests.pgbackrest_node import FOLDERS
 from tests.worlds.azure import opened
 
 pytestmark = [
@@ -65,10 +65,11 @@ def hand_over(node, spec, access):
     stanza = StanzaConfiguration("main", 15, str(node.data), node.port)
     configuration = Configuration("e2e", "n1", BY_NUMBER["2.45"], [target], [stanza])
     assert troubles(configuration, "2.45") == []
-    for folder in FOLDERS:
+    layout = configuration.layout
+    for folder in (layout.folder, layout.logs, layout.spool):
         Path(folder).mkdir(parents=True)
-        os.chown(folder, 0 if folder == configuration.layout.folder else node.owner.pw_uid, node.owner.pw_gid)
-    file = Path("/etc/pgbackrest/pgbackrest.conf")
+        os.chown(folder, 0 if folder == layout.folder else node.owner.pw_uid, node.owner.pw_gid)
+    file = Path(layout.configuration)
     file.write_text(configuration.render(secrets=True))
     Path(target.ca_file).write_text(target.repository.ca_certificate)
     os.chown(file, 0, node.owner.pw_gid)
@@ -89,10 +90,10 @@ def test_backups_into_an_azure_store_and_back(world, node):
     assert access.keys[spec.bucket] not in configuration.render(secrets=False)
     node.start()
     node.sql("ALTER SYSTEM SET archive_mode = on")
-    node.sql("ALTER SYSTEM SET archive_command = 'pgbackrest --stanza=main archive-push %p'")
+    node.sql(f"ALTER SYSTEM SET archive_command = '{archive_command(configuration, 'main')}'")
     node.stop()
     node.start()
-    stanza = ("pgbackrest", "--stanza=main")
+    stanza = ("pgbackrest", f"--config={configuration.layout.configuration}", "--stanza=main")
     node.run(*stanza, "stanza-create")
     node.run(*stanza, "check")
     node.run(*stanza, "--type=full", "backup")
@@ -106,7 +107,7 @@ def test_backups_into_an_azure_store_and_back(world, node):
     node.run(*stanza, "--repo=1", "--repo1-retention-full=1", "expire")
 
     # What the console sees of it
-    told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]
+    told = json.loads(node.run(*stanza, "info", "--output=json").stdout)[0]
     [holding] = repository.look(AZURE.storage.objects(spec), access.prefix, PASSPHRASE)
     assert (holding.node, holding.stanza, holding.status) == ("n1", "main", "read")
     assert [one.label for one in holding.backups] == [one["label"] for one in told["backup"]]

@@ -85,28 +85,24 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     # The files, as they are
     script = tmp_path / "n1-setup.sh"
     script.write_text(node_setup.setup("https://console.example/report/"))
-    stale = Path("/etc/pgbackrest/repo1-gcs-00000000.json")
-    stale.parent.mkdir()
-    stale.touch()
     subprocess.run(["sh", script], check=True, capture_output=True)
-    configuration = Path("/etc/pgbackrest/pgbackrest.conf").read_text()
+    configuration = Path(node_setup.layout.configuration).read_text()
     assert hashlib.sha256(configuration.encode()).hexdigest() == node_setup.sha256
     [file] = node_setup.keys
     assert f"repo1-gcs-key={file.path}\n" in configuration
     assert "PRIVATE KEY" not in configuration + node_setup.masked
     assert oct(Path(file.path).stat().st_mode & 0o777) == "0o640"
     assert (Path(file.path).owner(), Path(file.path).group()) == ("root", "postgres")
-    assert not stale.exists()
     key = json.loads(Path(file.path).read_text())
 
     # What the page says to run
     node.start()
-    archive, _, create, check, backup, _ = [one.text for one in node_setup.commands]
+    create, archive, _, check, backup, _ = [one.text for one in node_setup.commands]
     [restore] = [one.text for one in node_setup.drills]
+    node.shell(create)
     node.shell(archive)
     node.stop()
     node.start()
-    node.shell(create)
     node.shell(check)
     node.shell(backup)
     node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 200000) AS n")
@@ -119,7 +115,7 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     node.start(restored, "-p", str(node.port + 1), "-c", "archive_mode=off")
     assert node.sql("SELECT count(*) FROM receipts", node.port + 1) == "200000"
     node.stop(restored)
-    told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]
+    told = json.loads(node.pgbackrest("info", "--output=json").stdout)[0]
     assert [one["type"] for one in told["backup"]] == ["full", "incr"]
     objects = world.emulator.storage.buckets[store.bucket].objects
     assert {name.split("/")[0] for name in objects} == {cluster.prefix}

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from tests.demo_process import running_demo
 from tests.end_to_end.console import Clock, Console, text_of
+from tests.pgbackrest_node import installed
 
 pytestmark = [
     pytest.mark.slow,
@@ -56,21 +57,26 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
     script.write_text(console.get(f"{page}nodes/n1/setup.sh"))
     subprocess.run(["sh", script], check=True, capture_output=True)
     configuration = console.get(f"{page}nodes/n1/pgbackrest.conf")
-    assert Path("/etc/pgbackrest/pgbackrest.conf").read_text() == configuration
-    kept = Path("/etc/pgbackrest/pgbackrest.conf").stat()
+    file = installed() / "pgbackrest.conf"
+    assert file.read_text() == configuration
+    kept = file.stat()
     assert (kept.st_uid, kept.st_gid, oct(kept.st_mode & 0o777)) == (0, node.owner.pw_gid, "0o640")
     node.start()
 
     # What the page says to run
-    set_up, archive, restart, create, check, backup, report, restore = console.commands(console.get(f"{page}nodes/n1/"))
-    assert set_up == "sudo sh n1-setup.sh"
-    assert restart == "sudo systemctl restart postgresql"
-    node.shell(archive)
-    node.stop()
-    node.start()
-    clock.lap("PostgreSQL set up")
+    copy, set_up, remove, create, archive, restart, check, backup, report, restore = console.commands(
+        console.get(f"{page}nodes/n1/")
+    )
+    name = f"{installed().name}-n1-setup.sh"
+    assert (copy, set_up, remove) == (f"scp {name} n1:", f"sudo sh {name}", f"rm {name}")
+    assert node.sql("SHOW archive_mode") == "off"
     node.shell(create)
     clock.lap("stanza-create")
+    assert node.shell(check, check=False).returncode  # nothing is archived yet
+    node.shell(archive)
+    node.shell(restart)
+    assert node.sql("SHOW archive_mode") == "on"
+    clock.lap("PostgreSQL set up")
     node.shell(check)
     clock.lap("check")
     node.shell(backup)
@@ -91,7 +97,7 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
     # What the node says of itself, and what the console sees
     assert node.shell(report).stdout == "applied\n"
     assert "timeline 1" in " ".join(console.get(f"{page}nodes/n1/").split())
-    told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]
+    told = json.loads(node.pgbackrest("info", "--output=json").stdout)[0]
     labels = [one["label"] for one in told["backup"]]
     assert [one["type"] for one in told["backup"]] == ["full", "incr"]
     console.post(f"{page}backups/refresh/", {})
@@ -131,7 +137,7 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
     assert "n1 still has it in the configuration" in refused
     console.post(f"{page}backup-stores/", {"confirmed": store})
     console.wait(page, "None: no store is attached.")
-    assert node.run("pgbackrest", "--stanza=main", "check", check=False, timeout=200).returncode  # the access is gone
+    assert node.pgbackrest("--stanza=main", "check", check=False, timeout=200).returncode  # the access is gone
     clock.lap("detached")
 
     # Deleted only when it is empty
@@ -186,18 +192,15 @@ def test_two_repositories(demo, node, tmp_path):
 
     set_up()
     node.start()
-    _, archive, _, create, check, first, report, _ = console.commands(console.get(f"{page}nodes/n1/"))
-    node.shell(archive)
-    node.stop()
-    node.start()
-    node.shell(create)
-    node.shell(check)
+    *_, create, archive, restart, check, first, report, _ = console.commands(console.get(f"{page}nodes/n1/"))
+    for line in (create, archive, restart, check):
+        node.shell(line)
     assert node.shell(report).stdout == "applied\n"
     # The second one: nothing leaves the node before its stanza is there, so the page says how to create it.
     console.post(f"{page}nodes/n1/backup-stores/", {"choice": "all"})
     set_up()
     assert node.shell(check, check=False).returncode
-    *preparation, _, _, _, create, check, first, second, _, _ = console.commands(console.get(f"{page}nodes/n1/"))
+    *preparation, _, _, _, create, _, _, check, first, second, _, _ = console.commands(console.get(f"{page}nodes/n1/"))
     assert preparation == [create, check]
     for line in preparation:
         node.shell(line)
@@ -205,13 +208,13 @@ def test_two_repositories(demo, node, tmp_path):
     crontab = console.get(f"{page}nodes/n1/crontab")
     node.shell(re.search(r"^0 1 \* \* 0 postgres (.*)$", crontab, re.MULTILINE)[1])
     assert node.shell(report).stdout == "applied\n"
-    told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]["backup"]
+    told = json.loads(node.pgbackrest("info", "--output=json").stdout)[0]["backup"]
     assert sorted(one["database"]["repo-key"] for one in told) == [1, 2]
     console.post(f"{page}backups/refresh/", {})
     shown = console.wait(page, told[1]["label"])
     assert told[0]["label"] in shown
     restored = Path(f"{node.data}-restored")
-    node.run("pgbackrest", "--stanza=main", "--repo=2", f"--pg1-path={restored}", "restore")
+    node.pgbackrest("--stanza=main", "--repo=2", f"--pg1-path={restored}", "restore")
     node.start(restored, "-p", str(node.port + 1), "-c", "archive_mode=off")
     assert node.sql("SELECT 1", node.port + 1) == "1"
     node.stop(restored)

@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 from tests import newer_pgbackrest
 from tests.demo_process import running_demo
 from tests.end_to_end.console import Clock, Console, text_of
+from tests.pgbackrest_node import installed
 
 pytestmark = [
     pytest.mark.slow,
@@ -80,13 +81,10 @@ class Protected:
         console.post(f"{self.page}databases/add/", database)
         self.run_as_root(console.get(f"{self.page}nodes/n1/setup.sh"))
         node.start()
-        _, archive, _, create, check, full, report, self.restore = console.commands(
+        *_, create, archive, restart, check, full, report, self.restore = console.commands(
             console.get(f"{self.page}nodes/n1/")
         )
-        node.shell(archive)
-        node.stop()
-        node.start()
-        for line in (create, check, full, report):
+        for line in (create, archive, restart, check, full, report):
             node.shell(line)
         node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 100000) AS n")
         node.shell(full.replace("--type=full", "--type=incr"))
@@ -117,7 +115,7 @@ class Protected:
     @property
     def configured(self):
         """Return the options of the node's own file, as whoever breaks into the node finds them."""
-        text = Path("/etc/pgbackrest/pgbackrest.conf").read_text()
+        text = (installed() / "pgbackrest.conf").read_text()
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line and line[0] != "#")
 
     def s3(self, key, secret):
@@ -136,9 +134,9 @@ class Protected:
         options = self.configured
         s3, bucket = self.s3(options["repo1-s3-key"], options["repo1-s3-key-secret"]), options["repo1-s3-bucket"]
         prefix = options["repo1-path"].split("/")[1]
-        self.node.run("pgbackrest", "--stanza=main", "stop")
+        self.node.pgbackrest("--stanza=main", "stop")
         self.node.stop()
-        self.node.run("pgbackrest", "--stanza=main", "--repo=1", "--force", "stanza-delete")
+        self.node.pgbackrest("--stanza=main", "--repo=1", "--force", "stanza-delete")
         s3.put_object(Bucket=bucket, Key=f"{prefix}/n1/backup/main/backup.info", Body=b"ransom")
         for one in s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/").get("Contents", []):
             s3.delete_object(Bucket=bucket, Key=one["Key"])
@@ -153,7 +151,7 @@ class Protected:
         ):
             with pytest.raises(ClientError):
                 getattr(s3, name)(Bucket=bucket, **arguments)
-        self.node.run("pgbackrest", "--stanza=main", "start")
+        self.node.pgbackrest("--stanza=main", "start")
         return versions
 
     def rows(self, data, port):
@@ -171,7 +169,7 @@ class Protected:
 def test_a_robbed_store_is_rescued(demo, node, newer, tmp_path, say):
     protected, clock = Protected(demo, node, tmp_path), Clock()
     console = protected.console
-    (label,) = re.findall(r"\d{8}-\d{6}F_\d{8}-\d{6}I", node.run("pgbackrest", "--stanza=main", "info").stdout)[:1]
+    (label,) = re.findall(r"\d{8}-\d{6}F_\d{8}-\d{6}I", node.pgbackrest("--stanza=main", "info").stdout)[:1]
     protected.look(label)
     time.sleep(1.1)  # versions have their times in seconds
     before = datetime.now(UTC).replace(microsecond=0)
@@ -183,7 +181,7 @@ def test_a_robbed_store_is_rescued(demo, node, newer, tmp_path, say):
     assert re.search(
         r"1 full backup \(\S+ MB\) and 1 incremental backup \(\S+ .B\) of main on n1 in e2e-rescue, seen", shown
     )
-    assert node.run("pgbackrest", "--stanza=main", "info").stdout.find("missing stanza path") > 0
+    assert node.pgbackrest("--stanza=main", "info").stdout.find("missing stanza path") > 0
     clock.lap("seen by the console")
 
     found = re.search(r"/clusters/repositories/\d+/recover-deleted/", console.get(protected.page))
@@ -242,7 +240,7 @@ def test_a_robbed_store_is_rescued(demo, node, newer, tmp_path, say):
 
     told = undelete()
     assert "Nothing was changed." in told
-    assert node.run("pgbackrest", "--stanza=main", "info").stdout.find("missing stanza path") > 0
+    assert node.pgbackrest("--stanza=main", "info").stdout.find("missing stanza path") > 0
     clock.lap("undelete: what it would do")
     assert undelete("--do").endswith("Done.\n")
     clock.lap("undeleted")

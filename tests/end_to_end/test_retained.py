@@ -15,7 +15,7 @@ import pytest
 
 from tests.demo_process import running_demo
 from tests.end_to_end.console import Console, text_of
-from tests.pgbackrest_node import FOLDERS
+from tests.pgbackrest_node import FOLDERS, crontab, installed
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,12 +49,9 @@ class Built:
         self.console.post(f"{self.page}databases/add/", database)
         self.set_up()
         node.start()
-        _, archive, _, create, check, *_ = self.commands()
-        node.shell(archive)
-        node.stop()
-        node.start()
-        node.shell(create)
-        node.shell(check)
+        _, _, _, create, archive, restart, check, *_ = self.commands()
+        for line in (create, archive, restart, check):
+            node.shell(line)
 
     def set_up(self):
         script = self.folder / "n1-setup.sh"
@@ -70,17 +67,17 @@ class Built:
 
 
 def labels(node, repository):
-    told = json.loads(node.run("pgbackrest", "info", "--output=json", f"--repo={repository}").stdout)
+    told = json.loads(node.pgbackrest("info", "--output=json", f"--repo={repository}").stdout)
     return [one["label"] for one in told[0]["backup"]]
 
 
 def test_after_the_end_of_a_cluster_its_kit_brings_the_rows_back(demo, node, tmp_path):
     built = Built(demo, node, tmp_path, "ended")
     console, page = built.console, built.page
-    node.run("pgbackrest", "--stanza=main", "--type=full", "backup")
+    node.pgbackrest("--stanza=main", "--type=full", "backup")
     node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 100000) AS n")
     node.sql("SELECT pg_switch_wal()")
-    node.run("pgbackrest", "--stanza=main", "check")
+    node.pgbackrest("--stanza=main", "check")
     [label] = labels(node, 1)
     built.seen(label)
     node.stop()
@@ -146,23 +143,24 @@ def test_what_a_node_has_left_expires_by_its_second_configuration(demo, node, tm
     policy = {"retention_full": "1", "retention_type": "count", "retention_diff": "", "full_schedule": "0 1 * * 0"}
     console.post(f"{page}policy/", policy | {"diff_schedule": "", "incr_schedule": ""})
     for _ in range(2):
-        node.run("pgbackrest", "--stanza=main", "--type=full", "--repo1-retention-full=9", "backup")
+        node.pgbackrest("--stanza=main", "--type=full", "--repo1-retention-full=9", "backup")
     first, second = labels(node, 1)
     built.seen(second)
     console.post(f"{page}nodes/n1/backup-stores/", {"choice": "chosen", "backup_stores": built.stores[1]})
     built.set_up()
-    left = Path("/etc/pgbackrest/left.conf")
+    left = installed() / "left.conf"
     assert "repo1-path" in left.read_text()
     assert "repo2" not in left.read_text()
-    assert "repo1" not in Path("/etc/pgbackrest/pgbackrest.conf").read_text().replace("expires repo1", "")
+    assert "repo1" not in (installed() / "pgbackrest.conf").read_text().replace("expires repo1", "")
     for line in ("stanza-create", "check"):
-        node.run("pgbackrest", "--stanza=main", line)
-    [line] = re.findall(
-        r"^\S+ \S+ \S+ \S+ \S+ postgres (.*left.conf.*)$", Path("/etc/cron.d/pgbackrest").read_text(), re.M
-    )
+        node.pgbackrest("--stanza=main", line)
+    [line] = re.findall(r"^\S+ \S+ \S+ \S+ \S+ postgres (.*left.conf.*)$", crontab().read_text(), re.M)
     # While a backup runs: each has its own lock.
     backup = subprocess.Popen(
-        ["pgbackrest", "--stanza=main", "--type=full", "backup"], user="postgres", group="postgres", cwd=node.folder
+        ["pgbackrest", f"--config={installed()}/pgbackrest.conf", "--stanza=main", "--type=full", "backup"],
+        user="postgres",
+        group="postgres",
+        cwd=node.folder,
     )
     node.shell(line)
     assert backup.wait(100) == 0
@@ -174,4 +172,4 @@ def test_what_a_node_has_left_expires_by_its_second_configuration(demo, node, tm
     console.post(f"{page}nodes/n1/backup-stores/", {"choice": "all"})
     built.set_up()
     assert not left.exists()
-    assert "left.conf" not in Path("/etc/cron.d/pgbackrest").read_text()
+    assert "left.conf" not in crontab().read_text()

@@ -25,6 +25,7 @@ SAFE = {
     "S3_ENDPOINTS_ALLOWED": ["10.0.0.0/8", "minio.internal"],
     "MAP_TILES_URL": "https://tiles.example.org/{z}/{x}/{y}.png",
     "DEPLOYMENT_SETTINGS": {"azure": {"endpoint_url": ""}, "s3": {}},
+    "PUBLIC_URL": "https://console.example.org",
 }
 OPEN = [
     ("E001", "DEMO_FILE", "/data/demo.json"),
@@ -43,6 +44,7 @@ OPEN = [
     ("W004", "S3_ENDPOINTS_ALLOWED", ["::/0"]),
     ("W005", "MAP_TILES_URL", "http://tiles.example.org/{z}/{x}/{y}.png"),
     ("W006", "DEPLOYMENT_SETTINGS", {"azure": {"endpoint_url": "https://localhost:1"}}),
+    ("W007", "PUBLIC_URL", "http://console.example.org"),
 ]
 # What settings.py reads of the environment and no check of ours is about, and why.
 NOT_CHECKED = {
@@ -57,6 +59,7 @@ NOT_CHECKED = {
     **dict.fromkeys(["AWS_PRINCIPAL", "MAP_TILES_ATTRIBUTION"], "shown"),
     **dict.fromkeys(["AZURE_FEDERATED_TOKEN_FILE", "GOOGLE_SUBJECT_TOKEN_FILE"], "a file that only the console reads"),
     **dict.fromkeys(["LOG_LEVEL", "LOG_FORMAT", "STATIC_ROOT", "WEB_THREADS"], "opens nothing"),
+    **dict.fromkeys(["PUBLIC_CA"], "the nodes believe it beside TLS's own checks, and nothing else"),
     **dict.fromkeys(["VAULT_ADDR", "VAULT_CACERT"], "without TLS the vault is not asked"),
     **dict.fromkeys(["VAULT_TOKEN", "VAULT_KEY", "VAULT_MOUNT", "VAULT_NAMESPACE"], "the vault's"),
     "METRICS_TOKEN": "figures that name nobody",

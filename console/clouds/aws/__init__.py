@@ -3,7 +3,7 @@
 from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Vocabulary
 from console.clouds.s3api import CREATION
 
-from .access import DELETE, GRANT, REVOKE, facts, outdated, policy, refusal, repository
+from .access import DELETE, GRANT, REVOKE, facts, machine_steps, outdated, policy, refusal, repository
 from .documents import access_documents, merge_statements
 from .linking import FIELDS, ROLE, SIGN_INS, clean, sign_in
 from .permissions import preflight
@@ -50,6 +50,7 @@ AWS = Cloud(
         revoke=REVOKE,
         delete=DELETE,
         facts=facts,
+        machine_steps=machine_steps,
         policy=policy,
         refusal=refusal,
         repository=repository,

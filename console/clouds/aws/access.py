@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from console.clouds.aws.boundary import boundary_of
 from console.clouds.aws.errors import on_amazon
 from console.clouds.aws.session import HOME_REGIONS, calling_iam, instance_service
-from console.clouds.contract import AccessSpec, BroughtKey, RepositoryOptions, StoreSpec
+from console.clouds.contract import AccessSpec, BroughtKey, MachineStep, RepositoryOptions, StoreSpec
 from console.clouds.naming import CLUSTER_TAG
 from console.clouds.s3api import nodes
 from console.clouds.s3api.errors import CallTarget, bucket_arn, code_of
@@ -55,6 +55,37 @@ def _arn(spec: AccessSpec, kind: str) -> str:
 def facts(spec: AccessSpec) -> list[tuple[str, str]]:
     """Return what an administrator needs to start a node, each with its label."""
     return [("IAM Role ARN", role_arn(spec)), ("Instance Profile ARN", profile_arn(spec))]
+
+
+# Of the partitions' consoles ("AWS service endpoints", "Signing in to the AWS Management Console").
+CONSOLES = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
+
+
+def machine_steps(spec: AccessSpec, region: str) -> list[MachineStep]:
+    """Return how a machine gets the instance profile, and how it is seen there."""
+    host = CONSOLES.get(spec.account.partition)
+    give = (
+        f"aws ec2 associate-iam-instance-profile --region {region} --instance-id INSTANCE_ID "
+        f"--iam-instance-profile Name={node_name(spec)}"
+    )
+    see = (
+        "curl -sf -H \"X-aws-ec2-metadata-token: $(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "
+        'http://169.254.169.254/latest/api/token)" http://169.254.169.254/latest/meta-data/iam/security-credentials/'
+    )
+    return [
+        MachineStep(
+            "Give the machine the cluster's instance profile, with which pgBackRest signs in. An instance has one "
+            "alone: where it has another, replace that (replace-iam-instance-profile-association), and let the "
+            "cluster's role have what the other one had",
+            give,
+            f"https://{region}.{host}/ec2/home?region={region}#Instances:" if host else "",
+        ),
+        MachineStep(f"See on the machine that it has it: this prints {node_name(spec)}", see),
+    ]
 
 
 # The policies

@@ -2,7 +2,7 @@
 
 from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
 
-from .access import DELETE, GRANT, REVOKE, due, facts, policy, repository
+from .access import DELETE, GRANT, REVOKE, due, facts, machine_steps, policy, repository
 from .documents import access_documents
 from .linking import EXPLANATION, FIELDS, account_facts, identify, linked
 from .permissions import preflight
@@ -60,6 +60,7 @@ AZURE = Cloud(
         revoke=REVOKE,
         delete=DELETE,
         facts=facts,
+        machine_steps=machine_steps,
         policy=policy,
         refusal=lambda spec: "",
         repository=repository,

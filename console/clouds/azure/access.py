@@ -16,7 +16,16 @@ from uuid import uuid5
 from console.clouds.azure.accounts import SHARED_KEYS, StorageAccount, owner_in
 from console.clouds.azure.errors import GONE, CallTarget, group_id, resource_id
 from console.clouds.azure.session import ask, gives_signatures
-from console.clouds.contract import AccessSpec, AccountRef, BroughtKey, KeyPart, Need, RepositoryOptions, StoreSpec
+from console.clouds.contract import (
+    AccessSpec,
+    AccountRef,
+    BroughtKey,
+    KeyPart,
+    MachineStep,
+    Need,
+    RepositoryOptions,
+    StoreSpec,
+)
 from console.clouds.naming import CLUSTER_TAG, cluster_tags
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
@@ -64,6 +73,21 @@ def facts(spec: AccessSpec) -> list[tuple[str, str]]:
         return [*found, ("Managed Identity", node_name(spec)), ("Managed Identity ID", identity_id(spec))]
     until = expires(spec)
     return [*found, ("Signature Valid Until", f"{until:%Y-%m-%d}")] if until else found
+
+
+def machine_steps(spec: AccessSpec, region: str) -> list[MachineStep]:
+    """Return how a machine gets the cluster's managed identity; nothing where its nodes have signatures."""
+    if gives_signatures(spec.account):
+        return []
+    return [
+        MachineStep(
+            f"Give the machine the managed identity {node_name(spec)}, as which pgBackRest signs in. Where it has "
+            "others too, pgBackRest cannot tell which to take: let this be the only one",
+            f"az vm identity assign --subscription {spec.account.number} --resource-group GROUP --name MACHINE "
+            f"--identities {identity_id(spec)}",
+            "https://portal.azure.com/#browse/Microsoft.Compute%2FVirtualMachines",
+        )
+    ]
 
 
 def policy(spec: AccessSpec) -> dict[str, Any]:

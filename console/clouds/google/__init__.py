@@ -2,7 +2,7 @@
 
 from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
 
-from .access import DELETE, GRANT, REVOKE, facts, policy, repository
+from .access import DELETE, GRANT, REVOKE, facts, machine_steps, policy, repository
 from .buckets import STORE_LABEL
 from .documents import access_documents
 from .linking import FIELDS
@@ -75,6 +75,7 @@ GOOGLE = Cloud(
         revoke=REVOKE,
         delete=DELETE,
         facts=facts,
+        machine_steps=machine_steps,
         policy=policy,
         refusal=lambda spec: "",  # each bucket has a policy of its own, with room for 1,500 principals
         repository=repository,

@@ -13,6 +13,7 @@ from console.clouds.contract import (
     AccountRef,
     BroughtKey,
     KeyPart,
+    MachineStep,
     RepositoryOptions,
     SecretFile,
     StoreSpec,
@@ -62,6 +63,21 @@ def facts(spec: AccessSpec) -> list[tuple[str, str]]:
         return [("Service Account", email(spec)), ("Access Scope of the Machines", SCOPE)]
     key = spec.keys.get("private_key_id")
     return [("Service Account", email(spec)), *([("Key ID", key)] if key else [])]
+
+
+def machine_steps(spec: AccessSpec, region: str) -> list[MachineStep]:
+    """Return how a machine gets the cluster's service account; nothing where its nodes have a key."""
+    if not is_attached(spec.account):
+        return []
+    return [
+        MachineStep(
+            "Attach the cluster's service account to the machine, which has to be stopped for that; as this pgBackRest "
+            "signs in",
+            f"gcloud compute instances set-service-account MACHINE --project {spec.account.number} "
+            f"--zone {region}-ZONE --service-account {email(spec)} --scopes {SCOPE}",
+            f"https://console.cloud.google.com/compute/instances?project={spec.account.number}",
+        )
+    ]
 
 
 # What they may do

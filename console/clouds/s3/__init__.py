@@ -45,7 +45,7 @@ S3_COMPATIBLE = Cloud(
         repository=repository,
         key_options=(("s3-key", "FILL-IN-THE-ACCESS-KEY-ID"), ("s3-key-secret", "FILL-IN-ITS-SECRET")),
         key_from="Make an access key on the server that may list the bucket and get the objects below the folder "
-        "(s3:ListBucket, s3:GetObject). The nodes' own key, in /etc/pgbackrest/pgbackrest.conf on each of them, "
+        "(s3:ListBucket, s3:GetObject). The nodes' own key, in the pgbackrest.conf of each of them, "
         "may while their cluster has the store attached.",
         regions=node_regions,
         note="IAM roles are for Amazon's own machines: here each cluster's nodes sign in with an access key.",

@@ -7,6 +7,8 @@ from dataclasses import replace
 from clusters.handover import schedule_files
 from tests.clusters.handed_over import handed
 
+CALLED = handed().layout.pgbackrest
+
 
 def planned(schedules, numbers=(1, 3)):
     configuration = handed().configuration
@@ -17,20 +19,20 @@ def planned(schedules, numbers=(1, 3)):
 def test_crontab_makes_one_backup_after_the_other():
     lines = schedule_files.crontab(planned({"full": "0 1 * * 0"})).content.splitlines()
     assert lines[1] == (
-        "0 1 * * 0 postgres pgbackrest --stanza=main --repo=1 --type=full backup; "
-        "pgbackrest --stanza=main --repo=3 --type=full backup"
+        f"0 1 * * 0 postgres {CALLED} --stanza=main --repo=1 --type=full backup; "
+        f"{CALLED} --stanza=main --repo=3 --type=full backup"
     )
 
 
 def test_units_are_a_service_and_a_timer_for_each_type():
     files = schedule_files.units(planned({"full": "0 1 * * 0", "incr": "0 1 * * 1-6"}))
     assert [file.path.rsplit("/", 1)[1] for file in files] == [
-        "pgbackrest-main-full.service",
-        "pgbackrest-main-full.timer",
-        "pgbackrest-main-incr.service",
-        "pgbackrest-main-incr.timer",
-        "pgbackrest-report.service",
-        "pgbackrest-report.timer",
+        "pgbackrest-orders-aaa4-main-full.service",
+        "pgbackrest-orders-aaa4-main-full.timer",
+        "pgbackrest-orders-aaa4-main-incr.service",
+        "pgbackrest-orders-aaa4-main-incr.timer",
+        "pgbackrest-orders-aaa4-report.service",
+        "pgbackrest-orders-aaa4-report.timer",
     ]
-    assert files[0].content.count("ExecStart=-/usr/bin/pgbackrest --stanza=main") == 2
+    assert files[0].content.count(f"ExecStart=-/usr/bin/{CALLED} --stanza=main") == 2
     assert "OnCalendar=Mon,Tue,Wed,Thu,Fri,Sat *-*-* 01:00:00" in files[3].content

@@ -63,7 +63,7 @@ def test_render_numbers_every_option_of_a_repository():
     assert found["repo2-path"] == found["repo7-path"] == "/c-abc/n1"
     assert found["repo2-s3-key-type"] == "auto"
     assert found["repo7-s3-key-secret"] == "SECRET"
-    assert found["repo7-storage-ca-file"] == "/etc/pgbackrest/repo7-ca.pem"
+    assert found["repo7-storage-ca-file"] == f"{Layout().folder}/repo7-ca.pem"
     assert found["repo2-cipher-pass"] == "passphrase-2"
     assert {name.split("-")[0] for name in found if name.startswith("repo")} == {"repo2", "repo7"}
 
@@ -74,7 +74,7 @@ def test_render_names_a_file_with_a_secret_and_never_shows_it():
         files=(SecretFile("gcs-key", "gcs-0a1b2c3d.json", "the key"),),
     )
     one = configuration(target(3, by_file))
-    assert options(one.render(secrets=True))["repo3-gcs-key"] == "/etc/pgbackrest/repo3-gcs-0a1b2c3d.json"
+    assert options(one.render(secrets=True))["repo3-gcs-key"] == f"{Layout().folder}/repo3-gcs-0a1b2c3d.json"
     assert "the key" not in one.render(secrets=True) + repr(by_file)
     other = replace(by_file, files=(SecretFile("gcs-key", "gcs-9f8e7d6c.json", "another"),))
     assert configuration(target(3, other)).sha256 != one.sha256
