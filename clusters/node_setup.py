@@ -9,6 +9,7 @@ from functools import cached_property
 from django.conf import settings
 
 from clusters.handover import left, schedule_files, steps
+from clusters.handover.backup_script import backup_script
 from clusters.handover.report_script import report_script
 from clusters.handover.setup_script import Known, setup_script
 from clusters.handover.timers_script import timers_script
@@ -174,6 +175,11 @@ class NodeSetup:
     def crontab(self) -> File:
         """Return the schedule for cron, with the report of what is applied."""
         return schedule_files.crontab(self.configuration)
+
+    @property
+    def backup(self) -> File:
+        """Return the script that cron and the timers run for each backup."""
+        return backup_script(self.configuration)
 
     @property
     def units(self) -> list[File]:

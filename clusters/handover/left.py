@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from clusters.handover.units import unit
 from clusters.pgbackrest.configuration import Configuration, Option, rendered
 from clusters.pgbackrest.layout import File
 
-HOUR, MINUTE = 4, 40
+SCHEDULE = "40 4 * * *"  # cron's, by the clock of the node
 
 
 def file(configuration: Configuration) -> File:
@@ -36,27 +35,3 @@ def _lines(configuration: Configuration) -> Iterable[str | Option]:
         yield from target.access()
         yield from target.retention()
         yield from target.encryption()
-
-
-def commands(configuration: Configuration) -> list[str]:
-    """Return what expires each stanza in all repositories of that configuration."""
-    return [
-        f"pgbackrest --config={configuration.layout.left} --stanza={stanza.name} expire"
-        for stanza in configuration.stanzas
-    ]
-
-
-def crontab(configuration: Configuration) -> list[str]:
-    """Return the lines for cron."""
-    return [f"{MINUTE} {HOUR} * * * {configuration.layout.user} {command}" for command in commands(configuration)]
-
-
-def units(configuration: Configuration) -> list[File]:
-    """Return the same as a systemd service and its timer."""
-    return unit(
-        configuration.layout.unit("left"),
-        "Expire backups in repositories that this node has left",
-        [f"-/usr/bin/{command}" for command in commands(configuration)],
-        f"OnCalendar=*-*-* {HOUR:02d}:{MINUTE:02d}:00\nPersistent=true\n",
-        configuration.layout.user,
-    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from clusters.handover import left
+from clusters.handover.backup_script import EXPIRE, command
 from clusters.handover.units import unit
 from clusters.pgbackrest.configuration import Configuration
 from clusters.pgbackrest.layout import File, Layout
@@ -21,35 +24,49 @@ def backup_commands(configuration: Configuration, stanza: str, kind: str) -> lis
     return [backup_command(stanza, kind, one.number, configuration.layout) for one in configuration.targets]
 
 
+def _runs(configuration: Configuration) -> Iterator[tuple[str, str, str]]:
+    """Yield what runs by the clock: its stanza, its kind and its cron expression."""
+    for stanza in configuration.stanzas:
+        for kind, expression in configuration.schedules.items():
+            yield stanza.name, kind, expression
+        if configuration.left:
+            yield stanza.name, EXPIRE, left.SCHEDULE
+
+
 def crontab(configuration: Configuration) -> File:
-    """Return the node's file below /etc/cron.d; a failure in one repository does not keep the next from its backup."""
+    """Return the node's file below /etc/cron.d; cron ignores all of it for one line that it does not take."""
     layout = configuration.layout
     lines = [f"# Backups of {configuration.cluster}, by the clock of this node"]
     lines += [
-        f"{expression} {layout.user} {'; '.join(backup_commands(configuration, stanza.name, kind))}"
-        for stanza in configuration.stanzas
-        for kind, expression in configuration.schedules.items()
+        f"{expression} {layout.user} {command(configuration, stanza, kind)}"
+        for stanza, kind, expression in _runs(configuration)
     ]
-    if configuration.left:
-        lines += left.crontab(configuration)
     lines.append(f"*/5 * * * * {layout.user} {layout.report} >/dev/null")
     return File(layout.crontab, "\n".join((*lines, "")))
 
 
 def units(configuration: Configuration) -> list[File]:
-    """Return the same as systemd's services and timers."""
-    layout = configuration.layout
+    """Return the same as systemd's services and timers; a run that fails fails its service."""
+    layout, cluster = configuration.layout, configuration.cluster.replace("%", "%%")  # a specifier
+    databases = [one.service for one in configuration.stanzas if one.service]
     files = []
-    for stanza in configuration.stanzas:
-        for kind, expression in configuration.schedules.items():
-            title = f"{configuration.cluster.replace('%', '%%')}: {KINDS[kind]} backup of {stanza.name}"  # a specifier
-            runs = [f"-/usr/bin/{command}" for command in backup_commands(configuration, stanza.name, kind)]
-            times = "".join(f"OnCalendar={calendar}\n" for calendar in on_calendar(expression))
-            name = layout.unit(f"{stanza.name}-{kind}")
-            files += unit(name, title, runs, f"{times}Persistent=true\n", layout.user)
-    if configuration.left:
-        files += left.units(configuration)
+    for stanza, kind, expression in _runs(configuration):
+        title = (
+            f"{cluster}: expire backups of {stanza} in repositories that this node has left"
+            if kind == EXPIRE
+            else f"{cluster}: {KINDS[kind]} backup of {stanza}"
+        )
+        times = "".join(f"OnCalendar={calendar}\n" for calendar in on_calendar(expression))
+        files += unit(
+            layout.unit(f"{stanza}-{kind}"),
+            title,
+            command(configuration, stanza, kind),
+            f"{times}Persistent=true\n",
+            layout.user,
+            # What a machine has missed while it was off runs as soon as it is on: not before the database.
+            after=["postgresql.service", *databases],
+        )
     return [
         *files,
-        *unit(layout.unit("report"), "Tell Storekeeper what is applied", [layout.report], REPORTS, layout.user),
+        *unit(layout.unit("report"), "Tell Storekeeper what is applied", layout.report, REPORTS, layout.user),
     ]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clusters.handover import earlier, left, schedule_files
+from clusters.handover.backup_script import backup_script
 from clusters.handover.guest import Placed, guest_script
 from clusters.handover.report_script import report_script
 from clusters.handover.steps import preparation
@@ -130,6 +131,7 @@ def files(configuration: Configuration, known: Known) -> list[Placed]:
     return [
         *(Placed(one, PUBLIC) for one in public),
         *(Placed(one, PRIVATE) for one in private),
+        Placed(backup_script(configuration), EXECUTABLE),
         Placed(reports, EXECUTABLE),
         Placed(File(layout.undo, undo_script(configuration)), ROOT_S),
     ]

@@ -84,6 +84,11 @@ class Layout:
         return f"{self.folder}/installed"
 
     @property
+    def backup(self) -> str:
+        """Return the path of the script that makes the backups."""
+        return f"{self.folder}/backup.sh"
+
+    @property
     def spool(self) -> str:
         """Return pgBackRest's spool-path."""
         return f"{SPOOL}/{self.cluster}"
@@ -97,6 +102,11 @@ class Layout:
     def left_locks(self) -> str:
         """Return the lock-path with which left repositories are expired; pgBackRest makes it."""
         return f"{self.spool}/left"
+
+    @property
+    def runs(self) -> str:
+        """Return the folder in which the backup script writes down what became of each run."""
+        return f"{self.spool}/runs"
 
     @property
     def logs(self) -> str:

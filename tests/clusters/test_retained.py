@@ -407,7 +407,7 @@ def test_a_node_goes_on_to_expire_what_it_has_left(cluster, stores):
     n1 = cluster.nodes.get(name="n1")
     before = node_setup(cluster)
     assert before.left_files == []
-    assert "left.conf" not in before.crontab.content
+    assert "expire" not in before.crontab.content
     assert f" {before.layout.left} " not in before.setup("https://console.example.com/")
     actions.write_to(n1, choice="chosen", stores=[stores[1]], by=None)
     after = node_setup(cluster)
@@ -415,10 +415,8 @@ def test_a_node_goes_on_to_expire_what_it_has_left(cluster, stores):
     assert re.findall(r"^repo(\d+)-", file.content, re.MULTILINE)[0] == "1"
     assert cluster.repositories.get(number=1).passphrase in file.content
     assert "repo2" not in file.content
-    assert f"40 4 * * * postgres pgbackrest --config={before.layout.left} --stanza=orders expire" in (
-        after.crontab.content
-    )
-    assert f"{after.layout.unit('left')}.timer" in [one.path for one in after.units]
+    assert f"40 4 * * * postgres {after.layout.backup} orders expire\n" in after.crontab.content
+    assert f"{after.layout.unit('orders-expire')}.timer" in [one.path for one in after.units]
     assert file.content.strip() in after.setup("https://console.example.com/")
     # It is applied only when that file is there too.
     assert after.sha256 != node_setup_without_left(cluster).sha256

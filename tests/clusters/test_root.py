@@ -20,7 +20,7 @@ from tests.node_machine import Machine
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="is root on a machine of its own")
 LAYOUT = Layout()
-FILE, FOLDER, LOCKS = LAYOUT.configuration, LAYOUT.folder, LAYOUT.left_locks
+FILE, FOLDER, LOCKS, RUNS = LAYOUT.configuration, LAYOUT.folder, LAYOUT.left_locks, LAYOUT.runs
 WANTS = "/etc/systemd/system/timers.target.wants"  # where systemctl links what is enabled
 OLD_KEY = f"{FOLDER}/repo9-gcs-0000.json"  # of a repository that is gone: the script removes it
 ORDER = ("setup", "timers", "setup", "timers")
@@ -71,7 +71,7 @@ def clean(tmp_path_factory):
     found |= {
         path for script in scripts().values() for path in re.findall(r"(?<![\w/.*])/[a-z]+/[\w./-]++(?!\*)", script)
     }
-    others = ("/usr/bin/", "/dev/null", "/bin/sh", "/etc/machine-id", LOCKS)
+    others = ("/usr/", "/dev/null", "/bin/sh", "/etc/machine-id", LOCKS, RUNS)
     found = {path for path in found if not path.startswith(others)}
     found |= {str(parent) for path in found for parent in Path(path).parents} - {"/"}
     unknown = [path for path in found if not path.startswith(("/etc", "/var"))]

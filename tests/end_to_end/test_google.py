@@ -108,7 +108,7 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 200000) AS n")
     noise = "SELECT md5(random()::text) AS text FROM generate_series(1, 400000)"  # too much for one part, compressed
     node.sql(f"CREATE TABLE noise AS {noise}")
-    incremental = re.search(r"postgres (.* --type=incr backup)$", node_setup.crontab.content, re.MULTILINE)[1]
+    incremental = re.search(r"postgres (.*/backup\.sh main incr)$", node_setup.crontab.content, re.MULTILINE)[1]
     node.shell(incremental)
     restored = Path(f"{node.data}-drill")
     node.shell(restore)

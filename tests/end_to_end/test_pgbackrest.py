@@ -83,7 +83,7 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
     clock.lap("full backup")
     node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 200000) AS n")
     crontab = console.get(f"{page}nodes/n1/crontab")
-    incremental = re.search(r"^[^#]\S* \S+ \S+ \S+ \S+ postgres (.* --type=incr backup)$", crontab, re.MULTILINE)[1]
+    incremental = re.search(r"^[^#]\S* \S+ \S+ \S+ \S+ postgres (.*/backup\.sh main incr)$", crontab, re.MULTILINE)[1]
     node.shell(incremental)
     clock.lap("incremental backup")
     restored = Path(f"{node.data}-drill")

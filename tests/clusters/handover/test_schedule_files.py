@@ -16,12 +16,10 @@ def planned(schedules, numbers=(1, 3)):
     return replace(configuration, targets=targets, schedules=schedules, left=())
 
 
-def test_crontab_makes_one_backup_after_the_other():
-    lines = schedule_files.crontab(planned({"full": "0 1 * * 0"})).content.splitlines()
-    assert lines[1] == (
-        f"0 1 * * 0 postgres {CALLED} --stanza=main --repo=1 --type=full backup; "
-        f"{CALLED} --stanza=main --repo=3 --type=full backup"
-    )
+def test_crontab_runs_the_script_for_each_type():
+    lines = schedule_files.crontab(planned({"full": "0 1 * * 0", "diff": "0 1 * * 3"})).content.splitlines()
+    script = planned({}).layout.backup
+    assert lines[1:3] == [f"0 1 * * 0 postgres {script} main full", f"0 1 * * 3 postgres {script} main diff"]
 
 
 def test_units_are_a_service_and_a_timer_for_each_type():
@@ -34,5 +32,6 @@ def test_units_are_a_service_and_a_timer_for_each_type():
         "pgbackrest-orders-aaa4-report.service",
         "pgbackrest-orders-aaa4-report.timer",
     ]
-    assert files[0].content.count(f"ExecStart=-/usr/bin/{CALLED} --stanza=main") == 2
+    # Without a minus before it, a run that fails fails the unit.
+    assert files[0].content.endswith(f"ExecStart={planned({}).layout.backup} main full\n")
     assert "OnCalendar=Mon,Tue,Wed,Thu,Fri,Sat *-*-* 01:00:00" in files[3].content
