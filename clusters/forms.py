@@ -6,13 +6,12 @@ from typing import Any, cast
 from uuid import UUID
 
 from django import forms
-from django.utils import timezone
 
 from clusters.choice import changed_meanwhile, consequences, planned_nodes
 from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, Cluster, Database, Node
 from clusters.node_setup import attached
 from clusters.pgbackrest.grammar import Unfit, data_directory, key_part
-from clusters.pgbackrest.schedules import KINDS, Unusable, collision, parse
+from clusters.pgbackrest.schedules import KINDS, Unusable, parse
 from console.accounts.models import Membership
 from console.cloud_accounts.forms import AccountForm, SecretField, named_region
 from console.cloud_accounts.models import CloudAccount
@@ -310,7 +309,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         ]
 
     def clean(self) -> dict[str, Any]:
-        """Check that each schedule comes, and that no two begin in the same minute."""
+        """Check that each schedule comes, and that there are full backups for the others to build on."""
         data = super().clean() or {}
         given = {}
         for kind in KINDS:
@@ -322,14 +321,6 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
                     given[kind] = expression
                 except Unusable as error:
                     self.add_error(field, str(error))
-        if meeting := collision(given, timezone.now()):
-            first, second, when = meeting
-            self.add_error(
-                f"{second}_schedule",
-                f"This begins together with the {KINDS[first]} backup, next on {when:%A %d %B %Y at %H:%M}; pgBackRest "
-                "makes one backup of a stanza at a time, and one of the two would fail. Leave that time out, such as "
-                "with 1-6 for Monday to Saturday.",
-            )
         if (given.get("diff") or given.get("incr")) and not given.get("full") and not self.errors:
             self.add_error("full_schedule", "Plan full backups too: the others build on one, and it must not grow old.")
         return data

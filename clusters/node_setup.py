@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
@@ -14,6 +15,7 @@ from clusters.handover.report_script import report_script
 from clusters.handover.setup_script import Known, setup_script
 from clusters.handover.timers_script import timers_script
 from clusters.models import Attachment, BackupPolicy, Cluster, Database, Node, NodeDatabase
+from clusters.pgbackrest import clocks
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
 from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.restore import Command
@@ -53,6 +55,12 @@ def written_by(cluster: Cluster, node: Node) -> list[Attachment]:
 def policy_of(cluster: Cluster, node: Node) -> BackupPolicy:
     """Return the node's own policy, or the cluster's."""
     return next((one for one in cluster.policies.all() if one.node_id == node.pk), None) or cluster.policy
+
+
+def zone_of(nodes: Iterable[Node]) -> ZoneInfo | None:
+    """Return the time zone that these nodes have reported; None when they differ, or one has not said."""
+    names = {str(node.status.get("timezone", "")) for node in nodes}
+    return clocks.zone(names.pop()) if len(names) == 1 else None
 
 
 @dataclass(frozen=True)

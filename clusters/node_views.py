@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from clusters import actions, node_report
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
 from clusters.models import Cluster, Node, RemovedNode
-from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of
+from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of, zone_of
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
 from clusters.proximity import round_trip_ms
@@ -59,7 +59,8 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
         "node_setup": node_setup,
         "losses": [loss for loss in losses(node_setup.cluster.repositories.all()) if loss.node == name],
         "stanzas": [one for one in node_setup.cluster.stanzas.all() if one.node_id == node_setup.node.pk],
-        "times": times(node_setup.policy.schedules, timezone.now()),
+        "zone": (zone := zone_of([node_setup.node])),
+        "times": times(node_setup.policy.schedules, timezone.now(), zone),
     }
     return fragment_or_page(request, "clusters/node.html", "node", context)
 
@@ -135,11 +136,12 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
     form = PolicyForm(posted(request), instance=found)
     if form.is_bound and form.is_valid():
         actions.plan_backups(cluster, node, by=request.user, **form.cleaned_data)
-        message = f"The backups of {node or cluster} are planned anew: apply the new files on the nodes."
+        message = f"Retention and schedule of {node or cluster} saved: apply the new files on the nodes."
         return dialog_done(request, back, "clusters-changed", message=message)
     context: dict[str, Any] = {"form": form, "cluster": cluster, "node": node, "own": own, "back": back}
     if not form.errors:
-        context["times"] = times(found.schedules, timezone.now())
+        context["zone"] = zone = zone_of([node] if node else cluster.nodes.all())
+        context["times"] = times(found.schedules, timezone.now(), zone)
     return dialog_form(request, "clusters/policy.html", context)
 
 

@@ -21,7 +21,7 @@ from clusters import actions, proximity
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteClusterForm, RemoveNodesForm, StoresForm
 from clusters.models import Cluster, Database
-from clusters.node_setup import attached, node_setups
+from clusters.node_setup import attached, node_setups, zone_of
 from clusters.pgbackrest.schedules import times
 from clusters.repositories.backups import bookcases
 from clusters.repositories.losses import losses
@@ -82,7 +82,8 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "columns": attached(cluster),
         "cases": cases,
         "retained": len(cluster.repositories.all()) - len(cases),
-        "times": times(cluster.policy.schedules, timezone.now()),
+        "zone": (zone := zone_of(cluster.nodes.all())),
+        "times": times(cluster.policy.schedules, timezone.now(), zone),
         "verdict": _verdict(cluster.places, found),
         "method": proximity.METHOD,
         "stores_map": f"{reverse('clusters:store_map')}?cluster={pk}&v={digest(mine, cluster.places)}",

@@ -9,7 +9,7 @@ What became of a run stands in one file for each stanza, kind and repository, be
     stanza  kind (full, diff, incr, expire)  repository number  begun (epoch)  ended (epoch)  exit code  last error
 
 While it runs, and until the next run if the machine was switched off meanwhile, the fields after `begun` are empty. The
-error is pgBackRest's, at most 200 printable ASCII characters, and empty after a success. Of the files there these alone
+error is pgBackRest's, at most 200 printable ASCII characters, and empty after a success. Of the files there, only these
 end in a dot and a number.
 """
 

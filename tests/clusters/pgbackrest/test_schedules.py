@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
-from cronsim import CronSim
 
 from clusters.pgbackrest import schedules
 from clusters.pgbackrest.schedules import Unusable
 
-NOON = datetime(2026, 11, 22, 12)  # a Sunday
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)  # a Sunday
 
 
 def test_in_words_says_when():
@@ -23,7 +23,17 @@ def test_in_words_says_when():
         ("0 0 31 2 *", "never comes"),
         ("0 0 30 feb *", "never comes"),
         ("0 0 31 4,6,9,11 *", "never comes"),
-        ("61 * * * *", "bad minute"),
+        ("61 * * * *", "61 is no minute for cron: give 0 to 59"),
+        ("0 24 * * *", "24 is no hour"),
+        ("0 0 32 * *", "32 is no day of the month"),
+        ("0 0 * 0 *", "0 is no month"),
+        ("0 0 * * 8", "8 is no day of the week"),
+        ("0 0 * * fri/2", "A step follows"),
+        ("0 0 * * 7/4", "A step follows"),
+        ("0 0 * * sat-sun", "from the lower to the higher"),  # cron takes it, and never runs it
+        ("0 22-2 * * *", "from the lower to the higher"),
+        ("*/0 * * * *", "a step is 1 or more"),
+        ("5-5/0 * * * *", "a step is 1 or more"),
         ("0 1 * *", "five fields"),
         ("@daily", "five fields"),
         ("0 0 L * *", "five fields"),  # CronSim knows it, Debian's cron does not
@@ -42,56 +52,27 @@ def test_parse_refuses_what_cron_would_not_run(expression, why):
 
 
 def test_parse_takes_a_leap_day():
-    assert schedules.next_runs("0 0 29 2 *", NOON, 1) == [datetime(2028, 2, 29)]
+    assert next(schedules.runs("0 0 29 2 *", NOON)) == datetime(2028, 2, 29)
 
 
-def test_next_runs_follow_the_node_s_clock():
-    assert schedules.next_runs("0 1 * * 0", NOON, 2) == [datetime(2026, 11, 29, 1), datetime(2026, 12, 6, 1)]
+def test_times_follow_the_node_s_clock():
+    [full, incremental] = schedules.times({"full": "0 1 * * 0", "incr": "0 0 31 12 *"}, NOON, ZoneInfo("Asia/Tokyo"))
+    assert (full.kind, full.next[0], full.changes) == ("full", datetime(2026, 11, 29, 1), [])
+    assert incremental.next == [datetime(year, 12, 31) for year in (2026, 2027, 2028)]
+    late = datetime(2026, 12, 30, 16, tzinfo=UTC)  # 31 December there, an hour after the run
+    assert schedules.times({"full": "0 0 31 12 *"}, late, ZoneInfo("Asia/Tokyo"))[0].next[0] == datetime(2027, 12, 31)
+    assert schedules.times({"full": "0 0 31 12 *"}, late)[0].next[0] == datetime(2026, 12, 31)
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "when"),
+    ("expression", "words"),
     [
-        ("0 1 * * 0", "0 1 * * *", datetime(2026, 11, 29, 1)),
-        ("0 1 * * 0", "0 1 * * 1-6", None),
-        ("0 1 1 * 0", "0 1 1 * *", datetime(2026, 12, 1, 1)),
-        ("*/2 * * * *", "1-59/2 * * * *", None),
-        ("0 1 1 1 *", "0 1 * * *", datetime(2027, 1, 1, 1)),
+        ("0 1 1,15 * 1", "At 01:00 on the first and the 15th day of month, and also on Monday"),
+        ("0 1 1-31 * 1", "At 01:00 every day"),
+        ("0 1 1-31 * 1-5", "At 01:00 every day"),
+        ("0 1 1 3 0-6", "At 01:00 every day in March"),
+        ("0 1 */2 * 1", "At 01:00 on every second day of month if it's on Monday"),
     ],
 )
-def test_collision_finds_two_backups_in_one_minute(first, second, when):
-    found = schedules.collision({"full": first, "incr": second}, NOON)
-    assert found == (("full", "incr", when) if when else None)
-
-
-@pytest.mark.parametrize(
-    "expression", ["0 1 * * 0", "0 1 1 * 0", "*/15 3 */2 * mon", "5,35 */6 * * *", "0 1 * * 7", "0 4 1-7 1,7 *"]
-)
-def test_on_calendar_comes_when_cron_does(expression):
-    """Read systemd's own notation back, and compare every minute of a month that has all days of the week."""
-    events = [read_event(event) for event in schedules.on_calendar(expression)]
-    cron = CronSim(expression, datetime(2027, 1, 1) - timedelta(minutes=1))
-    wanted = set()
-    while (run := next(cron)) < datetime(2027, 2, 1):
-        wanted.add(run)
-    minutes = (datetime(2027, 1, 1) + timedelta(minutes=at) for at in range(31 * 24 * 60))
-    assert {minute for minute in minutes if any(event(minute) for event in events)} == wanted
-
-
-def read_event(text):
-    """Return what tells whether a calendar event (systemd.time(7)) comes at a moment."""
-    *days, date, clock = text.split(" ")
-    _, months, monthdays = date.split("-")
-    hours, minutes, seconds = clock.split(":")
-    assert seconds == "00"
-
-    def among(value, values):
-        return values == "*" or f"{value:02d}" in values.split(",")
-
-    return lambda moment: (
-        (not days or moment.strftime("%a") in days[0].split(","))
-        and among(moment.month, months)
-        and among(moment.day, monthdays)
-        and among(moment.hour, hours)
-        and among(moment.minute, minutes)
-    )
+def test_in_words_says_which_days(expression, words):
+    assert schedules.in_words(expression) == words
