@@ -60,7 +60,7 @@ def units(configuration: Configuration) -> list[File]:
         files += unit(
             layout.unit(f"{stanza}-{kind}"),
             title,
-            command(configuration, stanza, kind),
+            [command(configuration, stanza, kind)],
             f"{times}Persistent=true\n",
             layout.user,
             # What a machine has missed while it was off runs as soon as it is on: not before the database.
@@ -68,5 +68,5 @@ def units(configuration: Configuration) -> list[File]:
         )
     return [
         *files,
-        *unit(layout.unit("report"), "Tell Storekeeper what is applied", layout.report, REPORTS, layout.user),
+        *unit(layout.unit("report"), "Tell Storekeeper what is applied", [layout.report], REPORTS, layout.user),
     ]

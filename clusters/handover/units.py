@@ -10,14 +10,15 @@ MARK = "# Made by Storekeeper"  # by which its own units are known
 WANTS = f"{UNITS}/timers.target.wants"  # where systemctl links what is enabled
 
 
-def unit(name: str, title: str, command: str, timer: str, user: str, *, after: Sequence[str] = ()) -> list[File]:
-    """Return a service that runs the command, and its timer; `after` are units that begin first, where they exist."""
+def unit(name: str, title: str, runs: Sequence[str], timer: str, user: str, *, after: Sequence[str] = ()) -> list[File]:
+    """Return a service and its timer; `after` are the units that begin before it, those that exist."""
     order = " ".join(dict.fromkeys(("network-online.target", *after)))
+    starts = "".join(f"ExecStart={one}\n" for one in runs)
     return [
         File(
             f"{name}.service",
             f"{MARK}\n[Unit]\nDescription={title}\nWants=network-online.target\nAfter={order}\n\n"
-            f"[Service]\nType=oneshot\nUser={user}\nExecStart={command}\n",
+            f"[Service]\nType=oneshot\nUser={user}\n{starts}",
         ),
         File(
             f"{name}.timer",

@@ -113,7 +113,9 @@ def test_policy_of_the_cluster_counts_for_nodes_that_have_none(as_alice, cluster
     [
         ({"full_schedule": "0 0 31 2 *"}, "full_schedule", "never comes"),
         ({"full_schedule": "tomorrow"}, "full_schedule", "five fields"),
-        ({"incr_schedule": "0 1 * * *"}, "incr_schedule", "begins together with the full backup"),
+        ({"incr_schedule": "5/15 * * * *"}, "incr_schedule", "A step follows"),
+        ({"diff_schedule": "0 1 * * 8"}, "diff_schedule", "8 is no day of the week"),
+        ({"incr_schedule": "0 1 * * sat-sun"}, "incr_schedule", "from the lower to the higher"),
         ({"full_schedule": ""}, "full_schedule", "Plan full backups too"),
         ({"retention_full": "0"}, "retention_full", "greater than or equal to 1"),
         ({"retention_full": "99999999999999999999"}, "retention_full", "less than or equal"),
@@ -128,10 +130,35 @@ def test_policy_refuses_what_would_not_work(as_alice, cluster, change, field, wh
     assert not BackupPolicy.objects.exists()
 
 
+def test_backups_that_meet_are_taken_since_they_queue(as_alice, cluster):
+    url = f"/clusters/{cluster.pk}/policy/"
+    assert "run one after the other" in text_of(as_alice.get(url))
+    answer = as_alice.post(url, {**POLICY, "diff_schedule": POLICY["full_schedule"]}, headers=HTMX)
+    assert answer.status_code == 204
+
+
 def test_node_page_says_when_backups_run(as_alice, cluster):
     page = text_of(as_alice.get(at(cluster)))
     assert "At 01:00 on Sunday" in page
     assert page.count("next:") == 2
+    assert "by the node's own clock" in page
+
+
+def test_pages_say_the_time_zone_that_nodes_have_reported_and_what_its_changes_do(as_alice, cluster):
+    as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, "full_schedule": "30 2 * * *"}, headers=HTMX)
+    cluster.nodes.filter(name="n1").update(status={"timezone": "Europe/Berlin"})
+    pages = (at(cluster), at(cluster, "policy/"))
+    for path in pages:
+        page = text_of(as_alice.get(path))
+        assert "by the clock of the nodes: Europe/Berlin" in page
+        assert "cron makes 02:30 right after it; a systemd timer leaves it out." in page
+    # The others have not said: the cluster's page has no zone for all.
+    assert "by the node's own clock" in text_of(as_alice.get(cluster.get_absolute_url()))
+    cluster.nodes.update(status={"timezone": "Europe/Berlin"})
+    for path in (cluster.get_absolute_url(), f"/clusters/{cluster.pk}/policy/"):
+        assert "by the clock of the nodes: Europe/Berlin" in text_of(as_alice.get(path))
+    cluster.nodes.update(status={"timezone": "../../etc/passwd"})
+    assert "by the node's own clock" in text_of(as_alice.get(at(cluster)))
 
 
 # What is handed over
