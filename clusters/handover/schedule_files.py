@@ -11,7 +11,8 @@ from clusters.pgbackrest.configuration import Configuration
 from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.schedules import KINDS, on_calendar
 
-REPORTS = "OnCalendar=*:0/5\n"
+# Every five minutes, each node at a second of its own (systemd 247 or newer; an older one spreads them anew each time).
+REPORTS = "OnCalendar=*:0/5\nRandomizedDelaySec=299\nFixedRandomDelay=true\nAccuracySec=1\n"
 
 
 def backup_command(stanza: str, kind: str, repository: int, layout: Layout) -> str:
@@ -41,7 +42,7 @@ def crontab(configuration: Configuration) -> File:
         f"{expression} {layout.user} {command(configuration, stanza, kind)}"
         for stanza, kind, expression in _runs(configuration)
     ]
-    lines.append(f"*/5 * * * * {layout.user} {layout.report} >/dev/null")
+    lines.append(f"*/5 * * * * {layout.user} {layout.report} --later >/dev/null")
     return File(layout.crontab, "\n".join((*lines, "")))
 
 
@@ -68,5 +69,11 @@ def units(configuration: Configuration) -> list[File]:
         )
     return [
         *files,
-        *unit(layout.unit("report"), "Tell Storekeeper what is applied", [layout.report], REPORTS, layout.user),
+        *unit(
+            layout.unit("report"),
+            "Tell Storekeeper what is applied",
+            [f"{layout.report} --scheduled"],
+            REPORTS,
+            layout.user,
+        ),
     ]

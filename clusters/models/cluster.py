@@ -259,6 +259,7 @@ class Node(models.Model):
     applied_version = models.CharField(max_length=20, blank=True, editable=False)  # of pgBackRest
     applied_targets: Any = models.JSONField(default=list, editable=False)  # repository numbers in the last known file
     reported_at = models.DateTimeField(null=True, editable=False)
+    sent_at = models.DateTimeField(null=True, editable=False)  # the last report, by the node's own clock
     status: Any = models.JSONField(default=dict, editable=False)  # the rest of its last report
     machine = models.CharField(max_length=64, blank=True, editable=False)  # a digest of its machine-id
     other_machine_at = models.DateTimeField(null=True, editable=False)  # when another one said that it was this node
@@ -341,14 +342,15 @@ class NodeDatabase(models.Model):
 
 
 class RemovedNode(models.Model):
-    """A node that was taken out of its cluster while its configuration was out: it may still write to the stores."""
+    """A node that was taken out of its cluster: it may still write to the stores, and its backups are in them."""
 
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="removed_nodes")
     name = models.CharField(max_length=10)
     region = models.CharField(max_length=40)
+    folder = models.CharField(max_length=10, blank=True)  # as Node.folder: "" for its own
     secrets = EncryptedJSONField(default=dict)
-    applied_sha256 = models.CharField(max_length=64)
-    reported_at = models.DateTimeField()
+    applied_sha256 = models.CharField(max_length=64, blank=True)
+    reported_at = models.DateTimeField(null=True)  # null where it never has
     removed_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -361,7 +363,15 @@ class RemovedNode(models.Model):
     @property
     def is_still_at_work(self) -> bool:
         """Return whether the node has reported since it was removed: then its configuration is still in place."""
-        return self.reported_at > self.removed_at
+        return self.reported_at is not None and self.reported_at > self.removed_at
+
+    @property
+    def repository_folder(self) -> str:
+        """Return the node's folder below the cluster's in each store, as Node.repository_folder."""
+        return self.folder or self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("clusters:node", args=[self.cluster_id, self.name])
 
 
 class BackupPolicy(models.Model):

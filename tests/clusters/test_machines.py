@@ -42,7 +42,7 @@ def database(machine, system_id):
 def digest(machine):
     """What the report of this machine says of it."""
     script = handed().report("https://console.example.com/").content
-    command = script.split('"machine=$(', 1)[1].split(')" \\', 1)[0]
+    command = script.split('"$by_hand" "$sha256" "$repositories" "$release" "$(', 1)[1].split(')"\n', 1)[0]
     return machine.run(command).stdout.strip()
 
 
