@@ -11,7 +11,6 @@ from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from clusters.models import (
-    MACHINE_SILENT,
     NODES_AT_MOST,
     REPOSITORIES_AT_MOST,
     Attachment,
@@ -21,11 +20,8 @@ from clusters.models import (
     Node,
     RemovedNode,
     Repository,
-    Stanza,
     new_token,
 )
-from clusters.node_report import NodeReport
-from clusters.node_setup import NodeSetup
 from clusters.recovery.kit import RepositoryKit, kit_of
 from clusters.repositories import inventory, memory
 from clusters.repositories.retained import kept_by
@@ -55,10 +51,6 @@ class Kept(Exception):
 
 class NodesRefused(Exception):
     """The nodes cannot be added or removed; the message says why."""
-
-
-class OtherMachine(Exception):
-    """Another machine reports as a node whose own machine reports, too: one of them is a copy."""
 
 
 def create(
@@ -176,11 +168,11 @@ def remove_nodes(cluster: Cluster, *, names: Iterable[str], by: User | None) -> 
                 name=node.name,
                 region=node.region,
                 secrets=node.secrets,
+                folder=node.folder,
                 applied_sha256=node.applied_sha256,
                 reported_at=node.reported_at,
             )
             for node in going
-            if node.reported_at  # else nothing is known to be out
         )
         removed = {node.name: node.region for node in going}
         going.delete()
@@ -218,38 +210,6 @@ def follow_cluster(node: Node, *, by: User | None) -> None:
         BackupPolicy.objects.filter(node=node).delete()
         memory.note_retentions(node.cluster)
         _note("Had a node follow its cluster", node, by)
-
-
-def report(node_setup: NodeSetup, said: NodeReport) -> None:
-    """Keep what a node says of itself.
-
-    Raises OtherMachine, and keeps nothing, while the machine that it has reported from so far still does.
-    """
-    node, now = node_setup.node, timezone.now()
-    moved = said.machine and node.machine and said.machine != node.machine
-    if moved and node.reported_at and now - node.reported_at < MACHINE_SILENT:
-        Node.objects.filter(pk=node.pk).update(other_machine_at=now)
-        raise OtherMachine
-    with transaction.atomic():
-        if moved:
-            _note("Reported from another machine", node, None)
-        node.applied_sha256, node.applied_version, node.reported_at = said.sha256, said.version, now
-        node.machine = said.machine or node.machine
-        if said.sha256 == node_setup.sha256:
-            node.applied_targets = node_setup.numbers
-        node.save(update_fields=["applied_sha256", "applied_version", "reported_at", "machine", "applied_targets"])
-        for database in node_setup.cluster.databases.all():
-            if system_id := said.system_ids.get(database.name):
-                Stanza.objects.update_or_create(
-                    node=node,
-                    database=database,
-                    defaults={
-                        "cluster_id": node.cluster_id,
-                        "system_id": system_id,
-                        "timeline": said.timelines.get(database.name),
-                        "reported_at": now,
-                    },
-                )
 
 
 def give_key(cluster: Cluster, *, access_key_id: str, secret_access_key: str, by: User | None) -> None:

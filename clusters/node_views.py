@@ -11,15 +11,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from clusters import actions, node_report
+from clusters import actions
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
-from clusters.models import Cluster, Node, RemovedNode
 from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of, zone_of
+from clusters.models import Cluster, Node
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
 from clusters.proximity import round_trip_ms
@@ -248,42 +246,6 @@ def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     actions.new_report_token(node_setup.node, by=request.user)
     messages.warning(request, f"{name} has a new token: until its report.sh is replaced, its reports are refused.")
     return dialog_done(request, node_setup.node.get_absolute_url(), "clusters-changed")
-
-
-# What nodes say
-
-
-@csrf_exempt
-@require_POST
-def node_applied(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
-    """Take a node's report of what is applied on it: 200 with applied or outdated, 410 once it is removed.
-
-    409 from a second machine, while the first one still reports.
-    """
-    token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-    node = Node.objects.filter(cluster=pk, name=name).first()
-    gone = None if node else RemovedNode.objects.filter(cluster=pk, name=name).first()
-    known = node or gone
-    if known is None or not constant_time_compare(token, known.secrets.get("report_token", "")) or not token:
-        return _said("The token is not this node's. Take report.sh from the console again.", 401)
-    try:
-        said = node_report.parse(request.POST.dict())
-    except node_report.Malformed as error:
-        return _said(str(error), 422)
-    if gone:
-        RemovedNode.objects.filter(pk=gone.pk).update(reported_at=timezone.now(), applied_sha256=said.sha256)
-        return _said(f"{name} was removed in the console. Stop pgBackRest here: empty archive_command first.", 410)
-    cluster = Cluster.objects.with_node_setup().get(pk=pk)
-    node_setup = next(one for one in node_setups(cluster) if one.node.name == name)
-    try:
-        actions.report(node_setup, said)
-    except actions.OtherMachine:
-        return _said(f"Another machine reports as {name}, too. Stop pgBackRest here unless it is to be {name}.", 409)
-    return _said(node_setup.state, 200)
-
-
-def _said(text: str, status: int) -> HttpResponse:
-    return HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
 
 
 @require_POST

@@ -2,6 +2,7 @@ from django.urls import path
 
 from clusters import node_views, views
 from clusters.recovery import kit_views, rescue_views, restore_views
+from clusters.reports import views as report_views
 from clusters.repositories import backup_views, retained_views
 
 app_name = "clusters"
@@ -39,7 +40,7 @@ urlpatterns = [
     path("<uuid:pk>/nodes/<slug:name>/timers.sh", node_views.node_schedule, {"kind": "timers"}, name="node_timers"),
     path("<uuid:pk>/nodes/<slug:name>/files/", node_views.node_files, name="node_files"),
     path("<uuid:pk>/nodes/<slug:name>/token/", node_views.node_token, name="node_token"),
-    path("<uuid:pk>/nodes/<slug:name>/applied/", node_views.node_applied, name="node_applied"),
+    path("<uuid:pk>/nodes/<slug:name>/applied/", report_views.node_applied, name="node_applied"),
     path("<uuid:pk>/removed-nodes/<slug:name>/forget/", node_views.removed_node_forget, name="removed_node_forget"),
     path("<uuid:pk>/key/", node_views.cluster_key, name="key"),
     path("<uuid:pk>/policy/", node_views.policy, name="policy"),

@@ -20,6 +20,7 @@ from django.utils import timezone
 from clusters.models.repository import Attachment, KnownStanza, Repository
 from clusters.pgbackrest.configuration import VERSIONS
 from clusters.pgbackrest.layout import Layout, called
+from clusters.reports.primaries import SILENT
 from clusters.validators import (
     validate_data_directory,
     validate_host,
@@ -40,7 +41,7 @@ NODES_AT_MOST = 20
 SCHEDULE: Any = {"max_length": 100, "blank": True, "validators": [validate_schedule]}
 PORT = [MinValueValidator(1), MaxValueValidator(65535)]
 RETENTION = [MinValueValidator(1), MaxValueValidator(9_999_999)]  # what pgBackRest takes
-MACHINE_SILENT = timedelta(minutes=16)  # three reports missed: another machine may take the node's place
+MACHINE_SILENT = SILENT  # then another machine may take the node's place
 DOUBLE_FOR = timedelta(hours=1)  # after its last report
 
 

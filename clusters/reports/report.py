@@ -171,7 +171,7 @@ def of_form(sent: Mapping[str, str]) -> Report:
         machine=machine if SHA256.fullmatch(machine) else "",
         stanzas=[
             StanzaReport(name, system_id=system_id, timeline=int(timelines[name]) if name in timelines else None)
-            for name, system_id in ids.items()
+            for name, system_id in [*ids.items()][:STANZAS_AT_MOST]
         ],
     )
 
@@ -186,9 +186,9 @@ def of_status(status: Any) -> Report:
 
 def _by_stanza(sent: Mapping[str, str], prefix: str, grammar: re.Pattern[str]) -> dict[str, str]:
     return {
-        key.removeprefix(prefix): value
+        name: value
         for key, value in sent.items()
-        if key.startswith(prefix) and grammar.fullmatch(value)
+        if key.startswith(prefix) and STANZA.fullmatch(name := key.removeprefix(prefix)) and grammar.fullmatch(value)
     }
 
 
@@ -285,14 +285,14 @@ def _report(part: _Part) -> Report:
         utc_offset=part.text("utc_offset", OFFSET),
         spool_free=part.number("spool_free"),
         stanzas=_stanzas(part),
-        runs=[_run(one) for one in part.parts("runs", RUNS_AT_MOST)],
-        others=[_other(one) for one in part.parts("others", OTHERS_AT_MOST)],
+        runs=tuple(_run(one) for one in part.parts("runs", RUNS_AT_MOST)),
+        others=tuple(_other(one) for one in part.parts("others", OTHERS_AT_MOST)),
         primary_since=_since(part.part("primary_since")),
     )
 
 
-def _stanzas(part: _Part) -> list[StanzaReport]:
-    found = [_stanza(one) for one in part.parts("stanzas", STANZAS_AT_MOST)]
+def _stanzas(part: _Part) -> tuple[StanzaReport, ...]:
+    found = tuple(_stanza(one) for one in part.parts("stanzas", STANZAS_AT_MOST))
     if len({one.name for one in found}) < len(found):
         raise Malformed("stanzas has one of them twice.")
     return found

@@ -26,6 +26,12 @@ def work(cluster):
     return Cluster.objects.with_story().filter(pk=cluster.pk).first()
 
 
+@pytest.fixture(autouse=True)
+def reports_at_once(monkeypatch):
+    """Let nodes report as often as a test has them."""
+    monkeypatch.setattr("clusters.reports.receiving.APART", timedelta(0))
+
+
 @pytest.fixture
 def stores(account):
     """Two available stores, as the database knows them."""

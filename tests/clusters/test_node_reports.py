@@ -88,7 +88,7 @@ def test_a_node_removed_while_its_configuration_is_out_is_not_forgotten(as_alice
     token = Node.objects.get(cluster=cluster, name="n2").secrets["report_token"]
     report(cluster, "n2", sha256=node_setup(cluster, "n2").sha256)
     as_alice.post(f"/clusters/{cluster.pk}/nodes/remove/", {"nodes": ["n2", "n3"]}, headers=HTMX)
-    assert [one.name for one in RemovedNode.objects.all()] == ["n2"]  # nothing is out on n3
+    assert [(one.name, bool(one.reported_at)) for one in RemovedNode.objects.all()] == [("n2", True), ("n3", False)]
     assert as_alice.get(at(cluster, "pgbackrest.conf", "n2")).status_code == 404
     page = text_of(as_alice.get(cluster.get_absolute_url()))
     assert "n2 was removed, and its configuration may still be out" in page

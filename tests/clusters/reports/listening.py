@@ -86,9 +86,9 @@ def listening(certificate=None):
 def place(folder: Path, owner, stanzas=(), address="", ca_file=""):
     """Put a node's configuration and its report script below the folder; return its layout and the script's path."""
     layout = Here(below=str(folder))
+    options = RepositoryOptions((("type", "s3"),))
     targets = [
-        Target(number, "store", "/c-a/n1", RepositoryOptions((("type", "s3"),)), "pass", "time", 14, None, layout.folder)
-        for number in (1, 3)
+        Target(number, "store", "/c-a/n1", options, "pass", "time", 14, None, layout.folder) for number in (1, 3)
     ]
     found = [StanzaConfiguration(name, 15, str(directory), port) for name, directory, port in stanzas]
     configuration = Configuration("orders", "n1", BY_NUMBER["2.45"], targets, found, layout=layout)

@@ -56,7 +56,7 @@ def test_a_primary_says_what_it_is(node, listener, placed):
     listener.answer = b"applied\n"
     ran = run(node, script)
     assert (ran.stdout, ran.stderr) == ("applied\n", "")
-    path, headers, body = listener.received[-1]
+    _, headers, body = listener.received[-1]
     assert headers["Content-Type"] == "application/json"
     assert headers["Authorization"] == f"Bearer {TOKEN}"
     report, (main,) = of_json(body), of_json(body).stanzas
@@ -206,7 +206,7 @@ def test_each_program_sends_and_says_what_became_of_it(node, listener, placed, o
     script.write_text(script.read_text().replace(":/usr/local/bin:", ":"))  # where the script looks for itself
     listener.status, listener.answer = status, b"The words of the console.\n"
     ran = run(node, script, path=only(program), check=False)
-    path, headers, body = listener.received[-1]
+    _, headers, body = listener.received[-1]
     assert len(listener.received) == 1  # a redirection is not followed
     assert headers["Authorization"] == f"Bearer {TOKEN}"
     assert headers["Content-Type"] == "application/json"
