@@ -19,6 +19,7 @@ from clusters.pgbackrest import clocks
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
 from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.restore import Command
+from clusters.reports.shown import ReportView
 from console.clouds.contract import AccessSpec, MachineStep
 from console.clouds.regions import distance_km
 
@@ -159,6 +160,11 @@ class NodeSetup:
         if not self.node.reported_at:
             return "unknown"
         return "applied" if self.node.applied_sha256 == self.sha256 else "outdated"
+
+    @cached_property
+    def said(self) -> ReportView:
+        """Return the node's last report."""
+        return ReportView(self.node)
 
     @property
     def added(self) -> list[str]:

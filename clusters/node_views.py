@@ -16,11 +16,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from clusters import actions
 from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
-from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of, zone_of
 from clusters.models import Cluster, Node
+from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of, zone_of
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
 from clusters.proximity import round_trip_ms
+from clusters.reports.shown import primaries
 from clusters.repositories import memory
 from clusters.repositories.detaching import held_for
 from clusters.repositories.losses import losses
@@ -59,6 +60,7 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
         "stanzas": [one for one in node_setup.cluster.stanzas.all() if one.node_id == node_setup.node.pk],
         "zone": (zone := zone_of([node_setup.node])),
         "times": times(node_setup.policy.schedules, timezone.now(), zone),
+        "two_primaries": [one for one in primaries(node_setup.cluster) if name in one.nodes],
     }
     return fragment_or_page(request, "clusters/node.html", "node", context)
 

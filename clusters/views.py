@@ -23,6 +23,7 @@ from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteCluste
 from clusters.models import Cluster, Database
 from clusters.node_setup import attached, node_setups, zone_of
 from clusters.pgbackrest.schedules import times
+from clusters.reports.shown import primaries
 from clusters.repositories.backups import bookcases
 from clusters.repositories.losses import losses
 from clusters.repositories.retained import left_behind
@@ -79,6 +80,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "busy": cluster.is_busy or any(case.inventory and case.inventory.is_awaited for case in cases),
         "options": mine,
         "node_setups": node_setups(cluster),
+        "two_primaries": primaries(cluster),
         "columns": attached(cluster),
         "cases": cases,
         "retained": len(cluster.repositories.all()) - len(cases),

@@ -107,6 +107,11 @@ class OtherServer:
     data_directory: str = ""
     is_archived: bool | None = None  # by whatever archive_command
 
+    @property
+    def major(self) -> int | None:
+        """Return PostgreSQL's major version."""
+        return self.postgresql // 10000 if self.postgresql else None
+
 
 @dataclass(frozen=True)
 class Report:
