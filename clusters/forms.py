@@ -12,6 +12,7 @@ from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, C
 from clusters.node_setup import attached
 from clusters.pgbackrest.grammar import Unfit, data_directory, key_part
 from clusters.pgbackrest.schedules import KINDS, Unusable, parse
+from clusters.repositories.removed import Removed
 from console.accounts.models import Membership
 from console.cloud_accounts.forms import AccountForm, SecretField, named_region
 from console.cloud_accounts.models import CloudAccount
@@ -292,6 +293,24 @@ class KeyForm(forms.Form):
             except Unfit as error:
                 self.add_error(name, str(error))
         return data
+
+
+class ForgetNodeForm(TypedNameForm):
+    """Asks for the name of a removed node that something keeps; of one that nothing does, for nothing."""
+
+    def __init__(self, data: Any = None, *, removed: Removed, may_anyway: bool) -> None:
+        super().__init__(data, expected=removed.node.name)
+        self.kept_by, self.may_anyway = removed.kept_by, may_anyway
+        if not self.kept_by:
+            del self.fields["name"]
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse whoever may not forget what is kept."""
+        if self.kept_by and not self.may_anyway:
+            raise forms.ValidationError(
+                f"It stays. {self.kept_by} Until its folder is empty, only an owner may forget it."
+            )
+        return super().clean() or {}
 
 
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -15,16 +15,18 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from clusters import actions
-from clusters.forms import KeyForm, NodeForm, NodeStoresForm, PolicyForm
+from clusters.forms import ForgetNodeForm, KeyForm, NodeForm, NodeStoresForm, PolicyForm
 from clusters.models import Cluster, Node
 from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of, zone_of
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
 from clusters.proximity import round_trip_ms
+from clusters.recovery.kit import delete_commands, expire_commands
 from clusters.reports.shown import primaries
 from clusters.repositories import memory
 from clusters.repositories.detaching import held_for
 from clusters.repositories.losses import losses
+from clusters.repositories.removed import Removed, removed_nodes
 from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
@@ -50,7 +52,9 @@ def report_address(request: HttpRequest, node: Node) -> str:
 @require_GET
 @require_permission(Permission.SEE_STORES)
 def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
-    """Show one node and what it is handed, with each secret hidden."""
+    """Show one node and what it is handed, with each secret hidden; of one that was removed, what it has left."""
+    if removed := _removed_node(request, pk, name):
+        return _removed_detail(request, removed)
     node_setup = _node_setup(request, pk, name)
     context = {
         "cluster": node_setup.cluster,
@@ -250,12 +254,43 @@ def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     return dialog_done(request, node_setup.node.get_absolute_url(), "clusters-changed")
 
 
-@require_POST
+# What a removed node has left
+
+
+def _removed_node(request: MemberRequest, pk: UUID, name: str) -> Removed | None:
+    clusters = Cluster.objects.visible_to(request.membership).filter(removed_nodes__name=name)
+    cluster = clusters.with_node_setup().filter(pk=pk).first()
+    return next((one for one in removed_nodes(cluster) if one.node.name == name), None) if cluster else None
+
+
+def _removed_detail(request: MemberRequest, removed: Removed) -> HttpResponse:
+    folder = removed.node.repository_folder
+    context = {
+        "cluster": removed.node.cluster,
+        "removed": removed,
+        "rows": [
+            (
+                one,
+                "\n".join(expire_commands(one.repository, folder)),
+                "\n".join(delete_commands(one.repository, folder)),
+            )
+            for one in removed.holdings
+        ],
+    }
+    return fragment_or_page(request, "clusters/removed_node.html", "node", context)
+
+
+@require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_CLUSTERS)
 def removed_node_forget(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
-    """Forget a removed node, once its configuration is gone from its machine."""
-    clusters = Cluster.objects.visible_to(request.membership)
-    cluster = get_object_or_404(clusters, pk=pk)
-    removed = get_object_or_404(cluster.removed_nodes, name=name)
-    actions.forget_node(removed, by=request.user)
-    return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=f"{name} is forgotten.")
+    """Forget a removed node: once its folder was seen empty, or by an owner who types its name."""
+    removed = _removed_node(request, pk, name)
+    if removed is None:
+        raise Http404
+    form = ForgetNodeForm(posted(request), removed=removed, may_anyway=request.membership.may[Permission.LET_GO])
+    if form.is_bound and form.is_valid():
+        actions.forget_node(removed.node, by=request.user)
+        url = removed.node.cluster.get_absolute_url()
+        return dialog_done(request, url, "clusters-changed", message=f"{name} is forgotten.")
+    context = {"form": form, "cluster": removed.node.cluster, "removed": removed}
+    return dialog_form(request, "clusters/removed_node_forget.html", context)

@@ -26,6 +26,7 @@ from clusters.pgbackrest.schedules import times
 from clusters.reports.shown import primaries
 from clusters.repositories.backups import bookcases
 from clusters.repositories.losses import losses
+from clusters.repositories.removed import removed_nodes
 from clusters.repositories.retained import left_behind
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
@@ -81,6 +82,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "options": mine,
         "node_setups": node_setups(cluster),
         "two_primaries": primaries(cluster),
+        "removed_nodes": removed_nodes(cluster),
         "columns": attached(cluster),
         "cases": cases,
         "retained": len(cluster.repositories.all()) - len(cases),

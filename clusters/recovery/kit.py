@@ -18,6 +18,7 @@ from clusters.models import KnownStanza, Repository
 from clusters.pgbackrest.configuration import VERSIONS
 from clusters.pgbackrest.grammar import Unfit, stanza
 from clusters.pgbackrest.layout import ABOVE
+from clusters.pgbackrest.repository import StanzaState
 from clusters.repositories.retained import Holding, holding
 from console.clouds.contract import AccessSpec, RepositoryOptions
 
@@ -188,18 +189,40 @@ def kit_of(repository: Repository) -> RepositoryKit:
     )
 
 
-def expire_commands(repository: Repository) -> list[str]:
-    """Return what keeps only the newest full backup of each stanza, with the configurations of the recovery kit.
+def expire_commands(repository: Repository, node: str = "") -> list[str]:
+    """Return what keeps only the newest full backup of each stanza, or of a node's, with the recovery kit's files.
 
     Nobody else expires what no cluster uses any more. The key has to be one that may delete.
     """
     number = repository.number
     return [
-        f"sudo -u postgres pgbackrest --config={configuration_file(repository, one.node)} --stanza={one.stanza} "
+        f"{_pgbackrest(repository, one)} "
         f"--repo={number} --repo{number}-retention-full-type=count --repo{number}-retention-full=1 expire"
-        for one in holding(repository).stanza_states
-        if _is_fit(one.node, one.stanza) and one.backups
+        for one in _stanzas(repository, node)
+        if one.backups
     ]
+
+
+def delete_commands(repository: Repository, node: str) -> list[str]:
+    """Return what deletes all backups and WAL of a node, with the recovery kit's files.
+
+    Tried with 2.45 on a machine without the database: `stanza-delete` asks for `stop` before, and leaves no file.
+    `stop` is for all that share a lock-path, so these have one of their own.
+    """
+    return [
+        f"{_pgbackrest(repository, one)} --lock-path=/tmp/pgbackrest-removed {verb}"
+        for one in _stanzas(repository, node)
+        for verb in ("stop", f"--repo={repository.number} stanza-delete")
+    ]
+
+
+def _stanzas(repository: Repository, node: str) -> list[StanzaState]:
+    found = holding(repository, nodes=[node] if node else None).stanza_states
+    return [one for one in found if _is_fit(one.node, one.stanza)]
+
+
+def _pgbackrest(repository: Repository, one: StanzaState) -> str:
+    return f"sudo -u postgres pgbackrest --config={configuration_file(repository, one.node)} --stanza={one.stanza}"
 
 
 def configuration_file(repository: Repository, node: str) -> str:

@@ -122,7 +122,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:node_edit": "says which pgBackRest and which place a node has; each file of it is applied by hand",
     "clusters:node_token": "shows nothing",  # nosec B105 - no password
     "clusters:proximity": "looks",
-    "clusters:removed_node_forget": "the node is removed already",
+    "clusters:removed_node_forget": "the node is removed already; its backups and their passphrase stay",
     "clusters:repair": "sets what the nodes' access should have",
     "clusters:retry": "goes on with what was confirmed",
     "clusters:rescue_identity_end": "takes away what only reads",
