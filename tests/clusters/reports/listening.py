@@ -17,6 +17,7 @@ from clusters.pgbackrest.layout import Layout
 from console.clouds.contract import RepositoryOptions
 
 TOKEN = "Token-of_the-node"
+OPTIONS = RepositoryOptions((("type", "s3"),))
 
 
 @dataclass(frozen=True)
