@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -18,6 +18,7 @@ from clusters.models import (
     Cluster,
     Database,
     Node,
+    NodeDatabase,
     RemovedNode,
     Repository,
     new_token,
@@ -236,6 +237,22 @@ def choose_version(node: Node, *, version: str, by: User | None) -> None:
     with transaction.atomic():
         node.save(update_fields=["pgbackrest_version"])
         _note("Said which pgBackRest a node has", node, by, before=before, after={"pgbackrest_version": version})
+
+
+def describe_machine(node: Node, *, differences: Mapping[int, Mapping[str, Any]], by: User | None) -> None:
+    """Keep what a node's machine is like, and by database's key in what that differs there from the cluster's."""
+    facts = ("system", "os_user")
+    before = Node.objects.values(*facts).get(pk=node.pk)
+    with transaction.atomic():
+        node.save(update_fields=facts)
+        NodeDatabase.objects.filter(node=node).delete()
+        NodeDatabase.objects.bulk_create(
+            NodeDatabase(node=node, database_id=key, **given) for key, given in differences.items()
+        )
+        after = {name: getattr(node, name) for name in facts}
+        names = {one.pk: one.name for one in node.cluster.databases.all()}
+        after |= {f"{names[key]}.{part}": value for key, given in differences.items() for part, value in given.items()}
+        _note("Said what a node's machine is like", node, by, before=before, after=after)
 
 
 def add_database(cluster: Cluster, database: Database, *, by: User | None) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from django import forms
 
 from clusters.choice import changed_meanwhile, consequences, planned_nodes
-from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, Cluster, Database, Node
+from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, Cluster, Database, Node, NodeDatabase
 from clusters.node_setup import attached
 from clusters.pgbackrest.grammar import Unfit, data_directory, key_part
 from clusters.pgbackrest.schedules import KINDS, Unusable, parse
@@ -236,6 +236,11 @@ class DatabaseForm(forms.ModelForm):  # type: ignore[type-arg]
         ):
             if data.get(field) and others.filter(**{field: data[field]}).exists():
                 self.add_error(field, message)
+        elsewhere = NodeDatabase.objects.filter(database__in=others).select_related("node", "database")
+        for field, words in (("port", "listens on this port"), ("data_directory", "has this data directory")):
+            one = elsewhere.filter(**{field: data[field]}).first() if data.get(field) else None
+            if one and field not in self.errors:
+                self.add_error(field, f"On {one.node.name}, {one.database.name} {words}.")
         return data
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from clusters import node_views, views
+from clusters import machine_views, node_views, views
 from clusters.recovery import kit_views, rescue_views, restore_views
 from clusters.reports import views as report_views
 from clusters.repositories import backup_views, retained_views
@@ -32,6 +32,7 @@ urlpatterns = [
     path("<uuid:pk>/nodes/remove/", views.node_remove, name="node_remove"),
     path("<uuid:pk>/nodes/<slug:name>/", node_views.node_detail, name="node"),
     path("<uuid:pk>/nodes/<slug:name>/edit/", node_views.node_edit, name="node_edit"),
+    path("<uuid:pk>/nodes/<slug:name>/machine/", machine_views.node_machine, name="node_machine"),
     path("<uuid:pk>/nodes/<slug:name>/backup-stores/", node_views.node_stores, name="node_stores"),
     path("<uuid:pk>/nodes/<slug:name>/policy/", node_views.policy, name="node_policy"),
     path("<uuid:pk>/nodes/<slug:name>/pgbackrest.conf", node_views.node_configuration, name="node_configuration"),

@@ -34,7 +34,8 @@ for unit; do
   esac
 done
 """
-INSIDE = 'mount --bind "$1/etc" /etc; mount --bind "$1/var" /var; PATH="$1/bin:$PATH"; export PATH; shift; exec "$@"'
+INSIDE = """mount --bind "$1/etc" /etc; mount --bind "$1/var" /var
+PATH="/var/bin:$1/bin:$PATH"; export PATH; shift; exec "$@\""""
 
 Look = tuple[str, int, int, int, str]  # kind, owner, group, mode, content
 
@@ -49,6 +50,7 @@ class Machine:
         folder.chmod(0o755)
         for name in (
             "etc/cron.d",
+            "etc/logrotate.d",
             "etc/systemd/system",
             "var/log",
             "var/spool",

@@ -74,10 +74,8 @@ remove_earlier() {
   [ -z "$earlier_units" ] || systemctl daemon-reload
   [ "$earlier" = yes ] || return 0
   # What they name is theirs. The configuration goes last: it is what all of it is known by.
-  sed -n 's/^repo[0-9]*-\(storage-ca-file\|gcs-key\)=//p' CONFIGURATION LEFT 2>/dev/null | sort -u |
-    while IFS= read -r path; do
-      case $path in ABOVE/repo*) case ${path#ABOVE/} in */*) ;; *) ! is_file "$path" || rm -f "$path" ;; esac ;; esac
-    done
+  sed -n 's|^repo[0-9]*-[a-z-]*=\(ABOVE/repo[^/]*\)$|\1|p' CONFIGURATION LEFT 2>/dev/null | sort -u |
+    while IFS= read -r path; do ! is_file "$path" || rm -f "$path"; done
   ! { is_file REPORT && grep -q '^# Tells Storekeeper ' REPORT; } || rm -f REPORT
   ! { is_file LEFT && head -n 1 LEFT | grep -q ': repositories that it writes to no more'; } || rm -f LEFT
   ! is_file CONFIGURATION || rm -f CONFIGURATION

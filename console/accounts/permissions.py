@@ -119,6 +119,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:database_add": "adds",
     "clusters:lost_forget": "says who deleted what is gone already, and is written down",
     "clusters:node_add": "adds",
+    "clusters:node_machine": "says what a node's machine is like; each file of it is applied by hand",
     "clusters:node_edit": "says which pgBackRest and which place a node has; each file of it is applied by hand",
     "clusters:node_token": "shows nothing",  # nosec B105 - no password
     "clusters:proximity": "looks",

@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 
 from clusters.pgbackrest.grammar import data_directory
-from clusters.pgbackrest.layout import Layout
 from console.clouds.contract import RepositoryOptions
 from console.web.validators import readable
+from tests.clusters.earlier_layout import EARLIER, earlier_files
 from tests.clusters.handed_over import handed
 from tests.node_machine import Machine
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="is root on a machine of its own")
-LAYOUT = Layout()
-FILE, FOLDER, LOCKS, RUNS = LAYOUT.configuration, LAYOUT.folder, LAYOUT.left_locks, LAYOUT.runs
+LAYOUT = handed().layout
+FILE, FOLDER, LOCKS = LAYOUT.configuration, LAYOUT.folder, LAYOUT.left_locks
+ABOVE = "/etc/pgbackrest"
 WANTS = "/etc/systemd/system/timers.target.wants"  # where systemctl links what is enabled
-OLD_KEY = f"{FOLDER}/repo9-gcs-0000.json"  # of a repository that is gone: the script removes it
 ORDER = ("setup", "timers", "setup", "timers")
 ATTACK = r"""
-my ($to, $in) = @ARGV;
-while (1) { for (glob("$in/* $in/.storekeeper.*"), map { "$in/$_" } qw(pgbackrest.conf report.sh repo1-ca.pem)) {
+my ($to, $in, $name) = @ARGV;
+while (1) { for (glob("$in/.storekeeper*"), map { "$in/$_" } ($name, qw(report.sh repo1-ca.pem))) {
   unlink; symlink $to, $_
 } }
 """
@@ -35,7 +35,7 @@ while (1) { for (glob("$in/* $in/.storekeeper.*"), map { "$in/$_" } qw(pgbackres
 @cache
 def scripts():
     """The two scripts of a node."""
-    node_setup = handed()
+    node_setup = handed(schedules={"full": "0 1 * * 0"})
     return {"setup": node_setup.setup("https://console.example.com/"), "timers": node_setup.timers_script}
 
 
@@ -44,20 +44,19 @@ def new(folder):
 
 
 def from_before(folder):
-    """A machine whose folder is postgres's with all that is in it, as the script once made it."""
+    """A machine with the files of an earlier set-up, whose folder it gave to postgres with all that is in it."""
     machine = Machine(folder)
-    machine.place(FOLDER).mkdir()
-    for name in ("pgbackrest.conf", "report.sh", "repo1-ca.pem", Path(OLD_KEY).name):
-        machine.place(f"{FOLDER}/{name}").write_text("from before\n")
-        machine.own(f"{FOLDER}/{name}")
-    machine.own(FOLDER)
+    earlier_files(machine, "orders", "n1")
+    for place in machine.place(ABOVE).iterdir():
+        machine.own(f"{ABOVE}/{place.name}")
+    machine.own(ABOVE)
     return machine
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
-    """How a machine ends on which nobody has planted anything; and every path that the scripts name or change on it."""
-    ends, found = [], {OLD_KEY}
+    """How a machine ends on which nobody has planted anything; and every path that the scripts change on it."""
+    ends, found = [], set()
     for make in (new, from_before):
         machine = make(tmp_path_factory.mktemp("clean"))
         for name in ORDER:
@@ -66,26 +65,26 @@ def clean(tmp_path_factory):
             assert (ran.returncode, ran.stderr) == (0, "")
             after = machine.look()
             found |= {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-        ends.append(after)
-    assert ends[0] == ends[1]
-    found |= {
-        path for script in scripts().values() for path in re.findall(r"(?<![\w/.*])/[a-z]+/[\w./-]++(?!\*)", script)
-    }
-    others = ("/usr/", "/dev/null", "/bin/sh", "/etc/machine-id", LOCKS, RUNS)
-    found = {path for path in found if not path.startswith(others)}
+        ends.append({path: what for path, what in after.items() if path not in {f"{FOLDER}/installed", ABOVE}})
+    # PostgreSQL may still read the earlier configuration, so that stays.
+    stays = ends[1].keys() - ends[0].keys()
+    assert {path: what for path, what in ends[1].items() if path not in stays} == ends[0]
+    assert f"{ABOVE}/pgbackrest.conf" in stays
+    assert all(path.startswith(f"{ABOVE}/") for path in stays)
+    found = {path for path in found if path not in stays and "earlier" not in path}
     found |= {str(parent) for path in found for parent in Path(path).parents} - {"/"}
-    unknown = [path for path in found if not path.startswith(("/etc", "/var"))]
-    assert not unknown, "the machine of the test has to get these too"
     return ends[0], sorted(found - {"/etc", "/var"})
 
 
 def files_of(clean):
-    end, paths = clean
-    return [path for path in paths if path not in end or end[path][0] in "-l"]
+    """The files that the scripts put there."""
+    end, _ = clean
+    # Links that systemctl makes are systemd's own.
+    return [path for path in clean[1] if end.get(path, "?")[0] == "-" and not path.startswith(f"{WANTS}/")]
 
 
 def folders_of(clean):
-    return [path for path in clean[1] if path not in files_of(clean)]
+    return [path for path in clean[1] if clean[0].get(path, "d")[0] == "d"]
 
 
 # What is planted
@@ -101,6 +100,10 @@ def linked_to_a_folder(machine, place):
 
 def linked_to_nothing(machine, place):
     place.symlink_to(machine.folder / "outside/new")
+
+
+def written_by_hand(machine, place):
+    place.write_text("mine\n")
 
 
 def hard_linked(machine, place):
@@ -126,7 +129,7 @@ def folder_for_all(machine, place):
     place.chmod(0o757)
 
 
-FILES = (linked_to_a_file, linked_to_a_folder, linked_to_nothing, hard_linked, pipe)
+FILES = (written_by_hand, linked_to_a_file, linked_to_a_folder, linked_to_nothing, hard_linked, pipe)
 FOLDERS = (folder_of_postgres, folder_for_a_group, folder_for_all)
 
 
@@ -146,18 +149,61 @@ def wrongs(before, after, ours):
     found = [f"{path} was {before.get(path)}, is {after.get(path)}" for path in changed if path not in ours]
     for path in changed & {*ours} & after.keys():
         parent = after.get(str(Path(path).parent), ("d", 0, 0, 0, ""))
-        if parent[1] or parent[3] & 0o022:
+        if after[path][1] != parent[1] and (parent[1] or parent[3] & 0o022):
             found.append(f"{path} was written in {parent}")
     return found
 
 
+def whose(path):
+    """The script that writes there."""
+    return "timers" if path.startswith("/etc/systemd/") else "setup"
+
+
+def emptied(machine):
+    """As if an earlier version had made the folder, which had none of these files yet."""
+    assert machine.run(scripts()["setup"]).returncode == 0
+    listed = machine.place(f"{FOLDER}/installed")
+    lines = listed.read_text().splitlines(keepends=True)
+    head = [line for line in lines if line.startswith(("# ", "folder "))]
+    for line in lines[len(head) :]:
+        machine.place(line[66:].strip()).unlink()
+    listed.write_text("".join(head))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [new, from_before])
-@pytest.mark.parametrize("how", FILES)
-def test_what_is_planted_where_a_file_belongs_is_replaced_and_not_followed(tmp_path, clean, how, make, say):
-    machine, (end, ours) = make(tmp_path), clean
-    # Links that systemctl makes are systemd's own.
-    planted = [path for path in files_of(clean) if not path.startswith(f"{WANTS}/")]
+@pytest.mark.parametrize("how", [*FILES, folder_of_postgres])
+def test_what_somebody_else_has_put_where_a_file_belongs_is_refused(tmp_path, clean, how, say):
+    machine, tried = new(tmp_path), 0
+    emptied(machine)
+    before = machine.look()
+    for path in files_of(clean):
+        if path.endswith(("/installed", "/to-reload")):
+            continue
+        plant(machine, path, how)
+        planted = machine.look()
+        ran = machine.run(scripts()[whose(path)])
+        assert ran.returncode == 1, path
+        assert re.search(rf"^Storekeeper: {re.escape(path)} .*\. Nothing was changed\.$", ran.stderr), (
+            path,
+            ran.stderr,
+        )
+        assert machine.look() == planted, path
+        place = machine.place(path)
+        shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
+        tried += 1
+    assert machine.look() == before
+    assert tried >= 12
+    say(things_planted=tried)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [*FILES, folder_of_postgres])
+def test_what_somebody_has_made_of_a_file_of_ours_is_kept_aside_and_not_followed(tmp_path, clean, how):
+    machine, (end, ours) = new(tmp_path), clean
+    for name in ORDER[:2]:
+        assert machine.run(scripts()[name]).returncode == 0
+    there = machine.look()
+    planted = [one for one in files_of(clean) if one in there and not one.endswith("/installed")]
     for path in planted:
         plant(machine, path, how)
     before = machine.look()
@@ -165,52 +211,48 @@ def test_what_is_planted_where_a_file_belongs_is_replaced_and_not_followed(tmp_p
         ran = machine.run(scripts()[name])
         assert (ran.returncode, ran.stderr) == (0, ""), name
     after = machine.look()
-    assert wrongs(before, after, ours) == []
-    assert {path: after.get(path) for path in ours} == {path: end.get(path) for path in ours}
-    say(things_planted=len(planted))
+    kept = {path for path in after if ".changed-" in path and path not in before}
+    assert len([path for path in kept if path.count("/") == 4]) == len(planted)
+    assert wrongs(before, after, {*ours, *kept, *(f"{path}/deeper" for path in planted)}) == []
+    assert {path: after.get(path) for path in end} == end
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [new, from_before])
 @pytest.mark.parametrize("how", [*FILES, *FOLDERS])
-def test_what_cannot_be_used_is_refused_before_anything_is_changed(tmp_path, clean, how, make, say):
-    ours = clean[1]
-    planted = ours if how is folder_of_postgres else folders_of(clean)
-    if make is from_before:  # which differs in that folder alone
-        planted = [path for path in planted if path.startswith(f"{FOLDER}/")]
+def test_a_place_that_cannot_be_used_is_refused_before_anything_is_changed(tmp_path, clean, how, make, say):
+    ours, planted = clean[1], folders_of(clean)
+    if make is from_before:  # which differs there alone
+        planted = [path for path in planted if path.startswith(f"{ABOVE}/")]
     elif how is not folder_of_postgres:  # which is tried everywhere; of the others each folder meets a third, in turn
         planted = planted[(*FILES, *FOLDERS).index(how) % 3 :: 3]
-        assert planted
     for number, path in enumerate(planted):
         machine = make(tmp_path / str(number))
         plant(machine, path, how)
-        codes = []
         before = machine.look()
-        for name in ORDER:
+        for name in ORDER[:2]:
             start = machine.look()
             ran = machine.run(scripts()[name])
-            codes.append(ran.returncode)
             if ran.returncode:
-                assert re.fullmatch(r"Storekeeper: .*/.*\. Nothing was changed\.\n", ran.stderr), (path, name, ran)
+                assert re.fullmatch(r"Storekeeper: .*\. Nothing was changed\.\n", ran.stderr), (path, name, ran)
                 assert machine.look() == start, (path, name)
-            if codes[-2:] == [1, 1]:  # again would be the same
-                break
-        assert wrongs(before, machine.look(), ours) == [], path
+        assert wrongs(before, machine.look(), {*ours, *EARLIER}) == [], path
     say(things_planted=len(planted))
 
 
 @pytest.mark.slow
-def test_a_folder_is_taken_from_postgres_however_fast_it_is(tmp_path, clean):
-    machine, (end, ours) = from_before(tmp_path), clean
+@pytest.mark.parametrize("name", ["pgbackrest.conf", "orders-aaa4"])
+def test_a_folder_is_taken_from_postgres_however_fast_it_is(tmp_path, clean, name):
+    machine, (_, ours) = from_before(tmp_path), clean
     secret = str(machine.folder / "outside/secret")
     before = machine.look()
-    with machine.postgres_runs("perl", "-e", ATTACK, secret, FOLDER):
-        for name in ORDER:
-            ran = machine.run(scripts()[name])
-            assert (ran.returncode, ran.stderr) == (0, ""), name
-    after = machine.look()
-    assert [path for path in wrongs(before, after, ours) if not path.startswith(f"{FOLDER}/.storekeeper.")] == []
-    assert {path: after.get(path) for path in ours} == {path: end.get(path) for path in ours}
+    with machine.postgres_runs("perl", "-e", ATTACK, secret, ABOVE, name):
+        for script in ORDER:
+            machine.run(scripts()[script])
+    found = wrongs(before, machine.look(), {*ours, *EARLIER})
+    # What postgres itself has put there, while it could.
+    assert [one for one in found if not one.startswith(f"{ABOVE}/")] == []
+    assert machine.look()["/outside/secret"] == before["/outside/secret"]
 
 
 NAME = 'Zoë\'s $(id) `id` \\ "%%" ; # & | > END_OF_FILE 備份 👩‍💻 \\'
@@ -226,7 +268,7 @@ def test_what_people_may_enter_arrives_as_it_is(tmp_path):
         assert (ran.returncode, ran.stderr) == (0, "")
         for file in node_setup.units if script == node_setup.timers_script else [node_setup.crontab]:
             assert machine.place(file.path).read_text() == file.content
-    kept = machine.place(FILE).read_text()
+    kept = machine.place(node_setup.layout.configuration).read_text()
     assert kept == node_setup.configuration.render(secrets=True)
     assert f"\npg1-path={DIRECTORY}\n" in kept
 
@@ -239,11 +281,11 @@ def test_pgbackrest_reads_as_postgres_what_root_wrote(tmp_path):
     repository = RepositoryOptions((("type", "posix"),))
     node_setup = handed("orders", DIRECTORY, repository, "/var/lib/pgbackrest")
     assert machine.run(node_setup.setup("https://console.example.com/")).returncode == 0
-    command = "setpriv --reuid=postgres --regid=postgres --clear-groups pgbackrest --stanza=main"
+    command = f"setpriv --reuid=postgres --regid=postgres --clear-groups {node_setup.layout.pgbackrest} --stanza=main"
     # There is no database, which it finds out when it has read its options and begun its log.
     said = machine.run(f"{command} --log-level-console=info --log-level-file=info check")
     assert f'--pg1-path="{DIRECTORY}"' in said.stdout
-    assert machine.place("/var/log/pgbackrest/main-check.log").stat().st_uid == machine.postgres.pw_uid
+    assert machine.place(f"{node_setup.layout.logs}/main-check.log").stat().st_uid == machine.postgres.pw_uid
 
 
 def test_owners_and_modes(clean):
@@ -254,11 +296,12 @@ def test_owners_and_modes(clean):
         (FOLDER, ("d", 0, group, 0o750)),
         (FILE, ("-", 0, group, 0o640)),
         (f"{FOLDER}/report.sh", ("-", 0, group, 0o750)),
+        (f"{FOLDER}/undo.sh", ("-", 0, 0, 0o700)),
         (f"{FOLDER}/repo1-gcs-1234.json", ("-", 0, group, 0o640)),
         (f"{FOLDER}/repo1-ca.pem", ("-", 0, 0, 0o644)),
-        ("/etc/systemd/system/pgbackrest-report.timer", ("-", 0, 0, 0o644)),
-        ("/var/log/pgbackrest", ("d", user, group, 0o750)),
-        ("/var/spool/pgbackrest", ("d", user, group, 0o750)),
+        (f"{LAYOUT.unit('report')}.timer", ("-", 0, 0, 0o644)),
+        (LAYOUT.rotation, ("-", 0, 0, 0o644)),
+        (LAYOUT.logs, ("d", user, group, 0o750)),
+        (LAYOUT.spool, ("d", user, group, 0o750)),
     ):
         assert end[path][:4] == expected, path
-    assert OLD_KEY not in end
