@@ -60,6 +60,7 @@ run() { # REPOSITORY
     write "$1" "$begun" "$(date +%s)" 0 ''
     return
   fi
+  [ -z "$stopped" ] || said=${said:-It was stopped by a signal, as at a shutdown.}
   failed "$code"
   write "$1" "$begun" "$(date +%s)" "$code" "$(printf '%s\n' "$said" | last_error)"
   printf '%s: %s backup in repository %s failed with code %s:\n%s\n' "$stanza" "$kind" "$1" "$code" "$said" >&2

@@ -13,8 +13,8 @@ import pytest
 
 from clusters.handover import backup_script
 from clusters.pgbackrest.configuration import StanzaConfiguration
-from clusters.pgbackrest.layout import Layout
 from tests.clusters.handed_over import handed
+from tests.clusters.handover.places import Places
 
 # What it is asked stands in `asked`; how long it takes, what it says and its code come from a file for each repository.
 PGBACKREST = """#!/bin/sh
@@ -27,33 +27,18 @@ exit "${code:-0}"
 """
 
 
-class Places(Layout):
-    """A node whose files are below a folder of the test."""
-
-    here = ""
-
-    @property
-    def folder(self):
-        return f"{self.here}/etc"
-
-    @property
-    def spool(self):
-        return f"{self.here}/spool"
-
-
 class Host:
     """A host with the script for the stanzas main and other, repositories 1 and 3, and 2 that was left."""
 
     def __init__(self, folder):
-        self.folder, layout = folder, Places()
-        object.__setattr__(layout, "here", str(folder))
+        self.folder = folder
         configuration = handed().configuration
         target = configuration.targets[0]
         self.configuration = replace(
             configuration,
             targets=[replace(target, number=number) for number in (1, 3)],
             stanzas=[StanzaConfiguration(name, 15, f"/data/{name}", 5432) for name in ("main", "other")],
-            layout=layout,
+            layout=Places(here=str(folder)),
         )
         (folder / "etc").mkdir()
         (folder / "pgbackrest").write_text(PGBACKREST)
