@@ -19,6 +19,7 @@ from clusters.pgbackrest import clocks
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
 from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.restore import Command
+from clusters.replication import first_host, hosts, reports
 from clusters.reports.shown import ReportView
 from console.clouds.contract import AccessSpec, MachineStep
 from console.clouds.regions import distance_km
@@ -40,8 +41,8 @@ def nearest(cluster: Cluster, node: Node) -> Attachment | None:
 
 
 def written_by(cluster: Cluster, node: Node) -> list[Attachment]:
-    """Return the stores that the node writes to, by repository number."""
-    there = attached(cluster)
+    """Return the stores that the node writes to, by repository number: those of the first host of its replication."""
+    there, node = attached(cluster), first_host(cluster, node)
     if node.writes_to == Node.WritesTo.ALL:
         return there
     if node.writes_to == Node.WritesTo.CHOSEN:
@@ -54,8 +55,9 @@ def written_by(cluster: Cluster, node: Node) -> list[Attachment]:
 
 
 def policy_of(cluster: Cluster, node: Node) -> BackupPolicy:
-    """Return the node's own policy, or the cluster's."""
-    return next((one for one in cluster.policies.all() if one.node_id == node.pk), None) or cluster.policy
+    """Return the node's own policy, that of the first host of its replication, or the cluster's."""
+    first = first_host(cluster, node)
+    return next((one for one in cluster.policies.all() if one.node_id == first.pk), None) or cluster.policy
 
 
 def zone_of(nodes: Iterable[Node]) -> ZoneInfo | None:
@@ -98,16 +100,26 @@ class NodeSetup:
             databases_of(self.cluster, self.node),
             self.policy.schedules,
             self.layout,
-            [self._target(one) for one in self.left],
+            [self._target(one, folder) for one, folder in self.left],
         )
 
-    def _target(self, one: Attachment) -> Target:
+    @cached_property
+    def hosts(self) -> list[Node]:
+        """Return the hosts of the node's replication, the first of them first; the node alone without one."""
+        return hosts(self.cluster, self.node)
+
+    @property
+    def others(self) -> list[Node]:
+        """Return the other hosts."""
+        return [one for one in self.hosts if one.pk != self.node.pk]
+
+    def _target(self, one: Attachment, folder: str = "") -> Target:
         account = self.cluster.cloud_account
         one.store.cloud_account = account  # which it has in common with the cluster
         return Target(
             number=one.repository.number,
             store=f"{one.store.name}, {one.store.region}",
-            path=f"{self.cluster.repository_path}/{self.node.repository_folder}",
+            path=f"{self.cluster.repository_path}/{folder or self.node.repository_folder}",
             repository=account.cloud.access.repository(one.store.spec(), self.access),
             cipher_pass=one.repository.secrets["cipher_pass"],
             retention_type=self.policy.retention_type,
@@ -117,17 +129,23 @@ class NodeSetup:
         )
 
     @cached_property
-    def left(self) -> list[Attachment]:
-        """Return the attached stores that the node writes to no more while backups of its databases were seen there."""
-        mine, names = {one.pk for one in self.attachments}, {one.name for one in self.cluster.databases.all()}
+    def left(self) -> list[tuple[Attachment, str]]:
+        """Return the attached stores, with the folder there, that the node writes to no more and has backups in.
+
+        The first host expires what its replication has left; each other host the folder that it had before.
+        """
+        folder, names = self.node.name, {one.name for one in self.cluster.databases.all()}
+        if self.hosts[0] == self.node:
+            folder = self.node.repository_folder
+        mine = {one.pk for one in self.attachments} if folder == self.node.repository_folder else set()
         seen = {
             repository.pk
             for repository in self.cluster.repositories.all()
             if (inventory := getattr(repository, "inventory", None))
             for row in inventory.content
-            if row["node"] == self.node.name and row["stanza"] in names and row["backups"]
+            if row["node"] == folder and row["stanza"] in names and row["backups"]
         }
-        return [one for one in attached(self.cluster) if one.pk not in mine and one.repository_id in seen]
+        return [(one, folder) for one in attached(self.cluster) if one.pk not in mine and one.repository_id in seen]
 
     @property
     def left_files(self) -> list[File]:
@@ -180,8 +198,9 @@ class NodeSetup:
 
     @cached_property
     def system_ids(self) -> dict[str, str]:
-        """Return the system identifiers that the node has reported, by stanza."""
-        return {one.database.name: one.system_id for one in self.cluster.stanzas.all() if one.node_id == self.node.pk}
+        """Return the system identifiers that the hosts of the node's replication share, by stanza, as reported."""
+        ours, said = self.node.repository_folder, reports(self.cluster)
+        return {stanza: one.system_id for (folder, stanza), one in said.items() if folder == ours}
 
     # What it is handed, for pages
 

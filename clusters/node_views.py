@@ -60,7 +60,11 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
         "cluster": node_setup.cluster,
         "node": node_setup.node,
         "node_setup": node_setup,
-        "losses": [loss for loss in losses(node_setup.cluster.repositories.all()) if loss.node == name],
+        "losses": [
+            loss
+            for loss in losses(node_setup.cluster.repositories.all())
+            if loss.node in {name, node_setup.node.repository_folder}
+        ],
         "stanzas": [one for one in node_setup.cluster.stanzas.all() if one.node_id == node_setup.node.pk],
         "zone": (zone := zone_of([node_setup.node])),
         "times": times(node_setup.policy.schedules, timezone.now(), zone),
@@ -88,7 +92,7 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     here, first = cluster.cloud_account.region(node.region), nearest(cluster, node)
     written = {str(one.store_id) for one in node_setup.attachments}
     chosen = {str(pk) for pk in form["backup_stores"].value() or []} if form.is_bound else written
-    offered, held = [], held_for(cluster, name)
+    offered, held = [], held_for(cluster, node.repository_folder)
     for one in attached(cluster):
         there = cluster.cloud_account.region(one.store.region)
         km = round(distance_km(here, there)) if here and there else 0

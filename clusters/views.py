@@ -23,6 +23,7 @@ from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteCluste
 from clusters.models import Cluster, Database
 from clusters.node_setup import attached, node_setups, zone_of
 from clusters.pgbackrest.schedules import times
+from clusters.replication import folders_left
 from clusters.reports.shown import primaries
 from clusters.repositories.backups import bookcases
 from clusters.repositories.losses import losses
@@ -298,7 +299,7 @@ def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
             message = f"{' and '.join(form.cleaned_data['nodes'])} removed from {cluster.name}."
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     asked = form["nodes"].value() or [node.name for node in cluster.nodes.all()]
-    context = {"form": form, "cluster": cluster, "left": left_behind(cluster, nodes=asked)}
+    context = {"form": form, "cluster": cluster, "left": left_behind(cluster, nodes=folders_left(cluster, asked))}
     return dialog_form(request, "clusters/node_remove.html", context)
 
 

@@ -14,6 +14,7 @@ from clusters.pgbackrest.layout import File, Layout
 from console.clouds.contract import RepositoryOptions, SecretFile
 
 HIDDEN = "••••••••"
+SSH_PORT = 22
 
 
 def _parts(number: str) -> tuple[int, ...]:
@@ -121,6 +122,34 @@ class Target:
 
 
 @dataclass(frozen=True)
+class OtherHost:
+    """Another host of the same streaming replication, as this one reaches it by SSH."""
+
+    address: str
+    user: str
+    ssh_port: int
+    configuration: str  # the path of its pgbackrest.conf
+    data_directory: str
+    port: int
+    is_before: bool = False  # of several standbys the first one backs up
+
+
+@dataclass(frozen=True)
+class Archiving:
+    """What keeps one store that is out of reach from holding up the others; nothing: pgBackRest's defaults."""
+
+    queue_max: int | None = None  # GiB of WAL that wait; beyond that pgBackRest drops it
+    io_timeout: int | None = None  # seconds
+
+    def options(self) -> Iterable[Option]:
+        """Return the options of the file."""
+        if self.queue_max:
+            yield Option("archive-push-queue-max", f"{self.queue_max}GiB")
+        if self.io_timeout:
+            yield Option("io-timeout", str(self.io_timeout))
+
+
+@dataclass(frozen=True)
 class StanzaConfiguration:
     """A PostgreSQL database cluster of the node."""
 
@@ -129,6 +158,20 @@ class StanzaConfiguration:
     data_directory: str
     port: int
     service: str = ""  # systemd's unit of the server; "": that of the packages
+    others: Sequence[OtherHost] = ()  # of its replication
+
+    def options(self, *, names_others: bool) -> Iterable[Option]:
+        """Return the options of its section; pg1 is always the host's own."""
+        yield Option("pg1-path", self.data_directory)
+        yield Option("pg1-port", str(self.port))
+        for number, one in enumerate(self.others if names_others else (), 2):
+            yield Option(f"pg{number}-host", one.address)
+            yield Option(f"pg{number}-host-user", one.user)
+            if one.ssh_port != SSH_PORT:
+                yield Option(f"pg{number}-host-port", str(one.ssh_port))
+            yield Option(f"pg{number}-host-config", one.configuration)
+            yield Option(f"pg{number}-path", one.data_directory)
+            yield Option(f"pg{number}-port", str(one.port))
 
 
 @dataclass(frozen=True)
@@ -143,6 +186,8 @@ class Configuration:
     schedules: Mapping[str, str] = field(default_factory=dict)  # cron expressions by type of backup
     layout: Layout = field(default_factory=Layout)
     left: Sequence[Target] = ()  # what the node writes to no more, and goes on to expire with another file
+    archiving: Archiving = field(default_factory=Archiving)
+    backs_up_from_standby: bool = False
 
     def render(self, *, secrets: bool) -> str:
         """Return the file; without secrets each of them is a row of dots."""
@@ -195,6 +240,7 @@ class Configuration:
         yield Option("spool-path", layout.spool)
         yield Option("lock-path", layout.locks)
         yield Option("log-path", layout.logs)
+        yield from self.archiving.options()
         yield Option("log-level-console", "warn")
         yield Option("log-level-file", "detail")
         for target in self.targets:
@@ -204,8 +250,7 @@ class Configuration:
         for stanza in self.stanzas:
             yield ""
             yield f"[{stanza.name}]"
-            yield Option("pg1-path", stanza.data_directory)
-            yield Option("pg1-port", str(stanza.port))
+            yield from stanza.options(names_others=self.backs_up_from_standby)
 
     def _target(self, target: Target) -> Iterable[str | Option]:
         def option(name: str, value: str) -> Option:

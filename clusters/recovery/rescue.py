@@ -50,7 +50,7 @@ def places(repository: Repository) -> list[Place]:
     inventory = getattr(repository, "inventory", None)
     for state in inventory.content if inventory else []:
         found[state["node"], state["stanza"]] = Place(state["node"], state["stanza"])
-    nodes = {one.name: one for one in Node.objects.filter(cluster=repository.cluster_id)}
+    nodes = {one.repository_folder: one for one in Node.objects.filter(cluster=repository.cluster_id).order_by("-pk")}
     for database in Database.objects.filter(cluster=repository.cluster_id):
         for name in nodes:
             found[name, database.name] = Place(name, database.name, database.version, database.data_directory)

@@ -15,6 +15,7 @@ from clusters.pgbackrest.configuration import BY_NUMBER, StanzaConfiguration, Ta
 from clusters.pgbackrest.layout import Layout, called
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
 from clusters.pgbackrest.window import Window, database_of, ended, is_prior, window
+from clusters.replication import groups, primary, reports
 from clusters.repositories.backups import Row, StanzaView
 from console.clouds.contract import AccessSpec, RepositoryOptions
 
@@ -29,7 +30,7 @@ class Source:
     state: StanzaState
     known: KnownStanza | None
     cluster: Cluster | None
-    node: Node | None  # None once it is removed
+    node: Node | None  # of the hosts that write there, the primary; None once there is none any more
     database: Database | None
     is_attached: bool
     node_has_it: bool  # the repository is in the node's configuration, as it is handed out now
@@ -78,14 +79,13 @@ class Source:
     @cached_property
     def view(self) -> StanzaView:
         """Return whose database writes there, and on which timeline, as far as the node has said it."""
-        rows = self.cluster.stanzas.all() if self.cluster and self.node and self.database else ()
-        ours = (self.node.pk, self.database.pk) if self.node and self.database else None
-        told = next((one for one in rows if (one.node_id, one.database_id) == ours), None)
+        key = (self.state.node, self.state.stanza) if self.node and self.database else None
+        told = reports(self.cluster).get(key) if self.cluster and key else None
         known_id = self.known.system_id if self.known else ""
         return StanzaView(
             stanza_state=self.state,
             known_id=told.system_id if told else known_id,
-            is_gone=ours is None,
+            is_gone=key is None,
             timeline=told.timeline if told else None,
             reported_at=told.reported_at if told else None,
             earlier_id=known_id,
@@ -167,7 +167,9 @@ class Source:
 
 def of_cluster(cluster: Cluster) -> list[Source]:
     """Return what can be restored of the cluster (with_node_setup()), also from stores that it has left."""
-    written = {one.node.name: {store.repository_id for store in one.attachments} for one in node_setups(cluster)}
+    written = {
+        one.node.repository_folder: {store.repository_id for store in one.attachments} for one in node_setups(cluster)
+    }
     attached = {one.repository_id for one in cluster.attachments.all() if one.state == Attachment.State.ATTACHED}
     return _sources(cluster.repositories.all(), cluster, attached, written)
 
@@ -180,7 +182,7 @@ def of_repository(repository: Repository) -> list[Source]:
 def _sources(
     repositories: Iterable[Repository], cluster: Cluster | None, attached: set[int], written: dict[str, set[int]]
 ) -> list[Source]:
-    nodes = {one.name: one for one in cluster.nodes.all()} if cluster else {}
+    nodes = {folder: primary(cluster, folder) for folder in groups(cluster)} if cluster else {}
     databases = {one.name: one for one in cluster.databases.all()} if cluster else {}
     found = []
     for repository in repositories:

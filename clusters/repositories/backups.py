@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from django.utils.dateparse import parse_datetime
 
+from clusters import replication
 from clusters.models import Cluster, Inventory, KnownStanza, Repository
 from clusters.pgbackrest import timelines
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
@@ -75,6 +76,7 @@ class StanzaView:
     earlier_id: str = ""  # what the console knew of the stanza before (KnownStanza.system_id)
     version: str = ""  # PostgreSQL's, as the cluster has it
     known: KnownStanza | None = None  # what the console remembers of it
+    hosts: Sequence[str] = ()  # the nodes that share the folder
 
     @cached_property
     def descent(self) -> Descent:
@@ -239,11 +241,9 @@ def bookcases(cluster: Cluster) -> list[RepositoryView]:
 
 
 def _cases(cluster: Cluster, repositories: Iterable[Repository]) -> list[RepositoryView]:
-    nodes = {node.pk: node.name for node in cluster.nodes.all()}
-    databases = {database.pk: database for database in cluster.databases.all()}
-    said = {(nodes[one.node_id], databases[one.database_id].name): one for one in cluster.stanzas.all()}
-    versions = {database.name: database.version for database in databases.values()}
-    here = {(node, database) for node in nodes.values() for database in versions}
+    hosts, said = replication.groups(cluster), replication.reports(cluster)
+    versions = {database.name: database.version for database in cluster.databases.all()}
+    here = {(folder, database) for folder in hosts for database in versions}
     found = []
     for repository in repositories:
         seen_states = states(repository)
@@ -261,6 +261,7 @@ def _cases(cluster: Cluster, repositories: Iterable[Repository]) -> list[Reposit
                 earlier_id=known.system_id if (known := then.get((one.node, one.stanza))) else "",
                 version=versions.get(one.stanza, ""),
                 known=then.get((one.node, one.stanza)),
+                hosts=[node.name for node in hosts.get(one.node, [])],
             )
             for one in (*seen_states, *(StanzaState(*key, "empty") for key in gone))
         ]

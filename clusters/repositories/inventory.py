@@ -9,7 +9,8 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from clusters.models import Attachment, Inventory, Repository, Stanza
+from clusters import replication
+from clusters.models import Attachment, Inventory, Repository
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.repository import Report
 from console.operations.snapshots import SnapshotQuerySet
@@ -38,10 +39,8 @@ def look(inventory: Inventory) -> Any:
     if found.store is None:
         return []
     objects = found.store.cloud.storage.objects(found.store.spec())
-    said = Stanza.objects.filter(cluster=found.cluster_id).values_list(
-        "node__name", "database__name", "system_id", "timeline"
-    )
-    reports = {(node, stanza): Report(system_id, timeline) for node, stanza, system_id, timeline in said}
+    said = replication.reports(found.cluster) if found.cluster else {}
+    reports = {key: Report(one.system_id, one.timeline) for key, one in said.items()}
     before = repository.from_json(inventory.content)
     content = repository.as_json(repository.look(objects, found.prefix, found.passphrase, before, reports))
     if found.detached_at:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from clusters.models import BackupPolicy, Cluster, Inventory, KnownStanza, Repository
-from clusters.node_setup import node_setups
+from clusters.node_setup import node_setups, policy_of
 from clusters.pgbackrest.repository import StanzaState, from_json
 from clusters.pgbackrest.retention import Retention, full_of, vanished
 from clusters.repositories import inventory as inventories
@@ -49,22 +49,24 @@ def note_setup(cluster: Cluster) -> None:
     Call it before anything of that is taken away: a restore needs it afterwards.
     """
     cluster = Cluster.objects.with_node_setup().get(pk=cluster.pk)
-    reported = {(one.node_id, one.database_id): one.system_id for one in cluster.stanzas.all()}
     for node_setup in node_setups(cluster):
         node, written = node_setup.node, {one.repository_id for one in node_setup.attachments}
-        for database in cluster.databases.all():
+        if node != node_setup.hosts[0]:
+            continue
+        folder = node.repository_folder
+        for database in node_setup.configuration.stanzas:
             setup = {
-                "postgresql": database.version,
+                "postgresql": str(database.postgresql),
                 "data_directory": database.data_directory,
                 "port": database.port,
                 "region": node.region,
-                "system_id": reported.get((node.pk, database.pk), ""),
+                "system_id": node_setup.system_ids.get(database.name, ""),
             }
-            known = KnownStanza.objects.filter(repository__cluster=cluster, node=node.name, name=database.name)
+            known = KnownStanza.objects.filter(repository__cluster=cluster, node=folder, name=database.name)
             known.update(**setup)
             KnownStanza.objects.bulk_create(
                 [
-                    KnownStanza(repository_id=pk, node=node.name, name=database.name, **setup)
+                    KnownStanza(repository_id=pk, node=folder, name=database.name, **setup)
                     for pk in written - set(known.values_list("repository", flat=True))
                 ],
                 ignore_conflicts=True,
@@ -201,11 +203,14 @@ def note_retentions(cluster: Cluster) -> None:
 
 
 def _policies(cluster: Cluster | None) -> dict[str | None, BackupPolicy]:
-    """Return the cluster's policies by their node's name, and under None that of all other nodes."""
+    """Return the policies of its folders by their names, and under None the cluster's, which all others have."""
     if cluster is None:
         return {}
-    rows = cluster.policies.select_related("node")
-    return {None: BackupPolicy()} | {one.node.name if one.node else None: one for one in rows}
+    return {None: cluster.policy} | {
+        folder: policy_of(cluster, node)
+        for node in cluster.nodes.all()
+        for folder in (node.name, node.repository_folder)
+    }
 
 
 def _note_retention(known: KnownStanza, policies: Mapping[str | None, BackupPolicy], at: datetime) -> None:
@@ -224,7 +229,8 @@ def _note_retention(known: KnownStanza, policies: Mapping[str | None, BackupPoli
 
 def _is_applied(known: KnownStanza) -> bool:
     cluster = Cluster.objects.with_node_setup().filter(repositories=known.repository_id).get()
-    return any(one.node.name == known.node and one.state == "applied" for one in node_setups(cluster))
+    there = [one for one in node_setups(cluster) if known.node in {one.node.name, one.node.repository_folder}]
+    return bool(there) and all(one.state == "applied" for one in there)
 
 
 # What the store's versions still hold

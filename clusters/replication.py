@@ -1,0 +1,77 @@
+"""Which nodes are hosts of one streaming replication, and which of them speaks for it.
+
+All hosts write to one folder of each store, that of the first of them: so whichever is the primary, its WAL goes on
+where the last one's ended, and nobody hands over anything at a failover. They share stores and policy too, since WAL
+that went elsewhere would be a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from clusters.models import Cluster, Database, Node, Stanza
+
+
+def groups(cluster: Cluster) -> dict[str, list[Node]]:
+    """Return the hosts of each folder by its name, the first of them first."""
+    found: dict[str, list[Node]] = {}
+    for node in cluster.nodes.all():
+        found.setdefault(node.repository_folder, []).append(node)
+    return {folder: sorted(hosts, key=lambda one: one.name != folder) for folder, hosts in found.items()}
+
+
+def hosts(cluster: Cluster, node: Node) -> list[Node]:
+    """Return the node and all that share its folder, the first of them first."""
+    return groups(cluster)[node.repository_folder]
+
+
+def first_host(cluster: Cluster, node: Node) -> Node:
+    """Return the one whose stores and policy are those of all its hosts: the folder's own, or the oldest that is left.
+
+    The node itself where nothing is shared.
+    """
+    return hosts(cluster, node)[0]
+
+
+def followers(cluster: Cluster, node: Node) -> list[Node]:
+    """Return the nodes that share the node's own folder."""
+    return [one for one in cluster.nodes.all() if one.folder == node.name and one.pk != node.pk]
+
+
+def folders_left(cluster: Cluster, names: Iterable[str]) -> set[str]:
+    """Return the folders that no node writes to once these are removed, and those that they wrote to before."""
+    going = {*names}
+    staying = {one.repository_folder for one in cluster.nodes.all() if one.name not in going}
+    theirs = {
+        folder for one in cluster.nodes.all() if one.name in going for folder in (one.name, one.repository_folder)
+    }
+    return theirs - staying
+
+
+def speaking(said: Iterable[Stanza]) -> Stanza | None:
+    """Return the report that counts of those of one database: the primary's newest, or the newest of all.
+
+    Only a primary is on a timeline of its own (clusters.handover.report_script).
+    """
+    return max(said, key=lambda one: (one.timeline is not None, one.reported_at), default=None)
+
+
+def reports(cluster: Cluster) -> dict[tuple[str, str], Stanza]:
+    """Return what the hosts of each folder have reported of each database, by folder and stanza.
+
+    Nodes, databases and stanzas of the cluster are at hand (with_node_setup()).
+    """
+    folders = {node.pk: node.repository_folder for node in cluster.nodes.all()}
+    databases: dict[int, Database] = {database.pk: database for database in cluster.databases.all()}
+    found: dict[tuple[str, str], list[Stanza]] = {}
+    for one in cluster.stanzas.all():
+        found.setdefault((folders[one.node_id], databases[one.database_id].name), []).append(one)
+    return {key: told for key, rows in found.items() if (told := speaking(rows))}
+
+
+def primary(cluster: Cluster, folder: str) -> Node | None:
+    """Return the host that last reported as a primary, or the first; None where the folder has no host any more."""
+    there = groups(cluster).get(folder, [])
+    pks = {node.pk: node for node in there}
+    told = speaking(one for one in cluster.stanzas.all() if one.node_id in pks)
+    return pks[told.node_id] if told and told.timeline is not None else next(iter(there), None)
