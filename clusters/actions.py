@@ -8,6 +8,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Greatest
+from django.forms.models import model_to_dict
 from django.utils import timezone
 
 from clusters.models import (
@@ -23,6 +24,7 @@ from clusters.models import (
     Repository,
     new_token,
 )
+from clusters.node_setup import pass_on
 from clusters.recovery.kit import RepositoryKit, kit_of
 from clusters.repositories import inventory, memory
 from clusters.repositories.retained import kept_by
@@ -55,16 +57,26 @@ class NodesRefused(Exception):
 
 
 def create(
-    account: CloudAccount, *, name: str, regions: Sequence[str], stores: Collection[Store], by: User | None
+    account: CloudAccount,
+    *,
+    name: str,
+    regions: Sequence[str],
+    stores: Collection[Store],
+    is_replication: bool = False,
+    by: User | None,
 ) -> Cluster:
-    """Write the cluster down with its nodes, and begin to attach the stores; raises NameTaken or NotAttachable."""
+    """Write the cluster down with its nodes, and begin to attach the stores; raises NameTaken or NotAttachable.
+
+    In a replication the first node is the primary, and the others share its folder.
+    """
     try:
         with transaction.atomic():
             cluster = Cluster.objects.create(
                 organisation_id=account.organisation_id, cloud_account=account, name=name, nodes_made=len(regions)
             )
             Node.objects.bulk_create(
-                Node(cluster=cluster, name=f"n{number}", region=region) for number, region in enumerate(regions, 1)
+                Node(cluster=cluster, name=f"n{number}", region=region, folder="n1" if is_replication else "")
+                for number, region in enumerate(regions, 1)
             )
             _attach(cluster, stores)
             begin(cluster, "create", by=by)
@@ -136,8 +148,11 @@ def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
         raise NotAttachable(refusal)
 
 
-def add_nodes(cluster: Cluster, *, regions: Sequence[str], by: User | None) -> list[str]:
-    """Add a node in each of the regions and return their names; raises NodesRefused."""
+def add_nodes(cluster: Cluster, *, regions: Sequence[str], first: Node | None = None, by: User | None) -> list[str]:
+    """Add a node in each of the regions, as a standby of the first host if one is given, and return their names.
+
+    Raises NodesRefused.
+    """
     with transaction.atomic():
         made = Cluster.objects.filter(pk=cluster.pk, state__in=Cluster.VERBS["update"].start)
         if not made.update(nodes_made=F("nodes_made") + len(regions)):
@@ -145,8 +160,16 @@ def add_nodes(cluster: Cluster, *, regions: Sequence[str], by: User | None) -> l
         if Node.objects.filter(cluster=cluster).count() + len(regions) > NODES_AT_MOST:
             raise NodesRefused(f"A cluster has at most {NODES_AT_MOST} nodes.")
         cluster.refresh_from_db(fields=["nodes_made"])
-        first = cluster.nodes_made - len(regions) + 1
-        nodes = [Node(cluster=cluster, name=f"n{first + at}", region=region) for at, region in enumerate(regions)]
+        folder = ""
+        if first:
+            if not Node.objects.filter(pk=first.pk, cluster=cluster).exists():
+                raise NodesRefused(f"{first} was removed meanwhile. Choose another primary.")
+            folder = first.repository_folder
+        number = cluster.nodes_made - len(regions) + 1
+        nodes = [
+            Node(cluster=cluster, name=f"n{number + at}", region=region, folder=folder)
+            for at, region in enumerate(regions)
+        ]
         Node.objects.bulk_create(nodes)
         added = {node.name: node.region for node in nodes}
         _note("Added nodes", cluster, by, after=added)
@@ -161,6 +184,7 @@ def remove_nodes(cluster: Cluster, *, names: Iterable[str], by: User | None) -> 
         if not free.update(nodes_made=F("nodes_made")):
             raise NodesRefused(f"{cluster.name} is at work. Wait until its task has ended.")
         memory.note_setup(cluster)
+        pass_on(cluster, names := {*names})
         nodes = Node.objects.filter(cluster=cluster)
         going = nodes.filter(name__in=list(names))
         RemovedNode.objects.bulk_create(
@@ -200,7 +224,11 @@ def plan_backups(cluster: Cluster, node: Node | None, *, by: User | None, **valu
     """Set how long backups are kept and when they are made, for the cluster or for one node of it."""
     before = BackupPolicy.objects.filter(cluster=cluster, node=node).values(*values).first()
     with transaction.atomic():
-        BackupPolicy.objects.update_or_create(cluster=cluster, node=node, defaults=values)
+        # One of a node's own begins as the cluster's: what this does not set stays in force.
+        kept = model_to_dict(cluster.policy, exclude=["id", "cluster", "node"])
+        BackupPolicy.objects.update_or_create(
+            cluster=cluster, node=node, defaults=values, create_defaults={**kept, **values}
+        )
         memory.note_retentions(cluster)
         _note("Planned backups", node or cluster, by, before=before, after=values)
 

@@ -12,6 +12,7 @@ from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, C
 from clusters.node_setup import attached
 from clusters.pgbackrest.grammar import Unfit, data_directory, key_part
 from clusters.pgbackrest.schedules import KINDS, Unusable, parse
+from clusters.replication import groups
 from clusters.repositories.removed import Removed
 from console.accounts.models import Membership
 from console.cloud_accounts.forms import AccountForm, SecretField, named_region
@@ -96,6 +97,7 @@ class ClusterForm(AccountForm):
         },
     )
     regions = RegionsField()
+    is_replication = forms.BooleanField(required=False)
     backup_stores = StoresField()
 
     @property
@@ -184,13 +186,26 @@ class DeleteClusterForm(TypedNameForm):
 
 
 class AddNodesForm(forms.Form):
-    """Regions in which the cluster gets one more node each."""
+    """Regions in which the cluster gets one more node each, and whose standbys they are."""
 
     regions = RegionsField()
+    follows = forms.ChoiceField(label="They are", required=False)
 
     def __init__(self, data: Any = None, *, cluster: Cluster, **options: Any) -> None:
         super().__init__(data, **options)
         self.cluster = cluster
+        self.firsts = {there[0].name: there[0] for there in groups(cluster).values()}
+        field = cast("forms.ChoiceField", self.fields["follows"])
+        field.choices = [
+            ("", "primaries, each with a folder of its own"),
+            *((n, f"standbys of {n}") for n in self.firsts),
+        ]
+        field.error_messages["invalid_choice"] = "There is no node %(value)s to follow."
+
+    @property
+    def first(self) -> Node | None:
+        """Return the node that they follow."""
+        return self.firsts.get(self.cleaned_data["follows"])
 
     def clean_regions(self) -> list[str]:
         """Return the codes, if the account can reach them all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -16,10 +16,18 @@ from clusters.handover.setup_script import Known, setup_script
 from clusters.handover.timers_script import timers_script
 from clusters.models import Attachment, BackupPolicy, Cluster, Database, Node, NodeDatabase
 from clusters.pgbackrest import clocks
-from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
+from clusters.pgbackrest.configuration import (
+    BY_NUMBER,
+    Archiving,
+    Configuration,
+    OtherHost,
+    StanzaConfiguration,
+    Target,
+    troubles,
+)
 from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.restore import Command
-from clusters.replication import first_host, hosts, reports
+from clusters.replication import first_host, groups, hosts, primary, reports, strangers
 from clusters.reports.shown import ReportView
 from console.clouds.contract import AccessSpec, MachineStep
 from console.clouds.regions import distance_km
@@ -92,21 +100,56 @@ class NodeSetup:
     @cached_property
     def configuration(self) -> Configuration:
         """Return the node's pgbackrest.conf."""
+        different = {one.database_id: one for one in self.node.differences.all()}
+        stanzas = [
+            stanza_configuration(one, different.get(one.pk), self._reached(one)) for one in self.cluster.databases.all()
+        ]
         return Configuration(
             self.cluster.name,
             self.node.name,
             BY_NUMBER[self.node.pgbackrest_version],
             [self._target(one) for one in self.attachments],
-            databases_of(self.cluster, self.node),
+            stanzas,
             self.policy.schedules,
             self.layout,
             [self._target(one, folder) for one, folder in self.left],
+            archiving=Archiving(self.policy.queue_max, self.policy.io_timeout),
+            backs_up_from_standby=self.policy.backup_from == BackupPolicy.BackupFrom.STANDBY,
+            follows=str(primary(self.cluster, self.node.repository_folder)) if self.others else "",
         )
+
+    def _reached(self, database: Database) -> list[OtherHost]:
+        """Return the other hosts as this one reaches the database on them."""
+        found, is_before = [], True
+        for one in self.hosts:
+            if one.pk == self.node.pk:
+                is_before = False
+                continue
+            there = stanza_configuration(
+                database, next((row for row in one.differences.all() if row.database_id == database.pk), None)
+            )
+            found.append(
+                OtherHost(
+                    address=one.address,
+                    user=one.os_user,
+                    ssh_port=one.ssh_port,
+                    configuration=layout_of(self.cluster, one).configuration,
+                    data_directory=there.data_directory,
+                    port=there.port,
+                    is_before=is_before,
+                )
+            )
+        return found
 
     @cached_property
     def hosts(self) -> list[Node]:
         """Return the hosts of the node's replication, the first of them first; the node alone without one."""
         return hosts(self.cluster, self.node)
+
+    @property
+    def first(self) -> NodeSetup:
+        """Return that of the host whose stores and policy are those of all its hosts."""
+        return NodeSetup(self.cluster, self.hosts[0], self.access)
 
     @property
     def others(self) -> list[Node]:
@@ -165,7 +208,7 @@ class NodeSetup:
     @property
     def troubles(self) -> list[str]:
         """Return what will not work on the node, in sentences."""
-        return troubles(self.configuration, self.node.applied_version)
+        return [*strangers(self.cluster, self.node), *troubles(self.configuration, self.node.applied_version)]
 
     @property
     def numbers(self) -> list[int]:
@@ -301,7 +344,9 @@ def databases_of(cluster: Cluster, node: Node) -> list[StanzaConfiguration]:
     return [stanza_configuration(one, different.get(one.pk)) for one in cluster.databases.all()]
 
 
-def stanza_configuration(database: Database, difference: NodeDatabase | None) -> StanzaConfiguration:
+def stanza_configuration(
+    database: Database, difference: NodeDatabase | None, others: Sequence[OtherHost] = ()
+) -> StanzaConfiguration:
     """Return a database as one node has it."""
     return StanzaConfiguration(
         name=database.name,
@@ -309,6 +354,7 @@ def stanza_configuration(database: Database, difference: NodeDatabase | None) ->
         data_directory=(difference and difference.data_directory) or database.data_directory,
         port=(difference and difference.port) or database.port,
         service=difference.service if difference else "",
+        others=others,
     )
 
 
@@ -316,3 +362,25 @@ def node_setups(cluster: Cluster) -> list[NodeSetup]:
     """Return what each node of the cluster is handed, in the order of their names."""
     access = cluster.spec()
     return [NodeSetup(cluster, node, access) for node in cluster.nodes.all()]
+
+
+def pass_on(cluster: Cluster, names: Collection[str]) -> None:
+    """Give the stores and the policy of each first host that is about to go to the next host of its replication.
+
+    So nothing changes for those that stay.
+    """
+    cluster = Cluster.objects.with_node_setup().get(pk=cluster.pk)
+    for there in groups(cluster).values():
+        staying = [one for one in there if one.name not in names]
+        if not staying or there[0] in staying:
+            continue
+        gone, heir = there[0], staying[0]
+        written, policy = written_by(cluster, gone), policy_of(cluster, gone)
+        if policy.node_id:
+            policy.pk, policy.node = None, heir
+            policy.save(force_insert=True)
+        heir.writes_to = gone.writes_to
+        if gone.writes_to != Node.WritesTo.ALL and [nearest(cluster, heir)] != written:
+            heir.writes_to = Node.WritesTo.CHOSEN
+        heir.save(update_fields=["writes_to"])
+        heir.chosen.set(written if heir.writes_to == Node.WritesTo.CHOSEN else [])

@@ -56,15 +56,12 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     if removed := _removed_node(request, pk, name):
         return _removed_detail(request, removed)
     node_setup = _node_setup(request, pk, name)
+    folders = {name, node_setup.node.repository_folder}  # the first of which it may have left
     context = {
         "cluster": node_setup.cluster,
         "node": node_setup.node,
         "node_setup": node_setup,
-        "losses": [
-            loss
-            for loss in losses(node_setup.cluster.repositories.all())
-            if loss.node in {name, node_setup.node.repository_folder}
-        ],
+        "losses": [loss for loss in losses(node_setup.cluster.repositories.all()) if loss.node in folders],
         "stanzas": [one for one in node_setup.cluster.stanzas.all() if one.node_id == node_setup.node.pk],
         "zone": (zone := zone_of([node_setup.node])),
         "times": times(node_setup.policy.schedules, timezone.now(), zone),
@@ -77,7 +74,7 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 @require_permission(Permission.MANAGE_CLUSTERS)
 def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Choose which of the cluster's stores the node writes to."""
-    node_setup = _node_setup(request, pk, name)
+    node_setup = _node_setup(request, pk, name).first
     cluster, node = node_setup.cluster, node_setup.node
     form = NodeStoresForm(posted(request), cluster=cluster, node=node)
     if form.is_bound and form.is_valid():
@@ -130,7 +127,7 @@ def node_edit(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
     """Set retention and schedules, for the cluster or for one node of it; a node can follow the cluster again."""
     if name:
-        node_setup = _node_setup(request, pk, name)
+        node_setup = _node_setup(request, pk, name).first
         cluster, node, back = node_setup.cluster, node_setup.node, node_setup.node.get_absolute_url()
     else:
         clusters = Cluster.objects.visible_to(request.membership)

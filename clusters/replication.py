@@ -75,3 +75,47 @@ def primary(cluster: Cluster, folder: str) -> Node | None:
     pks = {node.pk: node for node in there}
     told = speaking(one for one in cluster.stanzas.all() if one.node_id in pks)
     return pks[told.node_id] if told and told.timeline is not None else next(iter(there), None)
+
+
+def strangers(cluster: Cluster, node: Node) -> list[str]:
+    """Return which other hosts have reported another database than the node has, in sentences: no copies of each other.
+
+    They would archive into one folder; pgBackRest takes only one system identifier there.
+    """
+    there = {one.pk: one for one in hosts(cluster, node)}
+    databases = {database.pk: database.name for database in cluster.databases.all()}
+    said = {(one.node_id, one.database_id): one.system_id for one in cluster.stanzas.all() if one.node_id in there}
+    return [
+        f"{databases[database]} on {node} has the system identifier {own}, and on {there[pk]} {other}: these are two "
+        "databases, and not hosts of one replication. Make one of them anew from the other, or give it its own folder."
+        for (pk, database), other in sorted(said.items())
+        if pk != node.pk and (own := said.get((node.pk, database))) and own != other
+    ]
+
+
+def holds_own(cluster: Cluster, node: Node) -> bool:
+    """Return whether backups or WAL were seen in the node's own folder, in any store that the cluster has had."""
+    return any(
+        row["node"] == node.name and (row["backups"] or row.get("last_wal"))
+        for repository in cluster.repositories.all()
+        if (inventory := getattr(repository, "inventory", None))
+        for row in inventory.content
+    )
+
+
+def refusal(cluster: Cluster, node: Node, first: Node | None) -> str:
+    """Return why the node cannot share the folder of that one, or have its own again; "" when it can."""
+    if node.folder and len(hosts(cluster, node)) == 1:
+        return (
+            f"{node} is the last host of the folder {node.folder}, which goes on with it. Let other nodes follow "
+            f"{node} instead."
+        )
+    if first is None:
+        return ""
+    if first.pk == node.pk:
+        return f"{node} cannot follow itself."
+    if (leads := first_host(cluster, first)) != first:
+        return f"{first} follows {leads} itself. Choose {leads}: all its hosts share one folder."
+    if theirs := followers(cluster, node):
+        return f"{' and '.join(map(str, theirs))} share the folder of {node}. Have them follow {first} first."
+    return ""

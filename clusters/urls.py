@@ -1,6 +1,6 @@
 from django.urls import path
 
-from clusters import machine_views, node_views, views
+from clusters import machine_views, node_views, replication_views, views
 from clusters.recovery import kit_views, rescue_views, restore_views
 from clusters.reports import views as report_views
 from clusters.repositories import backup_views, retained_views
@@ -34,6 +34,8 @@ urlpatterns = [
     path("<uuid:pk>/nodes/<slug:name>/edit/", node_views.node_edit, name="node_edit"),
     path("<uuid:pk>/nodes/<slug:name>/machine/", machine_views.node_machine, name="node_machine"),
     path("<uuid:pk>/nodes/<slug:name>/backup-stores/", node_views.node_stores, name="node_stores"),
+    path("<uuid:pk>/nodes/<slug:name>/replication/", replication_views.node_replication, name="node_replication"),
+    path("<uuid:pk>/nodes/<slug:name>/archiving/", replication_views.archiving, name="node_archiving"),
     path("<uuid:pk>/nodes/<slug:name>/policy/", node_views.policy, name="node_policy"),
     path("<uuid:pk>/nodes/<slug:name>/pgbackrest.conf", node_views.node_configuration, name="node_configuration"),
     path("<uuid:pk>/nodes/<slug:name>/setup.sh", node_views.node_setup, name="node_setup"),
@@ -44,6 +46,7 @@ urlpatterns = [
     path("<uuid:pk>/nodes/<slug:name>/applied/", report_views.node_applied, name="node_applied"),
     path("<uuid:pk>/removed-nodes/<slug:name>/forget/", node_views.removed_node_forget, name="removed_node_forget"),
     path("<uuid:pk>/key/", node_views.cluster_key, name="key"),
+    path("<uuid:pk>/archiving/", replication_views.archiving, name="archiving"),
     path("<uuid:pk>/policy/", node_views.policy, name="policy"),
     path("<uuid:pk>/backups/refresh/", backup_views.backups_refresh, name="backups_refresh"),
     path("<uuid:pk>/restore/", restore_views.restore, name="restore"),

@@ -113,6 +113,7 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
                     name=data["name"],
                     regions=data["regions"],
                     stores=data["backup_stores"],
+                    is_replication=data["is_replication"],
                     by=request.user,
                 )
             except actions.NameTaken:
@@ -269,7 +270,8 @@ def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     form = AddNodesForm(posted(request), cluster=cluster)
     if form.is_bound and form.is_valid():
         try:
-            names = actions.add_nodes(cluster, regions=form.cleaned_data["regions"], by=request.user)
+            regions = form.cleaned_data["regions"]
+            names = actions.add_nodes(cluster, regions=regions, first=form.first, by=request.user)
         except actions.NodesRefused as error:
             form.add_error(None, str(error))
         else:

@@ -94,6 +94,7 @@ class Host(Machine):
             [StanzaConfiguration("main", 15, DATA, self.port, others=others)],
             layout=self.layout,
             backs_up_from_standby=self.from_standby,
+            follows=self.all[0].name,
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Which host of a streaming replication makes a backup: decided when it is due, so a failover changes nothing. Pure.
+"""Which host of a replication makes a backup: decided when it is due, so that a failover changes nothing. Pure.
 
 pgBackRest's lock holds on one machine. Where two hosts begin one all the same, as when one cannot reach the other, the
 database takes one of them: each holds an advisory lock in the primary, and the second ends with error 50.
@@ -35,7 +35,7 @@ def _case(configuration: Configuration, stanza: StanzaConfiguration) -> list[str
     lines = [f"    {stanza.name})", f"      case {state} in"]
     if not configuration.backs_up_from_standby:
         return [*lines, "        standby|behind) return 1 ;;", "      esac", "      ;;"]
-    before = [one for one in stanza.others if one.is_before]
+    before = [one for one in stanza.reachable if one.is_before]
     return [
         *lines,
         "        behind) return 1 ;;",
@@ -44,7 +44,7 @@ def _case(configuration: Configuration, stanza: StanzaConfiguration) -> list[str
         "          PGBACKREST_BACKUP_STANDBY=y",
         "          ;;",
         "        *)",
-        *(f"          {_is_standby(one)} && return 1" for one in stanza.others),
+        *(f"          {_is_standby(one)} && return 1" for one in stanza.reachable),
         "          PGBACKREST_BACKUP_STANDBY=n",
         "          ;;",
         "      esac",

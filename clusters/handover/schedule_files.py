@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from clusters.handover import left
 from clusters.handover.backup_script import EXPIRE, command
+from clusters.handover.promotion import EVERY
 from clusters.handover.units import unit
 from clusters.pgbackrest.configuration import Configuration
 from clusters.pgbackrest.layout import File, Layout
@@ -42,6 +43,8 @@ def crontab(configuration: Configuration) -> File:
         f"{expression} {layout.user} {command(configuration, stanza, kind)}"
         for stanza, kind, expression in _runs(configuration)
     ]
+    if configuration.follows:
+        lines.append(f"{EVERY} {layout.user} {layout.promoted}")
     lines.append(f"*/5 * * * * {layout.user} {layout.report} --later >/dev/null")
     return File(layout.crontab, "\n".join((*lines, "")))
 
@@ -67,6 +70,9 @@ def units(configuration: Configuration) -> list[File]:
             # What a machine has missed while it was off runs as soon as it is on: not before the database.
             after=["postgresql.service", *databases],
         )
+    if configuration.follows:
+        title = "Archive what the earlier primary had not, after a promotion"
+        files += unit(layout.unit("promoted"), title, [layout.promoted], REPORTS, layout.user)
     return [
         *files,
         *unit(

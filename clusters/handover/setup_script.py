@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from clusters.handover import earlier, left, schedule_files
 from clusters.handover.backup_script import backup_script
 from clusters.handover.guest import Placed, guest_script
+from clusters.handover.promotion import promotion_script
 from clusters.handover.report_script import report_script
 from clusters.handover.steps import preparation
 from clusters.handover.undo import FUNCTIONS as UNDO
@@ -132,6 +133,7 @@ def files(configuration: Configuration, known: Known) -> list[Placed]:
         *(Placed(one, PUBLIC) for one in public),
         *(Placed(one, PRIVATE) for one in private),
         Placed(backup_script(configuration), EXECUTABLE),
+        *([Placed(promotion_script(configuration), EXECUTABLE)] if configuration.follows else ()),
         Placed(reports, EXECUTABLE),
         Placed(File(layout.undo, undo_script(configuration)), ROOT_S),
     ]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shlex
 
+from clusters.handover.promotion import KEPT
 from clusters.handover.schedule_files import backup_commands
 from clusters.pgbackrest.configuration import Configuration, StanzaConfiguration
 from clusters.pgbackrest.restore import Command, drill_command
+
+RECEIVER = "SELECT status, sender_host FROM pg_stat_wal_receiver"
 
 
 def archive_command(configuration: Configuration, stanza: str) -> str:
@@ -15,12 +18,19 @@ def archive_command(configuration: Configuration, stanza: str) -> str:
 
 
 def preparation(configuration: Configuration) -> list[str]:
-    """Return the commands that prepare repositories that were added; they leave alone what is there."""
-    return [
-        _pgbackrest(configuration, stanza.name, verb)
-        for stanza in configuration.stanzas
-        for verb in ("stanza-create", "check")
-    ]
+    """Return the commands that prepare repositories that were added; they leave alone what is there.
+
+    On a standby pgBackRest finds no primary (errors 56 and 27), and its primary's page has them.
+    """
+    return (
+        []
+        if configuration.is_standby
+        else [
+            _pgbackrest(configuration, stanza.name, verb)
+            for stanza in configuration.stanzas
+            for verb in ("stanza-create", "check")
+        ]
+    )
 
 
 def copy_setup(configuration: Configuration, host: str) -> str:
@@ -46,7 +56,7 @@ def commands(configuration: Configuration) -> list[Command]:
     server on which archive_mode is off; `check` needs it (tried with 2.45).
     """
     layout, found = configuration.layout, []
-    for stanza in configuration.stanzas:
+    for stanza in [] if configuration.is_standby else configuration.stanzas:
         create = _pgbackrest(configuration, stanza.name, "stanza-create")
         found.append(Command(f"Create the stanza {stanza.name}, before anything is archived into it", create))
     for stanza in configuration.stanzas:
@@ -62,7 +72,9 @@ def commands(configuration: Configuration) -> list[Command]:
                 restart(configuration, stanza),
             )
         )
-    for stanza in configuration.stanzas:
+    if configuration.follows:
+        found += _for_a_failover(configuration)
+    for stanza in [] if configuration.is_standby else configuration.stanzas:
         name = stanza.name
         found.append(Command(f"Check that WAL of {name} reaches the stores", _pgbackrest(configuration, name, "check")))
         found.extend(
@@ -113,6 +125,26 @@ def removal(configuration: Configuration, stanza: StanzaConfiguration) -> list[C
             "\n".join((stop, *deletes)),
         )
     )
+    return found
+
+
+def _for_a_failover(configuration: Configuration) -> list[Command]:
+    keep = f'-c "ALTER SYSTEM SET wal_keep_size = \'{KEPT}\'" -c "SELECT pg_reload_conf()"'
+    found = [
+        Command(
+            f"Keep WAL of {one.name}: what a failed primary had not archived yet, the next one archives",
+            configuration.layout.as_user(f"psql -p {one.port} {keep}"),
+        )
+        for one in configuration.stanzas
+    ]
+    if configuration.is_standby:
+        found += [
+            Command(
+                f"See that {one.name} follows {configuration.follows}: it says streaming",
+                configuration.layout.as_user(f"psql -p {one.port} -c '{RECEIVER}'"),
+            )
+            for one in configuration.stanzas
+        ]
     return found
 
 

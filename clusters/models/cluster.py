@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clusters.models.repository import Attachment, KnownStanza, Repository
-from clusters.pgbackrest.configuration import VERSIONS
+from clusters.pgbackrest.configuration import SSH_PORT, VERSIONS
 from clusters.pgbackrest.layout import Layout, called
 from clusters.reports.primaries import SILENT
 from clusters.validators import (
@@ -40,6 +40,8 @@ NODES_AT_MOST = 20
 # A cron expression, read by the node's own clock; empty: never.
 SCHEDULE: Any = {"max_length": 100, "blank": True, "validators": [validate_schedule]}
 PORT = [MinValueValidator(1), MaxValueValidator(65535)]
+QUEUE = [MinValueValidator(1), MaxValueValidator(4096 * 1024)]  # up to pgBackRest's 4 PiB
+TIMEOUT = [MinValueValidator(1), MaxValueValidator(3600)]  # pgBackRest's io-timeout, in whole seconds
 RETENTION = [MinValueValidator(1), MaxValueValidator(9_999_999)]  # what pgBackRest takes
 MACHINE_SILENT = SILENT  # then another machine may take the node's place
 DOUBLE_FOR = timedelta(hours=1)  # after its last report
@@ -252,6 +254,7 @@ class Node(models.Model):
     # Whose folder in a store it shares: of the hosts of one streaming replication, all write to that of the first.
     folder = models.CharField(max_length=10, blank=True, editable=False)  # "": its own
     address = models.CharField(max_length=253, blank=True, validators=[validate_host])  # at which the others reach it
+    ssh_port = models.PositiveIntegerField("SSH port", default=SSH_PORT, validators=PORT)
     writes_to = models.CharField(max_length=10, choices=WritesTo, default=WritesTo.NEAREST)
     chosen: Any = models.ManyToManyField("Attachment", related_name="chosen_by")  # where writes_to is CHOSEN
     secrets = EncryptedJSONField(default=new_token)
@@ -284,6 +287,12 @@ class Node(models.Model):
     def repository_folder(self) -> str:
         """Return the node's folder below the cluster's in each store; all hosts of a replication share one."""
         return self.folder or self.name
+
+    @property
+    def ssh_test(self) -> str:
+        """Return the command that shows on another host whether this one is reached as pgBackRest reaches it."""
+        port = f" -p {self.ssh_port}" if self.ssh_port != SSH_PORT else ""
+        return f"sudo -u {self.os_user} ssh -o BatchMode=yes{port} {self.os_user}@{self.address} pgbackrest version"
 
     @property
     def has_double(self) -> bool:
@@ -382,11 +391,19 @@ class BackupPolicy(models.Model):
         TIME = "time", "days"
         COUNT = "count", "full backups"
 
+    class BackupFrom(models.TextChoices):
+        PRIMARY = "primary", "on the primary"
+        STANDBY = "standby", "on a standby, while one follows"
+
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="policies")
     node = models.OneToOneField(Node, models.CASCADE, null=True, related_name="policy")
     retention_type = models.CharField(max_length=10, choices=RetentionType, default=RetentionType.TIME)
     retention_full = models.PositiveIntegerField("keep", default=14, validators=RETENTION)
     retention_diff = models.PositiveIntegerField("differential backups", null=True, blank=True, validators=RETENTION)
+    backup_from = models.CharField("backups are made", max_length=10, choices=BackupFrom, default=BackupFrom.PRIMARY)
+    # GiB of WAL that wait for a store; beyond that pgBackRest drops it. Nothing: PostgreSQL keeps all of it.
+    queue_max = models.PositiveIntegerField("drop WAL beyond", null=True, blank=True, validators=QUEUE)
+    io_timeout = models.PositiveIntegerField("give a store up after", null=True, blank=True, validators=TIMEOUT)  # s
     full_schedule = models.CharField("full", default="0 1 * * 0", **SCHEDULE)
     diff_schedule = models.CharField("differential", default="", **SCHEDULE)
     incr_schedule = models.CharField("incremental", default="0 1 * * 1-6", **SCHEDULE)
@@ -400,6 +417,9 @@ class BackupPolicy(models.Model):
             models.CheckConstraint(condition=Q(retention_full__gte=1), name="a_backup_policy_keeps_something"),
             models.CheckConstraint(
                 condition=Q(retention_type__in=("time", "count")), name="a_backup_policy_keeps_by_days_or_by_number"
+            ),
+            models.CheckConstraint(
+                condition=Q(backup_from__in=("primary", "standby")), name="backups_are_made_on_a_known_host"
             ),
         ]
 

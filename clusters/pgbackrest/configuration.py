@@ -125,7 +125,7 @@ class Target:
 class OtherHost:
     """Another host of the same streaming replication, as this one reaches it by SSH."""
 
-    address: str
+    address: str  # "": nobody has said it
     user: str
     ssh_port: int
     configuration: str  # the path of its pgbackrest.conf
@@ -160,11 +160,21 @@ class StanzaConfiguration:
     service: str = ""  # systemd's unit of the server; "": that of the packages
     others: Sequence[OtherHost] = ()  # of its replication
 
+    @property
+    def reachable(self) -> Sequence[OtherHost]:
+        """Return the other hosts whose address is known."""
+        return [one for one in self.others if one.address]
+
+    @property
+    def is_hidden(self) -> bool:
+        """Return whether the address of another host is not known."""
+        return len(self.reachable) < len(self.others)
+
     def options(self, *, names_others: bool) -> Iterable[Option]:
         """Return the options of its section; pg1 is always the host's own."""
         yield Option("pg1-path", self.data_directory)
         yield Option("pg1-port", str(self.port))
-        for number, one in enumerate(self.others if names_others else (), 2):
+        for number, one in enumerate(self.reachable if names_others else (), 2):
             yield Option(f"pg{number}-host", one.address)
             yield Option(f"pg{number}-host-user", one.user)
             if one.ssh_port != SSH_PORT:
@@ -188,6 +198,12 @@ class Configuration:
     left: Sequence[Target] = ()  # what the node writes to no more, and goes on to expire with another file
     archiving: Archiving = field(default_factory=Archiving)
     backs_up_from_standby: bool = False
+    follows: str = ""  # the primary of its replication, which may be the node itself; "": it has no other host
+
+    @property
+    def is_standby(self) -> bool:
+        """Return whether another host is the primary, as far as they have reported."""
+        return self.follows not in {"", self.node}
 
     def render(self, *, secrets: bool) -> str:
         """Return the file; without secrets each of them is a row of dots."""
@@ -283,6 +299,11 @@ def troubles(configuration: Configuration, reported: str = "") -> list[str]:
     """
     version = release(reported) or configuration.version
     said = []
+    if configuration.backs_up_from_standby and any(one.is_hidden for one in configuration.stanzas):
+        said.append(
+            "Backups are to be made on a standby, and not every host has an address: the others cannot reach it. Give "
+            "each one its address (Replication), or have backups made on the primary."
+        )
     if configuration.version.has_block and not version.has_block:
         said.append(
             f"The node reports pgBackRest {reported}, and this file is for {configuration.version.number}: each backup "

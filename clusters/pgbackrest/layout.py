@@ -89,6 +89,11 @@ class Layout:
         return f"{self.folder}/backup.sh"
 
     @property
+    def promoted(self) -> str:
+        """Return the path of the script that archives what an earlier primary had not."""
+        return f"{self.folder}/promoted.sh"
+
+    @property
     def spool(self) -> str:
         """Return pgBackRest's spool-path."""
         return f"{SPOOL}/{self.cluster}"
