@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clusters.handover import steps
-from clusters.handover.backup_from import is_to_back_up
+from clusters.handover.backup_from import is_to_back_up, ssh
 from clusters.handover.schedule_files import backup_commands
 from clusters.handover.setup_script import Known, setup_script
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, OtherHost, StanzaConfiguration, Target
@@ -136,9 +136,19 @@ class Host(Machine):
             *who, "env", "-C", HOME, path, f"HOME={HOME}", "LANG=C.UTF-8", f"PGBACKREST_LOCK_PATH={LOCKS}", *command
         )
 
-    def sql(self, text: str) -> str:
+    def sql(self, text: str, port: int | None = None) -> str:
         """Return what psql prints for the statement."""
-        return self.shell(f'psql -XAtq -p {self.port} -d postgres -c "{text}"').stdout.strip()
+        return self.shell(f'psql -XAtq -p {port or self.port} -d postgres -c "{text}"').stdout.strip()
+
+    def pgbackrest(self, rest: str) -> None:
+        """Run pgBackRest for the stanza; raises with what it said when it fails."""
+        self.shell(f"{self.layout.pgbackrest} --stanza=main {rest}")
+
+    @property
+    def ssh_test(self) -> str:
+        """Return what shows whether the other host is reached as pgBackRest reaches it."""
+        (other,) = self.configuration.stanzas[0].others
+        return f"{ssh(other)} pgbackrest version"
 
     def initialise(self) -> None:
         """Make a new database cluster."""

@@ -19,12 +19,14 @@ EVERY = "*/5 * * * *"
 DUPLICATE = 45
 
 TIMELINE = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
+# At the first byte of a segment, PostgreSQL before 17 names the one before it: so one byte later.
 # Whole segments in pg_wal of each timeline that this one came from, up to where that was left (by the history file).
 EARLIER = """
 SELECT name FROM regexp_split_to_table(pg_read_file('pg_wal/$timeline.history', 0, 1000000, true), E'\\\\n') AS line,
   regexp_match(line, '^([0-9]+)[[:space:]]+([0-9A-F]+/[0-9A-F]+)') AS part, pg_ls_dir('pg_wal') AS name
 WHERE part IS NOT NULL AND name ~ '^[0-9A-F]{24}$' AND left(name, 8) = upper(lpad(to_hex(part[1]::bigint), 8, '0'))
-  AND substr(name, 9) COLLATE \\"C\\" < substr(pg_walfile_name(part[2]::pg_lsn), 9) ORDER BY name
+  AND substr(name, 9) COLLATE \\"C\\" < substr(pg_walfile_name(regexp_replace(part[2], '0$', '1')::pg_lsn), 9)
+ORDER BY name
 """.strip()
 
 FUNCTION = f"""
