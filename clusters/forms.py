@@ -10,6 +10,7 @@ from django import forms
 from clusters.choice import changed_meanwhile, consequences, planned_nodes
 from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, Cluster, Database, Node, NodeDatabase
 from clusters.node_setup import attached
+from clusters.pgbackrest.configuration import BY_NUMBER, unknown
 from clusters.pgbackrest.grammar import Unfit, data_directory, key_part
 from clusters.pgbackrest.schedules import KINDS, Unusable, parse
 from clusters.replication import groups
@@ -243,7 +244,12 @@ class DatabaseForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         """Check against the cluster's other databases, which share its nodes."""
         data = super().clean() or {}
-        others = Database.objects.filter(cluster=self.instance.cluster).exclude(pk=self.instance.pk)
+        cluster, postgresql = self.instance.cluster, int(data.get("version") or 0)
+        for node in cluster.nodes.all():
+            if not node.release.knows(postgresql):
+                why = unknown(node.release, postgresql, str(data.get("name", "it")))
+                self.add_error("version", f"{node.name}: {why} there, and say so on its page, before you add this.")
+        others = Database.objects.filter(cluster=cluster).exclude(pk=self.instance.pk)
         for field, message in (
             ("name", "A database of this name is in the cluster."),
             ("port", "Another database of the cluster listens on this port."),
@@ -296,6 +302,15 @@ class NodeForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Node
         fields = ["pgbackrest_version"]
+
+    def clean_pgbackrest_version(self) -> str:
+        """Return the release, if it can back up every database of the cluster."""
+        chosen = str(self.cleaned_data["pgbackrest_version"])
+        for database in self.instance.cluster.databases.all():
+            if not BY_NUMBER[chosen].knows(int(database.version)):
+                why = unknown(BY_NUMBER[chosen], int(database.version), database.name)
+                raise forms.ValidationError(f"{why} on {self.instance.name}, and choose that.")
+        return chosen
 
 
 class KeyForm(forms.Form):

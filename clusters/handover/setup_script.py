@@ -14,6 +14,7 @@ from clusters.handover.report_script import report_script
 from clusters.handover.steps import preparation
 from clusters.handover.undo import FUNCTIONS as UNDO
 from clusters.handover.undo import undo_lines, undo_script
+from clusters.handover.version_check import version_check
 from clusters.pgbackrest.configuration import Configuration
 from clusters.pgbackrest.layout import CRON, ROTATION, File, Layout
 from clusters.pgbackrest.root_script import EXECUTABLE, MACHINE, PRIVATE, PUBLIC, ROOT_S
@@ -151,6 +152,7 @@ def setup_script(configuration: Configuration, known: Known) -> str:
         'if [ "$mode" = undo ]; then',
         *undo_lines(configuration),
         "fi",
+        *version_check(configuration),
         *_identity(configuration, known),
         *earlier.checks(configuration),
         "look_at_our_folder",

@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clusters.models.repository import Attachment, KnownStanza, Repository
-from clusters.pgbackrest.configuration import SSH_PORT, VERSIONS
+from clusters.pgbackrest.configuration import BY_NUMBER, SSH_PORT, VERSIONS, Version, release
 from clusters.pgbackrest.layout import Layout, called
 from clusters.reports.primaries import SILENT
 from clusters.validators import (
@@ -289,6 +289,11 @@ class Node(models.Model):
         return self.folder or self.name
 
     @property
+    def release(self) -> Version:
+        """Return the pgBackRest that it has: as it reported last, or else as somebody said."""
+        return release(self.applied_version) or BY_NUMBER[self.pgbackrest_version]
+
+    @property
     def ssh_test(self) -> str:
         """Return the command that shows on another host whether this one is reached as pgBackRest reaches it."""
         port = f" -p {self.ssh_port}" if self.ssh_port != SSH_PORT else ""
@@ -309,7 +314,8 @@ class Node(models.Model):
 class Database(models.Model):
     """A PostgreSQL database cluster that each node runs: one pgBackRest stanza on each."""
 
-    VERSIONS = ("18", "17", "16", "15", "14", "13")
+    # One that came after the console counts as the newest that it knows.
+    VERSIONS = ("19", "18", "17", "16", "15", "14", "13")
 
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="databases")
     name = models.CharField(max_length=40, validators=[validate_stanza])

@@ -33,6 +33,10 @@ class Version:
         """Return whether it is this release or a newer one; any is not, since it may be the oldest."""
         return bool(self.number) and _parts(self.number) >= _parts(number)
 
+    def knows(self, postgresql: int) -> bool:
+        """Return whether it backs up this major version; one that came later counts as the newest that is known."""
+        return min(postgresql, VERSIONS[-1].newest_postgresql) <= self.newest_postgresql
+
     @property
     def label(self) -> str:
         """Return how people call it."""
@@ -50,6 +54,11 @@ VERSIONS = (
     *(Version(f"2.{minor}", 18) for minor in (55, 56, 57, 58, 59, 60)),
 )
 BY_NUMBER = {version.number: version for version in VERSIONS}
+
+
+def first_for(postgresql: int) -> Version:
+    """Return the first release that knows this major version of PostgreSQL."""
+    return next(version for version in VERSIONS if version.number and version.knows(postgresql))
 
 
 @dataclass(frozen=True)
@@ -292,6 +301,31 @@ def release(reported: str) -> Version | None:
     return BY_NUMBER.get(number) or replace(newest if _parts(number) > _parts(newest.number) else oldest, number=number)
 
 
+def unknown(version: Version, postgresql: int, stanza: str) -> str:
+    """Return why a release cannot back the stanza up, and what can, without a full stop."""
+    return (
+        f"pgBackRest {version.label} does not know PostgreSQL {postgresql}, which {stanza} runs. "
+        f"Install {first_for(postgresql).number} or newer"
+    )
+
+
+def least(configuration: Configuration) -> tuple[str, str]:
+    """Return the oldest release that works with the file, and what asks for it, in words."""
+    asks = [(BY_NUMBER[VERSIONS[1].number].number, "the console's files are made for that or newer ones")]
+    asks += [
+        (first_for(one.postgresql).number, f"{one.name} runs PostgreSQL {one.postgresql}")
+        for one in configuration.stanzas
+    ]
+    asks += [
+        (need.release, f"older ones do not {need.what}")
+        for one in configuration.targets
+        for need in one.repository.needs
+    ]
+    if configuration.version.has_block:
+        asks.append((next(one.number for one in VERSIONS if one.number and one.has_block), "the file has repo-block"))
+    return max(asks, key=lambda one: _parts(one[0]))
+
+
 def troubles(configuration: Configuration, reported: str = "") -> list[str]:
     """Return what will not work with the node's version of pgBackRest, each in a sentence that says what to do.
 
@@ -309,13 +343,11 @@ def troubles(configuration: Configuration, reported: str = "") -> list[str]:
             f"The node reports pgBackRest {reported}, and this file is for {configuration.version.number}: each backup "
             f"would end with an error, since {reported} knows no repo-block. Change the version of the node."
         )
-    for stanza in configuration.stanzas:
-        if stanza.postgresql > version.newest_postgresql:
-            needed = next(v.number for v in VERSIONS if v.number and v.newest_postgresql >= stanza.postgresql)
-            said.append(
-                f"pgBackRest {version.label} does not know PostgreSQL {stanza.postgresql}, which {stanza.name} runs. "
-                f"Install {needed} or newer on the node."
-            )
+    said += [
+        f"{unknown(version, one.postgresql, one.name)} on the node."
+        for one in configuration.stanzas
+        if not version.knows(one.postgresql)
+    ]
     for target in configuration.targets:
         said += [
             f"pgBackRest {version.label} does not {need.what}. Install {need.release} or newer on the node and say so, "

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from clusters.pgbackrest.configuration import BY_NUMBER, VERSIONS, Option, Target, Version, release, rendered
+from clusters.pgbackrest.configuration import BY_NUMBER, VERSIONS, Option, Target, Version, first_for, release, rendered
 from clusters.pgbackrest.layout import File, Layout
 from console.clouds.contract import KeyPart, RepositoryOptions
 
@@ -326,7 +326,7 @@ def least_version(
     """
     known = [one for one in VERSIONS if one.number]
     needed = [known[0]]
-    needed += [one for one in known if one.newest_postgresql >= postgresql][:1]
+    needed.append(first_for(postgresql))
     needed += [BY_NUMBER[one.release] for one in repository.needs if one.release in BY_NUMBER]
     if has_block:
         needed.append(next(one for one in known if one.has_block))

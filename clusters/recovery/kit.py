@@ -15,7 +15,7 @@ import qrcode
 from django.template.defaultfilters import filesizeformat
 
 from clusters.models import KnownStanza, Repository
-from clusters.pgbackrest.configuration import VERSIONS
+from clusters.pgbackrest.configuration import VERSIONS, first_for
 from clusters.pgbackrest.grammar import Unfit, stanza
 from clusters.pgbackrest.layout import ABOVE
 from clusters.pgbackrest.repository import StanzaState
@@ -78,8 +78,8 @@ class StanzaKit:
         """Return the oldest pgBackRest that knows its PostgreSQL; "" when any does, or nobody knows."""
         if not self.postgresql.isdigit():
             return ""
-        fitting = [one.number for one in VERSIONS if one.number and one.newest_postgresql >= int(self.postgresql)]
-        return fitting[0] if fitting and fitting[0] != VERSIONS[1].number else ""
+        number = first_for(int(self.postgresql)).number
+        return number if number != VERSIONS[1].number else ""
 
     @property
     def start(self) -> str:
