@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clusters.handover import steps
-from clusters.handover.backup_from import is_to_back_up, ssh
-from clusters.handover.schedule_files import backup_commands
+from clusters.handover.backup_from import ssh
 from clusters.handover.setup_script import Known, setup_script
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, OtherHost, StanzaConfiguration, Target
 from clusters.pgbackrest.layout import Layout
@@ -113,9 +112,13 @@ class Host(Machine):
         return self.run(setup_script(self.configuration, known))
 
     def scheduled(self, kind: str = "full") -> subprocess.CompletedProcess[str]:
-        """Do what the schedule does when a backup is due."""
-        line = " && ".join(["is_to_back_up main", *backup_commands(self.configuration, "main", kind)])
-        return self.shell(f"{is_to_back_up(self.configuration)}\n{line}", check=False)
+        """Do what the schedule does when a backup is due; the run leaves a line unless another host is to make it."""
+        self.run_line(kind).unlink(missing_ok=True)
+        return self.shell(f"{self.layout.backup} main {kind}", check=False)
+
+    def run_line(self, kind: str = "full") -> Path:
+        """Return where the run of a schedule leaves its line."""
+        return self.place(f"{self.layout.runs}/main.{kind}.1")
 
     # What runs there
 

@@ -31,7 +31,8 @@ def is_to_back_up(configuration: Configuration) -> str:
 
 
 def _case(configuration: Configuration, stanza: StanzaConfiguration) -> list[str]:
-    state = f"$({_psql(stanza.port)} 2>/dev/null)"
+    psql = configuration.layout.psql(stanza.postgresql)
+    state = f"$({_ask(psql, stanza.port)} 2>/dev/null)"
     lines = [f"    {stanza.name})", f"      case {state} in"]
     if not configuration.backs_up_from_standby:
         return [*lines, "        standby|behind) return 1 ;;", "      esac", "      ;;"]
@@ -40,11 +41,11 @@ def _case(configuration: Configuration, stanza: StanzaConfiguration) -> list[str
         *lines,
         "        behind) return 1 ;;",
         "        standby)",
-        *(f"          {_is_standby(one)} && return 1" for one in before),
+        *(f"          {_is_standby(one, psql)} && return 1" for one in before),
         "          PGBACKREST_BACKUP_STANDBY=y",
         "          ;;",
         "        *)",
-        *(f"          {_is_standby(one)} && return 1" for one in stanza.reachable),
+        *(f"          {_is_standby(one, psql)} && return 1" for one in stanza.reachable),
         "          PGBACKREST_BACKUP_STANDBY=n",
         "          ;;",
         "      esac",
@@ -53,12 +54,12 @@ def _case(configuration: Configuration, stanza: StanzaConfiguration) -> list[str
     ]
 
 
-def _psql(port: int) -> str:
-    return f'psql -XAtq -p {port} -d postgres -c "{STATE}"'
+def _ask(psql: str, port: int) -> str:
+    return f'{psql} -XAtq -p {port} -d postgres -c "{STATE}"'
 
 
-def _is_standby(host: OtherHost) -> str:
-    asked = f"{ssh(host)} {shlex.quote(_psql(host.port))}"
+def _is_standby(host: OtherHost, psql: str) -> str:
+    asked = f"{ssh(host)} {shlex.quote(_ask(psql, host.port))}"
     return f'[ "$({asked} </dev/null 2>/dev/null)" = standby ]'
 
 

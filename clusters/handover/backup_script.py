@@ -15,6 +15,7 @@ end in a dot and a number.
 
 from __future__ import annotations
 
+from clusters.handover.backup_from import is_to_back_up
 from clusters.pgbackrest.configuration import Configuration
 from clusters.pgbackrest.layout import File
 
@@ -22,9 +23,6 @@ EXPIRE = "expire"  # the kind of run that expires backups in repositories that t
 LOCK_HELD = 50  # what pgBackRest ends with while another of its processes has the stanza
 PATIENCE = 24 * 60 * 60  # seconds that a run waits for the one before it
 PAUSE = 15  # seconds between tries, where it is no run of ours that it waits for
-
-# Whether this host is the one that backs up the stanza, "$1"; one that is not ends well and leaves no line.
-IS_TO_BACK_UP = "is_to_back_up() { # STANZA\n  :\n}\n"
 
 # Printed is what fails alone: cron mails whatever is printed. Signals are kept until pgBackRest has ended, so that its
 # end is written down.
@@ -82,7 +80,7 @@ main() {
     echo "$stanza: no $kind backup was made, as the one before it has not ended in a day" >&2
     exit LOCK_HELD
   fi
-  is_to_back_up "$stanza" || exit 0
+  is_to_back_up "$stanza" || exit 0 # another host does
   trap 'stopped=yes' HUP INT TERM
   for old in "$runs/$stanza.$kind".[0-9]*; do # and none of repositories that the node writes to no more
     case " $repositories " in *" ${old##*.} "*) ;; *) rm -f "$old" ;; esac
@@ -143,4 +141,4 @@ def backup_script(configuration: Configuration) -> File:
     run = RUN
     for name, value in (("LOCK_HELD", LOCK_HELD), ("PATIENCE", PATIENCE), ("PAUSE", PAUSE)):
         run = run.replace(name, str(value))
-    return File(layout.backup, "\n".join(head) + IS_TO_BACK_UP + run)
+    return File(layout.backup, "\n".join(head) + is_to_back_up(configuration) + run)

@@ -66,6 +66,7 @@ class Failover:
         n2.start()
         self.clock.lap("primary and standby")
         self.seen["first"] = [host.scheduled() for host in (n2, n1)]
+        self.seen["made"] = [host.run_line().exists() for host in (n2, n1)]
         n1.sql("CREATE TABLE receipts (number int)")
         for number in range(3):
             self.insert(n1, number)
@@ -114,6 +115,7 @@ class Failover:
         until(lambda: n1.sql("SELECT count(*) FROM receipts WHERE number = 30") == "1")
         self.clock.lap("earlier primary back as a standby")
         self.seen["back"] = n1.scheduled()
+        self.seen["back made"] = n1.run_line().exists()
         n2.sql("SELECT pg_switch_wal()")
         time.sleep(1)
         self.seen["archiver"] = n1.sql("SELECT archived_count + failed_count FROM pg_stat_archiver")
@@ -150,12 +152,14 @@ def test_failover_leaves_no_gap_in_the_archive(failover, say):
 
 def test_the_primary_of_the_day_makes_the_backup(failover):
     standby, primary = failover.seen["first"]
-    assert (standby.returncode, standby.stdout, standby.stderr) == (1, "", "")
+    assert (standby.returncode, standby.stdout, standby.stderr) == (0, "", "")
     assert primary.returncode == 0
+    assert failover.seen["made"] == [False, True]
     assert failover.seen["after"][0].returncode == 0
     assert [one.kind for one in failover.state.backups][:2] == ["full", "full"]
     assert [one.first_wal[:8] for one in failover.state.backups][:2] == ["00000001", "00000002"]
-    assert (failover.seen["back"].returncode, failover.seen["back"].stderr) == (1, "")
+    assert (failover.seen["back"].returncode, failover.seen["back"].stderr) == (0, "")
+    assert not failover.seen["back made"]
     assert failover.seen["archiver"] == "0"  # since it came back, it has archived nothing
 
 
@@ -196,13 +200,14 @@ def test_backup_on_a_standby_and_on_the_primary_while_none_follows(failover):
         assert host.set_up().returncode == 0
     until(lambda: n2.shell(n2.ssh_test, check=False).stdout.startswith("pgBackRest"))
     count = len(failover.state.backups)
-    assert n2.scheduled().returncode == 1  # the primary leaves it to its standby
+    assert n2.scheduled().returncode == 0
+    assert not n2.run_line().exists()  # the primary leaves it to its standby
     ran = n1.scheduled()
     assert (ran.returncode, ran.stderr) == (0, "")
     made = failover.state.backups[count:]
     assert len(made) == 1
     # The log names the host that the files were copied from.
-    log = n1.shell("cat /var/log/pgbackrest/main-backup.log").stdout
+    log = n1.shell(f"cat {n1.layout.logs}/main-backup.log").stdout
     assert "wait for replay on the standby" in log
     n2.sql("SELECT pg_switch_wal()")
     until(lambda: n2.sql("SELECT last_archived_wal = pg_walfile_name(pg_current_wal_lsn() - 1) FROM pg_stat_archiver"))

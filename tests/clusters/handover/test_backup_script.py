@@ -238,7 +238,8 @@ def test_what_became_of_a_repository_that_was_left_is_forgotten(host):
 
 
 def test_a_host_that_is_not_to_back_up_makes_none(host, monkeypatch):
-    monkeypatch.setattr(backup_script, "IS_TO_BACK_UP", 'is_to_back_up() {\n  [ "$1" = other ]\n}\n')
+    only_other = 'is_to_back_up() {\n  [ "$1" = other ]\n}\n'
+    monkeypatch.setattr(backup_script, "is_to_back_up", lambda configuration: only_other)
     host.write()
     assert host.run("main", "full") == ("", 0)
     assert not (host.folder / "asked").exists()
