@@ -9,9 +9,11 @@ from typing import Any
 from django import forms
 
 from clusters.models import Database, Node, NodeDatabase
+from clusters.models.cluster import PORT
 from clusters.pgbackrest.grammar import Unfit, data_directory, unit
 
 FIELDS = forms.fields_for_model(NodeDatabase, ("data_directory", "port", "service"))
+FIELDS["port"].validators += PORT  # the model's own are asked of a model alone
 PARTS = tuple(FIELDS)
 
 

@@ -334,7 +334,9 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
         message = f"{name} is no database of {cluster.name} any more."
         return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     left = left_behind(cluster, stanza=database.name)
-    context = {"form": form, "cluster": cluster, "database": database, "left": left}
+    handed = node_setups(Cluster.objects.with_node_setup().get(pk=cluster.pk))
+    removals = [(one.node, one.removal(database)) for one in handed if one.configuration.is_complete]
+    context = {"form": form, "cluster": cluster, "database": database, "left": left, "removals": removals}
     return dialog_form(request, "clusters/database_remove.html", context)
 
 
