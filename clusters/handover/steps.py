@@ -108,24 +108,24 @@ def stop_archiving(configuration: Configuration, stanza: StanzaConfiguration) ->
 def removal(configuration: Configuration, stanza: StanzaConfiguration) -> list[Command]:
     """Return what to run on the node, in this order, when the console is to forget a database."""
     layout, name = configuration.layout, stanza.name
-    found = [
-        Command("Before: have PostgreSQL archive no more", stop_archiving(configuration, stanza)),
-        Command("Restart it: until then it keeps its WAL", restart(configuration, stanza)),
-        Command("After: take the node's new files, which know the stanza no more", run_setup(configuration)),
-    ]
     stop = layout.as_user(f"{layout.pgbackrest} --stanza={name} stop")
     deletes = [
         layout.as_user(f"{layout.pgbackrest} --stanza={name} --repo={one.number} stanza-delete --force")
         for one in configuration.targets
     ]
-    found.append(
+    return [
+        Command("Before: have PostgreSQL archive no more", stop_archiving(configuration, stanza)),
+        Command("Restart it: until then it keeps its WAL", restart(configuration, stanza)),
         Command(
-            "Only if its backups are to go too, and then before the new files: delete the stanza. Nothing brings it "
-            "back from a store that is not protected",
+            "Only if its backups are to go too: delete the stanza. Nothing brings it back from a store that is not "
+            "protected",
             "\n".join((stop, *deletes)),
-        )
-    )
-    return found
+        ),
+        Command(
+            "After: download the set-up script again, copy it and run it. The new files know the stanza no more",
+            run_setup(configuration),
+        ),
+    ]
 
 
 def _for_a_failover(configuration: Configuration) -> list[Command]:

@@ -176,7 +176,7 @@ def test_removing_a_database_says_what_to_run_and_when(as_alice, cluster):
     page = text_of(as_alice.get(f"/clusters/{cluster.pk}/databases/orders/remove/", headers=HTMX))
     for node in ("n1", "n2", "n3"):
         assert f"What to run on {node}" in page
-    order = ["ALTER SYSTEM RESET archive_command", "systemctl restart postgresql@15-main", "setup.sh", "stanza-delete"]
+    order = ["ALTER SYSTEM RESET archive_command", "systemctl restart postgresql@15-main", "stanza-delete", "setup.sh"]
     found = [page.index(one, page.index("What to run on n1")) for one in order]
     assert found == sorted(found)
     assert "add it under the new name first" in page
