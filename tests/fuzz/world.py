@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections import Counter
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from clusters.models import (
     new_passphrase,
 )
 from clusters.pgbackrest.repository import Backup, StanzaState, as_json
+from clusters.reports.report import of_json
 from console.accounts import activity, members
 from console.accounts.models import Membership
 from console.accounts.sign_in import CONFIRMED_AT
@@ -49,6 +51,7 @@ from console.wsgi import application
 from stores.control_status import ControlStatus
 from stores.models import DeletionPreview, DriftReport, IgnoredBucket, RetainedLogs, State, UnmanagedScan
 from tests import factories, walk
+from tests.clusters.reports.sent import content, stanza
 from tests.walk import Harvest, Route
 
 # What may change although the answer was a refusal: sessions, and the records of refusals themselves.
@@ -355,6 +358,9 @@ def _organisation(name: str) -> Any:
     _done(busy)
     Database.objects.create(cluster=cluster, name="ledger", version="17", data_directory="/var/lib/postgresql/17/main")
     first, second = cluster.nodes.all()
+    Node.objects.filter(pk=first.pk).update(
+        status=of_json(json.dumps(content(stanzas=[stanza("ledger")])).encode()).status(), reported_at=timezone.now()
+    )
     RemovedNode.objects.create(
         cluster=cluster, name="n9", region="eu-west-1", applied_sha256="", reported_at=timezone.now()
     )
