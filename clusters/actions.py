@@ -8,7 +8,6 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Greatest
-from django.forms.models import model_to_dict
 from django.utils import timezone
 
 from clusters.models import (
@@ -225,7 +224,7 @@ def plan_backups(cluster: Cluster, node: Node | None, *, by: User | None, **valu
     before = BackupPolicy.objects.filter(cluster=cluster, node=node).values(*values).first()
     with transaction.atomic():
         # One of a node's own begins as the cluster's: what this does not set stays in force.
-        kept = model_to_dict(cluster.policy, exclude=["id", "cluster", "node"])
+        kept = BackupPolicy.beginning(cluster)
         BackupPolicy.objects.update_or_create(
             cluster=cluster, node=node, defaults=values, create_defaults={**kept, **values}
         )

@@ -14,8 +14,13 @@ from clusters.models import Cluster, Database, Node, Stanza
 
 def groups(cluster: Cluster) -> dict[str, list[Node]]:
     """Return the hosts of each folder by its name, the first of them first."""
+    return grouped(cluster.nodes.all())
+
+
+def grouped(nodes: Iterable[Node]) -> dict[str, list[Node]]:
+    """Return these hosts by their folders, the first of each first."""
     found: dict[str, list[Node]] = {}
-    for node in cluster.nodes.all():
+    for node in nodes:
         found.setdefault(node.repository_folder, []).append(node)
     return {folder: sorted(hosts, key=lambda one: one.name != folder) for folder, hosts in found.items()}
 

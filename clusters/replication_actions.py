@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
-from django.forms.models import model_to_dict
 
 from clusters import replication
 from clusters.models import BackupPolicy, Cluster, Node
@@ -60,10 +59,8 @@ def plan_archiving(cluster: Cluster, node: Node | None, *, by: User | None, **va
     """Set how the cluster, or one node of it with a policy of its own from now on, archives."""
     with transaction.atomic():
         found = BackupPolicy.objects.filter(cluster=cluster, node=node).first()
-        before = {name: getattr(found or cluster.policy, name) for name in values}
-        if found is None:
-            kept = model_to_dict(cluster.policy, exclude=["id", "cluster", "node"])
-            found = BackupPolicy(cluster=cluster, node=node, **kept)
+        found = found or BackupPolicy(cluster=cluster, node=node, **BackupPolicy.beginning(cluster))
+        before = {name: getattr(found, name) for name in values}
         for name, value in values.items():
             setattr(found, name, value)
         found.save()

@@ -48,6 +48,8 @@ class ArchivingForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, data: Any = None, *, instance: BackupPolicy, there: list[Node]) -> None:
         super().__init__(data, instance=instance)
         self.there = there  # the hosts that it is for, which have others
+        if not there:
+            del self.fields["backup_from"]
 
     def clean_backup_from(self) -> str:
         """Return the choice; backups on a standby want each host to be reached."""

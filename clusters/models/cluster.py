@@ -14,6 +14,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Exists, OuterRef, Prefetch, Q
 from django.db.models.functions import Lower
+from django.forms.models import model_to_dict
 from django.urls import reverse
 from django.utils import timezone
 
@@ -431,6 +432,12 @@ class BackupPolicy(models.Model):
 
     def __str__(self) -> str:
         return f"backup policy of {self.node or self.cluster}"
+
+    @classmethod
+    def beginning(cls, cluster: Cluster) -> dict[str, Any]:
+        """Return what a node's own policy begins with: all that the cluster's says now."""
+        found = cls.objects.filter(cluster=cluster, node=None).first() or cls(cluster=cluster)
+        return model_to_dict(found, exclude=["id", "cluster", "node"])
 
     @property
     def schedules(self) -> dict[str, str]:

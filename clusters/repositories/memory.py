@@ -16,10 +16,11 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from clusters.models import BackupPolicy, Cluster, Inventory, KnownStanza, Repository
-from clusters.node_setup import node_setups, policy_of
+from clusters.models import BackupPolicy, Cluster, Inventory, KnownStanza, Node, Repository
+from clusters.node_setup import node_setups
 from clusters.pgbackrest.repository import StanzaState, from_json
 from clusters.pgbackrest.retention import Retention, full_of, vanished
+from clusters.replication import grouped
 from clusters.repositories import inventory as inventories
 from console.accounts import activity
 from console.accounts.models import User
@@ -206,10 +207,13 @@ def _policies(cluster: Cluster | None) -> dict[str | None, BackupPolicy]:
     """Return the policies of its folders by their names, and under None the cluster's, which all others have."""
     if cluster is None:
         return {}
-    return {None: cluster.policy} | {
-        folder: policy_of(cluster, node)
-        for node in cluster.nodes.all()
-        for folder in (node.name, node.repository_folder)
+    # Asked anew: what came with the cluster may be from before a change.
+    own = {one.node_id: one for one in BackupPolicy.objects.filter(cluster=cluster)}
+    others = own.get(None) or BackupPolicy()
+    return {None: others} | {
+        name: own.get(hosts[0].pk) or others
+        for folder, hosts in grouped(Node.objects.filter(cluster=cluster)).items()
+        for name in (*(one.name for one in hosts), folder)
     }
 
 
