@@ -98,7 +98,7 @@ azurite: .venv/azurite/.done ## Install Azurite into .venv, for the emulated Azu
 	@touch $@
 
 # libatomic1: the Node that Playwright carries is linked against it.
-system: ## Install what the tests need beside Python: Chromium, PostgreSQL, pgBackRest, cron, nginx, Caddy (root only, if missing)
+system: ## Install what the tests need beside Python: Chromium, PostgreSQL, pgBackRest, cron, nginx, Caddy, OpenSSH (root only, if missing)
 	@missing=; test -x /usr/bin/chromium || missing="chromium"; \
 	ls /usr/lib/*/libatomic.so.1 >/dev/null 2>&1 || missing="$$missing libatomic1"; \
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
@@ -106,6 +106,7 @@ system: ## Install what the tests need beside Python: Chromium, PostgreSQL, pgBa
 	command -v crontab >/dev/null || missing="$$missing cron"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v caddy >/dev/null || missing="$$missing caddy"; \
+	test -x /usr/sbin/sshd || missing="$$missing openssh-server"; \
 	test -x /usr/sbin/nginx || command -v nginx >/dev/null || missing="$$missing nginx"; \
 	test -z "$$missing" && exit 0; \
 	test "$$(id -u)" = 0 || { echo "Install these first: $$missing" >&2; exit 1; }; \

@@ -38,6 +38,11 @@ def first_host(cluster: Cluster, node: Node) -> Node:
     return hosts(cluster, node)[0]
 
 
+def is_first(cluster: Cluster, node: Node) -> bool:
+    """Return whether it is the first host of its folder."""
+    return first_host(cluster, node).pk == node.pk
+
+
 def followers(cluster: Cluster, node: Node) -> list[Node]:
     """Return the nodes that share the node's own folder."""
     return [one for one in cluster.nodes.all() if one.folder == node.name and one.pk != node.pk]
@@ -110,13 +115,13 @@ def holds_own(cluster: Cluster, node: Node) -> bool:
 
 def refusal(cluster: Cluster, node: Node, first: Node | None) -> str:
     """Return why the node cannot share the folder of that one, or have its own again; "" when it can."""
+    if first is None:
+        return ""
     if node.folder and len(hosts(cluster, node)) == 1:
         return (
             f"{node} is the last host of the folder {node.folder}, which goes on with it. Let other nodes follow "
             f"{node} instead."
         )
-    if first is None:
-        return ""
     if first.pk == node.pk:
         return f"{node} cannot follow itself."
     if (leads := first_host(cluster, first)) != first:

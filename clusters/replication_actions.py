@@ -37,7 +37,8 @@ def follow(
         here = next((one for one in cluster.nodes.all() if one.pk == node.pk), None)
         if here is None:
             raise FollowRefused(f"{node} was removed meanwhile.")
-        folder = first.repository_folder if first and first.pk != here.pk else "" if first is None else here.name
+        # Who is the first host stays it, with the folder that it has: its own, or that of one that was removed.
+        folder = first.repository_folder if first else here.folder if replication.is_first(cluster, here) else ""
         before = {"folder": here.repository_folder, "address": here.address, "ssh_port": here.ssh_port}
         if folder != here.folder:
             if why := replication.refusal(cluster, here, first):

@@ -27,7 +27,9 @@ def is_to_back_up(configuration: Configuration) -> str:
     if not any(stanza.others for stanza in configuration.stanzas):
         return "is_to_back_up() { # STANZA: there is one host\n  :\n}\n"
     cases = [line for one in configuration.stanzas for line in _case(configuration, one)]
-    return "\n".join(["is_to_back_up() { # STANZA", "  case $1 in", *cases, "  esac", "}", ""])
+    # What a host has left, it expires whichever it is now.
+    expires = '  [ "${kind:-}" != expire ] || return 0'
+    return "\n".join(["is_to_back_up() { # STANZA", expires, "  case $1 in", *cases, "  esac", "}", ""])
 
 
 def _case(configuration: Configuration, stanza: StanzaConfiguration) -> list[str]:

@@ -276,6 +276,8 @@ def test_folder_outlives_its_first_host(as_alice, replicated):
     # Its folder goes on with the last host; others can join.
     answer = send(as_alice, replicated, follows="n3")
     assert (answer.status_code, "n2 is the last host of the folder n1" in words_of(answer)) == (422, True)
+    assert send(as_alice, replicated, follows="", address="db2").status_code == 204
+    assert replicated.nodes.get(name="n2").folder == "n1"
     assert send(as_alice, replicated, "n3", follows="n2").status_code == 204
     assert replicated.nodes.get(name="n3").repository_folder == "n1"
 
