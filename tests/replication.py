@@ -31,7 +31,6 @@ listen_addresses = '127.0.0.1'
 fsync = off
 wal_log_hints = on
 shared_buffers = 16MB
-wal_keep_size = 256MB
 archive_mode = on
 """
 SSHD = """

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from clusters.handover import steps
 from clusters.pgbackrest import repository, timelines
 from clusters.pgbackrest.repository import Report
 from tests.clusters.pgbackrest.folder import Folder
@@ -64,6 +65,10 @@ class Failover:
             n1.pgbackrest(verb)
         n2.copy_from(n1)
         n2.start()
+        for host in (n1, n2):  # what the pages say to run, also on a standby
+            for line in (one.text for one in steps.commands(host.configuration)):
+                if "wal_keep_size" in line or "pg_stat_wal_receiver" in line:
+                    self.seen["follows"] = host.shell(line).stdout
         self.clock.lap("primary and standby")
         self.seen["first"] = [host.scheduled() for host in (n2, n1)]
         self.seen["made"] = [host.run_line().exists() for host in (n2, n1)]
@@ -151,6 +156,7 @@ def test_failover_leaves_no_gap_in_the_archive(failover, say):
 
 
 def test_the_primary_of_the_day_makes_the_backup(failover):
+    assert "streaming" in failover.seen["follows"]
     standby, primary = failover.seen["first"]
     assert (standby.returncode, standby.stdout, standby.stderr) == (0, "", "")
     assert primary.returncode == 0
