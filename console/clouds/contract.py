@@ -102,6 +102,7 @@ class AccessSpec:
     buckets: tuple[str, ...]  # the backup buckets of the attached stores, in a stable order
     # The nodes' own key, as an earlier step gave it to the console to keep (`Made.keep`); empty with role-based access.
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    former: Mapping[str, str] = field(default_factory=dict, repr=False)  # the key that `keys` replaces, and still opens
     # Of a recovery identity, which is not the nodes' (`Recovery`): it reads until then, also versions, and no more. The
     # ID is its own.
     reads_until: datetime | None = None
@@ -452,6 +453,10 @@ class NodeAccess:
     # each with what to fill in; and where it comes from, in sentences.
     key_options: tuple[tuple[str, str], ...]
     key_from: str
+    key_id: Callable[[Mapping[str, str]], str]  # what tells the nodes' kept key from another; "" where there is none
+    second_key: Plan = ()  # another key is made beside that of `keys`; then `grant` leaves these two alone
+    end_keys: Plan = ()  # every key ends, so that `grant` makes another
+    key_ends: str = ""  # how soon one that was ended is refused, in a sentence
     note: str = ""  # how the nodes sign in, where people would expect something else
     # What a machine in this region needs first, where nodes sign in as their machine; nothing where they have a key.
     machine_steps: Callable[[AccessSpec, str], Sequence[MachineStep]] = lambda spec, region: ()

@@ -63,6 +63,7 @@ AWS = Cloud(
         "s3:GetObject), s3-key-type=auto is all it takes. Elsewhere make an access key that may do this. The nodes' "
         "own role may while their cluster has the store attached.",
         regions=regions_of,
+        key_id=lambda keys: "",  # nodes sign in with their role
         outdated=outdated,
     ),
     recovery=RECOVERY,

@@ -2,7 +2,7 @@
 
 from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
 
-from .access import DELETE, GRANT, REVOKE, due, facts, machine_steps, policy, repository
+from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, due, facts, key_id, machine_steps, policy, repository
 from .documents import access_documents
 from .linking import EXPLANATION, FIELDS, account_facts, identify, linked
 from .permissions import preflight
@@ -72,6 +72,10 @@ AZURE = Cloud(
         "container generate-sas --permissions lr --as-user --auth-mode login”, and put it in without a ? at its "
         "beginning. The nodes' own one is in their files, and ends.",
         regions=regions_of,
+        key_id=key_id,
+        second_key=SECOND_KEY,
+        end_keys=END_KEYS,
+        key_ends="Azure refuses it within 30 seconds.",
         keys_due=due,
     ),
     recovery=RECOVERY,

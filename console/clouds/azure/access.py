@@ -7,6 +7,8 @@ account's key signs and a stored policy of the container upholds, so that it can
 from __future__ import annotations
 
 import hashlib
+import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -38,8 +40,8 @@ IDENTITIES_VERSION, ROLES_VERSION = "2023-01-31", "2022-04-01"
 RIGHTS = "racwdl"  # read, add, create, write, delete, list
 VALID = timedelta(days=365)
 RENEWED = timedelta(days=30)  # before it expires: so long the old signature is as good as the new one
-POLICIES = ("storekeeper-1", "storekeeper-2")  # by turns, so that the old signature outlives the new one's making
 NO_IDENTITY = "The nodes sign in with a signature, so they need no identity."
+POLICY = " policy"  # ends the names of what is kept of the stored policies
 ROLE = " role"  # ends the names of what is kept of the roles that were given
 
 
@@ -256,7 +258,7 @@ def ensure_access(spec: AccessSpec) -> StepResult | None:
     if gives_signatures(spec.account):
         _take_roles_back(spec, keep=())
         _withdraw(spec, keep=spec.buckets)
-        kept = {key: value for bucket in spec.buckets for key, value in _signed(spec, bucket).items()}
+        kept = _all_signed(spec)
     else:
         _withdraw(spec, keep=())
         if _give_roles(spec):
@@ -293,8 +295,34 @@ def _take_roles_back(spec: AccessSpec, keep: tuple[str, ...], principal: str = "
             _take_back(spec, bucket, [one["id"] for one in there if one["bucket"] == bucket])
 
 
-def _signed(spec: AccessSpec, bucket: str) -> dict[str, str]:
-    """Return what is kept of the signature for this store: it, its policy, its end, and which key has signed it."""
+def make_second_signature(spec: AccessSpec) -> StepResult | None:
+    """Sign anew for each store beside the signatures that the console keeps, unless it keeps two already."""
+    two = spec.former or not gives_signatures(spec.account)
+    return None if two else StepResult(keep=_all_signed(spec, second=True))
+
+
+def end_signatures(spec: AccessSpec) -> None:
+    """Take all stored policies away: every signature ends with them."""
+    _withdraw(spec, keep=())
+
+
+def key_id(keys: Mapping[str, str]) -> str:
+    """Return the names of the stored policies that uphold the nodes' signatures."""
+    return ", ".join(sorted({value for key, value in keys.items() if key.endswith(POLICY)}))
+
+
+def _all_signed(spec: AccessSpec, *, second: bool = False) -> dict[str, str]:
+    """Return what is kept of the signatures for each store; a second one leaves the kept one as it is."""
+    # Never a name twice: what is signed says no more than that, so a signature that was ended would be good again.
+    name = f"storekeeper-{secrets.token_hex(4)}"
+    return {key: value for bucket in spec.buckets for key, value in _signed(spec, bucket, name, second).items()}
+
+
+def _signed(spec: AccessSpec, bucket: str, name: str, second: bool) -> dict[str, str]:
+    """Return what is kept of the signature for this store: it, its policy, its end, and which key has signed it.
+
+    A new one is upheld by a policy of that name; policies that uphold nothing that is kept are taken away.
+    """
     keys = _account_keys(spec, bucket)
     if keys is None:
         raise NotReady(
@@ -308,16 +336,17 @@ def _signed(spec: AccessSpec, bucket: str) -> dict[str, str]:
         account.update(properties={SHARED_KEYS.name: True})
     there = _policies(spec, bucket, keys[0])
     kept = {key: value for key, value in spec.keys.items() if key.partition(" ")[0] == bucket}
-    if _will_do(kept, bucket, keys, there):
+    known = {kept.get(f"{bucket}{POLICY}"), spec.former.get(f"{bucket}{POLICY}")}
+    wanted = {key: end for key, end in there.items() if key in known}
+    if not second and _will_do(kept, bucket, keys, there):
+        if wanted != there:
+            _set_policies(spec, bucket, keys[0], wanted)
         return kept
-    last = kept.get(f"{bucket} policy", "")
-    name = next(one for one in POLICIES if one != last)
     until = (datetime.now(UTC) + VALID).replace(microsecond=0)
-    wanted = {**{key: value for key, value in there.items() if key == last}, name: until}
-    _set_policies(spec, bucket, keys[0], wanted)
+    _set_policies(spec, bucket, keys[0], {**wanted, name: until})
     return {
         bucket: _signature(spec, bucket, keys[0], name),
-        f"{bucket} policy": name,
+        f"{bucket}{POLICY}": name,
         f"{bucket} expires": until.isoformat(),
         f"{bucket} key": _digest(keys[0]),
     }
@@ -371,9 +400,8 @@ def _set_policies(spec: AccessSpec, bucket: str, key: str, policies: dict[str, d
         cloud.blobs(bucket, key).get_container_client(spec.prefix).set_container_access_policy(given)
 
     # Of a container or an account that is gone, or that takes no keys, no signature is of any use.
-    none = {"ContainerNotFound", "ContainerBeingDeleted", GONE} if not policies else set()
-    none |= {"KeyBasedAuthenticationNotPermitted"} if not policies else set()
-    ask("Container_SetAccessPolicy", _container(spec, bucket), write, none)
+    useless = {"ContainerNotFound", "ContainerBeingDeleted", GONE, "KeyBasedAuthenticationNotPermitted"}
+    ask("Container_SetAccessPolicy", _container(spec, bucket), write, set() if policies else useless)
 
 
 def _signature(spec: AccessSpec, bucket: str, key: str, name: str) -> str:
@@ -399,7 +427,7 @@ def due(spec: AccessSpec) -> datetime | None:
 
 def _withdraw(spec: AccessSpec, keep: tuple[str, ...]) -> None:
     """Take the stored policies away from the containers of all stores but these: their signatures end with them."""
-    for bucket in [key for key in spec.keys if " " not in key and key not in keep]:
+    for bucket in [key for key in {**spec.former, **spec.keys} if " " not in key and key not in keep]:
         keys = _account_keys(spec, bucket)
         if keys:
             _set_policies(spec, bucket, keys[0], {})
@@ -486,6 +514,8 @@ GRANT = (
     ),
     Stage(Step("allow_containers", "Allowing the nodes their own containers", ensure_access)),
 )
+SECOND_KEY = (Stage(Step("create_second_signature", "Making a second signature of the nodes", make_second_signature)),)
+END_KEYS = (Stage(Step("end_signatures", "Ending every signature of the nodes", end_signatures)),)
 REVOKE = (Stage(TAKE_BACK),)
 # The roles first: Azure keeps those of an identity that is deleted, for nobody.
 DELETE = (

@@ -2,7 +2,7 @@
 
 from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
 
-from .access import DELETE, GRANT, REVOKE, facts, machine_steps, policy, repository
+from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, facts, key_id, machine_steps, policy, repository
 from .buckets import STORE_LABEL
 from .documents import access_documents
 from .linking import FIELDS
@@ -87,6 +87,10 @@ GOOGLE = Cloud(
         "Object Viewer). On a machine with such a service account attached, gcs-key-type=auto is all it takes. The "
         "nodes' own key is in their files while their cluster has the store attached.",
         regions=regions_of,
+        key_id=key_id,
+        second_key=SECOND_KEY,
+        end_keys=END_KEYS,
+        key_ends="Google refuses it after some minutes; a token that was fetched with it lasts up to an hour.",
     ),
     recovery=RECOVERY,
     capabilities=capabilities,

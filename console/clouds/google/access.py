@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -61,7 +61,7 @@ def facts(spec: AccessSpec) -> list[tuple[str, str]]:
     """Return what an administrator needs to start a node, each with its label."""
     if is_attached(spec.account):
         return [("Service Account", email(spec)), ("Access Scope of the Machines", SCOPE)]
-    key = spec.keys.get("private_key_id")
+    key = key_id(spec.keys)
     return [("Service Account", email(spec)), *([("Key ID", key)] if key else [])]
 
 
@@ -78,6 +78,11 @@ def machine_steps(spec: AccessSpec, region: str) -> list[MachineStep]:
             f"https://console.cloud.google.com/compute/instances?project={spec.account.number}",
         )
     ]
+
+
+def key_id(keys: Mapping[str, str]) -> str:
+    """Return the ID of the nodes' key; its file on a node has it in its name."""
+    return keys.get("private_key_id", "")
 
 
 # What they may do
@@ -201,27 +206,44 @@ def ensure_key(spec: AccessSpec) -> StepResult | None:
     """Make the nodes' key, unless the console keeps one that is still there; delete keys that nobody keeps."""
     subject = _account(spec)
     if is_attached(spec.account):
-        _delete_keys(spec, but="")
+        _delete_keys(spec)
         note = "Start the nodes' machines with the cluster's service account: there is no key."
         return StepResult(note=note, keep={} if spec.keys else None)
     _adopt(spec, call("serviceAccounts.get", subject, accept=404))
-    kept = spec.keys.get("private_key_id", "")
+    kept = key_id(spec.keys)
     # Others first, since Google allows ten: the secret of such a key was lost in a crash, or is not of our making.
-    if _delete_keys(spec, but=kept) and kept:
+    return None if kept in _delete_keys(spec, {kept, key_id(spec.former)}) else StepResult(keep=_make_key(spec))
+
+
+def make_second_key(spec: AccessSpec) -> StepResult | None:
+    """Make another key beside the one that the console keeps, unless it keeps two already."""
+    if spec.former or is_attached(spec.account):
         return None
-    made = call("keys.create", subject, {"privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE"})
+    _adopt(spec, call("serviceAccounts.get", _account(spec), accept=404))
+    _delete_keys(spec, {key_id(spec.keys)})
+    return StepResult(keep=_make_key(spec))
+
+
+def end_keys(spec: AccessSpec) -> None:
+    """Delete every key of the nodes."""
+    _adopt(spec, call("serviceAccounts.get", _account(spec), accept=404))
+    _delete_keys(spec)
+
+
+def _make_key(spec: AccessSpec) -> dict[str, str]:
+    made = call("keys.create", _account(spec), {"privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE"})
     key = json.loads(base64.b64decode(made["privateKeyData"]))
-    return StepResult(keep={name: str(key[name]) for name in KEY_PARTS if name in key})
+    return {name: str(key[name]) for name in KEY_PARTS if name in key}
 
 
-def _delete_keys(spec: AccessSpec, *, but: str) -> bool:
-    """Delete the service account's keys but one, and say whether that one is there."""
+def _delete_keys(spec: AccessSpec, but: Collection[str] = ()) -> list[str]:
+    """Delete the service account's keys but these, and return which of these are there."""
     found = call("keys.list", _account(spec), accept=404) or {}
     there = [one["name"].rsplit("/", 1)[1] for one in found.get("keys", []) if one.get("keyType") == "USER_MANAGED"]
     for key in there:
-        if key != but:
+        if key not in but:
             call("keys.delete", _account(spec, key), accept=404)
-    return but in there
+    return [key for key in there if key in but]
 
 
 # Taking back
@@ -250,6 +272,8 @@ GRANT = (
     Stage(Step("allow_stores", "Allowing the nodes their own backup stores", ensure_bindings)),
     Stage(Step("create_key", "Making the key of the nodes", ensure_key)),
 )
+SECOND_KEY = (Stage(Step("create_second_key", "Making a second key of the nodes", make_second_key)),)
+END_KEYS = (Stage(Step("end_keys", "Ending every key of the nodes", end_keys)),)
 REVOKE = (Stage(Step("revoke_permissions", "Taking all permissions back from the nodes", remove_bindings)),)
 DELETE = (
     Stage(Step("delete_service_account", "Deleting the service account of the nodes with its keys", remove_account)),

@@ -4,7 +4,7 @@ from console.clouds.contract import Cloud, Linking, NodeAccess, Vocabulary
 from console.clouds.s3api import CREATION
 from console.clouds.s3api.nodes import policy
 
-from .access import DELETE, GRANT, REVOKE, facts, repository
+from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, facts, key_id, repository
 from .documents import access_documents
 from .linking import BY_KEY, FIELDS, account_facts, clean
 from .probe import capabilities, identify, linked, preflight
@@ -48,6 +48,9 @@ S3_COMPATIBLE = Cloud(
         "(s3:ListBucket, s3:GetObject). The nodes' own key, in the pgbackrest.conf of each of them, "
         "may while their cluster has the store attached.",
         regions=node_regions,
+        key_id=key_id,
+        second_key=SECOND_KEY,
+        end_keys=END_KEYS,
         note="IAM roles are for Amazon's own machines: here each cluster's nodes sign in with an access key.",
     ),
     recovery=RECOVERY,

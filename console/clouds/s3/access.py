@@ -7,7 +7,7 @@ name: so the policy goes first. And it lets every user make keys for itself: so 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import TagTypeDef
 
+LISTS = 10  # of a user's keys, until there is none that is not ours
 USERS = "iam_users"  # as an account's settings list what its server has
 BY_HAND = (
     "This server has no users that the console could make: make a key for the nodes by hand, with the policy shown."
@@ -44,8 +45,13 @@ TAKE_BACK = "This server has no users that the console could make: take back by 
 def facts(spec: AccessSpec) -> list[tuple[str, str]]:
     """Return the nodes' user and the ID of its key, as far as there are any."""
     found = [("User", node_name(spec))] if has(spec.account, USERS) else []
-    key = spec.keys.get("access_key_id")
+    key = key_id(spec.keys)
     return [*found, ("Access Key ID", key)] if key else found
+
+
+def key_id(keys: Mapping[str, str]) -> str:
+    """Return the public half of the nodes' key."""
+    return keys.get("access_key_id", "")
 
 
 # The calls, each about one user
@@ -107,14 +113,29 @@ def _make_key(account: AccountRef, name: str) -> dict[str, str]:
     return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
 
 
-def _delete_key(account: AccountRef, name: str, key: str) -> None:
-    with calling_iam("DeleteAccessKey", _user(account, name)) as iam, or_nothing():
-        iam.delete_access_key(UserName=name, AccessKeyId=key)
+def _delete_keys(account: AccountRef, name: str, but: Collection[str] = ()) -> list[str]:
+    """Delete the user's keys but these, and return those that are left; raises NotReady while it makes itself new ones.
+
+    Who has one may be making another meanwhile (see above), so the list is read until it holds no other.
+    """
+    ended: set[str] = set()  # a server may go on to list what it has deleted
+    for _ in range(LISTS):
+        found = [key for key in _keys(account, name) if key not in ended]
+        others = [key for key in found if key not in but]
+        if not others:
+            return found
+        ended.update(others)
+        for key in others:
+            with calling_iam("DeleteAccessKey", _user(account, name)) as iam, or_nothing():
+                iam.delete_access_key(UserName=name, AccessKeyId=key)
+    raise NotReady(
+        f"User {name} has another key each time that the console has deleted all others. Somebody makes them.",
+        user=name,
+    )
 
 
 def _delete_user(account: AccountRef, name: str) -> None:
-    for key in _keys(account, name):
-        _delete_key(account, name, key)
+    _delete_keys(account, name)
     _delete_policy(account, name)
     with calling_iam("DeleteUser", _user(account, name)) as iam, or_nothing():
         iam.delete_user(UserName=name)
@@ -176,16 +197,32 @@ def ensure_user_policy(spec: AccessSpec) -> StepResult | None:
 
 
 def ensure_key(spec: AccessSpec) -> StepResult | None:
-    """Make the nodes' access key, unless the console keeps one that is still there; delete keys that nobody keeps."""
+    """Make the nodes' access key, unless the console keeps one that is still there; delete keys that nobody keeps.
+
+    A key that nobody keeps lost its secret in a crash, or is not of the console's making.
+    """
     account, name = spec.account, node_name(spec)
     if not has(account, USERS):
         return None
     _adopt(spec, _tag(account, name))
-    kept, found = spec.keys.get("access_key_id"), _keys(account, name)
-    for key in found:
-        if key != kept:  # its secret was lost in a crash, or it is not of the console's making
-            _delete_key(account, name, key)
+    kept = key_id(spec.keys)
+    found = _delete_keys(account, name, {kept, key_id(spec.former)})
     return None if kept in found else StepResult(keep=_make_key(account, name))
+
+
+def make_second_key(spec: AccessSpec) -> StepResult | None:
+    """Make another key beside the one that the console keeps, unless it keeps two already."""
+    if spec.former or not has(spec.account, USERS):
+        return None
+    _adopt(spec, _tag(spec.account, node_name(spec)))
+    _delete_keys(spec.account, node_name(spec), {key_id(spec.keys)})
+    return StepResult(keep=_make_key(spec.account, node_name(spec)))
+
+
+def end_keys(spec: AccessSpec) -> None:
+    """Delete every key of the nodes."""
+    _adopt(spec, _tag(spec.account, node_name(spec)))
+    _delete_keys(spec.account, node_name(spec))
 
 
 # Taking back
@@ -255,6 +292,8 @@ GRANT = (
     Stage(Step("allow_stores", "Allowing the nodes their own backup stores", ensure_user_policy)),
     Stage(Step("create_key", "Making the access key of the nodes", ensure_key)),
 )
+SECOND_KEY = (Stage(Step("create_second_key", "Making a second access key of the nodes", make_second_key)),)
+END_KEYS = (Stage(Step("end_keys", "Ending every access key of the nodes", end_keys)),)
 REVOKE = (Stage(Step("revoke_permissions", "Taking all permissions back from the nodes", remove_user_policy)),)
 DELETE = (Stage(Step("delete_user", "Deleting the user of the nodes with its keys", remove_user)),)
 
