@@ -21,7 +21,6 @@ from clusters.models import (
     NodeDatabase,
     RemovedNode,
     Repository,
-    new_token,
 )
 from clusters.node_setup import pass_on
 from clusters.recovery.kit import RepositoryKit, kit_of
@@ -238,23 +237,6 @@ def follow_cluster(node: Node, *, by: User | None) -> None:
         BackupPolicy.objects.filter(node=node).delete()
         memory.note_retentions(node.cluster)
         _note("Had a node follow its cluster", node, by)
-
-
-def give_key(cluster: Cluster, *, access_key_id: str, secret_access_key: str, by: User | None) -> None:
-    """Keep the key that was made by hand for the nodes; it is in their files from now on."""
-    before = {"access_key_id": (cluster.keys or {}).get("access_key_id", "")}
-    cluster.keys = {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
-    with transaction.atomic():
-        cluster.save(update_fields=["keys"])
-        _note("Entered the nodes' key", cluster, by, before=before, after={"access_key_id": access_key_id})
-
-
-def new_report_token(node: Node, *, by: User | None) -> None:
-    """Give the node another token for its reports; the old one is void at once."""
-    node.secrets = {**node.secrets, **new_token()}
-    with transaction.atomic():
-        node.save(update_fields=["secrets"])
-        _note("Made a new report token", node, by)
 
 
 def choose_version(node: Node, *, version: str, by: User | None) -> None:

@@ -348,6 +348,22 @@ class ForgetNodeForm(TypedNameForm):
         return super().clean() or {}
 
 
+class ReplaceForm(forms.Form):
+    """How a key, or a token, is replaced."""
+
+    how = forms.ChoiceField(
+        choices=[("beside", "Replace"), ("at_once", "Replace at once")],
+        initial="beside",
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose one of the two.", "invalid_choice": "Choose one of the two."},
+    )
+
+    @property
+    def at_once(self) -> bool:
+        """Return whether the present one ends before there is another."""
+        return bool(self.cleaned_data["how"] == "at_once")
+
+
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
     """How long backups are kept, and when they are made."""
 

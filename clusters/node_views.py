@@ -6,16 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
-from clusters import actions
-from clusters.forms import ForgetNodeForm, KeyForm, NodeForm, NodeStoresForm, PolicyForm
+from clusters import actions, keys
+from clusters.forms import ForgetNodeForm, NodeForm, NodeStoresForm, PolicyForm
 from clusters.models import Cluster, Node
 from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of, zone_of
 from clusters.pgbackrest.configuration import BY_NUMBER
@@ -66,6 +65,7 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
         "zone": (zone := zone_of([node_setup.node])),
         "times": times(node_setup.policy.schedules, timezone.now(), zone),
         "two_primaries": [one for one in primaries(node_setup.cluster) if name in one.nodes],
+        "replacement": keys.replacement(node_setup.cluster),
     }
     return fragment_or_page(request, "clusters/node.html", "node", context)
 
@@ -155,6 +155,7 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
 
 def _secret(request: MemberRequest, node_setup: NodeSetup, what: str) -> None:
     memory.note_setup(node_setup.cluster)  # what is out may be all that is left of it some day
+    keys.note_file(node_setup)
     activity.record(
         f"Was shown {what}",
         node_setup.node,
@@ -227,32 +228,6 @@ def node_schedule(request: MemberRequest, pk: UUID, name: str, kind: str) -> Htt
     if kind == "crontab":
         return text_file(node_setup.crontab.content, node_setup.crontab.path.rsplit("/", 1)[1])
     return text_file(node_setup.timers_script, node_setup.layout.script(name, "timers"))
-
-
-@require_http_methods(["GET", "POST"])
-@require_permission(Permission.MANAGE_CLUSTERS)
-def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
-    """Take the nodes' key, where their server makes none; it is never shown again."""
-    clusters = Cluster.objects.visible_to(request.membership)
-    cluster = get_object_or_404(clusters.with_story(), pk=pk)
-    if not cluster.takes_key:
-        raise Http404
-    form = KeyForm(posted(request))
-    if form.is_bound and form.is_valid():
-        actions.give_key(cluster, by=request.user, **form.cleaned_data)
-        message = f"The nodes of {cluster.name} have a new key: apply their files."
-        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
-    return dialog_form(request, "clusters/key.html", {"form": form, "cluster": cluster})
-
-
-@require_POST
-@require_permission(Permission.MANAGE_CLUSTERS)
-def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
-    """Give the node another token for its reports."""
-    node_setup = _node_setup(request, pk, name)
-    actions.new_report_token(node_setup.node, by=request.user)
-    messages.warning(request, f"{name} has a new token: until its report.sh is replaced, its reports are refused.")
-    return dialog_done(request, node_setup.node.get_absolute_url(), "clusters-changed")
 
 
 # What a removed node has left

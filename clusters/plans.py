@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.utils import timezone
 
+from clusters import keys
 from clusters.models import Attachment, Cluster, Inventory, Node, RecoveryIdentity, Repository
 from clusters.recovery import identities
 from clusters.repositories import inventory, losses, memory
@@ -49,9 +50,10 @@ def settle(cluster: Cluster) -> None:
     cluster.nodes.filter(writes_to=Node.WritesTo.CHOSEN, chosen=None).update(writes_to=Node.WritesTo.NEAREST)
 
 
-def keep(cluster: Cluster, keys: Any) -> None:
-    """Keep the key that the nodes sign in with: their server shows it only once."""
-    Cluster.objects.filter(pk=cluster.pk).update(keys=keys)
+def ended(cluster: Cluster) -> None:
+    """Forget the former key, which opens nothing any more."""
+    settle(cluster)
+    keys.forget_former(cluster)
 
 
 def newest_backup_at(store: Store) -> datetime | None:
@@ -75,7 +77,42 @@ loss_finders.append(losses.of_store)
 loss_conditions.append(losses.in_store)
 kept_finders.append(kept_in)
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
-    register(Workflow(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keep))
+    register(
+        Workflow(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keys.keep)
+    )
+register(
+    Workflow(
+        model=Cluster,
+        verb="replace_key",
+        title="Replace the Nodes' Key",
+        plan=lambda cluster: (*access(cluster), *cluster.cloud.access.second_key),
+        spec=Cluster.spec,
+        done=settle,
+        keep=keys.keep,
+    )
+)
+register(
+    Workflow(
+        model=Cluster,
+        verb="replace_key_at_once",
+        title="Replace the Nodes' Key at Once",
+        plan=lambda cluster: (*cluster.cloud.access.end_keys, *access(cluster)),
+        spec=Cluster.spec,
+        done=settle,
+        keep=keys.keep_alone,
+    )
+)
+register(
+    Workflow(
+        model=Cluster,
+        verb="end_key",
+        title="End the Former Key of the Nodes",
+        plan=access,
+        spec=lambda cluster: replace(cluster.spec(), former={}),
+        done=ended,
+        keep=keys.keep,
+    )
+)
 register(Workflow(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))
 register_source(
     SnapshotSource(

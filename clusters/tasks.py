@@ -7,7 +7,7 @@ from contextlib import suppress
 from celery import shared_task
 from django.utils import timezone
 
-from clusters import actions
+from clusters import actions, keys
 from clusters.models import Cluster, State
 from console.clouds import CLOUDS
 from console.operations.actions import NotNow
@@ -25,3 +25,9 @@ def renew_keys() -> int:
                 actions.repair(cluster, by=None)
                 renewed += 1
     return renewed
+
+
+@shared_task
+def end_replaced_keys() -> int:
+    """End each former key that no node has any more; return of how many clusters."""
+    return keys.end_what_all_have_replaced()

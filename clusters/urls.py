@@ -1,6 +1,6 @@
 from django.urls import path
 
-from clusters import machine_views, node_views, replication_views, views
+from clusters import key_views, machine_views, node_views, replication_views, views
 from clusters.recovery import kit_views, rescue_views, restore_views
 from clusters.reports import views as report_views
 from clusters.repositories import backup_views, retained_views
@@ -42,10 +42,13 @@ urlpatterns = [
     path("<uuid:pk>/nodes/<slug:name>/crontab", node_views.node_schedule, {"kind": "crontab"}, name="node_crontab"),
     path("<uuid:pk>/nodes/<slug:name>/timers.sh", node_views.node_schedule, {"kind": "timers"}, name="node_timers"),
     path("<uuid:pk>/nodes/<slug:name>/files/", node_views.node_files, name="node_files"),
-    path("<uuid:pk>/nodes/<slug:name>/token/", node_views.node_token, name="node_token"),
+    path("<uuid:pk>/nodes/<slug:name>/token/", key_views.node_token, name="node_token"),
     path("<uuid:pk>/nodes/<slug:name>/applied/", report_views.node_applied, name="node_applied"),
     path("<uuid:pk>/removed-nodes/<slug:name>/forget/", node_views.removed_node_forget, name="removed_node_forget"),
-    path("<uuid:pk>/key/", node_views.cluster_key, name="key"),
+    path("<uuid:pk>/key/", key_views.cluster_key, name="key"),
+    path("<uuid:pk>/key/replace/", key_views.key_replace, name="key_replace"),
+    path("<uuid:pk>/key/end/", key_views.key_end, name="key_end"),
+    path("<uuid:pk>/key/back/", key_views.key_back, name="key_back"),
     path("<uuid:pk>/archiving/", replication_views.archiving, name="archiving"),
     path("<uuid:pk>/policy/", node_views.policy, name="policy"),
     path("<uuid:pk>/backups/refresh/", backup_views.backups_refresh, name="backups_refresh"),

@@ -17,7 +17,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
-from clusters import actions, proximity
+from clusters import actions, keys, proximity
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteClusterForm, RemoveNodesForm, StoresForm
 from clusters.models import Cluster, Database
@@ -79,6 +79,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "losses": gone,
         "robbed": {one.store_id for one in cluster.repositories.all() if one.pk in {loss.repository for loss in gone}},
         "outdated": cluster.outdated,
+        "replacement": keys.replacement(cluster),
         "busy": cluster.is_busy or any(case.inventory and case.inventory.is_awaited for case in cases),
         "options": mine,
         "node_setups": node_setups(cluster),

@@ -232,6 +232,11 @@ CELERY_TASK_QUEUES = [Queue("celery"), Queue("snapshots")]
 CELERY_BEAT_SCHEDULE = {
     "resume-stalled": {"task": "console.operations.tasks.resume_stalled", "schedule": 3.0, "options": {"expires": 3}},
     "renew-keys": {"task": "clusters.tasks.renew_keys", "schedule": 3600.0, "options": {"expires": 600}},
+    "end-replaced-keys": {
+        "task": "clusters.tasks.end_replaced_keys",
+        "schedule": 60.0,
+        "options": {"expires": 50},
+    },
     "read-due": {"task": "console.operations.tasks.read_due", "schedule": 30.0, "options": {"expires": 20}},
 }
 

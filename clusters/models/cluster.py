@@ -17,6 +17,7 @@ from django.db.models.functions import Lower
 from django.forms.models import model_to_dict
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
 from clusters.models.repository import Attachment, KnownStanza, Repository
 from clusters.pgbackrest.configuration import BY_NUMBER, SSH_PORT, VERSIONS, Version, release
@@ -45,6 +46,7 @@ QUEUE = [MinValueValidator(1), MaxValueValidator(4096 * 1024)]  # up to pgBackRe
 TIMEOUT = [MinValueValidator(1), MaxValueValidator(3600)]  # pgBackRest's io-timeout, in whole seconds
 RETENTION = [MinValueValidator(1), MaxValueValidator(9_999_999)]  # what pgBackRest takes
 MACHINE_SILENT = SILENT  # then another machine may take the node's place
+FILES_KNOWN = 10  # of a node: one change of its files makes one
 DOUBLE_FOR = timedelta(hours=1)  # after its last report
 
 
@@ -97,6 +99,11 @@ class Cluster(ManagedResource):
     VERBS: ClassVar = {
         "create": Transition((State.FAILED,), State.CREATING, State.AVAILABLE, State.FAILED),
         "update": Transition((State.AVAILABLE, State.FAILED), State.UPDATING, State.AVAILABLE, State.FAILED),
+        "replace_key": Transition((State.AVAILABLE, State.FAILED), State.UPDATING, State.AVAILABLE, State.FAILED),
+        "replace_key_at_once": Transition(
+            (State.AVAILABLE, State.FAILED), State.UPDATING, State.AVAILABLE, State.FAILED
+        ),
+        "end_key": Transition((State.AVAILABLE, State.FAILED), State.UPDATING, State.AVAILABLE, State.FAILED),
         "delete": Transition((State.AVAILABLE, State.FAILED), State.DELETING, None, State.FAILED),
     }
 
@@ -110,6 +117,9 @@ class Cluster(ManagedResource):
     numbers_given = models.PositiveSmallIntegerField(null=True, editable=False)  # to repositories that were let go
     # What a step of the cloud gave to be kept: the key that the nodes sign in with, where they have one.
     keys = EncryptedJSONField(default=dict)
+    former_keys = EncryptedJSONField(default=dict)  # what `keys` replaces: good until every node has the new one
+    key_made_at = models.DateTimeField(null=True, editable=False)
+    key_replaced_at = models.DateTimeField(null=True, editable=False)  # null once every node has reported the new one
 
     objects = ClusterQuerySet.as_manager()
 
@@ -200,6 +210,16 @@ class Cluster(ManagedResource):
         return self.cloud_account.capabilities.node_key_by_hand
 
     @property
+    def key_id(self) -> str:
+        """Return what tells the nodes' key from another; "" where they sign in as their machines."""
+        return self.cloud.access.key_id(self.keys)
+
+    @property
+    def former_key_id(self) -> str:
+        """Return the same of the key that is being replaced; "" without one."""
+        return self.cloud.access.key_id(self.former_keys)
+
+    @property
     def can_update(self) -> bool:
         """Return whether its stores and nodes may be changed now."""
         return self.may("update")
@@ -223,10 +243,25 @@ class Cluster(ManagedResource):
             prefix=self.prefix,
             buckets=buckets,
             keys=self.keys,
+            former=self.former_keys,
         )
 
 
-class Node(models.Model):
+class Reporting(models.Model):
+    """Whoever reports, with a token of its own; while that is replaced, with either of two."""
+
+    secrets = EncryptedJSONField(default=new_token)
+
+    class Meta:
+        abstract = True
+
+    def takes(self, token: str) -> str:
+        """Return which of its report tokens this is, "report_token" or "former_token"; "" for neither."""
+        names = ("report_token", "former_token")
+        return next((one for one in names if token and constant_time_compare(token, self.secrets.get(one, ""))), "")
+
+
+class Node(Reporting):
     """A machine that runs PostgreSQL and pgBackRest, in one region."""
 
     class WritesTo(models.TextChoices):
@@ -258,11 +293,11 @@ class Node(models.Model):
     ssh_port = models.PositiveIntegerField("SSH port", default=SSH_PORT, validators=PORT)
     writes_to = models.CharField(max_length=10, choices=WritesTo, default=WritesTo.NEAREST)
     chosen: Any = models.ManyToManyField("Attachment", related_name="chosen_by")  # where writes_to is CHOSEN
-    secrets = EncryptedJSONField(default=new_token)
     # What the node itself said last; nothing here was seen by the console.
     applied_sha256 = models.CharField(max_length=64, blank=True, editable=False)
     applied_version = models.CharField(max_length=20, blank=True, editable=False)  # of pgBackRest
     applied_targets: Any = models.JSONField(default=list, editable=False)  # repository numbers in the last known file
+    known_files: Any = models.JSONField(default=dict, editable=False)  # which key is in files it had: ID by digest
     reported_at = models.DateTimeField(null=True, editable=False)
     sent_at = models.DateTimeField(null=True, editable=False)  # the last report, by the node's own clock
     status: Any = models.JSONField(default=dict, editable=False)  # the rest of its last report
@@ -299,6 +334,26 @@ class Node(models.Model):
         """Return the command that shows on another host whether this one is reached as pgBackRest reaches it."""
         port = f" -p {self.ssh_port}" if self.ssh_port != SSH_PORT else ""
         return f"sudo -u {self.os_user} ssh -o BatchMode=yes{port} {self.os_user}@{self.address} pgbackrest version"
+
+    @property
+    def applied_key(self) -> str:
+        """Return the ID of the key in the file that the node reported last; "" when that is not known."""
+        return str(self.known_files.get(self.applied_sha256, ""))
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether three reports or more were missed, or none ever came."""
+        return self.reported_at is None or timezone.now() - self.reported_at > MACHINE_SILENT
+
+    def remember_file(self, sha256: str, key_id: str) -> None:
+        """Note which key is in the file with that digest, and forget the oldest such notes."""
+        others = {digest: key for digest, key in self.known_files.items() if digest != sha256}
+        self.known_files = dict([*others.items(), (sha256, key_id)][-FILES_KNOWN:])
+
+    @property
+    def has_former_token(self) -> bool:
+        """Return whether an earlier token is taken, too, since none of its reports has come with the present one."""
+        return "former_token" in self.secrets
 
     @property
     def has_double(self) -> bool:
@@ -358,7 +413,7 @@ class NodeDatabase(models.Model):
         return f"{self.database} on {self.node}"
 
 
-class RemovedNode(models.Model):
+class RemovedNode(Reporting):
     """A node that was taken out of its cluster: it may still write to the stores, and its backups are in them."""
 
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="removed_nodes")

@@ -6,10 +6,10 @@ from dataclasses import replace
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from clusters import keys
 from clusters.models import Cluster, Node, RemovedNode
 from clusters.node_setup import NodeSetup, node_setups
 from clusters.reports import receiving
@@ -29,7 +29,8 @@ def node_applied(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
     gone = None if node else RemovedNode.objects.filter(cluster=pk, name=name).order_by().first()
     known = node or gone
     token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-    if known is None or not token or not constant_time_compare(token, known.secrets.get("report_token", "")):
+    taken = known.takes(token) if known else ""
+    if not taken:
         return _said("The token is not this node's. Take report.sh from the console again.", 401)
     if int(request.META.get("CONTENT_LENGTH") or 0) > BYTES_AT_MOST:
         return _said(f"A report has at most {BYTES_AT_MOST} bytes.", 413)
@@ -41,7 +42,10 @@ def node_applied(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
         receive_of_removed(gone, said)
         return _said(f"{name} was removed in the console. Stop pgBackRest here: empty archive_command first.", 410)
     assert node is not None  # one of them is known
-    return _answer(node, said)
+    answer = _answer(node, said)
+    if taken == "report_token" and node.has_former_token:
+        keys.end_former_token(node)
+    return answer
 
 
 def _answer(node: Node, said: Report) -> HttpResponse:

@@ -92,6 +92,8 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:database_remove": HOUR,
     "clusters:delete": HOUR,
     "clusters:key": HOUR,
+    "clusters:key_end": HOUR,
+    "clusters:key_replace": HOUR,
     "clusters:let_go": HOUR,
     "clusters:node_archiving": HOUR,
     "clusters:node_policy": HOUR,
@@ -124,6 +126,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:node_add": "adds",
     "clusters:node_machine": "says what a node's machine is like; each file of it is applied by hand",
     "clusters:node_edit": "says which pgBackRest and which place a node has; each file of it is applied by hand",
+    "clusters:key_back": "both keys open the stores until every node has the one that is handed out again",
     "clusters:node_token": "shows nothing",  # nosec B105 - no password
     "clusters:proximity": "looks",
     "clusters:removed_node_forget": "the node is removed already; its backups and their passphrase stay",

@@ -1,0 +1,109 @@
+"""The nodes' keys and report tokens: replaced, ended, handed out again; made by hand where their server makes none."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.forms import Form
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_http_methods, require_POST
+
+from clusters import keys
+from clusters.forms import KeyForm, ReplaceForm
+from clusters.models import Cluster, Node
+from console.accounts.access import MemberRequest, require_permission
+from console.accounts.permissions import Permission
+from console.operations.actions import NotNow
+from console.web.pages import announced, dialog_done, dialog_form, posted
+
+
+def _cluster(request: MemberRequest, pk: UUID) -> Cluster:
+    clusters = Cluster.objects.visible_to(request.membership)
+    found: Cluster = get_object_or_404(clusters.with_story().prefetch_related("removed_nodes"), pk=pk)
+    return found
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_CLUSTERS)
+def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Take the nodes' key, where their server makes none; it is never shown again."""
+    cluster = _cluster(request, pk)
+    if not cluster.takes_key:
+        raise Http404
+    form = KeyForm(posted(request))
+    if form.is_bound and form.is_valid():
+        keys.give_key(cluster, by=request.user, **form.cleaned_data)
+        message = f"The nodes of {cluster.name} have a new key: apply their files."
+        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    return dialog_form(request, "clusters/key.html", {"form": form, "cluster": cluster})
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_CLUSTERS)
+def key_replace(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Replace the nodes' key: by a second one beside it, or, after a theft, at once."""
+    cluster = _cluster(request, pk)
+    form = ReplaceForm(posted(request))
+    if form.is_bound and form.is_valid():
+        try:
+            keys.replace_key(cluster, at_once=form.at_once, by=request.user)
+        except NotNow as error:
+            form.add_error(None, str(error))
+        else:
+            message = f"The key of {cluster.name}'s nodes is being replaced."
+            return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    context = {"form": form, "cluster": cluster, "key_ends": cluster.cloud.access.key_ends}
+    return dialog_form(request, "clusters/key_replace.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_CLUSTERS)
+def key_end(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """End the former key though nodes have it, or say that it is deleted where somebody has to do that by hand."""
+    cluster = _cluster(request, pk)
+    form = Form(posted(request))
+    if form.is_bound and form.is_valid():
+        try:
+            keys.end_former(cluster, by=request.user)
+        except NotNow as error:
+            form.add_error(None, str(error))
+        else:
+            said = "is deleted" if cluster.takes_key else "is being ended"
+            message = f"The former key of {cluster.name}'s nodes {said}."
+            return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    context: dict[str, Any] = {"form": form, "cluster": cluster, "replacement": keys.replacement(cluster)}
+    return dialog_form(request, "clusters/key_end.html", {**context, "key_ends": cluster.cloud.access.key_ends})
+
+
+@require_POST
+@require_permission(Permission.MANAGE_CLUSTERS)
+def key_back(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Hand out the former key again."""
+    cluster = _cluster(request, pk)
+    try:
+        keys.go_back(cluster, by=request.user)
+    except NotNow as error:
+        messages.error(request, str(error))
+        return announced(request, cluster.get_absolute_url(), "clusters-changed")
+    message = f"The former key of {cluster.name}'s nodes is handed out again."
+    return announced(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_CLUSTERS)
+def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
+    """Give the node another token for its reports."""
+    nodes = Node.objects.filter(cluster__in=Cluster.objects.visible_to(request.membership))
+    node = get_object_or_404(nodes.select_related("cluster__organisation"), cluster=pk, name=name)
+    form = ReplaceForm(posted(request))
+    if form.is_bound and form.is_valid():
+        keys.replace_token(node, at_once=form.at_once, by=request.user)
+        if form.at_once:
+            message = f"{name} has a new token: until its report.sh is replaced, its reports are refused."
+        else:
+            message = f"{name} has a new token. The former one is good until the first report with the new one."
+        return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
+    return dialog_form(request, "clusters/node_token.html", {"form": form, "cluster": node.cluster, "node": node})
