@@ -3,6 +3,8 @@
 import console.accounts.encryption
 from django.db import migrations, models
 
+from clusters.migrations._triggers import backwards, forwards
+
 
 class Migration(migrations.Migration):
 
@@ -11,6 +13,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunPython(backwards, forwards),
         migrations.AddField(
             model_name='cluster',
             name='former_keys',
@@ -31,4 +34,5 @@ class Migration(migrations.Migration):
             name='known_files',
             field=models.JSONField(default=dict, editable=False),
         ),
+        migrations.RunPython(forwards, backwards),
     ]

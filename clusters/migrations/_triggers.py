@@ -1,7 +1,7 @@
 """Rules over two tables, which no constraint can express: triggers, for PostgreSQL and for SQLite.
 
-SQLite makes a table anew to change it, and cannot while a trigger speaks of it: such a migration of stores_store or
-clusters_attachment runs backwards() before, and forwards() after.
+SQLite makes a table anew to change it, and cannot while a trigger speaks of it: such a migration of stores_store,
+clusters_cluster or clusters_attachment runs backwards() before, and forwards() after.
 """
 
 
