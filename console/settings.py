@@ -234,8 +234,8 @@ CELERY_BEAT_SCHEDULE = {
     "renew-keys": {"task": "clusters.tasks.renew_keys", "schedule": 3600.0, "options": {"expires": 600}},
     "end-replaced-keys": {
         "task": "clusters.tasks.end_replaced_keys",
-        "schedule": 60.0,
-        "options": {"expires": 50},
+        "schedule": 15.0,
+        "options": {"expires": 15},
     },
     "read-due": {"task": "console.operations.tasks.read_due", "schedule": 30.0, "options": {"expires": 20}},
 }

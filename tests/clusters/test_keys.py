@@ -83,7 +83,7 @@ def test_the_former_key_ends_when_every_node_has_reported_the_new_one(as_alice, 
     assert (found.former_keys, found.key_replaced_at, iam.there) == ({}, None, ["AK2"])
     assert end_replaced_keys() == 0
     assert "being replaced" not in words_of(as_alice.get(keyed.get_absolute_url()))
-    titles = AuditEvent.objects.order_by("pk").values_list("action", "outcome")
+    titles = AuditEvent.objects.order_by("created_at").values_list("action", "outcome")
     assert [one for one in titles if "Key" in one[0]] == [
         ("Replace the Nodes' Key", "begun"),
         ("Replace the Nodes' Key", "done"),

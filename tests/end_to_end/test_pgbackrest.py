@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import boto3
@@ -129,6 +130,8 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
 
     refuse_all_that_is_not_the_node_s(configuration, server)
     clock.lap("the node's key tried elsewhere")
+    replace_the_key(console, page, node, script, (check, report), server)
+    clock.lap("the node's key replaced, and replaced at once")
 
     # Detached only after a second, informed yes
     refused = text_of(console.post(f"{page}backup-stores/", {}, status=422))
@@ -218,6 +221,58 @@ def test_two_repositories(demo, node, tmp_path):
     node.start(restored, "-p", str(node.port + 1), "-c", "archive_mode=off")
     assert node.sql("SELECT 1", node.port + 1) == "1"
     node.stop(restored)
+
+
+def replace_the_key(console, page, node, script, commands, server):
+    """Replace it beside the present one, which ends when the node has reported; then at once, as after a theft."""
+    check, report = commands
+
+    def opens(found):
+        client = boto3.client(
+            "s3",
+            endpoint_url=server["endpoint"],
+            region_name=server["region"],
+            verify=server["ca_certificate"],
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+            aws_access_key_id=found["repo1-s3-key"],
+            aws_secret_access_key=found["repo1-s3-key-secret"],
+        )
+        try:
+            client.list_objects_v2(Bucket=found["repo1-s3-bucket"], Prefix=found["repo1-path"].removeprefix("/") + "/")
+        except ClientError:
+            return False
+        return True
+
+    def handed_out():
+        text = console.get(f"{page}nodes/n1/pgbackrest.conf")
+        return dict(line.split("=", 1) for line in text.splitlines() if "=" in line and line[0] != "#")
+
+    def apply():
+        script.write_text(console.get(f"{page}nodes/n1/setup.sh"))
+        subprocess.run(["sh", script], check=True, capture_output=True)
+        node.shell(check)
+        assert node.shell(report).stdout == "applied\n"
+
+    first = handed_out()
+    console.post(f"{page}key/replace/", {"how": "beside"})
+    console.wait(page, "The nodes' key is being replaced")
+    second = handed_out()
+    assert first["repo1-s3-key"] != second["repo1-s3-key"]
+    node.shell(check)  # with the file that it has
+    assert (opens(first), opens(second)) == (True, True)
+    apply()
+    until = time.monotonic() + 60
+    while opens(first) and time.monotonic() < until:
+        time.sleep(0.5)
+    assert (opens(first), opens(second)) == (False, True)
+    console.wait(page, "Available")
+    console.post(f"{page}key/replace/", {"how": "at_once"})
+    console.wait(page, "was replaced at once")
+    assert not opens(second)
+    failed = node.shell(f"{check} --archive-timeout=1", check=False, timeout=200)
+    assert failed.returncode
+    apply()
+    assert (opens(first), opens(second), opens(handed_out())) == (False, False, True)
 
 
 def refuse_all_that_is_not_the_node_s(configuration, server):
