@@ -22,7 +22,7 @@ from console.web.pages import announced, dialog_done, dialog_form, posted
 
 def _cluster(request: MemberRequest, pk: UUID) -> Cluster:
     clusters = Cluster.objects.visible_to(request.membership)
-    found: Cluster = get_object_or_404(clusters.with_story().prefetch_related("removed_nodes"), pk=pk)
+    found: Cluster = get_object_or_404(clusters.with_node_setup(), pk=pk)
     return found
 
 

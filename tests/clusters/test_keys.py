@@ -71,7 +71,7 @@ def test_the_former_key_ends_when_every_node_has_reported_the_new_one(as_alice, 
     assert node_setup(keyed).state == "outdated"
     assert "repo1-s3-key=AK2" in as_alice.get(at(keyed, "pgbackrest.conf")).content.decode()
     page = words_of(as_alice.get(keyed.get_absolute_url()))
-    assert "The nodes' key is being replaced" in page
+    assert "The nodes' key is being replaced." in page
     assert "It works with the former one until that ends" in words_of(as_alice.get(at(keyed)))
     apply(keyed, "n1")
     assert end_replaced_keys() == 0
