@@ -125,10 +125,9 @@ def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
             if now and now.cloud_account_id != account.pk:
                 why = f"is not in {account.name}, the account of the cluster"
             raise NotAttachable(f"{store.name} {why}. Only an available store of the same account can be attached.")
-    ever = list(cluster.repositories.all())  # also of stores that are gone, which have no ID any more
-    numbers = {one.store_id: one for one in ever}
-    let_go = Cluster.objects.values_list("numbers_given", flat=True).get(pk=cluster.pk)
-    last = max([let_go or 0, *(one.number for one in ever)])
+    ever = list(cluster.repositories.order_by("number"))  # also of stores that are gone, which have no ID any more
+    numbers = {one.store_id: one for one in ever}  # of two in one store, the one that replaced the other
+    last = next_number(cluster) - 1
     for store in stores:
         repository = numbers.get(store.pk)
         if repository is None:
@@ -144,6 +143,39 @@ def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
     spec = cluster.spec()
     if spec.buckets and (refusal := account.cloud.access.refusal(spec)):
         raise NotAttachable(refusal)
+
+
+def next_number(cluster: Cluster) -> int:
+    """Return the number of the cluster's next repository: none is given twice."""
+    let_go = Cluster.objects.values_list("numbers_given", flat=True).get(pk=cluster.pk)
+    return 1 + max([let_go or 0, *cluster.repositories.values_list("number", flat=True)])
+
+
+def replace_passphrase(repository: Repository, *, by: User | None) -> Repository:
+    """Have the cluster write to its store anew, in another folder with another passphrase; raises NotAttachable.
+
+    pgBackRest cannot encrypt anew what is there, so the repository stays as it is and is one that was left.
+    """
+    with transaction.atomic():
+        cluster = Cluster.objects.select_for_update().get(pk=repository.cluster_id)
+        attachment = Attachment.objects.filter(repository=repository, state=Attachment.State.ATTACHED).first()
+        if cluster.is_busy or attachment is None:
+            raise NotAttachable(f"{cluster.name} does not use {repository} now, or is at work. Reload the page.")
+        number = next_number(cluster)
+        if number > REPOSITORIES_AT_MOST:
+            raise NotAttachable(
+                f"pgBackRest knows {REPOSITORIES_AT_MOST} repositories, and {cluster.name} has had all."
+            )
+        memory.note_setup(cluster)
+        prefix = f"{cluster.prefix}/r{number}"
+        made: Repository = Repository.objects.create(
+            cluster=cluster, store=attachment.store, number=number, prefix=prefix
+        )
+        Attachment.objects.filter(pk=attachment.pk).update(repository=made)
+        Repository.objects.filter(pk=repository.pk).update(detached_at=timezone.now(), empty_at=None)
+        before, after = {"repository": repository.title}, {"repository": made.title}
+        _note("Replaced a passphrase", cluster, by, before=before, after=after)
+    return made
 
 
 def add_nodes(cluster: Cluster, *, regions: Sequence[str], first: Node | None = None, by: User | None) -> list[str]:

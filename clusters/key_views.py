@@ -1,4 +1,4 @@
-"""The nodes' keys and report tokens: replaced, ended, handed out again; made by hand where their server makes none."""
+"""The nodes' keys, report tokens and passphrases: replaced, ended, handed out again, made by hand."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods, require_POST
 
-from clusters import keys
+from clusters import actions, keys
 from clusters.forms import KeyForm, ReplaceForm
-from clusters.models import Cluster, Node
+from clusters.models import Cluster, Node, Repository
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.operations.actions import NotNow
@@ -107,3 +107,24 @@ def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
             message = f"{name} has a new token. The former one is good until the first report with the new one."
         return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
     return dialog_form(request, "clusters/node_token.html", {"form": form, "cluster": node.cluster, "node": node})
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_CLUSTERS)
+def passphrase_replace(request: MemberRequest, pk: int) -> HttpResponse:
+    """Have the nodes write into another folder of a store, with another passphrase."""
+    rows = Repository.objects.visible_to(request.membership).in_use().select_related("cluster__cloud_account", "store")
+    repository = get_object_or_404(rows, pk=pk)
+    form = Form(posted(request))
+    if form.is_bound and form.is_valid():
+        try:
+            made = actions.replace_passphrase(repository, by=request.user)
+        except actions.NotAttachable as error:
+            form.add_error(None, str(error))
+        else:
+            message = (
+                f"{made} takes the place of {repository}: run the new set-up scripts, and what stands beside them."
+            )
+            return dialog_done(request, made.cluster.get_absolute_url(), "clusters-changed", message=message)
+    context = {"form": form, "cluster": repository.cluster, "repository": repository}
+    return dialog_form(request, "clusters/passphrase_replace.html", context)

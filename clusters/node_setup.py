@@ -14,7 +14,7 @@ from clusters.handover.backup_script import backup_script
 from clusters.handover.report_script import report_script
 from clusters.handover.setup_script import Known, setup_script
 from clusters.handover.timers_script import timers_script
-from clusters.models import Attachment, BackupPolicy, Cluster, Database, Node, NodeDatabase
+from clusters.models import Attachment, BackupPolicy, Cluster, Database, Node, NodeDatabase, Repository
 from clusters.pgbackrest import clocks
 from clusters.pgbackrest.configuration import (
     BY_NUMBER,
@@ -31,6 +31,7 @@ from clusters.replication import first_host, groups, hosts, primary, reports, st
 from clusters.reports.shown import ReportView
 from console.clouds.contract import AccessSpec, MachineStep
 from console.clouds.regions import distance_km
+from stores.models import Store
 
 
 def attached(cluster: Cluster) -> list[Attachment]:
@@ -108,11 +109,11 @@ class NodeSetup:
             self.cluster.name,
             self.node.name,
             BY_NUMBER[self.node.pgbackrest_version],
-            [self._target(one) for one in self.attachments],
+            [self._target(one.store, one.repository) for one in self.attachments],
             stanzas,
             self.policy.schedules,
             self.layout,
-            [self._target(one, folder) for one, folder in self.left],
+            [self._target(store, repository, folder) for store, repository, folder in self.left],
             archiving=Archiving(self.policy.queue_max, self.policy.io_timeout),
             backs_up_from_standby=self.policy.backup_from == BackupPolicy.BackupFrom.STANDBY,
             follows=str(primary(self.cluster, self.node.repository_folder)) if self.others else "",
@@ -156,15 +157,15 @@ class NodeSetup:
         """Return the other hosts."""
         return [one for one in self.hosts if one.pk != self.node.pk]
 
-    def _target(self, one: Attachment, folder: str = "") -> Target:
+    def _target(self, store: Store, repository: Repository, folder: str = "") -> Target:
         account = self.cluster.cloud_account
-        one.store.cloud_account = account  # which it has in common with the cluster
+        store.cloud_account = account  # which it has in common with the cluster
         return Target(
-            number=one.repository.number,
-            store=f"{one.store.name}, {one.store.region}",
-            path=f"{self.cluster.repository_path}/{folder or self.node.repository_folder}",
-            repository=account.cloud.access.repository(one.store.spec(), self.access),
-            cipher_pass=one.repository.secrets["cipher_pass"],
+            number=repository.number,
+            store=f"{store.name}, {store.region}",
+            path=f"{repository.folder}/{folder or self.node.repository_folder}",
+            repository=account.cloud.access.repository(store.spec(), self.access),
+            cipher_pass=repository.secrets["cipher_pass"],
             retention_type=self.policy.retention_type,
             retention_full=self.policy.retention_full,
             retention_diff=self.policy.retention_diff,
@@ -172,23 +173,23 @@ class NodeSetup:
         )
 
     @cached_property
-    def left(self) -> list[tuple[Attachment, str]]:
-        """Return the attached stores, with the folder there, that the node writes to no more and has backups in.
+    def left(self) -> list[tuple[Store, Repository, str]]:
+        """Return the repositories in attached stores, with the folder there, that the node left and has backups in.
 
         The first host expires what its replication has left; each other host the folder that it had before.
         """
         folder, names = self.node.name, {one.name for one in self.cluster.databases.all()}
         if self.hosts[0] == self.node:
             folder = self.node.repository_folder
-        mine = {one.pk for one in self.attachments} if folder == self.node.repository_folder else set()
-        seen = {
-            repository.pk
+        mine = {one.repository_id for one in self.attachments} if folder == self.node.repository_folder else set()
+        stores = {one.store_id: one.store for one in attached(self.cluster)}
+        return [
+            (stores[repository.store_id], repository, folder)
             for repository in self.cluster.repositories.all()
+            if repository.store_id in stores and repository.pk not in mine
             if (inventory := getattr(repository, "inventory", None))
-            for row in inventory.content
-            if row["node"] == folder and row["stanza"] in names and row["backups"]
-        }
-        return [(one, folder) for one in attached(self.cluster) if one.pk not in mine and one.repository_id in seen]
+            and any(row["node"] == folder and row["stanza"] in names and row["backups"] for row in inventory.content)
+        ]
 
     @property
     def left_files(self) -> list[File]:

@@ -16,6 +16,7 @@ urlpatterns = [
     path("stores/<uuid:pk>/backups/", backup_views.store_backups, name="store_backups"),
     path("repositories/<int:pk>/lost/forget/", backup_views.lost_forget, name="lost_forget"),
     path("retained/", retained_views.retained_list, name="retained"),
+    path("repositories/<int:pk>/passphrase/", key_views.passphrase_replace, name="passphrase_replace"),
     path("repositories/<int:pk>/kit/", kit_views.repository_kit, name="repository_kit"),
     path("repositories/<int:pk>/kit.txt", kit_views.repository_kit_text, name="repository_kit_text"),
     path("repositories/<int:pk>/let-go/", retained_views.let_go, name="let_go"),

@@ -34,5 +34,6 @@ class Migration(migrations.Migration):
             name='known_files',
             field=models.JSONField(default=dict, editable=False),
         ),
+        migrations.RemoveConstraint(model_name='repository', name='one_repository_per_store_and_cluster'),
         migrations.RunPython(forwards, backwards),
     ]

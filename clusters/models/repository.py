@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from console.accounts.encryption import EncryptedJSONField
@@ -16,6 +17,7 @@ from console.accounts.models import Membership, Organisation
 from console.operations.snapshots import Snapshot
 from stores.models import Store
 
+REPLACEMENT = re.compile(r"r\d+/")  # the folder of a repository that has replaced another; nodes are called nN
 REPOSITORIES_AT_MOST = 256  # pgBackRest's repoN: "key must be between 1 and 256"
 
 
@@ -52,7 +54,8 @@ class Repository(models.Model):
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="+")
     cluster = models.ForeignKey("clusters.Cluster", models.SET_NULL, null=True, related_name="repositories")
     cluster_name = models.CharField(max_length=60)  # for people, once the cluster is gone
-    prefix = models.CharField(max_length=20)  # the cluster's folder in the store
+    # The cluster's folder in the store; of one that has replaced another, the folder rN in that.
+    prefix = models.CharField(max_length=20)
     store = models.ForeignKey(Store, models.SET_NULL, null=True, related_name="+")
     # For people, once the store is gone.
     store_name = models.CharField(max_length=60, blank=True)
@@ -71,7 +74,6 @@ class Repository(models.Model):
         verbose_name_plural = "repositories"
         constraints = [
             models.UniqueConstraint(fields=["cluster", "number"], name="one_repository_per_number"),
-            models.UniqueConstraint(fields=["cluster", "store"], name="one_repository_per_store_and_cluster"),
             models.CheckConstraint(
                 condition=Q(number__gte=1, number__lte=REPOSITORIES_AT_MOST), name="a_repository_is_numbered_1_to_256"
             ),
@@ -85,7 +87,7 @@ class Repository(models.Model):
         if self._state.adding and self.cluster:
             self.secrets = self.secrets or new_passphrase()
             self.organisation_id = self.cluster.organisation_id
-            self.cluster_name, self.prefix = self.cluster.name, self.cluster.prefix
+            self.cluster_name, self.prefix = self.cluster.name, self.prefix or self.cluster.prefix
         if self._state.adding and self.store:
             self.store_name, self.bucket, self.region = self.store.name, self.store.bucket, self.store.region
         super().save(*args, **options)
@@ -99,6 +101,20 @@ class Repository(models.Model):
     def folder(self) -> str:
         """Return where in its store it is; each node has its own folder below."""
         return f"/{self.prefix}"
+
+    @property
+    def cluster_prefix(self) -> str:
+        """Return the cluster's folder in the store, in which the permissions of its nodes end."""
+        return self.prefix.partition("/")[0]
+
+    @property
+    def replacements(self) -> QuerySet[Repository]:
+        """Return those that have replaced it: their folders are in its own, and no command may take them for its."""
+        return Repository.objects.filter(bucket=self.bucket, prefix__startswith=f"{self.prefix}/")
+
+    def holds(self, key: str) -> bool:
+        """Return whether an object below its folder is its own, and not of a repository that has replaced it."""
+        return REPLACEMENT.match(key.removeprefix(f"{self.prefix}/")) is None
 
     @property
     def passphrase(self) -> str:

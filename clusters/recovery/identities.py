@@ -54,7 +54,7 @@ def begin(
                 repository=repository,
                 cluster_name=repository.cluster_name,
                 bucket=store.bucket,
-                prefix=repository.prefix,
+                prefix=repository.cluster_prefix,
                 until=timezone.now() + timedelta(hours=hours),
                 keys=dict(keys or {}),
             )

@@ -227,7 +227,7 @@ def _pgbackrest(repository: Repository, one: StanzaState) -> str:
 
 def configuration_file(repository: Repository, node: str) -> str:
     """Return where the kit puts the configuration that reads a node's folder."""
-    return f"{PLACE}/{repository.prefix}-repo{repository.number}-{node}.conf"
+    return f"{PLACE}/{repository.cluster_prefix}-repo{repository.number}-{node}.conf"
 
 
 def _is_fit(node: str, name: str) -> bool:
@@ -246,7 +246,7 @@ def _options(repository: Repository) -> RepositoryOptions:
         id=repository.cluster_id or store.id,
         name=repository.cluster_name,
         account=store.cloud_account.credentials(),
-        prefix=repository.prefix,
+        prefix=repository.cluster_prefix,
         buckets=(store.bucket,),
     )
     return store.cloud.access.repository(store.spec(), access)

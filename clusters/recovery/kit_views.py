@@ -83,4 +83,4 @@ def repository_kit(request: MemberRequest, pk: int) -> HttpResponse:
 def repository_kit_text(request: MemberRequest, pk: int) -> HttpResponse:
     """Return the same as a text file."""
     found = _repository(request, pk)
-    return _file(request, found, f"{found.prefix}-repo{found.number}")
+    return _file(request, found, f"{found.cluster_prefix}-repo{found.number}")

@@ -88,7 +88,7 @@ def planned(repository: Repository, store: Store) -> AccessSpec:
         id=UUID(int=0),
         name=repository.cluster_name,
         account=store.cloud_account.credentials(),
-        prefix=repository.prefix,
+        prefix=repository.cluster_prefix,
         buckets=(store.bucket,),
         reads_until=timezone.now(),
     )
@@ -108,6 +108,12 @@ class Recovering:
     def has_versions(self) -> bool:
         """Return whether pgBackRest can read what was deleted."""
         return self.store.cloud.recovery.has_versions(self.store.spec())
+
+    @cached_property
+    def folder(self) -> str:
+        """Return what is brought back as a whole: the repository, or the node's part where another one is inside."""
+        own = self.repository.prefix
+        return f"{own}/{self.place.node}" if self.repository.replacements.exists() else own
 
     @cached_property
     def rescue(self) -> rescue.Rescue:
@@ -166,9 +172,9 @@ class Recovering:
     @property
     def undelete(self) -> Document:
         """Return the script that brings the cluster's folder back, for an administrator."""
-        return self.store.cloud.recovery.undelete(self.store.spec(), self.repository.prefix, self.at)
+        return self.store.cloud.recovery.undelete(self.store.spec(), self.folder, self.at)
 
     @property
     def deleters(self) -> str:
         """Return the commands that say who deleted; "" where there are no logs."""
-        return self.store.cloud.recovery.deleters(self.store.spec(), self.repository.prefix)
+        return self.store.cloud.recovery.deleters(self.store.spec(), self.folder)

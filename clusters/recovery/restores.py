@@ -130,7 +130,7 @@ class Source:
         if self.is_attached and self.cluster:
             access = self.cluster.spec()
         else:
-            access = AccessSpec(store.pk, found.cluster_name, account.credentials(), found.prefix, ())
+            access = AccessSpec(store.pk, found.cluster_name, account.credentials(), found.cluster_prefix, ())
         return account.cloud.access.repository(store.spec(), access)
 
     @property
@@ -170,7 +170,8 @@ def of_cluster(cluster: Cluster) -> list[Source]:
     written = {
         one.node.repository_folder: {store.repository_id for store in one.attachments} for one in node_setups(cluster)
     }
-    attached = {one.repository_id for one in cluster.attachments.all() if one.state == Attachment.State.ATTACHED}
+    stores = {one.store_id for one in cluster.attachments.all() if one.state == Attachment.State.ATTACHED}
+    attached = {one.pk for one in cluster.repositories.all() if one.store_id in stores}
     return _sources(cluster.repositories.all(), cluster, attached, written)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,10 @@ from clusters import replication
 from clusters.models import Attachment, Inventory, Repository
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.repository import Report
+from console.clouds.contents import Objects
 from console.operations.snapshots import SnapshotQuerySet
+
+ENTRIES_AT_MOST = 20_000  # of others in a folder, until it is not looked into further
 
 
 def readable() -> SnapshotQuerySet:
@@ -44,7 +47,13 @@ def look(inventory: Inventory) -> Any:
     before = repository.from_json(inventory.content)
     content = repository.as_json(repository.look(objects, found.prefix, found.passphrase, before, reports))
     if found.detached_at:
-        below = f"{found.prefix}/"
-        is_empty = not content and not any(True for _ in chain(objects.entries(below), objects.deleted(below)))
+        is_empty = not content and _is_empty(objects, found)
         Repository.objects.filter(pk=found.pk).update(empty_at=timezone.now() if is_empty else None)
     return content
+
+
+def _is_empty(objects: Objects, found: Repository) -> bool:
+    """Return whether nothing of the repository is there, no older version either; what is not looked at may be its."""
+    below = f"{found.prefix}/"
+    there = islice(chain(objects.entries(below), objects.deleted(below)), ENTRIES_AT_MOST)
+    return all(not found.holds(entry.key) and number < ENTRIES_AT_MOST for number, entry in enumerate(there, 1))

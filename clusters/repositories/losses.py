@@ -64,7 +64,7 @@ def _elsewhere(found: Repository, known: KnownStanza) -> list[Elsewhere]:
     """Return the other stores in which the same node's backups of the same database were seen last."""
     rows = KnownStanza.objects.filter(
         repository__organisation=found.organisation_id,
-        repository__prefix=found.prefix,
+        repository__prefix__startswith=found.cluster_prefix,
         repository__store__isnull=False,
         node=known.node,
         name=known.name,

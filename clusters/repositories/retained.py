@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from django.template.defaultfilters import filesizeformat
 from clusters.models import Cluster, Repository
 from clusters.pgbackrest.repository import StanzaState
 from clusters.repositories.backups import states
+
+NODE_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # stands in commands; the console's own are n1, n2 …
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,16 @@ def left_behind(
         found = [one for one in found if one.store_id in stores]
     holdings = [holding(one, nodes=nodes, stanza=stanza) for one in found]
     return [one for one in holdings if not one.is_empty]
+
+
+def folders_of(repository: Repository) -> list[str]:
+    """Return the folders that hold the repository and nothing else, without the slashes around them."""
+    if not repository.replacements.exists():
+        return [repository.prefix]
+    nodes = {one.node for one in holding(repository).stanza_states} | {
+        one.node for one in repository.known_stanzas.all()
+    }
+    return [f"{repository.prefix}/{node}" for node in sorted(nodes) if NODE_FOLDER.fullmatch(node)]
 
 
 def kept_by(repository: Repository) -> str:

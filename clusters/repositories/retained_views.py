@@ -12,7 +12,7 @@ from clusters import actions
 from clusters.models import Repository
 from clusters.recovery.kit import expire_commands
 from clusters.repositories.losses import losses
-from clusters.repositories.retained import holding, kept_by
+from clusters.repositories.retained import folders_of, holding, kept_by
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.clouds.contents import Contents
@@ -56,5 +56,7 @@ def let_go(request: MemberRequest, pk: int) -> HttpResponse:
     if context["kept_by"] and found.store:
         everything = Contents(objects=1, uploads=1, versioned=bool(found.store.versions_days))
         store = found.store
-        context["commands"] = store.cloud.storage.empty_commands(store.spec(), everything, found.prefix)
+        context["commands"] = "\n".join(
+            store.cloud.storage.empty_commands(store.spec(), everything, folder) for folder in folders_of(found)
+        )
     return dialog_form(request, "clusters/let_go.html", context)

@@ -100,6 +100,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:node_remove": HOUR,
     "clusters:node_replication": HOUR,
     "clusters:node_stores": HOUR,
+    "clusters:passphrase_replace": HOUR,
     "clusters:policy": HOUR,
     "clusters:stores": HOUR,
     "stores:delete": HOUR,

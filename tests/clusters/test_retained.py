@@ -292,7 +292,7 @@ def test_retained_repositories_are_listed_for_everybody_without_secrets(
     for query, found in (("dub", 1), (cluster.prefix, 1), ("orders", 1), ("eu-west", 1), ("nowhere", 0), ("\x00", 1)):
         page = text_of(as_alice.get("/clusters/retained/", {"q": query}, headers=HTMX))
         assert page.count("<article") == found, query
-    assert "1 repository of a store that was detached" in words_of(as_alice.get(cluster.get_absolute_url()))
+    assert "1 repository that the nodes write to no more" in words_of(as_alice.get(cluster.get_absolute_url()))
 
 
 def logged_in(client, person):

@@ -9,8 +9,9 @@ from console.clouds.contract import Document, Recovery, StoreSpec
 
 
 def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:
-    moment, filename = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}", f"undelete-{prefix}.sh"
-    account, container = shlex.quote(spec.bucket), shlex.quote(prefix)
+    moment, filename = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}", f"undelete-{prefix.replace('/', '-')}.sh"
+    of_cluster = prefix.partition("/")[0]
+    account, container = shlex.quote(spec.bucket), shlex.quote(of_cluster)
     here = f"--account-name {account} --auth-mode login"
     lines = [
         "#!/bin/sh",
@@ -19,7 +20,7 @@ def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:
         f"at={moment}",
         "# The container itself, if it was deleted.",
         f"az storage container list {here} --include-deleted --prefix {container} "
-        f"--query \"[?deleted && name=='{prefix}'].version\" --output tsv |",
+        f"--query \"[?deleted && name=='{of_cluster}'].version\" --output tsv |",
         "  while read -r version; do",
         f'    az storage container restore {here} --name {container} --deleted-version "$version"',
         "  done",

@@ -181,6 +181,14 @@ class AzureStorage:
                 f"az storage account blob-service-properties update --account-name {name} {here} "
                 "--enable-delete-retention false --enable-container-delete-retention false"
             )
+        container, _, below = prefix.partition("/")
+        if below:  # another repository is in the same container
+            pattern = shlex.quote(f"{prefix}/*")
+            lines.append(
+                f"az storage blob delete-batch --account-name {name} --auth-mode login --source {container} "
+                f"--pattern {pattern}"
+            )
+            return "\n".join(lines)
         if prefix:
             lines.append(f"az storage container delete --account-name {name} --auth-mode login --name {prefix}")
             return "\n".join(lines)

@@ -22,7 +22,7 @@ def _has_versions(spec: StoreSpec) -> bool:
 
 
 def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:
-    moment, filename = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", f"undelete-{prefix}.sh"
+    moment, filename = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", f"undelete-{prefix.replace('/', '-')}.sh"
     everything = shlex.quote(f"gs://{spec.bucket}/{prefix}/**")
     project = f"--project={shlex.quote(spec.account.number)}"
     lines = [

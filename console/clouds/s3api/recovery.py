@@ -37,7 +37,7 @@ def undelete(
         before, found, after = text.partition(line)
         assert found, line
         text = before + filled + after
-    filename = f"undelete-{prefix}.py"
+    filename = f"undelete-{prefix.replace('/', '-')}.py"
     return Document(
         filename,
         "undelete",
