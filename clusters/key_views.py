@@ -1,4 +1,4 @@
-"""The nodes' keys, report tokens and passphrases: replaced, ended, handed out again, made by hand."""
+"""The nodes' keys, report tokens and passphrases are replaced; a key is made by hand where its server makes none."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.forms import Form
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from clusters import actions, keys
@@ -123,8 +124,9 @@ def passphrase_replace(request: MemberRequest, pk: int) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             message = (
-                f"{made} takes the place of {repository}: run the new set-up scripts, and what stands beside them."
+                f"{made} takes the place of {repository}: run the new set-up scripts, and the commands beside them."
             )
-            return dialog_done(request, made.cluster.get_absolute_url(), "clusters-changed", message=message)
+            back = reverse("clusters:detail", args=[made.cluster_id])
+            return dialog_done(request, back, "clusters-changed", message=message)
     context = {"form": form, "cluster": repository.cluster, "repository": repository}
     return dialog_form(request, "clusters/passphrase_replace.html", context)
