@@ -11,7 +11,7 @@ import zxingcpp
 from django.test import Client
 from django.utils import timezone
 
-from clusters import actions
+from clusters import actions, keys
 from clusters.models import Attachment, Cluster, Database, Inventory, KnownStanza, Repository, new_passphrase
 from clusters.pgbackrest.repository import StanzaState, as_json
 from clusters.recovery.kit import QRCode
@@ -132,7 +132,7 @@ def test_a_kit_leaves_the_nodes_keys_out(as_alice, make, acme):
     cluster = make([store], regions=["us-east-1"], account=account, run=False)
     Attachment.objects.update(state="attached")
     Database.objects.create(cluster=cluster, name="orders", version="15", data_directory="/data/main")
-    actions.give_key(cluster, access_key_id="NODESKEYID", secret_access_key="nodes-secret", by=None)
+    keys.give_key(cluster, access_key_id="NODESKEYID", secret_access_key="nodes-secret", by=None)
     text = kit_text(as_alice, cluster)
     assert "NODESKEYID" not in text
     assert "nodes-secret" not in text

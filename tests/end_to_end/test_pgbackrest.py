@@ -23,7 +23,7 @@ from tests.pgbackrest_node import installed
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     # The configuration is taken as it is, so it needs the places that it names.
     pytest.mark.skipif(os.geteuid() != 0, reason="puts files below /etc as root, as an administrator of a node does"),
 ]
@@ -31,7 +31,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    with running_demo(tmp_path_factory.mktemp("demo")) as facts:
+    with running_demo(tmp_path_factory.mktemp("demo"), patience=280) as facts:
         yield facts
 
 
