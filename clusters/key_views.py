@@ -124,7 +124,7 @@ def passphrase_replace(request: MemberRequest, pk: int) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             message = (
-                f"{made} takes the place of {repository}: run the new set-up scripts, and the commands beside them."
+                f"{made} takes the place of {repository}: run the new set-up scripts, then the commands shown."
             )
             back = reverse("clusters:detail", args=[made.cluster_id])
             return dialog_done(request, back, "clusters-changed", message=message)

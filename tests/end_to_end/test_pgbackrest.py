@@ -17,9 +17,12 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from clusters.pgbackrest.layout import Layout
 from tests.demo_process import running_demo
 from tests.end_to_end.console import Clock, Console, text_of
 from tests.pgbackrest_node import installed
+
+LAYOUT = Layout()
 
 pytestmark = [
     pytest.mark.slow,
@@ -221,6 +224,36 @@ def test_two_repositories(demo, node, tmp_path):
     node.start(restored, "-p", str(node.port + 1), "-c", "archive_mode=off")
     assert node.sql("SELECT 1", node.port + 1) == "1"
     node.stop(restored)
+    shutil.rmtree(restored)
+
+    # Another passphrase for the first: a third repository, in its folder; it is expired, and restored from.
+    former = dict(
+        line.split("=", 1) for line in console.get(f"{page}nodes/n1/pgbackrest.conf").splitlines() if "=" in line
+    )
+    [replace, _] = re.findall(r'href="(/clusters/repositories/\d+/passphrase/)"', console.get(page))
+    console.post(replace, {})
+    set_up()
+    commands = console.commands(console.get(f"{page}nodes/n1/"))
+    assert commands[:2] == preparation
+    for line in preparation:
+        node.shell(line)
+    node.shell(first.replace("--repo=1", "--repo=3"))
+    present = dict(
+        line.split("=", 1) for line in console.get(f"{page}nodes/n1/pgbackrest.conf").splitlines() if "=" in line
+    )
+    assert present["repo3-path"] == former["repo1-path"].replace("/n1", "/r3/n1")
+    assert present["repo3-cipher-pass"] != former["repo1-cipher-pass"]
+    assert present["repo3-s3-bucket"] == former["repo1-s3-bucket"]
+    told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]["backup"]
+    assert sorted(one["database"]["repo-key"] for one in told) == [2, 3]
+    left = ("pgbackrest", f"--config={LAYOUT.left}", "--stanza=main")
+    node.run(*left, "expire")
+    node.run(*left, f"--pg1-path={restored}", "--archive-mode=off", "restore")
+    node.start(restored, "-p", str(node.port + 1))
+    assert node.sql("SELECT 1", node.port + 1) == "1"
+    node.stop(restored)
+    console.post(f"{page}backups/refresh/", {})
+    console.wait(page, told[-1]["label"])
 
 
 def replace_the_key(console, page, node, script, commands, server):
