@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -26,7 +27,7 @@ def test_files_with_secrets_are_shown_in_a_dialog_and_downloaded_as_they_are(vis
     assert "repo1-cipher-pass=••••••••" in hidden
     page.get_by_role("link", name="Show with secrets").click()
     dialog = page.locator("dialog[open]")
-    shown = dialog.get_by_label("/etc/pgbackrest/pgbackrest.conf", exact=True)
+    shown = dialog.get_by_label(re.compile(r"^/etc/pgbackrest/orders-\w{4}/pgbackrest\.conf$"))
     expect(shown).to_contain_text("repo1-cipher-pass=")
     expect(shown).not_to_contain_text("••••")
     with page.expect_download() as download:
@@ -72,7 +73,7 @@ def test_the_set_up_script_arrives_as_a_file_after_the_password(visit, demo, scr
     page.get_by_label("Password").fill(demo.person("owner")["password"])
     with page.expect_download() as download:
         page.keyboard.press("Enter")
-    assert download.value.suggested_filename == "n1-setup.sh"
+    assert re.fullmatch(r"orders-\w{4}-n1-setup\.sh", download.value.suggested_filename)
     assert download.value.path().read_bytes() == expected
     expect(page.get_by_text("Your file is being downloaded.")).to_be_visible()
     assert "cipher-pass" not in page.content()

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import html
+import inspect
+import re
+from datetime import timedelta
 
+import pytest
+from django.utils import timezone
+
+from clusters.models import Cluster, RecoveryIdentity
 from console.accounts.permissions import ASKS_AGAIN
+from stores.models import Store
 from tests import walk
 from tests.clusters.addresses import addresses
+from tests.clusters.nodes import seen, stanza_state
 
 HTMX = {"HX-Request": "true"}
 SECRETS = {name for name, within in ASKS_AGAIN.items() if isinstance(within, int) and ":" in name}
@@ -54,15 +63,56 @@ def test_every_view_that_answers_with_a_file_says_so_and_is_never_swapped_into_a
 
 
 @pytest.fixture
-def secret_files(client, alice, given):
-    """The addresses behind a confirmation that answer with a file, each with the file."""
+def with_backups(given, stores):
+    """What the addresses need that answer with nothing where there was never a backup: the rest of each."""
+    cluster = Cluster.objects.get(pk=given["clusters/"]["pk"])
+    repository = cluster.repositories.get(number=1)
+    seen(cluster, stanza_state(stanza="main", postgresql="17"), number=1)
+    Store.objects.filter(pk=repository.store_id).update(versions_days=30)
+    RecoveryIdentity.objects.create(
+        repository=repository,
+        **{name: getattr(repository, name) for name in ("organisation", "cluster_name", "prefix", "bucket")},
+        cloud_account=cluster.cloud_account,
+        until=timezone.now() + timedelta(hours=4),
+        read_at=timezone.now(),
+    )
+    given["clusters/repositories/"]["pk"] = repository.pk
+    at = f"?stanza=n1/main&zone=UTC&at={timezone.now() - timedelta(hours=2):%Y-%m-%dT%H:%M:%S}"
+    return {"rescue_setup": at, "rescue_undelete": at}
+
+
+@pytest.fixture
+def secret_files(client, alice, given, with_backups):
+    """The addresses behind a confirmation that answer with a file, each with the file: all of them."""
     client.force_login(alice)
-    found = {}
+    found, views = {}, set()
     for route, address in addresses(given):
-        if route.name in SECRETS and is_file(answer := client.get(address)):
-            found[address] = content(answer)
-    assert len(found) >= 2
+        if route.name not in SECRETS or not hasattr(route.view, "is_file_download"):
+            continue
+        whole = address + with_backups.get(route.view.__name__, "")
+        answer = client.get(whole)
+        if route.view.__name__ == "repository_restore_download" and answer.status_code == 404:
+            continue  # what is of a cluster is restored from its page
+        assert is_file(answer), (whole, answer.status_code, content(answer)[:300])
+        found[whole] = content(answer)
+        views.add(route.view.__name__)
+    assert {"restore_download", "rescue_setup", "node_setup", "node_configuration"} <= views
     return found
+
+
+def test_nothing_that_answers_with_a_file_takes_a_post_or_forgets_to_say_so(client, alice, given):
+    """A post that was put off for the password would have to be sent again, which no redirect does."""
+    client.force_login(alice)
+    writes = re.compile(r"text_file\(|FileResponse\(|Content-Disposition")
+    downloads = 0
+    for route, address in addresses(given):
+        source = inspect.getsource(inspect.unwrap(route.view))
+        says = hasattr(route.view, "is_file_download")
+        assert says or not writes.search(source), f"{route.pattern} answers with a file, and is not marked"
+        if says:
+            downloads += 1
+            assert client.post(address).status_code == 405, address
+    assert downloads >= 12
 
 
 def test_a_file_arrives_as_a_file_after_the_password(client, secret_files):
@@ -76,7 +126,7 @@ def test_a_file_arrives_as_a_file_after_the_password(client, secret_files):
         assert (answer.status_code, answer["Location"]) == (302, asked["Location"])
         page = client.get(answer["Location"])
         assert page["Refresh"] == f"0; url={address}"
-        assert f'href="{address}"' in page.content.decode()
+        assert f'href="{html.escape(address)}"' in page.content.decode()
         again = content(client.get(address))
         assert again[:20] == file[:20]
         # Some hold that, or when, they were downloaded.

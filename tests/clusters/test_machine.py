@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+from urllib.parse import urlsplit
+from uuid import UUID
+
 import pytest
 
 from clusters.models import Database, NodeDatabase
 from clusters.pgbackrest.layout import SLUG_AT_MOST, Layout, called, slug
 from console.audit.models import AuditEvent
+from console.clouds import CLOUDS
+from console.clouds.contract import AccessSpec, AccountRef
 from tests.clusters.nodes import at, node_setup
 from tests.responses import HTMX, text_of
 
@@ -197,3 +203,30 @@ def test_nodes_report_to_the_address_that_the_operator_gave(as_alice, cluster, s
     assert ca_file in report.content
     settings.PUBLIC_CA = ""
     assert ca_file not in node_setup(cluster).report("https://console.example.org/").content
+
+
+# What a machine needs in its cloud first
+
+
+@pytest.mark.parametrize(
+    ("cloud", "partition", "given", "commands", "hosts"),
+    [
+        ("aws", "aws", {}, ["--iam-instance-profile Name=pgbk-c-abc", "meta-data/iam/"], ["r1.console.aws.amazon.com"]),
+        ("aws", "aws-cn", {}, ["--region r1 --instance-id INSTANCE_ID", "http://169"], ["r1.console.amazonaws.cn"]),
+        ("aws", "aws-of-tomorrow", {}, ["associate-iam-instance-profile", "X-aws-ec2-metadata-token"], []),
+        ("azure", "", {"node_access": "identity"}, ["az vm identity assign --subscription 1234"], ["portal.azure.com"]),
+        ("azure", "", {"node_access": "signature"}, [], []),
+        ("google", "", {"node_access": "attached"}, ["--zone r1-ZONE --service-account"], ["console.cloud.google.com"]),
+        ("google", "", {"node_access": "key"}, [], []),
+        ("s3", "", {}, [], []),
+    ],
+)
+def test_machines_that_sign_in_themselves_are_given_what_they_sign_in_with(cloud, partition, given, commands, hosts):
+    account = AccountRef(UUID(int=1), "1234", partition, {"resource_group": "backups", **given}, {})
+    spec = AccessSpec(UUID(int=2), "orders", account, "c-abc", ())
+    found = CLOUDS[cloud].access.machine_steps(spec, "r1")
+    assert len(found) == len(commands)
+    for step, part in zip(found, commands, strict=True):
+        assert part in step.command
+        subprocess.run(["sh", "-nc", step.command], check=True)
+    assert [urlsplit(one.link).hostname for one in found if one.link] == hosts
