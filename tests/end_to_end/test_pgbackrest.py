@@ -18,7 +18,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from clusters.pgbackrest.layout import Layout
-from tests.demo_process import running_demo
 from tests.end_to_end.console import Clock, Console, text_of
 from tests.pgbackrest_node import installed
 
@@ -30,12 +29,6 @@ pytestmark = [
     # The configuration is taken as it is, so it needs the places that it names.
     pytest.mark.skipif(os.geteuid() != 0, reason="puts files below /etc as root, as an administrator of a node does"),
 ]
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    with running_demo(tmp_path_factory.mktemp("demo"), patience=280) as facts:
-        yield facts
 
 
 def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):

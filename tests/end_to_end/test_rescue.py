@@ -19,7 +19,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests import newer_pgbackrest
-from tests.demo_process import running_demo
 from tests.end_to_end.console import Clock, Console, text_of
 from tests.pgbackrest_node import installed
 
@@ -29,12 +28,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="puts files below /etc as root, as an administrator of a node does"),
 ]
 RECOVERY = Path("/etc/pgbackrest-recovery")
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    with running_demo(tmp_path_factory.mktemp("demo"), patience=240) as facts:
-        yield facts
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo_process import running_demo
 from tests.end_to_end.console import Console, text_of
 from tests.pgbackrest_node import FOLDERS, crontab, installed
 
@@ -22,12 +21,6 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="puts files below /etc as root, as an administrator of a node does"),
 ]
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    with running_demo(tmp_path_factory.mktemp("demo"), patience=240) as facts:
-        yield facts
 
 
 class Built:

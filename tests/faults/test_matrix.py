@@ -1,7 +1,11 @@
-"""The fault matrix: each reaction at each call of each plan, walked by the table in tests/faults/table.py.
+"""The fault matrix: each reaction at each operation of each plan, walked by the table in tests/faults/table.py.
 
 A reaction is what the product's error table makes of a fault, or the plan itself where the matrix's table says so; one
 fault stands for all that lead to the same (tests/faults/reactions.py; each code by itself: test_reactions.py).
+
+What stands when a step is interrupted, and what is done again after it, depend on the call: so a denial, an answer that
+is lost and a stranger come at each single call. How an error is met depends on the operation, which a plan calls for
+both of a store's buckets: each other reaction comes at one call of each operation, of several each time at another.
 
 The calls are found by a run that nothing disturbs, so a new call is covered, or fails for want of a rule. botocore's
 own attempts are as many as in production, without the pauses between them; its requests go to the emulator without a
@@ -35,6 +39,8 @@ from tests.faults.table import FAULTS, RULES, Cannot, Fails, Renamed, Retried
 
 pytestmark = pytest.mark.slow
 
+# At each call: final before the server acts, retried after it has acted, and nothing failed but something else is there.
+AT_EACH_CALL = {"AccessDenied", "reset after", "a stranger's"}
 # What the database's rows say that there is.
 NAMED = {"bucket BACKUP", "bucket LOG", "role pgbk-PREFIX", "profile pgbk-PREFIX"}
 
@@ -105,17 +111,25 @@ class Walk:
         return fitting[-1]
 
     def cells(self):
-        for call in self.calls:
-            for fault, rule in self.chosen(call):
-                for lasts in self.variants(fault, call, rule):
-                    with self.stage(fault, call, lasts) as subject:
-                        wrong = self.cell(subject, fault, call, lasts, rule)
-                    self.tally.cells += 1
-                    if wrong:
-                        self.tally.wrong.append(f"{self.plan}: {fault.name} at {call}, {lasts}: {'; '.join(wrong)}")
+        for call, fault, rule in self.chosen():
+            for lasts in self.variants(fault, call, rule):
+                with self.stage(fault, call, lasts) as subject:
+                    wrong = self.cell(subject, fault, call, lasts, rule)
+                self.tally.cells += 1
+                if wrong:
+                    self.tally.wrong.append(f"{self.plan}: {fault.name} at {call}, {lasts}: {'; '.join(wrong)}")
         return self.tally
 
-    def chosen(self, call):
+    def chosen(self):
+        """Return what is tried: of the calls where a reaction is alike, one, each time another."""
+        alike = {}
+        for call in self.calls:
+            for kind, fault, rule in self.reactions(call):
+                where = call if fault.name in AT_EACH_CALL else call.operation
+                alike.setdefault((kind, where), []).append((call, fault, rule))
+        return [places[turn % len(places)] for turn, places in enumerate(alike.values())]
+
+    def reactions(self, call):
         """Return one fault for each reaction: of the error table, or of the plan, where a rule says another."""
         service, seen = "s3" if call.on or "Bucket" in call.operation else "iam", set()
         for fault in FAULTS:
@@ -126,7 +140,7 @@ class Walk:
             if isinstance(rule, Cannot) or kind in seen:
                 continue
             seen.add(kind)
-            yield fault, rule
+            yield kind, fault, rule
 
     def variants(self, fault, call, rule):
         if fault.name == "reset after":  # botocore's own next attempt meets what the first one did
