@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import socket
 from collections import Counter
 
@@ -64,23 +66,61 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"  {name}: {value:,}")
 
 
+class Migrated:
+    """SQLite's database after all migrations, which the first process of a run makes and the others copy."""
+
+    def __init__(self, folder, file):
+        self.made, self.file = folder / "migrated.sqlite3", file
+        self.lock = (folder / "migrated.lock").open("w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        self.is_copy = self.made.exists()
+        if self.is_copy:
+            shutil.copyfile(self.made, file)
+            self.lock.close()
+
+    def give(self):
+        """Let the others have it."""
+        if not self.is_copy:
+            shutil.copyfile(self.file, self.made)
+            self.lock.close()
+
+
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory, django_db_modify_db_settings_parallel_suffix):
-    """Keep SQLite's test database in a file: one in memory cannot be shared by two connections."""
+def migrated(tmp_path_factory, worker_id, django_db_modify_db_settings_parallel_suffix):
+    """Keep SQLite's test database in a file: one in memory cannot be shared by two connections. Else there is none."""
     from django.conf import settings
 
-    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-        name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
-        settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = name
+    default = settings.DATABASES["default"]
+    if not default["ENGINE"].endswith("sqlite3"):
+        return None
+    file = tmp_path_factory.mktemp("database") / "test.sqlite3"
+    default.setdefault("TEST", {})["NAME"] = str(file)
+    base = tmp_path_factory.getbasetemp()
+    return Migrated(base if worker_id == "master" else base.parent, file)
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup):
+def django_db_modify_db_settings(migrated):
+    """Have the test database where it is to be."""
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(migrated):
+    """Whether there is a database already, with all migrations: they take four seconds."""
+    return bool(migrated and migrated.is_copy)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, migrated, django_db_blocker):
     """Let the flush after a transactional test, and nothing else, empty the table of audit events."""
     from django.db import connection
 
     from console.audit.migrations import _triggers as audit
 
+    if migrated:
+        with django_db_blocker.unblock():
+            connection.close()
+        migrated.give()
     operations, postgresql = type(connection.ops), connection.vendor == "postgresql"
     flush = operations.execute_sql_flush
     off = ["ALTER TABLE audit_auditevent DISABLE TRIGGER USER"] if postgresql else audit.SQLITE_BACK

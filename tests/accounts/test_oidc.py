@@ -21,11 +21,17 @@ from console.accounts.models import User
 from tests import factories
 
 
+@cache
+def key_of_all():
+    """Return a key that every issuer of these tests signs with: to find one takes longer than a test."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 class Issuer:
     """An identity provider: whoever is asked for is `person`."""
 
     def __init__(self):
-        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.key = key_of_all()
         self.person, self.challenge = {}, ""
         self.told = {}  # in ID tokens alone
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())

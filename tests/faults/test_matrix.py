@@ -39,7 +39,7 @@ from tests.faults.table import FAULTS, RULES, Cannot, Fails, Renamed, Retried
 
 pytestmark = pytest.mark.slow
 
-# At each call: final before the server acts, retried after it has acted, and nothing failed but something else is there.
+# At each call: what is final before the server acts, what is retried after it has acted, and what meets something else.
 AT_EACH_CALL = {"AccessDenied", "reset after", "a stranger's"}
 # What the database's rows say that there is.
 NAMED = {"bucket BACKUP", "bucket LOG", "role pgbk-PREFIX", "profile pgbk-PREFIX"}
@@ -149,8 +149,8 @@ class Walk:
             yield ONE_CALL
         # What is final is so at once: the second time is for leaving it by Delete, and whatever it was is alike then.
         by_delete = self.plan.may_be_deleted and fault.name == "AccessDenied"
-        # Giving up leaves at a call what a final answer leaves there: each patience runs out once for each operation.
-        patience = isinstance(rule, Retried) and (rule.patience, call.operation)
+        # Giving up leaves at a call what a final answer leaves there: each way to give up is tried once.
+        patience = isinstance(rule, Retried) and rule
         if fault.stranger or by_delete or not (isinstance(rule, Fails) or patience in self.worn_out):
             self.worn_out.add(patience)
             yield FOR_EVER
