@@ -30,23 +30,30 @@ endif
 UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite:///:memory:
 
 # Not again on PostgreSQL, beside what asks for no database: the demo, which has a database of its own; the two longest
-# matrices; walks of addresses, whose queries the other tests send, too; and what comes from outside and goes there, which
-# is read, counted and written without the database.
+# matrices; walks of addresses; what comes from outside and goes there, which is read, counted and written without the
+# database; and what sends no query of its own. Generated requests to every address go to PostgreSQL alone, so each page
+# is asked for there, and what is left of views, losses and sign-in sends what other tests send, or a plain "WHERE id =".
 ONCE := tests/demo tests/end_to_end tests/faults tests/crash/test_matrix.py tests/fuzz/test_walks.py tests/web \
   tests/serving tests/fuzz/test_json.py tests/accounts/test_oidc.py tests/accounts/test_oidc_streams.py \
-  tests/accounts/test_secrets.py tests/accounts/test_impersonation.py tests/cloud_accounts/test_changes.py \
+  tests/accounts/test_secrets.py tests/accounts/test_impersonation.py tests/accounts/test_sign_in.py \
+  tests/accounts/test_passwords.py tests/cloud_accounts/test_views.py tests/cloud_accounts/test_changes.py \
   tests/cloud_accounts/test_foreign_words.py tests/cloud_accounts/test_preflight.py tests/cloud_accounts/test_proof.py \
   tests/clusters/test_backups.py tests/clusters/test_backup_views.py tests/clusters/test_downloads.py \
-  tests/clusters/test_restore.py tests/clusters/test_root.py tests/clusters/test_texts.py \
-  tests/stores/deletion tests/stores/test_drift.py tests/test_regions.py
+  tests/clusters/test_inventory.py tests/clusters/test_losses.py tests/clusters/test_machines.py \
+  tests/clusters/test_node_views.py tests/clusters/test_restore.py tests/clusters/test_root.py \
+  tests/clusters/test_texts.py \
+  tests/stores/deletion tests/stores/test_drift.py tests/stores/test_plans.py tests/test_console.py tests/test_regions.py
 # On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
 # crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.
 ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/operations/test_worker.py \
   tests/fuzz/test_requests.py
 
-# Four at once on two cores: many tests wait for processes that they have started. The quick ones wait for little, and for the linters.
-PYTEST := $(BIN)/python -m pytest -q -n 4 --dist loadgroup --no-loadscope-reorder
-QUICK := $(BIN)/python -m pytest -q -n 3 --dist loadgroup --no-loadscope-reorder -m "not slow"
+# Four at once on two cores: many tests wait for processes that they have started. On PostgreSQL they wait for little else
+# than the server, and the quick ones for the linters: each process collects all tests anew, which takes ten seconds.
+XDIST := --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -q -n 4 $(XDIST)
+PYTEST_ON_POSTGRESQL := $(BIN)/python -m pytest -q -n 3 $(XDIST) -m "database and not browser"
+QUICK := $(BIN)/python -m pytest -q -n 3 $(XDIST) -m "not slow"
 
 # What `make setup` puts into .venv: "production" what the console runs on, "demo" what `manage.py demo` needs beside it,
 # "dev" that and what the linters and the tests need. Each has a lock of its own, and all of them the same versions.
@@ -134,7 +141,7 @@ quick: setup
 
 test: setup azurite system lint ## The whole suite, on SQLite and on PostgreSQL
 	env -u DATABASE_URL $(PYTEST) $(ON_POSTGRESQL:%=--ignore=%)
-	$(BIN)/python -m tests.postgres -- $(PYTEST) -m "database and not browser" $(ONCE:%=--ignore=%)
+	$(BIN)/python -m tests.postgres -- $(PYTEST_ON_POSTGRESQL) $(ONCE:%=--ignore=%)
 
 live-test: setup azurite system ## The contract of one provider on a real account: make live-test PROVIDER=aws (tests/worlds/live.py)
 	@test -n "$(PROVIDER)" || { echo "Say which: make live-test PROVIDER=aws" >&2; exit 1; }
