@@ -5,6 +5,7 @@ from __future__ import annotations
 from axe_playwright_python.base import AXE_SCRIPT
 
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}  # all that a theme can change
+LOOKS = ((1280, "light", None), (1280, "dark", COLOURS), (390, "dark", None), (390, "light", COLOURS))
 
 
 class Inspector:
@@ -18,14 +19,9 @@ class Inspector:
             page.evaluate(AXE_SCRIPT)
         return page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **(rules or {})})
 
-    def check(self, page, what):
+    def check(self, page, what, looks=LOOKS):
         self.checked.append(what)
-        for width, scheme, rules in (
-            (1280, "light", None),
-            (1280, "dark", COLOURS),
-            (390, "dark", None),
-            (390, "light", COLOURS),
-        ):
+        for width, scheme, rules in looks:
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished.catch(() => {})))")

@@ -153,27 +153,6 @@ def test_a_viewer_sees_the_file_and_no_secret(visit):
     assert page.goto(f"{page.url}pgbackrest.conf").status == 403
 
 
-def test_accessibility_of_nodes_and_their_dialogs(visit, inspector):
-    page = visit(path="/clusters/", bypass_csp=True)
-    page.locator(".nav-clusters a", has_text="orders").first.click()
-    inspector.check(page, "cluster")
-    open_node(page)
-    page.locator("#node-restore > summary").click()
-    page.locator("#node-timers > summary").click()
-    inspector.check(page, "node")
-    dialog = page.locator("dialog[open]")
-    for number, what in enumerate(("stores", "policy")):
-        page.get_by_role("link", name="Change", exact=True).nth(number).click()
-        expect(dialog).to_be_visible()
-        inspector.check(page, f"{what} of a node")
-        page.keyboard.press("Escape")
-    page.get_by_role("link", name="Show with secrets").click()
-    expect(dialog).to_be_visible()
-    inspector.check(page, "files of a node")
-    page.goto("/confirm/")
-    inspector.check(page, "confirm")
-
-
 def test_accessibility_of_an_s3_compatible_server(visit, inspector):
     page = visit(path="/cloud-accounts/link/?provider=s3", bypass_csp=True)
     page.get_by_role("button", name="Link Cloud Account").click()
