@@ -61,16 +61,15 @@ def options(
 ) -> list[Option]:
     """Return the account's stores: those attached first, then those chosen, then the rest; each nearest first."""
     rows = Store.objects.filter(cloud_account=account)  # which is one organisation's: whoever has found it may see them
-    away: dict[str, tuple[str, int]] = {}
+    places: dict[str, tuple[Region, str, int] | None] = {}  # by code: an account has few regions, and many stores
     found = []
     for pk, name, code, state in rows.values_list("id", "name", "region", "state"):
-        region = account.region(code)
-        if region is None:
-            continue
-        if code not in away:
-            away[code] = nearest(region, nodes)
-        key = str(pk)
-        found.append(Option(key, name, region, *away[code], state, key in attached, key in chosen))
+        if code not in places:
+            region = account.region(code)
+            places[code] = (region, *nearest(region, nodes)) if region else None
+        if place := places[code]:
+            key = str(pk)
+            found.append(Option(key, name, *place, state, key in attached, key in chosen))
     return sorted(found, key=lambda one: (not one.attached, not one.chosen, one.km, one.name.lower()))
 
 
