@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import socket
@@ -26,6 +27,16 @@ def _connect_within_this_machine(self: socket.socket, address: object) -> None:
 
 if not os.environ.get("LIVE_PROVIDER"):  # `make live-test` is there to reach a cloud
     socket.socket.connect = _connect_within_this_machine
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Leave what is there now out of all searches for garbage, which tests/environment.py has put off until here."""
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
