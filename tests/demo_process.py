@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @contextmanager
-def running_demo(data: Path, latency: int = 0, port: int = 0, patience: float = 90):
+def running_demo(data: Path, latency: int = 0, port: int = 0, patience: float = 240):
     """Give the contents of demo.json while the demo runs; its output is in `output.log`."""
     clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
     data.mkdir(parents=True, exist_ok=True)

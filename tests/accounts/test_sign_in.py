@@ -76,6 +76,7 @@ def test_guessing_is_slow_and_locks_nobody_else_out(clock, alice, monkeypatch):
     assert is_in(owner)
 
 
+@pytest.mark.slow
 def test_guesses_from_where_somebody_is_signed_in_and_from_elsewhere_are_under_twenty_a_minute(
     clock, alice, monkeypatch
 ):
@@ -93,6 +94,7 @@ def rate(checked, began, ended):
     return len(checked) / ((ended - began) / 60)
 
 
+@pytest.mark.slow
 def test_where_somebody_is_signed_in_no_attack_from_elsewhere_shuts_them_out(clock, alice):
     owner = Client(REMOTE_ADDR="192.0.2.1")
     sign_in(owner)

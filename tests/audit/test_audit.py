@@ -310,6 +310,7 @@ PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=400, derandomize=True, database=None, deadline=None)
 @hypothesis.given(st.lists(st.lists(PIECES, max_size=8).map("".join), min_size=1, max_size=3))
 def test_no_cell_is_a_formula_whatever_separates_cells_for_a_spreadsheet(texts):

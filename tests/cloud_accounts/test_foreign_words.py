@@ -96,6 +96,7 @@ def test_why_it_was_refused_is_said_beside_what_was_left_over(acme, alice, peer)
         assert (raised.value.field, raised.value.passing) == ("endpoint", True)
 
 
+@pytest.mark.slow
 def test_verifying_and_changing_leave_small_rows(theirs, alice):
     settings = {**theirs.settings, "access_key_id": "ANOTHER"}
     with suppress(LinkError):  # where nothing was found out
@@ -108,6 +109,7 @@ def test_verifying_and_changing_leave_small_rows(theirs, alice):
         check(event)
 
 
+@pytest.mark.slow
 def test_what_workers_read_leaves_small_rows(theirs):
     preflight.of(theirs)
     Verification.objects.get_or_create(cloud_account=theirs)

@@ -11,7 +11,7 @@ from tests.pgbackrest_node import fresh_node
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """Run one demo: a start takes as long as a test, and each test makes stores and clusters with names of its own."""
-    with running_demo(tmp_path_factory.mktemp("demo"), patience=240) as facts:
+    with running_demo(tmp_path_factory.mktemp("demo")) as facts:
         yield facts
 
 
