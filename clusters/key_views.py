@@ -123,9 +123,7 @@ def passphrase_replace(request: MemberRequest, pk: int) -> HttpResponse:
         except actions.NotAttachable as error:
             form.add_error(None, str(error))
         else:
-            message = (
-                f"{made} takes the place of {repository}: run the new set-up scripts, then the commands shown."
-            )
+            message = f"{made} takes the place of {repository}: run the new set-up scripts, then the commands shown."
             back = reverse("clusters:detail", args=[made.cluster_id])
             return dialog_done(request, back, "clusters-changed", message=message)
     context = {"form": form, "cluster": repository.cluster, "repository": repository}

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('clusters', '0010_nodes_as_they_are'),
+        ('clusters', '0011_nodes_report_more'),
     ]
 
     operations = [

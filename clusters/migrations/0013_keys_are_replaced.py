@@ -9,7 +9,7 @@ from clusters.migrations._triggers import backwards, forwards
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('clusters', '0010_nodes_as_they_are'),
+        ('clusters', '0012_standbys_and_archiving'),
     ]
 
     operations = [
