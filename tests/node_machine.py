@@ -35,6 +35,7 @@ for unit; do
 done
 """
 INSIDE = """mount --bind "$1/etc" /etc; mount --bind "$1/var" /var
+[ ! -d /tmp/pgbackrest ] || mount -t tmpfs none /tmp/pgbackrest
 PATH="/var/bin:$1/bin:$PATH"; export PATH; shift; exec "$@\""""
 
 Look = tuple[str, int, int, int, str]  # kind, owner, group, mode, content

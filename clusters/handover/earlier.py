@@ -38,12 +38,15 @@ find_earlier() { # FIRST LINE of the configuration, and of the crontab
       will "remove the earlier schedule ${unit%.service}"
     fi
   done
+  [ -z "$earlier_units" ] || note "Timers have made the backups here: run TIMERS to have them go on."
 }
 
 # Two backups of a stanza by two configurations would not wait for each other.
 no_earlier_backup() { # STANZA
-  [ -z "$earlier" ] || ! is_there "LOCKS/$1-backup.lock" || as_user flock -n "LOCKS/$1-backup.lock" true ||
-    refuse "A backup of $1 is being made. Run this again when it has ended."
+  [ -n "$earlier" ] && is_there "LOCKS/$1-backup.lock" || return 0
+  held=0
+  as_user flock -n "LOCKS/$1-backup.lock" true 2>/dev/null || held=$?
+  [ "$held" != 1 ] || refuse "A backup of $1 is being made. Run this again when it has ended."
 }
 
 # Read by PostgreSQL until its archive_command names the new one.
@@ -94,7 +97,7 @@ for _name, _value in (
     ("LOCKS", LOCKS),
     ("STARTS", STARTS),
 ):
-    FUNCTIONS = FUNCTIONS.replace(_name, _value)
+    FUNCTIONS = FUNCTIONS.replace(_name, _value)  # TIMERS is the name of a script, which the set-up script fills in
 
 
 def checks(configuration: Configuration) -> list[str]:

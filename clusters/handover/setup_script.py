@@ -200,7 +200,7 @@ def setup_script(configuration: Configuration, known: Known) -> str:
         title,
         checks,
         changes,
-        functions="".join((functions, earlier.FUNCTIONS, UNDO)),
+        functions="".join((functions, earlier.FUNCTIONS.replace("TIMERS", timers), UNDO)),
         options=OPTIONS,
     )
 

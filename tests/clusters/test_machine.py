@@ -215,7 +215,7 @@ def test_nodes_report_to_the_address_that_the_operator_gave(as_alice, cluster, s
         ("aws", "aws-cn", {}, ["--region r1 --instance-id INSTANCE_ID", "http://169"], ["r1.console.amazonaws.cn"]),
         ("aws", "aws-of-tomorrow", {}, ["associate-iam-instance-profile", "X-aws-ec2-metadata-token"], []),
         ("azure", "", {"node_access": "identity"}, ["az vm identity assign --subscription 1234"], ["portal.azure.com"]),
-        ("azure", "", {"node_access": ""}, [], []),
+        ("azure", "", {"node_access": "sas"}, [], []),
         ("google", "", {"node_access": "attached"}, ["--zone r1-ZONE --service-account"], ["console.cloud.google.com"]),
         ("google", "", {"node_access": "key"}, [], []),
         ("s3", "", {}, [], []),

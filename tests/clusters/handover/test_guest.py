@@ -311,6 +311,7 @@ def test_an_earlier_set_up_s_schedule_goes_and_its_configuration_when_nobody_rea
     assert not [path for path in EARLIER if path.startswith(("/etc/cron.d", "/etc/systemd")) and path in there]
     assert {path for path in EARLIER if path.startswith("/etc/pgbackrest/")} <= there
     assert "PostgreSQL may still read /etc/pgbackrest/pgbackrest.conf" in said
+    assert ("run orders-aaa4-n1-timers.sh to have them go on" in said) == timers
     assert "in order" in ran_well(machine, setup_of(node_setup))
     archives_with(machine, node_setup.archiving[0])
     said = ran_well(machine, setup_of(node_setup))
