@@ -257,8 +257,9 @@ def test_nothing_is_handed_over_that_would_back_up_to_a_local_disk(as_alice, mak
 
 def test_setup_script_writes_every_file(as_alice, cluster, tmp_path):
     script = as_alice.get(at(cluster, "setup.sh")).content.decode()
-    written = re.findall(r"^put \S+ \S+ (\S+) <<'END_OF_FILE'$", script, re.MULTILINE)
-    assert written == ["/etc/pgbackrest/pgbackrest.conf", "/etc/pgbackrest/report.sh", "/etc/cron.d/pgbackrest"]
+    written = re.findall(r"^put_ours \S+ \S+ (\S+) [0-9a-f]{64} <<'END_OF_FILE'$", script, re.MULTILINE)
+    layout = node_setup(cluster).layout
+    assert written == [layout.configuration, layout.report, layout.undo, layout.crontab]
     assert node_setup(cluster).configuration.render(secrets=True) in script
     assert "http://testserver" + at(cluster, "applied/") in script
 
@@ -267,24 +268,24 @@ def test_a_schedule_is_installed_once_and_an_older_one_goes(as_alice, cluster, m
     def script(name):
         return as_alice.get(at(cluster, name)).content.decode()
 
-    crontab, units = tmp_path / "etc/cron.d/pgbackrest", tmp_path / "etc/systemd/system"
+    called = cluster.called
+    crontab, units = tmp_path / f"etc/cron.d/pgbackrest-{called}", tmp_path / "etc/systemd/system"
     (units / "pgbackrest-mine.timer").write_text("[Timer]\n")
-    assert machine(script("setup.sh")) == ["Storekeeper: n1 has its files."]
+    assert machine(script("setup.sh"))[-1] == "Storekeeper: n1 has its files."
     assert ">/dev/null" in crontab.read_text().splitlines()[-1]  # else cron would send a mail every five minutes
-    timers = ["pgbackrest-orders-full.timer", "pgbackrest-orders-incr.timer", "pgbackrest-report.timer"]
-    assert machine(script("timers.sh")) == ["daemon-reload", f"enable --now {' '.join(timers)}"]
+    timers = [f"pgbackrest-{called}-{name}.timer" for name in ("orders-full", "orders-incr", "report")]
+    ran = machine(script("timers.sh"))
+    assert ran[-4:-1] == ["daemon-reload", f"enable {' '.join(timers)}", f"restart {' '.join(timers)}"]
     assert not crontab.exists()
     # A new file is brought, and the schedule stays with the timers.
-    assert "run n1-timers.sh too" in machine(script("setup.sh"))[0]
-    assert not crontab.exists()
+    assert machine(script("setup.sh")) == ["Storekeeper: n1 is in order, and nothing was changed."]
     as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, "incr_schedule": ""}, headers=HTMX)
-    assert machine(script("timers.sh"))[:3] == [f"disable --now {timer}" for timer in timers]
-    assert sorted(path.name for path in units.glob("*.timer")) == [
-        "pgbackrest-mine.timer",
-        "pgbackrest-orders-full.timer",
-        "pgbackrest-report.timer",
-    ]
-    assert not (units / "pgbackrest-orders-incr.service").exists()
+    said = machine(script("setup.sh"))
+    assert f"run {called}-n1-timers.sh too." in said[-2]
+    assert not crontab.exists()
+    assert f"disable --now {timers[1]}" in machine(script("timers.sh"))
+    assert sorted(path.name for path in units.glob("*.timer")) == ["pgbackrest-mine.timer", timers[0], timers[2]]
+    assert not (units / timers[1].replace(".timer", ".service")).exists()
 
 
 def test_node_version_changes_the_file(as_alice, cluster):
