@@ -23,6 +23,11 @@ class Removed:
         return [one for one in self.holdings if one.stanza_states or not self._was_seen(one)]
 
     @property
+    def holds(self) -> bool:
+        """Return whether anything of it was seen in a store."""
+        return any(one.stanza_states for one in self.holdings)
+
+    @property
     def is_empty(self) -> bool:
         """Return whether a worker has seen, after the removal, that nothing is in its folder anywhere."""
         return not self.held
@@ -30,7 +35,7 @@ class Removed:
     @property
     def is_quiet(self) -> bool:
         """Return whether there is nothing to do about it: it never reported, and nothing of it is in a store."""
-        return self.node.reported_at is None and not any(one.stanza_states for one in self.holdings)
+        return self.node.reported_at is None and not self.holds
 
     @property
     def kept_by(self) -> str:
