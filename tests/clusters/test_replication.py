@@ -273,6 +273,9 @@ def test_folder_outlives_its_first_host(as_alice, replicated):
     assert after.configuration.targets == before.configuration.targets
     view = next(one for case in bookcases(fresh(replicated)) for one in case.stanza_views)
     assert (view.is_gone, list(view.hosts)) == (False, ["n2"])
+    memory.note_setup(replicated)
+    memory.note_retentions(replicated)
+    assert KnownStanza.objects.get(node="n1").retentions[-1]["full"] == 3
     # Its folder goes on with the last host; others can join.
     answer = send(as_alice, replicated, follows="n3")
     assert (answer.status_code, "n2 is the last host of the folder n1" in words_of(answer)) == (422, True)
