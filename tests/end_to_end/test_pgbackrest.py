@@ -25,7 +25,7 @@ LAYOUT = Layout()
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(300),
     # The configuration is taken as it is, so it needs the places that it names.
     pytest.mark.skipif(os.geteuid() != 0, reason="puts files below /etc as root, as an administrator of a node does"),
 ]
