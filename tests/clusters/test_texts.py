@@ -264,7 +264,7 @@ OURS = {  # written by the console itself, from a list, or never shown in somebo
     "stores.IgnoredBucket": {"bucket", "by_name"},
     "stores.RetainedLogs": {"store_name", "region", "bucket"},
     "clusters.Node": {"name", "region", "folder", "applied_sha256", "applied_version", "machine"},
-    "clusters.RemovedNode": {"name", "region", "applied_sha256"},
+    "clusters.RemovedNode": {"name", "folder", "region", "applied_sha256"},
     "clusters.Stanza": {"system_id"},
     "clusters.Repository": {"bucket", "cluster_name", "prefix", "region", "store_name"},
     "clusters.RecoveryIdentity": {"bucket", "cluster_name", "prefix"},
