@@ -57,6 +57,7 @@ class Host(Machine):
         self.layout = Layout()
         self.others: list[Host] = []
         self.from_standby = False
+        self.folder, self.left = "n1", ""  # in the repository; and the one that it has had before
         self._sshd: subprocess.Popen[bytes] | None = None
         for path in (HOME, f"{HOME}/15", DATA, "/var/run/postgresql", f"{HOME}/.ssh", LOCKS):
             self.place(path).mkdir(parents=True, exist_ok=True)
@@ -73,26 +74,29 @@ class Host(Machine):
             for at, one in enumerate(self.all)
             if one is not self
         ]
-        target = Target(
+        return Configuration(
+            "ledger",
+            self.name,
+            BY_NUMBER[""],
+            [self._target(self.folder)],
+            [StanzaConfiguration("main", 15, DATA, self.port, others=others)],
+            layout=self.layout,
+            left=[self._target(self.left)] if self.left else [],
+            backs_up_from_standby=self.from_standby,
+            follows=self.all[0].name,
+        )
+
+    def _target(self, folder: str) -> Target:
+        return Target(
             number=1,
             store="a folder",
-            path=f"{self.repository}/c-abc/n1",
+            path=f"{self.repository}/c-abc/{folder}",
             repository=RepositoryOptions((("type", "posix"),)),
             cipher_pass="only-for-this-test",
             retention_type="count",
             retention_full=9,
             retention_diff=None,
             folder=self.layout.folder,
-        )
-        return Configuration(
-            "ledger",
-            self.name,
-            BY_NUMBER[""],
-            [target],
-            [StanzaConfiguration("main", 15, DATA, self.port, others=others)],
-            layout=self.layout,
-            backs_up_from_standby=self.from_standby,
-            follows=self.all[0].name,
         )
 
     @property

@@ -35,10 +35,14 @@ class Failover:
     @property
     def state(self):
         """What the console reads in the repository."""
-        (found,) = repository.look(
-            Folder(self.repository), "c-abc", "only-for-this-test", reports={("n1", "main"): self.report}
-        )
-        return found
+        return self.states["n1"]
+
+    @property
+    def states(self):
+        """The same, folder by folder."""
+        told = {("n1", "main"): self.report}
+        found = repository.look(Folder(self.repository), "c-abc", "only-for-this-test", reports=told)
+        return {one.node: one for one in found}
 
     report = Report()
 
@@ -53,6 +57,18 @@ class Failover:
     def insert(self, host, number):
         host.sql(f"INSERT INTO receipts VALUES ({number})")
         self.moments[number] = host.sql("SELECT now()")
+
+    def alone(self):
+        """The second host is a server of its own, with a folder of its own: what there was before."""
+        host = self.n2
+        host.folder = "n2"
+        assert host.set_up().stderr == ""
+        host.initialise()
+        host.start()
+        for line in ("stanza-create", "--type=full backup"):
+            host.pgbackrest(line)
+        host.stop()
+        host.folder, host.left = "n1", "n2"
 
     def begin(self):
         """The first host is the primary, the second its standby; both are handed their files."""
@@ -135,6 +151,7 @@ class Failover:
 def failover(tmp_path_factory):
     story = Failover(tmp_path_factory.mktemp("hosts"))
     try:
+        story.alone()
         story.begin()
         story.fail()
         story.come_back()
