@@ -57,7 +57,7 @@ class Host(Machine):
         self.layout = Layout()
         self.others: list[Host] = []
         self.from_standby = False
-        self.folder, self.left = "n1", ""  # in the repository; and the one that it has had before
+        self.writes_to, self.left = "n1", ""  # in the repository; and the one that it has had before
         self._sshd: subprocess.Popen[bytes] | None = None
         for path in (HOME, f"{HOME}/15", DATA, "/var/run/postgresql", f"{HOME}/.ssh", LOCKS):
             self.place(path).mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ class Host(Machine):
             "ledger",
             self.name,
             BY_NUMBER[""],
-            [self._target(self.folder)],
+            [self._target(self.writes_to)],
             [StanzaConfiguration("main", 15, DATA, self.port, others=others)],
             layout=self.layout,
             left=[self._target(self.left)] if self.left else [],

@@ -61,14 +61,14 @@ class Failover:
     def alone(self):
         """The second host is a server of its own, with a folder of its own: what there was before."""
         host = self.n2
-        host.folder = "n2"
+        host.writes_to = "n2"
         assert host.set_up().stderr == ""
         host.initialise()
         host.start()
         for line in ("stanza-create", "--type=full backup"):
             host.pgbackrest(line)
         host.stop()
-        host.folder, host.left = "n1", "n2"
+        host.writes_to, host.left = "n1", "n2"
 
     def begin(self):
         """The first host is the primary, the second its standby; both are handed their files."""
@@ -184,6 +184,14 @@ def test_the_primary_of_the_day_makes_the_backup(failover):
     assert (failover.seen["back"].returncode, failover.seen["back"].stderr) == (0, "")
     assert not failover.seen["back made"]
     assert failover.seen["archiver"] == "0"  # since it came back, it has archived nothing
+
+
+def test_folder_that_a_host_has_left_is_listed_and_expires(failover):
+    before = failover.states["n2"]
+    assert (before.status, len(before.backups)) == ("read", 1)
+    assert before.system_id != failover.state.system_id
+    failover.n2.shell(f"pgbackrest --config={failover.n2.layout.left} --stanza=main expire")
+    assert [one.label for one in failover.states["n2"].backups] == [one.label for one in before.backups]
 
 
 @pytest.mark.parametrize(("number", "rows"), [(12, "6"), (20, "8")], ids=["before, in what waited", "after"])
