@@ -62,7 +62,7 @@ class Failover:
         """The second host is a server of its own, with a folder of its own: what there was before."""
         host = self.n2
         host.writes_to = "n2"
-        assert host.set_up().stderr == ""
+        assert host.set_up().returncode == 0
         host.initialise()
         host.start()
         for line in ("stanza-create", "--type=full backup"):
@@ -74,7 +74,7 @@ class Failover:
         """The first host is the primary, the second its standby; both are handed their files."""
         n1, n2 = self.n1, self.n2
         for host in (n1, n2):
-            assert host.set_up().stderr == ""
+            assert host.set_up().returncode == 0
         n1.initialise()
         n1.start()
         for verb in ("stanza-create", "check"):
