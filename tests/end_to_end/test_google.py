@@ -88,7 +88,7 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
     subprocess.run(["sh", script], check=True, capture_output=True)
     configuration = Path(node_setup.layout.configuration).read_text()
     assert hashlib.sha256(configuration.encode()).hexdigest() == node_setup.sha256
-    [file] = node_setup.keys
+    [file] = node_setup.configuration.keys
     assert f"repo1-gcs-key={file.path}\n" in configuration
     assert "PRIVATE KEY" not in configuration + node_setup.masked
     assert oct(Path(file.path).stat().st_mode & 0o777) == "0o640"
