@@ -96,7 +96,7 @@ class Layout:
     @property
     def spool(self) -> str:
         """Return pgBackRest's spool-path."""
-        return f"{SPOOL}/{self.cluster}"
+        return self._beside(SPOOL)
 
     @property
     def locks(self) -> str:
@@ -116,7 +116,11 @@ class Layout:
     @property
     def logs(self) -> str:
         """Return pgBackRest's log-path."""
-        return f"{LOGS}/{self.cluster}"
+        return self._beside(LOGS)
+
+    def _beside(self, folder: str) -> str:
+        # Debian's package gives the folder to postgres, who lets nobody else in.
+        return f"{folder}{'/' if self.user == 'postgres' else '-'}{self.cluster}"
 
     @property
     def rotation(self) -> str:

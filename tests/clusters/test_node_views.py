@@ -281,7 +281,7 @@ def test_a_schedule_is_installed_once_and_an_older_one_goes(as_alice, cluster, m
     assert machine(script("setup.sh")) == ["Storekeeper: n1 is in order, and nothing was changed."]
     as_alice.post(f"/clusters/{cluster.pk}/policy/", {**POLICY, "incr_schedule": ""}, headers=HTMX)
     said = machine(script("setup.sh"))
-    assert f"run {called}-n1-timers.sh too." in said[-2]
+    assert f"run {called}-n1-timers.sh too." in "\n".join(said)
     assert not crontab.exists()
     assert f"disable --now {timers[1]}" in machine(script("timers.sh"))
     assert sorted(path.name for path in units.glob("*.timer")) == ["pgbackrest-mine.timer", timers[0], timers[2]]
