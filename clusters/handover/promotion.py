@@ -30,16 +30,16 @@ ORDER BY name
 """.strip()
 
 FUNCTION = f"""
-ask() {{ # PORT STATEMENT
-  psql -XAtq -p "$1" -d postgres -c "$2" 2>/dev/null
+ask() {{ # PSQL PORT STATEMENT
+  "$1" -XAtq -p "$2" -d postgres -c "$3" 2>/dev/null
 }}
 
-push_earlier() {{ # STANZA PORT DATA_DIRECTORY
-  timeline=$(ask "$2" "{TIMELINE}")
+push_earlier() {{ # STANZA PORT DATA_DIRECTORY PSQL
+  timeline=$(ask "$4" "$2" "{TIMELINE}")
   case $timeline in ''|00000001) return ;; esac
   pushed=$spool/earlier-$1
   [ "$timeline" != "$(cat "$pushed" 2>/dev/null)" ] || return
-  earlier=$(ask "$2" "{EARLIER}") || {{ failed=1; return; }}
+  earlier=$(ask "$4" "$2" "{EARLIER}") || {{ failed=1; return; }}
   waits=
   for name in $earlier; do
     push "$1" "$3/pg_wal/$name" >/dev/null 2>&1 || [ $? = {DUPLICATE} ] || waits=yes
@@ -61,7 +61,8 @@ def promotion_script(configuration: Configuration) -> File:
         f'push() {{ {layout.pgbackrest} --stanza="$1" --no-archive-async archive-push "$2"; }}\n'
         f"{FUNCTION}"
         + "".join(
-            f"push_earlier {one.name} {one.port} {shlex.quote(one.data_directory)}\n" for one in configuration.stanzas
+            f"push_earlier {one.name} {one.port} {shlex.quote(one.data_directory)} {layout.psql(one.postgresql)}\n"
+            for one in configuration.stanzas
         )
         + "exit $failed\n",
     )

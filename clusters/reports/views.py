@@ -55,8 +55,10 @@ def _answer(node: Node, said: Report) -> HttpResponse:
         put_off(node)
         if said.by_hand or said.version == 1:
             node_setup = _node_setup(node)
-        if node_setup and said.version == 1 and said.sha256 == node_setup.sha256:
-            said = replace(said, repositories=tuple(node_setup.numbers))  # later ones say it themselves
+        if node_setup and said.sha256 == node_setup.sha256:
+            keys.note_file(node_setup)
+            if said.version == 1:
+                said = replace(said, repositories=tuple(node_setup.numbers))  # later ones say it themselves
         receive(node, said)
     except TooSoon as error:
         answer = _said(str(error), 429)

@@ -259,7 +259,7 @@ def test_setup_script_writes_every_file(as_alice, cluster, tmp_path):
     script = as_alice.get(at(cluster, "setup.sh")).content.decode()
     written = re.findall(r"^put_ours \S+ \S+ (\S+) [0-9a-f]{64} <<'END_OF_FILE'$", script, re.MULTILINE)
     layout = node_setup(cluster).layout
-    assert written == [layout.configuration, layout.report, layout.undo, layout.crontab]
+    assert written == [layout.configuration, layout.backup, layout.report, layout.undo, layout.crontab]
     assert node_setup(cluster).configuration.render(secrets=True) in script
     assert "http://testserver" + at(cluster, "applied/") in script
 

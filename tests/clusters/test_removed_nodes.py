@@ -49,7 +49,7 @@ def test_its_page_stays_at_its_address(as_alice, left):
     for words in (
         "Removed", f"{left.repositories.get(number=1).folder}/n1", "1 backup", "Newest backup",
         f"/clusters/{left.pk}/restore/?node=n1", "Nobody expires it any more", "--repo1-retention-full=1 expire",
-        "stanza-delete", "Its last report came", "empty archive_command", "The passphrase is the repository",
+        "stanza-delete", "Its last report came", "undo.sh", "The passphrase is the repository",
     ):  # fmt: skip
         assert words in page, words
     assert as_alice.get(at(left), headers=HTMX).status_code == 200

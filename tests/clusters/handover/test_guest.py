@@ -21,9 +21,12 @@ SCHEDULE = {"full": "0 1 * * 0"}
 TOOLS = ("mv", "rm", "rmdir", "mkdir", "chown", "chmod", "install", "mktemp", "cat", "systemctl")
 COUNTING = """#!/bin/sh
 [ -e {counter} ] || exec {real} "$@"
+exec 9>>{counter} # two of a pipeline run at once
+flock 9
 left=$(($(cat {counter}.n) - 1))
 echo $left > {counter}.n
-[ $left -gt 0 ] || kill -KILL $PPID
+[ $left -gt 0 ] || kill -KILL 0
+exec 9>&-
 exec {real} "$@"
 """
 
