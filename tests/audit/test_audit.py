@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from hypothesis import strategies as st
 
-from clusters import actions as clusters
+from clusters import keys
 from clusters.models import Cluster
 from console.accounts import activity
 from console.accounts.models import User
@@ -30,7 +30,14 @@ from tests.delivery import deliver
 
 MODULES = [
     import_module(name)
-    for name in ("console.cloud_accounts.actions", "console.operations.actions", "stores.actions", "clusters.actions")
+    for name in (
+        "console.cloud_accounts.actions",
+        "console.operations.actions",
+        "stores.actions",
+        "clusters.actions",
+        "clusters.keys",
+        "clusters.replication_actions",
+    )
 ]
 ACTIONS = {
     f"{module.__name__}.{name}": function
@@ -138,7 +145,7 @@ def test_what_is_not_begun_is_not_noted(alice, account):
 
 def test_a_key_that_is_entered_shows_in_no_event(acme, alice, account):
     cluster = Cluster.objects.create(organisation=acme, cloud_account=account, name="ledger", nodes_made=0)
-    clusters.give_key(cluster, access_key_id="AKIA1", secret_access_key="very-secret", by=alice)
+    keys.give_key(cluster, access_key_id="AKIA1", secret_access_key="very-secret", by=alice)
     event = AuditEvent.objects.get()
     assert event.after == {"access_key_id": "AKIA1"}
     assert "very-secret" not in json.dumps(event.as_json())
