@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 
 from clusters.models import Database, Node, NodeDatabase
-from clusters.models.cluster import PORT
+from clusters.models.node import PORT
 from clusters.pgbackrest.grammar import Unfit, data_directory, unit
 
 FIELDS = forms.fields_for_model(NodeDatabase, ("data_directory", "port", "service"))

@@ -1,17 +1,19 @@
 """What is kept of clusters: nodes and databases, repositories in stores, and who may read what was deleted."""
 
 from clusters.models.cluster import (
-    DOUBLE_FOR,
-    MACHINE_SILENT,
     NODES_AT_MOST,
     BackupPolicy,
     Cluster,
     Database,
+    State,
+)
+from clusters.models.node import (
+    DOUBLE_FOR,
+    MACHINE_SILENT,
     Node,
     NodeDatabase,
     RemovedNode,
     Stanza,
-    State,
     new_token,
 )
 from clusters.models.recovery_identity import RecoveryIdentity
