@@ -35,9 +35,12 @@ def is_to_back_up(configuration: Configuration) -> str:
 def _case(configuration: Configuration, stanza: StanzaConfiguration) -> list[str]:
     psql = configuration.layout.psql(stanza.postgresql)
     state = f"$({_ask(psql, stanza.port)} 2>/dev/null)"
+    # pgBackRest reads the timeline in pg_control: after a promotion the old one, until a checkpoint is complete (error
+    # 58). A backup begins with one all the same (start-fast).
+    checkpoint = f"{psql} -Xq -p {stanza.port} -d postgres -c CHECKPOINT >/dev/null 2>&1 || :"
     lines = [f"    {stanza.name})", f"      case {state} in"]
     if not configuration.backs_up_from_standby:
-        return [*lines, "        standby|behind) return 1 ;;", "      esac", "      ;;"]
+        return [*lines, "        standby|behind) return 1 ;;", f"        *) {checkpoint} ;;", "      esac", "      ;;"]
     before = [one for one in stanza.reachable if one.is_before]
     return [
         *lines,
@@ -49,6 +52,7 @@ def _case(configuration: Configuration, stanza: StanzaConfiguration) -> list[str
         "        *)",
         *(f"          {_is_standby(one, psql)} && return 1" for one in stanza.reachable),
         "          PGBACKREST_BACKUP_STANDBY=n",
+        f"          {checkpoint}",
         "          ;;",
         "      esac",
         "      export PGBACKREST_BACKUP_STANDBY",

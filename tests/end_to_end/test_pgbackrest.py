@@ -17,11 +17,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from clusters.pgbackrest.layout import Layout
 from tests.end_to_end.console import Clock, Console, text_of
 from tests.pgbackrest_node import installed
-
-LAYOUT = Layout()
 
 pytestmark = [
     pytest.mark.slow,
@@ -237,9 +234,9 @@ def test_two_repositories(demo, node, tmp_path):
     assert present["repo3-path"] == former["repo1-path"].replace("/n1", "/r3/n1")
     assert present["repo3-cipher-pass"] != former["repo1-cipher-pass"]
     assert present["repo3-s3-bucket"] == former["repo1-s3-bucket"]
-    told = json.loads(node.run("pgbackrest", "info", "--output=json").stdout)[0]["backup"]
+    told = json.loads(node.pgbackrest("info", "--output=json").stdout)[0]["backup"]
     assert sorted(one["database"]["repo-key"] for one in told) == [2, 3]
-    left = ("pgbackrest", f"--config={LAYOUT.left}", "--stanza=main")
+    left = ("pgbackrest", f"--config={installed()}/left.conf", "--stanza=main")
     node.run(*left, "expire")
     node.run(*left, f"--pg1-path={restored}", "--archive-mode=off", "restore")
     node.start(restored, "-p", str(node.port + 1))

@@ -147,7 +147,7 @@ def test_what_a_node_has_left_expires_by_its_second_configuration(demo, node, tm
     assert "repo1" not in (installed() / "pgbackrest.conf").read_text().replace("expires repo1", "")
     for line in ("stanza-create", "check"):
         node.pgbackrest("--stanza=main", line)
-    [line] = re.findall(r"^\S+ \S+ \S+ \S+ \S+ postgres (.*left.conf.*)$", crontab().read_text(), re.M)
+    [line] = re.findall(r"^\S+ \S+ \S+ \S+ \S+ postgres (.* main expire)$", crontab().read_text(), re.M)
     # While a backup runs: each has its own lock.
     backup = subprocess.Popen(
         ["pgbackrest", f"--config={installed()}/pgbackrest.conf", "--stanza=main", "--type=full", "backup"],
@@ -165,4 +165,4 @@ def test_what_a_node_has_left_expires_by_its_second_configuration(demo, node, tm
     console.post(f"{page}nodes/n1/backup-stores/", {"choice": "all"})
     built.set_up()
     assert not left.exists()
-    assert "left.conf" not in crontab().read_text()
+    assert " expire\n" not in crontab().read_text()
