@@ -213,39 +213,19 @@ def report_script(configuration: Configuration, address: str, token: str, ca_fil
     `ca_file` is where the node keeps the certificate that the console's is checked against; "" for the system's.
     """
     layout = configuration.layout
-    stanzas = [
-        " ".join(
-            (
-                "stanza",
-                one.name,
-                str(one.port),
-                shlex.quote(one.data_directory),
-                shlex.quote(archive_command(configuration, one.name)),
-            )
-        )
-        for one in configuration.stanzas
-    ]
-    releases = sorted({one.postgresql for one in configuration.stanzas}, reverse=True)
-    programs = "".join(f":/usr/lib/postgresql/{one}/bin:/usr/pgsql-{one}/bin" for one in releases)
     head = [
         "#!/bin/sh",
         "# Tells Storekeeper what this node has and how it does. It holds a token.",
         f"#   {layout.report}               at once, and says whether the configuration is applied",
         f"#   {layout.report} --scheduled   at once: from a timer, which spreads the nodes itself",
         f"#   {layout.report} --later       within five minutes, always at the same second: from cron",
-        "set -u",
-        "umask 077",
-        "LC_ALL=C PGCLIENTENCODING=UTF8 PGCONNECT_TIMEOUT=5 PGOPTIONS='-c statement_timeout=10s'",
-        f"PATH=${{PATH:-/usr/bin:/bin}}:/usr/local/bin{programs}",
-        "export LC_ALL PGCLIENTENCODING PGCONNECT_TIMEOUT PGOPTIONS PATH",
+        *_settings(configuration),
         f"configuration={layout.configuration} spool={layout.spool} kept={layout.runs} ca={ca_file}",
         f"address={shlex.quote(address)}",
         f"ports={shlex.quote(' '.join(str(one.port) for one in configuration.stanzas))}",
         f"python={shlex.quote(PYTHON)}",
         f"token() {{ echo {shlex.quote(token)}; }}",
-        "stanzas() {",
-        *("\n  echo ,\n".join(f"  {one}" for one in stanzas).splitlines() or ["  :"]),
-        "}",
+        *_stanzas(configuration),
         "",
         "by_hand=true",
         "case $*:$# in",
@@ -261,3 +241,26 @@ def report_script(configuration: Configuration, address: str, token: str, ca_fil
     ]
     functions = FUNCTIONS.replace("SERVER\nEND", f"{SERVER}\nEND").replace("OTHER\nEND", f"{OTHER}\nEND")
     return File(layout.report, "\n".join(head) + functions + MAIN.replace("$(MACHINE)", f"$({MACHINE})"))
+
+
+def _settings(configuration: Configuration) -> list[str]:
+    """Return what is the same for every program that the script runs; of psql, the newest is found first."""
+    releases = sorted({one.postgresql for one in configuration.stanzas}, reverse=True)
+    programs = "".join(f":/usr/lib/postgresql/{one}/bin:/usr/pgsql-{one}/bin" for one in releases)
+    return [
+        "set -u",
+        "umask 077",
+        "LC_ALL=C PGCLIENTENCODING=UTF8 PGCONNECT_TIMEOUT=5 PGOPTIONS='-c statement_timeout=10s'",
+        f"PATH=${{PATH:-/usr/bin:/bin}}:/usr/local/bin{programs}",
+        "export LC_ALL PGCLIENTENCODING PGCONNECT_TIMEOUT PGOPTIONS PATH",
+    ]
+
+
+def _stanzas(configuration: Configuration) -> list[str]:
+    """Return the function that prints what each server says of itself, with commas between."""
+    calls = [
+        f"  stanza {one.name} {one.port} {shlex.quote(one.data_directory)} "
+        f"{shlex.quote(archive_command(configuration, one.name))}"
+        for one in configuration.stanzas
+    ]
+    return ["stanzas() {", *("\n  echo ,\n".join(calls).splitlines() or ["  :"]), "}"]

@@ -142,68 +142,79 @@ def files(configuration: Configuration, known: Known) -> list[Placed]:
 
 def setup_script(configuration: Configuration, known: Known) -> str:
     """Return the script; it holds secrets."""
-    layout = configuration.layout
     placed = files(configuration, known)
-    crontab = Placed(schedule_files.crontab(configuration), PUBLIC)
-    units = [Placed(one, PUBLIC) for one in schedule_files.units(configuration)]
-    timers = layout.script(configuration.node, "timers")
-    has_timers = f"is_there {layout.unit('report')}.timer"  # else each backup would be begun twice
-    checks = [
-        'if [ "$mode" = undo ]; then',
-        *undo_lines(configuration),
-        "fi",
-        *version_check(configuration),
-        *_identity(configuration, known),
-        *earlier.checks(configuration),
-        "look_at_our_folder",
-        *(f"look_at_user_s {folder}" for folder in (layout.logs, layout.spool)),
-        *(one.look for one in placed),
-        "look_at_leftovers $ours/",
-        f"look_at_rotation {layout.rotation}",
-        f"if {has_timers}; then",
-        f'  wanted="$wanted {" ".join(one.file.path for one in units)} "',
-        f'  if {" || ".join(one.differs for one in units)} || [ -n "$(leftovers {layout.unit("")})" ]; then',
-        f'    note "Timers make the backups here, and their schedule has changed: run {timers} too."',
-        "  fi",
-        "else",
-        f"  {crontab.look.replace('look ', 'look_at_crontab ', 1)}",
-        "fi",
-        *_archiving(configuration),
-        "look_at_earlier_files",
-        f"look_for_programs {' '.join(sorted({layout.psql(one.postgresql) for one in configuration.stanzas}))}",
-    ]
+    functions = "".join((FUNCTIONS, earlier.FUNCTIONS)).replace("TIMERS", _timers(configuration))
+    for name, value in (("MACHINE", MACHINE), ("CRON", CRON), ("ROTATION", ROTATION)):
+        functions = functions.replace(name, value)
+    return guest_script(
+        configuration,
+        f"{configuration.cluster}, node {configuration.node}: run as root on the node. It holds secrets.",
+        list(_checks(configuration, known, placed)),
+        list(_changes(configuration, placed)),
+        functions=f"{functions}{UNDO}",
+        options=OPTIONS,
+    )
+
+
+def _timers(configuration: Configuration) -> str:
+    return configuration.layout.script(configuration.node, "timers")
+
+
+def _has_timers(configuration: Configuration) -> str:
+    """Return the test for timers: beside them a crontab would begin each backup twice."""
+    return f"is_there {configuration.layout.unit('report')}.timer"
+
+
+def _checks(configuration: Configuration, known: Known, placed: Sequence[Placed]) -> Iterator[str]:
+    layout = configuration.layout
+    yield 'if [ "$mode" = undo ]; then'
+    yield from undo_lines(configuration)
+    yield "fi"
+    yield from version_check(configuration)
+    yield from _identity(configuration, known)
+    yield from earlier.checks(configuration)
+    yield "look_at_our_folder"
+    yield from (f"look_at_user_s {folder}" for folder in (layout.logs, layout.spool))
+    yield from (one.look for one in placed)
+    yield "look_at_leftovers $ours/"
+    yield f"look_at_rotation {layout.rotation}"
+    yield from _schedule_checks(configuration)
+    yield from _archiving(configuration)
+    yield "look_at_earlier_files"
+    yield f"look_for_programs {' '.join(sorted({layout.psql(one.postgresql) for one in configuration.stanzas}))}"
     if known.added:
         lines = "\n".join(("", *(f"  {one}" for one in preparation(configuration))))
         said = f"{' and '.join(known.added)}: no WAL leaves this node until you have run{lines}"
-        checks.append(f"note {shlex.quote(said)}")
-    checks.append("decide")
-    changes = [
-        "make_our_folder",
-        f"for one in {layout.logs} {layout.spool}; do make_user_s $one; done",
-        *(line for one in placed for line in one.put),
-        f"put_rotation {layout.rotation}",
-        f"if ! {has_timers} && is_folder {CRON}; then",
-        *crontab.put,
-        "fi",
-        "remove_earlier",
-        "remove_leftovers $ours/",
-        'done_with_it "its files"',
-    ]
-    title = f"{configuration.cluster}, node {configuration.node}: run as root on the node. It holds secrets."
-    functions = (
-        FUNCTIONS.replace("TIMERS", timers)
-        .replace("MACHINE", MACHINE)
-        .replace("CRON", CRON)
-        .replace("ROTATION", ROTATION)
-    )
-    return guest_script(
-        configuration,
-        title,
-        checks,
-        changes,
-        functions="".join((functions, earlier.FUNCTIONS.replace("TIMERS", timers), UNDO)),
-        options=OPTIONS,
-    )
+        yield f"note {shlex.quote(said)}"
+    yield "decide"
+
+
+def _schedule_checks(configuration: Configuration) -> Iterator[str]:
+    crontab = Placed(schedule_files.crontab(configuration), PUBLIC)
+    units = [Placed(one, PUBLIC) for one in schedule_files.units(configuration)]
+    differs = " || ".join(one.differs for one in units)
+    yield f"if {_has_timers(configuration)}; then"
+    yield f'  wanted="$wanted {" ".join(one.file.path for one in units)} "'
+    yield f'  if {differs} || [ -n "$(leftovers {configuration.layout.unit("")})" ]; then'
+    yield f'    note "Timers make the backups here, and their schedule has changed: run {_timers(configuration)} too."'
+    yield "  fi"
+    yield "else"
+    yield f"  {crontab.look.replace('look ', 'look_at_crontab ', 1)}"
+    yield "fi"
+
+
+def _changes(configuration: Configuration, placed: Sequence[Placed]) -> Iterator[str]:
+    layout = configuration.layout
+    yield "make_our_folder"
+    yield f"for one in {layout.logs} {layout.spool}; do make_user_s $one; done"
+    yield from (line for one in placed for line in one.put)
+    yield f"put_rotation {layout.rotation}"
+    yield f"if ! {_has_timers(configuration)} && is_folder {CRON}; then"
+    yield from Placed(schedule_files.crontab(configuration), PUBLIC).put
+    yield "fi"
+    yield "remove_earlier"
+    yield "remove_leftovers $ours/"
+    yield 'done_with_it "its files"'
 
 
 def _archiving(configuration: Configuration) -> Iterator[str]:
