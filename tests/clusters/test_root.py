@@ -18,7 +18,10 @@ from tests.clusters.earlier_layout import EARLIER, earlier_files
 from tests.clusters.handed_over import handed
 from tests.node_machine import Machine
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="is root on a machine of its own")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="is root on a machine of its own"),
+]
 LAYOUT = handed().layout
 FILE, FOLDER, LOCKS = LAYOUT.configuration, LAYOUT.folder, LAYOUT.left_locks
 ABOVE = "/etc/pgbackrest"
@@ -170,7 +173,6 @@ def emptied(machine):
     listed.write_text("".join(head))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", [*FILES, folder_of_postgres])
 def test_what_somebody_else_has_put_where_a_file_belongs_is_refused(tmp_path, clean, how, say):
     machine, tried = new(tmp_path), 0
@@ -196,7 +198,6 @@ def test_what_somebody_else_has_put_where_a_file_belongs_is_refused(tmp_path, cl
     say(things_planted=tried)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", [*FILES, folder_of_postgres])
 def test_what_somebody_has_made_of_a_file_of_ours_is_kept_aside_and_not_followed(tmp_path, clean, how):
     machine, (end, ours) = new(tmp_path), clean
@@ -218,7 +219,6 @@ def test_what_somebody_has_made_of_a_file_of_ours_is_kept_aside_and_not_followed
     assert {path: after.get(path) for path in end} == end
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("make", [new, from_before])
 @pytest.mark.parametrize("how", [*FILES, *FOLDERS])
 def test_a_place_that_cannot_be_used_is_refused_before_anything_is_changed(tmp_path, clean, how, make, say):
@@ -241,7 +241,6 @@ def test_a_place_that_cannot_be_used_is_refused_before_anything_is_changed(tmp_p
     say(things_planted=len(planted))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pgbackrest.conf", "orders-aaa4"])
 def test_a_folder_is_taken_from_postgres_however_fast_it_is(tmp_path, clean, name):
     machine, (_, ours) = from_before(tmp_path), clean

@@ -10,6 +10,8 @@ import pytest
 from clusters.handover.backup_from import is_to_back_up
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, OtherHost, StanzaConfiguration
 
+pytestmark = pytest.mark.slow  # each runs a shell for each host
+
 STATES = ("primary", "standby", "behind", "")  # "": the server, or the machine, does not answer
 # psql says the state of the host that asks; ssh that of the host whose address is in the command.
 PSQL = '#!/bin/sh\n[ -n "$OWN" ] && echo "$OWN"\n'

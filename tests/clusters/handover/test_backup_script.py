@@ -16,6 +16,8 @@ from clusters.pgbackrest.configuration import StanzaConfiguration
 from tests.clusters.handed_over import handed
 from tests.clusters.handover.places import Places
 
+pytestmark = pytest.mark.slow  # each runs the script, and some wait
+
 # What it is asked stands in `asked`; how long it takes, what it says and its code come from a file for each repository.
 PGBACKREST = """#!/bin/sh
 here=${0%/*}

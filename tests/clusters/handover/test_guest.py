@@ -13,7 +13,10 @@ from tests.clusters.earlier_layout import EARLIER, earlier_files
 from tests.clusters.handed_over import handed
 from tests.node_machine import Machine
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="is root on a machine of its own")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="is root on a machine of its own"),
+]
 MANY = 1000  # more than a script does
 ADDRESS = "https://console.example.com/"
 SCHEDULE = {"full": "0 1 * * 0"}
@@ -226,7 +229,6 @@ def uncounted(machine):
     (machine.folder / "bin/counter").unlink(missing_ok=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", ["setup", "timers", "upgrade", "undo"])
 def test_wherever_it_is_broken_off_running_it_again_ends_as_if_it_had_not_been(tmp_path, what, say):
     node_setup = handed(schedules=SCHEDULE)
