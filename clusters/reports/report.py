@@ -342,7 +342,7 @@ def _run(part: _Part) -> Run:
     return Run(
         stanza=part.text("stanza", STANZA),
         kind=part.text("kind", STANZA),
-        repository=part.number("repository", 1, 256) or 0,
+        repository=part.number("repository", 0, 256) or 0,  # 0: it does not say
         begun=part.seconds("begun"),
         ended=part.seconds("ended"),
         code=part.number("code", 0, 255),

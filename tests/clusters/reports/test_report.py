@@ -101,6 +101,12 @@ def test_texts_are_cut_and_cleaned():
     assert len(run.line) == 200
 
 
+def test_a_run_that_says_nothing_is_kept_and_read_again():
+    """What could not be read again took the rest of the node's report with it."""
+    report = read(runs=[{}])
+    assert of_status(json.loads(json.dumps(report.status()))) == report
+
+
 def test_a_status_of_another_release_is_none():
     assert of_status({"stanzas": 5}) == of_status([]) == of_status(None) == of_status({}) == Report()
 
