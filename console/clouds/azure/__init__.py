@@ -2,11 +2,12 @@
 
 from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
 
-from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, due, facts, key_id, machine_steps, policy, repository
+from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, due, facts, key_id, machine_steps, policy
 from .documents import access_documents
 from .linking import EXPLANATION, FIELDS, account_facts, identify, linked
 from .permissions import preflight
 from .recovery import RECOVERY
+from .repository import repository
 from .session import SIGN_INS, sign_in
 from .storage import AzureStorage, regions_of
 
