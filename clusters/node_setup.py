@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -101,10 +101,7 @@ class NodeSetup:
     @cached_property
     def configuration(self) -> Configuration:
         """Return the node's pgbackrest.conf."""
-        different = {one.database_id: one for one in self.node.differences.all()}
-        stanzas = [
-            stanza_configuration(one, different.get(one.pk), self._reached(one)) for one in self.cluster.databases.all()
-        ]
+        stanzas = [replace(one, others=self._reached(one.name)) for one in databases_of(self.cluster, self.node)]
         return Configuration(
             self.cluster.name,
             self.node.name,
@@ -119,16 +116,14 @@ class NodeSetup:
             follows=str(primary(self.cluster, self.node.repository_folder)) if self.others else "",
         )
 
-    def _reached(self, database: Database) -> list[OtherHost]:
-        """Return the other hosts as this one reaches the database on them."""
+    def _reached(self, stanza: str) -> list[OtherHost]:
+        """Return the other hosts as this one reaches the stanza's server on them."""
         found, is_before = [], True
         for one in self.hosts:
             if one.pk == self.node.pk:
                 is_before = False
                 continue
-            there = stanza_configuration(
-                database, next((row for row in one.differences.all() if row.database_id == database.pk), None)
-            )
+            there = next(each for each in databases_of(self.cluster, one) if each.name == stanza)
             found.append(
                 OtherHost(
                     address=one.address,
@@ -345,9 +340,7 @@ def databases_of(cluster: Cluster, node: Node) -> list[StanzaConfiguration]:
     return [stanza_configuration(one, different.get(one.pk)) for one in cluster.databases.all()]
 
 
-def stanza_configuration(
-    database: Database, difference: NodeDatabase | None, others: Sequence[OtherHost] = ()
-) -> StanzaConfiguration:
+def stanza_configuration(database: Database, difference: NodeDatabase | None) -> StanzaConfiguration:
     """Return a database as one node has it."""
     return StanzaConfiguration(
         name=database.name,
@@ -355,7 +348,6 @@ def stanza_configuration(
         data_directory=(difference and difference.data_directory) or database.data_directory,
         port=(difference and difference.port) or database.port,
         service=difference.service if difference else "",
-        others=others,
     )
 
 
