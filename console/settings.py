@@ -67,7 +67,7 @@ if PUBLIC_CA and not PUBLIC_CA.startswith("-----BEGIN CERTIFICATE-----"):
     raise ImproperlyConfigured("PUBLIC_CA holds no certificates in PEM, such as PUBLIC_CA_FILE=/etc/ssl/our-ca.pem.")
 # Newest first: the first encrypts, all decrypt.
 FIELD_ENCRYPTION_KEYS = env(
-    "FIELD_ENCRYPTION_KEYS", UNSET, hint="Comma-separated Fernet keys, newest first (README.md, Keys)."
+    "FIELD_ENCRYPTION_KEYS", UNSET, hint="Comma-separated Fernet keys, newest first (console/deploy/keys.md)."
 ).split(",")
 # Whoever unwraps those that begin with vault:, when the first of them is needed (console.accounts.vault).
 VAULT_ADDR, VAULT_TOKEN = env("VAULT_ADDR", "").rstrip("/"), env("VAULT_TOKEN", "")

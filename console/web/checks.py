@@ -37,7 +37,7 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
     (
         *(Error, "E003", lambda: settings.INSECURE_HTTP),
         "Passwords and cookies go over plain HTTP.",
-        "Unset INSECURE_HTTP, and put TLS in front (README, The proxy).",
+        "Unset INSECURE_HTTP, and put TLS in front (console/deploy/README.md, The proxy).",
     ),
     (
         *(Error, "E004", lambda: any(not one.startswith("https://") for one in settings.CSRF_TRUSTED_ORIGINS)),

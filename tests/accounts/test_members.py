@@ -356,8 +356,9 @@ def test_a_stranger_is_told_nothing_of_where_it_is(client, alice, charlie, accou
     assert "There is nothing here" in answer.content.decode()
 
 
-def test_readme_says_what_the_table_says():
-    table = (ROOT / "README.md").read_text().split("| May | Owner | Admin | Viewer |\n")[1].split("\n\n")[0]
+def test_the_administration_page_says_what_the_table_says():
+    page = (ROOT / "console/deploy/administration.md").read_text()
+    table = page.split("| May | Owner | Admin | Viewer |\n")[1].split("\n\n")[0]
     said = {line.split("|")[1].strip(): line.split("|")[2:5] for line in table.splitlines()[1:]}
     held = {permission for permissions in ROLES.values() for permission in permissions}
     assert {name.replace(" ", "_") for name in said} == {permission.value for permission in held}

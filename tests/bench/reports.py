@@ -58,7 +58,7 @@ def measure() -> Iterator[Figure]:
 
 @contextmanager
 def _server(folder: Path, environment: dict[str, str], port: int) -> Iterator[None]:
-    """Run the console as README does, with a process for each of two cores."""
+    """Run the console as production does, with a process for each of two cores."""
     told = "granian --interface rsgi --http 1 --host 127.0.0.1 --workers 2 --no-ws --backlog 1024"
     command = [
         sys.executable,

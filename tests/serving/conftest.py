@@ -9,21 +9,21 @@ from tests.serving.processes import Console, Proxy, Upstream
 
 @pytest.fixture(scope="package")
 def served(tmp_path_factory):
-    """The console, as README runs it."""
+    """The console, as console/deploy runs it."""
     with Console(tmp_path_factory.mktemp("console")).running() as console:
         yield console
 
 
 @pytest.fixture(scope="package", params=["nginx", "caddy"])
 def proxy(served, request, tmp_path_factory):
-    """Each of README's proxies, in front of it."""
+    """Each of the two proxies, in front of it."""
     with Proxy(request.param, served, tmp_path_factory.mktemp(request.param)).running() as running:
         yield running
 
 
 @pytest.fixture(scope="package", params=["nginx", "caddy"])
 def alone(request, tmp_path_factory):
-    """Each of README's proxies, in front of a server that believes everything: what the proxy does by itself."""
+    """Each of the two proxies, in front of a server that believes everything: what the proxy does by itself."""
     upstream = Upstream()
     with Proxy(request.param, upstream, tmp_path_factory.mktemp(f"alone-{request.param}")).running() as running:
         yield running

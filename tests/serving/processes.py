@@ -1,4 +1,4 @@
-"""The console as README runs it in production, and README's two proxies in front of it: real ones, on this machine."""
+"""The console as console/deploy runs it in production, and its two proxies in front: real ones, on this machine."""
 
 from __future__ import annotations
 
@@ -21,15 +21,9 @@ from console.demo.certificates import certify
 from console.demo.servers import HOST, free_port, start_server, stop_server, takes_connections
 from tests.demo_process import ROOT
 
-README = ROOT / "README.md"
-NAME = "console.example.org"  # as README's files have it
+DEPLOY = ROOT / "console/deploy"
+NAME = "console.example.org"  # as its files have it
 COMMAND = re.compile(r"\.venv/bin/granian ((?:.*\\\n)*.*)\n")
-
-
-def block(language: str) -> str:
-    """Return README's file in that language."""
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.M | re.S)
-    return text
 
 
 @contextmanager
@@ -66,7 +60,9 @@ class Console:
         for command in ("migrate", "collectstatic"):
             manage = [sys.executable, "manage.py", command, "--no-input", "--verbosity", "0"]
             subprocess.run(manage, cwd=ROOT, env={**os.environ, **self.environment}, check=True)
-        told, *again = [shlex.split(one.replace("\\\n", " ")) for one in COMMAND.findall(README.read_text())]
+        told, *again = [
+            shlex.split(one.replace("\\\n", " ")) for one in COMMAND.findall((DEPLOY / "README.md").read_text())
+        ]
         assert again == [told]  # in the unit for systemd
         options = list(told)
         for name, value in (("--port", str(self.port)), ("--workers", "1")):
@@ -112,7 +108,7 @@ class Upstream:
 
 
 class Proxy:
-    """One of README's proxies in front of the console, or of another server: where it listens, how to connect to it."""
+    """One of the two proxies in front of the console, or of another server: where it listens, how to connect to it."""
 
     def __init__(self, kind: str, console: Console | Upstream, folder: Path) -> None:
         self.kind, self.console, self.folder = kind, console, folder
@@ -131,7 +127,7 @@ class Proxy:
 
     def _nginx(self) -> tuple[str, list[str]]:
         _, certificate, key = certify(self.folder)
-        text = replaced(block("nginx"), {
+        text = replaced((DEPLOY / "proxy/nginx.conf").read_text(), {
             "listen 80;": f"listen {HOST}:{self.plain_port};",
             "listen 443 ": f"listen {HOST}:{self.port} ",
             "127.0.0.1:8000": f"{HOST}:{self.console.port}",
@@ -155,7 +151,7 @@ class Proxy:
     def _caddy(self) -> tuple[str, list[str]]:
         ours = f"\tadmin off\n\tskip_install_trust\n\tdefault_bind {HOST}\n"
         ours += f"\thttp_port {self.plain_port}\n\thttps_port {self.port}\n"
-        text = replaced(block("caddy"), {
+        text = replaced((DEPLOY / "proxy/Caddyfile").read_text(), {
             "{\n\tservers {": f"{{\n{ours}\tservers {{",
             f"{NAME} {{\n": f"{NAME} {{\n\ttls internal\n",
             "127.0.0.1:8000": f"{HOST}:{self.console.port}",
@@ -170,7 +166,7 @@ class Proxy:
 
 
 def replaced(text: str, by: dict[str, str]) -> str:
-    """Return README's text with what is otherwise on this machine; everything that is to be replaced must be there."""
+    """Return a file of console/deploy with what is otherwise on this machine; all that is replaced must be there."""
     for old, new in by.items():
         assert old in text, old
         text = text.replace(old, new)

@@ -252,8 +252,8 @@ def test_the_deployment_check_is_silent_in_production(tmp_path):
         "TRUSTED_PROXY_COUNT": "1",
         "LOG_FORMAT": "json",
     }
-    readme = (ROOT / "README.md").read_text()
-    assert [name for name in environment if f"| `{name}` |" not in readme] == []
+    settings = (ROOT / "console/deploy/settings.md").read_text()
+    assert [name for name in environment if f"| `{name}` |" not in settings] == []
     checked = "from django.core.management import execute_from_command_line as run; import sys; "
     cookies = "from django.conf import settings as s; print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME)"
     told = subprocess.run(
