@@ -2,85 +2,72 @@
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
-from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
+from console.environment import (
+    HOST,
+    env,
+    env_broker,
+    env_certificates,
+    env_choice,
+    env_database,
+    env_email,
+    env_hosts,
+    env_list,
+    env_number,
+    env_path,
+    env_pattern,
+    env_places,
+    env_switch,
+    env_url,
+)
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
-def env(name: str, default: str | None = None, *, hint: str = "") -> str:
-    """Return a setting: from the file that NAME_FILE names, the environment, or systemd's credential NAME.
-
-    systemd.exec(5), "Credentials": a service finds those of LoadCredential= and the like as files in a folder.
-    """
-    if path := os.environ.get(f"{name}_FILE"):
-        return _read(name, Path(path))
-    if name in os.environ:
-        return os.environ[name]
-    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY") or "/nonexistent", name)
-    if credential.is_file():
-        return _read(name, credential)
-    if default is None:
-        where = (
-            f"in the environment, or {name}_FILE to a file that holds it, or give systemd's service a credential {name}"
-        )
-        raise ImproperlyConfigured(f"Set {name} {where}. {hint}")
-    return default
-
-
-def _read(name: str, path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:  # neither of which holds what is in the file
-        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise ImproperlyConfigured(f"{name} cannot be read from {path}: {why}.") from None
-
-
-def env_list(name: str, default: str = "") -> list[str]:
-    """Return a comma-separated setting as a list."""
-    return [item.strip() for item in env(name, default).split(",") if item.strip()]
-
 
 # Commands that build the project need no secrets: `collectstatic` in an image, `makemigrations`, the linters.
 BUILDING = len(sys.argv) > 1 and sys.argv[1] in {"collectstatic", "makemigrations", "demo", "help", "--help"}
 UNSET = "unset" if BUILDING else None
 
 # Who may talk to us
-SECRET_KEY = env("SECRET_KEY", UNSET, hint="Any long random text; it signs sessions and forms.")
-ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1")
-CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+SECRET_KEY = env_pattern("SECRET_KEY", UNSET, r".+", "any long random text", hint="It signs sessions and forms.")
+ALLOWED_HOSTS = env_hosts("ALLOWED_HOSTS", "localhost,127.0.0.1")
+CSRF_TRUSTED_ORIGINS = env_list(
+    "CSRF_TRUSTED_ORIGINS",
+    each=rf"https?://(\*\.)?{HOST}(:\d{{1,5}})?",
+    wanted="https:// and a host name each, comma-separated, such as https://console.example.org",
+)
 # Where the nodes reach the console, and the certificates that theirs is checked against; "": as whoever takes their
 # files does, and those of each machine.
-PUBLIC_URL = env("PUBLIC_URL", "").rstrip("/")
-PUBLIC_CA = env("PUBLIC_CA", "")
-if PUBLIC_URL and not re.fullmatch(r"https?://[^\s/?#@'\"]+(/[^\s?#'\"]*)?", PUBLIC_URL):
-    raise ImproperlyConfigured(f"PUBLIC_URL: {PUBLIC_URL} is no address, such as https://console.example.org.")
-if PUBLIC_CA and not PUBLIC_CA.startswith("-----BEGIN CERTIFICATE-----"):
-    raise ImproperlyConfigured("PUBLIC_CA holds no certificates in PEM, such as PUBLIC_CA_FILE=/etc/ssl/our-ca.pem.")
+PUBLIC_URL = env_url("PUBLIC_URL", "https://console.example.org").rstrip("/")
+PUBLIC_CA = env_certificates("PUBLIC_CA")
 # Newest first: the first encrypts, all decrypt.
 FIELD_ENCRYPTION_KEYS = env(
     "FIELD_ENCRYPTION_KEYS", UNSET, hint="Comma-separated Fernet keys, newest first (console/deploy/keys.md)."
 ).split(",")
 # Whoever unwraps those that begin with vault:, when the first of them is needed (console.accounts.vault).
-VAULT_ADDR, VAULT_TOKEN = env("VAULT_ADDR", "").rstrip("/"), env("VAULT_TOKEN", "")
-VAULT_KEY, VAULT_MOUNT = env("VAULT_KEY", "storekeeper"), env("VAULT_MOUNT", "transit")
-VAULT_NAMESPACE, VAULT_CACERT = env("VAULT_NAMESPACE", ""), env("VAULT_CACERT", "")
-DEBUG = env("DEBUG", "") == "1"
+VAULT_ADDR = env_url("VAULT_ADDR", "https://vault.example.org:8200").rstrip("/")
+VAULT_TOKEN = env_pattern("VAULT_TOKEN", "", r"[!-~]+", "a token of the vault's")
+VAULT_KEY = env_pattern("VAULT_KEY", "storekeeper", r"[\w.-]{1,200}", "the name of a transit key, such as storekeeper")
+VAULT_MOUNT = env_pattern("VAULT_MOUNT", "transit", r"[\w./-]{1,200}", "where transit is mounted, such as transit")
+VAULT_NAMESPACE = env_pattern("VAULT_NAMESPACE", "", r"[\w./-]{1,200}", "a namespace of the vault's, such as teams/db")
+VAULT_CACERT = env_path("VAULT_CACERT", exists=True)
+DEBUG = env_switch("DEBUG")
 # Where the demo wrote who may sign in; empty in every real deployment.
-DEMO_FILE = env("DEMO_FILE", "")
+DEMO_FILE = env_path("DEMO_FILE")
 # How many proxies of the operator's stand in front: so many of the last entries of X-Forwarded-For are believed.
-TRUSTED_PROXY_COUNT = int(env("TRUSTED_PROXY_COUNT", "0"))
-WEB_THREADS = int(env("WEB_THREADS", "16"))  # requests that one process of the web server works on at once
-METRICS_TOKEN = env("METRICS_TOKEN", "")  # without one there is no /metrics
-INSECURE_HTTP = env("INSECURE_HTTP", "") == "1"  # the demo and local development: no TLS in front
+TRUSTED_PROXY_COUNT = env_number("TRUSTED_PROXY_COUNT", 0, most=20)
+WEB_THREADS = env_number("WEB_THREADS", 16, least=1, most=1000)  # requests that a process of the web server works on
+# Without a token there is no /metrics. The folder is read by prometheus_client itself: here it is looked at.
+PROMETHEUS_MULTIPROC_DIR = env_path("PROMETHEUS_MULTIPROC_DIR", folder=True, exists=True, writable=True)
+METRICS_TOKEN = env_pattern(
+    "METRICS_TOKEN", "", r"[!-~]+", "a token without spaces, such as openssl rand -hex 24 makes"
+)
+INSECURE_HTTP = env_switch("INSECURE_HTTP")  # the demo and local development: no TLS in front
 
 # What it is made of
 ROOT_URLCONF = "console.urls"
@@ -172,7 +159,7 @@ TEMPLATES = [
 # Where things are kept
 DATABASES = {
     "default": dj_database_url.parse(
-        env("DATABASE_URL", "sqlite://:memory:" if BUILDING else None, hint="postgres://user:password@host/name"),
+        env_database("DATABASE_URL", "sqlite://:memory:" if BUILDING else None),
         conn_max_age=600,
         conn_health_checks=True,
     )
@@ -186,22 +173,18 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # E-mail, for invitations; without a host none is sent, and links are handed over by hand.
-EMAIL_HOST = env("EMAIL_HOST", "")
-EMAIL_PORT = int(env("EMAIL_PORT", "587"))
+EMAIL_HOST = env_pattern(
+    "EMAIL_HOST", "", HOST + r"|[0-9a-fA-F:.]+", "the mail server's name, such as mail.example.org"
+)
+EMAIL_PORT = env_number("EMAIL_PORT", 587, least=1, most=65_535)
 EMAIL_HOST_USER = env("EMAIL_HOST_USER", "")
 EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
-EMAIL_USE_TLS = env("EMAIL_TLS", "1") == "1"
+EMAIL_USE_TLS = env_switch("EMAIL_TLS", True)
 EMAIL_TIMEOUT = 10  # seconds
-DEFAULT_FROM_EMAIL = env("EMAIL_FROM", "storekeeper@localhost")
+DEFAULT_FROM_EMAIL = env_email("EMAIL_FROM", "storekeeper@localhost")
 # Where linked S3 servers may be beside public addresses: CIDRs, addresses, or names with all names below them.
-S3_ENDPOINTS_ALLOWED = env_list("S3_ENDPOINTS_ALLOWED")
-for entry in S3_ENDPOINTS_ALLOWED:
-    if "/" in entry:
-        try:
-            ip_network(entry, strict=False)
-        except ValueError as error:
-            raise ImproperlyConfigured(f"S3_ENDPOINTS_ALLOWED: {entry} is no network, such as 10.20.0.0/16.") from error
-REDIS_URL = env("REDIS_URL", "redis://127.0.0.1:6379/0")
+S3_ENDPOINTS_ALLOWED = env_places("S3_ENDPOINTS_ALLOWED")
+REDIS_URL = env_broker("REDIS_URL", "redis://127.0.0.1:6379/0")
 
 # Work that goes on without a browser
 LEASE_SECONDS = 20  # an operation whose worker has not renewed its lease for so long is taken up by another
@@ -257,7 +240,8 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: a day of work
-SESSION_IDLE_SECONDS = int(env("SESSION_IDLE_MINUTES", "30")) * 60  # after so long without a request it ends; 0: never
+# After so long without a request it ends; 0: never.
+SESSION_IDLE_SECONDS = env_number("SESSION_IDLE_MINUTES", 30, most=100_000) * 60
 ACCOUNT_ADAPTER = "console.accounts.sign_in.Accounts"
 ACCOUNT_FORMS = {
     "login": "console.accounts.sign_in.SignInForm",
@@ -289,7 +273,8 @@ MFA_TOTP_TOLERANCE = 1  # half a minute either way: clocks differ
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = INSECURE_HTTP
 USERSESSIONS_ADAPTER = "console.accounts.sign_in.Sessions"
 # The company's own identity provider, if there is one. Its sign-in page must be on the issuer's host.
-OIDC_ISSUER, OIDC_NAME = env("OIDC_ISSUER", ""), env("OIDC_NAME", "your company")
+OIDC_ISSUER = env_url("OIDC_ISSUER", "https://id.example.org")
+OIDC_NAME = env_pattern("OIDC_NAME", "your company", r".{1,60}", "what people call it, such as Example Ltd")
 SOCIALACCOUNT_ADAPTER = "console.accounts.oidc.Company"
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
 SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True  # to connect or disconnect it
@@ -307,13 +292,17 @@ if OIDC_ISSUER:
         {
             "provider_id": "company",
             "name": OIDC_NAME,
-            "client_id": env("OIDC_CLIENT_ID", hint="OIDC_ISSUER is set."),
-            "secret": env("OIDC_CLIENT_SECRET", hint="OIDC_ISSUER is set."),
+            "client_id": env_pattern(
+                "OIDC_CLIENT_ID", None, r"[!-~]+", "the ID that the provider gave", hint="OIDC_ISSUER is set."
+            ),
+            "secret": env_pattern(
+                "OIDC_CLIENT_SECRET", None, r".+", "the secret that the provider gave", hint="OIDC_ISSUER is set."
+            ),
             "settings": {"server_url": OIDC_ISSUER},
         }
     ]
 # Whether support staff need a second factor, too.
-SUPPORT_SECOND_FACTOR = env("SUPPORT_SECOND_FACTOR", "1") == "1"
+SUPPORT_SECOND_FACTOR = env_switch("SUPPORT_SECOND_FACTOR", True)
 # Who tried to sign in how often. In the database, which a console cannot do without anyway, so that all processes count
 # together, and people can sign in while the broker is down.
 CACHES = {
@@ -346,7 +335,7 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = env("STATIC_ROOT", str(BASE_DIR / ".static"))
+STATIC_ROOT = env_path("STATIC_ROOT", str(BASE_DIR / ".static"), folder=True)
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -355,12 +344,17 @@ STORAGES = {
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True  # nothing asks for a plain name, and compressing both takes twice as long
 
 # The map's background is an outline of our own; a tile server is fetched by the browser, and sees who looks at what.
-MAP_TILES_URL = env("MAP_TILES_URL", "")  # such as https://tiles.example.org/{z}/{x}/{y}.png
-MAP_TILES = (MAP_TILES_URL, env("MAP_TILES_ATTRIBUTION", "")) if MAP_TILES_URL else None
+MAP_TILES_URL = env_pattern(
+    "MAP_TILES_URL",
+    "",
+    rf"https?://{HOST}(:\d{{1,5}})?/(?=.*\{{z\}})(?=.*\{{x\}})(?=.*\{{y\}})[^\s'\"<>]+",
+    "an address with {z}, {x} and {y} in it, such as https://tiles.example.org/{z}/{x}/{y}.png",
+)
+MAP_TILES_ATTRIBUTION = env("MAP_TILES_ATTRIBUTION", "")
+MAP_TILES = (MAP_TILES_URL, MAP_TILES_ATTRIBUTION) if MAP_TILES_URL else None
 
-LOG_FORMAT = env("LOG_FORMAT", "text")
-if LOG_FORMAT not in {"text", "json"}:
-    raise ImproperlyConfigured("Set LOG_FORMAT to text or to json.")
+LOG_FORMAT = env_choice("LOG_FORMAT", "text", ["text", "json"])
+LOG_LEVEL = env_choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -373,7 +367,7 @@ LOGGING = {
         "json": {"()": "console.web.logs.JSONFormatter"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["origin"]}},
-    "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # botocore's debug log holds signed requests; never let it out.
     "loggers": {"botocore": {"level": "WARNING"}, "celery": {"level": "INFO"}},
 }
@@ -381,18 +375,27 @@ LOGGING = {
 DEFAULT_EXCEPTION_REPORTER_FILTER = "console.web.reports.Filter"
 
 # What goes for all linked accounts of a cloud (console.clouds.contract.DeploymentSettings).
+AWS_PRINCIPAL_UNSET = "arn:aws:iam::CONSOLE-ACCOUNT-ID:root"  # in whose place somebody writes the right one
 DEPLOYMENT_SETTINGS: dict[str, dict[str, Any]] = {
     # The identity that roles in linked accounts trust: shown in the trust policy of Link Cloud Account.
-    "aws": {"principal": env("AWS_PRINCIPAL", "arn:aws:iam::CONSOLE-ACCOUNT-ID:root")},
+    "aws": {
+        "principal": env_pattern(
+            "AWS_PRINCIPAL",
+            "",
+            r"arn:aws[a-z-]*:(iam|sts)::\d{12}:(root|(user|role|assumed-role)/[\w+=,.@/-]{1,1000})",
+            "the ARN of an identity, such as arn:aws:iam::123456789012:role/storekeeper",
+        )
+        or AWS_PRINCIPAL_UNSET
+    },
     "s3": {"endpoints_allowed": tuple(S3_ENDPOINTS_ALLOWED)},
     "azure": {
-        "token_file": env("AZURE_FEDERATED_TOKEN_FILE", ""),
-        "endpoint_url": env("AZURE_ENDPOINT_URL", ""),
-        "ca_file": env("AZURE_ENDPOINT_CA", ""),
+        "token_file": env_path("AZURE_FEDERATED_TOKEN_FILE"),
+        "endpoint_url": env_url("AZURE_ENDPOINT_URL", "https://localhost:8443"),
+        "ca_file": env_path("AZURE_ENDPOINT_CA"),
     },
     "google": {
-        "token_file": env("GOOGLE_SUBJECT_TOKEN_FILE", ""),
-        "endpoint_url": env("GOOGLE_ENDPOINT_URL", ""),
-        "ca_file": env("GOOGLE_ENDPOINT_CA", ""),
+        "token_file": env_path("GOOGLE_SUBJECT_TOKEN_FILE"),
+        "endpoint_url": env_url("GOOGLE_ENDPOINT_URL", "https://localhost:8443"),
+        "ca_file": env_path("GOOGLE_ENDPOINT_CA"),
     },
 }

@@ -7,9 +7,12 @@ from typing import Any
 from django.core.wsgi import get_wsgi_application
 from django.utils.http import parse_header_parameters
 
+from console.starting import or_exit
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-_django = get_wsgi_application()
+with or_exit():
+    _django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from console.settings import env
+from tests.demo_process import ROOT
+from tests.web.garbage import NEEDED
 
 
 @pytest.fixture
@@ -60,3 +66,31 @@ def test_env_says_why_a_file_cannot_be_read(credentials, monkeypatch, tmp_path, 
     with pytest.raises(ImproperlyConfigured, match=f"SOME_SECRET cannot be read from .*: {words}") as raised:
         env("SOME_SECRET", "a default")
     assert "hidden" not in str(raised.value)
+
+
+STARTS = {
+    "a command": ["manage.py", "migrate", "--plan"],
+    "a worker": ["-m", "celery", "-A", "console", "worker"],
+    "beat": ["-m", "celery", "-A", "console", "beat"],
+    "the web server": ["-c", "import console.wsgi"],  # what each process of the web server loads
+}
+
+
+@pytest.mark.slow
+def test_each_process_says_in_one_line_why_it_cannot_start():
+    known = {"PATH": os.environ["PATH"], **NEEDED, "TRUSTED_PROXY_COUNT": "one"}
+    processes = {
+        name: subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**known, "DJANGO_SETTINGS_MODULE": "console.settings"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name, command in STARTS.items()
+    }
+    said = {name: process.communicate(timeout=60)[0] for name, process in processes.items()}
+    line = "Storekeeper cannot start: TRUSTED_PROXY_COUNT is 'one': it wants a whole number from 0 to 20, such as 0.\n"
+    assert said == dict.fromkeys(STARTS, line)
+    assert all(process.returncode for process in processes.values())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_network
 from typing import Any
 
+from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register  # noqa: A004 - as Django calls it
+from django.core.exceptions import ImproperlyConfigured
+
+from console.environment import near_misses
 
 LONGEST_IDLE = 12 * 3600  # seconds: as long as a session lasts at all
 WIDEST = 8  # bits of a network: wider ones are whole classes of addresses
@@ -95,6 +100,35 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
         "Let PUBLIC_URL begin with https://.",
     ),
 )
+
+
+def keys_are_keys(keys: Sequence[str]) -> None:
+    """Raise ImproperlyConfigured for what is neither a Fernet key nor one that a vault has wrapped."""
+    for number, key in enumerate(keys, 1):
+        try:
+            if not key.strip().startswith("vault:"):
+                Fernet(key.strip())
+        except ValueError:
+            which = f"its entry {number}" if len(keys) > 1 else "it"
+            raise ImproperlyConfigured(
+                f"FIELD_ENCRYPTION_KEYS is not what it should be: {which} is no Fernet key, which has 44 characters "
+                "(32 bytes in url-safe base64), nor one that a vault has wrapped (vault:v1:…). Keys are separated by "
+                "commas; `make env` makes one, and console/deploy/keys.md says how."
+            ) from None
+
+
+@register(Tags.security)
+def environment(app_configs: object, **_: Any) -> Iterator[CheckMessage]:
+    """Yield what no command and no process should go on with, and names that nobody reads."""
+    if not settings.BUILDING:
+        try:
+            keys_are_keys(settings.FIELD_ENCRYPTION_KEYS)
+        except ImproperlyConfigured as error:
+            yield Error(str(error), id="storekeeper.E010")
+    for name, meant in near_misses(os.environ):
+        yield Warning(
+            f"{name} is in the environment, and nobody reads it.", hint=f"Did you mean {meant}?", id="storekeeper.W010"
+        )
 
 
 @register(Tags.security, deploy=True)
