@@ -358,7 +358,10 @@ LOG_LEVEL = env_choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"origin": {"()": "console.web.logs.WithOrigin"}},
+    "filters": {
+        "origin": {"()": "console.web.logs.WithOrigin"},
+        "routine": {"()": "console.web.logs.WithoutRoutine"},
+    },
     "formatters": {
         "text": {
             "()": "console.web.logs.TextFormatter",
@@ -369,7 +372,14 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["origin"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # botocore's debug log holds signed requests; never let it out.
-    "loggers": {"botocore": {"level": "WARNING"}, "celery": {"level": "INFO"}},
+    "loggers": {
+        "botocore": {"level": "WARNING"},
+        "celery": {"level": "INFO"},
+        **{
+            f"celery.{name}": {"filters": ["routine"]}
+            for name in ("beat", "worker.strategy", "app.trace", "worker.request")
+        },
+    },
 }
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "console.web.reports.Filter"

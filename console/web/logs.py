@@ -40,6 +40,22 @@ class WithOrigin(logging.Filter):
         return True
 
 
+# What a worker works on for somebody; of all its other tasks, which come every few seconds, each line says nothing.
+TOLD_OF = frozenset({"console.operations.tasks.run_operation"})
+TASK = re.compile(r"(?:^Task |^Scheduler: Sending due task \S+ \()([\w.]+)")
+
+
+class WithoutRoutine(logging.Filter):
+    """Leave out that a sweep or a reading was sent, came and went well, unless debugging is wanted: 15 MB a day."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep what went wrong, all that is no task, and what somebody waits for."""
+        if record.levelno != logging.INFO or logging.getLogger().level <= logging.DEBUG:
+            return True
+        task = TASK.match(record.getMessage())
+        return task is None or task[1] in TOLD_OF
+
+
 def printable(text: str) -> str:
     r"""Return the text with all that is not printed written as Python writes it: \n, \u202e (str.isprintable)."""
     if text.isprintable():

@@ -93,3 +93,47 @@ def test_an_object_of_json_is_one_line_of_ascii(category):
         assert line.isascii()
         assert line.isprintable()
         assert json.loads(line)["message"] == said
+
+
+@pytest.fixture
+def lines(caplog):
+    """A function that returns what of the console's own lines gets through the filters of its loggers."""
+
+    def lines(level=logging.INFO):
+        return [one.getMessage() for one in caplog.records if one.levelno >= level]
+
+    return lines
+
+
+SWEEP, OPERATION = "console.operations.tasks.read_due", "console.operations.tasks.run_operation"
+
+
+@pytest.mark.parametrize("name", ["celery.beat", "celery.worker.strategy", "celery.app.trace"])
+def test_sweeps_that_come_and_go_are_not_told_of(name, lines):
+    log = logging.getLogger(name)
+    for task in (SWEEP, OPERATION):
+        log.info("Task %(name)s[%(id)s] received", {"name": task, "id": "1"})
+        log.info("Task %(name)s[%(id)s] succeeded in %(runtime)ss: 0", {"name": task, "id": "1", "runtime": 0.1})
+        log.info("Scheduler: Sending due task %s (%s)", "read-due", task)
+        log.error("Task %(name)s[%(id)s] raised unexpected: %(exc)s", {"name": task, "id": "1", "exc": "x"})
+    log.info("Connected to redis://")
+    told = lines()
+    assert [one for one in told if SWEEP in one] == [f"Task {SWEEP}[1] raised unexpected: x"]
+    assert len([one for one in told if OPERATION in one]) == 4
+    assert told[-1] == "Connected to redis://"
+
+
+def test_sweeps_are_told_of_while_somebody_debugs(lines, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "level", logging.DEBUG)
+    logging.getLogger("celery.beat").info("Scheduler: Sending due task %s (%s)", "read-due", SWEEP)
+    assert len(lines()) == 1
+
+
+def test_health_checks_are_told_of_only_when_they_fail(client, db, lines, settings):
+    settings.METRICS_TOKEN = "t" * 32
+    client.get("/healthz")
+    client.get("/metrics", headers={"Authorization": f"Bearer {'t' * 32}"})
+    assert not [one for one in lines() if "GET" in one]
+    client.get("/readyz")  # nothing listens at the tests' REDIS_URL
+    client.get("/metrics")
+    assert [one.rsplit(" ", 1)[1] for one in lines() if "GET" in one] == ["503", "401"]
