@@ -64,7 +64,10 @@ LOCK_dev := requirements-dev.lock
 LOCK := $(or $(LOCK_$(ENV)),$(error ENV is production, demo or dev, not "$(ENV)"))
 DONE := .venv/.done-$(ENV)
 
-.PHONY: help setup lock azurite system demo lint check quick test live-test audit bench
+# On what an installed console runs: Debian's own, since a service cannot reach into somebody's home.
+INSTALLED_ON = $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON),/usr/bin/python3)
+
+.PHONY: help setup install uninstall image lock azurite system demo lint check quick test live-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -85,6 +88,12 @@ $(DONE): $(LOCK)
 	@test $(ENV) != production || { rm -rf .venv/azurite && \
 	  $(BIN)/python -m pip uninstall --quiet --disable-pip-version-check --yes uv; }
 	@touch $@
+
+install: ## Install it as a service of Debian 12, or a newer release of it (root); make install DESTDIR=FOLDER PYTHON=/usr/bin/python3
+	@UV=$(CURDIR)/$(BIN)/uv DESTDIR=$(DESTDIR) PYTHON=$(INSTALLED_ON) console/deploy/debian/install.sh
+
+uninstall: ## Take that away again (root); settings, keys, users and the database stay
+	@DESTDIR=$(DESTDIR) console/deploy/debian/uninstall.sh
 
 # Versions that are locked stay, but for those that pyproject.toml does not allow any more. What is in several locks has the
 # same version in all of them: the widest is made first, and bounds the others.

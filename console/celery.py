@@ -7,11 +7,14 @@ from celery import Celery
 from kombu.transport import redis
 from redis.exceptions import ConnectionError as BrokerGone
 
+from console.web import watchdog
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 app = Celery("console")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+watchdog.watch(app)
 
 
 class Channel(redis.Channel):  # type: ignore[misc]

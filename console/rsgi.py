@@ -17,6 +17,7 @@ from typing import Any
 
 from django.conf import settings
 
+from console.web import watchdog
 from console.wsgi import application as wsgi
 
 log = logging.getLogger("storekeeper.server")
@@ -41,6 +42,10 @@ class Server:
     def __init__(self, wsgi: Callable[..., Any], threads: int) -> None:
         self.wsgi, self.held = wsgi, 0
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin, as one process of the web server (granian's specification, 1.5)."""
+        self.watched = loop.create_task(watchdog.tell_on())
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer a request, as RSGI has it (granian's specification, 1.5)."""
