@@ -75,6 +75,7 @@ WSGI_APPLICATION = "console.wsgi.application"
 INSTALLED_APPS = [
     "console.accounts",
     "console.audit",
+    "console.restoration",
     "console.operations",
     "console.cloud_accounts",
     "stores",

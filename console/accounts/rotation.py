@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from allauth.mfa.models import Authenticator
 from cryptography.fernet import InvalidToken
 from django.apps import apps
-from django.db import models, transaction
+from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models import ExpressionWrapper, F, QuerySet, Value
 
 from console.accounts.encryption import EncryptedJSONField, cipher, is_newest
@@ -36,11 +37,11 @@ class Count:
             self.unreadable += 1
 
 
-def fields() -> list[tuple[type[models.Model], str]]:
-    """Return the models that keep secrets, each with the name of the field."""
+def fields(known: Any = apps) -> list[tuple[type[models.Model], str]]:
+    """Return the models that keep secrets, each with the name of the field: of these apps, or of a migration's."""
     return [
         (model, field.name)
-        for model in apps.get_models()
+        for model in known.get_models()
         for field in model._meta.local_concrete_fields
         if isinstance(field, EncryptedJSONField)
     ]
@@ -73,19 +74,19 @@ def renew_factors() -> Count:
     return count_factors()
 
 
-def count_factors() -> Count:
+def count_factors(using: str = DEFAULT_DB_ALIAS) -> Count:
     """Return with what the secrets of second factors are encrypted now."""
     found = Count("mfa.Authenticator.data")
-    for factor in Authenticator.objects.order_by("pk").iterator(BATCH):
-        for name in _FACTOR_SECRETS & factor.data.keys():
-            found.add(factor.data[name].encode())
+    for factor in Authenticator.objects.using(using).order_by("pk").values_list("data", flat=True).iterator(BATCH):
+        for name in _FACTOR_SECRETS & factor.keys():
+            found.add(factor[name].encode())
     return found
 
 
-def count(model: type[models.Model], name: str) -> Count:
-    """Return with what the secrets of the field are encrypted now."""
+def count(model: type[models.Model], name: str, using: str = DEFAULT_DB_ALIAS) -> Count:
+    """Return with what the secrets of the field are encrypted now, in that database."""
     found = Count(f"{model._meta.app_label}.{model.__name__}.{name}")
-    for batch in _batches(model, name):
+    for batch in _batches(model, name, using):
         for _, token in batch:
             found.add(token)
     return found
@@ -99,14 +100,17 @@ def _rotated(token: bytes) -> bytes | None:
         return None
 
 
-def _tokens(model: type[models.Model], name: str) -> QuerySet[models.Model]:
+def _tokens(model: type[models.Model], name: str, using: str = DEFAULT_DB_ALIAS) -> QuerySet[models.Model]:
     """Return the rows with what the database itself holds of the field, as `token`."""
     raw = ExpressionWrapper(F(name), output_field=models.BinaryField())
-    return model._base_manager.annotate(token=raw).exclude(**{f"{name}__isnull": True})
+    rows: QuerySet[models.Model] = model._base_manager.using(using)
+    return rows.annotate(token=raw).exclude(**{f"{name}__isnull": True})
 
 
-def _batches(model: type[models.Model], name: str) -> Iterator[list[tuple[object, bytes]]]:
-    rows, after = _tokens(model, name).order_by("pk").values_list("pk", "token"), None
+def _batches(
+    model: type[models.Model], name: str, using: str = DEFAULT_DB_ALIAS
+) -> Iterator[list[tuple[object, bytes]]]:
+    rows, after = _tokens(model, name, using).order_by("pk").values_list("pk", "token"), None
     while batch := [(pk, bytes(token)) for pk, token in (rows.filter(pk__gt=after) if after else rows)[:BATCH]]:
         yield batch
         after = batch[-1][0]
