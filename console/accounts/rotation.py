@@ -103,8 +103,9 @@ def _rotated(token: bytes) -> bytes | None:
 def _tokens(model: type[models.Model], name: str, using: str = DEFAULT_DB_ALIAS) -> QuerySet[models.Model]:
     """Return the rows with what the database itself holds of the field, as `token`."""
     raw = ExpressionWrapper(F(name), output_field=models.BinaryField())
-    rows: QuerySet[models.Model] = model._base_manager.using(using)
-    return rows.annotate(token=raw).exclude(**{f"{name}__isnull": True})
+    rows = model._base_manager.using(using).annotate(token=raw)
+    held: QuerySet[models.Model] = rows.exclude(**{f"{name}__isnull": True})
+    return held
 
 
 def _batches(
