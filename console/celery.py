@@ -4,14 +4,16 @@ import os
 from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, celeryd_init
 from kombu.transport import redis
 from redis.exceptions import ConnectionError as BrokerGone
 
+from console.starting import or_exit
 from console.web import watchdog
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-app = Celery("console")
+app = Celery("console", task_cls="console.accounts.installation:Task")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 watchdog.watch(app)
@@ -31,3 +33,13 @@ class Channel(redis.Channel):  # type: ignore[misc]
 
 
 redis.Transport.Channel = Channel
+
+
+@celeryd_init.connect
+@beat_init.connect
+def look_first(**_: Any) -> None:
+    """Keep a worker, or beat, from starting on another console's database or broker."""
+    from console.accounts.installation import before_work  # noqa: PLC0415 - models are there from now on
+
+    with or_exit():
+        before_work()

@@ -386,6 +386,7 @@ LOGGING = {
 DEFAULT_EXCEPTION_REPORTER_FILTER = "console.web.reports.Filter"
 
 # What goes for all linked accounts of a cloud (console.clouds.contract.DeploymentSettings).
+PRINCIPAL = "arn:aws:iam::123456789012:role/storekeeper"  # an example
 AWS_PRINCIPAL_UNSET = "arn:aws:iam::CONSOLE-ACCOUNT-ID:root"  # in whose place somebody writes the right one
 DEPLOYMENT_SETTINGS: dict[str, dict[str, Any]] = {
     # The identity that roles in linked accounts trust: shown in the trust policy of Link Cloud Account.
@@ -394,7 +395,7 @@ DEPLOYMENT_SETTINGS: dict[str, dict[str, Any]] = {
             "AWS_PRINCIPAL",
             "",
             r"arn:aws[a-z-]*:(iam|sts)::\d{12}:(root|(user|role|assumed-role)/[\w+=,.@/-]{1,1000})",
-            "the ARN of an identity, such as arn:aws:iam::123456789012:role/storekeeper",
+            f"the ARN of an identity, such as {PRINCIPAL}",
         )
         or AWS_PRINCIPAL_UNSET
     },

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
+from django.db import connection
 from django.utils.http import parse_header_parameters
 
 from console.starting import or_exit
@@ -13,6 +14,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 with or_exit():
     _django = get_wsgi_application()
+    # Only now are there models.
+    from console.accounts.installation import before_work, gate
+
+    before_work()
+    connection.close()  # of the thread that loads this, and answers nobody
+
+PROBES = {"/healthz", "/readyz"}  # which answer whatever the database does
+CLOSED = "This console is not set up for its database; what is wrong, and what to do, is in its log.\n"
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -27,4 +36,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     if charset.lower() != "utf-8":  # as Django has it: "utf8" it refuses, and then fails at its own refusal
         start_response("415 Unsupported Media Type", [("Content-Type", "text/plain")])
         return [b"Send text as UTF-8.\n"]
+    if not gate.open and environ.get("PATH_INFO") not in PROBES and gate.refusal():
+        start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "60")])
+        return [CLOSED.encode()]
     return _django(environ, start_response)

@@ -22,7 +22,7 @@ WORD = re.compile(rf"\b(?:{'|'.join(sorted(map(re.escape, WORDS | NAMES)))})s?\b
 
 # What speaks of several clouds at once, with the words that it may use: "bucket" is the guide's for all of them.
 SEVERAL_CLOUDS = {
-    "console/settings.py": {"arn", "iam", "role"},  # what AWS_PRINCIPAL wants
+    "console/settings.py": {"arn"},  # what AWS_PRINCIPAL wants
     "stores/actions.py": {"bucket"},  # the audit's actions, which its filter offers for all accounts
     "templates/cloud_accounts/list.html": {"aws", "azure", "bucket", "google", "project", "s3", "subscription"},
     "templates/admin/find.html": {"arn", "bucket"},

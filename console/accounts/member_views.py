@@ -7,14 +7,11 @@ from uuid import UUID
 
 from allauth.account.signals import user_logged_in
 from django.apps import apps
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
-from django.core.mail import send_mail
 from django.db.models import UUIDField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
@@ -60,24 +57,11 @@ def member_invite(request: MemberRequest) -> HttpResponse:
             form.add_error(refusal.field, str(refusal))
         else:
             link = request.build_absolute_uri(reverse("join", args=[token]))
-            context = {"invitation": invitation, "link": link, "sent": _send(invitation, link)}
+            context = {"invitation": invitation, "link": link, "sent": members.send(invitation, link)}
             response = fragment_or_page(request, "accounts/member_invited.html", "dialog", context)
             response["HX-Trigger"] = CHANGED
             return response
     return dialog_form(request, "accounts/member_invite.html", {"form": form})
-
-
-def _send(invitation: Invitation, link: str) -> str:
-    """Send the link, where the console can send e-mail; returns "sent", "failed", or "" where it cannot."""
-    if not settings.EMAIL_HOST:
-        return ""
-    text = render_to_string("accounts/member_invitation.txt", {"invitation": invitation, "link": link})
-    subject = f"Join {invitation.organisation} on Storekeeper".replace("\n", " ").replace("\r", " ")
-    try:
-        send_mail(subject, text, None, [invitation.email])
-    except OSError:  # as all of smtplib's are
-        return "failed"
-    return "sent"
 
 
 @require_http_methods(["GET", "POST"])

@@ -6,8 +6,11 @@ from datetime import timedelta
 from hashlib import sha256
 from secrets import token_urlsafe
 
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
+from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from console.accounts import activity
@@ -27,11 +30,15 @@ class MembershipRefused(Exception):
         self.field = field
 
 
-def invite(organisation: Organisation, *, email: str, role: str, by: User) -> tuple[Invitation, str]:
+def invite(
+    organisation: Organisation, *, email: str, role: str, by: User | None, operator: bool = False
+) -> tuple[Invitation, str]:
     """Invite whoever has the address, in place of an earlier invitation; returns it, and the token of its link.
 
-    The token is kept nowhere. Raises Refused.
+    The token is kept nowhere. `by` is None for the console's operator at a terminal, who alone can invite another
+    operator. Raises Refused.
     """
+    assert not operator or by is None, "nobody makes operators in the console"
     token = token_urlsafe(32)
     try:
         email = normalised(email)
@@ -49,10 +56,29 @@ def invite(organisation: Organisation, *, email: str, role: str, by: User) -> tu
                 "email",
             )
         invitation = organisation.invitations.create(
-            email=email, role=role, token_sha256=_digest(token), expires_at=timezone.now() + INVITED_FOR, by=by
+            email=email,
+            role=role,
+            token_sha256=_digest(token),
+            expires_at=timezone.now() + INVITED_FOR,
+            by=by,
+            operator=operator,
         )
-        activity.record("Invited", email, organisation=organisation, by=by, after={"role": role})
+        after = {"role": role, "operator": True} if operator else {"role": role}
+        activity.record("Invited", email, organisation=organisation, by=by, after=after)
     return invitation, token
+
+
+def send(invitation: Invitation, link: str) -> str:
+    """Send the link, where the console can send e-mail; returns "sent", "failed", or "" where it cannot."""
+    if not settings.EMAIL_HOST:
+        return ""
+    text = render_to_string("accounts/member_invitation.txt", {"invitation": invitation, "link": link})
+    subject = f"Join {invitation.organisation} on Storekeeper".replace("\n", " ").replace("\r", " ")
+    try:
+        send_mail(subject, text, None, [invitation.email])
+    except OSError:  # as all of smtplib's are
+        return "failed"
+    return "sent"
 
 
 def revoke(invitation: Invitation, *, by: User) -> None:
@@ -91,6 +117,10 @@ def join(invitation: Invitation, user: User) -> Membership:
             organisation=invitation.organisation, user=user, role=invitation.role
         )
         activity.record("Joined", user, organisation=invitation.organisation, by=user, after={"role": invitation.role})
+        if invitation.operator:
+            user.is_staff = user.is_superuser = True
+            user.save(update_fields=["is_staff", "is_superuser"])
+            activity.record("Became operator", user, organisation=invitation.organisation, by=user)
     return membership
 
 

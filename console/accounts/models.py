@@ -9,13 +9,15 @@ from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
 
 from console.accounts.addresses import normalised
+from console.accounts.encryption import EncryptedJSONField
 from console.accounts.permissions import ROLES, Permission
 from console.web.validators import NameField
 
+LONGEST_URL = 4096  # characters, as console.environment has it
 # `email__lower` compares as the constraints do; `iexact` would by UPPER, which takes other letters for the same.
 models.EmailField.register_lookup(Lower)
 
@@ -124,6 +126,8 @@ class Invitation(models.Model):
     role = models.CharField(max_length=20, choices=Membership.Role)
     token_sha256 = models.CharField(max_length=64, unique=True)
     by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    # Whoever joins may also do everything in /admin/: of `manage.py bootstrap` alone.
+    operator = models.BooleanField(default=False, db_default=False, editable=False)
     created_at = models.DateTimeField("invited", default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
 
@@ -141,3 +145,21 @@ class Invitation(models.Model):
     def is_open(self) -> bool:
         """Return whether its link still leads in."""
         return self.expires_at > timezone.now()
+
+
+class Installation(models.Model):
+    """Whose database this is: one row, by which a process finds that it has another console's, or lacks a key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    only = models.BooleanField(default=True, db_default=True, unique=True, editable=False)
+    proof = EncryptedJSONField()  # whoever opens it has the keys of what else is encrypted here
+    secret_key_hmac = models.CharField(max_length=64, editable=False)  # of the ID: tells nothing of the key
+    public_url = models.CharField(max_length=LONGEST_URL, blank=True, default="", db_default="", editable=False)
+    version = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)  # the newest
+    created_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(only=True), name="one_installation")]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from clusters.models import Cluster, Node, RecoveryIdentity, RemovedNode, Repository
-from console.accounts import rotation
+from console.accounts import installation, rotation
 from console.cloud_accounts.models import Attempt, CloudAccount
 from tests import factories
 
@@ -18,6 +18,7 @@ from tests import factories
 @pytest.fixture
 def rows(acme):
     """A row of every model that keeps secrets, and many of one."""
+    installation.this()
     account = factories.account(acme)
     cluster = Cluster.objects.create(
         organisation=acme, cloud_account=account, name="orders", state="available", keys={"secret_access_key": "a"}
