@@ -67,7 +67,7 @@ DONE := .venv/.done-$(ENV)
 # On what an installed console runs: Debian's own, since a service cannot reach into somebody's home.
 INSTALLED_ON = $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON),/usr/bin/python3)
 
-.PHONY: help setup install uninstall image lock azurite system demo lint check quick test live-test audit bench
+.PHONY: help setup install uninstall image lock azurite system demo env lint check quick test live-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -133,6 +133,11 @@ system: ## Install what the tests need beside Python: Chromium, PostgreSQL, pgBa
 demo: setup ## Run the console with everything that it needs: make demo ARGS="--port 8000 --data DIR --latency MS"
 	-@$(MAKE) --no-print-directory azurite
 	@exec $(BIN)/python manage.py demo $(ARGS)
+
+FILE ?= storekeeper.env
+env: ## Write a file with all settings and new keys: make env FILE=/etc/storekeeper/storekeeper.env ARGS="--host NAME"
+	@test -x $(BIN)/python || $(MAKE) --no-print-directory setup
+	@$(BIN)/python manage.py write_environment $(FILE) $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

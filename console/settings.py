@@ -29,8 +29,10 @@ from console.environment import (
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# Commands that build the project need no secrets: `collectstatic` in an image, `makemigrations`, the linters.
-BUILDING = len(sys.argv) > 1 and sys.argv[1] in {"collectstatic", "makemigrations", "demo", "help", "--help"}
+# Commands that build the project need no secrets: `collectstatic` in an image, `makemigrations`, the linters; nor do
+# those that come before there are any.
+WITHOUT_SECRETS = {"collectstatic", "makemigrations", "demo", "help", "--help", "write_environment", "release"}
+BUILDING = len(sys.argv) > 1 and sys.argv[1] in WITHOUT_SECRETS
 UNSET = "unset" if BUILDING else None
 
 # Who may talk to us

@@ -40,6 +40,9 @@ AGAIN = 5.0  # seconds between two tries to reach a database that did not answer
 ACCEPT = "If it is right, and was changed on purpose: manage.py installation --accept."
 
 
+SETTINGS = {"secret_key_hmac": "SECRET_KEY", "public_url": "PUBLIC_URL"}  # names alone  # nosec B105
+
+
 class Unknown(Exception):
     """The database does not answer, has no tables yet, or the vault unwraps no key now: nothing can be said."""
 
@@ -230,5 +233,5 @@ def accept(*, lost_keys: bool = False) -> list[str]:
             if getattr(row, name) != value:
                 setattr(row, name, value)
                 row.save(update_fields=[name])
-                changed.append({"secret_key_hmac": "SECRET_KEY", "public_url": "PUBLIC_URL"}[name])
+                changed.append(SETTINGS[name])
     return changed
