@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, celeryd_init
+from celery.signals import before_task_publish, beat_init, celeryd_init, worker_init, worker_shutdown
 from kombu.transport import redis
 from redis.exceptions import ConnectionError as BrokerGone
 
@@ -43,3 +43,15 @@ def look_first(**_: Any) -> None:
 
     with or_exit():
         before_work()
+
+
+@worker_init.connect
+def share_connections(**_: object) -> None:
+    """Have the threads of a worker share its connections to the database, and hold none while they wait for a cloud."""
+    from console.clouds import streams  # noqa: PLC0415 - this module is loaded before Django's settings are
+    from console.web import database  # noqa: PLC0415
+
+    database.limit(database.worker())
+    streams.before_waiting.append(database.give_back)
+    before_task_publish.connect(database.give_back)
+    worker_shutdown.connect(lambda **_: database.close(), weak=False)

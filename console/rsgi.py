@@ -3,6 +3,10 @@
 A request is taken whole before a thread works on it: what comes slowly, or never, holds a socket and some memory for
 ten seconds, and nothing that others wait for. WSGI cannot have that, whose applications read the body themselves. Nor
 can it tell `X_Forwarded_For` from `X-Forwarded-For`; here the one is dropped.
+
+Only so many requests wait for a thread; one more is told at once to come again, and one that has waited too long is not
+worked on: whoever sent it has gone. Static files and the probes have threads of their own, so that they are answered
+while all others wait for a database.
 """
 
 from __future__ import annotations
@@ -10,14 +14,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
+from celery.signals import before_task_publish
 from django.conf import settings
 
-from console.web import watchdog
+from console.clouds import streams
+from console.web import database, unavailable, watchdog
+from console.web.middleware import content_security_policy
 from console.wsgi import application as wsgi
 
 log = logging.getLogger("storekeeper.server")
@@ -28,6 +36,12 @@ HELD = 32 * LARGEST  # bytes of all bodies together that a process keeps while t
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # of which nothing here reads one
 
 
+QUEUE_SECONDS = 10.0  # that a request waits for a thread
+ALIVE = b"ok\n"  # what /healthz answers, as console.web.health has it for other servers
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+
+
 class _Refused(Exception):
     """The request is not taken: a status, and why."""
 
@@ -36,28 +50,68 @@ class _Refused(Exception):
         self.status, self.why = status, why
 
 
+class Lane:
+    """Threads for one kind of request, and so many places to wait for one."""
+
+    def __init__(self, name: str, threads: int, places: int) -> None:
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self.most, self.inside = threads + places, 0
+
+    async def run(self, work: Callable[[dict[str, Any]], Answer], environ: dict[str, Any]) -> Answer:
+        """Return what the work answers; raises _Refused when all places are taken, or it was not begun in time."""
+        if self.inside >= self.most:
+            raise _Refused(503, unavailable.BUSY)
+        self.inside += 1
+        try:
+            until = time.monotonic() + QUEUE_SECONDS
+            return await asyncio.get_running_loop().run_in_executor(self.threads, self._begin, work, environ, until)
+        finally:
+            self.inside -= 1
+
+    @staticmethod
+    def _begin(work: Callable[[dict[str, Any]], Answer], environ: dict[str, Any], until: float) -> Answer:
+        if time.monotonic() > until:
+            raise _Refused(503, unavailable.BUSY)
+        return work(environ)
+
+
 class Server:
     """Calls a WSGI application in one of its threads, for each request that has come whole."""
 
-    def __init__(self, wsgi: Callable[..., Any], threads: int) -> None:
+    def __init__(self, wsgi: Callable[..., Any], threads: int, places: int) -> None:
         self.wsgi, self.held = wsgi, 0
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self.pages = Lane("request", threads, places)
+        self.files = Lane("file", 2, 256)
+        self.probes = Lane("probe", 2, 8)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin, as one process of the web server (granian's specification, 1.5)."""
+        """Begin to serve: from now on all threads share this process's connections to the database."""
+        database.limit(database.web())
+        streams.before_waiting.append(database.give_back)
+        before_task_publish.connect(database.give_back)
         self.watched = loop.create_task(watchdog.tell_on())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End, when all that was taken is answered."""
+        database.close()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer a request, as RSGI has it (granian's specification, 1.5)."""
+        if scope.path == "/healthz":
+            protocol.response_bytes(200, [("content-type", "text/plain"), ("cache-control", "no-store")], ALIVE)
+            return
         try:
             body = b"" if scope.method in WITHOUT_BODY else await self._body(scope, protocol)
+            answered = await self._lane(scope.path).run(self._answer, environ(scope, body))
         except _Refused as refused:
             log.info("Refused a request with %s: %s", refused.status, refused.why)
-            text = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
-            protocol.response_bytes(refused.status, text, f"{refused.why}\n".encode())
-            return
-        answered = await asyncio.get_running_loop().run_in_executor(self.threads, self._answer, environ(scope, body))
+            answered = _refusal(scope, refused)
         protocol.response_bytes(*answered)
+
+    def _lane(self, path: str) -> Lane:
+        if path.startswith(settings.STATIC_URL):
+            return self.files
+        return self.probes if path == "/readyz" else self.pages
 
     async def _body(self, scope: Any, protocol: Any) -> bytes:
         """Return the request's body, or refuse one that is too large, too slow, or not whole."""
@@ -74,7 +128,7 @@ class Server:
                     self.held += len(chunk)
                     body += chunk
                     if self.held > HELD:
-                        raise _Refused(503, "Too much is being sent at this moment. Try again.")
+                        raise _Refused(503, "Too much is being sent at this moment.")
         except TimeoutError:
             raise _Refused(408, f"The request did not come whole within {BODY_SECONDS:.0f} seconds.") from None
         finally:
@@ -83,7 +137,7 @@ class Server:
             raise _Refused(400, "The request did not come whole.")
         return bytes(body)
 
-    def _answer(self, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _answer(self, environ: dict[str, Any]) -> Answer:
         """Return the application's status, headers and body."""
         started: list[Any] = []
         try:
@@ -98,6 +152,17 @@ class Server:
         except Exception:  # Django answers its own: this is of what stands before it, or of a file that went away
             log.exception("A request was not answered.")
             return 500, [("content-type", "text/plain")], b"Something went wrong.\n"
+
+
+def _refusal(scope: Any, refused: _Refused) -> Answer:
+    if refused.status != 503:
+        text = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
+        return refused.status, text, f"{refused.why}\n".encode()
+    is_fragment = "hx-request" in scope.headers
+    told, body = unavailable.answer(refused.why, accept=scope.headers.get("accept", ""), is_fragment=is_fragment)
+    told |= {"Content-Security-Policy": content_security_policy(), "Connection": "close"}
+    told["Content-Type"] += "; charset=utf-8"
+    return 503, [(name.lower(), value) for name, value in told.items()], body.encode()
 
 
 def environ(scope: Any, body: bytes) -> dict[str, Any]:
@@ -135,4 +200,4 @@ def environ(scope: Any, body: bytes) -> dict[str, Any]:
     return found
 
 
-application = Server(wsgi, settings.WEB_THREADS)
+application = Server(wsgi, settings.WEB_THREADS, settings.WEB_QUEUE)

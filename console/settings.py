@@ -63,7 +63,13 @@ DEBUG = env_switch("DEBUG")
 DEMO_FILE = env_path("DEMO_FILE")
 # How many proxies of the operator's stand in front: so many of the last entries of X-Forwarded-For are believed.
 TRUSTED_PROXY_COUNT = env_number("TRUSTED_PROXY_COUNT", 0, most=20)
-WEB_THREADS = env_number("WEB_THREADS", 16, least=1, most=1000)  # requests that a process of the web server works on
+# How many there are of each, and what one takes: console.web.database adds it up.
+WEB_PROCESSES = env_number("WEB_PROCESSES", 4, least=1, most=1000)  # as the web server is told with --workers
+WEB_THREADS = env_number("WEB_THREADS", 16, least=1, most=1000)  # requests that one of them works on at once
+WEB_QUEUE = env_number("WEB_QUEUE", 64, most=10_000)  # requests that may wait for a thread; more are answered with 503
+WORKER_PROCESSES = env_number("WORKER_PROCESSES", 2, least=1, most=1000)
+WORKER_THREADS = env_number("WORKER_THREADS", 16, least=1, most=1000)  # tasks that one of them works on at once
+DATABASE_POOL = env_number("DATABASE_POOL", 8, least=1, most=1000)  # connections of one process, which its threads share
 # Without a token there is no /metrics. The folder is read by prometheus_client itself: here it is looked at.
 PROMETHEUS_MULTIPROC_DIR = env_path("PROMETHEUS_MULTIPROC_DIR", folder=True, exists=True, writable=True)
 METRICS_TOKEN = env_pattern(
@@ -163,11 +169,16 @@ TEMPLATES = [
 DATABASES = {
     "default": dj_database_url.parse(
         env_database("DATABASE_URL", "sqlite://:memory:" if BUILDING else None),
-        conn_max_age=600,
-        conn_health_checks=True,
     )
 }
+if DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    DATABASES["default"]["ENGINE"] = "console.web.postgresql"  # with a pool in processes that serve
+    # libpq, "Parameter Key Words": a server that is gone without a word is noticed within half a minute.
+    reachable = {"connect_timeout": 3, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+    reachable |= {"tcp_user_timeout": 20_000}  # milliseconds
+    DATABASES["default"]["OPTIONS"] = {**reachable, **DATABASES["default"].get("OPTIONS", {})}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["CONN_MAX_AGE"] = 600  # seconds: each thread has its own, and opening one reads the schema
     # Many short writers at once (16 worker threads): wait for the lock as a transaction starts, not in its middle.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -200,6 +211,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CONCURRENCY = WORKER_THREADS
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # A broker that is down must not hold up the page: the sweep finds what could not be sent.
@@ -364,6 +376,7 @@ LOGGING = {
     "filters": {
         "origin": {"()": "console.web.logs.WithOrigin"},
         "routine": {"()": "console.web.logs.WithoutRoutine"},
+        "briefly": {"()": "console.web.unavailable.Briefly"},
     },
     "formatters": {
         "text": {
@@ -382,6 +395,8 @@ LOGGING = {
             f"celery.{name}": {"filters": ["routine"]}
             for name in ("beat", "worker.strategy", "app.trace", "worker.request")
         },
+        "django.request": {"filters": ["briefly"]},
+        "psycopg.pool": {"level": "WARNING"},  # below that it tells of every connection that is lent
     },
 }
 

@@ -43,3 +43,4 @@ urlpatterns = [
 ]
 
 handler404 = "console.accounts.member_views.not_found"
+handler500 = "console.web.unavailable.server_error"

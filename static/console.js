@@ -216,6 +216,7 @@ function* observed() {
 const TROUBLES = {
   403: "You may not do this. If that is a surprise, reload the page.",
   404: "This is not here any more. Reload the page.",
+  503: "The console is busy, or its database does not answer. Try again in a moment.",
 };
 const UNEXPECTED = "The console did not answer as expected. Try again, or reload the page.";
 const UNREACHABLE = "The console cannot be reached. Try again in a moment.";

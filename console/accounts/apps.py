@@ -23,6 +23,7 @@ class AccountsConfig(AppConfig):
         importlib.import_module("console.accounts.sign_in")
         importlib.import_module("console.web.checks")
         importlib.import_module("console.web.connections")
+        importlib.import_module("console.web.database")
         post_migrate.connect(make_support_group, sender=apps.get_app_config("auth"))
 
 

@@ -14,7 +14,7 @@ import io
 import math
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -69,6 +69,10 @@ class Allowance:
         self.left += size
         self.tags = self.members = -math.inf
 
+
+# Called before a request is sent and before its connection is made: whoever waits for a cloud should hold nothing that
+# others need meanwhile.
+before_waiting: list[Callable[[], None]] = []
 
 _allowance: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
 
@@ -180,6 +184,7 @@ class _Connection:
         """Connect, with the handshake of TLS."""
         self.allowance = _of_answer()
         self.allowance.remaining()
+        _wait()
         super().connect()  # type: ignore[misc]
         self.sock: Any = _Socket(self.sock, self.allowance)
 
@@ -188,6 +193,7 @@ class _Connection:
         self.allowance = _of_answer()
         if isinstance(sock := getattr(self, "sock", None), _Socket):  # of a request before this one
             sock.allowance = self.allowance
+        _wait()
         super().request(*args, **options)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
@@ -198,6 +204,11 @@ class _Connection:
         answer = super().getresponse()  # type: ignore[misc]
         answer.headers.discard("content-encoding")
         return answer
+
+
+def _wait() -> None:
+    for let_go in before_waiting:
+        let_go()
 
 
 @cache

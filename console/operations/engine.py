@@ -46,6 +46,7 @@ from console.clouds.steps import (
 from console.operations import registry
 from console.operations.models import ManagedResource, Operation, RateSlot, Record
 from console.operations.registry import Workflow
+from console.web import database
 from console.web.logs import Origin, origin
 
 log = logging.getLogger(__name__)
@@ -202,6 +203,7 @@ def run_stage(
         _pool.submit(copy_context().run, call_step, step, spec, seconds): record for step, record, seconds in ready
     }
     while running:
+        database.give_back()  # nobody needs it while all wait for a cloud
         ended, _ = wait(running, timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
         for future in [future for future in running if future in ended]:
             record = running.pop(future)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from redis import Redis, RedisError
+
+from console.web import database
+
+SECONDS = 2.0  # for each of the two, which are asked at the same time
+_brokers = ThreadPoolExecutor(4, thread_name_prefix="broker")
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -15,23 +23,25 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when the database and the broker answer, else 503 with what does not."""
-    found = {"database": _database(), "broker": _broker()}
+    """Answer 200 when the database and the broker answer within two seconds, else 503 with what does not."""
+    broker = _brokers.submit(copy_context().run, _broker)
+    found = {"database": _database(), "broker": broker.result()}
     return JsonResponse(found, status=200 if set(found.values()) == {"ok"} else 503)
 
 
 def _database() -> str:
     try:
-        with connection.cursor() as cursor:
+        with database.within(SECONDS), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
-        return "does not answer"
+        return "all connections of this process are in use" if database.is_full() else "does not answer"
     return "ok"
 
 
 def _broker() -> str:
+    url = settings.REDIS_URL.replace("redis+socket://", "unix://", 1)  # as kombu calls it
     try:
-        with Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=2) as broker:
+        with Redis.from_url(url, socket_connect_timeout=SECONDS / 2, socket_timeout=SECONDS / 2) as broker:
             broker.ping()
     except RedisError:
         return "does not answer"

@@ -59,6 +59,8 @@ NOT_CHECKED = {
     **dict.fromkeys(["AWS_PRINCIPAL", "MAP_TILES_ATTRIBUTION"], "shown"),
     **dict.fromkeys(["AZURE_FEDERATED_TOKEN_FILE", "GOOGLE_SUBJECT_TOKEN_FILE"], "a file that only the console reads"),
     **dict.fromkeys(["LOG_LEVEL", "LOG_FORMAT", "STATIC_ROOT", "WEB_THREADS"], "opens nothing"),
+    **dict.fromkeys(["WEB_PROCESSES", "WORKER_PROCESSES", "DATABASE_POOL"], "console.web.database, which adds them up"),
+    **dict.fromkeys(["WEB_QUEUE", "WORKER_THREADS"], "a number, and takes no connection"),
     **dict.fromkeys(["PUBLIC_CA"], "the nodes believe it beside TLS's own checks, and nothing else"),
     **dict.fromkeys(["VAULT_ADDR", "VAULT_CACERT"], "without TLS the vault is not asked"),
     **dict.fromkeys(["VAULT_TOKEN", "VAULT_KEY", "VAULT_MOUNT", "VAULT_NAMESPACE"], "the vault's"),
