@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import before_task_publish, beat_init, celeryd_init, worker_init, worker_shutdown
+from celery.signals import beat_init, before_task_publish, celeryd_init, worker_init, worker_shutdown
 from kombu.transport import redis
 from redis.exceptions import ConnectionError as BrokerGone
 

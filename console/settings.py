@@ -69,7 +69,7 @@ WEB_THREADS = env_number("WEB_THREADS", 16, least=1, most=1000)  # requests that
 WEB_QUEUE = env_number("WEB_QUEUE", 64, most=10_000)  # requests that may wait for a thread; more are answered with 503
 WORKER_PROCESSES = env_number("WORKER_PROCESSES", 2, least=1, most=1000)
 WORKER_THREADS = env_number("WORKER_THREADS", 16, least=1, most=1000)  # tasks that one of them works on at once
-DATABASE_POOL = env_number("DATABASE_POOL", 8, least=1, most=1000)  # connections of one process, which its threads share
+DATABASE_POOL = env_number("DATABASE_POOL", 8, least=1, most=1000)  # connections of one process, for all its threads
 # Without a token there is no /metrics. The folder is read by prometheus_client itself: here it is looked at.
 PROMETHEUS_MULTIPROC_DIR = env_path("PROMETHEUS_MULTIPROC_DIR", folder=True, exists=True, writable=True)
 METRICS_TOKEN = env_pattern(

@@ -23,8 +23,8 @@ HEADER = """\
 # one goes into a file of its own: NAME_FILE=/etc/storekeeper/name.
 #
 # KEEP FIELD_ENCRYPTION_KEYS: without it, nothing that is encrypted in the database can ever be read again (keys of
-# cloud accounts, passphrases of backups). Keep it APART from the dumps of the database: a password store, a safe. Whoever has
-# both has everything. Keep SECRET_KEY with it. METRICS_TOKEN can be made anew at any time.
+# cloud accounts, passphrases of backups). Keep it APART from the dumps of the database: a password store, a safe.
+# Whoever has both has everything. Keep SECRET_KEY with it. METRICS_TOKEN can be made anew at any time.
 """
 TOLD = """\
 Written to {path} (only its owner reads it), with new keys.
@@ -63,8 +63,8 @@ class Command(BaseCommand):
         for name in ("database_url", "redis_url"):
             if not SAFE.fullmatch(options[name]):
                 raise CommandError(
-                    f"--{name.replace('_', '-')} holds what a shell would read otherwise: leave it out, and put it into "
-                    f"a file of its own, {name.upper()}_FILE.",
+                    f"--{name.replace('_', '-')} holds what a shell would read otherwise: leave it out, and put it "
+                    f"into a file of its own, {name.upper()}_FILE.",
                     returncode=2,
                 )
         values = {
