@@ -225,17 +225,16 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "queue_order_strategy": "sorted",
 }
 CELERY_TASK_PUBLISH_RETRY = False
-# What somebody waits for goes before hundreds of snapshots: of the queues, a worker takes the first by name.
-CELERY_TASK_QUEUES = [Queue("celery"), Queue("snapshots")]
+# Of the queues, a worker takes the first by name: what beat has sent, which is little; what somebody waits for; and
+# what is read of the clouds in the background, hundreds of it.
+CELERY_TASK_QUEUES = [Queue("beat"), Queue("celery"), Queue("snapshots")]
+# In seconds, by the database's clock (console.operations.beat).
+CELERY_BEAT_SCHEDULER = "console.operations.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
-    "resume-stalled": {"task": "console.operations.tasks.resume_stalled", "schedule": 3.0, "options": {"expires": 3}},
-    "renew-keys": {"task": "clusters.tasks.renew_keys", "schedule": 3600.0, "options": {"expires": 600}},
-    "end-replaced-keys": {
-        "task": "clusters.tasks.end_replaced_keys",
-        "schedule": 15.0,
-        "options": {"expires": 15},
-    },
-    "read-due": {"task": "console.operations.tasks.read_due", "schedule": 30.0, "options": {"expires": 20}},
+    "resume-stalled": {"task": "console.operations.tasks.resume_stalled", "schedule": 3.0},
+    "renew-keys": {"task": "clusters.tasks.renew_keys", "schedule": 3600.0},
+    "end-replaced-keys": {"task": "clusters.tasks.end_replaced_keys", "schedule": 15.0},
+    "read-due": {"task": "console.operations.tasks.read_due", "schedule": 10.0},
 }
 
 # Signing in

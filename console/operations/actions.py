@@ -12,6 +12,7 @@ from console.operations.engine import record_of
 from console.operations.models import ManagedResource, Operation
 from console.operations.snapshots import SnapshotQuerySet
 from console.operations.tasks import run_operation, send_reading
+from console.web.release import RELEASE
 
 
 class NotNow(Exception):
@@ -38,6 +39,7 @@ def begin(subject: ManagedResource, verb: str, *, by: User | None) -> Operation:
                 verb=verb,
                 title=work.title,
                 steps=record_of(work.plan(subject)),
+                release=RELEASE,
                 requested_by=by,
             )
             moved = (

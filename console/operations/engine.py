@@ -48,6 +48,7 @@ from console.operations.models import ManagedResource, Operation, RateSlot, Reco
 from console.operations.registry import Workflow
 from console.web import database
 from console.web.logs import Origin, origin
+from console.web.release import RELEASE, newer
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ log = logging.getLogger(__name__)
 ending = threading.Event()
 
 STEP_SECONDS = 600.0  # for all calls of one step
+LEFT_SECONDS = 5.0  # for which a worker leaves alone what only one of a newer release can do
 SHORT_WAIT = 2.0  # seconds that a step waits for its turn where it is; for longer ones the operation is put off
 
 # The threads of the steps: they wait for clouds and touch no database, so one pool serves the whole process.
@@ -63,6 +65,10 @@ _pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="step")
 
 class Ending(Exception):
     """This process ends; another one goes on with what remains."""
+
+
+class OlderRelease(Exception):
+    """Steps of a newer release are recorded, which this one does not know: a worker of that one goes on."""
 
 
 class Cancelled(Exception):
@@ -77,7 +83,7 @@ def execute_next(sent_for: UUID) -> list[tuple[UUID, float]]:
     if ending.is_set():
         return [(sent_for, 0.0)]  # a message that came to the wrong one
     worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
-    operation = Operation.objects.claim_next(worker, sent_for=sent_for)
+    operation = Operation.objects.claim_next(worker, sent_for=sent_for, knows=registry.knows)
     if operation is None:
         return []
     again = copy_context().run(execute, operation)
@@ -103,12 +109,15 @@ def execute(operation: Operation) -> float | None:
                 _finish(operation, subject, Operation.State.DONE)
         except StepError as error:
             return _settle(operation, subject, error)
-        except (LeaseLost, Cancelled, Ending, DatabaseError):
+        except (LeaseLost, Cancelled, Ending, OlderRelease, DatabaseError):
             raise  # without a database nothing can be written: the lease runs out, and the sweep sends it again
         except Exception as error:
             return _settle(operation, subject, _unexpected(error))
     except LeaseLost:
         log.warning("operation %s: the lease was lost, another worker goes on", operation.pk)
+    except OlderRelease:
+        log.warning("operation %s: left to a worker of release %s", operation.pk, operation.release)
+        operation.postpone(LEFT_SECONDS, f"Waits for a worker of release {operation.release}.", trouble=False)
     except (Cancelled, Ending):
         return 0.0 if operation.hand_back() else None
     return None
@@ -168,13 +177,18 @@ def _records(operation: Operation, plan: Plan, *, undo: bool) -> list[Record]:
     """Return the records of the plan's steps, which are the operation's from now on, and say what was done before.
 
     A new release may say or group the same steps otherwise. When it has other steps, all of them run: they are
-    idempotent. Those that undo are recorded behind the others.
+    idempotent. Those that undo are recorded behind the others. Raises OlderRelease where the steps that are recorded
+    are those of a newer release, and others than here: what they have made is not known here.
     """
     mine, others = ([was for was in operation.steps if was.get("undo", False) is side] for side in (undo, not undo))
     fresh = [{**record, "undo": True} for record in record_of(plan)] if undo else record_of(plan)
     if [was.get("key") for was in mine] == [record["key"] for record in fresh]:
         planned = ("title", "stage", "point_of_no_return")
         fresh = [{**was, **{name: record[name] for name in planned}} for was, record in zip(mine, fresh, strict=True)]
+    elif newer(operation.release, than=RELEASE):
+        raise OlderRelease
+    else:
+        operation.release = RELEASE
     operation.steps = [*others, *fresh] if undo else [*fresh, *others]
     return fresh
 

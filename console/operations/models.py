@@ -6,9 +6,9 @@ over a network call, a worker that lost its lease changes nothing, and the row c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, ClassVar, Self, cast
 from uuid import UUID, uuid4
@@ -22,17 +22,32 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
+from console.operations.chores import Chore
+from console.operations.heartbeats import Heartbeat, no_worker
+from console.operations.rate_slots import LONG_AGO, RateSlot
 from console.web.validators import NameField
+
+__all__ = ["LONG_AGO", "Chore", "Heartbeat", "ManagedResource", "Operation", "RateSlot", "Transition"]
 
 Record = dict[str, Any]  # one step: key, title, stage, point_of_no_return, state, started, finished, note
 
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 TURNS = 200  # as many are looked at together; whoever ends one looks again
 
 
+Knows = Callable[[str, str], bool]  # of a kind of subject and a verb: whether this release has a plan for that
+
+# Nothing is put off for so long: such a time was written before the database's clock was set back.
+LONGEST_WAIT = timedelta(minutes=30)
+SOON = timedelta(seconds=10)  # in which a worker takes what is due, if there is one at all
+
+
 def _due(grace: float) -> Q:
-    abandoned = Q(state="running", due_at__lte=Now())
-    return abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace))
+    abandoned = Q(state="running") & (Q(due_at__lte=Now()) | Q(due_at__gt=Now() + 2 * _lease()))
+    return abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace)) | Q(due_at__gt=Now() + LONGEST_WAIT)
+
+
+def _everything(kind: str, verb: str) -> bool:
+    return True
 
 
 class OperationQuerySet(OwnedQuerySet):
@@ -49,7 +64,7 @@ class OperationQuerySet(OwnedQuerySet):
 
     def at_work(self) -> Self:
         """Return the operations that a worker holds."""
-        return self.filter(state=Operation.State.RUNNING, due_at__gt=Now())
+        return self.filter(_held())
 
     def in_turn(self, *, grace: float = 0) -> list[UUID]:
         """Return the due operations that may begin now, in the order of their turns, as IDs.
@@ -57,7 +72,7 @@ class OperationQuerySet(OwnedQuerySet):
         The organisation that has the fewest at work comes first, so that hundreds of one tenant do not stand before the
         only one of another, and none comes beyond its limit. Of its own, what was begun before comes first.
         """
-        held, due = Q(state=Operation.State.RUNNING, due_at__gt=Now()), _due(grace)
+        held, due = _held(), _due(grace)
         ranks = [When(held, then=0), When(~due, then=3), When(fence__gt=0, then=1)]
         rank = Case(*ranks, default=Value(2))
         place = Window(RowNumber(), partition_by=F("organisation"), order_by=[rank, F("due_at").asc()])
@@ -65,14 +80,16 @@ class OperationQuerySet(OwnedQuerySet):
         allowed = turns.filter(turn__lte=F("organisation__operations_at_once"))
         return list(allowed.order_by("turn", rank, "due_at").values_list("pk", flat=True)[:TURNS])
 
-    def claim(self, pk: UUID, worker: str) -> Operation | None:
+    def claim(self, pk: UUID, worker: str, *, knows: Knows = _everything) -> Operation | None:
         """Take the lease of a due operation; None when it is finished, held by another, not yet due or beyond a limit.
 
-        Leases go by the database's clock alone, because two workers' clocks may differ.
+        Leases go by the database's clock alone, because two workers' clocks may differ. What a worker does not know,
+        because a newer release has begun it, is left to those that do.
         """
-        whose = self.due().filter(pk=pk).values_list("organisation", flat=True).first()
-        if whose is None:
+        facts = self.due().filter(pk=pk).values_list("organisation", "subject_kind", "verb").first()
+        if facts is None or not knows(*facts[1:]):
             return None
+        whose = facts[0]
         with transaction.atomic():
             # Of two workers that claim for one organisation, the second waits here and counts the first one's.
             limit = Organisation.locked(whose).operations_at_once
@@ -97,7 +114,7 @@ class OperationQuerySet(OwnedQuerySet):
         operation.held_until = asked + settings.LEASE_SECONDS
         return operation
 
-    def claim_next(self, worker: str, *, sent_for: UUID) -> Operation | None:
+    def claim_next(self, worker: str, *, sent_for: UUID, knows: Knows = _everything) -> Operation | None:
         """Take the lease of the operation whose turn it is; None when no operation may begin now.
 
         Of its organisation's, that is the one that the message was sent for, if it is due. When none may begin, this
@@ -118,7 +135,7 @@ class OperationQuerySet(OwnedQuerySet):
                 .order_by(rank, "due_at")
                 .values_list("pk", flat=True)[:TURNS]
             ):
-                if taken := self.claim(pk, worker):
+                if taken := self.claim(pk, worker, knows=knows):
                     return taken
         self.due().filter(pk=sent_for).update(throttled=True)
         return None
@@ -184,6 +201,7 @@ class Operation(models.Model):
     due_at = models.DateTimeField(db_default=Now())  # nobody but the holder of the fence may touch it before
     fence = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True)
+    release = models.CharField(max_length=40, blank=True, default="", db_default="")  # whose plan the steps are of
     throttled = models.BooleanField(default=False)  # its message came when its organisation was at its limit
     requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -267,6 +285,8 @@ class Operation(models.Model):
         at_work = Operation.objects.at_work().filter(organisation=self.organisation_id).count()
         if at_work >= self.organisation.operations_at_once:
             return f"Waits for its turn: {at_work} other tasks are at work, as many as may be at once."
+        if self.due_at < now - SOON and (nobody := no_worker()):
+            return nobody
         return "Waits for a free worker."
 
     @property
@@ -295,7 +315,7 @@ class Operation(models.Model):
 
     def record(self, steps: Sequence[Record], *, unless_cancelled: bool = False) -> bool:
         """Write the steps down and renew the lease."""
-        return self._write(unless_cancelled=unless_cancelled, steps=list(steps))
+        return self._write(unless_cancelled=unless_cancelled, steps=list(steps), release=self.release)
 
     def renew(self) -> bool:
         """Renew the lease while a step takes its time."""
@@ -352,52 +372,16 @@ class Operation(models.Model):
         return bool(held)
 
 
-class RateSlotQuerySet(models.QuerySet["RateSlot"]):
-    def take(self, rate_key: str, seconds: float) -> tuple[datetime, datetime]:
-        """Return the rate key's next turn, which nobody else gets, and the time now, both by the database's clock.
-
-        A turn that is far off is taken, too: whoever asked first is first, however often others ask.
-        """
-        self.get_or_create(rate_key=rate_key, defaults={"free_at": LONG_AGO})
-        while True:
-            free_at, now = self.filter(rate_key=rate_key).values_list("free_at", Now()).get()
-            turn = max(free_at, now)
-            # Nobody waits for a lock here: who was slower than another looks again.
-            if self.filter(rate_key=rate_key, free_at=free_at).update(free_at=turn + timedelta(seconds=seconds)):
-                return turn, now
-
-    def hold(self, key: str, places: int, seconds: float) -> str:
-        """Take one of so many places, until it is given back or so long has passed; returns its name, "" for none."""
-        for number in range(places):
-            name = f"{key} {number}"
-            self.get_or_create(rate_key=name, defaults={"free_at": LONG_AGO})
-            if self.filter(rate_key=name, free_at__lte=Now()).update(free_at=Now() + timedelta(seconds=seconds)):
-                return name
-        return ""
-
-    def give_back(self, name: str) -> None:
-        """Let another have the place."""
-        self.filter(rate_key=name).update(free_at=Now())
-
-    def clock(self, rate_key: str) -> datetime:
-        """Return what time it is by the database's clock."""
-        return cast("datetime", self.filter(rate_key=rate_key).values_list(Now(), flat=True).get())
+def _held() -> Q:
+    return Q(state="running", due_at__gt=Now(), due_at__lte=Now() + 2 * _lease())
 
 
-class RateSlot(models.Model):
-    """When the next call of a kind may be made, of which a cloud takes only one in a while; or when a place is free."""
-
-    rate_key = models.CharField(max_length=100, unique=True)
-    free_at = models.DateTimeField()
-
-    objects = RateSlotQuerySet.as_manager()
-
-    def __str__(self) -> str:
-        return self.rate_key
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.LEASE_SECONDS)
 
 
 def _lease_end() -> Any:
-    return Now() + timedelta(seconds=settings.LEASE_SECONDS)
+    return Now() + _lease()
 
 
 def _seconds(step: Record) -> float | None:

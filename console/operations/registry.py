@@ -38,6 +38,11 @@ def register(work: Workflow) -> None:
     _works[work.model.kind(), work.verb] = work
 
 
+def knows(kind: str, verb: str) -> bool:
+    """Return whether this release has a plan for the verb and that kind."""
+    return (kind, verb) in _works
+
+
 def find(kind: str, verb: str) -> Workflow:
     """Return what the verb means for that kind; raises KeyError when no app has said."""
     return _works[kind, verb]

@@ -1,4 +1,7 @@
-"""What the workers run: fetch and call, nothing more."""
+"""What the workers run: fetch and call, nothing more.
+
+No message expires: that would go by the clock of whoever takes it. Instead, nothing is sent again while it waits.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,33 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 
-from console.operations import engine, snapshots
-from console.operations.models import Operation, RateSlot
+from console.operations import engine, messages, snapshots
+from console.operations.heartbeats import Pulse
+from console.operations.models import Heartbeat, Operation, RateSlot
 
 SWEEP_GRACE = 3.0  # seconds: what was sent just now is on its way and need not be sent again
-SWEEP_EXPIRES = 10.0  # seconds: without workers, sweeps must not fill the broker
-READINGS_EXPIRE = 25.0
+MESSAGES_AT_MOST = 200  # of readings that no worker has taken; the next sweep follows in seconds
 TRIES = 20  # for a place, one a second: the next sweep follows
 AT_ONCE = 3  # snapshots of one organisation: with its operations, fewer than a worker has threads
+
+pulse = Pulse(Heartbeat.Kind.WORKER)
+
+
+@worker_ready.connect
+def say_what_this_is(sender: Any, **_: object) -> None:
+    """Have this worker say every few seconds that it works."""
+    pulse.threads = sender.controller.concurrency
+    pulse.queues = sorted(sender.app.amqp.queues.consume_from)
+    pulse.go_on()
+
+
+@worker_shutting_down.connect
+def hand_over(**_: object) -> None:
+    """Have this worker, which was asked to end, give what it works on to another."""
+    engine.ending.set()
+    pulse.end()
 
 
 @shared_task
@@ -29,19 +49,17 @@ def run_operation(pk: str) -> None:
         run_operation.apply_async((str(again),), countdown=seconds)
 
 
-@worker_shutting_down.connect
-def hand_over(**_: object) -> None:
-    """Have this worker, which was asked to end, give what it works on to another."""
-    engine.ending.set()
-
-
 @shared_task
 def resume_stalled() -> int:
-    """Send again each operation that nobody works on: its message was lost, its worker died, the broker was down."""
+    """Send again each operation that nobody works on: its message was lost, its worker died, the broker was down.
+
+    Whoever takes a message takes the operation whose turn it is, so those that wait already count.
+    """
     stalled = Operation.objects.in_turn(grace=SWEEP_GRACE)
-    for pk in stalled:
-        run_operation.apply_async((str(pk),), expires=SWEEP_EXPIRES)
-    return len(stalled)
+    lost = stalled[messages.waiting(messages.PEOPLE) :] if stalled else []
+    for pk in lost:
+        run_operation.apply_async((str(pk),))
+    return len(lost)
 
 
 @shared_task
@@ -54,14 +72,14 @@ def read(label: str, pk: int, tries: int = 0) -> None:
     place = RateSlot.objects.hold(snapshots.places_of(label, pk), AT_ONCE, snapshots.SECONDS)
     if not place:
         if tries < TRIES:
-            send_reading(label, pk, tries + 1, countdown=1, expires=READINGS_EXPIRE)
+            send_reading(label, pk, tries + 1, countdown=1)
         return
     try:
         snapshots.read(label, pk)
     finally:
         RateSlot.objects.give_back(place)
     if following := snapshots.follower(label, pk):
-        send_reading(label, following, expires=READINGS_EXPIRE)
+        send_reading(label, following)
 
 
 def send_reading(label: str, pk: int, *tries: int, **options: Any) -> None:
@@ -71,8 +89,9 @@ def send_reading(label: str, pk: int, *tries: int, **options: Any) -> None:
 
 @shared_task
 def read_due() -> int:
-    """Have each snapshot done that is due."""
+    """Have each snapshot done that is due; as many messages as may wait, with those that do already."""
     due = snapshots.due()
-    for label, pk in due:
-        send_reading(label, pk, expires=READINGS_EXPIRE)
+    room = MESSAGES_AT_MOST - messages.waiting(messages.BACKGROUND) if due else 0
+    for label, pk in due[: max(0, room)]:
+        send_reading(label, pk)
     return len(due)
