@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.utils import timezone
 
 from clusters import keys
 from clusters.models import Attachment, Cluster, Inventory, Node, RecoveryIdentity, Repository
 from clusters.recovery import identities
-from clusters.repositories import inventory, losses, memory
+from clusters.repositories import inventory, losses, memory, pace
 from clusters.repositories.retained import holding
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
@@ -45,6 +45,7 @@ def settle(cluster: Cluster) -> None:
     cluster.attachments.filter(state=Attachment.State.DETACHING).delete()
     cluster.attachments.update(state=Attachment.State.ATTACHED)
     cluster.repositories.in_use().update(detached_at=None, empty_at=None)
+    pace.soon(cluster)
     cluster.repositories.retained().filter(detached_at=None).update(detached_at=timezone.now())
     # Who has lost all that was chosen writes to the nearest one, and says so.
     cluster.nodes.filter(writes_to=Node.WritesTo.CHOSEN, chosen=None).update(writes_to=Node.WritesTo.NEAREST)
@@ -119,7 +120,7 @@ register_source(
         model=Inventory,
         read=memory.look,
         kept=memory.remember,
-        every=lambda inventory: timedelta(minutes=10),
+        every=pace.every,
         rows=inventory.readable,
         rate_key="repository__store__cloud_account",
         related=("repository__cluster", "repository__store__cloud_account"),

@@ -204,6 +204,10 @@ class Inventory(Snapshot):
     LABEL: ClassVar = "inventory"
 
     repository = models.OneToOneField(Repository, models.CASCADE)
+    # The last look at all that is there; those since were at what changes day by day. Null: the next one is at all.
+    full_at = models.DateTimeField(null=True)
+
+    expected: Any = ()  # which backups are to come, for the look that is being made (clusters.repositories.pace)
 
     class Meta:
         verbose_name_plural = "inventories"

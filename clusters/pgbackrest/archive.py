@@ -28,6 +28,8 @@ FOLDER = re.compile(r"[0-9A-F]{16}")
 # Neither a .partial, which pgBackRest keeps when a server is promoted, nor a .backup, a label.
 SEGMENT = re.compile(r"([0-9A-F]{24})-[0-9a-f]{40}(\.\w{1,8})?")
 TIMELINES_AT_MOST = 100  # that are kept, the newest
+TIMELINES_WATCHED = 2  # beside the newest, each with a list of its own
+NEWS_AT_MOST = 5_000  # segments since the last look, with those in the folder that was the newest then
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,46 @@ def look(objects: Objects, prefix: str, before: Wal) -> Wal:
     )
 
 
+def news(objects: Objects, prefix: str, before: Wal) -> Wal | None:
+    """Return what there is after a look at the newest folders alone; None where all has to be looked at.
+
+    One call in the usual case, a list that begins with the newest known folder. Another timeline, another database, or
+    a folder that is empty now says that all has to be looked at. What changes elsewhere is left to the next such look.
+    """
+    if not objects.begins_after or not before.timelines:
+        return None
+    known = {f"{one.archive}/{one.number:08X}": one for one in before.timelines}
+    *others, newest = sorted(known)
+    # Only of the present database: what the earlier ones wrote is not added to.
+    watched = [one for one in others if known[one].archive == known[newest].archive][-TIMELINES_WATCHED:]
+    found: dict[str, list[Entry]] = {}
+    for key in (*watched, newest):
+        folder = f"{known[key].archive}/{known[key].last[:16]}"
+        below = prefix if key == newest else f"{prefix}{key}"
+        found[folder] = []
+        entries = list(islice(objects.entries(below, f"{prefix}{folder}/"), NEWS_AT_MOST + 1))
+        if len(entries) > NEWS_AT_MOST:
+            return None
+        for entry in entries:
+            place = entry.key.removeprefix(prefix).rpartition("/")[0]
+            if place.count("/") == 1:
+                found.setdefault(place, []).append(entry)
+    listed = {place: _summed(entries, f"{prefix}{place}/") for place, entries in found.items()}
+    if not all(listed.values()) or {place[:-8] for place in listed} - known.keys():
+        return None
+    counts = {place: (segments, size) for place, segments, size in before.folders}
+    counts |= {place: (one.segments, one.bytes) for place, one in listed.items() if one}
+    groups = {key: list(group) for key, group in groupby(sorted(counts), lambda place: place[:-8])}
+    timelines = [_timeline(key, groups.get(key, []), listed, counts, one) or one for key, one in known.items()]
+    return replace(
+        before,
+        timelines=timelines,
+        segments=sum(segments for segments, _ in counts.values()),
+        bytes=sum(size for _, size in counts.values()),
+        folders=[[place, *counted] for place, counted in counts.items()],
+    )
+
+
 def _number_of(archive: str) -> int:
     return int(archive.rsplit("-", 1)[1])
 
@@ -110,7 +152,10 @@ def _in_turn(known: Sequence[str], last: str) -> list[str]:
 
 def _list(objects: Objects, prefix: str) -> _Listed | None:
     """Return what a folder holds; None when that is no segment."""
-    entries = list(islice(objects.entries(prefix), ENTRIES_AT_MOST + 1))
+    return _summed(list(islice(objects.entries(prefix), ENTRIES_AT_MOST + 1)), prefix)
+
+
+def _summed(entries: Sequence[Entry], prefix: str) -> _Listed | None:
     folder = prefix.rstrip("/").rsplit("/", 1)[1]
     found: list[tuple[str, Entry]] = []
     for entry in entries[:ENTRIES_AT_MOST]:

@@ -33,6 +33,7 @@ INFO_AT_MOST = 16 * 1024 * 1024  # bytes; one backup takes about 600 of them
 COUNTED_AT_MOST = 20_000  # objects of a stanza whose list cannot be read
 FOLDERS_AT_MOST = 100  # nodes, and stanzas of a node
 STANZAS_AT_MOST = 500  # of a repository
+OTHERS = ("…", "…")  # the row that says how many more there are
 BACKUPS_AT_LEAST = 10  # that are kept of each stanza, however many the others have
 
 
@@ -68,6 +69,7 @@ class StanzaState:
     objects: int = 0  # counted only where the list cannot be read
     bytes: int = 0
     more: bool = False  # there are more than were counted
+    tag: str = ""  # what the cloud called the list of backups that was read; "" where it has to be read again
     omitted: int = 0  # backups that the list has and `backups` has not, older than those: there are too many
     wal_more: bool = False  # there is more WAL than was counted
     wal_folders: list[list[Any]] = field(default_factory=list)  # what the next look needs (archive.Wal)
@@ -88,6 +90,11 @@ class StanzaState:
 
 
 _PARTS: Mapping[str, type] = {"backups": Backup, "history": PastDatabase, "timelines": Timeline}
+# What _listed() returns of a list that it could read.
+_LISTED = (
+    *("status", "note", "tag", "system_id", "postgresql", "db_id", "history"),
+    *("backups", "backup_bytes", "omitted"),
+)
 _FIELDS = {kind: frozenset(one.name for one in fields(kind)) for kind in (StanzaState, *_PARTS.values())}
 
 
@@ -146,8 +153,53 @@ def look(
     found.sort(key=lambda one: (one.node, one.stanza))
     if others := len(there) - len(found):
         note = f"{others:,} more stanzas are here; the console looks into {STANZAS_AT_MOST} of a repository."
-        found.append(StanzaState("…", "…", "unknown", note))
+        found.append(StanzaState(*OTHERS, "unknown", note))
     return found
+
+
+def news(
+    objects: Objects,
+    path: str,
+    passphrase: str,
+    before: Iterable[StanzaState],
+    *,
+    reports: Mapping[tuple[str, str], Report],
+    expected: Iterable[tuple[str, str]] = (),
+) -> list[StanzaState] | None:
+    """Return what is below the path by a look at that alone which changes day by day; None where look() has to.
+
+    A read and a list for each stanza: its list of backups, if it is another than before, and the newest WAL. `expected`
+    are those, by node and stanza, that somebody should write to. Raises StepError when the bucket cannot be read.
+    """
+    then = {(one.node, one.stanza): one for one in before}
+    for node, stanza in sorted({*expected} - then.keys()):
+        if objects.read(f"{path}/{node}/backup/{stanza}/backup.info", 1).data is not None:
+            return None
+    found: list[StanzaState] = []
+    for key, last in then.items():
+        if key == OTHERS:
+            found.append(last)
+        elif one := _news_of(objects, f"{path}/{key[0]}", last, passphrase, reports.get(key, Report())):
+            found.append(one)
+        else:
+            return None
+    room = BACKUPS_AT_MOST
+    for number, one in enumerate(found):
+        found[number] = _cut(one, room)
+        room -= len(found[number].backups)
+    return found
+
+
+def _news_of(objects: Objects, base: str, before: StanzaState, passphrase: str, report: Report) -> StanzaState | None:
+    """Return what there is of a stanza now; None where it is not as it was, so that all has to be looked at."""
+    listed = _listed(objects, f"{base}/backup/{before.stanza}/", passphrase, before.tag)
+    if listed is None:
+        listed = {name: getattr(before, name) for name in _LISTED}
+    elif listed["status"] not in {"read", "empty"} or (before.backups and not listed.get("backups")):
+        return None
+    prefix = f"{base}/archive/{before.stanza}/"
+    wal = archive.news(objects, prefix, before.wal) or archive.look(objects, prefix, before.wal)
+    return _told(StanzaState(before.node, before.stanza, **listed), wal, before, report)
 
 
 def _cut(stanza_state: StanzaState, room: int) -> StanzaState:
@@ -166,8 +218,16 @@ def _names(objects: Objects, prefixes: Iterable[str], known: set[str]) -> list[s
 def _look_at(objects: Objects, base: str, before: StanzaState, passphrase: str, report: Report) -> StanzaState:
     node, stanza = before.node, before.stanza
     wal = archive.look(objects, f"{base}/archive/{stanza}/", before.wal)
+    found = StanzaState(node, stanza, **(_listed(objects, f"{base}/backup/{stanza}/", passphrase) or {}))
+    if found.status not in {"read", "empty"}:
+        found = replace(found, **_counted(objects, base, stanza))
+    return _told(found, wal, before, report)
+
+
+def _told(found: StanzaState, wal: Wal, before: StanzaState, report: Report) -> StanzaState:
+    """Return it with the WAL, and what follows from what the node has said of itself."""
     found = replace(
-        StanzaState(node, stanza, **_listed(objects, f"{base}/backup/{stanza}/", passphrase)),
+        found,
         timelines=wal.timelines,
         wal_segments=wal.segments,
         wal_bytes=wal.bytes,
@@ -175,8 +235,6 @@ def _look_at(objects: Objects, base: str, before: StanzaState, passphrase: str, 
         wal_folders=wal.folders,
         wal_turn=wal.turn,
     )
-    if found.status not in {"read", "empty"}:
-        found = replace(found, **_counted(objects, base, stanza))
     # Only the current database's own report says on which timeline that is.
     own = report.timeline if found.system_id in {"", report.system_id} else None
     if newest := live(found.timelines, found.archive, own):
@@ -194,15 +252,18 @@ def _reported(found: StanzaState, before: StanzaState, report: Report) -> dict[s
     return {"reported": report.system_id, "reported_since": since, "confirmed": list(dict.fromkeys(known))}
 
 
-def _listed(objects: Objects, folder: str, passphrase: str) -> dict[str, Any]:
-    """Return what the list of backups says, or why it cannot be read, as fields of a StanzaState.
+def _listed(objects: Objects, folder: str, passphrase: str, known: str = "") -> dict[str, Any] | None:
+    """Return what the list of backups says, or why it cannot be read, as fields of a StanzaState; None of the known.
 
     pgBackRest writes it twice, one after the other, and reads the copy when the first is broken; so does this.
     """
     failed: list[tuple[str, Unreadable]] = []
     unsigned: dict[str, Any] = {}
     for name in ("backup.info", "backup.info.copy"):
-        data = objects.read(f"{folder}{name}", INFO_AT_MOST + 1)
+        there = objects.read(f"{folder}{name}", INFO_AT_MOST + 1, "" if failed or unsigned else known)
+        if there.is_known:
+            return None
+        known, data = "", there.data
         if data is None:
             continue
         try:
@@ -215,7 +276,9 @@ def _listed(objects: Objects, folder: str, passphrase: str) -> dict[str, Any]:
             failed.append((name, error))
             continue
         if not info["note"]:
-            return {**info, "status": _status(info), "note": _note(failed, unsigned)}
+            # Of a copy nothing would be known by the first one's tag.
+            tag = "" if failed or unsigned or name != "backup.info" else there.tag
+            return {**info, "status": _status(info), "note": _note(failed, unsigned), "tag": tag}
         unsigned = unsigned or info
     if unsigned:
         return {**unsigned, "status": _status(unsigned)}

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from clusters import replication
 from clusters.models import Attachment, Inventory, Repository
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.repository import Report
+from console.cloud_accounts import budget
 from console.clouds.contents import Objects
 from console.operations.snapshots import SnapshotQuerySet
 
+FULL_EVERY = timedelta(days=1)
 ENTRIES_AT_MOST = 20_000  # of others in a folder, until it is not looked into further
 
 
 def readable() -> SnapshotQuerySet:
-    """Return the inventories of all repositories whose store is there, also of those that no cluster uses any more."""
-    return _of(Repository.objects.all())
+    """Return the inventories that workers may read: of all repositories whose store is there, used or not."""
+    return within_budget(_of(Repository.objects.all()))
 
 
 def of(cluster_id: UUID) -> SnapshotQuerySet:
     """Return the inventories of the cluster's repositories."""
     return _of(Repository.objects.filter(cluster=cluster_id))
+
+
+def within_budget(inventories: SnapshotQuerySet) -> SnapshotQuerySet:
+    """Return those whose account has calls left for this part of the day, and those that somebody waits for."""
+    awaited = Q(wanted_at__isnull=False) & (Q(tried_at=None) | Q(tried_at__lt=F("wanted_at")))
+    return inventories.filter(awaited | ~Q(repository__store__cloud_account__in=budget.exhausted()))
 
 
 def _of(repositories: QuerySet[Repository]) -> SnapshotQuerySet:
@@ -36,8 +46,11 @@ def _of(repositories: QuerySet[Repository]) -> SnapshotQuerySet:
     return Inventory.objects.filter(repository__in=kept)
 
 
-def look(inventory: Inventory) -> Any:
-    """Return what the repository holds; raises a StepError."""
+def look(inventory: Inventory, expected: Collection[tuple[str, str]] = ()) -> Any:
+    """Return what the repository holds; raises a StepError. `expected` are stanzas that a node writes there.
+
+    Once a day, and when somebody asks, all of it is looked at; else what changes day by day.
+    """
     found = inventory.repository
     if found.store is None:
         return []
@@ -45,11 +58,23 @@ def look(inventory: Inventory) -> Any:
     said = replication.reports(found.cluster) if found.cluster else {}
     reports = {key: Report(one.system_id, one.timeline) for key, one in said.items()}
     before = repository.from_json(inventory.content)
-    content = repository.as_json(repository.look(objects, found.prefix, found.passphrase, before, reports))
+    begun, states = timezone.now(), None
+    if not _is_full_due(inventory, begun):
+        states = repository.news(objects, found.prefix, found.passphrase, before, reports=reports, expected=expected)
+    if states is None:
+        states = repository.look(objects, found.prefix, found.passphrase, before, reports)
+        inventory.full_at = begun
+    content = repository.as_json(states)
     if found.detached_at:
         is_empty = not content and _is_empty(objects, found)
         Repository.objects.filter(pk=found.pk).update(empty_at=timezone.now() if is_empty else None)
     return content
+
+
+def _is_full_due(inventory: Inventory, now: datetime) -> bool:
+    last, found = inventory.full_at, inventory.repository
+    asked = inventory.is_awaited or found.detached_at is not None
+    return asked or last is None or inventory.read_at is None or not timedelta() <= now - last < FULL_EVERY
 
 
 def _is_empty(objects: Objects, found: Repository) -> bool:

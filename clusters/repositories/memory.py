@@ -22,8 +22,11 @@ from clusters.pgbackrest.repository import StanzaState, from_json
 from clusters.pgbackrest.retention import Retention, full_of, vanished
 from clusters.replication import grouped
 from clusters.repositories import inventory as inventories
+from clusters.repositories import pace
 from console.accounts import activity
 from console.accounts.models import User
+from console.cloud_accounts import budget
+from console.clouds import calls
 from console.clouds.contents import Objects
 from console.clouds.steps import StepError
 
@@ -75,9 +78,21 @@ def note_setup(cluster: Cluster) -> None:
 
 
 def look(inventory: Inventory) -> Any:
+    """Look as _look() does, and note how many calls that took, also when it fails."""
+    store = inventory.repository.store
+    with calls.tallied() as made:
+        try:
+            return _look(inventory)
+        finally:
+            if store:
+                budget.note(store.cloud_account_id, made)
+
+
+def _look(inventory: Inventory) -> Any:
     """Return what the repository holds, as inventory.look does; of what is lost, count what can still come back."""
-    content = inventories.look(inventory)
     found = inventory.repository
+    inventory.expected = pace.expected(found)
+    content = inventories.look(inventory, {(one.node, one.stanza) for one in inventory.expected})
     learned = _learned(found, found.known_stanzas.all(), from_json(content), timezone.now())
     uncounted = sorted((one for one in learned if one.lost and _is_old(one.versions)), key=_is_stranger)
     if found.store is None:
@@ -91,6 +106,7 @@ def look(inventory: Inventory) -> Any:
 def remember(inventory: Inventory) -> None:
     """Keep what was seen, and what is gone and had not expired; in the transaction that keeps the inventory."""
     found = inventory.repository
+    Inventory.objects.filter(pk=inventory.pk).update(full_at=inventory.full_at)
     at = inventory.read_at or timezone.now()
     rows = found.known_stanzas.select_for_update()
     missed: list[str] = []
@@ -197,6 +213,7 @@ def forget_lost(repository: Repository, *, until: datetime, by: User | None) -> 
 
 def note_retentions(cluster: Cluster) -> None:
     """Keep by which retention each stanza of the cluster expires from now on."""
+    pace.soon(cluster)
     policies, now = _policies(cluster), timezone.now()
     for known in KnownStanza.objects.select_for_update().filter(repository__cluster=cluster):
         _note_retention(known, policies, now)

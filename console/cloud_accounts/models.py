@@ -142,6 +142,39 @@ def deployment_settings(provider: str) -> DeploymentSettings:
     return DeploymentSettings(**django_settings.DEPLOYMENT_SETTINGS.get(provider, {}))
 
 
+class LookBudget(models.Model):
+    """How often the console looks into an account's backups at least, and with how many calls a day at most."""
+
+    cloud_account = models.OneToOneField(CloudAccount, models.CASCADE, related_name="look_budget")
+    hours = models.PositiveSmallIntegerField(default=6, db_default=6)
+    calls_a_day = models.PositiveIntegerField(default=50_000, db_default=50_000)  # lists and reads together
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(hours__gte=1, hours__lte=24), name="a_look_comes_every_1_to_24_hours"),
+            models.CheckConstraint(condition=Q(calls_a_day__gte=100), name="a_budget_has_100_calls_a_day_or_more"),
+        ]
+
+    def __str__(self) -> str:
+        return f"every {self.hours} hours, {self.calls_a_day:,} calls a day"
+
+
+class CallsOfDay(models.Model):
+    """How many calls the console has made on a day (UTC) to look into an account's backups."""
+
+    cloud_account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="calls_of_days")
+    day = models.DateField()
+    lists = models.PositiveBigIntegerField(default=0, db_default=0)
+    reads = models.PositiveBigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["cloud_account", "day"], name="one_count_of_calls_a_day")]
+        indexes = [models.Index(fields=["day"], name="calls_of_a_day")]
+
+    def __str__(self) -> str:
+        return f"calls of {self.day}"
+
+
 class Preflight(Snapshot):
     """What the console may do in a linked account: a line for each thing that its plans need."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.hooks import BaseEventHooks
@@ -20,7 +23,37 @@ DURATIONS = Histogram(
     "storekeeper_provider_call_seconds", "Time of a call, with its retries.", ["service", "operation"]
 )
 BEGAN = "storekeeper_began"  # in the call's own context
+QUIET = frozenset({"", "304", "NotModified", "ConditionNotMet"})  # of a call that went as it should
 PAGES = 1000  # of a list; the longest that is read has a hundred
+
+
+@dataclass
+class Tally:
+    """Calls that were made, as clouds ask money for them: lists, and reads."""
+
+    lists: int = 0
+    reads: int = 0
+
+    @property
+    def all(self) -> int:
+        """Return how many these are together."""
+        return self.lists + self.reads
+
+
+_tally: ContextVar[Tally | None] = ContextVar("tally", default=None)
+
+
+@contextmanager
+def tallied() -> Iterator[Tally]:
+    """Count the lists and reads that are made inside, each with its repetitions as one, and tell less of them.
+
+    It is for what is read by itself, day and night: a line for each of these calls would drown all others.
+    """
+    token = _tally.set(Tally())
+    try:
+        yield _tally.get()  # type: ignore[misc]
+    finally:
+        _tally.reset(token)
 
 
 def watch(events: BaseEventHooks) -> None:
@@ -62,7 +95,12 @@ def tell(service: str, operation: str, code: str, seconds: float, ids: dict[str,
     CALLS.labels(service, operation, code[:64]).inc()
     DURATIONS.labels(service, operation).observe(seconds)
     told = {"service": service, "call": operation, "code": code, "seconds": round(seconds, 4), **ids}
-    log.info("%s %s %s", service, operation, code or "ok", extra={"data": told})
+    level = logging.INFO
+    if tally := _tally.get():
+        tally.lists += "list" in operation.lower()
+        tally.reads += "get" in operation.lower()
+        level = logging.DEBUG if code in QUIET else logging.INFO
+    log.log(level, "%s %s %s", service, operation, code or "ok", extra={"data": told})
 
 
 def pages(ask: Callable[[Any], tuple[Any, Any]]) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,34 @@ class DeletedEntry(Entry):
     deleted_at: datetime  # or overwritten
 
 
+@dataclass(frozen=True)
+class Reading:
+    """An object as it was read: its data, and what its cloud calls this version of it."""
+
+    data: bytes | None = None  # None: there is none, or it is the version that was known
+    tag: str = ""  # an ETag, or Google's generation; "" where there is none
+    is_known: bool = False
+
+
 class Objects(Protocol):
-    """Reading what is in a backup bucket; whatever goes wrong leaves as a StepError."""
+    """Reading what is in a backup bucket; whatever goes wrong leaves as a StepError.
+
+    A list costs some twelve times what a read costs, at each cloud that asks money for calls (`Prices`).
+    """
+
+    begins_after: ClassVar[bool]  # whether a list can begin in the middle without the pages before it
 
     def folders(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix that ends in "/" and hold something, without that prefix."""
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        """Return the objects below a prefix, in the order of their keys, page by page as they are asked for."""
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        """Return the objects below a prefix, in the order of their keys, page by page as they are asked for.
 
-    def read(self, key: str, at_most: int) -> bytes | None:
-        """Return the object, or as much of it as `at_most` bytes; None when there is none."""
+        Only those whose keys come after that one, where `begins_after`; elsewhere it is ignored.
+        """
+
+    def read(self, key: str, at_most: int, known: str = "") -> Reading:
+        """Return the object, or as much of it as `at_most` bytes; nothing of it when `known` is the tag of it still."""
 
     def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
         """Return what was deleted or overwritten below a prefix and can still come back, in the order of the keys.

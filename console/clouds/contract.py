@@ -483,6 +483,19 @@ class Recovery:
     deleters: Callable[[StoreSpec, str], str]
 
 
+@dataclass(frozen=True)
+class Prices:
+    """What a cloud asks for calls, in US dollars for 1,000 of them, where nothing else was agreed on.
+
+    It is for an estimate: other regions and kinds of storage cost more or less.
+    """
+
+    lists: float
+    reads: float
+    of: str  # of which kind of storage, where
+    source: str  # the address of its price list
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
     """One cloud, or one kind of server. Adding a cloud is adding one of these to CLOUDS."""
@@ -499,6 +512,7 @@ class Cloud:
     access: NodeAccess
     recovery: Recovery
     capabilities: Callable[[AccountRef], Capabilities]
+    prices: Prices | None = None  # None: nobody asks for them, or everybody something else
 
     @property
     def locks(self) -> bool:

@@ -46,6 +46,10 @@ class SnapshotQuerySet(models.QuerySet):  # type: ignore[type-arg]
         """Note that somebody wants to see these anew; send them to the workers after the commit."""
         self.update(wanted_at=Now(), due_at=Now())
 
+    def soon(self, delay: timedelta) -> None:
+        """Have these read anew after so long, unless that is due earlier anyway."""
+        self.filter(due_at__gt=Now() + delay).update(due_at=Now() + delay)
+
 
 class Snapshot(models.Model):
     """What was last read of something, and how the last try went. A model for each kind, one row for each subject."""
@@ -81,10 +85,11 @@ class Snapshot(models.Model):
 class SnapshotSource:
     """How one kind of snapshot is done: registered by the app's plans.py.
 
-    `read` gets the row and returns its new content, or raises a StepError; it may `tell` how far it is. `kept` changes
-    what else follows, in the transaction that keeps the content. `every` says how long that lasts; None until somebody
-    asks. `rows` are those that may be read by themselves, `rate_key` names the cloud account, whose readings share a
-    budget. `places` are those at which an organisation waits for a cloud, `queue` is where the workers find it.
+    `read` gets the row and returns its new content, or raises a StepError; it may `tell` how far it is. `kept`
+    changes what else follows, in the transaction that keeps the content. `every` says how long that lasts, of the
+    row with its new content, if there is any; None until somebody asks. `rows` are those that may be read by
+    themselves, `rate_key` names the cloud account, whose readings share a budget. `places` are those at which an
+    organisation waits for a cloud, `queue` is where the workers find it.
     """
 
     model: type[Snapshot]
@@ -178,6 +183,7 @@ def read(label: str, pk: int) -> None:
     try:
         with streams.within(SECONDS, math.inf):
             values |= {"content": _bounded(source.read(snapshot)), "read_at": snapshot.begun}
+            snapshot.content, snapshot.read_at = values["content"], snapshot.begun
     except StepError as error:
         values = {"error": error.message, "details": error.details}
         again = SOON if isinstance(error, NotReady) else AGAIN
@@ -186,12 +192,13 @@ def read(label: str, pk: int) -> None:
         name = type(error).__name__
         values["error"] = f"Unexpected error ({name}); the console's log has the details."
         again = AGAIN
-    # Asked for again meanwhile, it stays due.
-    due_at = Case(When(wanted_at__gt=snapshot.begun, then=F("due_at")), default=_next(source, snapshot, again))
+    # Asked for again meanwhile, it stays due; what was to be read soon, as soon as that.
+    following = _next(source, snapshot, again)
+    soon = Q(due_at__gt=snapshot.begun) & Q(due_at__lt=following)
+    due_at = Case(When(Q(wanted_at__gt=snapshot.begun) | soon, then=F("due_at")), default=following)
     with transaction.atomic():
         kept = rows.update(**values, tried_at=snapshot.begun, held_until=None, progress="", due_at=due_at)
         if kept and not again:  # its subject may be gone by now, and the row with it
-            snapshot.content, snapshot.read_at = values["content"], values["read_at"]
             source.kept(snapshot)
 
 

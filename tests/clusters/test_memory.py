@@ -51,10 +51,10 @@ def seen(cluster):
                     raise error
                 yield from (one for one in deleted if one.key.startswith(prefix) or one.key.endswith("/"))
 
-            def entries(self, prefix):
+            def entries(self, prefix, after=""):
                 yield from (one for one in there if one.key.startswith(prefix))
 
-        def look(inventory):
+        def look(inventory, *_):
             if error and not states:
                 raise error
             return as_json(list(states))

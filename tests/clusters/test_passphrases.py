@@ -16,6 +16,7 @@ from clusters.recovery import restores
 from clusters.repositories import inventory
 from clusters.repositories.retained import folders_of, kept_by
 from console.audit.models import AuditEvent
+from console.clouds.contents import Reading
 from tests.clusters.nodes import at, detach, kit_text, node_setup, report, seen, stanza_state
 from tests.responses import HTMX, words_of
 
@@ -121,14 +122,16 @@ class Objects:
         below = [key.removeprefix(prefix) for key in self.keys if key.startswith(prefix)]
         return sorted({key.partition("/")[0] for key in below if "/" in key})
 
-    def entries(self, prefix):
+    begins_after = True
+
+    def entries(self, prefix, after=""):
         return [SimpleNamespace(key=key, size=1, modified="") for key in self.keys if key.startswith(prefix)]
 
     def deleted(self, prefix):
         return [SimpleNamespace(key=key) for key in self.gone if key.startswith(prefix)]
 
-    def read(self, key, at_most):
-        return None
+    def read(self, key, at_most, known=""):
+        return Reading()
 
 
 def test_the_first_is_empty_though_the_second_in_its_folder_is_not(replaced):

@@ -1,6 +1,6 @@
 """Amazon Web Services: what a store gets on Amazon S3, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Vocabulary
+from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Prices, Vocabulary
 from console.clouds.s3api import CREATION
 
 from .access import DELETE, GRANT, REVOKE, facts, machine_steps, outdated, policy, refusal, repository
@@ -68,4 +68,5 @@ AWS = Cloud(
     ),
     recovery=RECOVERY,
     capabilities=capabilities,
+    prices=Prices(0.005, 0.0004, "S3 Standard, us-east-1", "https://aws.amazon.com/s3/pricing/"),
 )

@@ -1,6 +1,6 @@
 """Microsoft Azure: what a store gets on Azure Storage, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
+from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Prices, Setting, Vocabulary
 
 from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, due, facts, key_id, machine_steps, policy
 from .documents import access_documents
@@ -81,4 +81,8 @@ AZURE = Cloud(
     ),
     recovery=RECOVERY,
     capabilities=capabilities,
+    prices=Prices(
+        *(0.005, 0.0004, "hot tier, LRS, East US"),
+        source="https://azure.microsoft.com/en-us/pricing/details/storage/blobs/",
+    ),
 )

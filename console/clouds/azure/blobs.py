@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from console.clouds import calls, streams
 from console.clouds.azure.errors import GONE, CallTarget
 from console.clouds.azure.session import ask
-from console.clouds.contents import Contents, DeletedEntry, Entry
+from console.clouds.contents import Contents, DeletedEntry, Entry, Reading
 
 if TYPE_CHECKING:
     from console.clouds.azure.clients import AzureClients
@@ -125,6 +125,7 @@ class Blobs:
 
     subject: CallTarget
     name: str
+    begins_after: ClassVar[bool] = False  # "List Blobs" goes on after a page of its own only
 
     def folders(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix that ends in "/" and hold something, without that prefix."""
@@ -135,21 +136,21 @@ class Blobs:
         ]
         return [name.removeprefix(prefix).rstrip("/") for name in found if name.endswith("/")]
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """Return the blobs below a prefix, in the order of their names, page by page as they are asked for."""
         for page in pages(self.subject, self.name, _container(prefix), prefix=prefix):
             for one in page:
                 yield Entry(one.name, one.size, one.last_modified)
 
-    def read(self, key: str, at_most: int) -> bytes | None:
-        """Return the blob, or as much of it as `at_most` bytes; None when there is none."""
-        found: bytes | None = ask(
+    def read(self, key: str, at_most: int, known: str = "") -> Reading:
+        """Return the blob, or as much of it as `at_most` bytes; nothing of it when `known` is its ETag still."""
+        found: Reading | None = ask(
             "Blobs_Get",
             self.subject,
-            lambda cloud: _read(cloud.blobs(self.name).get_blob_client(_container(key), key), at_most),
+            lambda cloud: _read(cloud.blobs(self.name).get_blob_client(_container(key), key), at_most, known),
             {*NO_CONTAINER, "BlobNotFound"},
         )
-        return found
+        return found or Reading()
 
     def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
         """Return what was deleted or overwritten below a prefix and can still come back, in the order of the names.
@@ -172,10 +173,17 @@ class Blobs:
                 yield DeletedEntry(newest.name, newest.size, newest.last_modified, newest.deleted_time)
 
 
-def _read(client: Any, at_most: int) -> bytes:
+def _read(client: Any, at_most: int, known: str) -> Reading:
+    from azure.core import MatchConditions  # noqa: PLC0415
+    from azure.core.exceptions import ResourceNotModifiedError  # noqa: PLC0415
+
     streams.expect(at_most)
-    blob = client.download_blob(max_concurrency=1)
-    return b"".join(_first(blob.chunks(), at_most))
+    unless = {"etag": known, "match_condition": MatchConditions.IfModified} if known else {}
+    try:
+        blob = client.download_blob(max_concurrency=1, **unless)
+    except ResourceNotModifiedError:
+        return Reading(tag=known, is_known=True)
+    return Reading(b"".join(_first(blob.chunks(), at_most)), str(blob.properties.etag or ""))
 
 
 def _first(chunks: Iterator[bytes], at_most: int) -> Iterator[bytes]:

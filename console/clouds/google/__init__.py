@@ -1,6 +1,6 @@
 """Google Cloud: what a store gets on Google Cloud Storage, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting, Vocabulary
+from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Prices, Setting, Vocabulary
 
 from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, facts, key_id, machine_steps, policy, repository
 from .buckets import STORE_LABEL
@@ -94,4 +94,8 @@ GOOGLE = Cloud(
     ),
     recovery=RECOVERY,
     capabilities=capabilities,
+    prices=Prices(
+        *(0.005, 0.0004, "Standard storage in a region, class A and class B operations"),
+        source="https://cloud.google.com/storage/pricing",
+    ),
 )

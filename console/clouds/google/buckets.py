@@ -9,10 +9,10 @@ from datetime import datetime
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
-from console.clouds.contents import Contents, DeletedEntry, Entry
+from console.clouds.contents import Contents, DeletedEntry, Entry, Reading
 from console.clouds.contract import StoreSpec
 from console.clouds.google.errors import Answer, CallTarget, NoEntry, Silence
 from console.clouds.google.session import call, pages, read, reported
@@ -254,12 +254,15 @@ class Bucket:
         found = [one for page in pages("objects.list", self.subject, **query) for one in page.get("prefixes", [])]
         return [one.removeprefix(prefix).rstrip("/") for one in found]
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        """Return the objects below a prefix, in the order of their keys, page by page as they are asked for."""
-        fields = "nextPageToken,items(name,size,updated)"
-        for page in pages("objects.list", self.subject, prefix=prefix, maxResults=PAGE, fields=fields):
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        """Return the objects below a prefix and after a key, in the order of their keys, page by page."""
+        query = {"prefix": prefix, "maxResults": PAGE, "fields": "nextPageToken,items(name,size,updated)"}
+        if after:
+            query["startOffset"] = after  # which is in the list itself, if there is such an object
+        for page in pages("objects.list", self.subject, **query):
             for one in page.get("items", []):
-                yield Entry(one["name"], int(one["size"]), datetime.fromisoformat(one["updated"]))
+                if one["name"] != after:
+                    yield Entry(one["name"], int(one["size"]), datetime.fromisoformat(one["updated"]))
 
     def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
         """Return what was deleted or overwritten below a prefix and can still come back, in the order of the keys.
@@ -291,27 +294,34 @@ class BucketObjects:
     """What a backup bucket holds, for the console's own look into a repository."""
 
     bucket: Bucket
+    begins_after: ClassVar[bool] = True
 
     def folders(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix that ends in "/" and hold something, without that prefix."""
         return self.bucket.folders(prefix)
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        """Return the objects below a prefix, in the order of their keys, page by page as they are asked for."""
-        return self.bucket.entries(prefix)
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        """Return the objects below a prefix and after a key, in the order of their keys, page by page."""
+        return self.bucket.entries(prefix, after)
 
     def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
         """Return what was deleted or overwritten below a prefix and can still come back, in the order of the keys."""
         return self.bucket.deleted(prefix)
 
-    def read(self, key: str, at_most: int) -> bytes | None:
-        """Return the object, or as much of it as `at_most` bytes; None when there is none."""
+    def read(self, key: str, at_most: int, known: str = "") -> Reading:
+        """Return the object, or as much of it as `at_most` bytes; nothing of it when `known` is its generation still.
+
+        "Request preconditions": ifGenerationNotMatch answers 304 when it is.
+        """
         subject = self.bucket._object(key)
         try:
-            return read("objects.get", subject, at_most)
+            data, tag = read("objects.get", subject, at_most, **({"ifGenerationNotMatch": known} if known else {}))
+            return Reading(data, tag)
         except Answer as error:
+            if known and error.status == 304:
+                return Reading(tag=known, is_known=True)
             if error.status == 404 and "bucket" not in error.message.lower():
-                return None
+                return Reading()
             raise reported(error, "objects.get", subject) from error
         except (Silence, NoEntry) as error:
             raise reported(error, "objects.get", subject) from error

@@ -222,8 +222,11 @@ def ask(operation: str, subject: CallTarget, body: Mapping[str, Any] | None = No
         return found
 
 
-def read(operation: str, subject: CallTarget, at_most: int, **query: Any) -> bytes:
-    """Return what an object holds, or as much of it as `at_most` bytes; raises Answer, Silence or NoEntry."""
+def read(operation: str, subject: CallTarget, at_most: int, **query: Any) -> tuple[bytes, str]:
+    """Return what an object holds, or as much of it as `at_most` bytes, and its generation.
+
+    Raises Answer, Silence or NoEntry.
+    """
     query = {"alt": "media", **query}
     with streams.within(), _answered(operation, subject, None, query, stream=True) as answer:
         import requests  # noqa: PLC0415
@@ -237,7 +240,7 @@ def read(operation: str, subject: CallTarget, at_most: int, **query: Any) -> byt
                     break
         except requests.RequestException as error:
             raise _silence(error) from error
-        return found[:at_most]
+        return found[:at_most], answer.headers.get("x-goog-generation", "")
 
 
 def _answered(

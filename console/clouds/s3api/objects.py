@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from botocore.exceptions import ClientError
 
 from console.clouds import streams
 from console.clouds.calls import pages
-from console.clouds.contents import DeletedEntry, Entry
+from console.clouds.contents import DeletedEntry, Entry, Reading
 from console.clouds.s3api.errors import NOT_THERE, code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+NOT_MODIFIED = frozenset({"304", "NotModified"})  # an answer without a body, of which botocore has the status only
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class S3Objects:
     calling: Callable[[str], AbstractContextManager[S3Client]]
     bucket: str
     expected: dict[str, Any]  # what each call adds, such as whose bucket it must be
+    begins_after: ClassVar[bool] = True
 
     def folders(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix that ends in "/" and hold something, without that prefix."""
@@ -34,22 +37,26 @@ class S3Objects:
         ]
         return [folder.removeprefix(prefix).rstrip("/") for folder in found]
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        """Return the objects below a prefix, in the order of their keys, page by page as they are asked for."""
-        for page in self._pages(prefix):
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        """Return the objects below a prefix and after a key, in the order of their keys, page by page."""
+        for page in self._pages(prefix, **({"StartAfter": after} if after else {})):
             for one in page.get("Contents", []):
                 yield Entry(one["Key"], one["Size"], one["LastModified"])
 
-    def read(self, key: str, at_most: int) -> bytes | None:
-        """Return the object, or as much of it as `at_most` bytes; None when there is none."""
+    def read(self, key: str, at_most: int, known: str = "") -> Reading:
+        """Return the object, or as much of it as `at_most` bytes; nothing of it when `known` is its ETag still."""
+        unless = {"IfNoneMatch": known} if known else {}
         with self.calling("GetObject") as s3:
             streams.expect(at_most)
             try:
-                return s3.get_object(Bucket=self.bucket, Key=key, **self.expected)["Body"].read(at_most)
+                found = s3.get_object(Bucket=self.bucket, Key=key, **unless, **self.expected)
+                return Reading(found["Body"].read(at_most), found.get("ETag", ""))
             except ClientError as error:
+                if known and code_of(error) in NOT_MODIFIED:
+                    return Reading(tag=known, is_known=True)
                 if code_of(error) != "NoSuchKey":
                     raise
-        return None
+        return Reading()
 
     def deleted(self, prefix: str) -> Iterator[DeletedEntry]:
         """Return what was deleted or overwritten below a prefix and can still come back, in the order of the keys."""

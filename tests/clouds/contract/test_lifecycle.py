@@ -201,8 +201,11 @@ def test_a_store_that_holds_data_stays_until_it_is_emptied(world):
     objects = provider.storage.objects(spec)
     assert objects.folders(f"{PREFIX}/") == ["n1"]
     assert [entry.key for entry in objects.entries(f"{PREFIX}/")] == [f"{PREFIX}/n1/backup/main/backup.info"]
-    assert objects.read(f"{PREFIX}/n1/backup/main/backup.info", 5) == b"[back"
-    assert objects.read(f"{PREFIX}/n2/backup/main/backup.info", 5) is None
+    first = objects.read(f"{PREFIX}/n1/backup/main/backup.info", 5)
+    assert first.data == b"[back"
+    again = objects.read(f"{PREFIX}/n1/backup/main/backup.info", 5, first.tag)
+    assert (again.data, again.is_known, again.tag) == (None, True, first.tag)
+    assert objects.read(f"{PREFIX}/n2/backup/main/backup.info", 5).data is None
     assert PREFIX in provider.storage.empty_commands(spec, found, PREFIX)
     world.wipe(spec)
     settled(provider.access.revoke, access)

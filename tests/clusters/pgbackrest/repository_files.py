@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from clusters.pgbackrest.repository import Backup
 from clusters.pgbackrest.retention import DAY
-from console.clouds.contents import Entry
+from console.clouds.contents import Entry, Reading
 
 FILES = Path(__file__).parent / "repository"
 PLAIN = (FILES / "plain/backup.info").read_bytes()
@@ -25,6 +25,8 @@ PASSPHRASE = (FILES / "encrypted/passphrase.txt").read_text()
 class Bucket:
     """Objects in memory; `times` says when each came."""
 
+    begins_after = True
+
     def __init__(self, objects, times=None):
         self.objects, self.times, self.calls = objects, times or {}, []
 
@@ -33,15 +35,18 @@ class Bucket:
         below = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
         return sorted({key.split("/")[0] for key in below if "/" in key})
 
-    def entries(self, prefix):
+    def entries(self, prefix, after=""):
         self.calls.append(("entries", prefix))
         for key in sorted(self.objects):
-            if key.startswith(prefix):
+            if key.startswith(prefix) and (key > after or not self.begins_after):
                 yield Entry(key, len(self.objects[key]), self.times.get(key, datetime(2026, 11, 22, tzinfo=UTC)))
 
-    def read(self, key, at_most):
+    def read(self, key, at_most, known=""):
         self.calls.append(("read", key))
-        return self.objects[key][:at_most] if key in self.objects else None
+        if key not in self.objects:
+            return Reading()
+        tag = hashlib.md5(self.objects[key]).hexdigest()
+        return Reading(tag=tag, is_known=True) if tag == known else Reading(self.objects[key][:at_most], tag)
 
 
 def signed(text):

@@ -167,6 +167,8 @@ def test_what_a_thief_takes_out_of_the_middle_is_found_in_its_turn():
 class Large:
     """An archive of so many full folders, made up as it is asked for."""
 
+    begins_after = True
+
     def __init__(self, folders):
         self.names, self.calls = [f"00000001{number:08X}" for number in range(folders)], []
 
@@ -174,7 +176,7 @@ class Large:
         self.calls.append(prefix)
         return self.names if prefix.endswith("15-1/") else ["15-1"]
 
-    def entries(self, prefix):
+    def entries(self, prefix, after=""):
         self.calls.append(prefix)
         folder = prefix.rstrip("/").rsplit("/", 1)[1]
         if folder in self.names:
@@ -207,7 +209,7 @@ def test_an_archive_without_end_is_said_to_have_more():
     assert len(wal.folders) == archive.FOLDERS_AT_MOST
 
     class Deep(Large):
-        def entries(self, prefix):
+        def entries(self, prefix, after=""):
             for number in range(10**9):
                 self.calls.append(number)
                 yield Entry(f"{prefix}{'0' * 7}1{'0' * 16}-{number:040x}", 1, NOW)

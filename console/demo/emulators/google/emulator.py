@@ -341,6 +341,8 @@ def _shown(found: Stored, bucket: str, request: Request) -> Reply:
         "X-Goog-Hash": f"crc32c={resource['crc32c']},md5={resource['md5Hash']}",
         "X-Goog-Stored-Content-Length": resource["size"],
     }
+    if request.query.get("ifGenerationNotMatch") == str(found.generation):  # "Request preconditions"
+        return 304, {}, b""
     span = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
     if not span:
         return 200, headers, found.data

@@ -298,6 +298,8 @@ class Storage:
                 found.append((f"{one.name}\0{one.generation:020}", one))
             elif not found or found[-1][0] != folder:
                 found.append((folder, None))
+        begin = query.get("startOffset", "")  # "lexicographically equal to or after"
+        found = [row for row in found if row[0] >= begin]
         page, token = _page(found, query, lambda row: row[0])
         answer: dict[str, Any] = {"kind": "storage#objects"}
         if items := [one.resource(name) for _, one in page if one]:
