@@ -13,11 +13,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from clusters.models import MACHINE_SILENT, Database, Node, RemovedNode, Stanza
+from clusters.models import MACHINE_SILENT, Database, Inventory, Node, RemovedNode, Stanza
 from clusters.reports.primaries import primary_since
 from clusters.reports.report import Report, of_status
 from console.accounts import activity
 
+SOON = timedelta(seconds=60)  # after the report of a backup that ended
 APART = timedelta(seconds=2)  # who reports more often than that is put off
 
 
@@ -88,6 +89,17 @@ def _keep(node: Node, said: Report, now: datetime) -> None:
             f"A report of {node} that was sent then or later is kept already. If its clock was set back, reports "
             f"count again {MACHINE_SILENT.seconds // 60} minutes after the last one that did."
         )
+    _look_where_one_ended(node, before, said)
+
+
+def _look_where_one_ended(node: Node, before: Report, said: Report) -> None:
+    """Have the stores looked into in which a backup ended since the last report."""
+    ended = {(one.repository, one.ended) for one in said.runs if one.ended}
+    if new := ended - {(one.repository, one.ended) for one in before.runs}:
+        numbers = {repository for repository, _ in new}
+        Inventory.objects.filter(
+            repository__cluster=node.cluster_id, repository__number__in=numbers, repository__attachment__isnull=False
+        ).soon(SOON)
 
 
 def _keep_stanzas(node: Node, said: Report, now: datetime) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from urllib.parse import urlencode
 
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from clusters import replication
@@ -18,6 +19,8 @@ from clusters.pgbackrest.repository import Backup, StanzaState, from_json
 from clusters.pgbackrest.schedules import KINDS
 from clusters.pgbackrest.timelines import Timeline
 from clusters.repositories.growth import Growth, growth
+
+OVERDUE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,12 @@ class RepositoryView:
     repository: Repository
     inventory: Inventory | None
     stanza_views: Sequence[StanzaView]
+
+    @property
+    def is_overdue(self) -> bool:
+        """Return whether a look was due some minutes ago: the account's budget is spent, or no worker runs."""
+        due_at = self.inventory.due_at if self.inventory else None
+        return due_at is not None and timezone.now() - due_at > OVERDUE
 
     @property
     def total(self) -> int:

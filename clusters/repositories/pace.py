@@ -93,7 +93,7 @@ def _until_next(now: datetime, one: Expected, state: StanzaState | None, since: 
     if begun:  # and not seen yet
         ends = max(begun)
         coming.append(ends - now if ends > now else max(FIRST, now - ends))
-    elif not one.schedules or not newest:
+    if not one.schedules or not newest:
         last_change = max(newest, since.timestamp() if since else 0)
         coming.append(max(FIRST, timedelta(seconds=now.timestamp() - last_change)))
     return min(coming)

@@ -88,6 +88,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "organisation:second_factor": MINUTES,
     "own_data": MINUTES,
     "cloud_accounts:unlink": HOUR,
+    "cloud_accounts:looking": HOUR,  # who looks rarely sees late what is lost
     "clusters:archiving": HOUR,
     "clusters:database_remove": HOUR,
     "clusters:delete": HOUR,

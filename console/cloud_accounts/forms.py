@@ -11,7 +11,7 @@ from uuid import UUID
 from django import forms
 
 from console.accounts.models import Membership, Organisation
-from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet, deployment_settings
+from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet, LookBudget, deployment_settings
 from console.clouds import CLOUDS
 from console.clouds.contract import AccountRef, Cloud, Document, Field, LinkError
 from console.clouds.naming import lower_first
@@ -324,3 +324,14 @@ class ChangeForm(LinkForm):
         asked = {one.name for one in self.asked} | {"external_id"}
         found = {name: value for name, value in self.account.settings.items() if name not in asked}
         return found | super().account_settings()
+
+
+class LookingForm(forms.ModelForm):  # type: ignore[type-arg]
+    """How often the account's backups are looked for at least, and how many calls a day that may take."""
+
+    hours = forms.IntegerField(label="At least every … hours", min_value=1, max_value=24)
+    calls_a_day = forms.IntegerField(label="Calls a day, at most", min_value=100, max_value=100_000_000)
+
+    class Meta:
+        model = LookBudget
+        fields = ("hours", "calls_a_day")

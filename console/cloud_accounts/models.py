@@ -108,6 +108,11 @@ class CloudAccount(models.Model):
         return self.has_key and timezone.now() - self.key_given_at > self.KEY_IS_OLD
 
     @property
+    def look_hours(self) -> int:
+        """Return after how many hours, at most, a store's backups are looked for again."""
+        return (getattr(self, "look_budget", None) or LookBudget()).hours
+
+    @property
     def regions(self) -> list[Region]:
         """Return the regions in which nodes of the account can be, in the order of their codes."""
         return list(self.cloud.access.regions(self.credentials()))

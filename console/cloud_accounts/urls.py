@@ -10,6 +10,7 @@ urlpatterns = [
     path("<uuid:pk>/", views.account_detail, name="detail"),
     path("<uuid:pk>/documents/<str:filename>/", views.account_document, name="document"),
     path("<uuid:pk>/verify/", views.account_verify, name="verify"),
+    path("<uuid:pk>/looking/", views.account_looking, name="looking"),
     path("<uuid:pk>/change/", views.account_change, name="change"),
     path("<uuid:pk>/unlink/", views.account_unlink, name="unlink"),
 ]

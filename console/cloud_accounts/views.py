@@ -19,8 +19,8 @@ from console.accounts.access import (
     require_permission,
 )
 from console.accounts.permissions import Permission
-from console.cloud_accounts import actions, attempts
-from console.cloud_accounts.forms import ChangeForm, Kept, LinkForm
+from console.cloud_accounts import actions, attempts, budget
+from console.cloud_accounts.forms import ChangeForm, Kept, LinkForm, LookingForm
 from console.cloud_accounts.models import Attempt, CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.contract import Document, LinkError
@@ -77,7 +77,7 @@ def account_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         if not request.htmx:
             raise Http404
         return HttpResponseClientRedirect(reverse("cloud_accounts:list"))
-    context = {"account": account, "documents": account.documents}
+    context = {"account": account, "documents": account.documents, "usage": budget.usage(account)}
     return fragment_or_page(request, "cloud_accounts/detail.html", "pane", context)
 
 
@@ -277,6 +277,20 @@ def _change(request: MemberRequest, form: ChangeForm, account: CloudAccount) -> 
 def _changed(request: MemberRequest, account: CloudAccount) -> HttpResponse:
     message = f"{account.name} is changed."
     return dialog_done(request, account.get_absolute_url(), "accounts-changed", message=message)
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_ACCOUNTS)
+def account_looking(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Set how often the account's backups are looked for, and how many calls a day that may take."""
+    account = _account(request, pk)
+    form = LookingForm(posted(request), instance=budget.of(account.pk))
+    if form.is_bound and form.is_valid():
+        budget.change(account, **form.cleaned_data, by=request.user)
+        message = f"The backups in {account.name} are looked for at least every {form.cleaned_data['hours']} hours."
+        return dialog_done(request, account.get_absolute_url(), "accounts-changed", message=message)
+    context = {"form": form, "account": account, "usage": budget.usage(account)}
+    return dialog_form(request, "cloud_accounts/looking.html", context)
 
 
 @require_http_methods(["GET", "POST"])

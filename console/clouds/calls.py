@@ -34,6 +34,11 @@ class Tally:
     lists: int = 0
     reads: int = 0
 
+    def __str__(self) -> str:
+        return (
+            f"{self.lists:,} list{'' if self.lists == 1 else 's'}, {self.reads:,} read{'' if self.reads == 1 else 's'}"
+        )
+
     @property
     def all(self) -> int:
         """Return how many these are together."""

@@ -45,7 +45,7 @@ class S3Objects:
 
     def read(self, key: str, at_most: int, known: str = "") -> Reading:
         """Return the object, or as much of it as `at_most` bytes; nothing of it when `known` is its ETag still."""
-        unless = {"IfNoneMatch": known} if known else {}
+        unless: dict[str, Any] = {"IfNoneMatch": known} if known else {}
         with self.calling("GetObject") as s3:
             streams.expect(at_most)
             try:
