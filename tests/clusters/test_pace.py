@@ -227,9 +227,9 @@ class Fleet(Bucket):
         return super().read(key, at_most, known)
 
     def goes_on_until(self, moment):
-        """Archive a segment every five minutes, and make a backup every night."""
-        while self.wrote + 5 * MINUTE <= moment:
-            self.wrote += 5 * MINUTE
+        """Archive three segments an hour, and make a backup every night."""
+        while self.wrote + 20 * MINUTE <= moment:
+            self.wrote += 20 * MINUTE
             name = name_of(1, self.segments)
             key = f"c/n1/archive/orders/15-1/{name[:16]}/{name}-{'a' * 40}.zst"
             self.objects[key], self.times[key], self.segments = b"wal", self.wrote, self.segments + 1
@@ -271,6 +271,7 @@ def calls_of_a_day(do, monkeypatch):
     return bucket.counted["list"], bucket.counted["read"], saw
 
 
+@pytest.mark.slow
 def test_nine_hundred_nodes_take_a_fiftieth_of_the_lists(monkeypatch, say):
     lists, reads, _ = calls_of_a_day(as_it_was, monkeypatch)
     assert lists >= 6 * 144

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PAGE = 1000  # of the 5000 that Azure would list in one call: an answer has an end (console.clouds.streams)
 COUNT_AT_MOST = 100_000
 NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
+NOT_MODIFIED = 304
 EVERYTHING = ("snapshots", "deleted", "versions", "uncommittedblobs")
 
 
@@ -175,13 +176,15 @@ class Blobs:
 
 def _read(client: Any, at_most: int, known: str) -> Reading:
     from azure.core import MatchConditions  # noqa: PLC0415
-    from azure.core.exceptions import ResourceNotModifiedError  # noqa: PLC0415
+    from azure.core.exceptions import HttpResponseError  # noqa: PLC0415
 
     streams.expect(at_most)
     unless = {"etag": known, "match_condition": MatchConditions.IfModified} if known else {}
     try:
         blob = client.download_blob(max_concurrency=1, **unless)
-    except ResourceNotModifiedError:
+    except HttpResponseError as error:
+        if error.status_code != NOT_MODIFIED:
+            raise
         return Reading(tag=known, is_known=True)
     return Reading(b"".join(_first(blob.chunks(), at_most)), str(blob.properties.etag or ""))
 

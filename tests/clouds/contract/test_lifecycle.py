@@ -201,6 +201,9 @@ def test_a_store_that_holds_data_stays_until_it_is_emptied(world):
     objects = provider.storage.objects(spec)
     assert objects.folders(f"{PREFIX}/") == ["n1"]
     assert [entry.key for entry in objects.entries(f"{PREFIX}/")] == [f"{PREFIX}/n1/backup/main/backup.info"]
+    if objects.begins_after:
+        keys = [f"{PREFIX}/n1/backup/main/backup.inf", f"{PREFIX}/n1/backup/main/backup.info"]
+        assert [len(list(objects.entries(f"{PREFIX}/", after))) for after in keys] == [1, 0]
     first = objects.read(f"{PREFIX}/n1/backup/main/backup.info", 5)
     assert first.data == b"[back"
     again = objects.read(f"{PREFIX}/n1/backup/main/backup.info", 5, first.tag)
