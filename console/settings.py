@@ -235,6 +235,7 @@ CELERY_BEAT_SCHEDULE = {
     "renew-keys": {"task": "clusters.tasks.renew_keys", "schedule": 3600.0},
     "end-replaced-keys": {"task": "clusters.tasks.end_replaced_keys", "schedule": 15.0},
     "read-due": {"task": "console.operations.tasks.read_due", "schedule": 10.0},
+    "mark-generation": {"task": "console.restoration.tasks.mark_generation", "schedule": 60.0},
 }
 
 # Signing in

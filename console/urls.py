@@ -33,6 +33,7 @@ urlpatterns = [
     path("cloud-accounts/", include("console.cloud_accounts.urls")),
     path("audit/", include("console.audit.urls")),
     path("tasks/", include("console.operations.urls")),
+    path("restoration/", include("console.restoration.urls")),
     path("stop-seeing/", stop_seeing, name="stop-seeing"),
     path("admin/find/", admin.site.admin_view(find), name="find"),
     path("admin/", admin.site.urls),

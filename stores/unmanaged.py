@@ -16,6 +16,7 @@ from console.clouds import CLOUDS, foreign
 from console.clouds.contract import UnmanagedBucket
 from console.operations.models import Operation
 from console.operations.snapshots import SnapshotQuerySet
+from console.restoration import models as restoration
 from stores.models import IgnoredBucket, RetainedLogs, Store, UnmanagedScan
 
 BUCKETS_AT_MOST = 1000  # of an account that are kept
@@ -152,6 +153,10 @@ def _explainer(organisation: Organisation, found: list[UnmanagedBucket]) -> Any:
     stores = {store.pk: store for store in Store.objects.filter(pk__in=ids)}
     history = Operation.objects.filter(subject_kind=Store.kind(), subject_id__in=ids, organisation=organisation)
     names = dict(history.order_by("created_at").values_list("subject_id", "subject_name"))  # the last name it had
+    is_copy = restoration.is_open(organisation.pk)
+    # Of what was made after the copy nothing is known here: where two share an account, it may be either's.
+    others = Operation.objects.filter(subject_kind=Store.kind(), subject_id__in=ids).exclude(organisation=organisation)
+    of_others = set(others.values_list("subject_id", flat=True)) if is_copy else set()
 
     def explain(leftover: UnmanagedBucket, account: CloudAccount, forgotten: IgnoredBucket | None) -> ExplainedBucket:
         pk = store_id(leftover)
@@ -179,11 +184,20 @@ def _explainer(organisation: Organisation, found: list[UnmanagedBucket]) -> Any:
         elif pk and pk in names and not store:
             name, adoptable = names[pk], True
             what = f"{noun} of {name}, a store that the console has no longer. It can be adopted."
+        elif pk and is_copy and not store and pk not in of_others and not _is_shared(account):
+            name, adoptable = leftover.store_name, True
+            what = f"{noun} of a store that was made after the copy from which this console was restored. Adopt it."
         else:
             what = f"{noun} whose {tag} names a store that your organisation never had in this console."
         return ExplainedBucket(leftover, account, what, name, adoptable, store if ours else None, forgotten)
 
     return explain
+
+
+def _is_shared(account: CloudAccount) -> bool:
+    """Return whether another organisation has linked the same account: then no tag says whose a store is."""
+    same = CloudAccount.objects.filter(provider_key=account.provider_key, number=account.number)
+    return same.exclude(organisation=account.organisation_id).exists()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from clusters import keys
 from clusters.models import Cluster, Node, RemovedNode
 from clusters.node_setup import NodeSetup, node_setups
-from clusters.reports import receiving
+from clusters.reports import receiving, refused
 from clusters.reports.receiving import Refused, TooSoon, put_off, receive, receive_of_removed
 from clusters.reports.report import BYTES_AT_MOST, Malformed, Report, of_form, of_json
 
@@ -31,6 +31,7 @@ def node_applied(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
     token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
     taken = known.takes(token) if known else ""
     if not taken:
+        refused.note(pk, name)
         return _said("The token is not this node's. Take report.sh from the console again.", 401)
     if int(request.META.get("CONTENT_LENGTH") or 0) > BYTES_AT_MOST:
         return _said(f"A report has at most {BYTES_AT_MOST} bytes.", 413)

@@ -15,6 +15,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db.models import Exists
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -84,10 +85,16 @@ def membership(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
     return respond
 
 
+# What pages are told of a membership without a query of their own, as conditions on it: entered by the apps above.
+told_of_memberships: dict[str, Callable[[], Exists]] = {}
+
+
 def _memberships(request: HttpRequest) -> Sequence[Membership]:
     if not request.user.is_authenticated:
         return ()
-    return list(Membership.objects.filter(user=request.user).select_related("organisation").order_by("pk"))
+    told = {name: condition() for name, condition in told_of_memberships.items()}
+    mine = Membership.objects.filter(user=request.user).annotate(**told)
+    return list(mine.select_related("organisation").order_by("pk"))
 
 
 def _membership(request: HttpRequest) -> Membership | None:

@@ -42,7 +42,7 @@ class Objects(Protocol):
     begins_after: ClassVar[bool]  # whether a list can begin in the middle without the pages before it
 
     def folders(self, prefix: str) -> list[str]:
-        """Return the names directly below a prefix that ends in "/" and hold something, without that prefix."""
+        """Return the names directly below a prefix, "" or one that ends in "/", without it; each holds something."""
 
     def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """Return the objects below a prefix, in the order of their keys, page by page as they are asked for.

@@ -12,6 +12,7 @@ from console.operations.engine import record_of
 from console.operations.models import ManagedResource, Operation
 from console.operations.snapshots import SnapshotQuerySet
 from console.operations.tasks import run_operation, send_reading
+from console.restoration import models as restoration
 from console.web.release import RELEASE
 
 
@@ -25,8 +26,8 @@ def begin(subject: ManagedResource, verb: str, *, by: User | None) -> Operation:
     Raises NotNow, with nothing changed, when the state does not allow the verb, another operation is at work, or what
     it would work in is not to be used.
     """
-    if subject.blocked:
-        raise NotNow(subject.blocked)
+    if why := subject.blocked or restoration.refusal(subject.organisation_id, verb):
+        raise NotNow(why)
     work, transition = registry.find(subject.kind(), verb), subject.VERBS[verb]
     try:
         with transaction.atomic():

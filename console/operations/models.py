@@ -31,6 +31,7 @@ __all__ = ["LONG_AGO", "Chore", "Heartbeat", "ManagedResource", "Operation", "Ra
 
 Record = dict[str, Any]  # one step: key, title, stage, point_of_no_return, state, started, finished, note
 
+HELD_BACK = datetime(9999, 1, 1, tzinfo=UTC)  # see holding.py
 TURNS = 200  # as many are looked at together; whoever ends one looks again
 
 
@@ -281,7 +282,7 @@ class Operation(models.Model):
         if self.state == self.State.RUNNING:
             return "Its worker is gone. Another one goes on within seconds."
         if self.due_at > now:
-            return "Waits to try again by itself."
+            return "Held back." if self.due_at == HELD_BACK else "Waits to try again by itself."
         at_work = Operation.objects.at_work().filter(organisation=self.organisation_id).count()
         if at_work >= self.organisation.operations_at_once:
             return f"Waits for its turn: {at_work} other tasks are at work, as many as may be at once."

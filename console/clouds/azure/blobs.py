@@ -129,7 +129,12 @@ class Blobs:
     begins_after: ClassVar[bool] = False  # "List Blobs" goes on after a page of its own only
 
     def folders(self, prefix: str) -> list[str]:
-        """Return the names directly below a prefix that ends in "/" and hold something, without that prefix."""
+        """Return the names directly below a prefix that ends in "/" and hold something, without that prefix.
+
+        At the top, where the prefix is "", these are the containers.
+        """
+        if not prefix:
+            return [one["name"] for one in containers(self.subject, self.name) or [] if not is_deleted(one)]
         found = [
             one.name
             for page in pages(self.subject, self.name, _container(prefix), prefix=prefix, folders=True)
