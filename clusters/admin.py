@@ -13,6 +13,8 @@ from clusters.models import (
     BackupPolicy,
     Cluster,
     Database,
+    Enrolment,
+    EnrolmentPlace,
     Inventory,
     KnownStanza,
     Node,
@@ -24,7 +26,9 @@ from clusters.models import (
 from console.operations.admin import ManagedResourceAdmin
 from console.web.admin import ReadOnlyAdmin
 
-admin.site.register([Attachment, BackupPolicy, Inventory, RecoveryIdentity, Repository], ReadOnlyAdmin)
+admin.site.register(
+    [Attachment, BackupPolicy, Enrolment, EnrolmentPlace, Inventory, RecoveryIdentity, Repository], ReadOnlyAdmin
+)
 
 
 @admin.register(Cluster)

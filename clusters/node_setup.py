@@ -12,7 +12,7 @@ from django.conf import settings
 from clusters.handover import left, schedule_files, steps
 from clusters.handover.backup_script import backup_script
 from clusters.handover.report_script import report_script
-from clusters.handover.setup_script import Known, setup_script
+from clusters.handover.setup_script import Known, check_script, setup_script
 from clusters.handover.timers_script import timers_script
 from clusters.models import Attachment, BackupPolicy, Cluster, Database, Node, NodeDatabase, Repository
 from clusters.pgbackrest import clocks
@@ -271,6 +271,10 @@ class NodeSetup:
     def setup(self, address: str) -> str:
         """Return a shell script that puts every file in its place, to be run as root on the node."""
         return setup_script(self.configuration, self._known(address))
+
+    def check(self, address: str) -> str:
+        """Return a shell script that says what that one would do; it holds no secrets."""
+        return check_script(self.configuration, self._known(address))
 
     def _known(self, address: str) -> Known:
         node = self.node

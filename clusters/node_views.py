@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from clusters import actions, keys
+from clusters.addresses import report_address
 from clusters.forms import ForgetNodeForm, NodeForm, NodeStoresForm, PolicyForm
-from clusters.models import Cluster, Node
+from clusters.models import Cluster
 from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of, zone_of
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
@@ -40,12 +39,6 @@ def _node_setup(request: MemberRequest, pk: UUID, name: str) -> NodeSetup:
     if found is None:
         raise Http404
     return found
-
-
-def report_address(request: HttpRequest, node: Node) -> str:
-    """Return where the node reports what is applied on it: at the console's own address, if the operator gave one."""
-    path = reverse("clusters:node_applied", args=[node.cluster_id, node.name])
-    return f"{settings.PUBLIC_URL}{path}" if settings.PUBLIC_URL else request.build_absolute_uri(path)
 
 
 @require_GET

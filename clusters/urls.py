@@ -1,6 +1,6 @@
 from django.urls import path
 
-from clusters import key_views, machine_views, node_views, replication_views, views
+from clusters import enrolment_views, key_views, machine_views, node_views, replication_views, views
 from clusters.recovery import kit_views, rescue_views, restore_views
 from clusters.reports import views as report_views
 from clusters.repositories import backup_views, retained_views
@@ -27,6 +27,11 @@ urlpatterns = [
     path("repositories/<int:pk>/recover-deleted/undelete", rescue_views.rescue_undelete, name="rescue_undelete"),
     path("repositories/<int:pk>/recover-deleted/identity/", rescue_views.identity_create, name="rescue_identity"),
     path("repositories/<int:pk>/recover-deleted/identity/end/", rescue_views.identity_end, name="rescue_identity_end"),
+    path("enrolment/", enrolment_views.enrolment_list, name="enrolments"),
+    path("enrolment/begin/", enrolment_views.enrolment_create, name="enrolment_create"),
+    path("enrolment/<int:pk>/", enrolment_views.enrolment_detail, name="enrolment"),
+    path("enrolment/<int:pk>/revoke/", enrolment_views.enrolment_revoke, name="enrolment_revoke"),
+    path("enrolment/<int:pk>/<int:place>/again/", enrolment_views.enrolment_again, name="enrolment_again"),
     path("<uuid:pk>/", views.cluster_detail, name="detail"),
     path("<uuid:pk>/backup-stores/", views.cluster_stores, name="stores"),
     path("<uuid:pk>/nodes/add/", views.node_add, name="node_add"),

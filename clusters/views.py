@@ -19,6 +19,7 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from clusters import actions, keys, proximity
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
+from clusters.enrolment import progress
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteClusterForm, RemoveNodesForm, StoresForm
 from clusters.models import Cluster, Database
 from clusters.node_setup import attached, node_setups, zone_of
@@ -80,6 +81,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "robbed": {one.store_id for one in cluster.repositories.all() if one.pk in {loss.repository for loss in gone}},
         "outdated": cluster.outdated,
         "replacement": keys.replacement(cluster),
+        "enrolments": progress(cluster),
         "busy": cluster.is_busy or any(case.inventory and case.inventory.is_awaited for case in cases),
         "options": mine,
         "node_setups": node_setups(cluster),

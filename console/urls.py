@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
+from clusters.enrolment_views import enrol, enrol_script
 from console.accounts.confirmation import confirm_password
 from console.accounts.member_views import join, joining_strength
 from console.accounts.views import SignIn, home, stop_seeing
@@ -30,6 +31,8 @@ urlpatterns = [
     path("stores/preflight/", include("console.cloud_accounts.preflight_urls")),
     path("stores/", include("stores.urls")),
     path("clusters/", include("clusters.urls")),
+    path("enrol/", enrol, name="enrol"),
+    path("enrol/enrol.sh", enrol_script, name="enrol_script"),
     path("cloud-accounts/", include("console.cloud_accounts.urls")),
     path("audit/", include("console.audit.urls")),
     path("tasks/", include("console.operations.urls")),

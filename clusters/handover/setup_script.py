@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clusters.handover import earlier, left, schedule_files
@@ -143,17 +143,22 @@ def files(configuration: Configuration, known: Known) -> list[Placed]:
 def setup_script(configuration: Configuration, known: Known) -> str:
     """Return the script; it holds secrets."""
     placed = files(configuration, known)
+    title = f"{configuration.cluster}, node {configuration.node}: run as root on the node. It holds secrets."
+    return _script(configuration, title, _checks(configuration, known, placed), _changes(configuration, placed))
+
+
+def check_script(configuration: Configuration, known: Known) -> str:
+    """Return a script that only looks, as the other one with --check does; of files it has the digests, no secrets."""
+    title = f"{configuration.cluster}, node {configuration.node}: says what its set-up would do, and changes nothing."
+    checks = _checks(configuration, known, files(configuration, known))
+    return _script(configuration, title, ("mode=check", *checks), ())
+
+
+def _script(configuration: Configuration, title: str, checks: Iterable[str], changes: Iterable[str]) -> str:
     functions = "".join((FUNCTIONS, earlier.FUNCTIONS)).replace("TIMERS", _timers(configuration))
     for name, value in (("MACHINE", MACHINE), ("CRON", CRON), ("ROTATION", ROTATION)):
         functions = functions.replace(name, value)
-    return guest_script(
-        configuration,
-        f"{configuration.cluster}, node {configuration.node}: run as root on the node. It holds secrets.",
-        list(_checks(configuration, known, placed)),
-        list(_changes(configuration, placed)),
-        functions=f"{functions}{UNDO}",
-        options=OPTIONS,
-    )
+    return guest_script(configuration, title, checks, changes, functions=f"{functions}{UNDO}", options=OPTIONS)
 
 
 def _timers(configuration: Configuration) -> str:

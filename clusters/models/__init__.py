@@ -7,6 +7,7 @@ from clusters.models.cluster import (
     Database,
     State,
 )
+from clusters.models.enrolment import Enrolment, EnrolmentPlace
 from clusters.models.node import (
     DOUBLE_FOR,
     MACHINE_SILENT,
@@ -35,6 +36,8 @@ __all__ = [
     "BackupPolicy",
     "Cluster",
     "Database",
+    "Enrolment",
+    "EnrolmentPlace",
     "Inventory",
     "KnownStanza",
     "Node",

@@ -27,6 +27,8 @@ PUBLIC = {
     "invitations/<str:token>/": "the link is the key",
     "invitations/<str:token>/strength/": "the link is the key",
     "clusters/<uuid:pk>/nodes/<slug:name>/applied/": "the node's token is the key",
+    "enrol/": "the enrolment's token is the key",
+    "enrol/enrol.sh": "holds no secret",
     "healthz": "says that the process lives, and nothing else",
     "readyz": "says that database and broker answer, and nothing else",
     "metrics": "its token is the key",

@@ -24,6 +24,7 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from clusters import actions as clusters
+from clusters import enrolment
 from clusters.models import (
     Attachment,
     BackupPolicy,
@@ -388,6 +389,8 @@ def _organisation(name: str) -> Any:
     factories.user(f"guest of {name}", organisation, "viewer")
     owner = factories.user(f"host of {name}", organisation, "owner")
     members.invite(organisation, email="nina@example.com", role="viewer", by=owner)
+    enrolled, _ = enrolment.begin(organisation, nodes=[first, second], hostnames={}, hours=4, by=owner)
+    enrolled.places.filter(node=first).update(taken_at=now, times=1)
     activity.record("Made the world", name, organisation=organisation, by=None)
     return organisation
 

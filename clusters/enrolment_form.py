@@ -1,0 +1,96 @@
+"""Which nodes an enrolment is for, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from clusters.models import Cluster, Node
+from clusters.validators import validate_host
+from console.accounts.models import Membership
+
+NODES_AT_MOST = 3000
+HOURS = [("1", "an hour"), ("4", "four hours"), ("8", "eight hours"), ("24", "a day")]
+WHOSE = [("new", "those that have never reported"), ("all", "all of them")]
+
+
+class EnrolmentForm(forms.Form):
+    """Clusters of the organisation, which of their nodes, how long, and which machine is which node."""
+
+    clusters: forms.ModelMultipleChoiceField[Cluster] = forms.ModelMultipleChoiceField(
+        Cluster.objects.none(),
+        error_messages={"required": "Choose at least one cluster.", "invalid_choice": "There is no such cluster here."},
+    )
+    whose = forms.ChoiceField(label="Nodes", choices=WHOSE, initial="new")
+    hours = forms.ChoiceField(label="Good for", choices=HOURS, initial="4")
+    machines = forms.CharField(
+        label="Machines",
+        required=False,
+        max_length=200_000,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+    )
+
+    def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
+        super().__init__(data, **options)
+        offered = Cluster.objects.visible_to(membership).order_by("name")
+        cast("forms.ModelMultipleChoiceField[Cluster]", self.fields["clusters"]).queryset = offered
+        self.nodes: list[Node] = []
+        self.hostnames: dict[int, str] = {}  # by the node's key
+
+    def clean(self) -> dict[str, Any]:
+        """Find the nodes, and those that the machines' lines name; without any there is nothing to enrol."""
+        data = super().clean() or {}
+        if self.errors:
+            return data
+        rows = Node.objects.filter(cluster__in=data["clusters"]).select_related("cluster")
+        if data["whose"] == "new":
+            rows = rows.filter(reported_at=None)
+        found = list(rows.order_by("cluster__name", "pk")[: NODES_AT_MOST + 1])
+        if not found:
+            self.add_error("whose", "All nodes of these clusters have reported. Choose all, to set them up anew.")
+        elif len(found) > NODES_AT_MOST:
+            self.add_error("clusters", f"An enrolment is for at most {NODES_AT_MOST} nodes. Choose fewer clusters.")
+        else:
+            self.nodes = found
+            try:
+                self._read_machines(data["machines"])
+            except ValidationError as error:
+                self.add_error("machines", error)
+        return data
+
+    def _read_machines(self, text: str) -> None:
+        """Take the lines `host name, node`; with any, the enrolment is for those nodes alone."""
+        by_name = _by_name(self.nodes)
+        for number, line in enumerate(text.splitlines(), 1):
+            words = line.split()
+            if not words or words[0].startswith("#"):
+                continue
+            if len(words) != 2:
+                raise ValidationError(f"Line {number}: write a host name, a space, and the name of a node.")
+            hostname, name = words[0].lower(), words[1]
+            try:
+                validate_host(hostname)
+            except ValidationError as error:
+                raise ValidationError(f"Line {number}: {' '.join(error.messages)}") from error
+            nodes = by_name.get(name, [])
+            if len(nodes) != 1:
+                several = " or ".join(f"{one.cluster.called}/{one.name}" for one in nodes[:3])
+                why = f"could be {several}" if nodes else "is none of the chosen nodes"
+                raise ValidationError(f"Line {number}: {name} {why}.")
+            if nodes[0].pk in self.hostnames or hostname in self.hostnames.values():
+                raise ValidationError(f"Line {number}: {hostname} or {name} stands in an earlier line already.")
+            self.hostnames[nodes[0].pk] = hostname
+        if self.hostnames:
+            self.nodes = [one for one in self.nodes if one.pk in self.hostnames]
+
+
+def _by_name(nodes: list[Node]) -> Mapping[str, list[Node]]:
+    """Return the nodes by each name that tells them: n1, and orders-7q4t/n1."""
+    found: dict[str, list[Node]] = {}
+    for node in nodes:
+        for name in (node.name, f"{node.cluster.called}/{node.name}"):
+            found.setdefault(name, []).append(node)
+    return found
