@@ -102,7 +102,7 @@ END
     printf 'header = Authorization: Bearer %s\n' "$token" > "$folder/wgetrc"
     timeout 70 wget --config="$folder/wgetrc" --no-verbose --server-response --content-on-error --max-redirect=0 \
       --timeout=60 --tries=1 ${ca:+--ca-certificate="$ca"} --post-file="$folder/body" -O "$folder/answer" "$address" \
-      2> "$folder/said"
+      2> "$folder/said" || :
     status=$(sed -n 's|^ *HTTP/[0-9.]* \([0-9][0-9][0-9]\).*|\1|p' "$folder/said" | tail -n 1)
     [ -n "$status" ] || cat "$folder/said" >&2
     echo "$status"
