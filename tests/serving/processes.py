@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import shutil
 import socket
 import ssl
@@ -23,7 +21,6 @@ from tests.demo_process import ROOT
 
 DEPLOY = ROOT / "console/deploy"
 NAME = "console.example.org"  # as its files have it
-COMMAND = re.compile(r"\.venv/bin/granian ((?:.*\\\n)*.*)\n")
 
 
 @contextmanager
@@ -52,6 +49,8 @@ class Console:
             "TRUSTED_PROXY_COUNT": "1",
             "LOG_FORMAT": "json",
             "WEB_THREADS": "4",
+            "WEB_PROCESSES": "1",
+            "WEB_PORT": str(self.port),
         }
 
     @contextmanager
@@ -60,14 +59,7 @@ class Console:
         for command in ("migrate", "collectstatic"):
             manage = [sys.executable, "manage.py", command, "--no-input", "--verbosity", "0"]
             subprocess.run(manage, cwd=ROOT, env={**os.environ, **self.environment}, check=True)
-        told, *again = [
-            shlex.split(one.replace("\\\n", " ")) for one in COMMAND.findall((DEPLOY / "README.md").read_text())
-        ]
-        assert again == [told]  # in the unit for systemd
-        options = list(told)
-        for name, value in (("--port", str(self.port)), ("--workers", "1")):
-            options[options.index(name) + 1] = value
-        command = [sys.executable, "-m", "granian", "--working-dir", str(ROOT), *options]
+        command = [str(DEPLOY / "run"), "web"]
         with server(command, self.folder, self.environment, self.port):
             yield self
 
@@ -153,7 +145,7 @@ class Proxy:
         ours += f"\thttp_port {self.plain_port}\n\thttps_port {self.port}\n"
         text = replaced((DEPLOY / "proxy/Caddyfile").read_text(), {
             "{\n\tservers {": f"{{\n{ours}\tservers {{",
-            f"{NAME} {{\n": f"{NAME} {{\n\ttls internal\n",
+            f"{{$HOST_NAME:{NAME}}} {{\n": f"{NAME} {{\n\ttls internal\n",
             "127.0.0.1:8000": f"{HOST}:{self.console.port}",
         })  # fmt: skip
         return text, ["run", "--config", str(self.folder / "configuration"), "--adapter", "caddyfile"]

@@ -56,13 +56,14 @@ install -d -m 755 "$DESTDIR/etc/storekeeper"
 install -d -m 700 "$DESTDIR/etc/credstore"
 settings=$DESTDIR/etc/storekeeper/storekeeper.env
 test -e "$settings" || install -m 600 "$here/storekeeper.env" "$settings"
-random() { "$PYTHON" -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'; }
+random() { "$PYTHON" -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom($1)).decode())"; }
 made=
 for secret in SECRET_KEY FIELD_ENCRYPTION_KEYS METRICS_TOKEN; do
+  case $secret in FIELD*) bytes=32 ;; *) bytes=48 ;; esac    # a Fernet key has 32
   file=$DESTDIR/etc/credstore/storekeeper.$secret
   if test -e "$file" || test -e "$DESTDIR/etc/credstore.encrypted/storekeeper.$secret" ||
     grep -Eq "^[[:space:]]*${secret}(_FILE)?=." "$settings"; then continue; fi
-  (umask 077 && random >"$file")
+  (umask 077 && random "$bytes" >"$file")
   made="$made $file"
 done
 
