@@ -23,6 +23,8 @@ if test "$folder" = --digest; then
 fi
 
 uv_version=$(sed -n 's/^UV := //p' "$source/Makefile")
+authorities=/etc/ssl/certs/ca-certificates.crt    # this machine's, with those of a company's own; uv would take its own
+test -n "${SSL_CERT_FILE-}" || ! test -e "$authorities" || export SSL_CERT_FILE=$authorities
 unset PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
