@@ -67,7 +67,7 @@ DONE := .venv/.done-$(ENV)
 # On what an installed console runs: Debian's own, since a service cannot reach into somebody's home.
 INSTALLED_ON = $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON),/usr/bin/python3)
 
-.PHONY: help setup install uninstall image lock azurite system demo env lint check quick test live-test audit bench
+.PHONY: help setup install uninstall image lock azurite system demo env lint check quick test thorough live-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -156,6 +156,9 @@ quick: setup
 test: setup azurite system lint ## The whole suite, on SQLite and on PostgreSQL
 	env -u DATABASE_URL $(PYTEST) $(ON_POSTGRESQL:%=--ignore=%)
 	$(BIN)/python -m tests.postgres -- $(PYTEST_ON_POSTGRESQL) $(ONCE:%=--ignore=%)
+
+thorough: ## The whole suite with all cells of its longest matrices, of which make test tries a part: before a release
+	THOROUGH=1 $(MAKE) --no-print-directory test
 
 live-test: setup azurite system ## The contract of one provider on a real account: make live-test PROVIDER=aws (tests/worlds/live.py)
 	@test -n "$(PROVIDER)" || { echo "Say which: make live-test PROVIDER=aws" >&2; exit 1; }

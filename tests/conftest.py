@@ -12,8 +12,9 @@ from collections import Counter
 import pytest
 
 from console.accounts import access  # noqa: F401 - it notes who signs in, from the very first test on
-from tests import factories, turns
+from tests import factories, sampling, turns
 
+LEFT_OUT: dict[str, int] = {}  # how many, by test
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _connect = socket.socket.connect
 
@@ -40,8 +41,13 @@ def pytest_collection(session):
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Choose who begins and who keeps together; mark those that ask for a database or a cloud."""
+    if not sampling.THOROUGH:
+        left = [item for item in items if item.get_closest_marker("thorough")]
+        LEFT_OUT.update(Counter(item.nodeid.partition("[")[0] for item in left))
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
     for item in items:
         if "_emulator" in item.fixturenames:
             item.add_marker("slow")
@@ -64,17 +70,50 @@ def say(record_property):
     return say
 
 
+@pytest.fixture
+def sample(record_property):
+    """A function that takes so many of each kind of a matrix's cells (tests/sampling.py), and has it said how many."""
+
+    def sample(name, cells, by, of_each=1):
+        there = list(cells)
+        taken = sampling.spread(there, by, of_each)
+        record_property("sampled", [name, len(taken), len(there)])
+        return taken
+
+    return sample
+
+
+def pytest_sessionfinish(session):
+    """Tell the process that prints what this one has left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left out"] = dict(LEFT_OUT)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Hear it; all processes collect the same tests, and leave out the same."""
+    LEFT_OUT.update(getattr(node, "workeroutput", {}).get("left out", {}))
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say what the matrices and the walks have counted, whichever process they ran in."""
-    counts = Counter()
+    counts, taken, there = Counter(), Counter(), Counter()
     for report in (one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)):
         for name, value in report.user_properties if report.when == "call" else ():
             if name == "said" and value:
                 terminalreporter.write_line(f"  {value}")
             elif name == "counted":
                 counts.update(value)
+            elif name == "sampled":
+                taken[value[0]] += value[1]
+                there[value[0]] += value[2]
     for name, value in counts.items():
         terminalreporter.write_line(f"  {name}: {value:,}")
+    for name, number in LEFT_OUT.items():
+        terminalreporter.write_line(f"  {name}: {number} left out; make thorough tries all")
+    for name, number in taken.items():
+        more = "" if number == there[name] else "; make thorough tries all"
+        terminalreporter.write_line(f"  {name}: {number:,} of {there[name]:,} tried{more}")
 
 
 class Migrated:

@@ -12,10 +12,11 @@ import pytest
 from console.clouds import CLOUDS
 from console.clouds.contract import AccessSpec, StoreSpec
 from console.clouds.steps import LeaseLost, NotReady, StepError, is_held
+from tests.sampling import THOROUGH
 
 PREFIX = "c-k3v9x2m7q4ta"
 # A denial leaves at each call what a kill leaves there; what the kills add is that a lost lease ends work at any call.
-KILLED_EVERY = 3
+KILLED_EVERY = 3 if THOROUGH else 5
 # What has to write as a node or an administrator does, or to spoil calls: not on a real account.
 emulated = pytest.mark.emulated
 

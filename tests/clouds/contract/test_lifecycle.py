@@ -1,4 +1,4 @@
-"""A store's life, whatever the cloud: every step twice, a kill before every third call, each fault at each call."""
+"""A store's life, whatever the cloud: every step twice, kills on the way, a fault at each kind of call."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tests.clouds.contract.running import (
     steps,
     with_keys,
 )
+from tests.sampling import THOROUGH
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +55,7 @@ def test_a_worker_may_be_killed_before_any_call_of_the_creation(world, say):
         wanted = world.look()
         assert wanted != untouched
         settled(plans.deletion(provider), replace(spec, complete=True))
-        for nth in range(1, 100, KILLED_EVERY if region == world.regions[0] else 1):
+        for nth in range(1, 100, KILLED_EVERY if region == world.regions[0] else KILLED_EVERY // 2):
             died = crash(plans.creation(provider), spec, nth)
             settled(plans.creation(provider), spec)
             assert world.look() == wanted, nth
@@ -114,7 +115,7 @@ def lives(provider, spec):
 
 
 def faults_at(world, nth):
-    """What goes wrong at the nth call: a denial, an answer that is lost, and one of what keeps a call from being made.
+    """Return what goes wrong at the nth call: a denial, a lost answer, and one of what keeps a call from being made.
 
     Those are tried in turn: whichever it is, nothing has happened, and the same call is made again.
     """
@@ -126,7 +127,7 @@ def faults_at(world, nth):
 
 @emulated
 @pytest.mark.parametrize("verb", ["creation", "protection", "deletion", "grant", "revocation"])
-def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
+def test_any_fault_at_any_call_ends_as_wanted(world, verb, say, sample):
     provider, store, tried = provider_of(world), make_spec(world), 0
     begin, plan = lives(provider, store)[verb]
     if verb in {"grant", "revocation"}:
@@ -143,27 +144,27 @@ def test_any_fault_at_any_call_ends_as_wanted(world, verb, say):
     calls, wanted = world.calls(), world.look()
     assert wanted != stood
     assert len(calls) >= len(steps(plan))
-    survived = []
-    for nth, call in enumerate(calls, 1):
-        for fault in faults_at(world, nth):
-            spec = prepare()
-            world.fault(fault, nth)
-            error = failure(settled, plan, spec)
-            assert world.faults_met() == 1, (fault, nth)
-            if fault != "denied":
-                assert error is None, (fault, nth, error.message)
-            elif error is None:
-                survived.append(call.split()[0])
-            else:
-                assert isinstance(error, Denied), (nth, error)
-                assert error.details.get("code"), nth
-                assert len(error.message) > 40
-            world.clear_faults()
-            if error is not None or verb == "grant":  # a key whose answer was lost goes when the next one is given
-                settled(plan, spec)
-            assert world.look() == wanted, (fault, nth)
-            tried += 1
-    assert survived == list(world.denials_survived.get(verb, ()))
+    survived, tolerated = [], list(world.denials_survived.get(verb, ()))
+    cells = [(call, nth, fault) for nth, call in enumerate(calls, 1) for fault in faults_at(world, nth)]
+    for call, nth, fault in sample(f"contract, {world.key}: faults", cells, by=lambda cell: cell[0].split()[0]):
+        spec = prepare()
+        world.fault(fault, nth)
+        error = failure(settled, plan, spec)
+        assert world.faults_met() == 1, (fault, nth)
+        if fault != "denied":
+            assert error is None, (fault, nth, error.message)
+        elif error is None:
+            survived.append(call.split()[0])
+        else:
+            assert isinstance(error, Denied), (nth, error)
+            assert error.details.get("code"), nth
+            assert len(error.message) > 40
+        world.clear_faults()
+        if error is not None or verb == "grant":  # a key whose answer was lost goes when the next one is given
+            settled(plan, spec)
+        assert world.look() == wanted, (fault, nth)
+        tried += 1
+    assert survived == tolerated if THOROUGH else {*survived} <= {*tolerated}
     say(**{f"contract, {world.key}: faults outlasted": tried})
 
 

@@ -1,0 +1,40 @@
+"""What `make test` tries of the longest matrices: a fixed part of each, well spread. `make thorough` tries all of them.
+
+A matrix that is walked by one test asks the fixture `sample` for its cells; of tests that are made from a table, those
+with the mark `thorough` are left out (`thorough_but`). The run says what it has left out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import pytest
+
+THOROUGH = bool(os.environ.get("THOROUGH"))
+Cell = TypeVar("Cell")
+
+
+def spread(cells: Iterable[Cell], by: Callable[[Cell], Any], of_each: int = 1, whole: bool = THOROUGH) -> list[Cell]:
+    """Return, in their order, so many cells of each kind: `by` says of what kind one is.
+
+    Of the first kind it is the first cell, of the second kind the second one, and so on, so that what kinds have in
+    common (a fault at a call, the bucket that it is about) is met in all its forms. Nothing is left to chance.
+    """
+    there = list(cells)
+    kinds: dict[Any, list[int]] = {}
+    for place, cell in enumerate(there):
+        kinds.setdefault(by(cell), []).append(place)
+    chosen = set()
+    for turn, places in enumerate(kinds.values()):
+        apart = [number * len(places) // of_each for number in range(min(of_each, len(places)))]
+        chosen.update(places[(turn + further) % len(places)] for further in apart)
+    return [cell for place, cell in enumerate(there) if whole or place in chosen]
+
+
+def thorough_but(cells: Iterable[Cell], by: Callable[[Cell], Any], of_each: int = 1) -> list[Any]:
+    """Return all cells as parameters of a test; those that are not in the part are for `make thorough`."""
+    there = list(cells)
+    chosen = spread(there, by, of_each)
+    return [cell if cell in chosen else pytest.param(cell, marks=pytest.mark.thorough) for cell in there]
