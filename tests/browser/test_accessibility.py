@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import walk
-from tests.browser.inspection import LOOKS
+from tests.browser.inspection import unfold
 from tests.browser.pages import available, create, delete, fresh, pane_of
 
-# In a group of its own, with a demo of its own: else the browser's tests would take longer than all others.
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(600)]  # the first one starts the demo
+PARTS = 6  # a test for each, so that none takes minutes
 
 
 # Every page, found by walking the URL conf and the links; no page is named here.
@@ -43,8 +43,8 @@ class Walk:
             text = answer.text()
             found = walk.Harvest(address, text)
             waiting.extend(sorted(found.links))
-            if "<html" in text:
-                self.pages.setdefault(route.pattern, address)
+            if "<html" in text and route.pattern not in self.pages:
+                self.pages[route.pattern] = address
                 self.looks[route.pattern] = (answer.status, route.pattern if answer.ok else "", 'class="empty"' in text)
             for one in found.dialogs:
                 if opened := walk.find(one, self.routes):
@@ -56,54 +56,69 @@ def _is_django_s(route):
     return route.is_admin and inspect.unwrap(route.view).__module__.startswith("django.")
 
 
-@pytest.mark.timeout(300)
-def test_accessibility_of_every_page(visit, inspector):
-    page = visit(bypass_csp=True)
-    walked = Walk(page.context.request)
-    assert len(walked.pages) > 20
-    for pattern, address in walked.pages.items():
+@pytest.fixture(scope="module")
+def walked(browser, demo, signed_in):
+    """A function that gives what somebody finds; each walks once."""
+    walks = {}
+
+    def walked(role):
+        if role not in walks:
+            context = browser.new_context(base_url=demo.url, storage_state=signed_in(role) if role else None)
+            walks[role] = Walk(context.request)
+            context.close()
+        return walks[role]
+
+    return walked
+
+
+def test_the_walk_finds_the_pages_and_the_dialogs(walked):
+    assert len(walked("owner").pages) > 50
+    assert len(walked("owner").dialogs) > 20
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_accessibility_of_every_page(visit, inspector, walked, part):
+    page, mine = visit(bypass_csp=True), walked("owner")
+    for pattern, address in [*mine.pages.items(), ("404", "/no/such/")][part::PARTS]:
         page.goto(address)
-        for closed in page.locator("main details:not([open]) > summary").all()[:12]:
-            if closed.is_visible():
-                closed.click()
-        # What is looked at as a dialog, below, has the same words and colours there: here, whether it is a whole page.
-        inspector.check(page, pattern, LOOKS[:1] if pattern in walked.dialogs else LOOKS)
-    page.goto("/no/such/")
-    inspector.check(page, "404")
+        unfold(page)
+        inspector.check(page, pattern)
 
 
-@pytest.mark.timeout(300)
-def test_accessibility_of_every_dialog(visit, inspector):
-    page = visit(bypass_csp=True)
-    walked = Walk(page.context.request)
-    assert len(walked.dialogs) > 8
-    for pattern, address in walked.dialogs.items():
-        page.goto("/tasks/?q=nothing")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_accessibility_of_every_dialog(visit, inspector, walked, part):
+    page = visit(path="/tasks/?q=nothing", bypass_csp=True)
+    for pattern, address in [*walked("owner").dialogs.items()][part::PARTS]:
         page.evaluate("address => void htmx.ajax('GET', address, '#dialog')", address)
         page.wait_for_selector("dialog[open] :is(h1, h2)")
-        inspector.check(page, f"dialog {pattern}")
+        inspector.check(page, f"dialog {pattern}", within="dialog")
         name = page.locator("dialog input[name=name]")
         if name.count():  # an empty one is refused everywhere
             name.fill("")
             page.locator("dialog form").evaluate("form => htmx.trigger(form, 'submit')")
             page.wait_for_selector("dialog .error")
-            inspector.check(page, f"dialog {pattern} with errors")
+            inspector.check(page, f"dialog {pattern} with errors", within="dialog")
+        page.evaluate("document.querySelector('dialog').close()")
+        page.wait_for_selector("dialog :is(h1, h2)", state="detached")  # it is emptied when it closes
 
 
-@pytest.mark.timeout(300)
-def test_accessibility_for_other_people(visit, inspector):
+@pytest.mark.parametrize(
+    "role", ["viewer", pytest.param("developer", marks=pytest.mark.thorough), "stranger", "support", None]
+)
+def test_accessibility_for_other_people(visit, inspector, walked, role):
     """What looks different for them: other titles, refusals, empty lists."""
-    seen = set(Walk(visit(bypass_csp=True).context.request).looks.values())
-    for role in ("viewer", "developer", "stranger", "support", None):
-        page = visit(role, "/login/", bypass_csp=True)
-        walked = Walk(page.context.request)
-        for pattern, address in walked.pages.items():
-            if walked.looks[pattern] not in seen:
-                seen.add(walked.looks[pattern])
-                page.goto(address)
-                inspector.check(page, f"{role}: {pattern}")
-        assert walked.pages, role
-    assert len(inspector.checked) > 5
+    page = visit(role, "/login/", bypass_csp=True)
+    inspector.check(page, f"{role}: the first page")
+    seen = {*walked("owner").looks.values()}
+    for pattern, look in walked(role).looks.items():
+        if look not in seen:
+            seen.add(look)
+            page.goto(walked(role).pages[pattern])
+            inspector.check(page, f"{role}: {pattern}")
+    assert walked(role).pages
+
+
+def test_accessibility_of_a_refused_sign_in(visit, inspector):
     nobody = visit(None, "/login/", bypass_csp=True)
     nobody.fill("[name=username]", "nobody")
     nobody.fill("[name=password]", "nothing")
