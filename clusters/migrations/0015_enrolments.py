@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0001_initial'),
-        ('clusters', '0013_keys_are_replaced'),
+        ('clusters', '0014_looks_at_news'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
