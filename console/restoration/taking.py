@@ -108,7 +108,7 @@ def _look_at(part: RepositoryPart, store: Store, given: Given) -> Found:
     base = f"{part.prefix}/{part.folder}/backup"
     for stanza in given.stanzas:
         for name in ("backup.info", "backup.info.copy"):
-            data = objects.read(f"{base}/{stanza}/{name}", INFO_AT_MOST)
+            data = objects.read(f"{base}/{stanza}/{name}", INFO_AT_MOST).data
             if data is None:
                 continue
             try:
