@@ -67,7 +67,7 @@ DONE := .venv/.done-$(ENV)
 # On what an installed console runs: Debian's own, since a service cannot reach into somebody's home.
 INSTALLED_ON = $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON),/usr/bin/python3)
 
-.PHONY: help setup install uninstall image lock azurite system demo env lint check quick test thorough live-test audit bench
+.PHONY: help setup install uninstall image lock azurite system demo env release lint check quick test thorough live-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -138,6 +138,14 @@ FILE ?= storekeeper.env
 env: ## Write a file with all settings and new keys: make env FILE=/etc/storekeeper/storekeeper.env ARGS="--host NAME"
 	@test -x $(BIN)/python || $(MAKE) --no-print-directory setup
 	@$(BIN)/python manage.py write_environment $(FILE) $(ARGS)
+
+# The migrations of a release are frozen with it, and no later one may edit them (tests/upgrade).
+release: setup ## Tag this release, with its part of CHANGELOG.md as the tag's message
+	@git diff --quiet HEAD -- || { echo "Commit what is changed first." >&2; exit 1; }
+	@$(BIN)/python -m tests.upgrade.frozen --check
+	@version=$$($(BIN)/python -c 'from console.release import VERSION; print(VERSION)') && \
+	notes=$$($(BIN)/python -m tests.release) && \
+	printf '%s\n' "$$notes" | git tag --annotate --cleanup=verbatim --file=- "v$$version" && echo "Tagged v$$version: push it when CI has passed."
 
 lint: setup
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from console.operations.models import Operation
+from console.release import VERSION
 from stores.models import State, Store
 
 
@@ -24,6 +25,7 @@ class FromDatabase(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Return the gauges, a query or two for each."""
+        yield _gauge("build_info", "The release that answers.", "version", {VERSION: 1})
         unfinished = Operation.objects.unfinished().order_by()  # few: a partial index has only them
         states = dict(unfinished.values_list("state").annotate(Count("pk")))
         yield _gauge(

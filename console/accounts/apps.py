@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.db.models.signals import post_migrate
 
 from console.accounts.permissions import SUPPORT, SUPPORT_MAY, SUPPORT_SEES
+from console.release import VERSION, ordered
 
 
 class AccountsConfig(AppConfig):
@@ -24,7 +25,9 @@ class AccountsConfig(AppConfig):
         importlib.import_module("console.web.checks")
         importlib.import_module("console.web.connections")
         importlib.import_module("console.web.database")
+        importlib.import_module("console.accounts.database_checks")
         post_migrate.connect(make_support_group, sender=apps.get_app_config("auth"))
+        post_migrate.connect(note_release, sender=self)
 
 
 class SupportAdminConfig(admin_apps.AdminConfig):
@@ -32,6 +35,17 @@ class SupportAdminConfig(admin_apps.AdminConfig):
 
     default = False
     default_site = "console.accounts.admin_site.SupportSite"
+
+
+def note_release(*, using: str, apps: Any = apps, **_: Any) -> None:
+    """Have the database name the newest release that has migrated it."""
+    try:
+        installation = apps.get_model("accounts", "Installation")
+    except LookupError:  # a migrate that does not get so far
+        return
+    for known in installation.objects.using(using).exclude(version=VERSION).only("pk", "version"):
+        if ordered(known.version) < ordered(VERSION):
+            installation.objects.using(using).filter(pk=known.pk).update(version=VERSION)
 
 
 def make_support_group(*, using: str, apps: Any = apps, **_: Any) -> None:

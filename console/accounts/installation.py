@@ -96,14 +96,17 @@ def keys_open(pk: UUID) -> bool:
     return True
 
 
-def look(*, take_broker: bool = False) -> Found:
+def look(*, only: bool = False, take_broker: bool = False) -> Found:
     """Return what this process has before it; raises Unknown, and ImproperlyConfigured for keys that are none.
 
-    `take_broker` names this installation in the broker, whoever was there.
+    `only` writes nothing down, neither a new installation nor whose the broker is; `take_broker` names this
+    installation in the broker, whoever was there.
     """
     keys_are_keys(settings.FIELD_ENCRYPTION_KEYS)
     try:
-        row = this()
+        row = Installation.objects.defer("proof").first() if only else this()
+        if row is None:
+            raise Unknown("Nobody has worked with this database yet.")
         opens = keys_open(row.pk)
     except DatabaseError as error:
         raise Unknown(f"The database does not answer, or is not migrated: {type(error).__name__}.") from error
@@ -124,15 +127,15 @@ def look(*, take_broker: bool = False) -> Found:
             f"PUBLIC_URL is {settings.PUBLIC_URL}, and installation {row.pk} was at {row.public_url or 'none'}: "
             f"DATABASE_URL may name another console's database. {ACCEPT}"
         )
-    _look_at_broker(found, take_broker)
+    _look_at_broker(found, take=take_broker, only=only)
     return found
 
 
-def _look_at_broker(found: Found, take: bool) -> None:
+def _look_at_broker(found: Found, *, take: bool, only: bool) -> None:
     mine = str(found.id)
     try:
-        with Redis.from_url(settings.REDIS_URL.replace("redis+socket://", "unix://"), **TIMEOUTS) as broker:
-            if not found.problems:  # whoever works with a wrong database marks no broker
+        with Redis.from_url(broker_url(), **TIMEOUTS) as broker:
+            if not found.problems and not only:  # whoever works with a wrong database marks no broker
                 broker.set(BROKER_KEY, mine, nx=not take)
             there = _text(broker.get(BROKER_KEY))
     except (RedisError, ValueError, OSError):  # it is away: /readyz and the log say so
@@ -147,6 +150,11 @@ def _look_at_broker(found: Found, take: bool) -> None:
 
 
 TIMEOUTS: dict[str, Any] = {"socket_connect_timeout": 1, "socket_timeout": 2}
+
+
+def broker_url() -> str:
+    """Return the broker's address as its client library has it; kombu calls a socket otherwise."""
+    return str(settings.REDIS_URL).replace("redis+socket://", "unix://")
 
 
 def _text(value: Any) -> str:

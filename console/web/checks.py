@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -15,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from console.environment import near_misses
 
 LONGEST_IDLE = 12 * 3600  # seconds: as long as a session lasts at all
+PLACEHOLDER = re.compile(r"change.?me|^(https://)?console\.example\.org$", re.IGNORECASE)  # of make env
 WIDEST = 8  # bits of a network: wider ones are whole classes of addresses
 
 
@@ -25,6 +28,27 @@ def _is_open_network() -> bool:
 
 def _endpoints() -> list[str]:
     return [cloud for cloud, given in settings.DEPLOYMENT_SETTINGS.items() if given.get("endpoint_url")]
+
+
+def _weak(text: str) -> bool:
+    """Return whether a secret can be guessed: too short, of few characters, or left as it was in an example."""
+    return len(text) < 32 or len({*text}) < 8 or bool(PLACEHOLDER.search(text))
+
+
+def _has_placeholder() -> bool:
+    given = (settings.SECRET_KEY, settings.METRICS_TOKEN, settings.PUBLIC_URL, *settings.ALLOWED_HOSTS)
+    password = str(settings.DATABASES["default"].get("PASSWORD") or "")
+    return any(PLACEHOLDER.search(one) for one in (*given, password))
+
+
+def _unreadable() -> list[str]:
+    """Return the files of tokens that this process may not read, of those that are named."""
+    named = [str(given.get("token_file") or "") for given in settings.DEPLOYMENT_SETTINGS.values()]
+    return [one for one in named if one and not os.access(one, os.R_OK)]
+
+
+def _no_static_files() -> bool:
+    return not Path(settings.STATIC_ROOT, "staticfiles.json").is_file()
 
 
 # Kind, number, when it is so, what it means, what to do.
@@ -95,6 +119,79 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
         "Unset each variable whose name ends in _ENDPOINT_URL: they are for the demo.",
     ),
     (
+        *(
+            Error,
+            "E007",
+            lambda: len({key.strip() for key in settings.FIELD_ENCRYPTION_KEYS}) < len(settings.FIELD_ENCRYPTION_KEYS),
+        ),
+        "A key stands twice in FIELD_ENCRYPTION_KEYS: a rotation with it changes nothing.",
+        "Let each entry of FIELD_ENCRYPTION_KEYS be another key (console/deploy/keys.md).",
+    ),
+    (
+        *(Error, "E008", _has_placeholder),
+        "A setting is still as it was in an example (CHANGE-ME, console.example.org).",
+        "Look through the environment for what make env left to be set: DATABASE_URL, ALLOWED_HOSTS, PUBLIC_URL, "
+        "SECRET_KEY, METRICS_TOKEN.",
+    ),
+    (
+        *(Error, "E009", lambda: _weak(settings.SECRET_KEY)),
+        "SECRET_KEY can be guessed, and with it anybody signs in as anybody.",
+        "Set SECRET_KEY to 32 random characters or more: openssl rand -base64 48, or make env.",
+    ),
+    (
+        *(Error, "E011", _no_static_files),
+        "No static files are collected: pages come without their looks, or not at all.",
+        "Run manage.py collectstatic --no-input with the same STATIC_ROOT.",
+    ),
+    (
+        *(Warning, "W008", lambda: settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")),
+        "The database is SQLite: one machine, one writer at a time, and no copy while it is written to.",
+        "Name a PostgreSQL server in DATABASE_URL, such as postgres://user:password@host/name.",
+    ),
+    (
+        *(Info, "I002", lambda: not settings.EMAIL_HOST),
+        "No mail is sent: links of invitations are handed over by hand, and nobody is told of a new password.",
+        "Set EMAIL_HOST, and EMAIL_FROM to an address of yours.",
+    ),
+    (
+        *(
+            Warning,
+            "W009",
+            lambda: settings.EMAIL_HOST and settings.DEFAULT_FROM_EMAIL.rstrip(">").endswith("@localhost"),
+        ),
+        "Mail is from storekeeper@localhost, which mail servers refuse.",
+        "Set EMAIL_FROM to an address of yours.",
+    ),
+    (
+        *(
+            Info,
+            "I003",
+            lambda: settings.DEPLOYMENT_SETTINGS.get("aws", {}).get("principal") == settings.AWS_PRINCIPAL_UNSET,
+        ),
+        "The trust policy that is shown to whoever links an account by a role lets nobody in: it names no identity.",
+        "Set AWS_PRINCIPAL to the ARN of the identity that the console runs as, if anybody links an account by a role.",
+    ),
+    (
+        *(Info, "I004", lambda: not settings.PUBLIC_URL),
+        "Nodes report to the address at which their scripts were downloaded, and bootstrap has to be told one.",
+        "Set PUBLIC_URL to where the nodes reach the console, such as https://console.example.org.",
+    ),
+    (
+        *(Warning, "W011", lambda: settings.METRICS_TOKEN and _weak(settings.METRICS_TOKEN)),
+        "The token of /metrics can be guessed.",
+        "Set METRICS_TOKEN to 32 random characters or more: openssl rand -hex 24.",
+    ),
+    (
+        *(Info, "I005", lambda: settings.METRICS_TOKEN and not settings.PROMETHEUS_MULTIPROC_DIR),
+        "Each answer of /metrics counts what the one process that answers has counted.",
+        "Set PROMETHEUS_MULTIPROC_DIR to an empty folder that all processes on the machine share.",
+    ),
+    (
+        *(Warning, "W012", _unreadable),
+        "A file with a token of the console's own identity is not there, or this user may not read it.",
+        "Look at AZURE_FEDERATED_TOKEN_FILE and GOOGLE_SUBJECT_TOKEN_FILE, and at who may read them.",
+    ),
+    (
         *(Warning, "W007", lambda: settings.PUBLIC_URL and not settings.PUBLIC_URL.startswith("https://")),
         "The nodes' reports, with their tokens, go over plain HTTP.",
         "Let PUBLIC_URL begin with https://.",
@@ -124,7 +221,7 @@ def environment(app_configs: object, **_: Any) -> Iterator[CheckMessage]:
         try:
             keys_are_keys(settings.FIELD_ENCRYPTION_KEYS)
         except ImproperlyConfigured as error:
-            yield Error(str(error), id="storekeeper.E010")
+            yield Error(str(error), hint="Set FIELD_ENCRYPTION_KEYS (console/deploy/keys.md).", id="storekeeper.E010")
     for name, meant in near_misses(os.environ):
         yield Warning(
             f"{name} is in the environment, and nobody reads it.", hint=f"Did you mean {meant}?", id="storekeeper.W010"

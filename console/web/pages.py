@@ -22,6 +22,8 @@ from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
+from console.release import VERSION
+
 PAGE_SIZE = 20
 SEARCHED_AT_MOST = 200  # characters
 COUNT_AT_MOST = 1000  # counting 100,000 rows costs more than the page itself
@@ -36,6 +38,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
         "membership": getattr(request, "membership", None),
         "memberships": getattr(request, "memberships", ()),
         "theme": theme if theme in {"light", "dark"} else "",
+        "version": VERSION,
     }
 
 
