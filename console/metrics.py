@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from console.operations.models import Operation
+from console.operations.models import Heartbeat, Operation
 from console.release import VERSION
 from stores.models import State, Store
 
@@ -52,6 +52,28 @@ class FromDatabase(Collector):
             "state",
             {s: stores.get(s, 0) for s in State.values},
         )
+        yield from _processes()
+
+
+def _processes() -> Iterator[GaugeMetricFamily]:
+    """Return who works, and what waits for them: as they said it themselves, by the database's clock."""
+    heard = list(Heartbeat.objects.heard())
+    labels = ["kind", "host", "pid", "release", "queues"]
+    seen = GaugeMetricFamily("storekeeper_heartbeat_age_seconds", "Since a process said that it works.", labels=labels)
+    threads = GaugeMetricFamily("storekeeper_worker_threads", "Threads of each worker.", labels=["host", "pid"])
+    waiting: dict[str, int] = {}
+    for one in heard:
+        seen.add_metric([one.kind, one.host, str(one.pid), one.release, one.queues], one.silent_for.total_seconds())
+        if one.kind == Heartbeat.Kind.WORKER and not one.is_silent:
+            threads.add_metric([one.host, str(one.pid)], one.threads)
+        elif not one.is_silent:
+            waiting |= one.waiting
+    kinds = [one.kind for one in heard if not one.is_silent]
+    yield seen
+    yield threads
+    at_work = {kind: kinds.count(kind) for kind in Heartbeat.Kind.values}
+    yield _gauge("processes", "Workers and beats that have said so within half a minute.", "kind", at_work)
+    yield _gauge("messages_waiting", "Messages that no worker has taken, as beat has seen them.", "queue", waiting)
 
 
 def _gauge(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:

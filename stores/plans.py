@@ -120,7 +120,7 @@ def _failed(store: Store) -> bool:
 def check_soon(store: Store) -> None:
     """Have the store checked, now that its buckets are as they should be."""
     DriftReport.objects.get_or_create(store=store)
-    ask(DriftReport.objects.filter(store=store))
+    ask(DriftReport.objects.filter(store=store), waits=False)
 
 
 register_users(CloudAccount, lambda account: account.stores.all())

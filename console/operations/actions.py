@@ -9,6 +9,7 @@ from console.accounts import activity
 from console.accounts.models import User
 from console.operations import registry
 from console.operations.engine import record_of
+from console.operations.messages import BACKGROUND, PEOPLE
 from console.operations.models import ManagedResource, Operation
 from console.operations.snapshots import SnapshotQuerySet
 from console.operations.tasks import run_operation, send_reading
@@ -119,13 +120,15 @@ def release(operation: Operation) -> None:
         raise NotNow(f"{operation.title} is not held any more by the worker that was shown. Look who has it now.")
 
 
-def ask(snapshots: SnapshotQuerySet) -> None:
-    """Have these read anew, now."""
+def ask(snapshots: SnapshotQuerySet, *, waits: bool = True) -> None:
+    """Have these read anew, now; `waits` says whether somebody waits for it, or it may wait for who does."""
     keys = list(snapshots.values_list("pk", flat=True))
     snapshots.wanted()
 
     def send() -> None:
+        if not waits and Operation.objects.due().exists():
+            return  # the sweep finds it when there is less to do
         for pk in keys:
-            send_reading(snapshots.model.LABEL, pk)
+            send_reading(snapshots.model.LABEL, pk, queue=PEOPLE if waits else BACKGROUND)
 
     transaction.on_commit(send, robust=True)

@@ -279,6 +279,8 @@ class Operation(models.Model):
         now = timezone.now()
         if not self.is_unfinished or (self.state == self.State.RUNNING and self.due_at > now):
             return ""
+        if nobody := self.nobody_works:
+            return nobody
         if self.state == self.State.RUNNING:
             return "Its worker is gone. Another one goes on within seconds."
         if self.due_at > now:
@@ -286,9 +288,13 @@ class Operation(models.Model):
         at_work = Operation.objects.at_work().filter(organisation=self.organisation_id).count()
         if at_work >= self.organisation.operations_at_once:
             return f"Waits for its turn: {at_work} other tasks are at work, as many as may be at once."
-        if self.due_at < now - SOON and (nobody := no_worker()):
-            return nobody
         return "Waits for a free worker."
+
+    @property
+    def nobody_works(self) -> str:
+        """Return in words that no worker is there for it; nothing while it does not wait, or only just began to."""
+        overdue = self.is_unfinished and self.due_at < timezone.now() - SOON
+        return no_worker() if overdue else ""
 
     @property
     def is_past_return(self) -> bool:

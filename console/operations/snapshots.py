@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from console.clouds import streams
 from console.clouds.steps import Failed, NotReady, StepError
+from console.operations.heartbeats import no_worker
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ HELD = timedelta(minutes=2)  # a snapshot that has told nothing for so long has 
 AGAIN = timedelta(minutes=15)  # after a failed try, if it is not due before anyway
 SOON = timedelta(minutes=1)  # after one that may succeed by itself
 AT_ONCE = 4  # snapshots of one kind with one rate key, such as a cloud account
+WAIT = timedelta(seconds=10)  # in which a worker takes what was asked for, if there is one at all
 SECONDS = 600.0  # for all that one reads of a cloud
 SIZE_AT_MOST = 4 * 1024 * 1024  # characters of one's content: the backups of 10,000 days, say
 SWEEP_AT_MOST = 200  # snapshots in one sweep; the next one follows in seconds
@@ -36,11 +38,13 @@ SWEEP_AT_MOST = 200  # snapshots in one sweep; the next one follows in seconds
 class SnapshotQuerySet(models.QuerySet):  # type: ignore[type-arg]
     def due(self) -> Self:
         """Return what nobody has read for a while, or somebody has asked for, and nobody is reading now."""
-        return self.filter(Q(held_until=None) | Q(held_until__lte=Now()), due_at__lte=Now())
+        # Nothing is held for longer than HELD: such a time was written before the database's clock was set back.
+        free = Q(held_until=None) | Q(held_until__lte=Now()) | Q(held_until__gt=Now() + 2 * HELD)
+        return self.filter(free, due_at__lte=Now())
 
     def held(self) -> Self:
         """Return what is being read now."""
-        return self.filter(held_until__gt=Now())
+        return self.filter(held_until__gt=Now(), held_until__lte=Now() + 2 * HELD)
 
     def wanted(self) -> None:
         """Note that somebody wants to see these anew; send them to the workers after the commit."""
@@ -75,6 +79,12 @@ class Snapshot(models.Model):
     def is_awaited(self) -> bool:
         """Return whether somebody has asked for it and has not got it yet."""
         return self.wanted_at is not None and (self.tried_at is None or self.tried_at < self.wanted_at)
+
+    @property
+    def nobody_works(self) -> str:
+        """Return in words that no worker is there for it; nothing while nobody waits, or has only just asked."""
+        overdue = self.is_awaited and self.wanted_at is not None and self.wanted_at < timezone.now() - WAIT
+        return no_worker() if overdue else ""
 
     def tell(self, progress: str) -> None:
         """Say how far the snapshot is, and that its worker is alive."""
@@ -149,6 +159,12 @@ def follower(label: str, pk: int) -> int | None:
         .values_list("pk", flat=True)
         .first()
     )
+
+
+def is_overdue(label: str, pk: int, patience: timedelta) -> bool:
+    """Return whether the snapshot has been due for so long."""
+    rows = _sources[label].model._default_manager
+    return rows.filter(pk=pk, due_at__lte=Now() - patience).exists()
 
 
 def organisation_of(label: str, pk: int) -> UUID | None:

@@ -5,6 +5,9 @@ No message expires: that would go by the clock of whoever takes it. Instead, not
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +15,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 
 from console.operations import engine, messages, snapshots
+from console.operations.background import GO_ON, PATIENCE, threads
 from console.operations.heartbeats import Pulse
 from console.operations.models import Heartbeat, Operation, RateSlot
 
@@ -26,7 +30,7 @@ pulse = Pulse(Heartbeat.Kind.WORKER)
 @worker_ready.connect
 def say_what_this_is(sender: Any, **_: object) -> None:
     """Have this worker say every few seconds that it works."""
-    pulse.threads = sender.controller.concurrency
+    pulse.threads = threads.number = sender.controller.concurrency
     pulse.queues = sorted(sender.app.amqp.queues.consume_from)
     pulse.go_on()
 
@@ -45,7 +49,9 @@ def run_operation(pk: str) -> None:
     The message names the operation for which it was sent, but says little more than that there is work: else the one of
     a tenant would wait in the broker behind the hundreds of another.
     """
-    for again, seconds in engine.execute_next(UUID(pk)):
+    with threads.operation():
+        calls = engine.execute_next(UUID(pk))
+    for again, seconds in calls:
         run_operation.apply_async((str(again),), countdown=seconds)
 
 
@@ -62,29 +68,56 @@ def resume_stalled() -> int:
     return len(lost)
 
 
-@shared_task
-def read(label: str, pk: int, tries: int = 0) -> None:
-    """Take a snapshot, then the next one with its rate key.
+@shared_task(bind=True)
+def read(self: Any, label: str, pk: int, tries: int = 0) -> None:
+    """Take a snapshot that somebody waits for; or in the background, and then the next ones with its rate key.
 
-    A cloud that hardly answers holds no more threads than an organisation has places: the rest comes back in a second,
-    and after a while is left to the sweep, since it stays due.
+    A cloud that hardly answers holds no more threads than an organisation has places: what somebody waits for comes
+    back in a second. The rest is left to the sweep, since it stays due.
     """
-    place = RateSlot.objects.hold(snapshots.places_of(label, pk), AT_ONCE, snapshots.SECONDS)
-    if not place:
-        if tries < TRIES:
-            send_reading(label, pk, tries + 1, countdown=1)
+    if (self.request.delivery_info or {}).get("routing_key") == messages.BACKGROUND:
+        with threads.reading() as free:
+            if free:
+                _read_on(label, pk)
         return
+    with _place(label, pk) as place:
+        if place:
+            snapshots.read(label, pk)
+    if not place and tries < TRIES:
+        send_reading(label, pk, tries + 1, queue=messages.PEOPLE, countdown=1)
+
+
+def _read_on(label: str, pk: int | None) -> None:
+    """Read what is due with one rate key, the longest first, until operations wait or others may want the thread."""
+    until = monotonic() + GO_ON
+    with _place(label, pk) as place:
+        while place and pk and monotonic() < until and not engine.ending.is_set():
+            if _others_wait() and not snapshots.is_overdue(label, pk, PATIENCE):
+                return
+            snapshots.read(label, pk)
+            pk = snapshots.follower(label, pk)
+    if place and pk:
+        send_reading(label, pk)
+
+
+def _others_wait() -> bool:
+    return threads.is_busy or Operation.objects.due().exists()
+
+
+@contextmanager
+def _place(label: str, pk: int | None) -> Iterator[str]:
+    """Take one of the organisation's places; gives "" when there is none."""
+    place = RateSlot.objects.hold(snapshots.places_of(label, pk), AT_ONCE, snapshots.SECONDS + GO_ON) if pk else ""
     try:
-        snapshots.read(label, pk)
+        yield place
     finally:
-        RateSlot.objects.give_back(place)
-    if following := snapshots.follower(label, pk):
-        send_reading(label, following)
+        if place:
+            RateSlot.objects.give_back(place)
 
 
-def send_reading(label: str, pk: int, *tries: int, **options: Any) -> None:
-    """Have a worker take the snapshot: of those that wait, what somebody has opened a dialog for goes first."""
-    read.apply_async((label, pk, *tries), queue=snapshots.queue_of(label), **options)
+def send_reading(label: str, pk: int, *tries: int, queue: str = "", **options: Any) -> None:
+    """Have a worker take the snapshot, in the background unless it is of a kind that somebody waits for."""
+    read.apply_async((label, pk, *tries), queue=queue or snapshots.queue_of(label), **options)
 
 
 @shared_task

@@ -29,7 +29,9 @@ def task_list(request: MemberRequest) -> HttpResponse:
         tasks = tasks.filter(state=state)
     page = paginate(request, tasks.select_related("requested_by"))
     waiting = any(task.state == Operation.State.WAITING for task in page.items)
+    nobody = next((task.nobody_works for task in page.items if task.is_unfinished), "")
     context = {
+        "nobody": nobody,
         "at_work": Operation.objects.visible_to(request.membership).at_work().count() if waiting else 0,
         "page": page,
         "query": query,

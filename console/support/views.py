@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from console.accounts.models import Organisation, User
+from console.operations.models import Heartbeat, Operation
 from console.web.pages import searched
 
 AT_MOST = 10  # of each kind; the rest is in the list of its kind
@@ -31,6 +32,21 @@ class Found:
     organisation: str
     state: str
     url: str
+
+
+@require_GET
+def front(request: HttpRequest) -> HttpResponse:
+    """Show the admin's front page, and who works: first of all what keeps work from being done, and what to do."""
+    heard = list(Heartbeat.objects.heard())
+    there = {one.kind for one in heard if not one.is_silent}
+    context: dict[str, Any] = {
+        "processes": heard,
+        "no_beat": Heartbeat.Kind.BEAT not in there,
+        "no_worker": Heartbeat.Kind.WORKER not in there,
+        "unfinished": Operation.objects.unfinished().count(),
+        "waiting": next((one.waiting for one in heard if one.kind == Heartbeat.Kind.BEAT and not one.is_silent), {}),
+    }
+    return admin.site.index(request, extra_context=context)
 
 
 @require_GET

@@ -1,0 +1,145 @@
+"""A console as in production: PostgreSQL, Valkey, an emulated Amazon, the web server, one worker and beat."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from console.demo import processes
+from console.demo.servers import free_port
+from tests import postgres
+from tests.demo_process import ROOT
+from tests.worker_process import Broker
+
+TICKS = os.sysconf("SC_CLK_TCK")
+ROWS = """
+from tests import factories
+from console.accounts.models import Organisation
+acme = factories.organisation()
+Organisation.objects.update(stores_at_most=10_000, operations_at_once=16)
+factories.user("bench", acme)
+print(factories.account(acme).pk)
+"""
+
+
+class Installation:
+    """The processes that run, and how to reach them."""
+
+    def __init__(self, folder: Path, database: str, broker: str, latency: int) -> None:
+        self.database, self.folder = database, folder
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        amazon, web = processes.amazon(free_port(), latency), processes.console(free_port())
+        self.url, self.amazon = web.where.rstrip("/"), amazon.where
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": database,
+            "REDIS_URL": broker,
+            "AWS_ENDPOINT_URL": amazon.where,
+            "STATIC_ROOT": str(folder / "static"),
+            "LOG_LEVEL": "WARNING",
+        }
+        self.children = {
+            "amazon": amazon,
+            "worker": processes.worker(),
+            "beat": processes.scheduler(folder),
+            "web": web,
+        }
+
+    def start(self) -> None:
+        """Start all, on an empty database."""
+        self.launch("amazon")
+        for command in (["migrate", "-v0"], ["collectstatic", "--no-input", "-v0"]):
+            self.manage(*command)
+        self.account = self.manage("shell", "-v0", "-c", ROWS).split()[-1]
+        for name in ("worker", "beat", "web"):
+            self.launch(name)
+        until = time.monotonic() + 120
+        while not (self.answers(self.amazon) and self.answers(f"{self.url}/readyz") and self.works()):
+            if time.monotonic() > until:
+                raise RuntimeError(f"the console did not start; see {self.folder}")
+            time.sleep(0.1)
+
+    def launch(self, name: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                self.children[name].command,
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def manage(self, *command: str) -> str:
+        run = [sys.executable, "manage.py", *command]
+        return subprocess.run(run, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True).stdout
+
+    @staticmethod
+    def answers(url: str) -> bool:
+        try:
+            with urlopen(url, timeout=5):
+                return True
+        except URLError as error:
+            return hasattr(error, "code") and error.code < 500
+        except OSError:
+            return False
+
+    def works(self) -> bool:
+        """Return whether the worker has said that it works."""
+        return "worker" in self.manage(
+            *("shell", "-v0", "-c"),
+            "from console.operations.models import Heartbeat as H; print(*H.objects.values_list('kind', flat=True))",
+        )
+
+    def seconds_of_cpu(self) -> dict[str, float]:
+        """Return the processor time that each part has taken so far, user and system, with all its processes."""
+        groups = {process.pid: name for name, process in self.processes.items()}
+        taken = dict.fromkeys(self.processes, 0.0)
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                facts = stat.read_text().rpartition(")")[2].split()
+            except OSError:  # it has just ended
+                continue
+            if name := groups.get(int(facts[2])):
+                taken[name] += sum(int(ticks) for ticks in facts[11:15]) / TICKS
+        return taken
+
+    def end(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in self.processes.values():
+                if process.poll() is None:
+                    os.killpg(process.pid, number)
+            until = time.monotonic() + 5
+            while time.monotonic() < until and any(process.poll() is None for process in self.processes.values()):
+                time.sleep(0.05)
+
+    def calls(self) -> int:
+        """Return how many calls the emulated Amazon has had."""
+        with urlopen(f"{self.amazon}/_emulator/calls") as answer:
+            return len(json.load(answer))
+
+
+@contextmanager
+def installation(folder: Path, latency: int) -> Iterator[Installation]:
+    """Run a console whose calls of Amazon take so many milliseconds each."""
+    broker = Broker(folder)
+    broker.start()
+    try:
+        with postgres.cluster() as server:
+            one = Installation(folder, server.url, broker.url, latency)
+            try:
+                one.start()
+                yield one
+            finally:
+                one.end()
+    finally:
+        broker.kill()
