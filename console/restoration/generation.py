@@ -33,7 +33,9 @@ def look(*, begins: bool = False) -> bool:
     mine = Installation.objects.first() or Installation.objects.create()
     key = f"storekeeper:generation:{mine.pk}"
     try:
-        with Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=2) as broker:
+        # Celery calls a socket's address otherwise than the client does.
+        url = settings.REDIS_URL.replace("redis+socket://", "unix://", 1)
+        with Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2) as broker:
             known = _number(broker.get(key))
             behind = known > mine.generation and _catch_up(known)
             if begins and not known and mine.marked_at and timezone.now() - mine.marked_at > LATELY:
@@ -44,7 +46,7 @@ def look(*, begins: bool = False) -> bool:
                 )
             Installation.objects.update(generation=F("generation") + 1, marked_at=Now())
             broker.set(key, Installation.objects.values_list("generation", flat=True).get())
-    except RedisError as error:
+    except (RedisError, ValueError) as error:  # the second: an address that the client does not take
         log.warning("The broker was not asked whether this database is a copy: %s", error)
         return False
     return bool(behind)

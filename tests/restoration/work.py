@@ -11,6 +11,8 @@ from clusters.node_setup import node_setups
 from console.clouds.aws.session import statements
 from console.operations import snapshots
 from console.operations.models import Operation
+from stores.models import Store
+from tests import factories
 from tests.clusters.pgbackrest.repository_files import encrypted, info, row
 from tests.delivery import deliver
 
@@ -81,3 +83,19 @@ def files_of(cluster, name="n1", *, report=True):
     setup = setup_of(cluster, name)
     path = f"https://console.example.org/clusters/{cluster.pk}/nodes/{name}/applied/"
     return setup.configuration.render(secrets=True) + (setup.report(path).content if report else "")
+
+
+def at_work(account, verb, state, name="orders", was="available"):
+    """Return an operation that waits for a worker, on a store of its own."""
+    store = factories.store(account, name=name, state=state)
+    operation = Operation.objects.create(
+        organisation=account.organisation,
+        subject_kind="store",
+        subject_id=store.pk,
+        subject_name=store.name,
+        subject_state_before=was,
+        verb=verb,
+        title=f"{verb.title()} Backup Store",
+    )
+    Store.objects.filter(pk=store.pk).update(operation=operation)
+    return operation
