@@ -8,13 +8,15 @@ from datetime import datetime
 from django.utils import timezone
 
 from clusters import keys
-from clusters.models import Attachment, Cluster, Inventory, Node, RecoveryIdentity, Repository
+from clusters.models import Attachment, Cluster, Inventory, KnownStanza, Node, RecoveryIdentity, Repository
 from clusters.recovery import identities
 from clusters.repositories import inventory, losses, memory, pace
 from clusters.repositories.retained import holding
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.steps import Plan
+from console.operations import housekeeping
+from console.operations.housekeeping import Rule
 from console.operations.registry import Workflow, register
 from console.operations.snapshots import SnapshotSource
 from console.operations.snapshots import register as register_source
@@ -77,6 +79,7 @@ last_seen_finders.append(losses.last_seen_at)
 loss_finders.append(losses.of_store)
 loss_conditions.append(losses.in_store)
 kept_finders.append(kept_in)
+housekeeping.register(Rule(KnownStanza._meta.db_table, memory.BOUND, memory.outdated, "seen_at"))
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
     register(
         Workflow(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keys.keep)

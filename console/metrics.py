@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import os
+import struct
 from collections.abc import Iterator
 from secrets import compare_digest
 
@@ -15,9 +18,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from console.operations.housekeeping import sizes
 from console.operations.models import Heartbeat, Operation
 from console.release import VERSION
+from console.web import metric_files
 from stores.models import State, Store
+
+log = logging.getLogger("storekeeper.metrics")
 
 
 class FromDatabase(Collector):
@@ -53,6 +60,7 @@ class FromDatabase(Collector):
             {s: stores.get(s, 0) for s in State.values},
         )
         yield from _processes()
+        yield from _tables()
 
 
 def _processes() -> Iterator[GaugeMetricFamily]:
@@ -76,6 +84,14 @@ def _processes() -> Iterator[GaugeMetricFamily]:
     yield _gauge("messages_waiting", "Messages that no worker has taken, as beat has seen them.", "queue", waiting)
 
 
+def _tables() -> Iterator[GaugeMetricFamily]:
+    """Return how large the tables are: rows, of large ones estimated, and bytes where the database tells them."""
+    found = sizes()
+    yield _gauge("table_rows", "Rows of each table.", "table", {one.table: one.rows for one in found})
+    told = {one.table: one.bytes for one in found if one.bytes is not None}
+    yield _gauge("table_bytes", "Size of each table with its indexes.", "table", told)
+
+
 def _gauge(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily(f"storekeeper_{name}", text, labels=[label])
     for value, number in values.items():
@@ -93,8 +109,19 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse(text, status=401, content_type="text/plain", headers={"WWW-Authenticate": "Bearer"})
     own = CollectorRegistry()
     own.register(FromDatabase())
-    counted = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # read by the library itself: the counts of all processes here
-        counted = CollectorRegistry()
+    return HttpResponse(_counted() + generate_latest(own), content_type=CONTENT_TYPE_LATEST)
+
+
+def _counted() -> bytes:
+    """Return what the processes have counted: all on this machine, or else this one."""
+    if not (folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR")):  # which the library itself reads
+        return generate_latest(REGISTRY)
+    counted = CollectorRegistry()
+    try:
+        metric_files.gather(folder)
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(counted) + generate_latest(own), content_type=CONTENT_TYPE_LATEST)
+        with metric_files.locked(folder, fcntl.LOCK_SH):
+            return generate_latest(counted)
+    except (OSError, ValueError, RuntimeError, struct.error):  # no such folder, or a file that nobody could finish
+        log.exception("%s cannot be read: this scrape has none of what the processes count.", folder)
+        return b""

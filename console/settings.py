@@ -235,8 +235,11 @@ CELERY_BEAT_SCHEDULE = {
     "renew-keys": {"task": "clusters.tasks.renew_keys", "schedule": 3600.0},
     "end-replaced-keys": {"task": "clusters.tasks.end_replaced_keys", "schedule": 15.0},
     "read-due": {"task": "console.operations.tasks.read_due", "schedule": 10.0},
+    "housekeeping": {"task": "console.operations.housekeeping.keep_house", "schedule": 86_400.0},
     "mark-generation": {"task": "console.restoration.tasks.mark_generation", "schedule": 60.0},
 }
+# How long a finished task stays in the list of tasks.
+OPERATIONS_KEPT_DAYS = env_number("OPERATIONS_KEPT_DAYS", 365, least=1, most=36_500)
 
 # Signing in
 AUTH_USER_MODEL = "accounts.User"

@@ -9,6 +9,7 @@ from console.accounts.confirmation import confirm_password
 from console.accounts.member_views import join, joining_strength
 from console.accounts.views import SignIn, home, stop_seeing
 from console.metrics import metrics
+from console.support.sizes import sizes
 from console.support.views import find, front
 from console.web.csp import csp_reports
 from console.web.health import healthz, readyz
@@ -38,6 +39,7 @@ urlpatterns = [
     path("tasks/", include("console.operations.urls")),
     path("restoration/", include("console.restoration.urls")),
     path("stop-seeing/", stop_seeing, name="stop-seeing"),
+    path("admin/sizes/", admin.site.admin_view(sizes), name="sizes"),
     path("admin/find/", admin.site.admin_view(find), name="find"),
     path("admin/", admin.site.admin_view(front)),
     path("admin/", admin.site.urls),

@@ -13,6 +13,8 @@ from itertools import islice
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -38,6 +40,8 @@ BACKUPS_AT_MOST = 10_000
 LOST_AT_MOST = 1000
 NAME_AT_MOST = 100  # characters of a folder's name
 STRANGERS_AT_MOST = 200  # stanzas of a repository that were only seen
+STRANGERS_STAY = timedelta(days=90)  # after they were last seen
+BOUND = "as long as the repository; of stanzas that were only seen, 90 days after nothing is left of them"
 SIZES_AT_MOST = 400
 RETENTIONS_AT_MOST = 20
 # A backup that began with one configuration ends with it, and expires by its retention.
@@ -118,6 +122,12 @@ def remember(inventory: Inventory) -> None:
     if missed:
         log.error("%d backups are gone from repository %s", len(missed), found.pk)
         _note("Missed backups", found, missed, None)
+
+
+def outdated() -> QuerySet[KnownStanza]:
+    """Return what is known of stanzas that no cluster ever had, of which nothing is there any more or missed."""
+    gone = KnownStanza.objects.filter(postgresql="", backups={}, lost_since=None)
+    return gone.filter(seen_at__lt=Now() - STRANGERS_STAY)
 
 
 def _is_stranger(known: KnownStanza) -> bool:

@@ -26,6 +26,7 @@ class AccountsConfig(AppConfig):
         importlib.import_module("console.web.connections")
         importlib.import_module("console.web.database")
         importlib.import_module("console.accounts.database_checks")
+        importlib.import_module("console.web.metric_files").spare()
         post_migrate.connect(make_support_group, sender=apps.get_app_config("auth"))
         post_migrate.connect(note_release, sender=self)
 

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.utils import timezone
+
 from console.cloud_accounts import attempts, preflight, verification
-from console.cloud_accounts.models import Attempt, Preflight, Verification
+from console.cloud_accounts.models import Attempt, CallsOfDay, Preflight, Verification
+from console.operations import housekeeping
+from console.operations.housekeeping import Rule
 from console.operations.snapshots import SnapshotSource, daily, register
 
+housekeeping.register(
+    Rule(Attempt._meta.db_table, "ten minutes", Attempt.objects.over, "begun_at"),
+    Rule(
+        CallsOfDay._meta.db_table,
+        "400 days",
+        lambda: CallsOfDay.objects.filter(day__lt=timezone.now().date() - timedelta(days=400)),
+        "day",
+    ),
+)
 register(
     SnapshotSource(
         model=Preflight,

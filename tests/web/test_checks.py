@@ -80,7 +80,7 @@ NOT_CHECKED = {
     **dict.fromkeys(["AZURE_ENDPOINT_URL", "GOOGLE_ENDPOINT_URL"], "W006, which names no cloud"),
     **dict.fromkeys(["AZURE_ENDPOINT_CA", "GOOGLE_ENDPOINT_CA"], "used with the endpoint's address only"),
     **dict.fromkeys(["MAP_TILES_ATTRIBUTION"], "shown"),
-    **dict.fromkeys(["LOG_LEVEL", "LOG_FORMAT", "WEB_THREADS"], "opens nothing"),
+    **dict.fromkeys(["LOG_LEVEL", "LOG_FORMAT", "OPERATIONS_KEPT_DAYS", "WEB_THREADS"], "opens nothing"),
     **dict.fromkeys(["WEB_PROCESSES", "WORKER_PROCESSES", "DATABASE_POOL"], "console.web.database, which adds them up"),
     **dict.fromkeys(["WEB_QUEUE", "WORKER_THREADS"], "a number, and takes no connection"),
     **dict.fromkeys(["PUBLIC_CA"], "the nodes believe it beside TLS's own checks, and nothing else"),
