@@ -56,12 +56,13 @@ PYTEST_ON_POSTGRESQL := $(BIN)/python -m pytest -q -n 3 $(XDIST) -m "database an
 QUICK := $(BIN)/python -m pytest -q -n 3 $(XDIST) -m "not slow"
 
 # What `make setup` puts into .venv: "production" what the console runs on, "demo" what `manage.py demo` needs beside it,
-# "dev" that and what the linters and the tests need. Each has a lock of its own, and all of them the same versions.
+# "dev" that and what the linters and the tests need; "tracing" is production with OpenTelemetry. Each has a lock of its own, and all of them the same versions.
 ENV ?= dev
 LOCK_production := requirements.lock
+LOCK_tracing := requirements-tracing.lock
 LOCK_demo := requirements-demo.lock
 LOCK_dev := requirements-dev.lock
-LOCK := $(or $(LOCK_$(ENV)),$(error ENV is production, demo or dev, not "$(ENV)"))
+LOCK := $(or $(LOCK_$(ENV)),$(error ENV is production, tracing, demo or dev, not "$(ENV)"))
 DONE := .venv/.done-$(ENV)
 
 # On what an installed console runs: Debian's own, since a service cannot reach into somebody's home.
@@ -85,7 +86,7 @@ $(DONE): $(LOCK)
 	@index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null); \
 	test -z "$$index" || export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; \
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
-	@test $(ENV) != production || { rm -rf .venv/azurite && \
+	@test -z "$(filter production tracing,$(ENV))" || { rm -rf .venv/azurite && \
 	  $(BIN)/python -m pip uninstall --quiet --disable-pip-version-check --yes uv; }
 	@touch $@
 
@@ -104,6 +105,7 @@ lock: setup ## Lock what pyproject.toml names; make lock ARGS=--upgrade takes th
 	test -z "$$index" || export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; \
 	$(COMPILE) --group dev --output-file requirements-dev.lock && \
 	$(COMPILE) --group demo --constraints requirements-dev.lock --output-file requirements-demo.lock && \
+	$(COMPILE) --group tracing --constraints requirements-dev.lock --output-file requirements-tracing.lock && \
 	$(COMPILE) --constraints requirements-dev.lock --output-file requirements.lock
 
 azurite: .venv/azurite/.done ## Install Azurite into .venv, for the emulated Azure of the demo and the tests; asks npm's registry

@@ -73,9 +73,9 @@ class Machine:
         """Return where the machine's path is for us."""
         return self.folder / path.lstrip("/")
 
-    def run(self, script: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, seconds: int = 20) -> subprocess.CompletedProcess[str]:
         """Run a script as root on the machine; one that waits for something ends with 124."""
-        command = self._inside("timeout", "-k", "1", "20", "sh", "-s")
+        command = self._inside("timeout", "-k", "1", str(seconds), "sh", "-s")
         return subprocess.run(command, input=script, check=False, capture_output=True, text=True)
 
     @contextmanager
