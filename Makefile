@@ -96,6 +96,14 @@ install: ## Install it as a service of Debian 12, or a newer release of it (root
 uninstall: ## Take that away again (root); settings, keys, users and the database stay
 	@DESTDIR=$(DESTDIR) console/deploy/debian/uninstall.sh
 
+# Any of the three reads console/deploy/container/Containerfile; buildah and podman need to be told that health checks matter.
+image: ## Build the image localhost/storekeeper with podman, buildah or docker; make image IMAGE=NAME ARGS="…"
+	@tool=$$(command -v podman || command -v buildah || command -v docker) || { echo "Install podman, buildah or docker." >&2; exit 1; }; \
+	case $$tool in */docker) format= ;; *) format="--format docker" ;; esac; \
+	$$tool build $$format --file console/deploy/container/Containerfile --tag $(or $(IMAGE),localhost/storekeeper:latest) \
+	  --build-arg VERSION=$$(sed -n 's/^version = "\([^"]*\)".*/\1/p' pyproject.toml | head -n 1) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) $(ARGS) .
+
 # Versions that are locked stay, but for those that pyproject.toml does not allow any more. What is in several locks has the
 # same version in all of them: the widest is made first, and bounds the others.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
