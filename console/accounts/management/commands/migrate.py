@@ -31,7 +31,7 @@ class Command(migrate.Command):
             type=int,
             default=2,
             metavar="SECONDS",
-            help="wait so long for a table's lock, behind which all others wait, then try again (default 2; 0: for ever)",
+            help="wait so long for a lock, behind which all others wait, then try again (default 2; 0: for ever)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
