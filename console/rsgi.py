@@ -22,6 +22,7 @@ from typing import Any
 
 from celery.signals import before_task_publish
 from django.conf import settings
+from django.urls import get_resolver
 
 from console.clouds import streams
 from console.web import database, unavailable, watchdog
@@ -86,6 +87,7 @@ class Server:
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to serve: from now on all threads share this process's connections to the database."""
+        get_resolver().url_patterns  # noqa: B018 - loads all views, so that the first request is as fast as the others
         database.limit(database.web())
         streams.before_waiting.append(database.give_back)
         before_task_publish.connect(database.give_back)

@@ -394,10 +394,8 @@ LOGGING = {
     "loggers": {
         "botocore": {"level": "WARNING"},
         "celery": {"level": "INFO"},
-        **{
-            f"celery.{name}": {"filters": ["routine"]}
-            for name in ("beat", "worker.strategy", "app.trace", "worker.request")
-        },
+        **{f"celery.{name}": {"filters": ["routine"]} for name in ("beat", "worker.strategy", "worker.request")},
+        "celery.app.trace": {"filters": ["routine", "briefly"]},
         "django.request": {"filters": ["briefly"]},
         "psycopg.pool": {"level": "WARNING"},  # below that it tells of every connection that is lent
     },

@@ -25,6 +25,7 @@ USUAL = 100  # PostgreSQL's own max_connections
 class Limits:
     """What one process asks of the database at most; all times in seconds."""
 
+    name: str  # in pg_stat_activity
     connections: int
     wait: float  # for a connection, while all are in use
     statement: float
@@ -37,12 +38,12 @@ _until: ContextVar[float] = ContextVar("until", default=float("inf"))
 
 def web() -> Limits:
     """Return the limits of a process of the web server: people wait, so what takes long is given up soon."""
-    return Limits(settings.DATABASE_POOL, wait=5.0, statement=10.0, lock=5.0)
+    return Limits("storekeeper web", settings.DATABASE_POOL, wait=5.0, statement=10.0, lock=5.0)
 
 
 def worker() -> Limits:
     """Return the limits of a worker, whose work can wait."""
-    return Limits(settings.DATABASE_POOL, wait=30.0, statement=60.0, lock=30.0)
+    return Limits("storekeeper worker", settings.DATABASE_POOL, wait=30.0, statement=60.0, lock=30.0)
 
 
 def limit(limits: Limits | None) -> None:

@@ -86,7 +86,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return pools[self.alias]
 
     def _pool(self, limits: database.Limits) -> Pool:
-        parameters = {**self.get_connection_params(), "autocommit": True}
+        parameters = {"application_name": limits.name, **self.get_connection_params(), "autocommit": True}
         # What the operator has set in DATABASE_URL comes last, and so counts.
         parameters["options"] = f"{options(limits)} {parameters.get('options', '')}".strip()
         return Pool(
