@@ -119,8 +119,9 @@ def _failed(store: Store) -> bool:
 
 def check_soon(store: Store) -> None:
     """Have the store checked, now that its buckets are as they should be."""
-    DriftReport.objects.get_or_create(store=store)
-    ask(DriftReport.objects.filter(store=store), waits=False)
+    report = DriftReport(store=store)
+    DriftReport.objects.bulk_create([report], update_conflicts=True, unique_fields=["store"], update_fields=["store"])
+    ask(DriftReport.objects.filter(pk=report.pk), waits=False)
 
 
 register_users(CloudAccount, lambda account: account.stores.all())

@@ -57,6 +57,7 @@ ending = threading.Event()
 
 STEP_SECONDS = 600.0  # for all calls of one step
 LEFT_SECONDS = 5.0  # for which a worker leaves alone what only one of a newer release can do
+TOGETHER = 0.02  # seconds in which the steps of a stage that begin together often end: one record for all of them
 SHORT_WAIT = 2.0  # seconds that a step waits for its turn where it is; for longer ones the operation is put off
 
 # The threads of the steps: they wait for clouds and touch no database, so one pool serves the whole process.
@@ -219,6 +220,8 @@ def run_stage(
     while running:
         database.give_back()  # nobody needs it while all wait for a cloud
         ended, _ = wait(running, timeout=settings.LEASE_SECONDS / 4, return_when=FIRST_COMPLETED)
+        if ended and len(ended) < len(running):
+            ended, _ = wait(running, timeout=TOGETHER)
         for future in [future for future in running if future in ended]:
             record = running.pop(future)
             try:

@@ -90,7 +90,9 @@ class OperationQuerySet(OwnedQuerySet):
         facts = self.due().filter(pk=pk).values_list("organisation", "subject_kind", "verb").first()
         if facts is None or not knows(*facts[1:]):
             return None
-        whose = facts[0]
+        return self._take(pk, facts[0], worker)
+
+    def _take(self, pk: UUID, whose: UUID, worker: str) -> Operation | None:
         with transaction.atomic():
             # Of two workers that claim for one organisation, the second waits here and counts the first one's.
             limit = Organisation.locked(whose).operations_at_once
@@ -111,7 +113,8 @@ class OperationQuerySet(OwnedQuerySet):
             )
         if not taken:
             return None
-        operation = cast("Operation", self.annotate(claimed_at=Now()).get(pk=pk))
+        people = self.select_related("organisation", "requested_by", "cancelled_by")  # its end is noted with them
+        operation = cast("Operation", people.annotate(claimed_at=Now()).get(pk=pk))
         operation.held_until = asked + settings.LEASE_SECONDS
         return operation
 
@@ -121,22 +124,14 @@ class OperationQuerySet(OwnedQuerySet):
         Of its organisation's, that is the one that the message was sent for, if it is due. When none may begin, this
         one is put off: whoever makes place calls for it.
         """
-        busy = dict(self.at_work().order_by().values_list("organisation").annotate(Count("pk")))
-        waiting = self.due().order_by().values_list("organisation", "organisation__operations_at_once")
-        turns = [
-            (busy.get(organisation, 0), oldest, organisation)
-            for organisation, most, oldest in waiting.annotate(Min("due_at"))
-            if busy.get(organisation, 0) < most
-        ]
+        every = self.unfinished().order_by().values_list("organisation", "organisation__operations_at_once")
+        counted = every.annotate(busy=Count("pk", filter=_held()), oldest=Min("due_at", filter=_due(0)))
+        turns = [(busy, oldest, organisation) for organisation, most, busy, oldest in counted if oldest and busy < most]
         rank = Case(When(pk=sent_for, then=0), When(fence__gt=0, then=1), default=2)
         for _, _, organisation in sorted(turns):
-            for pk in (
-                self.due()
-                .filter(organisation=organisation)
-                .order_by(rank, "due_at")
-                .values_list("pk", flat=True)[:TURNS]
-            ):
-                if taken := self.claim(pk, worker, knows=knows):
+            due = self.due().filter(organisation=organisation).order_by(rank, "due_at")
+            for pk, kind, verb in due.values_list("pk", "subject_kind", "verb")[:TURNS]:
+                if knows(kind, verb) and (taken := self._take(pk, organisation, worker)):
                     return taken
         self.due().filter(pk=sent_for).update(throttled=True)
         return None

@@ -87,17 +87,18 @@ def read(self: Any, label: str, pk: int, tries: int = 0) -> None:
         send_reading(label, pk, tries + 1, queue=messages.PEOPLE, countdown=1)
 
 
-def _read_on(label: str, pk: int | None) -> None:
+def _read_on(label: str, pk: int) -> None:
     """Read what is due with one rate key, the longest first, until operations wait or others may want the thread."""
     until = monotonic() + GO_ON
+    following: int | None = pk
     with _place(label, pk) as place:
-        while place and pk and monotonic() < until and not engine.ending.is_set():
-            if _others_wait() and not snapshots.is_overdue(label, pk, PATIENCE):
+        while place and following is not None and monotonic() < until and not engine.ending.is_set():
+            if _others_wait() and not snapshots.is_overdue(label, following, PATIENCE):
                 return
-            snapshots.read(label, pk)
-            pk = snapshots.follower(label, pk)
-    if place and pk:
-        send_reading(label, pk)
+            snapshots.read(label, following)
+            following = snapshots.follower(label, following)
+    if place and following is not None:
+        send_reading(label, following)
 
 
 def _others_wait() -> bool:
@@ -105,9 +106,9 @@ def _others_wait() -> bool:
 
 
 @contextmanager
-def _place(label: str, pk: int | None) -> Iterator[str]:
+def _place(label: str, pk: int) -> Iterator[str]:
     """Take one of the organisation's places; gives "" when there is none."""
-    place = RateSlot.objects.hold(snapshots.places_of(label, pk), AT_ONCE, snapshots.SECONDS + GO_ON) if pk else ""
+    place = RateSlot.objects.hold(snapshots.places_of(label, pk), AT_ONCE, snapshots.SECONDS + GO_ON)
     try:
         yield place
     finally:

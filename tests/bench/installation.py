@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
+
+import psycopg
 
 from console.demo import processes
 from console.demo.servers import free_port
@@ -63,7 +64,7 @@ class Installation:
         for name in ("worker", "beat", "web"):
             self.launch(name)
         until = time.monotonic() + 120
-        while not (self.answers(self.amazon) and self.answers(f"{self.url}/readyz") and self.works()):
+        while not (self.children["amazon"].answers() and self.children["web"].answers() and self.works()):
             if time.monotonic() > until:
                 raise RuntimeError(f"the console did not start; see {self.folder}")
             time.sleep(0.1)
@@ -83,22 +84,11 @@ class Installation:
         run = [sys.executable, "manage.py", *command]
         return subprocess.run(run, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True).stdout
 
-    @staticmethod
-    def answers(url: str) -> bool:
-        try:
-            with urlopen(url, timeout=5):
-                return True
-        except URLError as error:
-            return hasattr(error, "code") and error.code < 500
-        except OSError:
-            return False
-
     def works(self) -> bool:
         """Return whether the worker has said that it works."""
-        return "worker" in self.manage(
-            *("shell", "-v0", "-c"),
-            "from console.operations.models import Heartbeat as H; print(*H.objects.values_list('kind', flat=True))",
-        )
+        with psycopg.connect(self.database) as database:
+            found = database.execute("SELECT count(*) FROM operations_heartbeat WHERE kind = 'worker'").fetchone()
+        return bool(found and found[0])
 
     def seconds_of_cpu(self) -> dict[str, float]:
         """Return the processor time that each part has taken so far, user and system, with all its processes."""
