@@ -69,13 +69,19 @@ class Workers:
         self, *options: str, celery: str = "celery", settings: str = "console.settings", beat: bool = True
     ) -> subprocess.Popen[bytes]:
         """Start one and return it; `celery` is the module that is run."""
-        schedule = self.folder / f"schedule-{len(self.started)}"
         command = [sys.executable, "-m", celery, "-A", "console", "worker", "--pool", "threads", "--concurrency", "8"]
         if beat:
-            options = ("--beat", "-s", str(schedule), *options)
+            options = ("--beat", *options)
+        return self._start([*command, "--pidfile", "", *options], settings)
+
+    def beat_alone(self) -> subprocess.Popen[bytes]:
+        """Start a beat that is no part of a worker, and return it."""
+        return self._start([sys.executable, "-m", "celery", "-A", "console", "beat", "--pidfile", ""])
+
+    def _start(self, command: list[str], settings: str = "console.settings") -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [*command, "--pidfile", "", *options],
+                command,
                 cwd=ROOT,
                 env={
                     **os.environ,
