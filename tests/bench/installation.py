@@ -38,8 +38,8 @@ class Installation:
     def __init__(self, folder: Path, database: str, broker: str, latency: int) -> None:
         self.database, self.folder = database, folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        amazon, web = processes.amazon(free_port(), latency), processes.console(free_port())
-        self.url, self.amazon = web.where.rstrip("/"), amazon.where
+        amazon = processes.amazon(free_port(), latency)
+        self.url, self.amazon = "", amazon.where
         self.environment = {
             **os.environ,
             "DATABASE_URL": database,
@@ -52,7 +52,6 @@ class Installation:
             "amazon": amazon,
             "worker": processes.worker(),
             "beat": processes.scheduler(folder),
-            "web": web,
         }
 
     def start(self) -> None:
@@ -61,10 +60,12 @@ class Installation:
         for command in (["migrate", "-v0"], ["collectstatic", "--no-input", "-v0"]):
             self.manage(*command)
         self.account = self.manage("shell", "-v0", "-c", ROWS).split()[-1]
+        web = self.children["web"] = processes.console(free_port())  # not before: others would have it by now
+        self.url = web.where.rstrip("/")
         for name in ("worker", "beat", "web"):
             self.launch(name)
-        until = time.monotonic() + 120
-        while not (self.children["amazon"].answers() and self.children["web"].answers() and self.works()):
+        until = time.monotonic() + 180
+        while not (self.children["amazon"].answers() and web.answers() and self.works()):
             if time.monotonic() > until:
                 raise RuntimeError(f"the console did not start; see {self.folder}")
             time.sleep(0.1)
