@@ -31,6 +31,7 @@ from console.accounts.models import User
 from console.cloud_accounts.actions import InUse, Use
 from console.cloud_accounts.models import CloudAccount
 from console.operations.actions import ask, begin
+from console.restoration import models as restoration
 from stores.models import State, Store
 
 
@@ -159,6 +160,8 @@ def replace_passphrase(repository: Repository, *, by: User | None) -> Repository
     with transaction.atomic():
         cluster = Cluster.objects.select_for_update().get(pk=repository.cluster_id)
         attachment = Attachment.objects.filter(repository=repository, state=Attachment.State.ATTACHED).first()
+        if why := restoration.refusal(cluster.organisation_id):
+            raise NotAttachable(why)
         if cluster.is_busy or attachment is None:
             raise NotAttachable(f"{cluster.name} does not use {repository} now, or is at work. Reload the page.")
         number = next_number(cluster)
@@ -183,6 +186,8 @@ def add_nodes(cluster: Cluster, *, regions: Sequence[str], first: Node | None = 
 
     Raises NodesRefused.
     """
+    if why := restoration.refusal(cluster.organisation_id):
+        raise NodesRefused(why)
     with transaction.atomic():
         made = Cluster.objects.filter(pk=cluster.pk, state__in=Cluster.VERBS["update"].start)
         if not made.update(nodes_made=F("nodes_made") + len(regions)):
@@ -364,7 +369,7 @@ def let_go(repository: Repository, *, by: User | None) -> None:
         cluster = Cluster.objects.filter(repositories=repository)
         cluster.update(numbers_given=Greatest(Coalesce("numbers_given", 0), repository.number))
         locked = Repository.objects.with_inventory().get(pk=repository.pk)
-        if why := kept_by(locked):
+        if why := kept_by(locked) or restoration.refusal(locked.organisation_id):
             raise Kept(why)
         before = {"repository": locked.title, "detached_at": str(locked.detached_at), "empty_at": str(locked.empty_at)}
         activity.record("Let a passphrase go", locked, organisation=locked.organisation, by=by, before=before)

@@ -27,7 +27,8 @@ def begin(subject: ManagedResource, verb: str, *, by: User | None) -> Operation:
     Raises NotNow, with nothing changed, when the state does not allow the verb, another operation is at work, or what
     it would work in is not to be used.
     """
-    if why := subject.blocked or restoration.refusal(subject.organisation_id, verb):
+    is_new = subject.operation_id is None  # type: ignore[attr-defined]
+    if why := subject.blocked or restoration.refusal(subject.organisation_id, verb, is_new=is_new):
         raise NotNow(why)
     work, transition = registry.find(subject.kind(), verb), subject.VERBS[verb]
     try:

@@ -16,7 +16,9 @@ class NodeFileForm(forms.Form):
     """A node's pgbackrest.conf, with its report.sh behind it, and in which account its stores are."""
 
     cloud_account = forms.ModelChoiceField(
-        CloudAccount.objects.none(), label="Cloud account", error_messages={"required": "Choose the account."}
+        CloudAccount.objects.none(),
+        label="Cloud account",
+        error_messages={"required": "Choose the account.", "invalid_choice": "Choose an account from the list."},
     )
     text = forms.CharField(
         label="What the command printed",

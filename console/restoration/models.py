@@ -18,7 +18,6 @@ from console.operations.snapshots import Snapshot, SnapshotQuerySet
 KEPT.append(Kept("comparisons ended", "restoration.Restoration", "ended_by", ("ended_at",)))
 KEPT.append(Kept("findings settled", "restoration.Decision", "by", ("at",)))
 KEPT.append(Kept("nodes' files brought", "restoration.NodeFile", "by", ("at",)))
-ALLOWED = ("create", "repair")  # verbs that take nothing away, whatever the copy does not know
 PUT_OFF = datetime(9999, 1, 1, tzinfo=UTC)  # when what may delete something is due until all is settled
 
 
@@ -149,11 +148,11 @@ def of_row(path: str) -> Exists:
     return Exists(Restoration.objects.open().filter(organisation=OuterRef(path)))
 
 
-def refusal(organisation: UUID, verb: str) -> str:
-    """Return why the verb has to wait, and for what; "" when it need not."""
-    if verb in ALLOWED or not is_open(organisation):
+def refusal(organisation: UUID, verb: str = "", *, is_new: bool = False) -> str:
+    """Return why the verb has to wait, and for what; "" when it need not. `is_new` says that nothing is there yet."""
+    if verb == "repair" or (verb == "create" and is_new) or not is_open(organisation):
         return ""
     return (
         "The console was restored from a copy, and what was done since is not all known here: this could take away "
-        "what somebody needs. Settle what was found first (Restored from a copy, above)."
+        "what somebody needs, or give a number or a name twice. Settle what was found first (Restored from a Copy)."
     )

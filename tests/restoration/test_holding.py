@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from clusters import actions as cluster_actions
+from clusters.models import Attachment, Cluster, Repository
 from console.audit.models import AuditEvent
 from console.operations import holding
 from console.operations.actions import NotNow, begin
@@ -94,6 +96,28 @@ def test_nothing_is_deleted_meanwhile(begun, account, alice):
     assert state_of(begin(store, "repair", by=alice)) == "repairing"
     other = factories.store(factories.account(factories.organisation("Later")), name="later")
     begin(other, "delete", by=None)  # an organisation that came after
+
+
+def test_no_number_and_no_name_is_given_twice_meanwhile(account, alice, deletion):
+    store = factories.store(account, name="archive")
+    cluster = Cluster.objects.create(
+        organisation=account.organisation, cloud_account=account, name="ledger", state="available", nodes_made=1
+    )
+    repository = Repository.objects.create(cluster=cluster, store=store, number=1)
+    Attachment.objects.create(cluster=cluster, store=store, repository=repository, state="attached")
+    left = Repository.objects.create(cluster=cluster, number=2, empty_at=timezone.now(), detached_at=timezone.now())
+    actions.begin("A test said so")
+    refused = {"match": "restored from a copy"}
+    with pytest.raises(cluster_actions.NotAttachable, **refused):
+        cluster_actions.replace_passphrase(repository, by=alice)
+    with pytest.raises(cluster_actions.NodesRefused, **refused):
+        cluster_actions.add_nodes(cluster, regions=["eu-west-1"], by=alice)
+    with pytest.raises(cluster_actions.Kept, **refused):
+        cluster_actions.let_go(left, by=alice)
+    with pytest.raises(NotNow, **refused):
+        cluster_actions.update_stores(cluster, stores=[], by=alice)
+    actions.dismiss()
+    assert cluster_actions.add_nodes(cluster, regions=["eu-west-1"], by=alice) == ["n2"]
 
 
 def test_kept_logs_are_not_looked_for_meanwhile(account, acme, deletion):
