@@ -123,7 +123,9 @@ def account_scans(membership: Membership, account: UUID | None = None) -> list[A
     if not found:
         return [AccountScan(one, kept) for one, kept in read]
     known = known_names(leftover.name for each in found.values() for leftover in each)
-    explain = _explainer(membership.organisation, [leftover for each in found.values() for leftover in each])
+    told = getattr(membership, "is_restored", None)  # by the query that found the membership, in a request
+    is_copy = restoration.is_open(membership.organisation_id) if told is None else told
+    explain = _explainer(membership.organisation, is_copy, [leftover for each in found.values() for leftover in each])
     forgotten = {
         (one.cloud_account_id, one.bucket): one for one in IgnoredBucket.objects.filter(cloud_account__in=found)
     }
@@ -147,13 +149,12 @@ def store_id(leftover: UnmanagedBucket) -> UUID | None:
         return None
 
 
-def _explainer(organisation: Organisation, found: list[UnmanagedBucket]) -> Any:
+def _explainer(organisation: Organisation, is_copy: bool, found: list[UnmanagedBucket]) -> Any:
     """Return the function that explains these; it knows this organisation's stores and history, and no other's."""
     ids = {pk for leftover in found if (pk := store_id(leftover))}
     stores = {store.pk: store for store in Store.objects.filter(pk__in=ids)}
     history = Operation.objects.filter(subject_kind=Store.kind(), subject_id__in=ids, organisation=organisation)
     names = dict(history.order_by("created_at").values_list("subject_id", "subject_name"))  # the last name it had
-    is_copy = restoration.is_open(organisation.pk)
     # Of what was made after the copy nothing is known here: where two share an account, it may be either's.
     others = Operation.objects.filter(subject_kind=Store.kind(), subject_id__in=ids).exclude(organisation=organisation)
     of_others = set(others.values_list("subject_id", flat=True)) if is_copy else set()

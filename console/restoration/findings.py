@@ -25,7 +25,7 @@ class Finding:
     """One thing that was found, or is still looked for; the template of its kind has the buttons."""
 
     key: str
-    kind: str  # account, bucket, store, task, node, report, folder, members
+    kind: str  # account, unknown (a store), store, task, node, report, folder, members
     title: str
     text: str
     waiting: bool = False  # a worker looks, or a node has yet to report: it may settle by itself
@@ -75,7 +75,7 @@ def of(restoration: Restoration, member: Membership) -> Found:
     """Return what was found for the organisation; asks no cloud."""
     said = {one.key: one.by_name for one in restoration.decisions.all()}
     found = Found(restoration)
-    looks = (_accounts, _buckets, _stores, _tasks, _folders, _nodes, _reports, _members)
+    looks = (_accounts, _unknown, _stores, _tasks, _folders, _nodes, _reports, _members)
     for look in looks:
         for one in look(found, member):
             found.findings.append(_with(one, said.get(one.key, "")))
@@ -107,7 +107,7 @@ def _accounts(found: Found, member: Membership) -> Iterator[Finding]:
             yield Finding(key, title=title, text="", waiting=True, leaves=False, **common)
 
 
-def _buckets(found: Found, member: Membership) -> Iterator[Finding]:
+def _unknown(found: Found, member: Membership) -> Iterator[Finding]:
     """Yield the stores that stand in the accounts and not here, each once."""
     for account_scan in unmanaged.account_scans(member):
         groups: dict[UUID, list[unmanaged.ExplainedBucket]] = {}
@@ -119,7 +119,7 @@ def _buckets(found: Found, member: Membership) -> Iterator[Finding]:
             name = first.name or first.bucket.store_name or "A store"
             names = ", ".join(one.bucket.name for one in each)
             text = f"In {account_scan.account}, {first.bucket.region}: {names}. {first.what}"
-            yield Finding(f"bucket {pk}", "bucket", f"{name} is not known here", text, subject=first)
+            yield Finding(f"unknown {pk}", "unknown", f"{name} is not known here", text, subject=first)
 
 
 def _stores(found: Found, member: Membership) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ from console.cloud_accounts import preflight, verification
 from console.cloud_accounts.models import Attempt, CloudAccount, Verification
 from console.operations import snapshots
 from console.operations.models import Operation
+from console.restoration.models import NodeFile
 from stores import actions as stores
 from stores.models import Store
 from tests import factories
@@ -59,6 +60,7 @@ def planted(acme, alice):
         organisation=acme, cloud_account=server, repository=repository, until=timezone.now() + timedelta(hours=1)
     )
     Attempt.objects.create(membership=alice.memberships.get(), verb="link", tried_at=account.created_at)
+    NodeFile.objects.create(organisation=acme, cloud_account=server, node="n1", tried_at=account.created_at)
     for model, name in rotation.fields():
         rows = list(model._base_manager.all())
         assert rows, f"{model.__name__} keeps secrets, and this test plants none there"

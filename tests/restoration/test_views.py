@@ -127,7 +127,7 @@ def test_accounts_are_settled_by_looking_and_never_by_words(begun, account, alic
 def test_a_store_that_was_made_since_is_adopted_by_its_tags(begun, account, alice, bob, as_alice):
     pk = uuid4()
     looked(begun, [leftover(pk, account), leftover(pk, account, name="pgbk-log", kind="log")])
-    [one] = [one for one in found(begun, alice).values() if one.kind == "bucket"]
+    [one] = [one for one in found(begun, alice).values() if one.kind == "unknown"]
     assert one.title == "fresh is not known here"
     page = as_alice.get(PATH).content.decode()
     assert f"/stores/orphans/{account.pk}/pgbk-{str(pk)[:8]}/adopt/" in page
@@ -135,7 +135,7 @@ def test_a_store_that_was_made_since_is_adopted_by_its_tags(begun, account, alic
     assert browser(bob).get(address).status_code == 403
     assert as_alice.post(address, {"name": "fresh"}, headers=HTMX).status_code == 204
     assert Store.objects.get(pk=pk).bucket == f"pgbk-{str(pk)[:8]}"
-    assert not [one for one in found(begun, alice).values() if one.kind == "bucket"]
+    assert not [one for one in found(begun, alice).values() if one.kind == "unknown"]
 
 
 def test_without_a_copy_a_tag_makes_no_store_one_s_own(account, acme, alice, as_alice):
@@ -153,7 +153,7 @@ def test_where_two_organisations_share_an_account_nobody_adopts(begun, account, 
     looked(begun, [leftover(pk, account)])
     as_alice.post(f"/stores/orphans/{account.pk}/pgbk-{str(pk)[:8]}/adopt/", {"name": "fresh"}, headers=HTMX)
     assert not Store.objects.filter(pk=pk).exists()
-    assert [one.kind for one in found(begun, alice).values()].count("bucket") == 1
+    assert [one.kind for one in found(begun, alice).values()].count("unknown") == 1
 
 
 def test_a_store_that_is_gone_is_said_and_left(account, acme, alice, as_alice):
