@@ -57,6 +57,7 @@ def note_setup(cluster: Cluster) -> None:
     Call it before anything of that is taken away: a restore needs it afterwards.
     """
     cluster = Cluster.objects.with_node_setup().get(pk=cluster.pk)
+    pace.soon(cluster)
     for node_setup in node_setups(cluster):
         node, written = node_setup.node, {one.repository_id for one in node_setup.attachments}
         if node != node_setup.hosts[0]:
