@@ -70,6 +70,8 @@ WEB_QUEUE = env_number("WEB_QUEUE", 64, most=10_000)  # requests that may wait f
 WORKER_PROCESSES = env_number("WORKER_PROCESSES", 2, least=1, most=1000)
 WORKER_THREADS = env_number("WORKER_THREADS", 16, least=1, most=1000)  # tasks that one of them works on at once
 DATABASE_POOL = env_number("DATABASE_POOL", 8, least=1, most=1000)  # connections of one process, for all its threads
+# Where traces go (OTLP over HTTP, without /v1/traces); OpenTelemetry reads its other names itself. "": there are none.
+OTEL_EXPORTER_OTLP_ENDPOINT = env_url("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
 # Without a token there is no /metrics. The folder is read by prometheus_client itself: here it is looked at.
 PROMETHEUS_MULTIPROC_DIR = env_path("PROMETHEUS_MULTIPROC_DIR", folder=True, exists=True, writable=True)
 METRICS_TOKEN = env_pattern(
@@ -109,6 +111,7 @@ if sys.argv[1:2] in (["demo"], ["demo_data"]):
     INSTALLED_APPS.append("console.demo")
 MIDDLEWARE = [
     "console.web.middleware.request_origin",
+    "console.web.tracing.requests",
     "django.middleware.security.SecurityMiddleware",
     "console.web.middleware.headers",
     "console.web.middleware.limits",

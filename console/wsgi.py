@@ -8,11 +8,14 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connection
 from django.utils.http import parse_header_parameters
 
+from console.clouds.calls import told_of_calls
 from console.starting import or_exit
+from console.web import tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 with or_exit():
+    tracing.start(told_of_calls)  # before its middleware is asked whether it is used
     _django = get_wsgi_application()
     # Only now are there models.
     from console.accounts.installation import before_work, gate

@@ -22,6 +22,8 @@ CALLS = Counter("storekeeper_provider_calls", "Calls of providers.", ["service",
 DURATIONS = Histogram(
     "storekeeper_provider_call_seconds", "Time of a call, with its retries.", ["service", "operation"]
 )
+# Who else is told of each call that has ended: service, operation, its error's code, seconds.
+told_of_calls: list[Callable[[str, str, str, float], None]] = []
 BEGAN = "storekeeper_began"  # in the call's own context
 QUIET = frozenset({"", "304", "NotModified", "ConditionNotMet"})  # of a call that went as it should
 PAGES = 1000  # of a list; the longest that is read has a hundred
@@ -99,6 +101,8 @@ def tell(service: str, operation: str, code: str, seconds: float, ids: dict[str,
     code, ids = foreign.word(code), {name: foreign.word(value) for name, value in ids.items()}
     CALLS.labels(service, operation, code[:64]).inc()
     DURATIONS.labels(service, operation).observe(seconds)
+    for one in told_of_calls:
+        one(service, operation, code[:64], seconds)
     told = {"service": service, "call": operation, "code": code, "seconds": round(seconds, 4), **ids}
     level = logging.INFO
     if tally := _tally.get():

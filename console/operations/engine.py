@@ -46,7 +46,7 @@ from console.clouds.steps import (
 from console.operations import registry
 from console.operations.models import ManagedResource, Operation, RateSlot, Record
 from console.operations.registry import Workflow
-from console.web import database
+from console.web import database, tracing
 from console.web.logs import Origin, origin
 from console.web.release import RELEASE, newer
 
@@ -87,7 +87,15 @@ def execute_next(sent_for: UUID) -> list[tuple[UUID, float]]:
     operation = Operation.objects.claim_next(worker, sent_for=sent_for, knows=registry.knows)
     if operation is None:
         return []
-    again = copy_context().run(execute, operation)
+    attributes = {
+        "storekeeper.operation_id": str(operation.pk),
+        "storekeeper.verb": operation.verb,
+        "storekeeper.subject": operation.subject_kind,
+    }
+    # Whose turn it is may be another than the message's: that one's trace is not this one's.
+    name, is_root = f"{operation.verb} {operation.subject_kind}", operation.pk != sent_for
+    with tracing.span(name, attributes, is_root=is_root):
+        again = copy_context().run(execute, operation)
     calls = [] if again is None else [(operation.pk, again)]
     return calls + [(pk, 0.0) for pk in Operation.objects.throttled()]
 
@@ -239,7 +247,7 @@ def call_step(step: Step, spec: Any, seconds: float) -> tuple[datetime, StepResu
     """Run a step when its turn has come, in a thread of the pool; returns when it ended, and what it leaves."""
     time.sleep(seconds)
     try:
-        with streams.within(STEP_SECONDS, math.inf):
+        with tracing.span(step.key, {"storekeeper.step": step.key}), streams.within(STEP_SECONDS, math.inf):
             made = step.run(spec)
     except (StepError, LeaseLost):
         raise

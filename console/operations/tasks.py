@@ -12,12 +12,14 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutting_down
 
+from console.clouds.calls import told_of_calls
 from console.operations import engine, messages, snapshots
 from console.operations.background import GO_ON, PATIENCE, threads
 from console.operations.heartbeats import Pulse
 from console.operations.models import Heartbeat, Operation, RateSlot
+from console.web import tracing
 
 SWEEP_GRACE = 3.0  # seconds: what was sent just now is on its way and need not be sent again
 MESSAGES_AT_MOST = 200  # of readings that no worker has taken; the next sweep follows in seconds
@@ -53,6 +55,12 @@ def run_operation(pk: str) -> None:
         calls = engine.execute_next(UUID(pk))
     for again, seconds in calls:
         run_operation.apply_async((str(again),), countdown=seconds)
+
+
+@worker_init.connect
+def trace(**_: object) -> None:
+    """Have this worker's operations, steps and calls be traced, where the operator wants it."""
+    tracing.start(told_of_calls)
 
 
 @shared_task

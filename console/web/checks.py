@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,18 @@ WIDEST = 8  # bits of a network: wider ones are whole classes of addresses
 def _is_open_network() -> bool:
     networks = (ip_network(entry, strict=False) for entry in settings.S3_ENDPOINTS_ALLOWED if "/" in entry)
     return any(network.prefixlen < WIDEST for network in networks)
+
+
+def _has_no_traces() -> bool:
+    collector = settings.OTEL_EXPORTER_OTLP_ENDPOINT
+    return bool(collector) and not (collector.startswith(("http://", "https://")) and _is_there("opentelemetry.sdk"))
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _endpoints() -> list[str]:
@@ -195,6 +208,11 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
         *(Warning, "W007", lambda: settings.PUBLIC_URL and not settings.PUBLIC_URL.startswith("https://")),
         "The nodes' reports, with their tokens, go over plain HTTP.",
         "Let PUBLIC_URL begin with https://.",
+    ),
+    (
+        *(Error, "E020", _has_no_traces),
+        "Traces are wanted, and there are none: the collector has no http:// or https://, or OpenTelemetry is missing.",
+        "Let OTEL_EXPORTER_OTLP_ENDPOINT be as http://127.0.0.1:4318, and run make setup ENV=tracing; or unset it.",
     ),
 )
 

@@ -36,6 +36,7 @@ SAFE = {
     "STATIC_ROOT": "",  # set below
     "DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql", "PASSWORD": "p"}},
     "DEFAULT_FROM_EMAIL": "Storekeeper <storekeeper@example.org>",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
 }
 OPEN = [
     ("E001", "DEMO_FILE", "/data/demo.json"),
@@ -71,6 +72,7 @@ OPEN = [
     ("W011", "METRICS_TOKEN", "secret"),
     ("I005", "PROMETHEUS_MULTIPROC_DIR", ""),
     ("W012", "DEPLOYMENT_SETTINGS", {"azure": {"token_file": "/nonexistent"}}),
+    ("E020", "OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
 ]
 # What settings.py reads of the environment and no check of ours is about, and why.
 NOT_CHECKED = {
