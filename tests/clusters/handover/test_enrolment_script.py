@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +13,9 @@ from clusters import enrolment
 from clusters.handover.enrolment_script import command, enrolment_script
 from clusters.models import Cluster, Database
 from console.audit.models import AuditEvent
+from console.demo.certificates import certify
 from tests import factories
+from tests.clusters.reports.listening import listening
 from tests.node_machine import Machine
 
 pytestmark = [
@@ -50,7 +52,9 @@ def _address(server):
 def run(node, address, *arguments, token="", ca=""):
     """Run the script as root on the machine; the token is what it reads from standard input."""
     node.place("/outside/enrol.sh").write_text(enrolment_script(address, ca))
-    shell = f"printf '%s\\n' {shlex.quote(token)} | sh {node.place('/outside/enrol.sh')} {shlex.join(arguments)}"
+    tools = node.place("/outside/tools")
+    path = f"PATH={tools}; export PATH; " if tools.exists() else ""
+    shell = f"{path}printf '%s\\n' {shlex.quote(token)} | sh {node.place('/outside/enrol.sh')} {shlex.join(arguments)}"
     return node.run(shell)
 
 
@@ -87,17 +91,21 @@ def test_a_machine_enrols_once_and_then_is_in_order(node, enrolled, live_server)
     assert node.place(f"{folder}/report.sh").read_text() == "changed\n"
 
 
-def _link(source, target):
-    os.symlink(source, target)
+def _only(node, program):
+    """Leave the machine only this program of those that can ask; returns the folder that is its PATH."""
+    tools = node.place("/outside/tools")
+    tools.mkdir()
+    for path in Path("/usr/bin").iterdir():
+        if path.name not in PROGRAMS or path.name == program:
+            (tools / path.name).symlink_to(path)
+    return tools
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_it_asks_with_what_there_is_and_nobody_sees_the_token(node, enrolled, live_server, program):
     """The program is a wrapper that writes down its command line and its environment: no token is there."""
-    token, tools, seen = enrolled[-1], node.place("/outside/tools"), node.place("/outside/seen")
-    shutil.copytree(
-        "/usr/bin", tools, symlinks=True, copy_function=_link, ignore=lambda _, names: {*PROGRAMS} & {*names}
-    )
+    token, seen, tools = enrolled[-1], node.place("/outside/seen"), _only(node, program)
+    (tools / program).unlink()
     (tools / program).write_text(f'#!/bin/sh\n{{ echo "$@"; env; }} >> {seen}\nexec /usr/bin/{program} "$@"\n')
     (tools / program).chmod(0o755)
     node.place("/outside/token").write_text(f"{token}\n")
@@ -136,6 +144,25 @@ def test_what_cannot_be_is_refused_with_nothing_changed(node, enrolled, live_ser
 def test_plain_http_elsewhere_gets_no_token(node):
     ran = run(node, "http://console.example.org/enrol/", "--node", "n1", token="x" * 43)
     assert (ran.returncode, "is no HTTPS" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_console_s_own_authority_is_the_one_that_counts(node, program):
+    """The check script of the test says that all is in order; of a console that another has signed nothing is run."""
+    (node.folder / "tls").mkdir()
+    ca, certificate, key = certify(node.folder / "tls")
+    node.place("/etc/hosts").write_text("127.0.0.1 localhost\n")
+    _only(node, program)
+    script = "echo it was run\n"
+    with listening((certificate, key)) as console:
+        console.answer = f"{hashlib.sha256(script.encode()).hexdigest()}\n{script}".encode()
+        known = run(node, console.address, "--node", "n1", token="x" * 43, ca=ca.read_text())
+        foreign = run(node, console.address, "--node", "n1", token="x" * 43)
+    assert (known.returncode, known.stdout) == (0, "it was run\n"), known.stderr
+    assert (foreign.returncode, foreign.stdout) == (2, "")
+    [(_, headers, body)] = console.received
+    assert headers["Authorization"] == f"Bearer {'x' * 43}"
+    assert b"kind=check&node=n1&" in body
 
 
 def test_a_script_that_did_not_come_whole_is_not_run(node, enrolled, live_server, monkeypatch):
