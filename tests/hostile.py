@@ -120,7 +120,9 @@ class Peer:
         headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
         size = int(headers.get("content-length", 0))
         while len(body) < size:
-            body += sock.recv(65536)
+            if not (part := sock.recv(65536)):  # else this thread would go round and round to the end of the run
+                return None
+            body += part
         return lines[0].split(" ")[:2]
 
     def _drip(self, sock, data):
