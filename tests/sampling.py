@@ -34,7 +34,11 @@ def spread(cells: Iterable[Cell], by: Callable[[Cell], Any], of_each: int = 1, w
 
 
 def thorough_but(cells: Iterable[Cell], by: Callable[[Cell], Any], of_each: int = 1) -> list[Any]:
-    """Return all cells as parameters of a test; those that are not in the part are for `make thorough`."""
+    """Return all cells as parameters of a test, a tuple as several; those not in the part are for `make thorough`."""
     there = list(cells)
     chosen = spread(there, by, of_each)
-    return [cell if cell in chosen else pytest.param(cell, marks=pytest.mark.thorough) for cell in there]
+    marks = [() if cell in chosen else (pytest.mark.thorough,) for cell in there]
+    return [
+        pytest.param(*(cell if isinstance(cell, tuple) else (cell,)), marks=mark)
+        for cell, mark in zip(there, marks, strict=True)
+    ]

@@ -109,7 +109,7 @@ def test_it_ends_with_the_time_the_sign_in_and_the_permission(looking, acme, sue
 
 
 @pytest.mark.slow
-def test_nothing_can_be_changed_whatever_the_view_would_do(looking, acme, account):
+def test_nothing_can_be_changed_whatever_the_view_would_do(looking, acme, account, sample):
     """Every address of the console and of the admin: refused before any view, even where there is none."""
     store = factories.store(account)
     before = Store.objects.values().get()
@@ -119,8 +119,9 @@ def test_nothing_can_be_changed_whatever_the_view_would_do(looking, acme, accoun
         "/logout/",
     }
     assert len(paths) > 60
+    taken = sample("addresses refused to support", sorted(paths), by=lambda path: path.split("/")[1], of_each=5)
     for method in ("post", "put", "patch", "delete"):
-        for path in sorted(paths) if method == "post" else ["/stores/create/", "/no/such/"]:
+        for path in taken if method == "post" else ["/stores/create/", "/no/such/"]:
             assert getattr(looking, method)(path, {"name": store.name}).status_code == 403, (method, path)
     assert Store.objects.values().get() == before
     assert AuditEvent.objects.count() == count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,7 @@ from allauth.socialaccount.models import SocialAccount
 from console.accounts import members, oidc
 from console.accounts.models import User
 from tests import hostile
+from tests.sampling import thorough_but
 
 AT_MOST = 10.0  # seconds, on a machine that does other things too
 
@@ -50,14 +52,13 @@ def come(client):
 
 
 LAST = {"discovery": "/openid-configuration", "token": "/token", "person": "/userinfo"}
-QUICK = {"body that drips", "endless body", "long error"}  # the rest is not part of `make check`
 # Errors that are JSON of a few hundred kilobytes are read, and say that nobody is let in.
 REFUSALS = {"long error", "error with controls"}
 
 
-@pytest.mark.parametrize("asked", LAST)
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "behaviour", [pytest.param(one, marks=[] if one in QUICK else pytest.mark.slow) for one in hostile.BEHAVIOURS]
+    ("behaviour", "asked"), thorough_but(itertools.product(hostile.BEHAVIOURS, LAST), by=lambda cell: cell[0])
 )
 def test_sign_in_ends_whatever_the_provider_answers(client, db, peer, asked, behaviour):
     peer.behaviour, began = behaviour, time.monotonic()

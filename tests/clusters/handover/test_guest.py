@@ -12,6 +12,7 @@ import pytest
 from tests.clusters.earlier_layout import EARLIER, earlier_files
 from tests.clusters.handed_over import handed
 from tests.node_machine import Machine
+from tests.sampling import THOROUGH
 
 pytestmark = [
     pytest.mark.slow,
@@ -251,8 +252,8 @@ def test_wherever_it_is_broken_off_running_it_again_ends_as_if_it_had_not_been(t
     ran_well(whole, script)
     uncounted(whole)
     end, steps = whole.look(), MANY - int((whole.folder / "bin/counter.n").read_text())
-    every = int(os.environ.get("BROKEN_OFF_EVERY", max(1, steps // 8)))
-    for number in range(1, steps + 1, every):
+    numbers = range(1, steps + 1) if THOROUGH else range(1, steps + 1, max(1, steps // 4))
+    for number in numbers:
         machine = make(str(number))
         counting(machine, number)
         assert machine.run(script).returncode == -signal.SIGKILL
@@ -262,7 +263,7 @@ def test_wherever_it_is_broken_off_running_it_again_ends_as_if_it_had_not_been(t
         assert ("nothing of n1 is here" if what == "undo" else "in order") in ran_well(machine, script), number
         shutil.rmtree(machine.folder)
     assert steps > 5
-    say(steps=steps, broken_off=len(range(1, steps + 1, every)))
+    say(steps=steps, broken_off=len(numbers))
 
 
 # Beside others
