@@ -13,8 +13,8 @@ from console.operations.messages import BACKGROUND, PEOPLE
 from console.operations.models import ManagedResource, Operation
 from console.operations.snapshots import SnapshotQuerySet
 from console.operations.tasks import run_operation, send_reading
+from console.release import VERSION
 from console.restoration import models as restoration
-from console.web.release import RELEASE
 
 
 class NotNow(Exception):
@@ -42,7 +42,7 @@ def begin(subject: ManagedResource, verb: str, *, by: User | None) -> Operation:
                 verb=verb,
                 title=work.title,
                 steps=record_of(work.plan(subject)),
-                release=RELEASE,
+                release=VERSION,
                 requested_by=by,
             )
             moved = (

@@ -46,9 +46,9 @@ from console.clouds.steps import (
 from console.operations import registry
 from console.operations.models import ManagedResource, Operation, RateSlot, Record
 from console.operations.registry import Workflow
+from console.release import VERSION, ordered
 from console.web import database, tracing
 from console.web.logs import Origin, origin
-from console.web.release import RELEASE, newer
 
 log = logging.getLogger(__name__)
 
@@ -194,10 +194,10 @@ def _records(operation: Operation, plan: Plan, *, undo: bool) -> list[Record]:
     if [was.get("key") for was in mine] == [record["key"] for record in fresh]:
         planned = ("title", "stage", "point_of_no_return")
         fresh = [{**was, **{name: record[name] for name in planned}} for was, record in zip(mine, fresh, strict=True)]
-    elif newer(operation.release, than=RELEASE):
+    elif ordered(operation.release) > ordered(VERSION):
         raise OlderRelease
     else:
-        operation.release = RELEASE
+        operation.release = VERSION
     operation.steps = [*others, *fresh] if undo else [*fresh, *others]
     return fresh
 

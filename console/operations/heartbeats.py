@@ -17,7 +17,7 @@ from django.db.models import Max
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from console.web.release import RELEASE
+from console.release import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Pulse:
     def beat(self, *, begins: bool = False, trouble: str = "", waiting: dict[str, int] | None = None) -> bool:
         """Say that this process works; False when the database does not answer, which is logged once."""
         says: dict[str, Any] = {
-            "release": RELEASE,
+            "release": VERSION,
             "threads": self.threads,
             "queues": ",".join(self.queues)[:200],
             "seen_at": Now(),

@@ -39,6 +39,11 @@ def _is_there(module: str) -> bool:
         return False
 
 
+def _each(name: str) -> list[Any]:
+    """Return what is set under the name, for whichever cloud."""
+    return [given[name] for given in settings.DEPLOYMENT_SETTINGS.values() if name in given]
+
+
 def _endpoints() -> list[str]:
     return [cloud for cloud, given in settings.DEPLOYMENT_SETTINGS.items() if given.get("endpoint_url")]
 
@@ -179,7 +184,7 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
         *(
             Info,
             "I003",
-            lambda: settings.DEPLOYMENT_SETTINGS.get("aws", {}).get("principal") == settings.AWS_PRINCIPAL_UNSET,
+            lambda: settings.AWS_PRINCIPAL_UNSET in _each("principal"),
         ),
         "The trust policy that is shown to whoever links an account by a role lets nobody in: it names no identity.",
         "Set AWS_PRINCIPAL to the ARN of the identity that the console runs as, if anybody links an account by a role.",

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from console.operations.heartbeats import Pulse, no_worker
 from console.operations.models import Heartbeat
-from console.web.release import RELEASE
+from console.release import VERSION
 
 MINUTE = timedelta(minutes=1)
 
@@ -29,7 +29,7 @@ def silent_for(**values):
 def test_a_process_has_one_row_that_says_what_it_is(worker):
     Pulse("worker", threads=8).beat()
     row = Heartbeat.objects.get()
-    assert (row.pid, row.release, row.threads) == (os.getpid(), RELEASE, 8)
+    assert (row.pid, row.release, row.threads) == (os.getpid(), VERSION, 8)
     assert row.started_at == worker.started_at
     assert row.seen_at > worker.seen_at
     assert worker.queues == "beat,celery"

@@ -9,7 +9,7 @@ from console.clouds.steps import Stage, Step
 from console.operations import engine
 from console.operations.actions import begin, cancel
 from console.operations.models import Operation
-from console.web.release import RELEASE, newer
+from console.release import VERSION, ordered
 from tests import factories
 from tests.delivery import deliver
 from tests.operations.steps import due_now
@@ -37,16 +37,15 @@ def recorded_by(operation, release, *keys):
     Operation.objects.filter(pk=operation.pk).update(steps=steps, release=release)
 
 
-def test_newer_compares_numbers():
-    assert newer("0.10.0", than="0.9.1")
-    assert not newer("0.9.1", than="0.10.0")
-    assert not newer(RELEASE, than=RELEASE)
-    assert not newer("", than=RELEASE)  # of a release that wrote none
+def test_releases_are_compared_by_their_numbers():
+    assert ordered("0.10.0") > ordered("0.9.1")
+    assert not ordered("0.9.1") > ordered("0.10.0")
+    assert not ordered("") > ordered(VERSION)  # of a release that wrote none
 
 
 def test_what_is_begun_says_of_which_release_its_steps_are(plan, store, alice, ran):
     plan.append(step("a", ran))
-    assert begin(store, "create", by=alice).release == RELEASE
+    assert begin(store, "create", by=alice).release == VERSION
 
 
 def test_an_operation_of_a_kind_that_only_a_newer_release_knows_is_left_alone(account):
@@ -99,14 +98,14 @@ def test_the_same_steps_go_on_whatever_release_has_begun_them(plan, store, alice
     assert (operation.state, ran, operation.release) == ("done", ["b"], NEWER)
 
 
-@pytest.mark.parametrize("release", ["", "0.0.1", RELEASE])
+@pytest.mark.parametrize("release", ["", "0.0.1", VERSION])
 def test_other_steps_of_an_older_release_all_run(plan, store, alice, ran, release):
     plan.extend([step("a", ran), step("b", ran)])
     operation = begin(store, "create", by=alice)
     recorded_by(operation, release, "a", "old")
     deliver(operation.pk)
     operation.refresh_from_db()
-    assert (operation.state, ran, operation.release) == ("done", ["a", "b"], RELEASE)
+    assert (operation.state, ran, operation.release) == ("done", ["a", "b"], VERSION)
 
 
 def test_undoing_what_a_newer_release_has_done_is_left_to_it(account, alice):
