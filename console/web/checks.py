@@ -39,11 +39,6 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _each(name: str) -> list[Any]:
-    """Return what is set under the name, for whichever cloud."""
-    return [given[name] for given in settings.DEPLOYMENT_SETTINGS.values() if name in given]
-
-
 def _endpoints() -> list[str]:
     return [cloud for cloud, given in settings.DEPLOYMENT_SETTINGS.items() if given.get("endpoint_url")]
 
@@ -63,6 +58,11 @@ def _unreadable() -> list[str]:
     """Return the files of tokens that this process may not read, of those that are named."""
     named = [str(given.get("token_file") or "") for given in settings.DEPLOYMENT_SETTINGS.values()]
     return [one for one in named if one and not os.access(one, os.R_OK)]
+
+
+def _no_principal() -> bool:
+    given = settings.DEPLOYMENT_SETTINGS.values()
+    return any(one.get("principal") == settings.AWS_PRINCIPAL_UNSET for one in given)
 
 
 def _no_static_files() -> bool:
@@ -181,13 +181,9 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
         "Set EMAIL_FROM to an address of yours.",
     ),
     (
-        *(
-            Info,
-            "I003",
-            lambda: settings.AWS_PRINCIPAL_UNSET in _each("principal"),
-        ),
+        *(Info, "I003", _no_principal),
         "The trust policy that is shown to whoever links an account by a role lets nobody in: it names no identity.",
-        "Set AWS_PRINCIPAL to the ARN of the identity that the console runs as, if anybody links an account by a role.",
+        "Set AWS_PRINCIPAL to the identity that the console runs as, if anybody links an account by a role.",
     ),
     (
         *(Info, "I004", lambda: not settings.PUBLIC_URL),
