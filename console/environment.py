@@ -65,8 +65,8 @@ def _found(name: str, default: str | None, hint: str) -> str:
         return _read(name, Path(path))
     if name in os.environ:
         return os.environ[name]
-    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY") or "/nonexistent", name)
-    if credential.is_file():
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and (credential := Path(folder, name)).is_file():
         return _read(name, credential)
     if default is None:
         where = (

@@ -57,7 +57,7 @@ NAMES: dict[str, list[str]] = {
     "VAULT_NAMESPACE": ["a b", "a?b"],
     "VAULT_CACERT": ["/nonexistent/ca.pem", "/etc"],
     "STATIC_ROOT": ["", "/etc/hostname"],
-    "PROMETHEUS_MULTIPROC_DIR": ["/nonexistent", "/etc/hostname"],
+    "PROMETHEUS_MULTIPROC_DIR": ["/nonexistent/of/none", "/etc/hostname"],
     "DEMO_FILE": ["/etc"],
     "OIDC_NAME": ["", " "],
     "OIDC_CLIENT_ID": ["", "a b"],

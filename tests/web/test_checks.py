@@ -63,7 +63,7 @@ OPEN = [
     ("E009", "SECRET_KEY", "short"),
     ("E009", "SECRET_KEY", "ab" * 30),
     ("E010", "FIELD_ENCRYPTION_KEYS", ["none"]),
-    ("E011", "STATIC_ROOT", "/nonexistent"),
+    ("E011", "STATIC_ROOT", "/nonexistent/of/none"),
     ("W008", "DATABASES", {"default": {"ENGINE": "django.db.backends.sqlite3"}}),
     ("I002", "EMAIL_HOST", ""),
     ("W009", "DEFAULT_FROM_EMAIL", "storekeeper@localhost"),
@@ -71,7 +71,7 @@ OPEN = [
     ("I004", "PUBLIC_URL", ""),
     ("W011", "METRICS_TOKEN", "secret"),
     ("I005", "PROMETHEUS_MULTIPROC_DIR", ""),
-    ("W012", "DEPLOYMENT_SETTINGS", {"azure": {"token_file": "/nonexistent"}}),
+    ("W012", "DEPLOYMENT_SETTINGS", {"azure": {"token_file": "/nonexistent/of/none"}}),
     ("E020", "OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
 ]
 # What settings.py reads of the environment and no check of ours is about, and why.
