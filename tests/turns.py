@@ -13,6 +13,7 @@ LONGEST_FIRST = (
     "tests/end_to_end/",
     "tests/operations/test_worker.py",
     "tests/crash/",
+    "tests/deploy/test_debian.py",
     "tests/serving/",
     "tests/clouds/test_streams.py",
     "tests/clouds/contract/",
