@@ -33,6 +33,7 @@ def tell(state: str) -> None:
             Path(path).touch()
         if address := os.environ.get("NOTIFY_SOCKET"):
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as listener:
+                listener.setblocking(False)  # no process waits for one that does not listen
                 listener.connect(f"\0{address[1:]}" if address.startswith("@") else address)
                 listener.sendall(state.encode())
 

@@ -44,6 +44,11 @@ def test_tell_bears_with_a_listener_that_is_gone(monkeypatch, path):
     watchdog.tell("READY=1")
 
 
+def test_tell_waits_for_nobody_who_does_not_listen(listener):
+    for _ in range(1000):  # more than a socket keeps
+        watchdog.tell("WATCHDOG=1")
+
+
 def test_tell_touches_a_containers_file(monkeypatch, tmp_path):
     monkeypatch.setenv("ALIVE_FILE", str(tmp_path / "alive"))
     assert watchdog.seconds() == 15
