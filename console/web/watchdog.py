@@ -80,11 +80,12 @@ class Loop(bootsteps.StartStopStep):  # type: ignore[misc]
 def watch(app: Celery) -> None:
     """Have workers and beat of this application tell how they do."""
     app.steps["consumer"].add(Loop)
-    signals.worker_ready.connect(_worker_is_ready)
+    signals.worker_init.connect(_worker_begins)
     signals.beat_init.connect(_beat_begins)
 
 
-def _worker_is_ready(**_: Any) -> None:
+def _worker_begins(**_: Any) -> None:
+    """Tell that it is ready before it has found its broker: without one it waits, and a new start would not help."""
     tell("READY=1")
     if every := seconds():
         Thread(target=_tell_of_worker, args=(every,), name="watchdog", daemon=True).start()

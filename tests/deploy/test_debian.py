@@ -105,7 +105,9 @@ def running(installed):
 
 def ask(port: int, path: str) -> tuple[int, str]:
     """Return the status and the text of the web server's first answer: it may take long to make, on a busy machine."""
-    request = urllib.request.Request(f"http://{HOST}:{port}{path}", headers={"Host": HOST_NAME})
+    request = urllib.request.Request(
+        f"http://{HOST}:{port}{path}", headers={"Host": HOST_NAME, "X-Forwarded-Proto": "https"}
+    )
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120) as answer:
         return answer.status, answer.read().decode()
 
@@ -117,6 +119,7 @@ def test_the_units_lines_run_as_their_users_until_all_is_ready(installed, runnin
         assert service.hears(b"WATCHDOG=1"), service.log.read_text()
     status, text = ask(port, "/readyz")
     assert (status, {*json.loads(text).values()}) == (200, {"ok"})
+    assert ask(port, "/login/")[0] == 200  # which is counted
     numbers = dict(re.findall(r"^(\S+?):x:(\d+):", (installed / "etc/passwd").read_text(), re.MULTILINE))
     metrics = [path.stat() for path in (installed / "run/storekeeper/metrics").iterdir()]
     for service in services.values():

@@ -8,6 +8,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from celery import signals
 
 from console.celery import app
 from console.web import watchdog
@@ -91,8 +92,14 @@ def test_a_worker_is_stuck_when_its_loop_turns_no_more(monkeypatch):
     assert not watchdog.Loop.is_stuck(1)
 
 
-def test_workers_of_the_console_are_watched():
+def test_workers_of_the_console_are_watched(listener, monkeypatch):
+    """From before they have a broker on, in a thread of its own."""
+    begun = []
+    monkeypatch.setattr(watchdog.Thread, "start", lambda thread: begun.append(thread))
     assert watchdog.Loop in app.steps["consumer"]
+    signals.worker_init.send(sender=None)
+    assert listener.recv(64) == b"READY=1"
+    assert [(thread.name, thread.daemon, thread._args) for thread in begun] == [("watchdog", True, (1.0,))]
 
 
 def test_each_turn_of_beat_is_told(listener):
