@@ -13,7 +13,8 @@ from console.demo.servers import free_port
 from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
-from tests.serving.instances import Instance, ask, visiting
+from tests.serving.instances import OPTIONS, Instance, ask, visiting
+from tests.serving.processes import COMMAND, DEPLOY
 from tests.worker_process import database_url, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -72,6 +73,11 @@ def test_web_server_and_workers_are_replaced_and_no_request_fails(
     assert {*answers} == {(302, "/stores/")}, Counter(map(str, answers))
     assert len(answers) > 20
     assert set(Operation.objects.values_list("state", flat=True)) == {"done"}
+
+
+def test_the_command_that_operators_are_given_has_what_this_is_tried_with():
+    for command in COMMAND.findall((DEPLOY / "README.md").read_text()):
+        assert {one for one in OPTIONS if one.startswith("--")} <= {*command.split()}
 
 
 def test_a_web_process_that_dies_does_not_end_the_others(start_web, client, alice):
