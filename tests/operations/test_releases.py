@@ -9,7 +9,7 @@ from console.clouds.steps import Stage, Step
 from console.operations import engine
 from console.operations.actions import begin, cancel
 from console.operations.models import Operation
-from console.release import VERSION, ordered
+from console.release import VERSION
 from tests import factories
 from tests.delivery import deliver
 from tests.operations.steps import due_now
@@ -35,12 +35,6 @@ def recorded_by(operation, release, *keys):
         for n, (key, state) in enumerate(zip(keys, states, strict=True))
     ]
     Operation.objects.filter(pk=operation.pk).update(steps=steps, release=release)
-
-
-def test_releases_are_compared_by_their_numbers():
-    assert ordered("0.10.0") > ordered("0.9.1")
-    assert not ordered("0.9.1") > ordered("0.10.0")
-    assert not ordered("") > ordered(VERSION)  # of a release that wrote none
 
 
 def test_what_is_begun_says_of_which_release_its_steps_are(plan, store, alice, ran):
