@@ -95,7 +95,11 @@ def test_a_worker_is_stuck_when_its_loop_turns_no_more(monkeypatch):
 def test_workers_of_the_console_are_watched(listener, monkeypatch):
     """From before they have a broker on, in a thread of its own."""
     begun = []
-    monkeypatch.setattr(watchdog.Thread, "start", lambda thread: begun.append(thread))
+
+    def start(thread):
+        begun.append(thread)
+
+    monkeypatch.setattr(watchdog.Thread, "start", start)
     assert watchdog.Loop in app.steps["consumer"]
     signals.worker_init.send(sender=None)
     assert listener.recv(64) == b"READY=1"
