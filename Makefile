@@ -91,7 +91,7 @@ $(DONE): $(LOCK)
 	@touch $@
 
 install: ## Install it as a service of Debian 12, or a newer release of it (root); make install DESTDIR=FOLDER PYTHON=/usr/bin/python3
-	@UV=$(CURDIR)/$(BIN)/uv DESTDIR=$(DESTDIR) PYTHON=$(INSTALLED_ON) console/deploy/debian/install.sh
+	@UV=$(CURDIR)/$(BIN)/uv DESTDIR=$(DESTDIR) PYTHON=$(INSTALLED_ON) LOCK=$(if $(filter tracing,$(ENV)),$(LOCK)) console/deploy/debian/install.sh
 
 uninstall: ## Take that away again (root); settings, keys, users and the database stay
 	@DESTDIR=$(DESTDIR) console/deploy/debian/uninstall.sh

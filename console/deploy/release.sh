@@ -5,16 +5,18 @@
 #   release.sh FOLDER [PYTHON]    PYTHON: the interpreter that it will run on; default /usr/bin/python3
 #   release.sh --digest           says what tells one release from another
 #
-# UV names an uv to install with; without it, one is fetched into a folder of its own and thrown away.
+# UV names an uv to install with; without it, one is fetched into a folder of its own and thrown away. LOCK names what to
+# install: requirements.lock, or requirements-tracing.lock, with OpenTelemetry.
 set -eu
 umask 022
+lock=${LOCK:-requirements.lock}
 folder=$1 python=${2:-/usr/bin/python3}
 source=$(cd "$(dirname "$0")/../.." && pwd)
 
 # What is served, and what the operator reads; no demo, no tests, no pictures of the README.
 files() {
   tar -C "$source" -cf - --sort=name "$@" --exclude='__pycache__' --exclude='*.pyc' --exclude='console/demo' \
-    --exclude='static/readme' manage.py console stores clusters templates static pyproject.toml requirements.lock \
+    --exclude='static/readme' manage.py console stores clusters templates static pyproject.toml "$lock" \
     LICENSE CHANGELOG.md SECURITY.md
 }
 if test "$folder" = --digest; then
@@ -49,7 +51,7 @@ if ! "${UV:-false}" --version >/dev/null 2>&1; then
 fi
 "$UV" venv --quiet --relocatable --no-project --python "$python" "$folder/.venv"
 UV_LINK_MODE=copy "$UV" pip sync --quiet --python "$folder/.venv/bin/python" --require-hashes --only-binary :all: \
-  --compile-bytecode "$folder/requirements.lock"
+  --compile-bytecode "$folder/$lock"
 
 cd "$folder"
 .venv/bin/python -m compileall -q -j 0 console stores clusters manage.py

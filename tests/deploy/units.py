@@ -23,11 +23,10 @@ PLACES = """
 set -eu
 root=$1; shift
 mount -t overlay overlay -o "lowerdir=$root/etc:/etc" /etc
-mkdir -p "$root/opt" "$root/run" "$root/var/lib" "$root/usr/local"
+mkdir -p "$root/opt" "$root/run" "$root/usr/local"
 mount --bind "$root/usr/local" /usr/local
 mount --bind "$root/opt" /opt
 mount --bind "$root/run" /run
-mount --bind "$root/var/lib" /var/lib
 exec "$@"
 """
 
@@ -77,8 +76,6 @@ class Service:
             found |= dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
         found |= {"NOTIFY_SOCKET": "@" + self.notified.getsockname()[1:].decode(), "WATCHDOG_USEC": "2000000"}
         found["CREDENTIALS_DIRECTORY"] = f"/run/credentials/{self.name}"
-        if folders := self.told.get("StateDirectory"):
-            found["STATE_DIRECTORY"] = f"/var/lib/{folders[0]}"
         return found
 
     def start(self) -> None:
@@ -92,9 +89,6 @@ class Service:
                 (credentials / name).write_bytes((self.root / "etc/credstore" / stored).read_bytes())
                 os.chown(credentials / name, int(identity[self.user]), -1)
                 (credentials / name).chmod(0o400)
-        for folder in self.told.get("StateDirectory", []):
-            (self.root / "var/lib" / folder).mkdir(parents=True, exist_ok=True)
-            os.chown(self.root / "var/lib" / folder, int(identity[self.user]), -1)
         (line,) = self.told["ExecStart"]
         as_user = ["setpriv", f"--reuid={self.user}", f"--regid={self.group}", "--clear-groups", "--no-new-privs"]
         command = inside(self.root, *as_user, "--bounding-set=-all", "--inh-caps=-all", *shlex.split(line))

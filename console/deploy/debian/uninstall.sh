@@ -7,7 +7,7 @@ if test -z "$DESTDIR" && test -d /run/systemd/system; then
   systemctl disable --now --quiet storekeeper.target 2>/dev/null || true
   systemctl stop 'storekeeper-web.service' 'storekeeper-beat.service' 'storekeeper-worker@*.service' 2>/dev/null || true
 fi
-rm -rf "$DESTDIR/opt/storekeeper" "$DESTDIR/run/storekeeper" "$DESTDIR/var/lib/storekeeper-beat"
+rm -rf "$DESTDIR/opt/storekeeper" "$DESTDIR/run/storekeeper"
 rm -f "$DESTDIR/usr/local/sbin/storekeeper" "$DESTDIR"/usr/local/lib/sysusers.d/storekeeper.conf \
   "$DESTDIR"/usr/local/lib/tmpfiles.d/storekeeper.conf "$DESTDIR"/usr/local/lib/systemd/system/storekeeper.target \
   "$DESTDIR"/usr/local/lib/systemd/system/storekeeper-*.service
