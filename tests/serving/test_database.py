@@ -38,14 +38,13 @@ SIGNED_OUT = 302
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory):
-    """A small file system, if this is root; else no more than a folder."""
+    """A small file system, if one may be mounted; else no more than a folder."""
     folder = tmp_path_factory.mktemp("disk")
     folder.parent.chmod(0o755)  # PostgreSQL runs as another user
     mount = ["mount", "-t", "tmpfs", "-o", "size=110m,mode=755", "tmpfs", str(folder)]
-    if os.geteuid() == 0:
-        subprocess.run(mount, check=True)
+    subprocess.run(mount, check=False, capture_output=True)
     yield folder
-    if os.geteuid() == 0:
+    if folder.is_mount():
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
@@ -209,8 +208,9 @@ def test_a_lock_that_is_held_costs_its_own_requests_and_readyz_says_when_all_con
     wait_until(lambda: is_well(web))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 def test_a_full_disk_leaves_pages_that_can_be_read(server, web, disk):
+    if not disk.is_mount():
+        pytest.skip("only root, where it may mount, can have a disk that is small enough to fill")
     with psycopg.connect(server.url, autocommit=True) as writer:
         writer.execute("CREATE TABLE scratch (line text)")
         with filled(disk):
