@@ -138,8 +138,7 @@ class OperationQuerySet(OwnedQuerySet):
 
     def throttled(self) -> list[UUID]:
         """Return whose turn it is, when there are operations whose message came before there was a place for them."""
-        # Two for the one that has ended: of others that ended just now, one may have looked a moment too soon.
-        return self.in_turn()[:2] if self.due().filter(throttled=True).exists() else []
+        return self.in_turn()[:1] if self.due().filter(throttled=True).exists() else []
 
     def release(self, pk: UUID, *, fence: int) -> bool:
         """Take the lease of that fence from its holder, who can neither write nor renew from now on.

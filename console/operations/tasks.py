@@ -51,10 +51,16 @@ def run_operation(pk: str) -> None:
     The message names the operation for which it was sent, but says little more than that there is work: else the one of
     a tenant would wait in the broker behind the hundreds of another.
     """
-    with threads.operation():
-        calls = engine.execute_next(UUID(pk))
-    for again, seconds in calls:
-        run_operation.apply_async((str(again),), countdown=seconds)
+    until, following = monotonic() + GO_ON, [UUID(pk)]
+    while following:
+        with threads.operation():
+            calls = engine.execute_next(following.pop())
+        for again, seconds in calls:
+            # A message for each would cost as much as all else that is done for it.
+            if not seconds and not following and monotonic() < until and not engine.ending.is_set():
+                following.append(again)
+            else:
+                run_operation.apply_async((str(again),), countdown=seconds)
 
 
 @worker_init.connect
