@@ -273,16 +273,14 @@ class Operation(models.Model):
         now = timezone.now()
         if not self.is_unfinished or (self.state == self.State.RUNNING and self.due_at > now):
             return ""
-        if nobody := self.nobody_works:
-            return nobody
         if self.state == self.State.RUNNING:
-            return "Its worker is gone. Another one goes on within seconds."
+            return self.nobody_works or "Its worker is gone. Another one goes on within seconds."
         if self.due_at > now:
             return "Held back." if self.due_at == HELD_BACK else "Waits to try again by itself."
         at_work = Operation.objects.at_work().filter(organisation=self.organisation_id).count()
         if at_work >= self.organisation.operations_at_once:
             return f"Waits for its turn: {at_work} other tasks are at work, as many as may be at once."
-        return "Waits for a free worker."
+        return self.nobody_works or "Waits for a free worker."
 
     @property
     def nobody_works(self) -> str:

@@ -14,7 +14,7 @@ from console.operations import beat, messages
 from console.operations.beat import Scheduler
 from console.operations.models import Chore, Heartbeat
 
-NAMES = {"resume-stalled", "renew-keys", "end-replaced-keys", "read-due"}
+NAMES = set(app.conf.beat_schedule)
 HOUR = timedelta(hours=1)
 
 
