@@ -112,7 +112,8 @@ def _unknown(found: Found, member: Membership) -> Iterator[Finding]:
     for account_scan in unmanaged.account_scans(member):
         groups: dict[UUID, list[unmanaged.ExplainedBucket]] = {}
         for explained in account_scan.unmanaged:
-            if (pk := unmanaged.store_id(explained.bucket)) and not explained.store:
+            is_test = explained.bucket.kind == "probe"
+            if (pk := unmanaged.store_id(explained.bucket)) and not explained.store and not is_test:
                 groups.setdefault(pk, []).append(explained)
         for pk, each in groups.items():
             first = next((one for one in each if one.bucket.kind == "backup"), each[0])

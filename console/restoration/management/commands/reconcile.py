@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console.operations import holding
 from console.operations.models import Operation
-from console.restoration import actions
+from console.restoration import actions, generation
 from console.restoration.models import Restoration
 
 
@@ -39,6 +39,7 @@ class Command(BaseCommand):
                 raise CommandError(
                     "This has begun already for each organisation: manage.py reconcile says how far it is."
                 )
+            generation.look()  # so that no worker takes this for another copy
             self.stdout.write(
                 f"Begun for {number} organisation{'s' if number > 1 else ''}. Everybody is signed out. Start the "
                 "workers now; owners and admins find Restored from a copy at the top of each page."
