@@ -140,9 +140,7 @@ def take(row: NodeFile) -> None:
         notes.append(f"The cluster {cluster} was not known; it is now, with its folder {cluster.prefix}")
         _policy(cluster, given)
     if added:
-        notes.append(
-            f"Its node {node} was not known; its place is taken from its store's: correct it where that is wrong"
-        )
+        notes.append(f"Its node {node} was not known; its place is that of its store: correct it if that is wrong")
     notes += _databases(cluster, given, row.content["versions"])
     for part in given.repositories:
         notes += _repository(cluster, part, stores[part.number])
@@ -280,9 +278,10 @@ def _keys(cluster: Cluster, given: Given, stores: dict[int, Store]) -> Iterator[
         if wanted.files:
             yield f"The key of repo{part.number} is in a file of its own, which was not given: replace the nodes' key"
     if made != cluster.keys and cloud.access.key_id(made) != cluster.former_key_id:
+        was = "another one here" if cluster.key_id else "not known"
         keys.keep(cluster, made)
         cluster.refresh_from_db()
-        yield "The nodes' key was another one here"
+        yield f"The nodes' key was {was}"
 
 
 def _finish(cluster: Cluster, node: Node, given: Given) -> Iterator[str]:
