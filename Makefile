@@ -43,6 +43,7 @@ ONCE := tests/demo tests/end_to_end tests/faults tests/crash/test_matrix.py test
   tests/clusters/test_node_views.py tests/clusters/test_restore.py tests/clusters/test_root.py \
   tests/clusters/test_texts.py \
   tests/restoration/test_dumps.py tests/restoration/test_node_file.py tests/restoration/test_generation.py \
+  tests/restoration/test_walk.py \
   tests/stores/deletion tests/stores/test_drift.py tests/stores/test_plans.py tests/test_console.py tests/test_regions.py
 # On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
 # crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.

@@ -50,6 +50,7 @@ def begin(found_by: str) -> int:
             Restoration.objects.create(
                 organisation=organisation,
                 copied_at=copied_at,
+                begun_at=Now(),  # the database's, as of all that workers read
                 found_by=found_by[:200],
                 applied={str(pk): sha256 for pk, sha256 in nodes.values_list("pk", "applied_sha256")},
             )

@@ -52,6 +52,7 @@ def test_read_takes_the_report_script_behind_it_and_windows_line_ends():
         (FILE + SCRIPT.replace(ID, "-" * 36), "names no cluster"),
         (FILE * 200, "too long"),
     ],
+    ids=["nothing", "another", "cut", "no-passphrase", "no-path", "clusters", "other-node", "no-id", "long"],
 )
 def test_read_refuses(text, says):
     with pytest.raises(NotOurs, match=says):

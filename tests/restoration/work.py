@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import boto3
+from django.utils import timezone
 
 from clusters.models import Cluster
 from clusters.node_setup import node_setups
@@ -87,7 +89,8 @@ def files_of(cluster, name="n1", *, report=True):
 
 def at_work(account, verb, state, name="orders", was="available"):
     """Return an operation that waits for a worker, on a store of its own."""
-    store = factories.store(account, name=name, state=state)
+    yesterday = timezone.now() - timedelta(days=1)
+    store = factories.store(account, name=name, state=state, created_at=yesterday)
     operation = Operation.objects.create(
         organisation=account.organisation,
         subject_kind="store",
