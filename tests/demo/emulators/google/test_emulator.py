@@ -12,6 +12,7 @@ from google.api_core.exceptions import (
     Conflict,
     Forbidden,
     NotFound,
+    NotModified,
     PreconditionFailed,
     ServiceUnavailable,
     TooManyRequests,
@@ -162,6 +163,18 @@ def test_listing_page_by_page(client, bucket):
     listed = client.list_blobs("a-bucket", delimiter="/", page_size=2)
     assert len(list(listed)) == 12
     assert listed.prefixes == {"a/", "b/"}
+
+
+def test_a_list_begins_where_it_is_told_and_nothing_known_is_sent_again(client, bucket):
+    for name in ("a", "b/1", "b/2", "c"):
+        bucket.blob(name).upload_from_string(b"x")
+    assert [one.name for one in client.list_blobs("a-bucket", start_offset="b/2")] == ["b/2", "c"]
+    assert [one.name for one in client.list_blobs("a-bucket", prefix="b/", start_offset="b/1~")] == ["b/2"]
+    there = bucket.get_blob("a")
+    with pytest.raises(NotModified):
+        bucket.blob("a").download_as_bytes(if_generation_not_match=there.generation)
+    there.upload_from_string(b"y")
+    assert bucket.blob("a").download_as_bytes(if_generation_not_match=there.generation - 1) == b"y"
 
 
 def test_versions_and_soft_delete(client, bucket):
