@@ -57,8 +57,9 @@ PYTEST := $(BIN)/python -m pytest -q -n 4 $(XDIST)
 PYTEST_ON_POSTGRESQL := $(BIN)/python -m pytest -q -n 3 $(XDIST) -m "database and not browser"
 QUICK := $(BIN)/python -m pytest -q -n 3 $(XDIST) -m "not slow"
 
-# What `make setup` puts into .venv: "production" what the console runs on, "demo" what `manage.py demo` needs beside it,
-# "dev" that and what the linters and the tests need; "tracing" is production with OpenTelemetry. Each has a lock of its own, and all of them the same versions.
+# What `make setup` puts into .venv: "production" what the console runs on, "tracing" that and OpenTelemetry, "demo" what
+# `manage.py demo` needs beside it, "dev" that and what the linters and the tests need. Each has a lock of its own, and
+# all of them the same versions.
 ENV ?= dev
 LOCK_production := requirements.lock
 LOCK_tracing := requirements-tracing.lock

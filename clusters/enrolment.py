@@ -198,6 +198,8 @@ def hand_out(place: EnrolmentPlace, node_setup: NodeSetup, asked: Asked) -> None
     with transaction.atomic():
         if not place.take(machine=asked.machine, address=asked.address or None):
             place.refresh_from_db(fields=["taken_at", "address"])
+            if place.taken_at is None:
+                raise NotHandedOut(NO_TOKEN, 403)
             raise NotHandedOut(
                 f"{place} was enrolled already, {place.taken_at:%Y-%m-%d %H:%M} UTC from {place.address or 'nowhere'}. "
                 "If that was not this machine, tell your administrators at once. They can allow it again: Enrolment."

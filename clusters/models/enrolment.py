@@ -103,6 +103,6 @@ class EnrolmentPlace(models.Model):
         return f"{self.node.cluster.called}/{self.node.name}"
 
     def take(self, **values: Any) -> bool:
-        """Note that it is taken now; False where it is already."""
-        free = EnrolmentPlace.objects.filter(pk=self.pk, taken_at=None)
+        """Note that it is taken now; False where it is already, or its token is not taken any more."""
+        free = EnrolmentPlace.objects.filter(pk=self.pk, taken_at=None, enrolment__in=Enrolment.objects.open())
         return bool(free.update(taken_at=Now(), times=models.F("times") + 1, **values))

@@ -177,6 +177,16 @@ def test_a_cluster_that_has_no_configuration_uses_nothing_up(cluster, begun):
     assert made.taken == 0
 
 
+def test_what_is_revoked_meanwhile_is_not_handed_out(begun, alice):
+    made, _ = begun
+    asked = enrolment.Asked(node="n1", machine=MACHINE)
+    place = enrolment.place_for(made, asked)
+    node_setup = enrolment.setup_for(place, asked)
+    enrolment.revoke(made, by=alice)
+    with pytest.raises(enrolment.NotHandedOut, match="is not taken"):
+        enrolment.hand_out(place, node_setup, asked)
+
+
 @pytest.mark.parametrize(("field", "value"), [("kind", "nonsense"), ("machine", "../etc"), ("machine", "A" * 64)])
 def test_what_no_script_of_ours_sends_is_refused(begun, field, value):
     made, token = begun
