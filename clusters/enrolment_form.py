@@ -31,6 +31,10 @@ class EnrolmentForm(forms.Form):
         required=False,
         max_length=200_000,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+        help_text=(
+            "Only these, and which node each is: a host name, a space, n1 or orders-7q4t/n1; one a line. Without any, a "
+            "machine is found by the node's address, or says which node it is."
+        ),
     )
 
     def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
