@@ -32,8 +32,8 @@ class EnrolmentForm(forms.Form):
         max_length=200_000,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
         help_text=(
-            "Only these, and which node each is: a host name, a space, n1 or orders-7q4t/n1; one a line. Without any, a "
-            "machine is found by the node's address, or says which node it is."
+            "Only these, and which node each is: a host name, a space, n1 or orders-7q4t/n1; one a line. Without any, "
+            "a machine is found by the node's address, or says which node it is."
         ),
     )
 
