@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from console.clouds import CLOUDS
-from console.clouds.contract import Vocabulary
+from console.clouds.vocabulary import Vocabulary
 from stores.actions import too_many
 from tests.demo_process import ROOT
 
@@ -79,7 +79,7 @@ def shared():
         name = path.relative_to(ROOT).as_posix()
         if (
             not re.match(
-                r"(console/clouds/(aws|azure|google|s3|s3api)/|console/clouds/contract.py|console/demo/|tests/|\.venv/)",
+                r"(console/clouds/(aws|azure|google|s3|s3api)/|console/clouds/(?:contract|vocabulary)\.py|console/demo/|tests/|\.venv/)",
                 name,
             )
             and "/migrations/" not in name

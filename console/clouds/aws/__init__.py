@@ -1,7 +1,8 @@
 """Amazon Web Services: what a store gets on Amazon S3, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Prices, Vocabulary
+from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Prices
 from console.clouds.s3api import CREATION
+from console.clouds.vocabulary import Vocabulary
 
 from .access import DELETE, GRANT, REVOKE, facts, machine_steps, outdated, policy, refusal, repository
 from .documents import access_documents, merge_statements

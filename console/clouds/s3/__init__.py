@@ -1,8 +1,9 @@
 """Servers that speak S3 and are not Amazon's: what a store gets there, stage by stage, and what makes them a cloud."""
 
-from console.clouds.contract import Cloud, Linking, NodeAccess, Vocabulary
+from console.clouds.contract import Cloud, Linking, NodeAccess
 from console.clouds.s3api import CREATION
 from console.clouds.s3api.nodes import policy
+from console.clouds.vocabulary import Vocabulary
 
 from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, facts, key_id, repository
 from .documents import access_documents
