@@ -29,22 +29,22 @@ endif
 # Django's settings want these; the types of its models do not depend on them.
 UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite:///:memory:
 
-# Not again on PostgreSQL, beside what asks for no database: the demo, which has a database of its own; the two longest
-# matrices; walks of addresses; what comes from outside and goes there, which is read, counted and written without the
-# database; and what sends no query of its own. Generated requests to every address go to PostgreSQL alone, so each page
-# is asked for there, and what is left of views, losses and sign-in sends what other tests send, or a plain "WHERE id =".
-ONCE := tests/demo tests/end_to_end tests/faults tests/crash/test_matrix.py tests/fuzz/test_walks.py tests/web \
-  tests/serving tests/fuzz/test_json.py tests/accounts/test_oidc.py tests/accounts/test_oidc_streams.py \
-  tests/accounts/test_secrets.py tests/accounts/test_impersonation.py tests/accounts/test_sign_in.py \
-  tests/accounts/test_passwords.py tests/cloud_accounts/test_views.py tests/cloud_accounts/test_changes.py \
-  tests/cloud_accounts/test_foreign_words.py tests/cloud_accounts/test_preflight.py tests/cloud_accounts/test_proof.py \
-  tests/clusters/test_backups.py tests/clusters/test_backup_views.py tests/clusters/test_downloads.py \
-  tests/clusters/test_inventory.py tests/clusters/test_losses.py tests/clusters/test_machines.py \
-  tests/clusters/test_node_views.py tests/clusters/test_restore.py tests/clusters/test_root.py \
-  tests/clusters/test_texts.py \
-  tests/restoration/test_dumps.py tests/restoration/test_node_file.py tests/restoration/test_generation.py \
-  tests/restoration/test_walk.py \
-  tests/stores/deletion tests/stores/test_drift.py tests/stores/test_plans.py tests/test_console.py tests/test_regions.py
+# On PostgreSQL too: what it may decide otherwise than SQLite does. Those are conditional updates, locks and leases; triggers
+# and constraints; migrations; JSON that is searched, counted and compared; the order of rows. The pages are asked for on
+# PostgreSQL by the generated requests, and what else sends queries sends what these tests send, or a plain "WHERE id =".
+ON_BOTH := tests/operations/test_cancel.py tests/operations/test_endings.py tests/operations/test_engine.py \
+  tests/operations/test_fairness.py tests/operations/test_patience.py tests/operations/test_rate_slots.py \
+  tests/operations/test_reading_places.py tests/operations/test_records.py tests/operations/test_snapshots.py \
+  tests/audit tests/accounts/test_members.py tests/accounts/test_rotation.py tests/accounts/test_personal_data.py \
+  tests/cloud_accounts/test_attempts.py tests/cloud_accounts/test_places.py tests/web/test_cache.py \
+  tests/stores/test_lifecycle.py tests/stores/test_views.py tests/stores/test_unmanaged.py tests/stores/test_protection.py \
+  tests/stores/deletion/test_retained_logs.py tests/clusters/reports/test_receiving.py tests/clusters/test_keys.py \
+  tests/clusters/test_lifecycle.py tests/clusters/test_memory.py tests/clusters/test_migrations.py \
+  tests/clusters/test_removed_nodes.py tests/clusters/test_tasks.py tests/clusters/test_views.py tests/fuzz/test_found.py \
+  tests/operations/test_beat.py tests/operations/test_heartbeats.py tests/operations/test_housekeeping.py \
+  tests/operations/test_releases.py tests/accounts/test_installation.py tests/accounts/test_database_checks.py \
+  tests/restoration/test_holding.py tests/restoration/test_taking.py tests/clusters/test_enrolment.py \
+  tests/clusters/test_pace.py
 # On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
 # crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.
 ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/operations/test_worker.py \
@@ -174,11 +174,11 @@ check: setup ## Linters, types and the quick tests, side by side
 quick: setup
 	env -u DATABASE_URL $(QUICK)
 
-test: setup azurite system lint ## The whole suite, on SQLite and on PostgreSQL
+test: setup azurite system lint ## The suite, on SQLite and on PostgreSQL; of its longest matrices a part
 	env -u DATABASE_URL $(PYTEST) $(ON_POSTGRESQL:%=--ignore=%)
-	$(BIN)/python -m tests.postgres -- $(PYTEST_ON_POSTGRESQL) $(ONCE:%=--ignore=%)
+	$(BIN)/python -m tests.postgres -- $(PYTEST_ON_POSTGRESQL) $(ON_POSTGRESQL) $(ON_BOTH)
 
-thorough: ## The whole suite with all cells of its longest matrices, of which make test tries a part: before a release
+thorough: ## The suite with its longest matrices whole: before a release
 	THOROUGH=1 $(MAKE) --no-print-directory test
 
 live-test: setup azurite system ## The contract of one provider on a real account: make live-test PROVIDER=aws (tests/worlds/live.py)

@@ -267,6 +267,7 @@ def test_children_end_when_the_demo_is_killed(demos):
     assert not (demo.data / "demo.json").exists()
 
 
+@pytest.mark.thorough  # by the kernel's doing, after another start
 def test_children_end_when_the_demo_and_its_guard_are_killed(demos):
     demo = demos.running()
     family = descendants(demo.process.pid)

@@ -26,6 +26,7 @@ from console.clouds.contract import RepositoryOptions
 from console.demo.servers import free_port
 from tests.newer_pgbackrest import Unavailable, unpacked
 from tests.pgbackrest_node import Node, fresh_node
+from tests.sampling import thorough_but
 
 pytestmark = [
     pytest.mark.slow,
@@ -241,7 +242,7 @@ NAMES = (
 )
 
 
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("kind", thorough_but(NAMES, by=lambda kind: NAMES.index(kind) // 3))
 def test_a_copy_is_what_was_chosen_and_archives_nothing(world, path, kind, say):
     label, point, expected = kinds(world)[kind]
     elsewhere = NAMES.index(kind) % 2 == 1

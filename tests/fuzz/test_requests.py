@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests import walk
 from tests.fuzz.strategies import MARK, requests
 from tests.fuzz.world import undone, writes
+from tests.sampling import THOROUGH
 
 pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.slow]  # they share a world
 
@@ -24,7 +25,7 @@ ROUTES = [pytest.param(one, id=one.pattern or "home") for one in walk.routes()]
 
 
 def fuzzed(route):
-    few = 1 if route.is_admin else 4
+    few = 1 if route.is_admin else 10 if THOROUGH else 3
     return settings(
         max_examples=EXAMPLES or few,
         derandomize=not EXAMPLES,
