@@ -40,7 +40,8 @@ def one(db, sent, waiting):
 
 
 def names(sent):
-    return {task.replace("_", "-") for task, _ in sent}
+    tasks = {task for task, _ in sent}
+    return {name for name, entry in app.conf.beat_schedule.items() if entry["task"].rpartition(".")[2] in tasks}
 
 
 def test_what_is_due_is_sent_to_the_queue_that_goes_first(one, sent):
@@ -79,7 +80,8 @@ def test_a_database_whose_clock_was_set_back_stops_nothing(one, sent):
     sent.clear()
     Chore.objects.update(due_at=Now() + 2 * HOUR)
     one.tick()
-    assert names(sent) == NAMES
+    # What is done once a day may well be due in two hours.
+    assert names(sent) == {name for name in NAMES if app.conf.beat_schedule[name]["schedule"] < 7200}
 
 
 def test_the_clock_of_this_machine_changes_nothing(one, sent, monkeypatch):
