@@ -12,7 +12,8 @@ import pytest
 from tests import walk
 from tests.fuzz.world import undone
 
-pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.slow]  # they share a world
+# They share a world, which the first one makes.
+pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 DEEP = 20_000  # far beyond Python's limit of calls
 # What a passkey's browser sends, each part of which is somebody else's binary format.

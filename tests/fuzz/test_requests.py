@@ -18,7 +18,8 @@ from tests.fuzz.strategies import MARK, requests
 from tests.fuzz.world import undone, writes
 from tests.sampling import THOROUGH
 
-pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.slow]  # they share a world
+# They share a world, which the first one makes.
+pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 ROUTES = [pytest.param(one, id=one.pattern or "home") for one in walk.routes()]

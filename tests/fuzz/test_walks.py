@@ -15,7 +15,8 @@ from console.accounts.permissions import ASKS_AGAIN, ENTERPRISE, HOUR, MINUTES, 
 from tests import walk
 from tests.fuzz.world import RECORDS, undone, writes
 
-pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.slow]  # they share a world
+# They share a world, which the first one makes.
+pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 # What asks for no role, and why.
 PUBLIC = {
