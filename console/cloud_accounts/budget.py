@@ -15,7 +15,7 @@ from console.accounts import activity
 from console.accounts.models import User
 from console.cloud_accounts.models import CallsOfDay, CloudAccount, LookBudget
 from console.clouds.calls import Tally
-from console.clouds.contract import Prices
+from console.clouds.prices import Prices
 
 HEAD_START = timedelta(hours=1)  # what may be spent of the day before it has begun
 SHOWN = 30  # days, which the price of a month is made of

@@ -17,6 +17,7 @@ from uuid import UUID
 from console.clouds import foreign
 from console.clouds.contents import Contents, Objects
 from console.clouds.naming import KEY_PART
+from console.clouds.prices import Prices
 from console.clouds.proof import SignIn
 from console.clouds.regions import Region
 from console.clouds.steps import Pace, Plan, StepResult
@@ -467,19 +468,6 @@ class Recovery:
     shut_out: str  # how whoever has the nodes' access loses it, in sentences
     # How the access logs tell who deleted something below the folder: commands; "" where there are no logs.
     deleters: Callable[[StoreSpec, str], str]
-
-
-@dataclass(frozen=True)
-class Prices:
-    """What a cloud asks for calls, in US dollars for 1,000 of them, where nothing else was agreed on.
-
-    It is for an estimate: other regions and kinds of storage cost more or less.
-    """
-
-    lists: float
-    reads: float
-    of: str  # of which kind of storage, where
-    source: str  # the address of its price list
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Amazon Web Services: what a store gets on Amazon S3, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Prices
+from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess
+from console.clouds.prices import Prices
 from console.clouds.s3api import CREATION
 from console.clouds.vocabulary import Vocabulary
 
