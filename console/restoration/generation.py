@@ -17,7 +17,7 @@ from django.utils import timezone
 from redis import Redis, RedisError
 
 from console.restoration import actions
-from console.restoration.models import Installation
+from console.restoration.models import Generation
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def look(*, begins: bool = False) -> bool:
     Returns whether the database was behind. `begins` says that this process has just started. Without the broker
     nothing is found out: the next look is in a minute.
     """
-    mine = Installation.objects.first() or Installation.objects.create()
+    mine = Generation.objects.first() or Generation.objects.create()
     key = f"storekeeper:generation:{mine.pk}"
     try:
         # Celery calls a socket's address otherwise than the client does.
@@ -44,8 +44,8 @@ def look(*, begins: bool = False) -> bool:
                     "restored from an older copy, stop the workers and run: manage.py reconcile --begin",
                     f"{mine.marked_at:%Y-%m-%d %H:%M} UTC",
                 )
-            Installation.objects.update(generation=F("generation") + 1, marked_at=Now())
-            broker.set(key, Installation.objects.values_list("generation", flat=True).get())
+            Generation.objects.update(generation=F("generation") + 1, marked_at=Now())
+            broker.set(key, Generation.objects.values_list("generation", flat=True).get())
     except (RedisError, ValueError) as error:  # the second: an address that the client does not take
         log.warning("The broker was not asked whether this database is a copy: %s", error)
         return False
@@ -61,11 +61,11 @@ def _number(said: object) -> int:
 def _catch_up(known: int) -> bool:
     """Begin to compare, once, whoever else has found the same; return whether it was this process that did."""
     with transaction.atomic():
-        mine = Installation.objects.select_for_update().get()
+        mine = Generation.objects.select_for_update().get()
         if known <= mine.generation:
             return False
         missing = known - mine.generation
         actions.begin(f"The broker remembers about {missing:,} minutes of work that the database has not")
-        Installation.objects.update(generation=known)
+        Generation.objects.update(generation=known)
     log.error("The database is behind what the broker remembers: it was restored from a copy. Deletions are held back.")
     return True

@@ -21,8 +21,8 @@ KEPT.append(Kept("nodes' files brought", "restoration.NodeFile", "by", ("at",)))
 PUT_OFF = datetime(9999, 1, 1, tzinfo=UTC)  # when what may delete something is due until all is settled
 
 
-class Installation(models.Model):
-    """This console, in one row: a number that grows while it works, which the broker remembers as well."""
+class Generation(models.Model):
+    """One row: a number that grows while the console works, which the broker remembers as well."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     generation = models.BigIntegerField(default=0)

@@ -10,7 +10,7 @@ from redis import Redis
 
 from console.operations.models import Operation
 from console.restoration import generation
-from console.restoration.models import Installation, Restoration
+from console.restoration.models import Generation, Restoration
 from tests import factories
 from tests.restoration.work import at_work
 
@@ -25,11 +25,11 @@ def valkey(broker, settings):
 
 
 def number():
-    return Installation.objects.get().generation
+    return Generation.objects.get().generation
 
 
 def remembered(valkey):
-    return int(valkey.get(f"storekeeper:generation:{Installation.objects.get().pk}"))
+    return int(valkey.get(f"storekeeper:generation:{Generation.objects.get().pk}"))
 
 
 def test_both_count_on_together(acme, valkey):
@@ -41,7 +41,7 @@ def test_both_count_on_together(acme, valkey):
 def test_an_older_database_is_noticed_once(acme, valkey):
     for _ in range(5):
         generation.look()
-    Installation.objects.update(generation=2)  # the copy
+    Generation.objects.update(generation=2)  # the copy
     held = at_work(factories.account(acme), "delete", "deleting")
     assert generation.look()
     [row] = Restoration.objects.open()
@@ -60,7 +60,7 @@ def test_another_console_at_the_same_broker_is_not_taken_for_this_one(acme, valk
 
 @pytest.mark.parametrize("said", [b"", b"-1", b"12a", b"9" * 40, b"\xff"])
 def test_what_is_no_number_counts_for_nothing(acme, valkey, said):
-    valkey.set(f"storekeeper:generation:{Installation.objects.get().pk}", said)
+    valkey.set(f"storekeeper:generation:{Generation.objects.get().pk}", said)
     assert not generation.look()
     assert remembered(valkey) == 1
 
@@ -68,7 +68,7 @@ def test_what_is_no_number_counts_for_nothing(acme, valkey, said):
 def test_a_broker_that_has_forgotten_is_told_of_when_a_worker_starts(acme, valkey, caplog):
     generation.look(begins=True)
     assert "remembers nothing" not in caplog.text  # a console that begins has nothing to be remembered
-    Installation.objects.update(marked_at=timezone.now() - timedelta(hours=3))
+    Generation.objects.update(marked_at=timezone.now() - timedelta(hours=3))
     valkey.flushall()
     assert not generation.look(begins=True)
     assert "manage.py reconcile --begin" in caplog.text
@@ -85,7 +85,7 @@ def test_without_a_broker_nothing_is_found_out_and_nothing_breaks(acme, settings
 
 def test_what_begins_while_copies_are_compared_is_not_held(acme, valkey):
     generation.look()
-    Installation.objects.update(generation=-5)
+    Generation.objects.update(generation=-5)
     generation.look()
     fresh = at_work(factories.account(acme), "create", "creating")
     assert fresh.pk in Operation.objects.in_turn()

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db import migrations, models
 
 
-def make_installation(apps, editor):
-    apps.get_model("restoration", "Installation").objects.using(editor.connection.alias).create()
+def begin_to_count(apps, editor):
+    apps.get_model("restoration", "Generation").objects.using(editor.connection.alias).create()
 
 
 class Migration(migrations.Migration):
@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Installation',
+            name='Generation',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('generation', models.BigIntegerField(default=0)),
@@ -127,5 +127,5 @@ class Migration(migrations.Migration):
             model_name='decision',
             constraint=models.UniqueConstraint(fields=('restoration', 'key'), name='one_decision_per_finding'),
         ),
-        migrations.RunPython(make_installation, migrations.RunPython.noop),
+        migrations.RunPython(begin_to_count, migrations.RunPython.noop),
     ]
