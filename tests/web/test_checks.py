@@ -60,7 +60,7 @@ OPEN = [
     ("E008", "PUBLIC_URL", "https://console.example.org"),
     ("E008", "ALLOWED_HOSTS", ["console.example.org"]),
     ("E008", "DATABASES", {"default": {"ENGINE": "django.db.backends.postgresql", "PASSWORD": "CHANGE-ME"}}),
-    ("E009", "SECRET_KEY", "short"),
+    ("E009", "SECRET_KEY", "abcdefghijkl"),
     ("E009", "SECRET_KEY", "ab" * 30),
     ("E010", "FIELD_ENCRYPTION_KEYS", ["none"]),
     ("E011", "STATIC_ROOT", "/nonexistent/of/none"),
