@@ -31,7 +31,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # Commands that build the project need no secrets: `collectstatic` in an image, `makemigrations`, the linters; nor do
 # those that come before there are any.
-WITHOUT_SECRETS = {"collectstatic", "makemigrations", "demo", "help", "--help", "write_environment", "release"}
+WITHOUT_SECRETS = {"collectstatic", "makemigrations", "demo", "help", "--help", "write_environment"}
 BUILDING = len(sys.argv) > 1 and sys.argv[1] in WITHOUT_SECRETS
 UNSET = "unset" if BUILDING else None
 

@@ -31,6 +31,9 @@ def test_version_says_both(db):
 def test_the_version_stands_on_the_pages_and_in_the_metrics(client, alice, settings):
     client.force_login(alice)
     assert f"Storekeeper {VERSION}" in client.get("/stores/").content.decode()
+    alice.is_staff = alice.is_superuser = True
+    alice.save()
+    assert f"Storekeeper {VERSION}" in client.get("/admin/").content.decode()
     settings.METRICS_TOKEN = "secret"
     figures = client.get("/metrics", headers={"Authorization": "Bearer secret"}).content.decode()
     assert f'storekeeper_build_info{{version="{VERSION}"}} 1.0' in figures
