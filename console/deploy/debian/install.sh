@@ -38,6 +38,7 @@ if test -n "$name"; then
 else
   name=$version
   while test -e "$releases/$name"; do number=$((number + 1)) name=$version-$number; done
+  rm -rf "$releases"/.new-*    # what one that was broken off has left
   new=$releases/.new-$$
   trap 'rm -rf "$new"' EXIT
   "$here/../release.sh" "$new" "$PYTHON"
