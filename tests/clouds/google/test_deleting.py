@@ -127,7 +127,7 @@ def test_objects_reads_what_a_repository_holds(world, store):
     assert [(one.key, one.size) for one in reader.entries("c-x/n2/")] == [("c-x/n2/backup/main/backup.info", 30)]
     assert reader.read("c-x/n1/backup/main/backup.info", 1000).data == b"c-x/n1/backup/main/backup.info"
     assert reader.read("c-x/n1/backup/main/backup.info", 4).data == b"c-x/"
-    assert reader.read("c-x/n3/backup/main/backup.info", 4) is None
+    assert reader.read("c-x/n3/backup/main/backup.info", 4).data is None
     with pytest.raises(Failed) as raised:  # nor may the console read a backup
         reader.read("c-x/n1/archive/main/15-1/0001", 4)
     assert raised.value.details["action"] == "storage.objects.get"

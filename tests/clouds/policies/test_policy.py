@@ -88,7 +88,7 @@ def look_into_backups(amazon, region):
     objects = AWS.storage.objects(spec)
     assert objects.folders("c-a/") == ["n1"]
     assert list(objects.entries("c-a/"))
-    assert objects.read("c-a/n1/backup/db/backup.info", 10) == b"1"
+    assert objects.read("c-a/n1/backup/db/backup.info", 10).data == b"1"
 
 
 def protect_compare_and_mend(amazon, region):

@@ -186,5 +186,5 @@ def test_objects_reads_what_is_in_the_bucket(store, s3):
     objects = S3.storage.objects(store)
     assert objects.folders("c-a/") == ["archive", "backup"]
     assert [entry.key for entry in objects.entries("c-a/")] == ["c-a/archive/x", "c-a/backup/main/backup.info"]
-    assert objects.read("c-b/y", 3) == b"c-b"
-    assert objects.read("c-b/none", 3) is None
+    assert objects.read("c-b/y", 3).data == b"c-b"
+    assert objects.read("c-b/none", 3).data is None
