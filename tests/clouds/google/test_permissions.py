@@ -30,7 +30,7 @@ def whole_life(world):
     granted = run(GOOGLE.access.grant, replace(world.access(spec), account=account))
     run(GOOGLE.access.grant, replace(granted, keys={}))  # a key that was lost: others are deleted
     world.put(spec, f"{PREFIX}/n1/backup/main/backup.info", b"[backrest]")
-    assert GOOGLE.storage.objects(spec).read(f"{PREFIX}/n1/backup/main/backup.info", 100)
+    assert GOOGLE.storage.objects(spec).read(f"{PREFIX}/n1/backup/main/backup.info", 100).data
     world.wipe(spec)
     run(GOOGLE.access.delete, granted)
     world.put_log(spec)
