@@ -8,8 +8,10 @@ import re
 
 import pytest
 import yaml
+from django.utils import timezone
 
 from console.clouds import calls
+from console.operations.heartbeats import Heartbeat
 from console.web import logs, middleware
 from console.web.logs import JSONFormatter, Origin, WithOrigin
 from stores.models import State
@@ -32,6 +34,10 @@ OF_SERIES = {"le"}  # of a histogram's buckets
 def figures(client, db, settings, django_capture_on_commit_callbacks):
     """The names that /metrics has, with the labels of each, once a request, a call and an event were counted."""
     settings.METRICS_TOKEN = "token"
+    for kind in Heartbeat.Kind.values:
+        Heartbeat.objects.create(
+            kind=kind, host="a", pid=1, release="1", host_time=timezone.now(), waiting={"celery": 1}
+        )
     with django_capture_on_commit_callbacks(execute=True):
         client.post("/login/", {"username": "nobody", "password": "wrong"})
     calls.tell("s3", "CreateBucket", "AccessDenied", 0.1, {})
