@@ -15,6 +15,7 @@ LONGEST_FIRST = (
     "tests/crash/",
     "tests/deploy/test_debian.py",
     "tests/serving/",
+    "tests/deploy/",
     "tests/clouds/test_streams.py",
     "tests/clouds/contract/",
 )

@@ -6,9 +6,10 @@ from django.test import Client
 from django.utils import timezone
 
 from clusters import actions
-from clusters.models import Cluster, Inventory, Node
+from clusters.models import Cluster, Database, Inventory, Node
 from clusters.node_setup import node_setups
 from clusters.pgbackrest.repository import Backup, StanzaState, as_json
+from console.operations.models import Operation
 from tests.clusters.conftest import work
 
 SYSTEM_ID, FOREIGN_ID = "7711134786693777346", "7000000000000000001"
@@ -25,6 +26,16 @@ POLICY = {
 def node_setup(cluster, name="n1"):
     fresh = Cluster.objects.with_node_setup().get(pk=cluster.pk)
     return next(one for one in node_setups(fresh) if one.node.name == name)
+
+
+def standing(account, by, stores, name="orders", regions=("eu-west-1", "us-east-1", "eu-central-1")):
+    """A cluster as a worker would have left it, without one: with its stores attached, and one database."""
+    made = actions.create(account, name=name, regions=list(regions), stores=list(stores), by=by)
+    made.attachments.update(state="attached")
+    Operation.objects.filter(pk=made.operation_id).update(state="done", finished_at=timezone.now())
+    Cluster.objects.filter(pk=made.pk).update(state="available")
+    Database.objects.create(cluster=made, name="orders", version="15", data_directory="/var/lib/postgresql/15/main")
+    return Cluster.objects.with_node_setup().get(pk=made.pk)
 
 
 def at(cluster, rest="", name="n1"):

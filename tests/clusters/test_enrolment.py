@@ -14,11 +14,24 @@ from clusters import actions, enrolment
 from clusters.models import Database, Enrolment, Node
 from console.accounts.models import Membership
 from console.audit.models import AuditEvent
+from tests.clusters.nodes import standing
 from tests.responses import HTMX, text_of
 
 BEGIN = "/clusters/enrolment/begin/"
 MACHINE, OTHER = "a" * 64, "b" * 64
 REFUSED = "This token is not taken: it may be mistyped, over, or revoked."
+
+
+@pytest.fixture
+def cluster(account, alice, stores):
+    """Three nodes and two stores; no cloud is asked for them."""
+    return standing(account, alice, stores)
+
+
+@pytest.fixture
+def other(account, alice, stores):
+    """Another cluster, with one node."""
+    return standing(account, alice, stores, name="other", regions=["eu-west-1"])
 
 
 @pytest.fixture
@@ -114,8 +127,7 @@ def test_every_token_that_is_not_taken_gets_the_same_answer(begun, alice, acme, 
     assert refused == (0 if spoil in {"unknown", "empty"} else 4)
 
 
-def test_a_token_is_good_for_its_own_nodes_alone(make, cluster, acme, alice):
-    other = make(name="other", regions=("eu-west-1",))
+def test_a_token_is_good_for_its_own_nodes_alone(other, cluster, acme, alice):
     first = cluster.nodes.first()
     _, token = enrolment.begin(acme, nodes=[first], hostnames={}, hours=1, by=alice)
     for node in ("n2", f"{other.called}/n1", "nothing"):
@@ -149,8 +161,7 @@ def test_a_machine_is_found_by_its_name(cluster, acme, alice, hostname, fqdn, na
     assert [one.node.name for one in made.places.exclude(taken_at=None)] == ([name] if name else [])
 
 
-def test_one_name_in_two_clusters_has_to_be_said(make, cluster, acme, alice):
-    other = make(name="other", regions=("eu-west-1",))
+def test_one_name_in_two_clusters_has_to_be_said(other, cluster, acme, alice):
     nodes = [cluster.nodes.first(), other.nodes.first()]
     _, token = enrolment.begin(acme, nodes=nodes, hostnames={}, hours=1, by=alice)
     assert said(ask(token)) == (

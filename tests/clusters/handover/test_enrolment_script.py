@@ -11,10 +11,10 @@ import pytest
 
 from clusters import enrolment
 from clusters.handover.enrolment_script import command, enrolment_script
-from clusters.models import Cluster, Database
+from clusters.models import Cluster
 from console.audit.models import AuditEvent
 from console.demo.certificates import certify
-from tests import factories
+from tests.clusters.nodes import standing
 from tests.clusters.reports.listening import listening
 from tests.node_machine import Machine
 
@@ -27,13 +27,11 @@ HANDED = "Handed out the set-up script by enrolment"
 
 
 @pytest.fixture
-def enrolled(transactional_db, make, stores):
+def enrolled(transactional_db, account, alice, stores):
     """A cluster of one node, and a token for it; its console answers at another thread's port."""
-    cluster = make(stores, regions=["eu-west-1"])
-    Database.objects.create(cluster=cluster, name="orders", version="15", data_directory="/var/lib/postgresql/15/main")
-    owner = factories.user("olivia", cluster.organisation, "owner")
+    cluster = standing(account, alice, stores, regions=["eu-west-1"])
     made, token = enrolment.begin(
-        cluster.organisation, nodes=list(cluster.nodes.all()), hostnames={}, hours=1, by=owner
+        cluster.organisation, nodes=list(cluster.nodes.all()), hostnames={}, hours=1, by=alice
     )
     return cluster, made, token
 
