@@ -66,6 +66,7 @@ def given(make, stores, account, acme, alice, bob):
         "clusters/enrolment/": {"pk": enrolled.pk, "place": enrolled.places.first().pk},
         "clusters/": {"pk": cluster.pk, "name": "n1", "kind": "crontab", "database": database.pk},
         "stores/": {"pk": stores[0].pk},
+        "restoration/": {"pk": cluster.operation_id},
         "cloud-accounts/": {"pk": account.pk, "provider": "aws", "filename": account.documents[0].filename},
     }
 
