@@ -14,7 +14,7 @@ from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
 from tests.serving.instances import OPTIONS, Instance, ask, visiting
-from tests.serving.processes import COMMAND, DEPLOY
+from tests.serving.processes import DEPLOY
 from tests.worker_process import database_url, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -76,8 +76,8 @@ def test_web_server_and_workers_are_replaced_and_no_request_fails(
 
 
 def test_the_command_that_operators_are_given_has_what_this_is_tried_with():
-    for command in COMMAND.findall((DEPLOY / "README.md").read_text()):
-        assert {one for one in OPTIONS if one.startswith("--")} <= {*command.split()}
+    web = (DEPLOY / "run").read_text().partition("\nweb)")[2].partition(";;")[0]
+    assert {one for one in OPTIONS if one.startswith("--")} <= {*web.split()}
 
 
 def test_a_web_process_that_dies_does_not_end_the_others(start_web, client, alice):
