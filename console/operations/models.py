@@ -44,7 +44,8 @@ SOON = timedelta(seconds=10)  # in which a worker takes what is due, if there is
 
 def _due(grace: float) -> Q:
     abandoned = Q(state="running") & (Q(due_at__lte=Now()) | Q(due_at__gt=Now() + 2 * _lease()))
-    return abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace)) | Q(due_at__gt=Now() + LONGEST_WAIT)
+    set_back = Q(due_at__gt=Now() + LONGEST_WAIT, due_at__lt=HELD_BACK)
+    return abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace)) | set_back
 
 
 def _everything(kind: str, verb: str) -> bool:
