@@ -13,7 +13,7 @@ from itertools import cycle
 from os.path import commonpath
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
-from uuid import uuid4
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from django.apps import apps
 from django.conf import settings
@@ -47,8 +47,9 @@ from console.accounts.sign_in import CONFIRMED_AT
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds.contents import Contents
 from console.clouds.contract import UnmanagedBucket
-from console.operations.models import Operation
+from console.operations.models import HELD_BACK, Operation
 from console.operations.snapshots import Snapshot
+from console.restoration.models import Restoration
 from console.wsgi import application
 from stores.control_status import ControlStatus
 from stores.models import DeletionPreview, DriftReport, IgnoredBucket, RetainedLogs, State, UnmanagedScan
@@ -127,7 +128,9 @@ class World:
             "support", [one.path(self._row(one)) for one in self.routes if one.is_admin and self._row(one) is not None]
         )
         self._borrow_arguments()
-        self._name_the_neighbours()
+        with _restored(self.organisation, self.neighbour):
+            self._walk("owner", ["/restoration/"])
+            self._name_the_neighbours()
         self._read_sources()
         self.values: dict[str, list[str]] = {}  # by name, whatever page sends it
         for found in self.found.values():
@@ -240,6 +243,15 @@ class World:
                 found.queries.setdefault(name, set())
                 found.fields.setdefault(name, set())
 
+    @contextmanager
+    def restored(self):
+        """Have both be compared with what is there until the end of the block, as after a copy was restored."""
+        before = self.before
+        with _restored(self.organisation, self.neighbour):
+            self.before = self._fingerprint()
+            yield
+        self.before = before
+
     # What is asked
 
     def ask(self, role: str, method: str, path: str, data: bytes = b"", *, kind: str = "", **environ: str) -> Any:
@@ -272,6 +284,21 @@ def undone():
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
+
+
+@contextmanager
+def _restored(*organisations: Any):
+    """Have these be compared with what is there, with a deletion that is held back, until the end of the block."""
+    with undone():
+        for one in organisations:
+            Restoration.objects.create(organisation=one, found_by="a test")
+            store = one.stores.get(name="spare")
+            Operation.objects.create(
+                id=uuid5(NAMESPACE_OID, str(one.pk)), organisation=one, subject_kind="store", subject_id=store.pk,
+                subject_name="spare", verb="delete", title="Delete Backup Store", state="waiting", due_at=HELD_BACK,
+                subject_state_before=store.state,
+            )  # fmt: skip
+        yield
 
 
 @contextmanager
