@@ -37,15 +37,17 @@ SIGNED_OUT = 302
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory):
+def disk():
     """A small file system, if one may be mounted; else no more than a folder."""
-    folder = tmp_path_factory.mktemp("disk")
-    folder.parent.chmod(0o755)  # PostgreSQL runs as another user
+    # PostgreSQL runs as another user, and into pytest's own folders nobody else may go.
+    folder = Path(tempfile.mkdtemp(prefix="disk-"))
+    folder.chmod(0o755)
     mount = ["mount", "-t", "tmpfs", "-o", "size=110m,mode=755", "tmpfs", str(folder)]
     subprocess.run(mount, check=False, capture_output=True)
     yield folder
     if folder.is_mount():
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    folder.rmdir()
 
 
 @contextmanager
