@@ -14,7 +14,7 @@ from clusters import actions
 from clusters.models import Cluster, Inventory
 from clusters.pgbackrest.repository import from_json
 from clusters.repositories import inventory
-from console.operations import snapshots
+from console.operations import messages, snapshots
 from console.operations.tasks import read_due
 from stores import actions as stores_actions
 from tests import factories
@@ -194,6 +194,7 @@ def test_due_finds_each_repository_in_its_time(cluster, alice):
 
 def test_read_due_sends_each_to_a_worker(cluster, monkeypatch):
     sent = []
+    monkeypatch.setattr(messages, "waiting", lambda queue: 0)
     monkeypatch.setattr("console.operations.tasks.read.apply_async", lambda args, **options: sent.append(args))
     assert read_due() == len(sent)
     assert ("inventory", inventory.of(cluster.pk).get().pk) in sent
