@@ -28,9 +28,12 @@ def valkey(broker):
 def sends(broker, monkeypatch):
     """Have this process, which stands for the web server, send to this test's own broker."""
     for name in ("broker_url", "broker_read_url", "broker_write_url"):
-        monkeypatch.setattr(app.conf, name, broker.url)
+        # The items, and not the attributes: without a value of their own, those two are whatever broker_url is by now.
+        monkeypatch.setitem(app.conf, name, broker.url)
     for holder, name in ((app, "_pool"), (app.amqp, "_producer_pool")):
         monkeypatch.setattr(holder, name, None)
+    yield
+    app.pool.force_close_all()
 
 
 def create(account, name):
