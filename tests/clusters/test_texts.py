@@ -271,6 +271,7 @@ def test_a_key_is_what_a_header_can_hold(field):
 
 OURS = {  # written by the console itself, from a list, or never shown in somebody else's file
     "accounts.Invitation": {"token_sha256"},
+    "accounts.Installation": {"secret_key_hmac", "public_url", "version"},
     "accounts.Membership": {"external_id"},
     "accounts.User": {"password", "first_name", "last_name"},
     "cloud_accounts.CloudAccount": {"provider_key", "number", "partition", "verify_error"},
@@ -282,6 +283,8 @@ OURS = {  # written by the console itself, from a list, or never shown in somebo
     "clusters.Stanza": {"system_id"},
     "clusters.Repository": {"bucket", "cluster_name", "prefix", "region", "store_name"},
     "clusters.RecoveryIdentity": {"bucket", "cluster_name", "prefix"},
+    "clusters.Enrolment": {"token_sha256"},
+    "clusters.EnrolmentPlace": {"machine"},
     "clusters.KnownStanza": {"node", "name", "postgresql", "data_directory", "region", "system_id"},
 }
 
