@@ -24,7 +24,7 @@ from django.views.debug import ExceptionReporter
 
 from clusters.models import Attachment, Cluster, Database, Node, RecoveryIdentity, RemovedNode, Repository
 from clusters.node_setup import node_setups
-from console.accounts import rotation
+from console.accounts import installation, rotation
 from console.cloud_accounts import actions as cloud_accounts
 from console.cloud_accounts import preflight, verification
 from console.cloud_accounts.models import Attempt, CloudAccount, Verification
@@ -45,6 +45,7 @@ POSTED = f"{MARK}posted-hunter2"
 @pytest.fixture
 def planted(acme, alice):
     """A row in every model that keeps secrets, each with a secret that is found again wherever it turns up."""
+    installation.this()
     account = factories.account(acme)
     server = factories.server(acme)
     cluster = Cluster.objects.create(organisation=acme, cloud_account=server, name="orders", state="available")
