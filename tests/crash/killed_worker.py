@@ -50,6 +50,8 @@ NOT_MET = 3  # the exit status of a worker that came to its end without meeting 
 UNCOMMITTED = ", uncommitted"
 READS = ("Get", "Head", "List")
 WRITES = {"INSERT": 2, "UPDATE": 1, "DELETE": 2}  # where the table stands among the words
+# What a process says of itself, in threads and at times of its own: none of it is a boundary of the work.
+OF_ITSELF = {"operations_heartbeat", "operations_chore", "accounts_installation", "restoration_generation"}
 
 # --- What is done: a name, what was there before, and what is asked for ----------------------------------------------
 
@@ -210,7 +212,7 @@ def after_call(**_: Any) -> None:
 
 def around_write(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
     words = sql.replace('"', "").split()
-    if words[0] not in WRITES:
+    if words[0] not in WRITES or words[WRITES[words[0]]] in OF_ITSELF:
         return execute(sql, params, many, context)
     what = f"{words[0]} {words[WRITES[words[0]]]}{UNCOMMITTED if context['connection'].in_atomic_block else ''}"
     boundaries.come_to(f"before {what}")
