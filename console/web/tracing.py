@@ -1,4 +1,4 @@
-"""Traces, sent to the operator's collector; without one a span is a comparison, and nothing of OpenTelemetry is loaded.
+"""Traces, sent to the operator's collector; without one a span is a comparison, and the console loads no OpenTelemetry.
 
 No address, name, tenant or secret goes into a span: of what failed it has the kind of error alone.
 """
