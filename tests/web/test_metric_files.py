@@ -1,4 +1,4 @@
-"""A folder for figures that is full, missing or broken costs figures, and nothing else."""
+"""A folder for figures that is full, broken or gone after the start costs figures, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from tests.demo_process import ROOT
 
 # What a web server and a worker count, in a process of its own: the library looks for the folder when it is imported.
 COUNTS = """
-import django, os
+import django, os, shutil
 django.setup()
+if os.environ["TAKEN_AWAY"]:
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 from django.test import Client
 from prometheus_client import Counter
 from console.clouds import calls
@@ -35,7 +37,7 @@ print("counted" if "storekeeper_requests_total" in text else "not counted")
 """
 
 
-def counts(folder, database, different=3):
+def counts(folder, database, different=3, *, taken_away=False):
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "console.settings",
@@ -45,6 +47,7 @@ def counts(folder, database, different=3):
         "INSECURE_HTTP": "1",
         "ALLOWED_HOSTS": "testserver",
         "DIFFERENT": str(different),
+        "TAKEN_AWAY": "1" if taken_away else "",
     }
     command = [sys.executable, "-c", COUNTS]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
@@ -88,8 +91,18 @@ def test_a_full_disk_costs_figures_and_not_the_console(tmp_path, database, size)
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_not_there_costs_figures_and_not_the_console(tmp_path, database):
+def test_a_folder_that_is_not_there_at_the_start_is_refused(tmp_path, database):
     ran = counts(tmp_path / "nowhere", database)
+    assert ran.returncode
+    [line] = ran.stderr.splitlines()
+    assert line.startswith(f"Storekeeper cannot start: PROMETHEUS_MULTIPROC_DIR is '{tmp_path}")
+
+
+@pytest.mark.slow
+def test_a_folder_that_goes_away_or_is_broken_costs_figures_and_not_the_console(tmp_path, database):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    ran = counts(gone, database, taken_away=True)
     assert (ran.returncode, ran.stdout) == (0, "not counted\n"), ran.stderr[-2000:]
     metric_files.Spared(str(tmp_path / "counter_1.db")).close()
     (tmp_path / "counter_1.db").write_bytes(b"\x01")
