@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -95,16 +96,20 @@ def test_settings_pass_the_deployment_check(tmp_path):
 
     secret = tmp_path / "secret"
     secret.write_text("".join(chr(33 + n % 90) for n in range(0, 700, 7)))
+    (tmp_path / "staticfiles.json").write_text("{}")
     answer = manage(
         "check",
         "--deploy",
-        "--fail-level=WARNING",
         SECRET_KEY_FILE=str(secret),
         FIELD_ENCRYPTION_KEYS=Fernet.generate_key().decode(),
-        DATABASE_URL="postgres://nobody@127.0.0.1/nothing",
+        DATABASE_URL="postgres://nobody@127.0.0.1:1/nothing",
+        REDIS_URL="redis://127.0.0.1:1/0",
         ALLOWED_HOSTS="console.example.com",
+        STATIC_ROOT=str(tmp_path),
     )
-    assert answer.returncode == 0, answer.stderr
+    found = set(re.findall(r"^\S+: \((\S+)\)", answer.stderr.partition("\nINFOS:")[0], re.MULTILINE))
+    # The settings alone are asked about: no database and no broker is there.
+    assert found == {"storekeeper.E020", "storekeeper.E023"}, answer.stderr
 
 
 def test_a_comma_can_stand_behind_a_time():
