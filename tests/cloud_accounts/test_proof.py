@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from clusters.models import Attachment, Cluster, Inventory, RecoveryIdentity, Repository
+from clusters.node_setup import node_setups
 from console.accounts.models import Membership
 from console.audit.models import AuditEvent
 from console.cloud_accounts import actions
@@ -21,6 +22,7 @@ from console.clouds import CLOUDS
 from console.clouds.proof import FOUND
 from console.operations import registry, snapshots
 from console.operations.actions import NotNow, begin
+from console.restoration.models import FolderScan, NodeFile, Restoration
 from stores.models import DeletionPreview, DriftReport, RetainedLogs, UnmanagedScan
 from tests import factories
 from tests.cloud_accounts.linking import submit
@@ -151,8 +153,16 @@ def linked(given, acme, alice):
     return world, account, store, cluster
 
 
+def node_s_file(cluster):
+    """Return the pgbackrest.conf of the cluster's node, with a database whose backups could be looked for."""
+    cluster.databases.create(name="orders", version="15", data_directory="/var/lib/postgresql/15/main")
+    [setup] = node_setups(Cluster.objects.with_node_setup().get(pk=cluster.pk))
+    return setup.configuration.render(secrets=True)
+
+
 def rows(account, store, cluster):
     """Return a row of each kind of snapshot that is read of an account, but its verification."""
+    Restoration.objects.create(organisation=account.organisation, found_by="a test")  # folders are looked for then
     logs = {"organisation": account.organisation, "store_id": store.pk, "store_name": "gone", "region": store.region}
     return [
         Preflight.objects.get_or_create(cloud_account=account)[0],
@@ -163,6 +173,10 @@ def rows(account, store, cluster):
         RetainedLogs.objects.create(cloud_account=account, bucket="pgbk-logs", expires_at=timezone.now(), **logs),
         RecoveryIdentity.objects.create(
             organisation=account.organisation, cloud_account=account, bucket=store.bucket, until=timezone.now()
+        ),
+        FolderScan.objects.get_or_create(store=store)[0],
+        NodeFile.objects.create(
+            organisation=account.organisation, cloud_account=account, node="n1", entered={"text": node_s_file(cluster)}
         ),
     ]
 
