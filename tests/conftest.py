@@ -162,7 +162,11 @@ def django_db_keepdb(migrated):
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, migrated, django_db_blocker):
-    """Let the flush after a transactional test, and nothing else, empty the table of audit events."""
+    """Let the flush after a transactional test, and nothing else, empty the table of audit events.
+
+    And let it empty the cache, whose table has no model: what a test has left there runs out in the midst of another.
+    """
+    from django.conf import settings
     from django.db import connection
 
     from console.audit.migrations import _triggers as audit
@@ -174,10 +178,11 @@ def django_db_setup(django_db_setup, migrated, django_db_blocker):
     operations, postgresql = type(connection.ops), connection.vendor == "postgresql"
     flush = operations.execute_sql_flush
     off = ["ALTER TABLE audit_auditevent DISABLE TRIGGER USER"] if postgresql else audit.SQLITE_BACK
+    empty_cache = f"DELETE FROM {settings.CACHES['default']['LOCATION']}"
     on = ["ALTER TABLE audit_auditevent ENABLE TRIGGER USER"] if postgresql else audit.SQLITE
 
     def execute_sql_flush(self, sql_list):
-        flush(self, [*off, *sql_list, *on] if sql_list else [])
+        flush(self, [*off, *sql_list, empty_cache, *on] if sql_list else [])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operations, "execute_sql_flush", execute_sql_flush)
