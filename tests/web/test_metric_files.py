@@ -95,7 +95,7 @@ def test_a_folder_that_is_not_there_at_the_start_is_refused(tmp_path, database):
     ran = counts(tmp_path / "nowhere", database)
     assert ran.returncode
     [line] = ran.stderr.splitlines()
-    assert line.startswith(f"Storekeeper cannot start: PROMETHEUS_MULTIPROC_DIR is '{tmp_path}")
+    assert line.startswith("Storekeeper cannot start: PROMETHEUS_MULTIPROC_DIR is ")
 
 
 @pytest.mark.slow
