@@ -211,7 +211,7 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
         "Let PUBLIC_URL begin with https://.",
     ),
     (
-        *(Error, "E020", _has_no_traces),
+        *(Error, "E025", _has_no_traces),
         "Traces are wanted, and there are none: the collector has no http:// or https://, or OpenTelemetry is missing.",
         "Let OTEL_EXPORTER_OTLP_ENDPOINT be as http://127.0.0.1:4318, and run make setup ENV=tracing; or unset it.",
     ),

@@ -72,7 +72,7 @@ OPEN = [
     ("W011", "METRICS_TOKEN", "secret"),
     ("I005", "PROMETHEUS_MULTIPROC_DIR", ""),
     ("W012", "DEPLOYMENT_SETTINGS", {"azure": {"token_file": "/nonexistent/of/none"}}),
-    ("E020", "OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
+    ("E025", "OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
 ]
 # What settings.py reads of the environment and no check of ours is about, and why.
 NOT_CHECKED = {
