@@ -5,6 +5,7 @@ A request or a task holds a connection while it asks the database, and none whil
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ class Limits:
     lock: float
 
 
+_inherited: list[Any] = []
 _limits: Limits | None = None  # of this process; None: it takes a connection when it needs one, as Django does it
 _until: ContextVar[float] = ContextVar("until", default=float("inf"))
 
@@ -52,7 +54,22 @@ def limit(limits: Limits | None) -> None:
     On SQLite each thread goes on to have its own.
     """
     global _limits  # noqa: PLW0603 - there is one for the process, as there is one pool
+    if limits and _limits is None:
+        os.register_at_fork(after_in_child=_leave_to_the_parent)
     _limits = limits
+
+
+def _leave_to_the_parent() -> None:
+    """Begin anew in a forked process, such as beat in a worker (`--beat`): the pool's threads are not in it.
+
+    What it has of its parent's is kept, since what is thrown away says goodbye on a socket that is the parent's.
+    """
+    for connection in connections.all(initialized_only=True):
+        _inherited.append(connection.connection)
+        connection.connection = None
+        if pools := getattr(connection, "_connection_pools", None):
+            _inherited.append({**pools})
+            pools.clear()
 
 
 def limits() -> Limits | None:
