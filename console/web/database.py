@@ -60,10 +60,12 @@ def limit(limits: Limits | None) -> None:
 
 
 def _leave_to_the_parent() -> None:
-    """Begin anew in a forked process, such as beat in a worker (`--beat`): the pool's threads are not in it.
+    """Begin anew, without a pool, in a forked process such as beat in a worker (`--beat`): its threads are not in it.
 
     What it has of its parent's is kept, since what is thrown away says goodbye on a socket that is the parent's.
     """
+    global _limits  # noqa: PLW0603 - as above
+    _limits = None
     for connection in connections.all(initialized_only=True):
         _inherited.append(connection.connection)
         connection.connection = None
