@@ -155,9 +155,12 @@ def test_the_memory_for_what_has_not_come_whole_is_bounded(served):
         answers = []
         for connection in connections:
             connection.settimeout(0.3)
-            connection.sendall(sent)
-            with suppress(TimeoutError):
-                answers.append(connection.recv(12))
+            # Who is refused may find the connection closed before all is sent.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(sent)
+            with suppress(TimeoutError, ConnectionResetError):
+                if said := connection.recv(12):
+                    answers.append(said)
         assert {b"HTTP/1.1 503"} == {*answers}
         assert len(answers) <= 16
 
