@@ -15,11 +15,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from redis import Redis, RedisError
+from redis import RedisError
 
 from console.accounts import installation
 from console.accounts.models import Installation
 from console.release import VERSION, ordered
+from console.web.broker import client
 
 ASKS = "installation"  # the tag of checks that ask others: manage.py check --deploy --tag installation
 SKEW = 2.0  # seconds that clocks may differ: a message, or a code of a second factor, lives for some
@@ -76,7 +77,7 @@ def _migrations() -> Iterator[CheckMessage]:
 def broker(app_configs: object, **_: Any) -> Iterator[CheckMessage]:
     """Yield what is wrong with the broker: away, or of another clock."""
     try:
-        with Redis.from_url(installation.broker_url(), **installation.TIMEOUTS) as there:
+        with client() as there:
             seconds, micro = there.time()  # type: ignore[misc]
     except (RedisError, ValueError, OSError) as error:
         yield Error(

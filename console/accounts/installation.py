@@ -25,12 +25,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import transaction
 from django.db.models import BinaryField, ExpressionWrapper, F
-from redis import Redis, RedisError
+from redis import RedisError
 
 from console.accounts.encryption import cipher
 from console.accounts.models import Installation
 from console.environment import near_misses
 from console.release import VERSION
+from console.web import broker
 from console.web.checks import keys_are_keys
 
 log = logging.getLogger("storekeeper.installation")
@@ -134,10 +135,10 @@ def look(*, only: bool = False, take_broker: bool = False) -> Found:
 def _look_at_broker(found: Found, *, take: bool, only: bool) -> None:
     mine = str(found.id)
     try:
-        with Redis.from_url(broker_url(), **TIMEOUTS) as broker:
+        with broker.client() as server:
             if not found.problems and not only:  # whoever works with a wrong database marks no broker
-                broker.set(BROKER_KEY, mine, nx=not take)
-            there = _text(broker.get(BROKER_KEY))
+                server.set(BROKER_KEY, mine, nx=not take)
+            there = _text(server.get(BROKER_KEY))
     except (RedisError, ValueError, OSError):  # it is away: /readyz and the log say so
         found.broker_seen = False
         return
@@ -147,14 +148,6 @@ def _look_at_broker(found: Found, *, take: bool, only: bool) -> None:
             "take each other's work. Give each console a database index of its own, such as redis://…/1. If the other "
             "one is no more: manage.py installation --take-broker."
         )
-
-
-TIMEOUTS: dict[str, Any] = {"socket_connect_timeout": 1, "socket_timeout": 2}
-
-
-def broker_url() -> str:
-    """Return the broker's address as its client library has it; kombu calls a socket otherwise."""
-    return str(settings.REDIS_URL).replace("redis+socket://", "unix://")
 
 
 def _text(value: Any) -> str:

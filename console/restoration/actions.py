@@ -19,9 +19,9 @@ from console.cloud_accounts import verification
 from console.cloud_accounts.models import CloudAccount
 from console.operations import holding
 from console.operations.actions import ask
-from console.operations.models import Operation
+from console.operations.models import HELD_BACK, Operation
 from console.restoration import findings, folders
-from console.restoration.models import PUT_OFF, Decision, NodeFile, RefusedReport, Restoration
+from console.restoration.models import Decision, NodeFile, RefusedReport, Restoration
 from console.restoration.node_file import Given
 from stores import drift, unmanaged
 from stores.models import DriftReport, RetainedLogs, Store
@@ -61,7 +61,7 @@ def begin(found_by: str) -> int:
                 "held": held,
             }
             activity.record("Was restored from a copy", organisation, organisation=organisation, by=None, after=after)
-        RetainedLogs.objects.filter(organisation__in=fresh).update(due_at=PUT_OFF)
+        RetainedLogs.objects.filter(organisation__in=fresh).update(due_at=HELD_BACK)
         RefusedReport.objects.all().delete()
         for organisation in fresh:
             look_again(organisation)
@@ -119,7 +119,7 @@ def dismiss(organisations: list[UUID] | None = None) -> int:
 def _close(restoration: Restoration, by: User | None) -> None:
     organisation = restoration.organisation
     went_on = holding.let_all_go_on(Operation.objects.filter(organisation=organisation))
-    RetainedLogs.objects.filter(organisation=organisation, due_at=PUT_OFF).update(due_at=Now())
+    RetainedLogs.objects.filter(organisation=organisation, due_at=HELD_BACK).update(due_at=Now())
     Restoration.objects.filter(pk=restoration.pk).update(ended_at=timezone.now(), ended_by=by)
     after = {"went on": went_on}
     activity.record("Ended what a restored copy began", organisation, organisation=organisation, by=by, after=after)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
-from redis import Redis, RedisError
+from redis import RedisError
 
 from console.restoration import actions
 from console.restoration.models import Generation
+from console.web.broker import client
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,7 @@ def look(*, begins: bool = False) -> bool:
     mine = Generation.objects.first() or Generation.objects.create()
     key = f"storekeeper:generation:{mine.pk}"
     try:
-        # Celery calls a socket's address otherwise than the client does.
-        url = settings.REDIS_URL.replace("redis+socket://", "unix://", 1)
-        with Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2) as broker:
+        with client() as broker:
             known = _number(broker.get(key))
             behind = known > mine.generation and _catch_up(known)
             if begins and not known and mine.marked_at and timezone.now() - mine.marked_at > LATELY:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
@@ -18,7 +17,6 @@ from console.operations.snapshots import Snapshot, SnapshotQuerySet
 KEPT.append(Kept("comparisons ended", "restoration.Restoration", "ended_by", ("ended_at",)))
 KEPT.append(Kept("findings settled", "restoration.Decision", "by", ("at",)))
 KEPT.append(Kept("nodes' files brought", "restoration.NodeFile", "by", ("at",)))
-PUT_OFF = datetime(9999, 1, 1, tzinfo=UTC)  # when what may delete something is due until all is settled
 
 
 class Generation(models.Model):

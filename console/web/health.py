@@ -5,13 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
-from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from redis import Redis, RedisError
+from redis import RedisError
 
-from console.web import database
+from console.web import broker, database
 
 SECONDS = 2.0  # for each of the two, which are asked at the same time
 _brokers = ThreadPoolExecutor(4, thread_name_prefix="broker")
@@ -39,10 +38,9 @@ def _database() -> str:
 
 
 def _broker() -> str:
-    url = settings.REDIS_URL.replace("redis+socket://", "unix://", 1)  # as kombu calls it
     try:
-        with Redis.from_url(url, socket_connect_timeout=SECONDS / 2, socket_timeout=SECONDS / 2) as broker:
-            broker.ping()
+        with broker.client(connect=SECONDS / 2, answer=SECONDS / 2) as there:
+            there.ping()
     except RedisError:
         return "does not answer"
     return "ok"
