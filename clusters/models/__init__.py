@@ -8,6 +8,7 @@ from clusters.models.cluster import (
     State,
 )
 from clusters.models.enrolment import Enrolment, EnrolmentPlace
+from clusters.models.health import Health
 from clusters.models.node import (
     DOUBLE_FOR,
     MACHINE_SILENT,
@@ -38,6 +39,7 @@ __all__ = [
     "Database",
     "Enrolment",
     "EnrolmentPlace",
+    "Health",
     "Inventory",
     "KnownStanza",
     "Node",

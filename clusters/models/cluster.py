@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Exists, OuterRef, Prefetch, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.forms.models import model_to_dict
 from django.urls import reverse
 
@@ -35,6 +35,8 @@ NODES_AT_MOST = 20
 SCHEDULE: Any = {"max_length": 100, "blank": True, "validators": [validate_schedule]}
 QUEUE = [MinValueValidator(1), MaxValueValidator(4096 * 1024)]  # up to pgBackRest's 4 PiB
 TIMEOUT = [MinValueValidator(1), MaxValueValidator(3600)]  # pgBackRest's io-timeout, in whole seconds
+RPO = [MinValueValidator(5), MaxValueValidator(366 * 24 * 60)]  # reports come every five minutes
+PROOF = [MinValueValidator(1), MaxValueValidator(3660)]
 RETENTION = [MinValueValidator(1), MaxValueValidator(9_999_999)]  # what pgBackRest takes
 
 
@@ -64,6 +66,14 @@ class ClusterQuerySet(ManagedResourceQuerySet):
         """Return the clusters with whether backups of theirs are gone."""
         lost = KnownStanza.objects.filter(repository__cluster=OuterRef("pk"), repository__store__isnull=False)
         return self.annotate(has_loss=Exists(lost.exclude(lost_since=None)))
+
+    def judge_now(self) -> None:
+        """Have the databases of these clusters judged anew: something about them was changed."""
+        self.update(judge_at=None)
+
+    def to_judge(self) -> Self:
+        """Return those whose databases are to be judged now."""
+        return self.filter(Q(judge_at=None) | Q(judge_at__lte=Now()))
 
     def with_node_setup(self) -> Self:
         """Return the clusters with all that their nodes are handed, and what their repositories hold."""
@@ -103,6 +113,13 @@ class Cluster(ManagedResource):
     former_keys = EncryptedJSONField(default=dict)  # what `keys` replaces: good until every node has the new one
     key_made_at = models.DateTimeField(null=True, editable=False)
     key_replaced_at = models.DateTimeField(null=True, editable=False)  # null once every node has reported the new one
+
+    # How old the newest restorable moment may be (RPO), in minutes; null: as the schedule has it.
+    rpo_minutes = models.PositiveIntegerField("recovery point objective", null=True, blank=True, validators=RPO)
+    # Within how many days a restore of each database has to have been proved; null: whenever.
+    proof_days = models.PositiveSmallIntegerField("proof of a restore", null=True, blank=True, validators=PROOF)
+    # When its databases are judged next (clusters.health); null: at once, since something about them was changed.
+    judge_at = models.DateTimeField(null=True, editable=False)
 
     objects = ClusterQuerySet.as_manager()
 

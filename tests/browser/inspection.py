@@ -14,7 +14,10 @@ RUN = """async (within) => {
   const found = await axe.run(within || document, { resultTypes: ["violations"] });
   return found.violations.map((one) => `${one.id} ${one.nodes.map((node) => node.target)}`);
 }"""
-TOO_WIDE = "document.documentElement.scrollWidth > innerWidth"
+# What sticks out, innermost: "" where nothing scrolls sideways.
+TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? "" :
+  [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > innerWidth)
+  .map((one) => one.outerHTML).pop()?.slice(0, 300) || "nothing that has a box" """
 UNFOLD = """() => [...document.querySelectorAll("main details:not([open]) > summary")]
   .filter((one) => one.checkVisibility()).slice(0, 12).forEach((one) => one.click())"""
 
@@ -42,8 +45,8 @@ class Inspector:
             page.evaluate(AXE_SCRIPT)
         for width, scheme in LOOKS:
             page.set_viewport_size({"width": width, "height": 800})
-            if page.evaluate(TOO_WIDE):
-                self.found.append(f"{what}, {width}: scrolls sideways")
+            if wide := page.evaluate(TOO_WIDE):
+                self.found.append(f"{what}, {width}: scrolls sideways: {wide}")
             if (width, scheme) in looks:
                 page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 self.found.extend(f"{what}, {scheme}, {width}: {one}" for one in page.evaluate(RUN, within))
