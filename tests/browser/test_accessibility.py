@@ -85,6 +85,17 @@ def test_accessibility_of_every_page(visit, inspector, walked, part):
         inspector.check(page, pattern)
 
 
+def test_the_page_of_each_cloud_s_account(visit, inspector):
+    """What differs between clouds: the facts, the documents, and what is checked."""
+    page = visit(path="/cloud-accounts/", bypass_csp=True)
+    accounts = [one.get_attribute("href") for one in page.locator("article h2 a").all()]
+    assert len(accounts) >= 4
+    for address in accounts:
+        page.goto(address)
+        unfold(page)
+        inspector.check(page, f"{address} {page.locator('.mark').first.text_content().strip()}")
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 def test_accessibility_of_every_dialog(visit, inspector, walked, part):
     page = visit(path="/tasks/?q=nothing", bypass_csp=True)
