@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, before_task_publish, celeryd_init, worker_init, worker_shutdown
+from celery.signals import beat_init, before_task_publish, celeryd_init, worker_init, worker_ready, worker_shutdown
 from kombu.transport import redis
 from redis.exceptions import ConnectionError as BrokerGone
 
@@ -66,4 +66,5 @@ def share_connections(**_: object) -> None:
     database.limit(database.worker())
     streams.before_waiting.append(database.give_back)
     before_task_publish.connect(database.give_back)
+    worker_ready.connect(database.give_back)  # what its main thread has looked up before it took work
     worker_shutdown.connect(lambda **_: database.close(), weak=False)

@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from console.release import VERSION
+from console.web import database
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +152,7 @@ class Pulse:
         begins = True
         while not self._ended.is_set():
             begins = not self.beat(begins=begins) and begins
+            database.give_back()
             self._ended.wait(EVERY)
         try:
             self._rows.delete()
