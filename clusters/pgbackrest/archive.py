@@ -33,6 +33,19 @@ NEWS_AT_MOST = 5_000  # segments since the last look, with those in the folder t
 
 
 @dataclass(frozen=True)
+class Gap:
+    """Segments that are missing between two that are there, on one timeline."""
+
+    archive: str
+    timeline: int
+    after: str  # the last segment before the gap
+    before: str  # the first one after it
+    segments: int  # that are missing
+    after_at: str = ""  # ISO 8601, when these two came, as far as that is known
+    before_at: str = ""
+
+
+@dataclass(frozen=True)
 class Wal:
     """What an archive holds, and what to remember of it for the next look."""
 
@@ -42,6 +55,8 @@ class Wal:
     more: bool = False  # there are more than were counted
     folders: list[list[Any]] = field(default_factory=list)  # such as 15-1/0000000100000000, segments, bytes
     turn: str = ""  # the folder that was listed again last
+    gaps: list[Gap] = field(default_factory=list)  # by database and segment; the newest, if there are too many
+    per_folder: int = 0  # segments that a whole folder has; 0 where nothing tells
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from clusters.pgbackrest import archive
-from clusters.pgbackrest.archive import Wal
+from clusters.pgbackrest.archive import Gap, Wal
 from clusters.pgbackrest.backup_info import (
     BACKUPS_AT_MOST,
     Backup,
@@ -27,7 +27,18 @@ from clusters.pgbackrest.timelines import Timeline, live
 from console.clouds import foreign
 from console.clouds.contents import Entry, Objects
 
-__all__ = ["Backup", "NotOurs", "PastDatabase", "StanzaState", "Timeline", "Unreadable", "as_json", "from_json", "look"]
+__all__ = [
+    "Backup",
+    "Gap",
+    "NotOurs",
+    "PastDatabase",
+    "StanzaState",
+    "Timeline",
+    "Unreadable",
+    "as_json",
+    "from_json",
+    "look",
+]
 
 INFO_AT_MOST = 16 * 1024 * 1024  # bytes; one backup takes about 600 of them
 COUNTED_AT_MOST = 20_000  # objects of a stanza whose list cannot be read
@@ -77,6 +88,8 @@ class StanzaState:
     confirmed: list[str] = field(default_factory=list)  # system identifiers of the history that the node has reported
     reported: str = ""  # the one that it reported last, as far as this look knew
     reported_since: str = ""  # ISO 8601, the first look that knew that
+    wal_gaps: list[Gap] = field(default_factory=list)  # segments that are missing (archive.Wal)
+    wal_per_folder: int = 0
 
     @property
     def archive(self) -> str:
@@ -86,10 +99,19 @@ class StanzaState:
     @property
     def wal(self) -> Wal:
         """Return what is known of the archive."""
-        return Wal(self.timelines, self.wal_segments, self.wal_bytes, self.wal_more, self.wal_folders, self.wal_turn)
+        return Wal(
+            self.timelines,
+            self.wal_segments,
+            self.wal_bytes,
+            self.wal_more,
+            self.wal_folders,
+            self.wal_turn,
+            self.wal_gaps,
+            self.wal_per_folder,
+        )
 
 
-_PARTS: Mapping[str, type] = {"backups": Backup, "history": PastDatabase, "timelines": Timeline}
+_PARTS: Mapping[str, type] = {"backups": Backup, "history": PastDatabase, "timelines": Timeline, "wal_gaps": Gap}
 # What _listed() returns of a list that it could read.
 _LISTED = (
     *("status", "note", "tag", "system_id", "postgresql", "db_id", "history"),
@@ -234,6 +256,8 @@ def _told(found: StanzaState, wal: Wal, before: StanzaState, report: Report) -> 
         wal_more=wal.more,
         wal_folders=wal.folders,
         wal_turn=wal.turn,
+        wal_gaps=wal.gaps,
+        wal_per_folder=wal.per_folder,
     )
     # Only the current database's own report says on which timeline that is.
     own = report.timeline if found.system_id in {"", report.system_id} else None

@@ -63,6 +63,7 @@ class StanzaReport:
     is_archived_here: bool | None = None  # whether archive_command is the one that the console hands out
     archiver: Archiver | None = None
     segment: int | None = None  # bytes of a WAL segment
+    archive_timeout: int | None = None  # seconds after which a segment is closed; 0: only when it is full
     waiting: int | None = None  # segments in pg_wal that archive_command has not taken
     spooled: int | None = None  # segments that pgBackRest has pushed, and PostgreSQL has not asked for yet
     spool_errors: int | None = None  # segments that pgBackRest could not push
@@ -318,6 +319,7 @@ def _stanza(part: _Part) -> StanzaReport:
         is_archived_here=part.flag("is_archived_here"),
         archiver=_archiver(archiver) if archiver else None,
         segment=part.number("segment", 1, 2**30),
+        archive_timeout=part.number("archive_timeout", 0, 2**30),
         waiting=part.number("waiting"),
         spooled=part.number("spooled"),
         spool_errors=part.number("spool_errors"),

@@ -1,0 +1,108 @@
+"""The recovery window of a database in a store: by what was seen there, and by what its node says since. Pure.
+
+It promises no moment that it cannot keep: of the newest, whatever is known of is put off rather than assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from clusters.health.facts import Facts
+from clusters.pgbackrest.gaps import LATE, Reach, reach
+from clusters.pgbackrest.window import SEGMENT
+from clusters.reports.primaries import SILENT
+
+QUEUE = 16  # segments that wait on the node, from which on when one arrived says little about when it was written
+RETRIED = 300  # seconds: what was archived so soon after a failure had to wait
+TAKES = timedelta(minutes=1)  # to make a report and send it
+
+
+@dataclass(frozen=True)
+class Window:
+    """From when to when, and why to then."""
+
+    reach: Reach = field(default_factory=Reach)
+    newest: datetime | None = None
+    is_idle: bool = False  # the node has just said that nothing waits: all WAL that is closed is in the store
+
+    @property
+    def oldest(self) -> datetime | None:
+        """Return the oldest moment that can be restored."""
+        return self.reach.oldest
+
+
+def window(facts: Facts) -> Window:
+    """Return what can be restored."""
+    state, read_at = facts.state, facts.look.read_at
+    if state is None or read_at is None:
+        return Window()
+    seen = reach(state, read_at, facts.own)
+    if not seen.usable or seen.ends_in:
+        return Window(seen, seen.newest)
+    newest, word = seen.newest, _word(facts)
+    last_backup = datetime.fromtimestamp(seen.usable[-1].stopped, UTC)
+    if _has_waited(facts):
+        # What came was written long before: nothing is known of but what was known before it had to wait.
+        then = facts.before.newest if facts.before else None
+        newest = max(last_backup, then or last_backup)
+    elif word.all_archived_at:
+        newest = max(newest or last_backup, word.all_archived_at)
+    if word.all_closed_at:
+        newest = max(newest or last_backup, word.all_closed_at)
+    return Window(seen, newest, is_idle=word.all_archived_at is not None)
+
+
+def _has_waited(facts: Facts) -> bool:
+    """Return whether WAL waits on the node, or has, so that when it came says little about when it was written."""
+    said = facts.said
+    if said is None:
+        return False
+    archiver = said.archiver
+    tries = (archiver.failed_at, archiver.last_at) if archiver else (None, None)
+    retried = tries[0] and tries[1] and 0 <= tries[1] - tries[0] < RETRIED
+    return bool((said.waiting or 0) > QUEUE or retried)
+
+
+def not_arrived(facts: Facts) -> str:
+    """Return the segment that the node says was archived well before the store was read, and that is not there."""
+    said, state, read_at = facts.said, facts.state, facts.look.read_at
+    archiver = said.archiver if said else None
+    if not (archiver and archiver.last_at and state and read_at and facts.host.has_store):
+        return ""
+    if said and (said.role == "standby" or said.is_archived_here is not True):
+        return ""
+    last, archived_at = archiver.last_wal[:24], datetime.fromtimestamp(archiver.last_at, UTC) - facts.host.ahead
+    if not SEGMENT.fullmatch(last) or archiver.last_wal[24:] or archived_at > read_at - LATE:
+        return ""
+    there = [one.last for one in state.timelines if one.archive == state.archive and one.number == int(last[:8], 16)]
+    return last if there and max(there) < last else ""
+
+
+@dataclass(frozen=True)
+class _Word:
+    """What the node says is in the store, beside what was seen there."""
+
+    all_archived_at: datetime | None = None  # then PostgreSQL had its last segment archived, and none waits
+    all_closed_at: datetime | None = None  # whatever was written until then is in a segment that is archived
+
+
+def _word(facts: Facts) -> _Word:
+    """Return up to when the node says that all is in the store; nothing where it does not say so now.
+
+    pgBackRest answers archive_command with success once all stores have the segment, unless it was told to drop some.
+    What is in the segment that the server still writes is in none. With archive_timeout it is closed after so long.
+    """
+    host, said = facts.host, facts.said
+    if host.reported_at is None or facts.now - host.reported_at > SILENT or not host.has_store or facts.may_drop:
+        return _Word()
+    if said is None or said.server != "up" or said.role == "standby" or said.is_archived_here is False:
+        return _Word()
+    archiver = said.archiver
+    if archiver is None or archiver.last_at is None or said.waiting != 0 or said.spool_errors:
+        return _Word()
+    if not_arrived(facts) or (archiver.failed_at and archiver.failed_at > archiver.last_at):
+        return _Word()
+    archived_at = min(datetime.fromtimestamp(archiver.last_at, UTC) - host.ahead, host.reported_at)
+    closed_at = host.reported_at - timedelta(seconds=said.archive_timeout) - TAKES if said.archive_timeout else None
+    return _Word(archived_at, closed_at)
