@@ -23,6 +23,7 @@ from clusters.models import (
     Repository,
 )
 from clusters.node_setup import pass_on
+from clusters.pgbackrest.schedules import KINDS
 from clusters.recovery.kit import RepositoryKit, kit_of
 from clusters.repositories import inventory, memory
 from clusters.repositories.retained import kept_by
@@ -261,6 +262,10 @@ def plan_backups(cluster: Cluster, node: Node | None, *, by: User | None, **valu
     with transaction.atomic():
         # One of a node's own begins as the cluster's: what this does not set stays in force.
         kept = BackupPolicy.beginning(cluster)
+        had = {**kept, **(before or {})}
+        if any(values.get(f"{kind}_schedule", had[f"{kind}_schedule"]) != had[f"{kind}_schedule"] for kind in KINDS):
+            kept["changed_at"] = timezone.now()
+            BackupPolicy.objects.filter(cluster=cluster, node=node).update(changed_at=kept["changed_at"])
         BackupPolicy.objects.update_or_create(
             cluster=cluster, node=node, defaults=values, create_defaults={**kept, **values}
         )
@@ -272,6 +277,7 @@ def follow_cluster(node: Node, *, by: User | None) -> None:
     """Forget the node's own backup policy: the cluster's is in force again."""
     with transaction.atomic():
         BackupPolicy.objects.filter(node=node).delete()
+        Node.objects.filter(pk=node.pk).update(follows_since=timezone.now())
         memory.note_retentions(node.cluster)
         _note("Had a node follow its cluster", node, by)
 
@@ -328,6 +334,7 @@ def _note(action: str, subject: Cluster | Node, by: User | None, **changes: Any)
     if subject is not cluster:  # a node's name alone says little
         changes["after"] = {"cluster": cluster.name, **(changes.get("after") or {})}
     activity.record(action, subject, organisation=cluster.organisation, by=by, **changes)
+    Cluster.objects.filter(pk=cluster.pk).judge_now()
 
 
 def look_into_backups(cluster: Cluster) -> None:

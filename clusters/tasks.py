@@ -8,6 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from clusters import actions, keys
+from clusters.health import judging
 from clusters.models import Cluster, State
 from console.clouds import CLOUDS
 from console.operations.actions import NotNow
@@ -31,3 +32,9 @@ def renew_keys() -> int:
 def end_replaced_keys() -> int:
     """End each former key that no node has any more; return of how many clusters."""
     return keys.end_what_all_have_replaced()
+
+
+@shared_task
+def judge_due() -> int:
+    """Judge the databases for which it is time; return of how many clusters."""
+    return judging.judge_due()

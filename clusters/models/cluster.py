@@ -295,6 +295,7 @@ class BackupPolicy(models.Model):
     full_schedule = models.CharField("full", default="0 1 * * 0", **SCHEDULE)
     diff_schedule = models.CharField("differential", default="", **SCHEDULE)
     incr_schedule = models.CharField("incremental", default="0 1 * * 1-6", **SCHEDULE)
+    changed_at = models.DateTimeField(null=True, editable=False)  # the schedule; null: never, or before that was kept
 
     class Meta:
         verbose_name_plural = "backup policies"

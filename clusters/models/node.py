@@ -75,6 +75,7 @@ class Node(Reporting):
     ssh_port = models.PositiveIntegerField("SSH port", default=SSH_PORT, validators=PORT)
     writes_to = models.CharField(max_length=10, choices=WritesTo, default=WritesTo.NEAREST)
     chosen: Any = models.ManyToManyField("Attachment", related_name="chosen_by")  # where writes_to is CHOSEN
+    follows_since = models.DateTimeField(null=True, editable=False)  # when it gave up a backup policy of its own
     # What the node itself said last; nothing here was seen by the console.
     applied_sha256 = models.CharField(max_length=64, blank=True, editable=False)
     applied_version = models.CharField(max_length=20, blank=True, editable=False)  # of pgBackRest

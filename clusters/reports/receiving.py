@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from clusters.models import MACHINE_SILENT, Database, Inventory, Node, RemovedNode, Stanza
+from clusters.models import MACHINE_SILENT, Cluster, Database, Inventory, Node, RemovedNode, Stanza
 from clusters.reports.primaries import primary_since
 from clusters.reports.report import Report, of_status
 from console.accounts import activity
@@ -54,6 +54,7 @@ def receive(node: Node, said: Report) -> None:
     with transaction.atomic():
         _keep(node, said, now)
         _keep_stanzas(node, said, now)
+        Cluster.objects.filter(pk=node.cluster_id).judge_now()
         if moved:
             organisation = node.cluster.organisation
             after = {"cluster": node.cluster.name}

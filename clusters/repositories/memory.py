@@ -112,6 +112,7 @@ def remember(inventory: Inventory) -> None:
     """Keep what was seen, and what is gone and had not expired; in the transaction that keeps the inventory."""
     found = inventory.repository
     Inventory.objects.filter(pk=inventory.pk).update(full_at=inventory.full_at)
+    Cluster.objects.filter(repositories=found.pk).judge_now()
     at = inventory.read_at or timezone.now()
     rows = found.known_stanzas.select_for_update()
     missed: list[str] = []
@@ -215,6 +216,7 @@ def forget_lost(repository: Repository, *, until: datetime, by: User | None) -> 
             _set_lost(known, left, until)
             known.save(update_fields=["lost", "lost_since", "versions"])
         if forgotten:
+            Cluster.objects.filter(repositories=repository.pk).judge_now()
             _note("Said who deleted backups", repository, forgotten, by)
     return len(forgotten)
 

@@ -63,6 +63,7 @@ def every(inventory: Inventory) -> timedelta:
 def soon(cluster: Cluster) -> None:
     """Have the cluster's repositories looked into soon: something about them was changed."""
     Inventory.objects.filter(repository__cluster=cluster).soon(SOON)
+    Cluster.objects.filter(pk=cluster.pk).judge_now()
 
 
 def next_look(

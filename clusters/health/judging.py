@@ -1,0 +1,155 @@
+"""Having databases judged, and keeping what is said of them: only for what changed, or when time alone changes it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Case, DateTimeField, F, Value, When
+from django.db.models.functions import Now
+
+from clusters.health.judgement import Judgement, judge
+from clusters.health.reading import Pair, pairs, rows_of, with_facts
+from clusters.models import Cluster, Health
+from clusters.pgbackrest.gaps import Hole
+from clusters.pgbackrest.window import ended
+
+log = logging.getLogger(__name__)
+
+BATCH = 50  # clusters
+HELD = timedelta(minutes=2)  # a worker that has not judged within that has died
+ROWS_AT_ONCE = 500
+
+# Called with the organisations of which a verdict has changed, after that is committed.
+changed: list[Callable[[set[UUID]], None]] = []
+
+
+def judge_due(at_most: int = 1000) -> int:
+    """Judge the databases of all clusters for which it is time, and return of how many clusters."""
+    judged = 0
+    while judged < at_most:
+        held, now = _claim(min(BATCH, at_most - judged))
+        if not held:
+            break
+        try:
+            _judge(held, now)
+        except IntegrityError:  # a cluster was deleted meanwhile; what is left comes again
+            log.info("Verdicts of %d clusters are judged again.", len(held))
+        judged += len(held)
+    return judged
+
+
+def _claim(number: int) -> tuple[list[UUID], datetime | None]:
+    """Return clusters that nobody else judges now, and the time by the database's clock."""
+    with transaction.atomic():
+        rows = Cluster.objects.to_judge().order_by(F("judge_at").asc(nulls_first=True))
+        found = list(
+            rows.select_for_update(skip_locked=True, of=("self",))
+            .annotate(asked_at=Now())
+            .values_list("pk", "asked_at")[:number]
+        )
+        if not found:
+            return [], None
+        now = found[0][1]
+        Cluster.objects.filter(pk__in=[pk for pk, _ in found]).update(judge_at=now + HELD)
+    return [pk for pk, _ in found], now
+
+
+def _judge(held: Sequence[UUID], now: datetime | None) -> None:
+    assert now is not None  # something was claimed
+    clusters = list(with_facts(Cluster.objects.filter(pk__in=held)))
+    due, made, altered, organisations = {}, [], [], set()
+    rows = dict(rows_of(clusters))
+    for cluster in clusters:
+        moments = [now + timedelta(days=1)]
+        for pair in pairs(cluster, now):
+            found = judge(pair.facts)
+            moments.append(found.due)
+            row = rows.pop(pair.key, None)
+            if row is None or row.verdict != found.verdict:
+                organisations.add(cluster.organisation_id)
+            values = _values(pair, found)
+            if row is None:
+                made.append(_made(pair, values, now))
+            elif any(getattr(row, name) != value for name, value in values.items()):
+                for name, value in {**values, "judged_at": now}.items():
+                    setattr(row, name, value)
+                altered.append(row)
+        due[cluster.pk] = min(moments)
+    organisations |= {row.organisation_id for row in rows.values()}
+    with transaction.atomic():
+        if rows:
+            Health.objects.filter(pk__in=[row.pk for row in rows.values()]).delete()
+        Health.objects.bulk_create(made, ROWS_AT_ONCE, ignore_conflicts=True)
+        Health.objects.bulk_update(altered, FIELDS, ROWS_AT_ONCE)
+        # Whoever has marked one meanwhile has taken away the mark of ours: then it is judged again.
+        moment = Case(*(When(pk=pk, then=Value(at)) for pk, at in due.items()), output_field=DateTimeField())
+        Cluster.objects.filter(pk__in=list(due), judge_at=now + HELD).update(judge_at=moment)
+        if organisations:
+            transaction.on_commit(lambda: _tell(organisations))
+
+
+def _tell(organisations: set[UUID]) -> None:
+    for one in changed:
+        one(organisations)
+
+
+def _made(pair: Pair, values: Mapping[str, Any], now: datetime) -> Health:
+    return Health(
+        organisation_id=pair.cluster.organisation_id,
+        cluster=pair.cluster,
+        repository=pair.repository,
+        node=pair.node,
+        database=pair.database,
+        judged_at=now,
+        **values,
+    )
+
+
+def _values(pair: Pair, found: Judgement) -> dict[str, Any]:
+    """Return the row's fields."""
+    usable, look = found.window.reach.usable, pair.facts.look
+    return {
+        "verdict": str(found.verdict),
+        "rank": found.verdict.rank,
+        "since": found.since,
+        "problems": list(found.problems),
+        "coming": found.coming,
+        "coming_since": found.coming_since,
+        "oldest": found.window.oldest,
+        "newest": found.window.newest,
+        "backup_at": _stopped(usable),
+        "full_at": _stopped([one for one in usable if one.kind == "full"]),
+        "wal_at": pair.wal_at,
+        "gaps": [_gap(one) for one in found.window.reach.holes],
+        "missed": [{"kind": one.kind, "at": one.at.isoformat()} for one in found.missed],
+        "read_at": look.read_at,
+        "bytes": pair.bytes,
+        "bytes_before": pair.bytes_before,
+    }
+
+
+FIELDS = (
+    *("verdict", "rank", "since", "problems", "coming", "coming_since", "oldest", "newest", "backup_at", "full_at"),
+    *("wal_at", "gaps", "missed", "read_at", "bytes", "bytes_before", "judged_at"),
+)
+
+
+def _stopped(backups: Sequence[Any]) -> datetime | None:
+    return max((ended(one) for one in backups), default=None)
+
+
+def _gap(hole: Hole) -> dict[str, Any]:
+    gap = hole.gap
+    return {
+        "timeline": gap.timeline,
+        "after": gap.after,
+        "before": gap.before,
+        "segments": gap.segments,
+        "from": hole.begin.isoformat(),
+        "to": hole.end.isoformat() if hole.end else None,
+    }
