@@ -1,4 +1,4 @@
-"""What the navigation pane shows of clusters: their names, with a dot for their state."""
+"""What the navigation pane shows of clusters: their names, with a dot for the worst verdict on their databases."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def clusters(request: HttpRequest) -> list[Cluster]:
     membership = getattr(request, "membership", None)
     if not membership or not membership.organisation.is_enterprise:
         return []
-    rows = Cluster.objects.visible_to(membership).with_loss()
+    rows = Cluster.objects.visible_to(membership).with_loss().with_verdict()
     newest = rows.only("id", "name", "state").order_by("-created_at", "-pk")[:SHOWN]
     return sorted(newest, key=lambda one: one.name.lower())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from clusters import keys
-from clusters.models import Attachment, Cluster, Inventory, KnownStanza, Node, RecoveryIdentity, Repository
+from clusters.health.words import of_rank
+from clusters.models import Attachment, Cluster, Health, Inventory, KnownStanza, Node, RecoveryIdentity, Repository
 from clusters.recovery import identities
 from clusters.repositories import inventory, losses, memory, pace
 from clusters.repositories.retained import holding
@@ -22,11 +24,13 @@ from console.operations.snapshots import SnapshotSource
 from console.operations.snapshots import register as register_source
 from stores.models import (
     Store,
+    StoreVerdicts,
     kept_finders,
     last_seen_finders,
     loss_conditions,
     loss_finders,
     newest_backup_finders,
+    store_verdicts,
 )
 
 
@@ -71,6 +75,12 @@ def kept_in(store: Store) -> list[str]:
     return [f"{one.title}: {found.words}" for one in rows if not (found := holding(one)).is_empty]
 
 
+def worst_in_store() -> Subquery:
+    """Return the rank of the worst verdict on what is kept in a store, as a column of a query of stores."""
+    judged = Health.objects.filter(repository__store=OuterRef("pk")).order_by("rank")
+    return Subquery(judged.values("rank")[:1])
+
+
 register_users(CloudAccount, lambda account: account.clusters.all())
 register_users(CloudAccount, lambda account: account.recovery_identities.all())
 register_users(Store, lambda store: store.attachments.all())
@@ -79,6 +89,7 @@ last_seen_finders.append(losses.last_seen_at)
 loss_finders.append(losses.of_store)
 loss_conditions.append(losses.in_store)
 kept_finders.append(kept_in)
+store_verdicts.append(StoreVerdicts(worst_in_store, of_rank))
 housekeeping.register(Rule(KnownStanza._meta.db_table, memory.BOUND, memory.outdated, "seen_at"))
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
     register(

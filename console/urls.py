@@ -7,8 +7,9 @@ from django.urls import include, path
 from clusters.enrolment_views import enrol, enrol_script
 from console.accounts.confirmation import confirm_password
 from console.accounts.member_views import join, joining_strength
-from console.accounts.views import SignIn, home, stop_seeing
+from console.accounts.views import SignIn, stop_seeing
 from console.metrics import metrics
+from console.overview.views import home
 from console.support.sizes import sizes
 from console.support.views import find, front
 from console.web.csp import csp_reports
@@ -29,6 +30,7 @@ urlpatterns = [
     path("invitations/<str:token>/", join, name="join"),
     path("invitations/<str:token>/strength/", joining_strength, name="joining_strength"),
     path("organisation/", include("console.accounts.organisation_urls")),
+    path("overview/", include("console.overview.urls")),
     path("stores/preflight/", include("console.cloud_accounts.preflight_urls")),
     path("stores/", include("stores.urls")),
     path("clusters/", include("clusters.urls")),

@@ -54,6 +54,8 @@ function apiOfOptions(field) {
     noun: field.dataset.noun,
     single: false,
     fixed: optionsOf(field).every((option) => option.checked === undefined), // a map to look at
+    judged: optionsOf(field).some((option) => "verdict" in option.dataset) || Boolean(field.querySelector("[data-spot]")),
+    place: (spot) => field.querySelector(`[data-spot="${spot.map((one) => one.toFixed(3)).join()}"]`)?.dataset,
     label: (id) => find(id)?.dataset.label ?? id,
     state: (id) => stateOf(find(id)),
     toggle: (id) => toggle(find(id)),
@@ -62,6 +64,7 @@ function apiOfOptions(field) {
 
 function stateOf(option) {
   if (!option || option.disabled) return "unusable";
+  if (option.dataset.verdict) return option.dataset.verdict;
   const attached = option.hasAttribute("data-attached");
   if (option.checked ?? true) return attached ? "attached" : "chosen";
   return attached ? "leaving" : "available";

@@ -255,6 +255,23 @@ function signInAgain({ detail }) {
   location.reload();
 }
 
+// A page that is looked at for long renews itself, while somebody can see it and nothing is being done above it. What it
+// asks for so does not count as somebody being there: it says so itself (hx-headers).
+const RENEWED_EVERY = 30_000; // milliseconds
+let renewedAt = Date.now();
+
+function startRenewing() {
+  setInterval(renew, 1000);
+  document.addEventListener("visibilitychange", renew);
+}
+
+function renew() {
+  const region = document.querySelector("[data-renewed]");
+  if (!region || document.hidden || dialog.open || Date.now() - renewedAt < RENEWED_EVERY) return;
+  renewedAt = Date.now();
+  htmx.trigger(region, "renewal-due");
+}
+
 // What only some pages need is loaded where it is first seen.
 function loadChoices() {
   if (document.querySelector("[data-choice]")) import("./choice.js");
@@ -274,6 +291,7 @@ function start() {
   startClicks();
   startForms();
   startTroubles();
+  startRenewing();
   prepare(document);
   setInterval(updateTimes, 30000);
   announce();

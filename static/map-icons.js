@@ -12,9 +12,22 @@ export const STATES = {
   unusable: { chosen: false, says: "cannot be chosen", legend: "Cannot be chosen", glyph: "m10 9.5 8 8m0-8-8 8" },
 };
 
+// What is judged of what is kept in a store, the worst first: on a map to look at, in place of the states.
+export const VERDICTS = {
+  "not-recoverable": { says: "not recoverable", legend: "Not recoverable", glyph: "m10 9.5 8 8m0-8-8 8" },
+  "at-risk": { says: "at risk", legend: "At risk", glyph: "M14 8v7M14 18.800h.01" },
+  behind: { says: "falling behind", legend: "Falling behind", glyph: "M14 8.500v5l3.500 2.500" },
+  unknown: { says: "unknown", legend: "Unknown", glyph: "M11 11a3 3 0 1 1 3 3v1M14 18.800h.01" },
+  "not-set-up": { says: "not set up yet", legend: "Not set up yet", glyph: "M9 13.5h10" },
+  recoverable: { says: "recoverable", legend: "Recoverable", glyph: "m9 13.8 3.5 3.5 6.5-7.3" },
+  empty: { says: "nothing is judged in it", legend: "Nothing is judged", glyph: "M14 13.5h.01" },
+};
+
+const kindsOf = (api) => (api.judged ? VERDICTS : STATES);
+
 export function stateOf(api, id) {
   const state = api.state(id);
-  return state in STATES ? state : "available";
+  return state in kindsOf(api) ? state : "available";
 }
 
 export function make(tag, className, text = "") {
@@ -53,12 +66,13 @@ export function icon(className, fill) {
 export function dress(element, state, single) {
   element.dataset.state = state;
   element.classList.toggle("single", Boolean(single));
-  element.querySelector(".glyph").setAttribute("d", single && state === "chosen" ? RADIO : STATES[state].glyph);
+  const { glyph } = STATES[state] ?? VERDICTS[state];
+  element.querySelector(".glyph").setAttribute("d", single && state === "chosen" ? RADIO : glyph);
 }
 
 export function paintPin(element, id, api) {
   const state = stateOf(api, id);
-  const { chosen, says } = STATES[state];
+  const { chosen, says } = STATES[state] ?? VERDICTS[state];
   dress(element, state, api.single);
   if (!api.fixed) element.setAttribute("aria-checked", String(chosen));
   element.setAttribute("aria-label", `${api.label(id)}, ${api.single && chosen ? "chosen" : says}`);
@@ -68,6 +82,10 @@ export function paintPin(element, id, api) {
 
 export function paintCluster(element, cluster, api) {
   const all = cluster.getAllChildMarkers();
+  if (api.judged) {
+    paintJudged(element, all.map((marker) => stateOf(api, marker.options.pin)), api);
+    return;
+  }
   const chosen = all.filter((marker) => STATES[stateOf(api, marker.options.pin)].chosen).length;
   const text = chosen ? `${chosen}/${all.length}` : String(all.length);
   element.firstChild.textContent = text;
@@ -75,4 +93,16 @@ export function paintCluster(element, cluster, api) {
   element.dataset.size = text.length > 5 ? "large" : text.length > 3 ? "medium" : "small";
   element.style.setProperty("--share", `${Math.round(chosen / all.length * 100)}%`);
   element.setAttribute("aria-label", `${chosen} of ${all.length} ${api.noun}s chosen here; press Enter to spread them`);
+}
+
+// Several that are judged: their number, in the colour of the worst.
+function paintJudged(element, states, api) {
+  const told = Object.keys(VERDICTS).filter((one) => states.includes(one));
+  const counts = told.map((one) => `${states.filter((state) => state === one).length} ${VERDICTS[one].says}`);
+  element.firstChild.textContent = String(states.length);
+  element.dataset.fill = "all";
+  element.dataset.verdict = told[0];
+  element.dataset.size = states.length > 999 ? "medium" : "small";
+  element.style.setProperty("--share", "100%");
+  element.setAttribute("aria-label", `${states.length} ${api.noun}s here: ${counts.join(", ")}; press Enter to spread them`);
 }

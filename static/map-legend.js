@@ -1,5 +1,5 @@
 // The legend: only what is on the map at the moment.
-import { STATES, diamond, dress, make, pinShape, stateOf } from "./map-icons.js";
+import { STATES, VERDICTS, diamond, dress, make, pinShape, stateOf } from "./map-icons.js";
 
 const STROKES = [[true, "Nearest to the node"], [false, "Further away"]];
 
@@ -26,11 +26,12 @@ export class Legend {
   #pinEntries(pins) {
     const { single } = this.#api;
     const present = new Set([...pins.keys()].map((id) => stateOf(this.#api, id)));
-    return Object.keys(STATES).filter((state) => present.has(state)).map((state) => {
+    const kinds = this.#api.judged ? VERDICTS : STATES;
+    return Object.keys(kinds).filter((state) => present.has(state)).map((state) => {
       const symbol = make("span", "map-pin");
       symbol.append(pinShape());
       dress(symbol, state, single);
-      return [symbol, single && state === "chosen" ? "Chosen" : STATES[state].legend];
+      return [symbol, single && state === "chosen" ? "Chosen" : kinds[state].legend];
     });
   }
 
@@ -39,7 +40,8 @@ export class Legend {
     symbol.append(make("span", "map-count", "2/3"));
     symbol.dataset.fill = "some";
     symbol.style.setProperty("--share", "66%");
-    return [symbol, `Several ${this.#api.noun}s, 2 of 3 chosen`];
+    if (this.#api.judged) symbol.firstChild.textContent = "3";
+    return [symbol, this.#api.judged ? `Several ${this.#api.noun}s, as the worst of them` : `Several ${this.#api.noun}s, 2 of 3 chosen`];
   }
 
   // The same entries stay as they are: a legend that is rewritten with every click makes the page jump.

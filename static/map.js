@@ -65,7 +65,9 @@ export class WorldMap {
 
   nodes(spot, names, place) {
     for (const name of names) this.#nodes.set(name, spot);
-    const fill = (element) => this.#fillNodes(element, marker, names, `${names.join(", ")} in ${place}`);
+    const judged = this.#api.place?.(spot);
+    const words = judged?.label ?? `${names.join(", ")} in ${place}`;
+    const fill = (element) => this.#fillNodes(element, marker, names, words, judged?.verdict);
     // Small, and without clicks of its own: over pins, under what is fanned out.
     const options = { ...WITHOUT_LEAFLETS_FOCUS, below: true, zIndexOffset: 500 };
     const marker = L.marker(spot, { ...options, icon: icon("map-node", fill) });
@@ -100,7 +102,8 @@ export class WorldMap {
     paintPin(element, id, this.#api);
   }
 
-  #fillNodes(element, marker, names, words) {
+  #fillNodes(element, marker, names, words, verdict) {
+    if (verdict) element.dataset.verdict = verdict;
     const diamonds = make("span", "diamonds");
     diamonds.append(...names.map(diamond));
     element.append(diamonds, make("span", "name", names.join(", ")));

@@ -16,15 +16,21 @@ const UNITS = [
 ];
 const WORDS = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
+const SHOWN = { exact, clock };
+
 export function updateTimes() {
   document.querySelectorAll("time[data-time=ago]").forEach(showTime);
 }
 
 function showTime(time) {
   const date = new Date(time.dateTime);
-  const text = time.dataset.time === "exact" ? exact(date) : ago(date);
+  const text = (SHOWN[time.dataset.time] ?? ago)(date);
   if (time.textContent !== text) time.textContent = text;
   time.title = date.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+}
+
+function clock(date) {
+  return date.toLocaleTimeString(undefined, { timeStyle: "medium" });
 }
 
 function exact(date) {

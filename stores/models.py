@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any, ClassVar, Self
 
 from django.db import models
-from django.db.models import Exists, ExpressionWrapper, F, Q
+from django.db.models import Exists, ExpressionWrapper, F, Q, Subquery
 from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils import timezone
@@ -39,7 +39,9 @@ class StoreQuerySet(ManagedResourceQuerySet):
 
     def with_story(self) -> Self:
         """Return the stores with all that a pane shows, in one query."""
-        return self.with_loss().select_related("cloud_account", "operation", "drift_report")
+        ranks = [one.rank() for one in store_verdicts[:1]]
+        found = self.with_loss().annotate(worst_rank=ranks[0]) if ranks else self.with_loss()
+        return found.select_related("cloud_account", "operation", "drift_report")
 
     def with_loss(self) -> Self:
         """Return the stores with whether backups in them are gone, as far as any app knows of backups."""
@@ -133,6 +135,13 @@ class Store(ManagedResource):
         """Return whether backups were seen in it, are gone, and had not expired."""
         return bool(Store.objects.with_loss().values_list("has_loss", flat=True).get(pk=self.pk))
 
+    @property
+    def verdict(self) -> Any:
+        """Return the worst verdict on what is kept in it, of a store with_story(); None where nothing is judged."""
+        rank = getattr(self, "worst_rank", None)
+        found = [one.of_rank(rank) for one in store_verdicts if rank is not None]
+        return found[0] if found else None
+
     @cached_property
     def losses(self) -> list[Loss]:
         """Return what is gone of what was seen in it."""
@@ -206,6 +215,17 @@ newest_backup_finders: list[Callable[[Store], datetime | None]] = []
 last_seen_finders: list[Callable[[Store], datetime | None]] = []
 loss_finders: list[Callable[[Store], list[Loss]]] = []
 loss_conditions: list[Callable[[], Exists]] = []
+
+
+@dataclass(frozen=True)
+class StoreVerdicts:
+    """How an app that knows of backups judges what is kept in stores."""
+
+    rank: Callable[[], Subquery]  # of the worst of its verdicts on a store, as a column of a query of stores
+    of_rank: Callable[[int | None], Any]  # that verdict, with a label and a class for its colour
+
+
+store_verdicts: list[StoreVerdicts] = []  # of one app: appended by its plans.py
 
 
 # Each tells what apps know to be kept in a store that nothing uses any more, in words: also appended by plans.py.

@@ -10,11 +10,14 @@ from typing import Any, ClassVar, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Exists, OuterRef, Prefetch, Q
+from django.db.models import Exists, OuterRef, Prefetch, Q, Subquery
 from django.db.models.functions import Lower, Now
 from django.forms.models import model_to_dict
 from django.urls import reverse
 
+from clusters.health.verdicts import Verdict, worst
+from clusters.health.words import of_rank
+from clusters.models.health import Health
 from clusters.models.node import PORT, Node
 from clusters.models.repository import Attachment, KnownStanza, Repository
 from clusters.pgbackrest.layout import Layout, called
@@ -54,6 +57,7 @@ class ClusterQuerySet(ManagedResourceQuerySet):
         attachments = Attachment.objects.select_related("store", "repository").order_by("repository__number")
         return (
             self.with_loss()
+            .with_verdict()
             .select_related("cloud_account", "operation")
             .prefetch_related(
                 "databases",
@@ -66,6 +70,11 @@ class ClusterQuerySet(ManagedResourceQuerySet):
         """Return the clusters with whether backups of theirs are gone."""
         lost = KnownStanza.objects.filter(repository__cluster=OuterRef("pk"), repository__store__isnull=False)
         return self.annotate(has_loss=Exists(lost.exclude(lost_since=None)))
+
+    def with_verdict(self) -> Self:
+        """Return the clusters with the rank of the worst verdict on their databases."""
+        judged = Health.objects.filter(cluster=OuterRef("pk")).order_by("rank").values("rank")
+        return self.annotate(worst_rank=Subquery(judged[:1]))
 
     def judge_now(self) -> None:
         """Have the databases of these clusters judged anew: something about them was changed."""
@@ -143,6 +152,17 @@ class Cluster(ManagedResource):
     def has_loss(self) -> bool:
         """Return whether backups of its nodes were seen, are gone, and had not expired."""
         return bool(Cluster.objects.with_loss().values_list("has_loss", flat=True).get(pk=self.pk))
+
+    @cached_property
+    def worst_rank(self) -> int | None:
+        """Return the rank of the worst verdict on its databases; None while there is none."""
+        return Health.objects.filter(cluster=self).order_by("rank").values_list("rank", flat=True).first()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return the worst verdict on its databases; what was seen to vanish is at risk before anybody judges."""
+        known = of_rank(self.worst_rank) or Verdict.NOT_SET_UP
+        return worst([known, Verdict.AT_RISK]) or known if self.has_loss else known
 
     @property
     def blocked(self) -> str:

@@ -16,6 +16,10 @@ RANKS = {one: one.rank for one in Verdict}
 
 
 class HealthQuerySet(OwnedQuerySet):
+    def troubled(self) -> Self:
+        """Return those that cannot be restored as promised."""
+        return self.filter(rank__lt=Verdict.RECOVERABLE.rank)
+
     def worst_first(self) -> Self:
         """Return them with the worst verdict first, and of one verdict that which has it longest."""
         return self.order_by("rank", "since", "pk")

@@ -13,6 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from clusters.health.verdicts import Verdict
+from clusters.health.words import of_rank
 from clusters.pgbackrest.configuration import BY_NUMBER, SSH_PORT, VERSIONS, Version, release
 from clusters.reports.primaries import SILENT
 from clusters.validators import validate_data_directory, validate_host, validate_os_user, validate_unit
@@ -106,6 +108,12 @@ class Node(Reporting):
     def repository_folder(self) -> str:
         """Return the node's folder below the cluster's in each store; all hosts of a replication share one."""
         return self.folder or self.name
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Return the worst verdict on its databases in their stores, in a query; None where nothing is judged."""
+        judged = self.cluster.health.filter(node=self.repository_folder).order_by("rank")
+        return of_rank(judged.values_list("rank", flat=True).first())
 
     @property
     def release(self) -> Version:

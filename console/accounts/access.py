@@ -39,6 +39,7 @@ from console.accounts.sign_in import (
 from console.web.logs import origin
 
 View = Callable[..., HttpResponseBase]
+BY_ITSELF = "X-By-Itself"  # in a request: nobody has asked for it, the page renews itself
 SEEN_AT, A_MINUTE = "seen_at", 60.0  # in the session: when something was asked for, to the minute
 
 
@@ -55,7 +56,8 @@ class MemberRequest(HttpRequest):
 def idle(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     """End a session in which nothing was asked for too long.
 
-    What a page asks for by itself counts as well; it does so only while something is at work, which comes to an end.
+    What a page asks for by itself while something is at work counts as well, for that comes to an end. What it goes on
+    asking for as long as it is open says so (BY_ITSELF), and does not count.
     """
 
     def respond(request: HttpRequest) -> HttpResponse:
@@ -64,7 +66,7 @@ def idle(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpR
             since = now - float(session.get(SEEN_AT, now - A_MINUTE))
             if since > allowed:
                 session.flush()
-            elif since >= A_MINUTE:  # not a write for each request
+            elif since >= A_MINUTE and BY_ITSELF not in request.headers:  # not a write for each request
                 session[SEEN_AT] = now
         return get_response(request)
 

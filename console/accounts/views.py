@@ -1,4 +1,4 @@
-"""Signing in, where a visitor goes first, and the end of support's look at an organisation."""
+"""Signing in, and the end of support's look at an organisation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST
 
 from console.accounts import impersonation
 
@@ -56,11 +56,3 @@ def stop_seeing(request: HttpRequest) -> HttpResponse:
     """Go back from an organisation's console, which support has looked at, to its page in the admin."""
     organisation = impersonation.stop(request, by=request.user)  # type: ignore[arg-type]
     return redirect("admin:accounts_organisation_change", organisation.pk) if organisation else redirect("home")
-
-
-@require_GET
-def home(request: HttpRequest) -> HttpResponse:
-    """Go to the first page that the visitor has a use for."""
-    if request.user.is_staff and not getattr(request, "membership", None):  # type: ignore[union-attr]
-        return redirect("admin:index")
-    return redirect("stores:list")

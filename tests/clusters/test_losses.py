@@ -115,7 +115,8 @@ def test_a_loss_turns_cluster_and_store_red_wherever_their_state_shows(as_alice,
     for name, address in everywhere.items():
         page = said(as_alice, address)
         assert page.count(red) == (2 if name == "cluster" else 1), name  # with the chip of its store
-        assert 'class="state-dot failed" title="Backups gone"' in page, name
+        assert 'class="state-dot verdict-at-risk" title="At risk"' in page, name
+        assert ", At risk</span>" in page
         assert ", Backups gone</span>" in page
     assert Cluster.objects.get().has_loss
     assert Store.objects.get(name="archive-dub").has_loss

@@ -316,7 +316,8 @@ def test_the_navigation_pane_shows_the_clusters_with_their_states(as_alice, make
     cluster = make()
     page = text_of(as_alice.get("/tasks/"))
     assert cluster.get_absolute_url() in page
-    assert 'class="state-dot available"' in page
+    assert 'class="state-dot verdict-not-set-up" title="Not set up yet"' in page
+    assert 'class="nav-state' not in page
     fragment = text_of(
         as_alice.get(
             "/clusters/navigation/", headers={**HTMX, "HX-Current-URL": f"http://testserver/clusters/{cluster.pk}/"}

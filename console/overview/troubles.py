@@ -1,0 +1,218 @@
+"""What is wrong beside the verdicts: drifted stores, failed tasks, accounts, keys, clusters without a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, NullIf
+from django.urls import reverse
+from django.utils import timezone
+
+from clusters.models import Attachment, Cluster, Database, Node, Repository
+from clusters.models import State as ClusterState
+from console.accounts.models import Membership
+from console.cloud_accounts.models import CloudAccount
+from console.clouds import CLOUDS
+from console.clouds.contract import AccessSpec
+from console.operations.models import Operation
+from console.web.notices import Notice, Subject
+from stores.models import State as StoreState
+from stores.models import Store
+
+FAILED_FOR = timedelta(days=7)  # so long a failed task is told, unless its subject still waits for it
+REPLACED_IN = timedelta(days=7)  # in which every node should have its new key
+SIGNED_SINCE = timedelta(days=90)  # younger signatures end not soon, whichever cloud they are of
+ACCOUNTS = 200  # more are not looked at
+AT_MOST = 200  # rows of all kinds
+
+
+@dataclass(frozen=True)
+class Row:
+    """Something that is wrong with one subject."""
+
+    kind: str
+    id: Any
+    name: str
+    number: int
+
+
+def rows(membership: Membership) -> list[Row]:
+    """Return what is wrong with the organisation's stores, clusters and tasks, in one query."""
+    now = timezone.now()
+    stores = Store.objects.visible_to(membership)
+    clusters = Cluster.objects.visible_to(membership).exclude(state=ClusterState.DELETING)
+    tasks = Operation.objects.visible_to(membership).filter(state=Operation.State.FAILED)
+    later = Operation.objects.filter(subject_id=OuterRef("subject_id"), created_at__gt=OuterRef("created_at"))
+    waiting = [
+        Q(pk__in=of.filter(state="failed").exclude(operation=None).values("operation")) for of in (stores, clusters)
+    ]
+    attached = Attachment.objects.filter(cluster=OuterRef("pk")).exclude(state=Attachment.State.DETACHING)
+    has_databases = Exists(Database.objects.filter(cluster=OuterRef("pk")))
+    unsaved = Repository.objects.in_use().filter(cluster=OuterRef("pk"), kit_taken_at=None)
+    found = [
+        _of("drift", stores.filter(state=StoreState.DEGRADED)),
+        _of(
+            "task",
+            tasks.filter(waiting[0] | waiting[1] | (Q(finished_at__gt=now - FAILED_FOR) & ~Exists(later))),
+            name="subject_name",
+        ),
+        _of("no store", clusters.filter(has_databases).exclude(Exists(attached)), number=_databases()),
+        _of("no database", clusters.exclude(has_databases)),
+        _of("old key", clusters.filter(key_replaced_at__lt=now - REPLACED_IN)),
+        _of("no kit", clusters.filter(Exists(unsaved), has_databases)),
+    ]
+    ordered = found[0].union(*found[1:], all=True).order_by("kind", "called")
+    return [Row(*one) for one in ordered[:AT_MOST]]
+
+
+def _of(kind: str, found: QuerySet[Any], *, name: str = "name", number: Any = None) -> Any:
+    counted = Value(0, IntegerField()) if number is None else number
+    given = found.order_by().annotate(kind=Value(kind), called=F(name), counted=counted)
+    return given.values_list("kind", "pk", "called", "counted")
+
+
+def _databases() -> Coalesce:
+    """Return how many databases a cluster's nodes run, all hosts of one replication counted once, as a column."""
+    folder = Coalesce(NullIf(F("folder"), Value("")), F("name"))
+    nodes = (
+        Node.objects.filter(cluster=OuterRef("pk"))
+        .order_by()
+        .values("cluster")
+        .annotate(n=Count(folder, distinct=True))
+    )
+    databases = Database.objects.filter(cluster=OuterRef("pk")).order_by().values("cluster").annotate(n=Count("pk"))
+    product = Subquery(nodes.values("n")) * Subquery(databases.values("n"))
+    return Coalesce(product, Value(0), output_field=IntegerField())
+
+
+def nowhere(found: Iterable[Row]) -> int:
+    """Return how many databases have no store to be backed up to."""
+    return sum(one.number for one in found if one.kind == "no store")
+
+
+def notices(found: Sequence[Row], membership: Membership) -> list[Notice]:
+    """Return what to tell of it, with two queries more: of the accounts, and of signatures that end soon."""
+    return [*_of_rows(found), *of_accounts(membership), *_signatures(membership)]
+
+
+def _of_rows(found: Sequence[Row]) -> Iterable[Notice]:
+    for kind, tell in TELL.items():
+        there = [one for one in found if one.kind == kind]
+        if there:
+            yield tell(there)
+
+
+def _subjects(there: Sequence[Row], view: str) -> list[Subject]:
+    return [Subject(one.name, reverse(view, args=[one.id])) for one in there]
+
+
+def _s(there: Sequence[Any], one: str, many: str) -> str:
+    return f"1 {one}" if len(there) == 1 else f"{len(there):,} {many}"
+
+
+def _drifted(there: Sequence[Row]) -> Notice:
+    title = f"{_s(there, 'store has', 'stores have')} drifted"
+    words = "Their buckets are not as they should be. Each store's page says what differs, repairs it or accepts it."
+    return Notice("drift", "warn", title, words, subjects=_subjects(there, "stores:detail"))
+
+
+def _failed(there: Sequence[Row]) -> Notice:
+    words = "Each task says what failed and what to do."
+    url = f"{reverse('tasks:list')}?state=failed"
+    return Notice(
+        "task",
+        "bad",
+        f"{_s(there, 'task', 'tasks')} failed",
+        words,
+        url,
+        "All that failed",
+        _subjects(there, "tasks:detail"),
+    )
+
+
+def _storeless(there: Sequence[Row]) -> Notice:
+    title = f"{_s(there, 'cluster has', 'clusters have')} no backup store"
+    words = "Their databases are backed up nowhere. Attach a store with Update Backup Stores."
+    return Notice("no store", "bad", title, words, subjects=_subjects(there, "clusters:detail"))
+
+
+def _without_database(there: Sequence[Row]) -> Notice:
+    title = f"{_s(there, 'cluster has', 'clusters have')} no database"
+    words = "Nothing of them is backed up until a database is added."
+    return Notice("no database", "warn", title, words, subjects=_subjects(there, "clusters:detail"))
+
+
+def _replaced(there: Sequence[Row]) -> Notice:
+    title = f"The nodes' key of {_s(there, 'cluster', 'clusters')} has been waiting to be replaced for more than a week"
+    words = "Some nodes have not reported the new one. Run their set-up script again, or end the former key."
+    return Notice("old key", "warn", title, words, subjects=_subjects(there, "clusters:detail"))
+
+
+def _unsaved(there: Sequence[Row]) -> Notice:
+    title = f"The recovery kit of {_s(there, 'cluster', 'clusters')} is not saved"
+    words = "Without the kit, backups cannot be opened when this console is gone: it holds their passphrases."
+    return Notice("no kit", "info", title, words, subjects=_subjects(there, "clusters:detail"))
+
+
+TELL: dict[str, Callable[[Sequence[Row]], Notice]] = {
+    "task": _failed,
+    "no store": _storeless,
+    "no database": _without_database,
+    "drift": _drifted,
+    "old key": _replaced,
+    "no kit": _unsaved,
+}
+
+
+def of_accounts(membership: Membership) -> list[Notice]:
+    """Return what is wrong with the organisation's accounts, in one query."""
+    accounts = list(CloudAccount.objects.visible_to(membership).order_by("name")[:ACCOUNTS])
+    notices = []
+    if there := [one for one in accounts if one.unproven or one.verify_error]:
+        title = f"{_s(there, 'account does', 'accounts do')} not verify"
+        words = "The console cannot look into their stores or change them. Each account's page says why."
+        notices.append(
+            Notice(
+                "account", "bad", title, words, subjects=[Subject(one.name, one.get_absolute_url()) for one in there]
+            )
+        )
+    if there := [one for one in accounts if one.key_is_old]:
+        title = (
+            f"The console's key to {_s(there, 'account', 'accounts')} is older than {CloudAccount.KEY_IS_OLD.days} days"
+        )
+        words = "Make a new one, and give it to the console with Change."
+        notices.append(
+            Notice(
+                "account key",
+                "info",
+                title,
+                words,
+                subjects=[Subject(one.name, one.get_absolute_url()) for one in there],
+            )
+        )
+    return notices
+
+
+def _signatures(membership: Membership) -> list[Notice]:
+    """Return the clusters whose nodes' signatures end soon and were not renewed, in one query."""
+    asked = {key: one.access.keys_due for key, one in CLOUDS.items() if one.access.keys_due}
+    old = Cluster.objects.visible_to(membership).filter(
+        cloud_account__provider_key__in=asked, key_made_at__lt=timezone.now() - SIGNED_SINCE
+    )
+    there = []
+    for cluster in old.select_related("cloud_account").order_by("name")[:AT_MOST]:
+        account = AccessSpec(
+            cluster.id, cluster.name, cluster.cloud_account.credentials(), cluster.prefix, (), cluster.keys
+        )
+        due = asked[cluster.cloud_account.provider_key](account)
+        if due and due < timezone.now():
+            there.append(Subject(cluster.name, cluster.get_absolute_url()))
+    if not there:
+        return []
+    title = f"The nodes' signatures of {_s(there, 'cluster ends', 'clusters end')} soon"
+    words = "They should have been renewed. Repair the cluster, and run the set-up script of its nodes again."
+    return [Notice("signature", "bad", title, words, subjects=there)]
