@@ -18,10 +18,12 @@ from clusters.models import Cluster
 from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of, zone_of
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
+from clusters.pictures.recovery_window import of_cases
 from clusters.proximity import round_trip_ms
 from clusters.recovery.kit import delete_commands, expire_commands
 from clusters.reports.shown import primaries
 from clusters.repositories import memory
+from clusters.repositories.backups import bookcases
 from clusters.repositories.detaching import held_for
 from clusters.repositories.losses import losses
 from clusters.repositories.removed import Removed, removed_nodes
@@ -49,7 +51,12 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
         return _removed_detail(request, removed)
     node_setup = _node_setup(request, pk, name)
     folders = {name, node_setup.node.repository_folder}  # the first of which it may have left
+    cluster = node_setup.cluster
+    cases = bookcases(cluster)
+    windows, more_windows = of_cases(cases, cluster.health.all(), timezone.now(), node_setup.node.repository_folder)
     context = {
+        "windows": windows,
+        "more_windows": more_windows,
         "cluster": node_setup.cluster,
         "node": node_setup.node,
         "node_setup": node_setup,

@@ -24,6 +24,7 @@ from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteCluste
 from clusters.models import Cluster, Database
 from clusters.node_setup import attached, node_setups, zone_of
 from clusters.pgbackrest.schedules import times
+from clusters.pictures.recovery_window import of_cases
 from clusters.replication import folders_left
 from clusters.reports.shown import primaries
 from clusters.repositories.backups import bookcases
@@ -75,6 +76,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     mine = [one for one in found if one.chosen]
     cases = bookcases(cluster)
     gone = losses(cluster.repositories.all())
+    windows, more_windows = of_cases(cases, cluster.health.all(), timezone.now())
     context = {
         "cluster": cluster,
         "losses": gone,
@@ -89,6 +91,8 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "removed_nodes": removed_nodes(cluster),
         "columns": attached(cluster),
         "cases": cases,
+        "windows": windows,
+        "more_windows": more_windows,
         "retained": len(cluster.repositories.all()) - len(cases),
         "zone": (zone := zone_of(cluster.nodes.all())),
         "times": times(cluster.policy.schedules, timezone.now(), zone),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -12,11 +13,11 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from clusters.models import Cluster, Repository
+from clusters.models import Cluster, Health, Repository
 from clusters.pgbackrest.restore import MACHINE
 from clusters.pgbackrest.restore_script import restore_script
 from clusters.recovery.restore_forms import RestoreForm
-from clusters.recovery.restores import Source, bars, of_cluster, of_repository
+from clusters.recovery.restores import Source, drawn, of_cluster, of_repository
 from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
@@ -64,13 +65,17 @@ def _page(request: MemberRequest, sources: list[Source], context: dict[str, Any]
         "form": form,
         "shown_errors": refused,
         "source": form.source,
-        "bars": bars(form.offered, form.moment),
+        "lines": drawn(form.offered, _health(context.get("cluster")), form.moment),
         "restore": chosen,
         "masked": restore_script(chosen, secrets=False) if chosen else "",
         "query": urlencode({name: form[name].value() or "" for name in form.fields}),
         "is_machine": chosen and chosen.where == MACHINE,
     }
     return fragment_or_page(request, "clusters/restore.html", "restore", context, status=422 if refused else 200)
+
+
+def _health(cluster: Cluster | None) -> Iterable[Health]:
+    return cluster.health.all() if cluster else ()
 
 
 # What holds secrets: for who manages, has just given the password, and is written down for having looked.

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from clusters.models import Attachment, Cluster, Database, KnownStanza, Node, Repository
+from django.utils import timezone
+
+from clusters.models import Attachment, Cluster, Database, Health, KnownStanza, Node, Repository
 from clusters.node_setup import databases_of, layout_of, node_setups
 from clusters.pgbackrest import restore
 from clusters.pgbackrest.configuration import BY_NUMBER, StanzaConfiguration, Target
 from clusters.pgbackrest.layout import Layout, called
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
-from clusters.pgbackrest.window import Window, database_of, ended, is_prior, window
+from clusters.pgbackrest.window import Window, database_of, is_prior, window
+from clusters.pictures.recovery_window import Line, Seen, lines
 from clusters.replication import groups, primary, reports
 from clusters.repositories.backups import Row, StanzaView
 from console.clouds.contract import AccessSpec, RepositoryOptions
@@ -213,55 +216,17 @@ def _sources(
     return found
 
 
-# The recovery windows as they are drawn: a bar for each repository, all on one scale of this width
-
-WIDTH = 1000
-LEAST_WIDTH = 6  # of a window that is too short to be seen
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A backup on a bar."""
-
-    x: int
-    is_full: bool
-
-
-@dataclass(frozen=True)
-class Bar:
-    """The recovery window of one repository, from 0 to WIDTH."""
-
-    source: Source
-    window: Window | None
-    x: int = 0
-    width: int = 0
-    ticks: tuple[Tick, ...] = ()
-    chosen: int | None = None  # where the chosen time is
-
-
-def bars(sources: list[Source], moment: datetime | None = None) -> list[Bar]:
-    """Return the window of each source, on a scale from the oldest to the newest moment of all of them."""
-    known = [one.window for one in sources if one.window]
-    if not known:
-        return [Bar(one, None) for one in sources]
-    first, last = min(one.oldest for one in known), max(one.newest for one in known)
-    whole = (last - first).total_seconds() or 1
-
-    def at(when: datetime) -> int:
-        return round(WIDTH * (when - first).total_seconds() / whole)
-
-    found = []
-    for source in sources:
-        if (reach := source.window) is None:
-            found.append(Bar(source, None))
-            continue
-        x = min(at(reach.oldest), WIDTH - LEAST_WIDTH)
-        ticks = tuple(
-            Tick(min(at(ended(one)), WIDTH - 2), one.kind == "full")
-            for one in source.backups
-            if not source.is_prior(one) and reach.holds(ended(one))
+def drawn(sources: list[Source], health: Iterable[Health], moment: datetime | None = None) -> list[Line]:
+    """Return the recovery window of each source as it is drawn, all on one scale, with the moment that was chosen."""
+    judged = {(one.repository_id, one.node, one.database): one for one in health}
+    rows = [
+        Seen(
+            one.repository,
+            one.state,
+            one.known,
+            judged.get((one.repository.pk, one.state.node, one.state.stanza)),
+            one.is_attached,
         )
-        width = max(at(reach.newest) - x, LEAST_WIDTH)
-        chosen = at(moment) if moment and reach.holds(moment) else None
-        found.append(Bar(source, reach, x, width, ticks, chosen))
-    return found
+        for one in sources
+    ]
+    return lines(rows, timezone.now(), moment)
