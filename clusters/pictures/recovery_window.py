@@ -158,6 +158,11 @@ class Line:
         return self.seen.window
 
     @property
+    def is_drawn(self) -> bool:
+        """Return whether there is anything to draw."""
+        return bool(self.band or self.lost)
+
+    @property
     def number(self) -> int:
         """Return how many backups there are of the present database."""
         return len(self.seen.backups)

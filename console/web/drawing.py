@@ -20,8 +20,9 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 STEPS = (
     *(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15, 30)),
     *(HOUR * hours for hours in (1, 2, 3, 6, 12)),
-    *(DAY * days for days in (1, 2, 5, 7, 14, 30, 60, 90, 180, 365, 730, 1825, 3650)),
+    *(DAY * days for days in (1, 2, 5, 7, 14)),
 )
+MONTHS = (1, 2, 3, 6, 12, 24, 60, 120)  # beyond that
 BEGIN = datetime(1970, 1, 4, tzinfo=UTC)  # a Sunday
 
 
@@ -69,16 +70,23 @@ class TimeScale:
 
     def labels(self, zone: tzinfo = UTC) -> list[Label]:
         """Return the words of its axis, at round times."""
-        step = next((one for one in STEPS if self.length / one <= LABELS - 1), self.length)
-        form = "%H:%M" if step < DAY else "%-d %b" if self.length < 300 * DAY else "%b %Y"
-        begin = BEGIN.replace(tzinfo=zone)
-        when = begin - (begin - self.first) // step * step
-        found = []
-        while when <= self.last:
-            place = self.at(when)
-            found.append(Label(place, when.strftime(form), _anchor(place)))
-            when += step
-        return found
+        times, form = self._times(zone), "%b %Y"
+        if self.length < LABELS * STEPS[-1]:
+            form = "%H:%M" if self.length < LABELS * 12 * HOUR else "%-d %b"
+        return [Label(self.at(one), one.astimezone(zone).strftime(form), _anchor(self.at(one))) for one in times]
+
+    def _times(self, zone: tzinfo) -> list[datetime]:
+        """Return the round times of the axis."""
+        for step in STEPS:
+            if self.length < LABELS * step:
+                begin = BEGIN.replace(tzinfo=zone)
+                first = begin - (begin - self.first) // step * step
+                return [one for one in (first + step * number for number in range(LABELS)) if one <= self.last]
+        first, last = self.first.astimezone(zone), self.last.astimezone(zone)
+        since, until = first.year * 12 + first.month, last.year * 12 + last.month - 1  # the first of a month, from 0 on
+        months = next((one for one in MONTHS if until - since < LABELS * one), until - since)
+        numbers = range(-(-since // months) * months, until + 1, max(1, months))
+        return [datetime(number // 12, number % 12 + 1, 1, tzinfo=zone) for number in numbers]
 
 
 def _anchor(place: float) -> str:
