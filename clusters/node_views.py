@@ -19,6 +19,7 @@ from clusters.node_setup import NodeSetup, attached, nearest, node_setups, polic
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
 from clusters.pictures.recovery_window import of_cases
+from clusters.pictures.week import of_cluster, weeks
 from clusters.proximity import round_trip_ms
 from clusters.recovery.kit import delete_commands, expire_commands
 from clusters.reports.shown import primaries
@@ -54,7 +55,10 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     cluster = node_setup.cluster
     cases = bookcases(cluster)
     windows, more_windows = of_cases(cases, cluster.health.all(), timezone.now(), node_setup.node.repository_folder)
+    planned, more_weeks = weeks(of_cluster(cluster, cases, node_setup.node.repository_folder), timezone.now())
     context = {
+        "weeks": planned,
+        "more_weeks": more_weeks,
         "windows": windows,
         "more_windows": more_windows,
         "cluster": node_setup.cluster,

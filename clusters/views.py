@@ -25,6 +25,7 @@ from clusters.models import Cluster, Database
 from clusters.node_setup import attached, node_setups, zone_of
 from clusters.pgbackrest.schedules import times
 from clusters.pictures.recovery_window import of_cases
+from clusters.pictures.week import of_cluster, weeks
 from clusters.replication import folders_left
 from clusters.reports.shown import primaries
 from clusters.repositories.backups import bookcases
@@ -77,7 +78,10 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     cases = bookcases(cluster)
     gone = losses(cluster.repositories.all())
     windows, more_windows = of_cases(cases, cluster.health.all(), timezone.now())
+    planned, more_weeks = weeks(of_cluster(cluster, cases), timezone.now())
     context = {
+        "weeks": planned,
+        "more_weeks": more_weeks,
         "cluster": cluster,
         "losses": gone,
         "robbed": {one.store_id for one in cluster.repositories.all() if one.pk in {loss.repository for loss in gone}},

@@ -86,7 +86,7 @@ def _until_next(now: datetime, one: Expected, state: StanzaState | None, since: 
     newest = max((backup.stopped for backup in state.backups), default=0) if state else 0
     begun, coming = [], []
     for kind, expression in one.schedules.items():
-        lasts = _lasts(state, kind)
+        lasts = usual_duration(state, kind)
         last, following = _around(expression, now, one.zone)
         coming.append(following + lasts + SOON - now)
         if last and last.timestamp() > newest:
@@ -100,7 +100,7 @@ def _until_next(now: datetime, one: Expected, state: StanzaState | None, since: 
     return min(coming)
 
 
-def _lasts(state: StanzaState | None, kind: str) -> timedelta:
+def usual_duration(state: StanzaState | None, kind: str) -> timedelta:
     """Return how long such a backup takes, by the longest of the last ones."""
     known = [one.stopped - one.started for one in state.backups if one.kind == kind][-LASTING:] if state else []
     return timedelta(seconds=min(max(0, *known, 0), 86_400))

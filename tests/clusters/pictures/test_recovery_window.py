@@ -167,5 +167,5 @@ def test_the_pages_show_it_with_its_table(as_alice, cluster):
         assert page.count('class="window-bar"') == number
         assert page.count('class="window-gap"') == 1
         assert "1 WAL segment missing on timeline 1" in page
-        assert re.search(r"2026-11-23 00:00 – 2026-11-24 00:00</td>", page)
+        assert re.search(r"2026-11-23 00:00 . 2026-11-24 00:00</td>", page)
         assert "At risk" in page
