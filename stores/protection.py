@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 USUAL_VERSIONS, USUAL_LOCK = 30, 14
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A part of a file's life in days, and where it is drawn, in per cent."""
+
+    key: str
+    words: str
+    since: int
+    until: int
+    x: float = 0
+    width: float = 0
+
+    def on(self, whole: int) -> Bar:
+        """Return it as it is drawn where so many days are as wide as the picture."""
+        return replace(
+            self, x=round(100 * self.since / whole, 2), width=round(100 * (self.until - self.since) / whole, 2)
+        )
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,17 @@ class Protection:
     def window(self) -> int:
         """Return how many days somebody with the nodes' keys can be undone: what they delete is kept for so long."""
         return max(self.versions, self.lock)
+
+    @property
+    def bars(self) -> list[Bar]:
+        """Return the life of a file as it is drawn, from the day on which it is written to that on which it is gone."""
+        whole = self.held or 1
+        found = [
+            Bar("used", "Part of a backup", 0, self.in_use),
+            Bar("kept", "Kept after its deletion", self.in_use, self.held),
+            Bar("locked", "Locked", 0, self.lock),
+        ]
+        return [one.on(whole) for one in found if one.until > one.since]
 
     def deletable(self, last_write: date) -> date:
         """Return the first day on which nothing is locked any more, if nothing is written after this one."""

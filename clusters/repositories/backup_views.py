@@ -14,6 +14,7 @@ from clusters import actions
 from clusters.models import Cluster, Repository
 from clusters.repositories import memory
 from clusters.repositories.backups import bookcases, retained_case
+from clusters.repositories.growth import growth
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.web.pages import dialog_done, fragment_or_page
@@ -64,5 +65,12 @@ def store_backups(request: MemberRequest, pk: UUID) -> HttpResponse:
     of_clusters = Cluster.objects.visible_to(request.membership).with_node_setup()
     still = {one.pk: one for one in of_clusters.filter(repositories__in=retained)}
     left = [retained_case(one, still.get(one.cluster_id)) for one in retained.with_inventory()]
-    context = {"store": store, "found": found, "left": left, "number": len(found) + len(left)}
+    held = [*(case for _, case in found), *left]
+    context = {
+        "store": store,
+        "found": found,
+        "left": left,
+        "number": len(held),
+        "growth": growth(known for case in held for known in case.repository.known_stanzas.all()),
+    }
     return fragment_or_page(request, "clusters/store_backups.html", "backups", context)

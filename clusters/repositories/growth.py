@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from clusters.models import KnownStanza
+from console.web.drawing import Label, TimeScale, area, thinned
 
 SHOWN = 14  # rows of the table, spread over the time
+HEIGHT = 60  # of the picture's ground
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,16 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """The sizes as areas on a ground of 1000 by HEIGHT: that of the WAL, and on it that of the backups."""
+
+    total: str
+    wal: str
+    labels: list[Label]
+    top: int  # bytes
+
+
+@dataclass(frozen=True)
 class Growth:
     """The sizes day by day, oldest first; at least one."""
 
@@ -62,6 +74,16 @@ class Growth:
         """Return the newest day and others before it, newest first, spread evenly."""
         step = -(-len(self.sizes) // SHOWN)
         return self.sizes[::-1][::step]
+
+    @property
+    def picture(self) -> Picture:
+        """Return how it is drawn, from the first day to now."""
+        first, last = (datetime.combine(one.day, time.min, UTC) for one in (self.sizes[0], self.now))
+        scale, top = TimeScale(first, last), max(one.total for one in self.sizes) or 1
+        rows = [(scale.part(datetime.combine(one.day, time.min, UTC)), one) for one in self.sizes]
+        total = thinned([(x, one.total / top) for x, one in rows])
+        wal = thinned([(x, one.wal / top) for x, one in rows])
+        return Picture(area(total, HEIGHT), area(wal, HEIGHT), scale.labels(), top)
 
 
 def growth(stanzas: Iterable[KnownStanza]) -> Growth | None:

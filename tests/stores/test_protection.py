@@ -214,3 +214,19 @@ def test_calculator_answers_while_typing(as_alice, bob):
         answer = as_alice.get("/stores/calculator/", nonsense, headers=HTMX)
         assert (answer.status_code, "Enter the days" in text_of(answer)) == (200, True)
     assert str(timezone.localdate().year) in said
+
+
+def test_protection_draws_the_life_of_a_file():
+    used, kept, locked = Protection(versions=29, lock=10, retention=13).bars
+    assert (used.since, used.until, used.x, used.width) == (0, 20, 0, 40.82)
+    assert (kept.since, kept.until, kept.x, kept.width) == (20, 49, 40.82, 59.18)
+    assert (locked.until, locked.width) == (10, 20.41)
+    assert [one.key for one in Protection(versions=1, lock=0, retention=14).bars] == ["used", "kept"]
+
+
+def test_calculator_draws_it_for_who_asked(as_alice):
+    days = {"versions_days": "30", "lock_days": "14", "retention_days": "14"}
+    said = text_of(as_alice.get("/stores/calculator/", days))
+    assert "Kept after its deletion: day 21 to 51" in said
+    assert said.count('class="life-ground"') == 3
+    assert "life-ground" not in text_of(as_alice.get("/stores/calculator/"))
