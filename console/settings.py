@@ -87,6 +87,7 @@ INSTALLED_APPS = [
     "console.audit",
     "console.restoration",
     "console.operations",
+    "console.alerts",
     "console.cloud_accounts",
     "stores",
     "clusters",
@@ -201,6 +202,10 @@ EMAIL_TIMEOUT = 10  # seconds
 DEFAULT_FROM_EMAIL = env_email("EMAIL_FROM", "storekeeper@localhost")
 # Where linked S3 servers may be beside public addresses: CIDRs, addresses, or names with all names below them.
 S3_ENDPOINTS_ALLOWED = env_places("S3_ENDPOINTS_ALLOWED")
+# The same for where alerts are sent; what is named here may also be spoken to without TLS.
+ALERT_ENDPOINTS_ALLOWED = env_places("ALERT_ENDPOINTS_ALLOWED")
+# Asked every minute while beat, workers and alerts work: whoever is behind it tells when that ends.
+DEADMAN_URL = env_url("DEADMAN_URL", "https://hc-ping.example.org/1b2c")
 REDIS_URL = env_broker("REDIS_URL", "redis://127.0.0.1:6379/0")
 
 # Work that goes on without a browser
@@ -241,6 +246,8 @@ CELERY_BEAT_SCHEDULE = {
     "judge-due": {"task": "clusters.tasks.judge_due", "schedule": 5.0},
     "read-due": {"task": "console.operations.tasks.read_due", "schedule": 10.0},
     "housekeeping": {"task": "console.operations.housekeeping.keep_house", "schedule": 86_400.0},
+    "evaluate-alerts": {"task": "console.alerts.tasks.evaluate_all", "schedule": 60.0},
+    "deliver-alerts": {"task": "console.alerts.tasks.deliver_due", "schedule": 10.0},
     "mark-generation": {"task": "console.restoration.tasks.mark_generation", "schedule": 60.0},
 }
 # How long a finished task stays in the list of tasks.

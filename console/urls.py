@@ -37,6 +37,7 @@ urlpatterns = [
     path("enrol/", enrol, name="enrol"),
     path("enrol/enrol.sh", enrol_script, name="enrol_script"),
     path("cloud-accounts/", include("console.cloud_accounts.urls")),
+    path("alerts/", include("console.alerts.urls")),
     path("audit/", include("console.audit.urls")),
     path("tasks/", include("console.operations.urls")),
     path("restoration/", include("console.restoration.urls")),

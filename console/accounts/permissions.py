@@ -18,6 +18,7 @@ class Permission(StrEnum):
     SEE_MEMBERS = "see_members"
     MANAGE_MEMBERS = "manage_members"
     SEE_AUDIT = "see_audit"
+    MANAGE_ALERTS = "manage_alerts"  # acknowledge, silence, and say whom they are told; who sees stores sees alerts
 
 
 _VIEWER = frozenset({Permission.SEE_ACCOUNTS, Permission.SEE_STORES, Permission.SEE_MEMBERS})
@@ -27,6 +28,7 @@ _ADMIN = _VIEWER | {
     Permission.MANAGE_CLUSTERS,
     Permission.SEE_SECRETS,
     Permission.SEE_AUDIT,
+    Permission.MANAGE_ALERTS,
 }
 _OWNER = _ADMIN | {Permission.MANAGE_MEMBERS, Permission.LET_GO}
 
@@ -36,7 +38,7 @@ ROLES = {"owner": _OWNER, "admin": _ADMIN, "viewer": _VIEWER, "support": _VIEWER
 
 # What the group of the support staff may do in the Django admin, beside viewing every row of these apps.
 SUPPORT = "Support"
-SUPPORT_SEES = ("accounts", "audit", "cloud_accounts", "operations", "stores", "clusters")
+SUPPORT_SEES = ("accounts", "alerts", "audit", "cloud_accounts", "operations", "stores", "clusters")
 SUPPORT_MAY = frozenset(
     {
         "accounts.change_organisation",  # its edition and its limits
@@ -53,13 +55,14 @@ ENTERPRISE = frozenset(
         Permission.MANAGE_CLUSTERS,
         Permission.SEE_SECRETS,
         Permission.LET_GO,
+        Permission.MANAGE_ALERTS,
     }
 )
 
 # What each role may do, in the words that people read where they choose one.
 ROLE_WORDS = {
     "owner": "members, letting passphrases go, and all that admins may",
-    "admin": "backup stores, clusters, cloud accounts and secrets",
+    "admin": "backup stores, clusters, cloud accounts, alerts and secrets",
     "viewer": "sees everything but secrets, and changes nothing",
 }
 
@@ -89,6 +92,15 @@ ASKS_AGAIN: dict[str, int | str] = {
     "organisation:role": MINUTES,
     "organisation:second_factor": MINUTES,
     "own_data": MINUTES,
+    "alerts:channel_create": MINUTES,  # it sends names and states of databases out of the house
+    "alerts:channel_secret": MINUTES,
+    "alerts:deadman": MINUTES,
+    "alerts:channel_delete": HOUR,  # who hears nothing sees nothing
+    "alerts:channel_edit": HOUR,
+    "alerts:channel_switch": HOUR,
+    "alerts:window_create": HOUR,
+    "alerts:silence": HOUR,
+    "alerts:repeat": HOUR,
     "cloud_accounts:unlink": HOUR,
     "cloud_accounts:looking": HOUR,  # who looks rarely sees late what is lost
     "clusters:archiving": HOUR,
@@ -123,6 +135,13 @@ ASKS_AGAIN: dict[str, int | str] = {
     "mfa_reauthenticate": "asks for it itself",
     "mfa_reauthenticate_webauthn": "asks for it itself",
     "account_change_password": "wants the present one itself",  # nosec B105 - no password
+    "alerts:acknowledge": "says that somebody is at it, is written down, and can be taken back",
+    "alerts:channel_link": "sends a link to the address that it is about",
+    "alerts:channel_test": "sends a test to where alerts go already",
+    "alerts:confirm": "is the owner of the mailbox, by a link",
+    "alerts:unacknowledge": "has it told again",
+    "alerts:unsilence": "has it told again",
+    "alerts:window_end": "has alerts told again",
     "cloud_accounts:link": "adds an account, with its own proof",
     "cloud_accounts:verify": "looks",
     "clusters:backups_refresh": "looks",

@@ -12,9 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from console.clouds import CLOUDS
+from console.clouds import CLOUDS, addresses
 from console.clouds.contract import DeploymentSettings, LinkError
-from console.clouds.s3 import addresses
 from console.clouds.s3 import session as s3_session
 from console.clouds.steps import Failed
 from console.demo.object_server import ObjectServer

@@ -18,10 +18,9 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from console.clouds import streams
+from console.clouds import addresses, streams
 from console.clouds.contract import AccountRef, Capabilities, Check, Feature, Identity, LinkError, StoreSpec
 from console.clouds.naming import listed, lower_first
-from console.clouds.s3 import addresses
 from console.clouds.s3.access import USERS, makes_users
 from console.clouds.s3.controls import (
     ask_for_bucket,

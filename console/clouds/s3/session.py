@@ -29,10 +29,10 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import InsecureRequestWarning
 
-from console.clouds import streams
+from console.clouds import addresses, streams
 from console.clouds.contract import AccountRef, StoreSpec
 from console.clouds.regions import Region, find, places
-from console.clouds.s3 import addresses
+from console.clouds.s3.guard import guard
 from console.clouds.s3api.buckets import Bucket
 from console.clouds.s3api.clients import FOREVER, NETWORK, S3_NETWORK, client_of
 from console.clouds.s3api.errors import (
@@ -127,7 +127,7 @@ def _client(service: Literal["s3", "iam"], account: AccountRef, config: Config) 
         account,
         account.settings["region"],
         lambda: (_options(account, config), FOREVER),
-        partial(addresses.guard, allowed=account.deployment.endpoints_allowed),
+        partial(guard, allowed=account.deployment.endpoints_allowed),
     )
 
 

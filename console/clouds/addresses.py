@@ -1,8 +1,8 @@
-"""Where a linked server may be: at a public address, or where the operator allows it; checked as each connection opens.
+"""Where a server that somebody named may be: at a public address, or where the operator allows it.
 
-A name is looked up once, what it leads to is checked, and the connection goes to just that: a name that leads elsewhere
-a moment later (DNS rebinding) gains nothing by it. Clients that are guarded follow no redirect to anywhere else either,
-because every connection of theirs is checked.
+That is checked as each connection opens. A name is looked up once, what it leads to is checked, and the connection goes
+to just that: a name that leads elsewhere a moment later (DNS rebinding) gains nothing by it. Clients that are guarded
+follow no redirect to anywhere else either, because every connection of theirs is checked.
 """
 
 from __future__ import annotations
@@ -14,11 +14,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from threading import Thread
 from typing import Any
 
-from botocore.awsrequest import AWSHTTPSConnection, AWSHTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
-
-from console.clouds import streams
 
 # By what people call them (IANA, "IPv4 Special-Purpose Address Space"); "metadata" are those of the addresses at which
 # clouds tell machines their credentials that are neither private nor link-local.
@@ -43,6 +40,9 @@ LOOK_UP_SECONDS = 5.0
 PUBLIC_IPV6 = IPv6Network("2000::/3")
 # IPv6 addresses that lead to an IPv4 address, and the bits in front of it.
 EMBEDDED = (("::ffff:0:0/96", 96), ("64:ff9b::/96", 96), ("2002::/16", 16), ("::/96", 96))
+
+
+S3_SETTING = "S3_ENDPOINTS_ALLOWED"
 
 
 class Forbidden(OSError):
@@ -110,51 +110,52 @@ def _look_up(host: str, port: int) -> list[Any]:
     return list(answer)
 
 
-def resolve(host: str, port: int, allowed: Sequence[str]) -> list[str]:
-    """Return a server's addresses, in the order to try them; raises Forbidden when it may not be at one of them."""
+def resolve(host: str, port: int, allowed: Sequence[str], setting: str = S3_SETTING) -> list[str]:
+    """Return a server's addresses, in the order to try them; raises Forbidden when it may not be at one of them.
+
+    `allowed` is what the operator has set as `setting`.
+    """
     found = _look_up(host.strip("[]"), port)
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     for address in addresses:
         if (reason := kind(address)) and not is_allowed(host, address, allowed):
             raise Forbidden(
                 f"{host} is at a {reason} address, which the console does not connect to. Enter the server's public "
-                "address, or ask who runs the console to allow this one (S3_ENDPOINTS_ALLOWED)."
+                f"address, or ask who runs the console to allow this one ({setting})."
             )
     return addresses
 
 
-class _Connection(AWSHTTPSConnection):  # type: ignore[misc]
-    """A connection that goes to an address that was just checked, and to no other."""
+class Checked:
+    """What a connection of urllib3 does beside its own: it goes to an address that was just checked."""
 
     allowed: tuple[str, ...] = ()
+    setting = S3_SETTING
+    port: int
+    _dns_host: str
 
     def _new_conn(self) -> socket.socket:
-        name: str = self._dns_host
-        failure: HTTPError = NewConnectionError(self, "The name has no address.")
+        name = self._dns_host
+        failure: HTTPError = NewConnectionError(self, "The name has no address.")  # type: ignore[arg-type]
         try:
-            for address in resolve(name, self.port, self.allowed):
+            for address in resolve(name, self.port, self.allowed, self.setting):
                 self._dns_host = address
                 try:
-                    return super()._new_conn()  # type: ignore[no-any-return]
+                    return super()._new_conn()  # type: ignore[misc,no-any-return]
                 except HTTPError as error:
                     failure = error
         except socket.gaierror as error:
-            raise NameResolutionError(name, self, error) from error
+            raise NameResolutionError(name, self, error) from error  # type: ignore[arg-type]
         except Forbidden as error:
-            raise NewConnectionError(self, str(error)) from error
+            raise NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
         finally:
             self._dns_host = name  # which the certificate has to be for
         raise failure
 
 
 @cache
-def _pool(allowed: tuple[str, ...]) -> type[AWSHTTPSConnectionPool]:
-    connection = type("CheckedConnection", (_Connection,), {"allowed": allowed})
-    return type("CheckedPool", (AWSHTTPSConnectionPool,), {"ConnectionCls": connection})
-
-
-def guard(client: Any, allowed: tuple[str, ...]) -> None:
-    """Have this one client of botocore connect, over TLS, only to where servers may be."""
-    manager = client._endpoint.http_session._manager
-    manager.pool_classes_by_scheme = {"https": _pool(allowed)}
-    streams.limit(manager)
+def checked(pool: type[Any], allowed: tuple[str, ...], setting: str = S3_SETTING) -> type[Any]:
+    """Return a pool like that one of urllib3's, whose connections go only to where servers may be."""
+    inner = {"allowed": allowed, "setting": setting}
+    connection = type("CheckedConnection", (Checked, pool.ConnectionCls), inner)
+    return type("CheckedPool", (pool,), {"ConnectionCls": connection})
