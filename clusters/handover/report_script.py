@@ -144,7 +144,9 @@ zone() { # IANA's name of the time zone
   esac
   case $zone in '' | *[!A-Za-z0-9_/+-]*) ;; *) echo "$zone" ;; esac
 }
+"""
 
+SEND = r"""
 send() { # $folder/body; prints the status of the answer, which is in $folder/answer
   if command -v curl >/dev/null; then
     curl -q -sS --max-time 20 --max-filesize 65536 ${ca:+--cacert "$ca"} -o "$folder/answer" -w '%{http_code}' \
@@ -240,7 +242,7 @@ def report_script(configuration: Configuration, address: str, token: str, ca_fil
         "}",
     ]
     functions = FUNCTIONS.replace("SERVER\nEND", f"{SERVER}\nEND").replace("OTHER\nEND", f"{OTHER}\nEND")
-    return File(layout.report, "\n".join(head) + functions + MAIN.replace("$(MACHINE)", f"$({MACHINE})"))
+    return File(layout.report, "\n".join(head) + functions + SEND + MAIN.replace("$(MACHINE)", f"$({MACHINE})"))
 
 
 def _settings(configuration: Configuration) -> list[str]:

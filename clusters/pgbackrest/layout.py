@@ -94,6 +94,20 @@ class Layout:
         return f"{self.folder}/promoted.sh"
 
     @property
+    def drill(self) -> str:
+        """Return the path of the script that tries restores and verifies repositories."""
+        return f"{self.folder}/drill.sh"
+
+    def drill_configuration(self, folder: str) -> str:
+        """Return the path of the configuration with which it reads the backups of a node."""
+        return f"{self.folder}/drill-{folder}.conf"
+
+    @property
+    def drills(self) -> str:
+        """Return the folder in which it keeps its locks, and the reports that did not get through."""
+        return f"{self.spool}/drill"
+
+    @property
     def spool(self) -> str:
         """Return pgBackRest's spool-path."""
         return self._beside(SPOOL)
