@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
+from clusters.drills import plans
 from clusters.handover import left, schedule_files, steps
 from clusters.handover.backup_script import backup_script
 from clusters.handover.report_script import report_script
@@ -25,6 +26,8 @@ from clusters.pgbackrest.configuration import (
     Target,
     troubles,
 )
+from clusters.pgbackrest.drill import Drills
+from clusters.pgbackrest.drill import command as drill_command
 from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.restore import Command
 from clusters.replication import first_host, groups, hosts, primary, reports, strangers
@@ -102,11 +105,12 @@ class NodeSetup:
     def configuration(self) -> Configuration:
         """Return the node's pgbackrest.conf."""
         stanzas = [replace(one, others=self._reached(one.name)) for one in databases_of(self.cluster, self.node)]
+        targets = [self._target(one.store, one.repository) for one in self.attachments]
         return Configuration(
             self.cluster.name,
             self.node.name,
             BY_NUMBER[self.node.pgbackrest_version],
-            [self._target(one.store, one.repository) for one in self.attachments],
+            targets,
             stanzas,
             self.policy.schedules,
             self.layout,
@@ -114,7 +118,18 @@ class NodeSetup:
             archiving=Archiving(self.policy.queue_max, self.policy.io_timeout),
             backs_up_from_standby=self.policy.backup_from == BackupPolicy.BackupFrom.STANDBY,
             follows=str(primary(self.cluster, self.node.repository_folder)) if self.others else "",
+            drills=self._drills(targets, stanzas),
         )
+
+    def _drills(self, targets: list[Target], stanzas: list[StanzaConfiguration]) -> Drills | None:
+        """Return the restore drills and verifications that the node does itself; None without any."""
+        mine = plans.of_node(self.cluster.drills.all(), self.node, is_first=self.hosts[0].pk == self.node.pk)
+        if not (mine and targets and stanzas):
+            return None
+        folder, names = self.node.repository_folder, {one.pk: one.name for one in self.cluster.databases.all()}
+        numbers = [one.number for one in targets]
+        found = [plans.plan(one, plans.jobs(one, folder, stanzas, numbers, names)) for one in mine]
+        return Drills(found, [(folder, targets)], self.layout)
 
     def _reached(self, stanza: str) -> list[OtherHost]:
         """Return the other hosts as this one reaches the stanza's server on them."""
@@ -279,7 +294,16 @@ class NodeSetup:
     def _known(self, address: str) -> Known:
         node = self.node
         token = node.secrets["report_token"]
-        return Known(address, token, node.machine, self.system_ids, self.added, settings.PUBLIC_CA)
+        drills = address.removesuffix("applied/") + "drill/"
+        return Known(address, token, node.machine, self.system_ids, self.added, settings.PUBLIC_CA, drills)
+
+    @property
+    def try_now(self) -> list[tuple[int, str]]:
+        """Return what does each of the node's drills by hand, with the plan's key."""
+        found = self.configuration.drills
+        return (
+            [(one.id, self.layout.as_user(drill_command(self.layout, one.id))) for one in found.plans] if found else []
+        )
 
     @property
     def archiving(self) -> list[str]:

@@ -6,11 +6,23 @@ from dataclasses import replace
 from datetime import datetime
 
 from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from clusters import keys
 from clusters.health.words import of_rank
-from clusters.models import Attachment, Cluster, Health, Inventory, KnownStanza, Node, RecoveryIdentity, Repository
+from clusters.models import (
+    Attachment,
+    Cluster,
+    DrillRun,
+    Health,
+    Inventory,
+    KnownStanza,
+    Node,
+    RecoveryIdentity,
+    Repository,
+)
+from clusters.models.drill import KEPT_FOR
 from clusters.recovery import identities
 from clusters.repositories import inventory, losses, memory, pace
 from clusters.repositories.retained import holding
@@ -90,6 +102,14 @@ loss_finders.append(losses.of_store)
 loss_conditions.append(losses.in_store)
 kept_finders.append(kept_in)
 store_verdicts.append(StoreVerdicts(worst_in_store, of_rank))
+housekeeping.register(
+    Rule(
+        DrillRun._meta.db_table,
+        "two years: they are evidence, also of clusters that are gone",
+        lambda: DrillRun.objects.filter(created_at__lt=Now() - KEPT_FOR),
+        "created_at",
+    )
+)
 housekeeping.register(Rule(KnownStanza._meta.db_table, memory.BOUND, memory.outdated, "seen_at"))
 for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
     register(

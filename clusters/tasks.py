@@ -8,6 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from clusters import actions, keys
+from clusters.drills import receiving
 from clusters.health import judging
 from clusters.models import Cluster, State
 from console.clouds import CLOUDS
@@ -38,3 +39,9 @@ def end_replaced_keys() -> int:
 def judge_due() -> int:
     """Judge the databases for which it is time; return of how many clusters."""
     return judging.judge_due()
+
+
+@shared_task
+def settle_drills() -> int:
+    """Compare runs whose backup the console has not seen before, and have those lost that are silent."""
+    return receiving.settle()

@@ -1,6 +1,8 @@
 from django.urls import path
 
 from clusters import enrolment_views, key_views, machine_views, node_views, replication_views, views
+from clusters.drills import report_views as drill_report_views
+from clusters.drills import views as drill_views
 from clusters.recovery import kit_views, rescue_views, restore_views
 from clusters.reports import views as report_views
 from clusters.repositories import backup_views, retained_views
@@ -64,6 +66,13 @@ urlpatterns = [
     path(
         "repositories/<int:pk>/restore.sh", restore_views.repository_restore_download, name="repository_restore_script"
     ),
+    path("<uuid:pk>/drills/", drill_views.drill_list, name="drill_list"),
+    path("<uuid:pk>/drills/add/", drill_views.drill_add, name="drill_add"),
+    path("<uuid:pk>/drills/<int:drill>/edit/", drill_views.drill_edit, name="drill_edit"),
+    path("<uuid:pk>/drills/<int:drill>/remove/", drill_views.drill_remove, name="drill_remove"),
+    path("<uuid:pk>/drills/<int:drill>/setup.sh", drill_views.drill_setup, name="drill_setup"),
+    path("<uuid:pk>/drills/<int:drill>/report/", drill_report_views.machine_drill, name="drill_report"),
+    path("<uuid:pk>/nodes/<slug:name>/drill/", drill_report_views.node_drill, name="node_drill"),
     path("<uuid:pk>/databases/add/", views.database_add, name="database_add"),
     path("<uuid:pk>/databases/<slug:name>/remove/", views.database_remove, name="database_remove"),
     path("<uuid:pk>/delete/", views.cluster_delete, name="delete"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.core.exceptions import ValidationError
 
-from clusters.pgbackrest import grammar, schedules
+from clusters.pgbackrest import drill, grammar, schedules
 
 
 def _taken(text: str, by: Callable[[str], object]) -> None:
@@ -49,3 +49,23 @@ def validate_data_directory(text: str) -> None:
         raise ValidationError(str(error)) from error
     if kept != text:
         raise ValidationError(f"Give the path without a slash at its end: {kept}.")
+
+
+def validate_checks(text: str) -> None:
+    """Raise ValidationError for what are no checks of a restored copy, one on each line."""
+    _taken(text, drill.checks)
+
+
+def validate_check_database(text: str) -> None:
+    """Raise ValidationError for what can be no name of a database to connect to."""
+    _taken(text, drill.database_name)
+
+
+def validate_drill_folder(text: str) -> None:
+    """Raise ValidationError for what can be no folder of copies."""
+    _taken(text, drill.place)
+
+
+def validate_drill_machine(text: str) -> None:
+    """Raise ValidationError for what is no name of a machine."""
+    _taken(text, drill.machine_name)

@@ -19,6 +19,7 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from clusters import actions, keys, proximity
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
+from clusters.drills.shown import rows as proof_rows
 from clusters.enrolment import progress
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteClusterForm, RemoveNodesForm, StoresForm
 from clusters.models import Cluster, Database
@@ -90,7 +91,8 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "enrolments": progress(cluster),
         "busy": cluster.is_busy or any(case.inventory and case.inventory.is_awaited for case in cases),
         "options": mine,
-        "node_setups": node_setups(cluster),
+        "node_setups": (setups := node_setups(cluster)),
+        "proofs": proof_rows(cluster, setups),
         "two_primaries": primaries(cluster),
         "removed_nodes": removed_nodes(cluster),
         "columns": attached(cluster),

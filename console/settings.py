@@ -244,6 +244,7 @@ CELERY_BEAT_SCHEDULE = {
     "renew-keys": {"task": "clusters.tasks.renew_keys", "schedule": 3600.0},
     "end-replaced-keys": {"task": "clusters.tasks.end_replaced_keys", "schedule": 15.0},
     "judge-due": {"task": "clusters.tasks.judge_due", "schedule": 5.0},
+    "settle-drills": {"task": "clusters.tasks.settle_drills", "schedule": 30.0},
     "read-due": {"task": "console.operations.tasks.read_due", "schedule": 10.0},
     "housekeeping": {"task": "console.operations.housekeeping.keep_house", "schedule": 86_400.0},
     "evaluate-alerts": {"task": "console.alerts.tasks.evaluate_all", "schedule": 60.0},

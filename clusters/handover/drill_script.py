@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from clusters.handover.report_script import FUNCTIONS as REPORTING
 from clusters.handover.report_script import PYTHON, SEND
 from clusters.pgbackrest.drill import CHECK_SECONDS, VERIFY, Drills, Plan
-from clusters.pgbackrest.layout import File, Layout
+from clusters.pgbackrest.layout import File
 from clusters.pgbackrest.root_script import MACHINE
 
 SWEEP = "sweep"  # in place of a plan: only take away what runs that were killed have left
@@ -240,7 +240,8 @@ asked() { # PSQL's arguments: as the copy's administrator
 
 recover() {
   in_time "$bin/pg_ctl" -D "$work/data" -W -s -l "$work/log" -o "-c config_file=$work/postgresql.conf" start \
-    > "$work/said" 2>&1 9>&- || { fail "PostgreSQL did not start: $(cat "$work/log" "$work/said" | last_error)"; return; }
+    > "$work/said" 2>&1 9>&- ||
+    { fail "PostgreSQL did not start: $(cat "$work/log" "$work/said" | last_error)"; return; }
   while :; do
     case $(asked -d postgres -c 'SELECT pg_is_in_recovery()') in f) return 0 ;; esac
     [ -z "$words" ] || return
@@ -294,7 +295,8 @@ restore() {
   make_work && find_programs "$major" && choose && has_room "$size" || return
   set -- --set="$label" --pg1-path="$work/data" --tablespace-map-all="$work/tablespaces" --archive-mode=off
   [ -z "$target" ] || set -- "$@" --type=lsn --target="$target" --target-action=promote --target-timeline=current
-  said=$(from_repository "$@" restore 2>&1) || { fail "The restore failed: $(printf '%s\n' "$said" | last_error)"; return; }
+  said=$(from_repository "$@" restore 2>&1) ||
+    { fail "The restore failed: $(printf '%s\n' "$said" | last_error)"; return; }
   restored=$(date +%s)
   configure || { fail "In $place nothing can be written."; return; }
   recover || return
@@ -377,11 +379,6 @@ main() {
   exit "$result"
 }
 """
-
-
-def command(layout: Layout, plan: int) -> str:
-    """Return what cron, systemd and people run for one plan."""
-    return f"{layout.drill} {plan}"
 
 
 def drill_script(drills: Drills, address: str, token: str, ca_file: str = "") -> File:

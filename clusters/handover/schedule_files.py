@@ -9,6 +9,8 @@ from clusters.handover.backup_script import EXPIRE, command
 from clusters.handover.promotion import EVERY
 from clusters.handover.units import unit
 from clusters.pgbackrest.configuration import Configuration
+from clusters.pgbackrest.drill import RESTORE, Drills
+from clusters.pgbackrest.drill import command as drill_command
 from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.schedules import KINDS, on_calendar
 
@@ -45,8 +47,28 @@ def crontab(configuration: Configuration) -> File:
     ]
     if configuration.follows:
         lines.append(f"{EVERY} {layout.user} {layout.promoted}")
+    lines += drill_lines(configuration.drills)
     lines.append(f"*/5 * * * * {layout.user} {layout.report} --later >/dev/null")
     return File(layout.crontab, "\n".join((*lines, "")))
+
+
+def drill_lines(drills: Drills | None) -> list[str]:
+    """Return the lines of a crontab for restore drills and verifications."""
+    if not drills:
+        return []
+    layout = drills.layout
+    return [f"{plan.schedule} {layout.user} {drill_command(layout, plan.id)}" for plan in drills.plans]
+
+
+def drill_units(drills: Drills | None, cluster: str) -> list[File]:
+    """Return the same as services and timers; a run that was missed is not made up for, since it can wait."""
+    files: list[File] = []
+    for plan in drills.plans if drills else ():
+        layout = drills.layout  # type: ignore[union-attr]
+        title = f"{cluster}: {'restore drill' if plan.what == RESTORE else 'verification of backups'} {plan.id}"
+        times = "".join(f"OnCalendar={calendar}\n" for calendar in on_calendar(plan.schedule))
+        files += unit(layout.unit(f"drill-{plan.id}"), title, [drill_command(layout, plan.id)], times, layout.user)
+    return files
 
 
 def units(configuration: Configuration) -> list[File]:
@@ -75,6 +97,7 @@ def units(configuration: Configuration) -> list[File]:
         files += unit(layout.unit("promoted"), title, [layout.promoted], REPORTS, layout.user)
     return [
         *files,
+        *drill_units(configuration.drills, cluster),
         *unit(
             layout.unit("report"),
             "Tell Storekeeper what is applied",

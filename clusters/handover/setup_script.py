@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from clusters.handover import earlier, left, schedule_files
 from clusters.handover.backup_script import backup_script
+from clusters.handover.drill_script import drill_script
 from clusters.handover.guest import Placed, guest_script
 from clusters.handover.promotion import promotion_script
 from clusters.handover.report_script import report_script
@@ -114,6 +115,7 @@ class Known:
     system_ids: Mapping[str, str] = field(default_factory=dict)  # that it has reported, by stanza
     added: Sequence[str] = ()  # repositories whose stanzas it has never created, such as repo2
     console_ca: str = ""  # the certificates that the console's is checked against; "": the machine's own
+    drill_address: str = ""  # where it tells of drills
 
     def ca_file(self, layout: Layout) -> str:
         """Return where the report script finds those certificates; "" without them."""
@@ -136,8 +138,17 @@ def files(configuration: Configuration, known: Known) -> list[Placed]:
         Placed(backup_script(configuration), EXECUTABLE),
         *([Placed(promotion_script(configuration), EXECUTABLE)] if configuration.follows else ()),
         Placed(reports, EXECUTABLE),
+        *_drills(configuration, known),
         Placed(File(layout.undo, undo_script(configuration)), ROOT_S),
     ]
+
+
+def _drills(configuration: Configuration, known: Known) -> list[Placed]:
+    """Return what restore drills and verifications need, where the node has any to do."""
+    if not (drills := configuration.drills):
+        return []
+    script = drill_script(drills, known.drill_address, known.report_token, known.ca_file(configuration.layout))
+    return [*(Placed(one, PRIVATE) for one in drills.configurations()), Placed(script, EXECUTABLE)]
 
 
 def setup_script(configuration: Configuration, known: Known) -> str:

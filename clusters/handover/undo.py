@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shlex
 
+from clusters.handover.drill_script import SWEEP
 from clusters.handover.guest import guest_script
 from clusters.handover.steps import stop_archiving
 from clusters.pgbackrest.configuration import Configuration
@@ -81,6 +82,8 @@ def undo_lines(configuration: Configuration) -> list[str]:
         stop = shlex.quote(stop_archiving(configuration, one))
         facts = f"{layout.psql(one.postgresql)} {one.port} {shlex.quote(one.data_directory)}"
         lines.append(f"no_archiving {facts} {stop}")
+    if configuration.drills:  # what a drill that was killed has left
+        lines.append(f"! is_file {layout.drill} || as_user {layout.drill} {SWEEP} || :")
     return [f"  {line}" for line in (*lines, "undo")]
 
 

@@ -7,6 +7,7 @@ from clusters.models.cluster import (
     Database,
     State,
 )
+from clusters.models.drill import DRILLS_AT_MOST, Drill, DrillRun
 from clusters.models.enrolment import Enrolment, EnrolmentPlace
 from clusters.models.health import Health
 from clusters.models.node import (
@@ -30,6 +31,7 @@ from clusters.models.repository import (
 
 __all__ = [
     "DOUBLE_FOR",
+    "DRILLS_AT_MOST",
     "MACHINE_SILENT",
     "NODES_AT_MOST",
     "REPOSITORIES_AT_MOST",
@@ -37,6 +39,8 @@ __all__ = [
     "BackupPolicy",
     "Cluster",
     "Database",
+    "Drill",
+    "DrillRun",
     "Enrolment",
     "EnrolmentPlace",
     "Health",

@@ -88,6 +88,7 @@ class ClusterQuerySet(ManagedResourceQuerySet):
         """Return the clusters with all that their nodes are handed, and what their repositories hold."""
         return self.with_story().prefetch_related(
             "policies",
+            "drills",
             "nodes__differences",
             "stanzas__database",
             "removed_nodes",

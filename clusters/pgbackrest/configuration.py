@@ -8,10 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from clusters.pgbackrest.grammar import is_a_line
 from clusters.pgbackrest.layout import File, Layout
 from console.clouds.contract import RepositoryOptions, SecretFile
+
+if TYPE_CHECKING:
+    from clusters.pgbackrest.drill import Drills
 
 HIDDEN = "••••••••"
 SSH_PORT = 22
@@ -208,6 +212,7 @@ class Configuration:
     archiving: Archiving = field(default_factory=Archiving)
     backs_up_from_standby: bool = False
     follows: str = ""  # the primary of its replication, which may be the node itself; "": it has no other host
+    drills: Drills | None = None  # what the node tries of its own backups
 
     @property
     def is_standby(self) -> bool:
@@ -257,6 +262,8 @@ class Configuration:
         yield f"# Backups are made by cron or timers: {planned or 'none'}."
         if self.left:
             yield f"# With left.conf it expires {', '.join(f'repo{one.number}' for one in self.left)}."
+        if self.drills:
+            yield f"# Restore drills and verifications are run by cron or timers: {self.drills.digest}."
         yield "[global]"
         yield Option("process-max", "4")
         yield Option("start-fast", "y")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from clusters.pgbackrest.configuration import Option, Target, rendered
-from clusters.pgbackrest.grammar import Unfit, is_a_line
+from clusters.pgbackrest.grammar import Unfit, data_directory, is_a_line
 from clusters.pgbackrest.layout import File, Layout
 
 RESTORE, VERIFY = "restore", "verify"
@@ -17,6 +17,9 @@ NEWEST, RANDOM = "newest", "random"
 CHECKS_AT_MOST, SQL_AT_MOST, ANSWER_AT_MOST = 10, 500, 200
 ARROW = " => "  # between a check's SQL and the answer that is expected
 CHECK_SECONDS = 300  # that one check may take
+PLACE = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.-]*){2,}", re.ASCII)
+PLACE_AT_MOST = 70  # characters: a run's folder and the socket come after it, and a socket's path has 107 at most
+MACHINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,59}", re.ASCII)
 DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}", re.ASCII)
 
 
@@ -59,6 +62,23 @@ def database_name(text: str) -> str:
     """Return the name of a database to connect to; raises Unfit for what psql could read as something else."""
     if not DATABASE_NAME.fullmatch(text):
         raise Unfit("Give the database's name: letters, digits, _, $ and -, beginning with a letter.")
+    return text
+
+
+def place(text: str) -> str:
+    """Return the folder in which copies are made; raises Unfit."""
+    path = data_directory(text)
+    if path != text or not PLACE.fullmatch(path):
+        raise Unfit("Give a folder for nothing else, such as /var/lib/postgresql/drill: letters, digits, _ . - and /.")
+    if len(path) > PLACE_AT_MOST:
+        raise Unfit(f"Give a path of at most {PLACE_AT_MOST} characters: the copy's socket is in it.")
+    return path
+
+
+def machine_name(text: str) -> str:
+    """Return how a drill machine is called; raises Unfit."""
+    if not MACHINE_NAME.fullmatch(text):
+        raise Unfit("Give the machine's name: letters, digits, . and -.")
     return text
 
 
@@ -132,3 +152,8 @@ class Drills:
             yield f"# {target.store}"
             yield from target.access()
             yield from target.encryption()
+
+
+def command(layout: Layout, plan: int) -> str:
+    """Return what cron, systemd and people run for one plan."""
+    return f"{layout.drill} {plan}"

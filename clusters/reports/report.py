@@ -151,12 +151,12 @@ class Report:
 def of_json(body: bytes) -> Report:
     """Return the report in a body of JSON; raises Malformed."""
     try:
-        content = json.loads(body, parse_constant=_no_number)
+        content = json.loads(body, parse_constant=no_number)
     except (ValueError, RecursionError):
         raise Malformed("This is no JSON.") from None
     if not isinstance(content, dict):
         raise Malformed("Send one object of JSON.")
-    part = _Part("", content)
+    part = Part("", content)
     if part.number("version", 2, 1000) is None:
         raise Malformed("version has to be 2.")
     if "sha256" not in content:
@@ -185,7 +185,7 @@ def of_form(sent: Mapping[str, str]) -> Report:
 def of_status(status: Any) -> Report:
     """Return the report that Node.status keeps; an empty one where there is none that this release reads."""
     try:
-        return _report(_Part("", status)) if isinstance(status, dict) else Report()
+        return _report(Part("", status)) if isinstance(status, dict) else Report()
     except Malformed:
         return Report()
 
@@ -198,13 +198,14 @@ def _by_stanza(sent: Mapping[str, str], prefix: str, grammar: re.Pattern[str]) -
     }
 
 
-def _no_number(text: str) -> Any:
+def no_number(text: str) -> Any:
+    """Raise ValueError for NaN and the infinities, which are no JSON."""
     raise ValueError(f"{text} is no number in JSON.")
 
 
 @dataclass(frozen=True)
-class _Part:
-    """An object in the report; what is not there is null, and what is something else than it should be, Malformed."""
+class Part:
+    """An object in a report; what is not there is null, and what is something else than it should be, Malformed."""
 
     path: str
     content: Mapping[str, Any]
@@ -213,6 +214,7 @@ class _Part:
         return Malformed(f"{self.path}{name} has to be {wanted}.")
 
     def number(self, name: str, low: int = 0, high: int = NUMBER_AT_MOST) -> int | None:
+        """Return a whole number in this range; None where it is not there."""
         value = self.content.get(name)
         if value is None:
             return None
@@ -221,9 +223,11 @@ class _Part:
         return value
 
     def seconds(self, name: str) -> int | None:
+        """Return seconds since 1970; None where it is not there."""
         return self.number(name, 0, SECONDS_AT_MOST)
 
     def flag(self, name: str) -> bool | None:
+        """Return true or false; None where it is not there."""
         value = self.content.get(name)
         if value is not None and type(value) is not bool:
             raise self._wrong(name, "true or false")
@@ -241,6 +245,7 @@ class _Part:
         return value if grammar else foreign.text(value, at_most)
 
     def one_of(self, name: str, *choices: str) -> str:
+        """Return one of the choices; nothing where it is not there."""
         value = self.content.get(name)
         if value is None or value == "":
             return ""
@@ -248,23 +253,26 @@ class _Part:
             raise self._wrong(name, " or ".join(choices))
         return str(value)
 
-    def part(self, name: str) -> _Part | None:
+    def part(self, name: str) -> Part | None:
+        """Return an object; None where it is not there."""
         value = self.content.get(name)
         if value is None:
             return None
         if not isinstance(value, dict):
             raise self._wrong(name, "an object")
-        return _Part(f"{self.path}{name}.", value)
+        return Part(f"{self.path}{name}.", value)
 
-    def parts(self, name: str, at_most: int) -> list[_Part]:
+    def parts(self, name: str, at_most: int) -> list[Part]:
+        """Return a list of objects; nothing where it is not there."""
         value = self.content.get(name)
         if value is None:
             return []
         if not isinstance(value, list) or len(value) > at_most or not all(isinstance(one, dict) for one in value):
             raise self._wrong(name, f"a list of at most {at_most} objects")
-        return [_Part(f"{self.path}{name}[{at}].", one) for at, one in enumerate(value)]
+        return [Part(f"{self.path}{name}[{at}].", one) for at, one in enumerate(value)]
 
     def numbers(self, name: str) -> tuple[int, ...] | None:
+        """Return repositories' numbers; None where it is not there."""
         value = self.content.get(name)
         if value is None:
             return None
@@ -277,7 +285,7 @@ class _Part:
         return tuple(value)
 
 
-def _report(part: _Part) -> Report:
+def _report(part: Part) -> Report:
     return Report(
         version=part.number("version", 1, 1000) or 1,
         sent=part.seconds("sent"),
@@ -297,14 +305,14 @@ def _report(part: _Part) -> Report:
     )
 
 
-def _stanzas(part: _Part) -> tuple[StanzaReport, ...]:
+def _stanzas(part: Part) -> tuple[StanzaReport, ...]:
     found = tuple(_stanza(one) for one in part.parts("stanzas", STANZAS_AT_MOST))
     if len({one.name for one in found}) < len(found):
         raise Malformed("stanzas has one of them twice.")
     return found
 
 
-def _stanza(part: _Part) -> StanzaReport:
+def _stanza(part: Part) -> StanzaReport:
     if not (name := part.text("name", STANZA)):
         raise Malformed(f"{part.path}name is missing.")
     archiver = part.part("archiver")
@@ -328,7 +336,7 @@ def _stanza(part: _Part) -> StanzaReport:
     )
 
 
-def _archiver(part: _Part) -> Archiver:
+def _archiver(part: Part) -> Archiver:
     return Archiver(
         archived=part.number("archived") or 0,
         last_wal=part.text("last_wal", WAL),
@@ -340,7 +348,7 @@ def _archiver(part: _Part) -> Archiver:
     )
 
 
-def _run(part: _Part) -> Run:
+def _run(part: Part) -> Run:
     return Run(
         stanza=part.text("stanza", STANZA),
         kind=part.text("kind", STANZA),
@@ -352,7 +360,7 @@ def _run(part: _Part) -> Run:
     )
 
 
-def _other(part: _Part) -> OtherServer:
+def _other(part: Part) -> OtherServer:
     port = part.number("port", 1, 65535)
     if port is None:
         raise Malformed(f"{part.path}port is missing.")
@@ -364,7 +372,7 @@ def _other(part: _Part) -> OtherServer:
     )
 
 
-def _since(part: _Part | None) -> dict[str, int]:
+def _since(part: Part | None) -> dict[str, int]:
     if part is None:
         return {}
     found = {name: part.seconds(name) for name in part.content if STANZA.fullmatch(name)}

@@ -74,6 +74,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:node_configuration": MINUTES,
     "clusters:node_setup": MINUTES,
     "clusters:node_files": MINUTES,
+    "clusters:drill_setup": MINUTES,
     "clusters:enrolment_create": MINUTES,
     "clusters:enrolment_again": MINUTES,
     "clusters:kit": MINUTES,
@@ -106,6 +107,9 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:archiving": HOUR,
     "clusters:database_remove": HOUR,
     "clusters:delete": HOUR,
+    "clusters:drill_add": HOUR,  # its checks are run on machines
+    "clusters:drill_edit": HOUR,
+    "clusters:drill_remove": HOUR,  # what nobody tries any more, nobody knows
     "clusters:key": HOUR,
     "clusters:key_end": HOUR,
     "clusters:key_replace": HOUR,
