@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from clusters import keys
+from clusters.health import judging
 from clusters.health.words import of_rank
 from clusters.models import (
     Attachment,
@@ -26,6 +28,7 @@ from clusters.models.drill import KEPT_FOR
 from clusters.recovery import identities
 from clusters.repositories import inventory, losses, memory, pace
 from clusters.repositories.retained import holding
+from console.alerts.actions import nudge
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.steps import Plan
@@ -93,6 +96,13 @@ def worst_in_store() -> Subquery:
     return Subquery(judged.values("rank")[:1])
 
 
+def nudge_alerts(organisations: set[UUID]) -> None:
+    """Have alerts follow verdicts at once."""
+    for one in organisations:
+        nudge(one)
+
+
+judging.changed.append(nudge_alerts)
 register_users(CloudAccount, lambda account: account.clusters.all())
 register_users(CloudAccount, lambda account: account.recovery_identities.all())
 register_users(Store, lambda store: store.attachments.all())

@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, DateTimeField, F, Value, When
 from django.db.models.functions import Now
 
+from clusters.drills.proofs import by_cluster
 from clusters.health.judgement import Judgement, judge
 from clusters.health.reading import Pair, pairs, rows_of, with_facts
 from clusters.models import Cluster, Health
@@ -63,10 +64,10 @@ def _judge(held: Sequence[UUID], now: datetime | None) -> None:
     assert now is not None  # something was claimed
     clusters = list(with_facts(Cluster.objects.filter(pk__in=held)))
     due, made, altered, organisations = {}, [], [], set()
-    rows = dict(rows_of(clusters))
+    rows, tried = dict(rows_of(clusters)), by_cluster(clusters)
     for cluster in clusters:
         moments = [now + timedelta(days=1)]
-        for pair in pairs(cluster, now):
+        for pair in pairs(cluster, now, tried.get(cluster.pk, {})):
             found = judge(pair.facts)
             moments.append(found.due)
             row = rows.pop(pair.key, None)

@@ -10,6 +10,7 @@ from django.db.models import Prefetch, QuerySet
 from django.utils.dateparse import parse_datetime
 
 from clusters import replication
+from clusters.drills import proofs
 from clusters.health.facts import Before, Facts, Host, Look, Proof
 from clusters.health.schedule import Missed, Plan
 from clusters.health.verdicts import Verdict
@@ -59,8 +60,8 @@ def with_facts(clusters: QuerySet[Cluster]) -> QuerySet[Cluster]:
     )
 
 
-def pairs(cluster: Cluster, now: datetime) -> Iterator[Pair]:
-    """Yield each database of the cluster in each store that should have it."""
+def pairs(cluster: Cluster, now: datetime, tried: Mapping[proofs.Key, proofs.Proof]) -> Iterator[Pair]:
+    """Yield each database of the cluster in each store that should have it; `tried` are its restores."""
     groups = replication.groups(cluster)
     reports = {one.pk: of_status(one.status) for one in cluster.nodes.all()}
     saying = [Saying(one.name, one.repository_folder, reports[one.pk], one.reported_at) for one in cluster.nodes.all()]
@@ -82,7 +83,8 @@ def pairs(cluster: Cluster, now: datetime) -> Iterator[Pair]:
                     Plan(policy.schedules, zone, _since(since, policy, row, now), host.ahead),
                     both.get((folder, database.name), ""),
                     row,
-                    now,
+                    proof=_proof(tried.get((case.repository.pk, folder, database.name)), row),
+                    now=now,
                 )
 
 
@@ -97,7 +99,7 @@ class _Where:
     since: datetime
 
 
-def _pair(where: _Where, plan: Plan, both: str, row: Health | None, now: datetime) -> Pair:
+def _pair(where: _Where, plan: Plan, both: str, row: Health | None, *, proof: Proof, now: datetime) -> Pair:
     cluster, repository = where.cluster, where.case.repository
     key = (where.folder, where.database)
     view = next(
@@ -125,13 +127,23 @@ def _pair(where: _Where, plan: Plan, both: str, row: Health | None, now: datetim
         may_drop=bool(where.policy.queue_max),
         rpo=timedelta(minutes=cluster.rpo_minutes) if cluster.rpo_minutes else None,
         proof_within=timedelta(days=cluster.proof_days) if cluster.proof_days else None,
-        proof=Proof(row.proved_at, row.proof_seconds) if row else Proof(),
+        proof=proof,
         before=_before(row) if row else None,
     )
     wal_at = view.last_wal_at if view else None
     return Pair(
         cluster, repository, *key, facts, wal_at, view.total if view else 0, _a_week_ago(known, now) if known else None
     )
+
+
+def _proof(tried: proofs.Proof | None, row: Health | None) -> Proof:
+    """Return how its restores went; what has succeeded is known for longer than the runs are kept."""
+    good_at, seconds = (row.proved_at, row.proof_seconds) if row else (None, None)
+    if tried is None:
+        return Proof(good_at, seconds)
+    if tried.last_success:
+        good_at, seconds = tried.last_success, tried.seconds
+    return Proof(good_at, seconds, tried.last_failure, tried.failed_words)
 
 
 def _host(node: Node, report: Report, number: int, is_applied: bool) -> Host:
