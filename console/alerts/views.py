@@ -51,7 +51,7 @@ def alert_list(request: MemberRequest) -> HttpResponse:
         "page": page,
         "state": state,
         "filtered": any(request.GET.get(name) for name in form.fields),
-        "notice": notices.missing_channel(request.membership),
+        "notices": notices.about_channels(request.membership),
         "windows": _on_now(request),
     }
     return fragment_or_page(request, "alerts/list.html", "alerts", context, status=200 if valid else 422)
