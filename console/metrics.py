@@ -1,4 +1,7 @@
-"""`/metrics`, as Prometheus text: requests, calls of clouds, operations, drift. No name and no tenant in it."""
+"""`/metrics`, as Prometheus text: requests, calls of clouds, operations, drift, and what can be restored.
+
+Only the last has names, those of clusters, nodes, databases and stores; METRICS_WITHOUT_NAMES leaves them out.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from clusters.metrics import exposition
 from console.operations.housekeeping import sizes
 from console.operations.models import Heartbeat, Operation
 from console.release import VERSION
@@ -109,7 +113,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse(text, status=401, content_type="text/plain", headers={"WWW-Authenticate": "Bearer"})
     own = CollectorRegistry()
     own.register(FromDatabase())
-    return HttpResponse(_counted() + generate_latest(own), content_type=CONTENT_TYPE_LATEST)
+    restorable = exposition(with_names=not settings.METRICS_WITHOUT_NAMES).encode()
+    return HttpResponse(_counted() + generate_latest(own) + restorable, content_type=CONTENT_TYPE_LATEST)
 
 
 def _counted() -> bytes:

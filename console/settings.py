@@ -77,6 +77,7 @@ PROMETHEUS_MULTIPROC_DIR = env_path("PROMETHEUS_MULTIPROC_DIR", folder=True, exi
 METRICS_TOKEN = env_pattern(
     "METRICS_TOKEN", "", r"[!-~]+", "a token without spaces, such as openssl rand -hex 24 makes"
 )
+METRICS_WITHOUT_NAMES = env_switch("METRICS_WITHOUT_NAMES")  # of clusters, nodes, databases and stores
 INSECURE_HTTP = env_switch("INSECURE_HTTP")  # the demo and local development: no TLS in front
 
 # What it is made of

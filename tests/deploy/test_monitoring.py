@@ -10,12 +10,15 @@ import pytest
 import yaml
 from django.utils import timezone
 
+from clusters.health.verdicts import Verdict
+from clusters.metrics import GAUGES
+from clusters.models import Cluster, Health, Node, Repository
 from console.clouds import calls
 from console.operations.heartbeats import Heartbeat
 from console.web import logs, middleware
 from console.web.logs import JSONFormatter, Origin, WithOrigin
 from stores.models import State
-from tests import walk
+from tests import factories, walk
 from tests.demo_process import ROOT
 
 MONITORING = ROOT / "console" / "deploy" / "monitoring"
@@ -31,7 +34,19 @@ OF_SERIES = {"le"}  # of a histogram's buckets
 
 
 @pytest.fixture
-def figures(client, db, settings, django_capture_on_commit_callbacks):
+def judged(acme, account):
+    """A database that can be restored from a store."""
+    cluster = Cluster.objects.create(organisation=acme, cloud_account=account, name="orders")
+    Node.objects.create(cluster=cluster, name="n1", region="eu-west-1")
+    now = timezone.now()
+    times = dict.fromkeys(("oldest", "newest", "backup_at", "full_at", "wal_at", "read_at", "proved_at"), now)
+    repository = Repository.objects.create(cluster=cluster, number=1, store=factories.store(account))
+    keys = {"organisation": acme, "cluster": cluster, "repository": repository, "node": "n1", "database": "orders"}
+    return Health.objects.create(**keys, **times, proof_seconds=60, verdict=Verdict.RECOVERABLE)
+
+
+@pytest.fixture
+def figures(client, judged, settings, django_capture_on_commit_callbacks):
     """The names that /metrics has, with the labels of each, once a request, a call and an event were counted."""
     settings.METRICS_TOKEN = "token"
     for kind in Heartbeat.Kind.values:
@@ -66,6 +81,7 @@ def test_every_value_that_is_asked_for_exists():
     )
     actions = {*re.findall(r'"([A-Z][^"\n]*)"', source)}
     known = {"action": actions, "state": {*State.values}, "view": {one.name for one in walk.routes()}}
+    known |= {"verdict": {*Verdict.values}, "backup_type": {"full", "incr"}}
     tried = set()
     for query in QUERIES:
         for label, value in MATCHER.findall(query):
@@ -93,6 +109,20 @@ def test_every_panel_has_a_title_a_place_and_a_source():
         assert at["x"] + at["w"] <= 24
         taken |= cells
         assert {one["datasource"]["uid"] for one in panel["targets"]} == {"${datasource}"}
+
+
+def test_what_a_rule_says_of_names_is_in_its_figures(figures):
+    for rule in RULES:
+        named = {*re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"]))}
+        kept = {one.strip() for labels in re.findall(r"\bby \(([^)]*)\)", rule["expr"]) for one in labels.split(",")}
+        assert named <= kept, rule["alert"]
+
+
+def test_every_figure_of_databases_is_described(figures):
+    [table] = [one for one in PAGE.split("\n\n") if "`storekeeper_stanza_status`" in one]
+    assert {*re.findall(r"^\| `(storekeeper_\w+)` \|", table, re.MULTILINE)} == {
+        f"storekeeper_{one.name}" for one in GAUGES
+    } | {"storekeeper_databases", "storekeeper_node_report_timestamp_seconds"}
 
 
 def described(heading):

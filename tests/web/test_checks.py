@@ -84,6 +84,7 @@ NOT_CHECKED = {
     **dict.fromkeys(["MAP_TILES_ATTRIBUTION"], "shown"),
     **dict.fromkeys(["LOG_LEVEL", "LOG_FORMAT", "OPERATIONS_KEPT_DAYS", "WEB_THREADS"], "opens nothing"),
     **dict.fromkeys(["WEB_PROCESSES", "WORKER_PROCESSES", "DATABASE_POOL"], "console.web.database, which adds them up"),
+    "METRICS_WITHOUT_NAMES": "takes names away from who has METRICS_TOKEN",
     **dict.fromkeys(["WEB_QUEUE", "WORKER_THREADS"], "a number, and takes no connection"),
     **dict.fromkeys(["PUBLIC_CA"], "the nodes believe it beside TLS's own checks, and nothing else"),
     **dict.fromkeys(["VAULT_ADDR", "VAULT_CACERT"], "without TLS the vault is not asked"),
