@@ -3,6 +3,7 @@ from django.urls import path
 from clusters import enrolment_views, key_views, machine_views, node_views, replication_views, views
 from clusters.drills import report_views as drill_report_views
 from clusters.drills import views as drill_views
+from clusters.evidence import views as evidence_views
 from clusters.recovery import kit_views, rescue_views, restore_views
 from clusters.reports import views as report_views
 from clusters.repositories import backup_views, retained_views
@@ -17,6 +18,8 @@ urlpatterns = [
     path("stores.js", views.store_map, name="store_map"),
     path("stores/<uuid:pk>/backups/", backup_views.store_backups, name="store_backups"),
     path("repositories/<int:pk>/lost/forget/", backup_views.lost_forget, name="lost_forget"),
+    path("evidence/", evidence_views.evidence, name="evidence"),
+    path("evidence/backups.csv", evidence_views.evidence_csv, name="evidence_csv"),
     path("retained/", retained_views.retained_list, name="retained"),
     path("repositories/<int:pk>/passphrase/", key_views.passphrase_replace, name="passphrase_replace"),
     path("repositories/<int:pk>/kit/", kit_views.repository_kit, name="repository_kit"),

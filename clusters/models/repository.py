@@ -130,6 +130,13 @@ class Repository(models.Model):
         return datetime.fromtimestamp(max(stopped), UTC) if stopped else None
 
 
+class KnownStanzaManager(models.Manager["KnownStanza"]):
+    """Leaves out what only the evidence of a period needs: it would be read with each page of a cluster."""
+
+    def get_queryset(self) -> QuerySet[KnownStanza]:
+        return super().get_queryset().defer("made")
+
+
 class KnownStanza(models.Model):
     """A stanza of a node in a repository as the console has known it: how it was set up, and what was ever seen of it.
 
@@ -156,6 +163,11 @@ class KnownStanza(models.Model):
     backup_at = models.DateTimeField(null=True)  # when the newest backup that was ever seen was complete
     wal_at = models.DateTimeField(null=True)  # when the newest WAL segment came
     seen_at = models.DateTimeField(null=True)  # the last look at which there was anything
+    # All that were ever seen, also those that have expired, oldest first: label, seconds since 1970 at which each was
+    # complete, seconds that it took, bytes that it added. Null until the first new one is seen.
+    made: Any = models.JSONField(null=True)
+
+    objects = KnownStanzaManager()
 
     class Meta:
         ordering = ["node", "name"]

@@ -44,6 +44,7 @@ STRANGERS_STAY = timedelta(days=90)  # after they were last seen
 BOUND = "as long as the repository; of stanzas that were only seen, 90 days after nothing is left of them"
 SIZES_AT_MOST = 400
 RETENTIONS_AT_MOST = 20
+MADE_AT_MOST = 4000  # backups that evidence still knows after they have expired
 # A backup that began with one configuration ends with it, and expires by its retention.
 LAST_BACKUP = timedelta(days=2)
 VERSIONS_LAST = timedelta(days=1)  # then what they hold is counted anew
@@ -179,6 +180,7 @@ def _compare(known: KnownStanza, state: StanzaState, at: datetime) -> None:
         {"backup": known.backups[label], "seen_at": last_seen, "missed_at": at.isoformat()} for label in sorted(gone)
     ]
     _set_lost(known, lost[:LOST_AT_MOST], at)
+    _note_made(known, state)
     # Those that are known come first, for the same reason.
     first = {label: one["seen_at"] for label, one in known.backups.items()}
     there = {label: one for label, one in known.backups.items() if label < beyond}
@@ -195,6 +197,20 @@ def _compare(known: KnownStanza, state: StanzaState, at: datetime) -> None:
         today = at.date().isoformat()
         others = [row for row in known.sizes if row[0] != today]
         known.sizes = [*others, [today, state.backup_bytes, state.wal_bytes]][-SIZES_AT_MOST:]
+
+
+def _note_made(known: KnownStanza, state: StanzaState) -> None:
+    """Keep the backups that are new, for evidence; of those that are known, once, what is known of them."""
+    rows = [asdict(one) for one in state.backups]
+    if all(one["label"] in known.backups for one in rows):
+        return
+    if known.made is None:
+        rows += [*known.backups.values(), *(one["backup"] for one in known.lost)]
+    there = {row[0]: row for row in known.made or []}
+    for one in rows:
+        took = max(0, one["stopped"] - one["started"])
+        there.setdefault(one["label"], [one["label"], one["stopped"], took, one["stored"]])
+    known.made = sorted(there.values(), key=lambda row: (row[1], row[0]))[-MADE_AT_MOST:]
 
 
 def _set_lost(known: KnownStanza, lost: list[dict[str, Any]], at: datetime) -> None:

@@ -89,6 +89,31 @@ def test_remember_keeps_what_was_seen(seen):
     assert again.backups[full.label]["seen_at"] == one.backups[full.label]["seen_at"]
 
 
+def test_remember_keeps_for_evidence_what_has_expired(seen, cluster, alice):
+    first, second = backup("F", 30), backup("F", 20)
+    seen(state(first, second))
+    for number in range(2):  # of which the second finds nothing new
+        known = seen(state(second, backup("F", 1)))["n1", "orders"]
+        assert first.label not in known.backups, number
+        assert [row[0] for row in known.made] == sorted([first.label, second.label, backup("F", 1).label])
+    assert known.made[0][1:] == [first.stopped, first.stopped - first.started, first.stored]
+
+
+def test_remember_begins_for_evidence_with_what_is_known_already(seen):
+    first, second = backup("F", 3), backup("F", 2)
+    known = seen(state(first))["n1", "orders"]
+    KnownStanza.objects.update(made=None)  # as the release before has left it
+    assert seen(state(first))["n1", "orders"].made is None  # nothing is new
+    assert [row[0] for row in seen(state(first, second))["n1", "orders"].made] == [first.label, second.label]
+    assert known.pk
+
+
+def test_remember_keeps_the_newest_for_evidence(seen, monkeypatch):
+    monkeypatch.setattr(memory, "MADE_AT_MOST", 2)
+    rows = [backup("F", days) for days in (4, 3, 2)]
+    assert [row[0] for row in seen(state(*rows))["n1", "orders"].made] == [one.label for one in rows[1:]]
+
+
 def test_remember_says_what_is_gone_and_had_not_expired(seen, cluster):
     full, other = backup("F", 3), backup("F", 2)
     first = seen(state(full, backup("I", 2.5, full), other))["n1", "orders"]
