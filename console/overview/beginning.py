@@ -94,12 +94,12 @@ def _steps(found: dict[str, Any]) -> list[Step]:
     return [
         Step(
             "account", "Link a cloud account",
-            "The account, subscription, project or S3 server in which the buckets are.",
+            "In which the console makes your backup stores.",
             found["account"], "cloud_accounts:link", None, "Link Cloud Account", True, Permission.MANAGE_ACCOUNTS,
         ),
         Step(
             "store", "Create a backup store",
-            "Two buckets, in the region of your nodes or far from them.",
+            "Where the backups are kept: in the region of your nodes, far from them, or both.",
             found["store"], "stores:create", None, "Create Backup Store", True, Permission.MANAGE_STORES,
         ),
         Step(

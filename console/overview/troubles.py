@@ -116,7 +116,7 @@ def _s(there: Sequence[Any], one: str, many: str) -> str:
 
 def _drifted(there: Sequence[Row]) -> Notice:
     title = f"{_s(there, 'store has', 'stores have')} drifted"
-    words = "Their buckets are not as they should be. Each store's page says what differs, repairs it or accepts it."
+    words = "They are not set up as they should be. Each store's page says what differs, repairs it or accepts it."
     return Notice("drift", "warn", title, words, subjects=_subjects(there, "stores:detail"))
 
 

@@ -40,12 +40,12 @@ def start_web(tmp_path, broker, amazon):
 
 @contextmanager
 def visits(web, client, alice):
-    """Twenty requests a second of somebody who is signed in, for the page that leads to the first one."""
+    """Twenty requests a second of somebody who is signed in, for the page that leads them to the first one."""
     client.force_login(alice)
     headers = {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
 
     def visit():
-        status, answered, _ = ask(web.port, "/", **headers)
+        status, answered, _ = ask(web.port, "/login/", **headers)
         return status, answered.get("location", "")
 
     with visiting(visit, per_second=20) as answers:
@@ -70,7 +70,7 @@ def test_web_server_and_workers_are_replaced_and_no_request_fails(
         old_worker.terminate()
         assert old_worker.wait(60) == 0
         wait_until(lambda: Store.objects.filter(state=State.AVAILABLE).count() == 4)
-    assert {*answers} == {(302, "/stores/")}, Counter(map(str, answers))
+    assert {*answers} == {(302, "/")}, Counter(map(str, answers))
     assert len(answers) > 20
     assert set(Operation.objects.values_list("state", flat=True)) == {"done"}
 
