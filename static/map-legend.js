@@ -16,7 +16,7 @@ export class Legend {
     map.eachLayer((layer) => { this.#clustered ||= layer instanceof L.MarkerCluster; });
     const entries = this.#pinEntries(pins);
     if (this.#clustered) entries.push(this.#clusterEntry());
-    if (nodes.size) entries.push([diamond(), "Node"]);
+    if (nodes.size) entries.push([this.#diamond(), this.#api.judged ? "Nodes, as the worst of them" : "Node"]);
     for (const [near, words] of STROKES) {
       if (lines.getLayers().some((line) => line.options.near === near)) entries.push([stroke(near), words]);
     }
@@ -33,6 +33,12 @@ export class Legend {
       dress(symbol, state, single);
       return [symbol, single && state === "chosen" ? "Chosen" : kinds[state].legend];
     });
+  }
+
+  #diamond() {
+    const symbol = diamond();
+    if (this.#api.judged) symbol.classList.add("judged");
+    return symbol;
   }
 
   #clusterEntry() {

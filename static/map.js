@@ -67,7 +67,7 @@ export class WorldMap {
     for (const name of names) this.#nodes.set(name, spot);
     const judged = this.#api.place?.(spot);
     const words = judged?.label ?? `${names.join(", ")} in ${place}`;
-    const fill = (element) => this.#fillNodes(element, marker, names, words, judged?.verdict);
+    const fill = (element) => this.#fillNodes(element, marker, names, words, judged);
     // Small, and without clicks of its own: over pins, under what is fanned out.
     const options = { ...WITHOUT_LEAFLETS_FOCUS, below: true, zIndexOffset: 500 };
     const marker = L.marker(spot, { ...options, icon: icon("map-node", fill) });
@@ -102,11 +102,11 @@ export class WorldMap {
     paintPin(element, id, this.#api);
   }
 
-  #fillNodes(element, marker, names, words, verdict) {
-    if (verdict) element.dataset.verdict = verdict;
+  #fillNodes(element, marker, names, words, judged) {
+    if (judged) element.dataset.verdict = judged.verdict;
     const diamonds = make("span", "diamonds");
     diamonds.append(...names.map(diamond));
-    element.append(diamonds, make("span", "name", names.join(", ")));
+    element.append(diamonds, make("span", "name", judged?.name ?? names.join(", ")));
     element.setAttribute("role", "img");
     element.setAttribute("aria-label", words);
     this.#icons.set(element, { layer: marker, text: () => words });

@@ -62,8 +62,15 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Return what the map writes beside its mark."""
+        """Return how many nodes are there, in words."""
         return f"{self.nodes} node{'' if self.nodes == 1 else 's'}"
+
+    @property
+    def short(self) -> str:
+        """Return the same with how the worst of them are, unless all are well."""
+        least = self.verdict
+        told = f", {self.counts[least]:,} {least.label.lower()}" if least and least != Verdict.RECOVERABLE else ""
+        return f"{self.name}{told}"
 
     @property
     def spot(self) -> str:

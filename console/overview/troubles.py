@@ -26,8 +26,9 @@ from stores.models import Store
 FAILED_FOR = timedelta(days=7)  # so long a failed task is told, unless its subject still waits for it
 REPLACED_IN = timedelta(days=7)  # in which every node should have its new key
 SIGNED_SINCE = timedelta(days=90)  # younger signatures end not soon, whichever cloud they are of
-ACCOUNTS = 200  # more are not looked at
-AT_MOST = 200  # rows of all kinds
+ACCOUNTS = SIGNED = 200  # more accounts, or clusters with signatures, are not looked at
+AT_MOST = 5000  # rows of all kinds, the worst kind first
+KINDS = ("no store", "task", "no database", "drift", "old key", "no kit")
 
 
 @dataclass(frozen=True)
@@ -53,26 +54,24 @@ def rows(membership: Membership) -> list[Row]:
     attached = Attachment.objects.filter(cluster=OuterRef("pk")).exclude(state=Attachment.State.DETACHING)
     has_databases = Exists(Database.objects.filter(cluster=OuterRef("pk")))
     unsaved = Repository.objects.in_use().filter(cluster=OuterRef("pk"), kit_taken_at=None)
+    failed = tasks.filter(waiting[0] | waiting[1] | (Q(finished_at__gt=now - FAILED_FOR) & ~Exists(later)))
     found = [
-        _of("drift", stores.filter(state=StoreState.DEGRADED)),
-        _of(
-            "task",
-            tasks.filter(waiting[0] | waiting[1] | (Q(finished_at__gt=now - FAILED_FOR) & ~Exists(later))),
-            name="subject_name",
-        ),
         _of("no store", clusters.filter(has_databases).exclude(Exists(attached)), number=_databases()),
+        _of("task", failed, name="subject_name"),
         _of("no database", clusters.exclude(has_databases)),
+        _of("drift", stores.filter(state=StoreState.DEGRADED)),
         _of("old key", clusters.filter(key_replaced_at__lt=now - REPLACED_IN)),
         _of("no kit", clusters.filter(Exists(unsaved), has_databases)),
     ]
-    ordered = found[0].union(*found[1:], all=True).order_by("kind", "called")
-    return [Row(*one) for one in ordered[:AT_MOST]]
+    ordered = found[0].union(*found[1:], all=True).order_by("place", "called")
+    return [Row(KINDS[place], *one) for place, *one in ordered[:AT_MOST]]
 
 
 def _of(kind: str, found: QuerySet[Any], *, name: str = "name", number: Any = None) -> Any:
     counted = Value(0, IntegerField()) if number is None else number
-    given = found.order_by().annotate(kind=Value(kind), called=F(name), counted=counted)
-    return given.values_list("kind", "pk", "called", "counted")
+    place = Value(KINDS.index(kind), IntegerField())
+    given = found.order_by().annotate(place=place, called=F(name), counted=counted)
+    return given.values_list("place", "pk", "called", "counted")
 
 
 def _databases() -> Coalesce:
@@ -100,10 +99,10 @@ def notices(found: Sequence[Row], membership: Membership) -> list[Notice]:
 
 
 def _of_rows(found: Sequence[Row]) -> Iterable[Notice]:
-    for kind, tell in TELL.items():
+    for kind in KINDS:
         there = [one for one in found if one.kind == kind]
         if there:
-            yield tell(there)
+            yield TELL[kind](there)
 
 
 def _subjects(there: Sequence[Row], view: str) -> list[Subject]:
@@ -204,7 +203,7 @@ def _signatures(membership: Membership) -> list[Notice]:
         cloud_account__provider_key__in=asked, key_made_at__lt=timezone.now() - SIGNED_SINCE
     )
     there = []
-    for cluster in old.select_related("cloud_account").order_by("name")[:AT_MOST]:
+    for cluster in old.select_related("cloud_account").order_by("name")[:SIGNED]:
         account = AccessSpec(
             cluster.id, cluster.name, cluster.cloud_account.credentials(), cluster.prefix, (), cluster.keys
         )
