@@ -19,7 +19,7 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.contract import AccessSpec
 from console.operations.models import Operation
-from console.web.notices import Notice, Subject
+from console.web.notices import SHOWN, Notice, Subject
 from stores.models import State as StoreState
 from stores.models import Store
 
@@ -106,7 +106,7 @@ def _of_rows(found: Sequence[Row]) -> Iterable[Notice]:
 
 
 def _subjects(there: Sequence[Row], view: str) -> list[Subject]:
-    return [Subject(one.name, reverse(view, args=[one.id])) for one in there]
+    return [Subject(one.name, reverse(view, args=[one.id])) for one in there[:SHOWN]]
 
 
 def _s(there: Sequence[Any], one: str, many: str) -> str:
@@ -116,45 +116,37 @@ def _s(there: Sequence[Any], one: str, many: str) -> str:
 def _drifted(there: Sequence[Row]) -> Notice:
     title = f"{_s(there, 'store has', 'stores have')} drifted"
     words = "They are not set up as they should be. Each store's page says what differs, repairs it or accepts it."
-    return Notice("drift", "warn", title, words, subjects=_subjects(there, "stores:detail"))
+    return Notice("drift", "warn", title, words, subjects=_subjects(there, "stores:detail"), total=len(there))
 
 
 def _failed(there: Sequence[Row]) -> Notice:
-    words = "Each task says what failed and what to do."
-    url = f"{reverse('tasks:list')}?state=failed"
-    return Notice(
-        "task",
-        "bad",
-        f"{_s(there, 'task', 'tasks')} failed",
-        words,
-        url,
-        "All that failed",
-        _subjects(there, "tasks:detail"),
-    )
+    title, words = f"{_s(there, 'task', 'tasks')} failed", "Each task says what failed and what to do."
+    url, tasks = f"{reverse('tasks:list')}?state=failed", _subjects(there, "tasks:detail")
+    return Notice("task", "bad", title, words, url, "All that failed", tasks, len(there))
 
 
 def _storeless(there: Sequence[Row]) -> Notice:
     title = f"{_s(there, 'cluster has', 'clusters have')} no backup store"
     words = "Their databases are backed up nowhere. Attach a store with Update Backup Stores."
-    return Notice("no store", "bad", title, words, subjects=_subjects(there, "clusters:detail"))
+    return Notice("no store", "bad", title, words, subjects=_subjects(there, "clusters:detail"), total=len(there))
 
 
 def _without_database(there: Sequence[Row]) -> Notice:
     title = f"{_s(there, 'cluster has', 'clusters have')} no database"
     words = "Nothing of them is backed up until a database is added."
-    return Notice("no database", "warn", title, words, subjects=_subjects(there, "clusters:detail"))
+    return Notice("no database", "warn", title, words, subjects=_subjects(there, "clusters:detail"), total=len(there))
 
 
 def _replaced(there: Sequence[Row]) -> Notice:
     title = f"The nodes' key of {_s(there, 'cluster', 'clusters')} has been waiting to be replaced for more than a week"
     words = "Some nodes have not reported the new one. Run their set-up script again, or end the former key."
-    return Notice("old key", "warn", title, words, subjects=_subjects(there, "clusters:detail"))
+    return Notice("old key", "warn", title, words, subjects=_subjects(there, "clusters:detail"), total=len(there))
 
 
 def _unsaved(there: Sequence[Row]) -> Notice:
     title = f"The recovery kit of {_s(there, 'cluster', 'clusters')} is not saved"
     words = "Without the kit, backups cannot be opened when this console is gone: it holds their passphrases."
-    return Notice("no kit", "info", title, words, subjects=_subjects(there, "clusters:detail"))
+    return Notice("no kit", "info", title, words, subjects=_subjects(there, "clusters:detail"), total=len(there))
 
 
 TELL: dict[str, Callable[[Sequence[Row]], Notice]] = {
@@ -170,30 +162,17 @@ TELL: dict[str, Callable[[Sequence[Row]], Notice]] = {
 def of_accounts(membership: Membership) -> list[Notice]:
     """Return what is wrong with the organisation's accounts, in one query."""
     accounts = list(CloudAccount.objects.visible_to(membership).order_by("name")[:ACCOUNTS])
-    notices = []
+    found = []
     if there := [one for one in accounts if one.unproven or one.verify_error]:
         title = f"{_s(there, 'account does', 'accounts do')} not verify"
         words = "The console cannot look into their stores or change them. Each account's page says why."
-        notices.append(
-            Notice(
-                "account", "bad", title, words, subjects=[Subject(one.name, one.get_absolute_url()) for one in there]
-            )
-        )
+        found.append(Notice("account", "bad", title, words, subjects=_pages(there), total=len(there)))
     if there := [one for one in accounts if one.key_is_old]:
-        title = (
-            f"The console's key to {_s(there, 'account', 'accounts')} is older than {CloudAccount.KEY_IS_OLD.days} days"
-        )
+        days = CloudAccount.KEY_IS_OLD.days
+        title = f"The console's key to {_s(there, 'account', 'accounts')} is older than {days} days"
         words = "Make a new one, and give it to the console with Change."
-        notices.append(
-            Notice(
-                "account key",
-                "info",
-                title,
-                words,
-                subjects=[Subject(one.name, one.get_absolute_url()) for one in there],
-            )
-        )
-    return notices
+        found.append(Notice("account key", "info", title, words, subjects=_pages(there), total=len(there)))
+    return found
 
 
 def _signatures(membership: Membership) -> list[Notice]:
@@ -204,14 +183,17 @@ def _signatures(membership: Membership) -> list[Notice]:
     )
     there = []
     for cluster in old.select_related("cloud_account").order_by("name")[:SIGNED]:
-        account = AccessSpec(
-            cluster.id, cluster.name, cluster.cloud_account.credentials(), cluster.prefix, (), cluster.keys
-        )
-        due = asked[cluster.cloud_account.provider_key](account)
+        account = cluster.cloud_account
+        spec = AccessSpec(cluster.id, cluster.name, account.credentials(), cluster.prefix, (), cluster.keys)
+        due = asked[account.provider_key](spec)
         if due and due < timezone.now():
-            there.append(Subject(cluster.name, cluster.get_absolute_url()))
+            there.append(cluster)
     if not there:
         return []
-    title = f"The nodes' signatures of {_s(there, 'cluster ends', 'clusters end')} soon"
+    title = f"The nodes' signatures of {_s(there, 'cluster', 'clusters')} end soon"
     words = "They should have been renewed. Repair the cluster, and run the set-up script of its nodes again."
-    return [Notice("signature", "bad", title, words, subjects=there)]
+    return [Notice("signature", "bad", title, words, subjects=_pages(there), total=len(there))]
+
+
+def _pages(there: Sequence[CloudAccount | Cluster]) -> list[Subject]:
+    return [Subject(one.name, one.get_absolute_url()) for one in there[:SHOWN]]

@@ -27,7 +27,8 @@ class Notice:
     words: str = ""  # what that means, and what to do
     url: str = ""  # where that is done, if it is not on the subjects' own pages
     action: str = ""  # what the link to it is called
-    subjects: Sequence[Subject] = ()
+    subjects: Sequence[Subject] = ()  # of which SHOWN are named: who has many need not make more
+    total: int = 0  # how many there are, where that is more
 
     @property
     def shown(self) -> Sequence[Subject]:
@@ -37,7 +38,7 @@ class Notice:
     @property
     def more(self) -> int:
         """Return how many are not."""
-        return len(self.subjects[SHOWN:])
+        return max(self.total, len(self.subjects)) - len(self.shown)
 
 
 # Each is given a membership, and returns what it finds in that organisation: with one query at most, since the overview

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from tests.bench import drift, worldmap
+from tests.bench import drift, overview, worldmap
 
 Figure = tuple[str, float, str]
 REPEATS = 40
@@ -72,6 +72,7 @@ def _measure(folder: Path) -> Iterator[Figure]:
     yield "page_100000_far_page_time", _median(browser, last), "ms"
     yield from worldmap.measure(browser, organisation)
     yield from drift.measure(organisation)
+    yield from overview.measure()
 
 
 def _median(browser, path: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 
 import pytest
 from django.db import connection
@@ -106,9 +107,9 @@ def test_many_clusters_show_only_those_with_trouble_until_all_are_asked_for(as_a
     assert shown("?show=all&page=9") == []
     assert shown("?q=C13") == ["c13"]
     assert shown("?q=nothing") == []
-    for strange in ("0", "-1", "x", "²", "9" * 5000, "1.5", ""):
-        assert shown(f"?page={strange}")[:1] in ([], ["c00"])
-    assert shown("?page=0") == ["c00"]
+    for strange in ("0", "-1", "²"):
+        assert shown(f"?page={strange}") == ["c00"]
+    assert shown(f"?page={'9' * 5000}") == []
 
 
 def test_databases_are_filtered_and_paged(as_alice, account, dub, fleet, monkeypatch):
@@ -124,7 +125,9 @@ def test_databases_are_filtered_and_paged(as_alice, account, dub, fleet, monkeyp
     first = as_alice.get("/overview/databases/?q=archive").content.decode()
     assert 'href="?q=archive&amp;page=2"' in first
     assert 'rel="prev"' not in first
-    assert "of half" in words(as_alice.get("/overview/databases/?page=2"))
+    second = words(as_alice.get("/overview/databases/?page=2"))
+    assert "of well" in second
+    assert "of lost" not in second
     assert as_alice.get("/overview/databases/", headers=HTMX).content.decode().lstrip().startswith("<section")
 
 
@@ -180,7 +183,7 @@ def test_nobody_sees_another_organisation_s(client, charlie, bob, fleet):
         text = client.get(path).content.decode()
         for of in (Cluster, Store):
             for one in of.objects.all():
-                assert one.name not in re.sub(r'value="[^"]*"', "", text.replace("“half”", "")), path
+                assert one.name not in re.sub(r'(value|hx-get)="[^"]*"|“half”', "", text), path
                 assert str(one.pk) not in text, path
         assert "databases are recoverable" not in text
     client.force_login(bob)
@@ -199,7 +202,7 @@ def test_home_leads_strangers_to_sign_in_and_staff_to_the_admin(client, db):
     assert client.post("/").status_code == 405
 
 
-def test_developers_see_what_their_edition_has(client):
+def test_developers_see_what_their_edition_has(client, db):
     organisation = factories.organisation("Dev", edition="developer")
     factories.account(organisation, name="mine", verify_error="Refused.")
     client.force_login(factories.user("dora", organisation))
@@ -224,7 +227,7 @@ def test_support_sees_it_as_the_organisation_does(client, fleet, acme):
 
 
 def test_the_page_renews_itself_without_being_somebody_at_the_keyboard(as_alice, fleet, monkeypatch, settings):
-    now = [1_000_000.0]
+    now = [time.time()]
     monkeypatch.setattr("console.accounts.access.time.time", lambda: now[0])
     settings.SESSION_IDLE_SECONDS = 1800
     as_alice.get("/")
@@ -238,12 +241,13 @@ def test_the_page_renews_itself_without_being_somebody_at_the_keyboard(as_alice,
 
 
 def test_verdicts_stand_in_lists_and_pages_beside_what_the_cloud_said(as_alice, fleet, dub, iad):
-    well, half, lost = fleet
+    _, half, lost = fleet
     Cluster.objects.filter(pk=half.pk).update(state="failed")
     listed = as_alice.get("/clusters/").content.decode()
     assert re.search(r'lost</a>\s*<span class="badge verdict-not-recoverable">Not recoverable</span>\s*'
                      r'<span class="badge available">Available</span>', listed)  # fmt: skip
-    assert re.search(r'verdict-at-risk" title="At risk"></span>\s*<span class="nav-name">half</span><span class="unseen">, At risk</span>'
+    assert re.search(r'verdict-at-risk" title="At risk"></span>\s*<span class="nav-name">half</span>'
+                     r'<span class="unseen">, At risk</span>'
                      r'\s*<span class="nav-state failed" title="Failed">', listed)  # fmt: skip
     stores = as_alice.get("/stores/").content.decode()
     assert re.search(r'archive-iad</a>\s*<span class="badge verdict-not-recoverable">', stores)
