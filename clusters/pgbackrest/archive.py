@@ -15,6 +15,8 @@ from datetime import datetime
 from itertools import chain, groupby, islice
 from typing import Any
 
+from clusters.pgbackrest import holes
+from clusters.pgbackrest.holes import GAPS_AT_MOST, Arrival, Gap
 from clusters.pgbackrest.timelines import Timeline
 from console.clouds.contents import Entry, Objects
 
@@ -30,19 +32,6 @@ SEGMENT = re.compile(r"([0-9A-F]{24})-[0-9a-f]{40}(\.\w{1,8})?")
 TIMELINES_AT_MOST = 100  # that are kept, the newest
 TIMELINES_WATCHED = 2  # beside the newest, each with a list of its own
 NEWS_AT_MOST = 5_000  # segments since the last look, with those in the folder that was the newest then
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Segments that are missing between two that are there, on one timeline."""
-
-    archive: str
-    timeline: int
-    after: str  # the last segment before the gap
-    before: str  # the first one after it
-    segments: int  # that are missing
-    after_at: str = ""  # ISO 8601, when these two came, as far as that is known
-    before_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,10 +60,14 @@ class _Listed:
     newest_at: datetime
     oldest_at: datetime
     more: bool
+    arrivals: Sequence[Arrival] = ()  # its segments, each once
 
 
-def look(objects: Objects, prefix: str, before: Wal) -> Wal:
-    """Return what is below the prefix of a stanza's archive; raises StepError when the bucket cannot be read."""
+def look(objects: Objects, prefix: str, before: Wal, segment: int | None = None) -> Wal:
+    """Return what is below the prefix of a stanza's archive; raises StepError when the bucket cannot be read.
+
+    `segment` is the size in bytes of a WAL segment, as far as the node has reported it.
+    """
     archives = sorted((one for one in objects.folders(prefix) if ARCHIVE.fullmatch(one)), key=_number_of)
     there = [
         f"{archive}/{folder}"
@@ -88,6 +81,8 @@ def look(objects: Objects, prefix: str, before: Wal) -> Wal:
     counts = {place: (segments, size) for place, segments, size in before.folders if place not in open_then}
     counts = {place: counts[place] for place in places if place in counts}
     groups = {key: list(group) for key, group in groupby(places, lambda place: place[:-8])}
+    if not before.per_folder:  # then nobody has looked for holes in those that are not full
+        counts = {place: one for place, one in counts.items() if one[0] >= holes.per_folder(segment, (), 0)}
     again = _in_turn(sorted(counts), before.turn)
     wanted = dict.fromkeys(
         chain(_edges(list(groups.values())), (one for one in reversed(places) if one not in counts), again)
@@ -99,7 +94,10 @@ def look(objects: Objects, prefix: str, before: Wal) -> Wal:
     for key, group in groups.items():
         if one := _timeline(key, group, listed, counts, then.get(key)):
             timelines.append(one if one.began_at else _begun(objects, prefix, one))
+    full, found = _gaps(groups, listed, counts, before, segment)
     return Wal(
+        gaps=found,
+        per_folder=full,
         timelines=timelines[-TIMELINES_AT_MOST:],
         segments=sum(segments for segments, _ in counts.values()),
         bytes=sum(size for _, size in counts.values()),
@@ -109,13 +107,13 @@ def look(objects: Objects, prefix: str, before: Wal) -> Wal:
     )
 
 
-def news(objects: Objects, prefix: str, before: Wal) -> Wal | None:
+def news(objects: Objects, prefix: str, before: Wal, segment: int | None = None) -> Wal | None:
     """Return what there is after a look at the newest folders alone; None where all has to be looked at.
 
     One call in the usual case, a list that begins with the newest known folder. Another timeline, another database, or
     a folder that is empty now says that all has to be looked at. What changes elsewhere is left to the next such look.
     """
-    if not objects.begins_after or not before.timelines:
+    if not objects.begins_after or not before.timelines or not before.per_folder:
         return None
     known = {f"{one.archive}/{one.number:08X}": one for one in before.timelines}
     *others, newest = sorted(known)
@@ -140,8 +138,11 @@ def news(objects: Objects, prefix: str, before: Wal) -> Wal | None:
     counts |= {place: (one.segments, one.bytes) for place, one in listed.items() if one}
     groups = {key: list(group) for key, group in groupby(sorted(counts), lambda place: place[:-8])}
     timelines = [_timeline(key, groups.get(key, []), listed, counts, one) or one for key, one in known.items()]
+    full, gaps = _gaps(groups, listed, counts, before, segment)
     return replace(
         before,
+        gaps=gaps,
+        per_folder=full,
         timelines=timelines,
         segments=sum(segments for segments, _ in counts.values()),
         bytes=sum(size for _, size in counts.values()),
@@ -189,7 +190,26 @@ def _summed(entries: Sequence[Entry], prefix: str) -> _Listed | None:
         newest_at=max(arrivals)[0],
         oldest_at=min(arrivals)[0],
         more=len(entries) > ENTRIES_AT_MOST,
+        arrivals=sorted({name: entry.modified for name, entry in reversed(found)}.items()),
     )
+
+
+def _gaps(
+    groups: Mapping[str, Sequence[str]],
+    listed: Mapping[str, _Listed | None],
+    counts: Mapping[str, tuple[int, int]],
+    before: Wal,
+    segment: int | None,
+) -> tuple[int, list[Gap]]:
+    """Return how many segments a whole folder has, and which are missing."""
+    open_now = {group[-1] for group in groups.values()}
+    lasts = [one.last for place, one in listed.items() if one and place not in open_now]
+    full = holes.per_folder(segment, lasts, before.per_folder)
+    # Of a folder that has more than was listed, nothing is known.
+    arrivals = {place: one.arrivals if one else None for place, one in listed.items() if not (one and one.more)}
+    counted = {place: number for place, (number, _) in counts.items() if not ((one := listed.get(place)) and one.more)}
+    found = [gap for group in groups.values() for gap in holes.gaps(group, arrivals, counted, before.gaps, full)]
+    return full, found[-GAPS_AT_MOST:]
 
 
 def _timeline(

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from clusters.pgbackrest.holes import USUAL
 from clusters.pgbackrest.repository import Backup, Gap, StanzaState, Timeline
 from clusters.pgbackrest.window import SEGMENT, ended, is_prior
 
 LATE = timedelta(minutes=10)  # several processes push WAL, so that a segment may come after the one that follows it
-USUAL = 256  # segments in each number that a name counts up, with segments of 16 MB
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from clusters.pgbackrest import archive
-from clusters.pgbackrest.archive import Gap, Wal
+from clusters.pgbackrest.archive import Wal
 from clusters.pgbackrest.backup_info import (
     BACKUPS_AT_MOST,
     Backup,
@@ -23,6 +23,7 @@ from clusters.pgbackrest.backup_info import (
     decrypt,
     parse,
 )
+from clusters.pgbackrest.holes import Gap
 from clusters.pgbackrest.timelines import Timeline, live
 from console.clouds import foreign
 from console.clouds.contents import Entry, Objects
@@ -54,6 +55,7 @@ class Report:
 
     system_id: str = ""
     timeline: int | None = None
+    segment: int | None = None  # bytes of a WAL segment
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,9 @@ def _news_of(objects: Objects, base: str, before: StanzaState, passphrase: str, 
     elif listed["status"] not in {"read", "empty"} or (before.backups and not listed.get("backups")):
         return None
     prefix = f"{base}/archive/{before.stanza}/"
-    wal = archive.news(objects, prefix, before.wal) or archive.look(objects, prefix, before.wal)
+    wal = archive.news(objects, prefix, before.wal, report.segment) or archive.look(
+        objects, prefix, before.wal, report.segment
+    )
     return _told(StanzaState(before.node, before.stanza, **listed), wal, before, report)
 
 
@@ -239,7 +243,7 @@ def _names(objects: Objects, prefixes: Iterable[str], known: set[str]) -> list[s
 
 def _look_at(objects: Objects, base: str, before: StanzaState, passphrase: str, report: Report) -> StanzaState:
     node, stanza = before.node, before.stanza
-    wal = archive.look(objects, f"{base}/archive/{stanza}/", before.wal)
+    wal = archive.look(objects, f"{base}/archive/{stanza}/", before.wal, report.segment)
     found = StanzaState(node, stanza, **(_listed(objects, f"{base}/backup/{stanza}/", passphrase) or {}))
     if found.status not in {"read", "empty"}:
         found = replace(found, **_counted(objects, base, stanza))

@@ -15,6 +15,7 @@ from clusters import replication
 from clusters.models import Attachment, Inventory, Repository
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.repository import Report
+from clusters.reports.report import of_status
 from console.cloud_accounts import budget
 from console.clouds.contents import Objects
 from console.operations.snapshots import SnapshotQuerySet
@@ -56,7 +57,11 @@ def look(inventory: Inventory, expected: Collection[tuple[str, str]] = ()) -> An
         return []
     objects = found.store.cloud.storage.objects(found.store.spec())
     said = replication.reports(found.cluster) if found.cluster else {}
-    reports = {key: Report(one.system_id, one.timeline) for key, one in said.items()}
+    nodes = {one.pk: of_status(one.status) for one in found.cluster.nodes.all()} if said and found.cluster else {}
+    reports = {
+        key: Report(one.system_id, one.timeline, told.segment if (told := nodes[one.node_id].of(key[1])) else None)
+        for key, one in said.items()
+    }
     before = repository.from_json(inventory.content)
     begun, states = timezone.now(), None
     if not _is_full_due(inventory, begun):

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from clusters.models import Cluster, Inventory, Repository
 from clusters.node_setup import policy_of, written_by, zone_of
-from clusters.pgbackrest import schedules
+from clusters.pgbackrest import gaps, schedules
 from clusters.pgbackrest.repository import StanzaState, from_json
 from clusters.replication import groups
 from console.cloud_accounts import budget
@@ -79,6 +79,8 @@ def next_look(
     for one in expected:
         state = seen.get((one.node, one.stanza))
         waits.append(_until_next(now, one, state, since))
+        if state and gaps.pending(state, now):  # which is a gap if it does not come
+            waits.append(FIRST)
     return max(SOON, min(waits))
 
 

@@ -59,7 +59,7 @@ def test_a_database_that_the_cluster_does_not_have_makes_no_stanza(cluster):
 
 
 @pytest.mark.parametrize(("nodes", "databases"), [(3, 1), (20, 12)])
-def test_a_report_costs_six_queries_however_large_the_cluster_is(cluster, nodes, databases):
+def test_a_report_costs_seven_queries_however_large_the_cluster_is(cluster, nodes, databases):
     Node.objects.bulk_create(Node(cluster=cluster, name=f"n{n}", region="eu-west-1") for n in range(4, nodes + 1))
     Database.objects.bulk_create(
         Database(cluster=cluster, name=f"db{n}", version="15", data_directory=f"/srv/{n}", port=6000 + n)
