@@ -282,6 +282,16 @@ def follow_cluster(node: Node, *, by: User | None) -> None:
         _note("Had a node follow its cluster", node, by)
 
 
+def alarm_when(cluster: Cluster, *, rpo_minutes: int | None, proof_days: int | None, by: User | None) -> None:
+    """Say how old the newest restorable moment may be, and within how many days a restore is to be proved."""
+    after = {"rpo_minutes": rpo_minutes, "proof_days": proof_days}
+    with transaction.atomic():
+        rows = Cluster.objects.filter(pk=cluster.pk)
+        before = rows.values(*after).get()
+        rows.update(**after)
+        _note("Said when to alarm", cluster, by, before=before, after=after)
+
+
 def choose_version(node: Node, *, version: str, by: User | None) -> None:
     """Have the node handed a configuration for this pgBackRest."""
     before = Node.objects.values("pgbackrest_version").get(pk=node.pk)

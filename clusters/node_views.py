@@ -64,6 +64,9 @@ def node_detail(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
         "cluster": node_setup.cluster,
         "node": node_setup.node,
         "node_setup": node_setup,
+        "health": node_setup.cluster.health.filter(node=node_setup.node.repository_folder)
+        .select_related("repository")
+        .worst_first(),
         "losses": [loss for loss in losses(node_setup.cluster.repositories.all()) if loss.node in folders],
         "stanzas": [one for one in node_setup.cluster.stanzas.all() if one.node_id == node_setup.node.pk],
         "zone": (zone := zone_of([node_setup.node])),

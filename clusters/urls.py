@@ -4,6 +4,7 @@ from clusters import enrolment_views, key_views, machine_views, node_views, repl
 from clusters.drills import report_views as drill_report_views
 from clusters.drills import views as drill_views
 from clusters.evidence import views as evidence_views
+from clusters.health import views as health_views
 from clusters.recovery import kit_views, rescue_views, restore_views
 from clusters.reports import views as report_views
 from clusters.repositories import backup_views, retained_views
@@ -61,6 +62,7 @@ urlpatterns = [
     path("<uuid:pk>/key/end/", key_views.key_end, name="key_end"),
     path("<uuid:pk>/key/back/", key_views.key_back, name="key_back"),
     path("<uuid:pk>/archiving/", replication_views.archiving, name="archiving"),
+    path("<uuid:pk>/alarm/", health_views.alarm, name="alarm"),
     path("<uuid:pk>/policy/", node_views.policy, name="policy"),
     path("<uuid:pk>/backups/refresh/", backup_views.backups_refresh, name="backups_refresh"),
     path("<uuid:pk>/restore/", restore_views.restore, name="restore"),

@@ -84,6 +84,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "weeks": planned,
         "more_weeks": more_weeks,
         "cluster": cluster,
+        "health": cluster.health.select_related("repository").worst_first(),
         "losses": gone,
         "robbed": {one.store_id for one in cluster.repositories.all() if one.pk in {loss.repository for loss in gone}},
         "outdated": cluster.outdated,

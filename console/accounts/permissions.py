@@ -104,6 +104,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "alerts:repeat": HOUR,
     "cloud_accounts:unlink": HOUR,
     "cloud_accounts:looking": HOUR,  # who looks rarely sees late what is lost
+    "clusters:alarm": HOUR,  # who lets it come late hides what is lost
     "clusters:archiving": HOUR,
     "clusters:database_remove": HOUR,
     "clusters:delete": HOUR,
