@@ -27,6 +27,7 @@ SERVER = """SELECT json_strip_nulls(json_build_object(
   'archive_mode', current_setting('archive_mode'),
   'is_archived_here', current_setting('archive_command') = :'command',
   'segment', pg_size_bytes(current_setting('wal_segment_size')),
+  'archive_timeout', (SELECT setting::int FROM pg_settings WHERE name = 'archive_timeout'),
   'archiver', (SELECT json_build_object(
     'archived', archived_count, 'last_wal', last_archived_wal,
     'last_at', floor(extract(epoch FROM last_archived_time))::bigint,

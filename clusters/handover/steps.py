@@ -9,6 +9,8 @@ from clusters.handover.schedule_files import backup_commands
 from clusters.pgbackrest.configuration import Configuration, StanzaConfiguration
 from clusters.pgbackrest.restore import Command, drill_command
 
+TIMEOUT = "5min"  # as often as nodes report; a segment that is closed early takes some KB in a store
+RELOAD = "SELECT pg_reload_conf()"
 RECEIVER = "SELECT status, sender_host FROM pg_stat_wal_receiver"
 
 
@@ -72,6 +74,13 @@ def commands(configuration: Configuration) -> list[Command]:
                 restart(configuration, stanza),
             )
         )
+        found.append(
+            Command(
+                f"Have a quiet {stanza.name} close its WAL after {TIMEOUT}, so that little is in no store; leave this "
+                "out where archive_timeout is set already",
+                _psql(configuration, stanza, f"ALTER SYSTEM SET archive_timeout = '{TIMEOUT}'", RELOAD),
+            )
+        )
     if configuration.follows:
         found += _for_a_failover(configuration)
     for stanza in [] if configuration.is_standby else configuration.stanzas:
@@ -101,8 +110,8 @@ def stop_archiving(configuration: Configuration, stanza: StanzaConfiguration) ->
 
     Until it is restarted it keeps its WAL, as archive_mode goes with a restart alone.
     """
-    statements = ("ALTER SYSTEM RESET archive_command", "ALTER SYSTEM RESET archive_mode", "SELECT pg_reload_conf()")
-    return _psql(configuration, stanza, *statements)
+    names = ("archive_command", "archive_mode")
+    return _psql(configuration, stanza, *(f"ALTER SYSTEM RESET {one}" for one in names), RELOAD)
 
 
 def removal(configuration: Configuration, stanza: StanzaConfiguration) -> list[Command]:
@@ -173,7 +182,7 @@ def _psql(configuration: Configuration, stanza: StanzaConfiguration, *statements
 def _archiving(configuration: Configuration, stanza: StanzaConfiguration) -> str:
     command = archive_command(configuration, stanza.name)
     statements = ("ALTER SYSTEM SET archive_mode = on", f"ALTER SYSTEM SET archive_command = '{command}'")
-    return _psql(configuration, stanza, *statements, "SELECT pg_reload_conf()")
+    return _psql(configuration, stanza, *statements, RELOAD)
 
 
 def _pgbackrest(configuration: Configuration, stanza: str, verb: str) -> str:

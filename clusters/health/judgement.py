@@ -155,7 +155,7 @@ def _missed(facts: Facts, seen: Window) -> list[Missed]:
 def _problems(facts: Facts, seen: Window, missed: Sequence[Missed], clock: _Clock) -> Iterator[Problem]:
     yield from _of_the_store(facts, clock)
     if facts.known_at is None and not seen.reach.usable and not seen.reach.broken and not seen.reach.others:
-        yield from _beginning(facts, missed, clock)
+        yield from _beginning(facts, missed)
     else:
         yield from _of_backups(facts, seen)
         yield from _of_the_schedule(facts, seen, missed, clock)
@@ -179,7 +179,7 @@ def _of_the_store(facts: Facts, clock: _Clock) -> Iterator[Problem]:
         yield Problem("list_unknown", UNKNOWN, f"The list of backups is not understood: {facts.state.note}")
 
 
-def _beginning(facts: Facts, missed: Sequence[Missed], clock: _Clock) -> Iterator[Problem]:
+def _beginning(facts: Facts, missed: Sequence[Missed]) -> Iterator[Problem]:
     """Yield what has to be done until there is a first backup."""
     host, state = facts.host, facts.state
     if state and state.status in {"damaged", "encrypted"}:
@@ -199,16 +199,14 @@ def _beginning(facts: Facts, missed: Sequence[Missed], clock: _Clock) -> Iterato
     elif missed:
         words = f"No backup was ever made: that of {_at(missed[-1].at)} did not come."
         yield Problem("no_backup", NOT_RECOVERABLE, words, _look_at_log(facts))
+    elif state is None or not state.db_id:
+        words = f"The stanza {facts.database} was not created in {facts.store} yet."
+        yield Problem("stanza", NOT_SET_UP, words, f"Run stanza-create on {host.node}: its page has the command.")
     else:
-        _await_run(facts, clock)
-        if state is None or not state.db_id:
-            words = f"The stanza {facts.database} was not created in {facts.store} yet."
-            yield Problem("stanza", NOT_SET_UP, words, f"Run stanza-create on {host.node}: its page has the command.")
-        else:
-            following = schedule.next_run(facts.plan, facts.now)
-            words = f"The first backup begins {_at(following)}." if following else "No backup is planned."
-            advice = f"Or make one now: the page of {host.node} has the command."
-            yield Problem("first_backup", NOT_SET_UP, words, advice)
+        following = schedule.next_run(facts.plan, facts.now)
+        words = f"The first backup begins {_at(following)}." if following else "No backup is planned."
+        advice = f"Or make one now: the page of {host.node} has the command."
+        yield Problem("first_backup", NOT_SET_UP, words, advice)
 
 
 def _unreadable(note: str) -> Problem:
@@ -230,7 +228,8 @@ def _of_backups(facts: Facts, seen: Window) -> Iterator[Problem]:
         yield Problem("broken", AT_RISK, words, "Make a new backup.")
     if reach.usable and (hole := reach.ends_in):
         lacking = _number(hole.gap.segments, "WAL segment")
-        words = f"{lacking} after {hole.gap.after} missing: nothing after {_at(hole.begin)} can be restored."
+        are = "is" if hole.gap.segments == 1 else "are"
+        words = f"{lacking} {are} missing after {hole.gap.after}: nothing after {_at(hole.begin)} can be restored."
         yield Problem("gap", AT_RISK, words, "Make a backup now: what comes after it can be restored again.")
     elif reach.usable and (segment := not_arrived(facts)):
         words = f"{segment} was archived, as {facts.host.node} says, and is not in {facts.store}."
@@ -250,12 +249,6 @@ def _nothing_usable(facts: Facts, seen: Window) -> Problem:
         return Problem("no_usable", NOT_RECOVERABLE, words, make)
     words = f"All backups are gone; the newest was complete {_at(facts.known_at)}."
     return Problem("gone", NOT_RECOVERABLE, words, f"{make} See on the cluster's page what can come back.")
-
-
-def _await_run(facts: Facts, clock: _Clock) -> None:
-    """Note when the next run is overdue."""
-    until = min(facts.now, facts.look.read_at) if facts.look.read_at else facts.now
-    clock.passed(schedule.next_overdue(facts.plan, (), until))
 
 
 def _of_the_schedule(facts: Facts, seen: Window, missed: Sequence[Missed], clock: _Clock) -> Iterator[Problem]:

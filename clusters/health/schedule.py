@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from heapq import merge
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
@@ -51,10 +52,7 @@ class Plan:
     @property
     def longest(self) -> timedelta | None:
         """Return the longest time from one run to the next, of whichever kinds; None where nothing is planned."""
-        start = datetime(2024, 1, 1)
-        each = [islice(schedules.runs(one, start), RUNS_AT_MOST) for one in self.schedules.values()]
-        runs = list(islice(merge(*each), RUNS_AT_MOST))
-        return max((b - a for a, b in pairwise(runs)), default=None)
+        return _longest(tuple(self.schedules.values()))
 
     def runs(self, kind: str, begin: datetime, end: datetime) -> Iterator[datetime]:
         """Yield the runs of a kind from the one moment to the other, both by the node's clock."""
@@ -69,6 +67,14 @@ class Plan:
         """Return how long after its run a backup of the kind may be complete, by the console's clock."""
         lasts = usual(kind, backups)
         return lasts + max(MARGIN, lasts / 2) - self.ahead + (timedelta() if self.zone else ANY_ZONE)
+
+
+@lru_cache(maxsize=10_000)  # few are different, and counting one takes tens of milliseconds
+def _longest(expressions: Sequence[str]) -> timedelta | None:
+    start = datetime(2024, 1, 1)
+    each = [islice(schedules.runs(one, start), RUNS_AT_MOST) for one in expressions]
+    runs = list(islice(merge(*each), RUNS_AT_MOST))
+    return max((b - a for a, b in pairwise(runs)), default=None)
 
 
 def usual(kind: str, backups: Sequence[Backup]) -> timedelta:
@@ -99,17 +105,6 @@ def still_missed(before: Sequence[Missed], plan: Plan, backups: Sequence[Backup]
     return [
         one for one in before if plan.since and one.at <= plan.since and _newest(one.kind, backups) < one.at.timestamp()
     ]
-
-
-def next_overdue(plan: Plan, backups: Sequence[Backup], until: datetime) -> datetime | None:
-    """Return when the next run is overdue that is not yet, by the console's clock."""
-    coming = []
-    for kind in plan.schedules:
-        patience = plan.patience(kind, backups)
-        begin = max(until - patience, _begin(plan, kind, backups, until))
-        if run := next(plan.runs(kind, begin, until + timedelta(days=400)), None):
-            coming.append(run + patience)
-    return min(coming, default=None)
 
 
 def next_run(plan: Plan, now: datetime) -> datetime | None:

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from tests import environment  # noqa: F401 - before Django's settings are read
-from tests.bench import pages, provisioning, reports
+from tests.bench import pages, provisioning, reports, verdicts
 
 
 def main() -> None:
     figures: dict[str, tuple[float, str]] = {}
-    for measure in (provisioning.measure, reports.measure, pages.measure):
+    for measure in (provisioning.measure, reports.measure, verdicts.measure, pages.measure):
         for name, value, unit in measure():
             figures[name] = (round(value, 4), unit)
             print(f"{name} {value:.4g} {unit}", flush=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from clusters.health.schedule import Missed, Plan, missed, next_overdue, next_run
+from clusters.health.schedule import Missed, Plan, missed, next_run
 from clusters.pgbackrest.clocks import zone
 from tests.clusters.health.known import BACKUPS, DAY, HOUR, MINUTE, NIGHTLY, NOW, SUNDAY, backup
 
@@ -38,7 +38,6 @@ def test_missed_waits_for_as_long_as_it_takes_and_half_of_that():
     assert asked(plan(), slow, THURSDAY + 3 * HOUR + MINUTE) == [("incr", THURSDAY)]
     assert asked(plan(), BACKUPS[:4], THURSDAY + 24 * MINUTE) == []
     assert asked(plan(), BACKUPS[:4], THURSDAY + 26 * MINUTE) == [("incr", THURSDAY)]
-    assert next_overdue(plan(), BACKUPS[:4], THURSDAY + MINUTE) == THURSDAY + 25 * MINUTE
 
 
 def test_missed_goes_by_the_nodes_own_zone():
