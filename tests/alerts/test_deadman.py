@@ -1,0 +1,96 @@
+"""The dead man's switch is asked while all works, and silent as soon as something does not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from celery import current_app
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from console.alerts import actions, deadman, tasks
+from console.alerts.models import AlertSettings, Delivery
+from console.operations.heartbeats import Heartbeat
+from tests import factories
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What workers are sent."""
+    told = []
+    monkeypatch.setattr(current_app, "send_task", lambda name, args=(), **_: told.append((name.split(".")[-1], *args)))
+    return told
+
+
+@pytest.fixture
+def beat(db):
+    return Heartbeat.objects.create(kind="beat", host="h", pid=1, release="1", host_time=timezone.now())
+
+
+@pytest.fixture
+def switch(acme, alice, receiver):
+    actions.set_deadman(acme, url=f"{receiver.url}/ping/secret", minutes=5, by=alice)
+    return AlertSettings.objects.filter(organisation=acme)
+
+
+def test_it_is_asked_when_it_is_due_and_keeps_the_answer(acme, switch, receiver, beat, sent, holding):
+    tasks.evaluate_all()
+    assert sent == [("ping", str(acme.pk))]
+    assert deadman.ping(acme.pk)
+    assert not deadman.ping(acme.pk)  # two workers, or two beats: once
+    [(path, _, body)] = receiver.got
+    assert (path, body) == ("/ping/secret", b"")
+    row = switch.get()
+    assert (row.ping_status, row.ping_answer, row.deadman_shown) == (200, "ok", receiver.url.removeprefix("http://"))
+    sent.clear()
+    tasks.evaluate_all()
+    assert sent == []
+    switch.update(ping_due_at=Now())
+    tasks.evaluate_all()
+    assert sent == [("ping", str(acme.pk))]
+
+
+def test_it_is_silent_without_beat(switch, sent, holding):
+    tasks.evaluate_all()
+    assert sent == []
+
+
+def test_it_is_silent_while_a_rule_fails(switch, beat, sent, holding, caplog):
+    holding.fails = True
+    tasks.evaluate_all()
+    assert sent == []
+    assert "Not all alert rules could be asked" in caplog.text
+
+
+def test_it_is_silent_while_messages_are_stuck(switch, beat, sent, holding, channel):
+    row = Delivery.objects.create(organisation=channel().organisation, channel=channel(name="two"), subject="x")
+    tasks.evaluate_all()
+    assert len(sent) == 1
+    sent.clear()
+    Delivery.objects.filter(pk=row.pk).update(due_at=Now() - timedelta(minutes=11))
+    tasks.evaluate_all()
+    assert sent == []
+
+
+def test_the_operator_s_own_is_asked_too(beat, sent, holding, receiver, settings, caplog):
+    settings.DEADMAN_URL = receiver.url
+    settings.ALERT_ENDPOINTS_ALLOWED = []
+    tasks.evaluate_all()
+    assert sent == [("ping_operators",)]
+    tasks.ping_operators()
+    assert len(receiver.got) == 1
+    receiver.status = 500
+    tasks.ping_operators()
+    assert "DEADMAN_URL gave no good answer: 500" in caplog.text
+
+
+def test_each_organisation_has_its_own(switch, beat, sent, holding):
+    AlertSettings.of(factories.organisation("Other"))
+    tasks.evaluate_all()
+    assert len(sent) == 1
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_waiting(acme, switch, receiver, beat):
+    switch.update(ping_due_at=timezone.now() + timedelta(days=300))
+    assert deadman.ping(acme.pk)
