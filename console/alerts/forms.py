@@ -15,6 +15,7 @@ from console.alerts import sending
 from console.alerts.conditions import Severity, clusters_of, rule_choices
 from console.alerts.formats import split_topic
 from console.alerts.models import Channel
+from console.clouds import foreign
 from console.web.forms import NameField
 
 LONGEST_URL = 1000
@@ -25,8 +26,16 @@ TIME = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "60"}, forma
 TIMES = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
 
 
+class LineField(forms.CharField):
+    """A line for others to read, without what breaks a line or turns it."""
+
+    def to_python(self, value: Any) -> str:
+        """Return the line, cleaned."""
+        return foreign.text(super().to_python(value))
+
+
 def _why(*, required: bool) -> forms.CharField:
-    return forms.CharField(
+    return LineField(
         label="Why",
         max_length=300,
         required=required,

@@ -23,7 +23,8 @@ WIDEST = 8  # bits of a network: wider ones are whole classes of addresses
 
 
 def _is_open_network() -> bool:
-    networks = (ip_network(entry, strict=False) for entry in settings.S3_ENDPOINTS_ALLOWED if "/" in entry)
+    allowed = (*settings.S3_ENDPOINTS_ALLOWED, *settings.ALERT_ENDPOINTS_ALLOWED)
+    networks = (ip_network(entry, strict=False) for entry in allowed if "/" in entry)
     return any(network.prefixlen < WIDEST for network in networks)
 
 
@@ -123,8 +124,9 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
     ),
     (
         *(Warning, "W004", _is_open_network),
-        "Linked servers may be nearly anywhere in your network: members can have the console connect there.",
-        "Name in S3_ENDPOINTS_ALLOWED only the servers, or the networks, that members may link.",
+        "Linked servers, or where alerts go, may be nearly anywhere in your network: members can have the console "
+        "connect there.",
+        "Name in S3_ENDPOINTS_ALLOWED and ALERT_ENDPOINTS_ALLOWED only the servers, or networks, that members need.",
     ),
     (
         *(Warning, "W005", lambda: settings.MAP_TILES_URL and not settings.MAP_TILES_URL.startswith("https://")),
@@ -179,6 +181,16 @@ CHECKS: Sequence[tuple[Callable[..., CheckMessage], str, Callable[[], Any], str,
         ),
         "Mail is from storekeeper@localhost, which mail servers refuse.",
         "Set EMAIL_FROM to an address of yours.",
+    ),
+    (
+        *(Warning, "W013", lambda: settings.DEADMAN_URL and not settings.DEADMAN_URL.startswith("https://")),
+        "The dead man's switch is asked over plain HTTP: anybody in between can ask in the console's place.",
+        "Let DEADMAN_URL begin with https://.",
+    ),
+    (
+        *(Info, "I006", lambda: not settings.DEADMAN_URL),
+        "Nobody hears it when the console itself falls silent, and with it all alerts.",
+        "Set DEADMAN_URL to an address that tells when nobody asks for it any more (console/deploy/alerting.md).",
     ),
     (
         *(Info, "I003", _no_principal),

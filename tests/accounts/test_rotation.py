@@ -11,6 +11,7 @@ from django.db import connection
 
 from clusters.models import Cluster, Node, RecoveryIdentity, RemovedNode, Repository
 from console.accounts import installation, rotation
+from console.alerts.models import AlertSettings, Channel
 from console.cloud_accounts.models import Attempt, CloudAccount
 from console.restoration.models import NodeFile
 from tests import factories
@@ -33,6 +34,8 @@ def rows(acme):
     membership = factories.user("zoe", acme).memberships.get()
     Attempt.objects.create(membership=membership, verb="link", entered={"secrets": "entered"})
     NodeFile.objects.create(organisation=acme, cloud_account=account, node="n1", entered={"text": "repo1-cipher-pass"})
+    Channel.objects.create(organisation=acme, kind="slack", name="slack", secrets={"url": "https://a.example.org"})
+    AlertSettings.objects.create(organisation=acme, secrets={"url": "https://b.example.org"})
     for number in range(8):
         factories.account(acme, name=f"a{number}", secrets={"secret_access_key": f"secret {number}"})
 
@@ -78,7 +81,7 @@ def test_rotate_keys_renews_all_and_then_the_old_key_is_needed_no_more(rows, new
 def test_rotate_keys_check_changes_nothing_and_fails_while_something_remains(rows, new_key):
     with pytest.raises(CommandError, match="18 secrets still need an older key"):
         rotate("--check")
-    assert older() == 18
+    assert older() == 20
     rotate()
     assert "Nothing needs the older keys" in rotate("--check")
 

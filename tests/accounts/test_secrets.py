@@ -25,6 +25,7 @@ from django.views.debug import ExceptionReporter
 from clusters.models import Attachment, Cluster, Database, Node, RecoveryIdentity, RemovedNode, Repository
 from clusters.node_setup import node_setups
 from console.accounts import installation, rotation
+from console.alerts.models import AlertSettings, Channel
 from console.cloud_accounts import actions as cloud_accounts
 from console.cloud_accounts import preflight, verification
 from console.cloud_accounts.models import Attempt, CloudAccount, Verification
@@ -62,6 +63,8 @@ def planted(acme, alice):
     )
     Attempt.objects.create(membership=alice.memberships.get(), verb="link", tried_at=account.created_at)
     NodeFile.objects.create(organisation=acme, cloud_account=server, node="n1", tried_at=account.created_at)
+    Channel.objects.create(organisation=acme, kind="slack", name="slack", shown="a.example.org", secrets={"url": ""})
+    AlertSettings.objects.create(organisation=acme, deadman_shown="a.example.org", secrets={"url": ""})
     for model, name in rotation.fields():
         rows = list(model._base_manager.all())
         assert rows, f"{model.__name__} keeps secrets, and this test plants none there"
@@ -84,6 +87,7 @@ def patterns(resolver=None, prefix=""):
 
 
 KINDS = {
+    "/alerts/": (Channel,),
     "/cloud-accounts/": (CloudAccount,),
     "/stores/": (Store, CloudAccount),
     "/clusters/": (Cluster, Store, Repository),

@@ -359,7 +359,7 @@ KNOWN = {
     "console/clouds/azure/clients.py": "a limited session is the transport of each client: a test below",
     "console/clouds/google/session.py": "prepares both of its sessions: a test below",
     "console/clouds/s3/guard.py": "chooses where a connection goes, and limits it again",
-    "console/alerts/sending.py": "chooses where a connection goes, and limits it again; mail by Django's, in ten seconds",
+    "console/alerts/sending.py": "chooses where one goes, and limits it again; mail in ten seconds",
     "console/clouds/calls.py": "the events of botocore",
     "console/clouds/s3api/settings.py": "how botocore spells the name of a call",
     "console/accounts/oidc.py": "a limited session",

@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from hashlib import sha256
 from io import StringIO
 from itertools import cycle
 from os.path import commonpath
@@ -44,6 +46,15 @@ from console.accounts import activity, members
 from console.accounts.installation import gate
 from console.accounts.models import Membership
 from console.accounts.sign_in import CONFIRMED_AT
+from console.alerts.models import (
+    Alert,
+    AlertEvent,
+    AlertSettings,
+    Channel,
+    Delivery,
+    MaintenanceWindow,
+    new_secret,
+)
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds.contents import Contents
 from console.clouds.contract import UnmanagedBucket
@@ -328,6 +339,28 @@ def _cookie(person: Any, later: float = 24 * 3600) -> str:
     return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 
+def _alerts(organisation: Any, cluster: Any) -> None:
+    """An alert that is open, one that is closed, a channel of each sort, a message, a window."""
+    now = timezone.now()
+    common = {"organisation": organisation, "group": "g", "rule": "silent", "severity": "warning", "weight": 10}
+    opened = Alert.objects.create(
+        key="open", title="n1 is silent", cluster=cluster.pk, cluster_name="cluster", **common
+    )
+    AlertEvent.objects.create(alert=opened, kind="opened")
+    Alert.objects.create(key="closed", title="n2 was silent", closed_at=now, **common)
+    hook = {"url": "https://hooks.example.org/x", "secret": new_secret()}
+    for kind, held, confirmed in (("webhook", hook, now), ("email", {"address": "ops@example.org"}, None)):
+        channel = Channel.objects.create(
+            organisation=organisation, kind=kind, name=kind, shown="x", secrets=held, confirmed_at=confirmed,
+            token_sha256=sha256(b"link").hexdigest(),
+        )  # fmt: skip
+        Delivery.objects.create(organisation=organisation, channel=channel, kind="alerts", subject="n1 is silent")
+    MaintenanceWindow.objects.create(
+        organisation=organisation, starts_at=now, ends_at=now + timedelta(days=1), why="move", by_name="alice"
+    )
+    AlertSettings.objects.create(organisation=organisation)
+
+
 def _organisation(name: str) -> Any:
     """An organisation in which every page has something to show."""
     organisation = factories.organisation(name)
@@ -415,6 +448,7 @@ def _organisation(name: str) -> Any:
         bucket=store.bucket, region=store.region, number=1, secrets=new_passphrase(), detached_at=timezone.now(),
     )  # fmt: skip
     KnownStanza.objects.create(repository=retained, node="n1", name="ledger", postgresql="17", data_directory="/data")
+    _alerts(organisation, cluster)
     factories.user(f"guest of {name}", organisation, "viewer")
     owner = factories.user(f"host of {name}", organisation, "owner")
     members.invite(organisation, email="nina@example.com", role="viewer", by=owner)
