@@ -96,8 +96,8 @@ def rules() -> dict[str, Rule]:
 
 
 def rule_choices() -> list[tuple[str, str]]:
-    """Return the rules for forms: key and label."""
-    return [(rule.key, rule.label) for rule in _rules.values()]
+    """Return the rules for forms: key and label, by label."""
+    return sorted(((rule.key, rule.label) for rule in _rules.values()), key=lambda one: one[1])
 
 
 @dataclass

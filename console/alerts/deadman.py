@@ -42,11 +42,13 @@ def trouble(*, complete: bool) -> str:
 
 def ping_all(*, complete: bool) -> int:
     """Have each address asked that is due, if all works; return how many. What does not work is logged."""
+    due = list(AlertSettings.objects.filter(_due()).values_list("organisation", flat=True))
+    if not due and not settings.DEADMAN_URL:
+        return 0
     if why := trouble(complete=complete):
         log.warning("Dead man's switches are not asked: %s", why)
         return 0
-    rows = AlertSettings.objects.filter(_due()).values_list("organisation", flat=True)
-    for pk in (due := list(rows)):
+    for pk in due:
         current_app.send_task("console.alerts.tasks.ping", (str(pk),))
     if settings.DEADMAN_URL:
         current_app.send_task("console.alerts.tasks.ping_operators")

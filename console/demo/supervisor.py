@@ -213,6 +213,7 @@ class Demo:
             "SUPPORT_SECOND_FACTOR": "",
             "DEBUG": "",
             "S3_ENDPOINTS_ALLOWED": f"{HOST},localhost",
+            "ALERT_ENDPOINTS_ALLOWED": f"{HOST},localhost",
         }
         self.environment = {
             **{name: value for name, value in inherited.items() if name.removesuffix("_FILE") not in settings},
