@@ -41,7 +41,7 @@ def alert_list(request: MemberRequest) -> HttpResponse:
     valid, mine = form.is_valid(), Alert.objects.visible_to(request.membership)
     found = _asked_for(form, mine) if valid else mine.none()
     state = form.cleaned_data.get("state", "")
-    worst = found.open().order_by("-weight", "created_at", "pk")
+    worst = found.open().order_by("-weight", "created_at", "title", "pk")
     page = paginate(request, found.exclude(closed_at=None), size=PAGE_SIZE) if state != "open" else None
     beyond = request.GET.get("after") or request.GET.get("before")
     context = {

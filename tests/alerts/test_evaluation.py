@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from threading import Barrier, Thread
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from console.alerts import actions, evaluation
@@ -346,3 +347,26 @@ def test_settings_are_made_with_the_first_alert(acme, holding):
     holding.add(acme)
     evaluate()
     assert AlertSettings.objects.get().repeat_hours == 24
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_at_once_open_it_once(acme, holding, channel):
+    """Two threads with connections of their own, both in a pass over what is new: the second waits for the first."""
+    channel()
+    for number in range(5):
+        holding.add(acme, f"a{number}")
+    together, done = Barrier(2), []
+
+    def work():
+        together.wait()
+        done.append(evaluate())
+        connection.close()
+
+    threads = [Thread(target=work) for _ in range(2)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert done == [True, True]
+    assert Alert.objects.count() == 5
+    assert [len(one) for one in told()] == [5]
