@@ -44,8 +44,7 @@ ON_BOTH := tests/operations/test_cancel.py tests/operations/test_endings.py test
   tests/operations/test_beat.py tests/operations/test_heartbeats.py tests/operations/test_housekeeping.py \
   tests/operations/test_releases.py tests/accounts/test_installation.py tests/accounts/test_database_checks.py \
   tests/restoration/test_holding.py tests/restoration/test_taking.py tests/clusters/test_enrolment.py \
-  tests/clusters/test_pace.py tests/clusters/health/test_judging.py
-  tests/clusters/test_pace.py tests/alerts/test_evaluation.py tests/alerts/test_deliveries.py \
+  tests/clusters/test_pace.py tests/clusters/health/test_judging.py tests/alerts/test_evaluation.py tests/alerts/test_deliveries.py \
   tests/alerts/test_deadman.py tests/alerts/test_rules.py
 # On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
 # crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.

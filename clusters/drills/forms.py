@@ -9,6 +9,7 @@ from django import forms
 from clusters.models import Cluster, Database, Drill, Node
 from clusters.pgbackrest import drill as pure
 from clusters.pgbackrest.drill import RESTORE
+from clusters.pgbackrest.grammar import Unfit
 from clusters.replication import groups
 
 NODES, MACHINE = "nodes", "machine"
@@ -76,6 +77,9 @@ class DrillForm(forms.ModelForm):  # type: ignore[type-arg]
                 data[name] = getattr(Drill(), name)
         if data.get("what") != RESTORE:
             data |= {"checks": "", "is_amchecked": False}
-        elif "checks" not in self.errors and data.get("checks"):
-            data["checks"] = "\n".join(str(one) for one in pure.checks(data["checks"]))
+        elif data.get("checks"):
+            try:
+                data["checks"] = "\n".join(str(one) for one in pure.checks(data["checks"]))
+            except Unfit as error:
+                self.add_error("checks", str(error))
         return data

@@ -19,7 +19,8 @@ from django.db.models.functions import Now
 
 from clusters import actions as clusters
 from clusters import enrolment
-from clusters.models import Cluster, Database
+from clusters.drills import actions as drills
+from clusters.models import Cluster, Database, Drill
 from console.accounts.models import Membership, Organisation, User
 from console.accounts.permissions import SUPPORT
 from console.cloud_accounts import actions as accounts
@@ -38,6 +39,7 @@ ROLE_NAME = "storekeeper"
 STORES = {"orders-ireland": "eu-west-1", "orders-oregon": "us-west-2", "orders-frankfurt": "eu-central-1"}
 ATTACHED = ("orders-ireland", "orders-oregon")  # the third is what the map recommends
 CLUSTER, NODES, DATA_DIRECTORY = "orders", ("eu-west-1", "us-west-2", "eu-central-1"), "/var/lib/postgresql/17/main"
+CHECK = "SELECT count(*) > 0 FROM pg_class => t"  # of a restored copy
 # Beside Amazon: a server that keeps what real nodes write, and a cluster that is Debian 12's own, to follow by hand.
 SERVER, SERVER_STORE, SERVER_PLACE = "Acme datacentre", "ledger-frankfurt", "frankfurt"
 SERVER_CLUSTER, SERVER_DATABASE = "ledger", {"version": "15", "data_directory": "/var/lib/postgresql/15/main"}
@@ -99,6 +101,7 @@ def _amazon(acme: Organisation, aws: dict[str, str], owner: User) -> Iterator[st
     Database.objects.create(cluster=cluster, name="orders", version="17", data_directory=DATA_DIRECTORY)
     yield from _wait([cluster])
     begun, _ = enrolment.begin(acme, nodes=list(cluster.nodes.all()), hostnames={}, hours=1, by=owner)
+    drills.save(Drill(cluster=cluster, schedule="0 3 * * 0", machine="drills-1", checks=CHECK), by=owner)
     enrolment.revoke(begun, by=owner)  # its page is there to look at, and nobody has its token
 
 

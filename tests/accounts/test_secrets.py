@@ -22,7 +22,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
-from clusters.models import Attachment, Cluster, Database, Node, RecoveryIdentity, RemovedNode, Repository
+from clusters.models import Attachment, Cluster, Database, Drill, Node, RecoveryIdentity, RemovedNode, Repository
 from clusters.node_setup import node_setups
 from console.accounts import installation, rotation
 from console.alerts.models import AlertSettings, Channel
@@ -52,6 +52,7 @@ def planted(acme, alice):
     cluster = Cluster.objects.create(organisation=acme, cloud_account=server, name="orders", state="available")
     Node.objects.create(cluster=cluster, name="n1", region="us-east-1")
     Database.objects.create(cluster=cluster, name="orders", version="15", data_directory="/var/lib/postgresql/15/main")
+    Drill.objects.create(cluster=cluster, schedule="0 3 * * 0", machine="drills-1")
     RemovedNode.objects.create(
         cluster=cluster, name="n9", region="us-east-1", applied_sha256="", reported_at=account.created_at
     )
@@ -90,7 +91,7 @@ KINDS = {
     "/alerts/": (Channel,),
     "/cloud-accounts/": (CloudAccount,),
     "/stores/": (Store, CloudAccount),
-    "/clusters/": (Cluster, Store, Repository),
+    "/clusters/": (Cluster, Store, Repository, Drill),
 }
 WORDS = {"nodes": {"n1"}, "removed-nodes": {"n9"}, "databases": {"orders"}}
 

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from clusters import actions, enrolment
-from clusters.models import Cluster, Database
+from clusters.models import Cluster, Database, Drill
 from console.operations.models import Operation
 from tests import factories
 from tests.delivery import deliver
@@ -59,12 +59,13 @@ def given(make, stores, account, acme, alice, bob):
     database = Database(cluster=cluster, name="main", version="17", data_directory="/var/lib/postgresql/17/main")
     actions.add_database(cluster, database, by=alice)
     enrolled, _ = enrolment.begin(acme, nodes=list(cluster.nodes.all()), hostnames={}, hours=1, by=alice)
+    drill = Drill.objects.create(cluster=cluster, schedule="0 3 * * 0", machine="drills-1")
     return {
         "organisation/members/": {"pk": acme.memberships.get(user=bob).pk, "user_id": bob.pk},
         "organisation/": {"token": "t" * 32, "pk": account.pk},
         "clusters/repositories/": {"pk": cluster.repositories.first().pk},
         "clusters/enrolment/": {"pk": enrolled.pk, "place": enrolled.places.first().pk},
-        "clusters/": {"pk": cluster.pk, "name": "n1", "kind": "crontab", "database": database.pk},
+        "clusters/": {"pk": cluster.pk, "name": "n1", "kind": "crontab", "database": database.pk, "drill": drill.pk},
         "stores/": {"pk": stores[0].pk},
         "restoration/": {"pk": cluster.operation_id},
         "cloud-accounts/": {"pk": account.pk, "provider": "aws", "filename": account.documents[0].filename},

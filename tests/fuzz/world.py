@@ -32,6 +32,8 @@ from clusters.models import (
     BackupPolicy,
     Cluster,
     Database,
+    Drill,
+    DrillRun,
     Inventory,
     KnownStanza,
     Node,
@@ -442,6 +444,13 @@ def _organisation(name: str) -> Any:
     KnownStanza.objects.create(
         repository=cluster.repositories.get(), node="n2", name="ledger", seen_at=now, lost=[lost], lost_since=now,
         sizes=[["2026-01-01", 4, 0], ["2026-01-09", 0, 0]],
+    )  # fmt: skip
+    drill = Drill.objects.create(cluster=cluster, schedule="0 3 * * 0", machine="drills-1", checks="SELECT 1 => 1")
+    Drill.objects.create(cluster=cluster, schedule="0 4 * * 0", what="verify")
+    DrillRun.objects.create(
+        organisation=organisation, cluster=cluster, cluster_name="cluster", drill=drill, number=1, node="n1",
+        repository=cluster.repositories.get(), database="ledger", what="restore", run_id=uuid4().hex, due_at=now,
+        state="failed", words="It failed.", results=[{"number": 1, "sql": "SELECT 1", "ok": False, "said": "2"}],
     )  # fmt: skip
     retained = Repository.objects.create(
         organisation=organisation, cluster_name="old", prefix="c-abcdefghijkl", store=store, store_name=store.name,
