@@ -51,19 +51,25 @@ LISTED = (
 FUNCTIONS = r"""
 say() { echo "drill.sh: $1" >&2; }
 
+time_left() { echo $((begun + seconds - $(date +%s))); }
+
 fail() { # WORDS: the first that goes wrong is what is reported
-  [ -n "$words" ] || words=$1
+  if [ -n "$words" ]; then
+    return 1
+  elif [ -n "$stopped" ]; then
+    words='It was stopped by a signal, as at a shutdown.'
+  elif [ "$(time_left)" -le 0 ]; then
+    words="It was not done within $((seconds / 3600)) hours."
+  else
+    words=$1
+  fi
   return 1
 }
 
 in_time() { # COMMAND, until the job's time is over
-  left=$((begun + seconds - $(date +%s)))
-  [ "$left" -gt 0 ] || { fail "It was not done within $((seconds / 3600)) hours."; return; }
+  left=$(time_left)
+  [ "$left" -gt 0 ] || return 124
   timeout --foreground -k 60 "$left" "$@"
-  code=$?
-  [ "$code" != 124 ] || fail "It was not done within $((seconds / 3600)) hours."
-  [ -z "$stopped" ] || fail "It was stopped by a signal, as at a shutdown."
-  return "$code"
 }
 
 last_error() { # of what was printed
@@ -239,13 +245,13 @@ asked() { # PSQL's arguments: as the copy's administrator
 }
 
 recover() {
-  in_time "$bin/pg_ctl" -D "$work/data" -W -s -l "$work/log" -o "-c config_file=$work/postgresql.conf" start \
-    > "$work/said" 2>&1 9>&- ||
+  in_time "$bin/pg_ctl" -D "$work/data" -w -t "$(time_left)" -s -l "$work/log" \
+    -o "-c config_file=$work/postgresql.conf" start > "$work/said" 2>&1 9>&- ||
     { fail "PostgreSQL did not start: $(cat "$work/log" "$work/said" | last_error)"; return; }
   while :; do
     case $(asked -d postgres -c 'SELECT pg_is_in_recovery()') in f) return 0 ;; esac
-    [ -z "$words" ] || return
-    if [ -s "$work/said" ] && ! "$bin/pg_ctl" -D "$work/data" status > /dev/null 2>&1; then
+    if [ -n "$stopped" ] || [ "$(time_left)" -le 0 ] ||
+      ! "$bin/pg_ctl" -D "$work/data" status > /dev/null 2>&1; then
       fail "Recovery failed: $(last_error < "$work/log")"
       return
     fi
@@ -414,7 +420,7 @@ def drill_script(drills: Drills, address: str, token: str, ca_file: str = "") ->
     cases += [
         f"  {SWEEP})",
         f'    for place in {places}; do sweep "$place"; done',
-        "    exit",
+        "    exit 0",
         "    ;;",
         "  *)",
         f"    echo 'Usage: {layout.drill} {'|'.join(str(plan.id) for plan in drills.plans)}|{SWEEP}' >&2",

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('clusters', '0016_health'),
+        ('clusters', '0018_drills'),
     ]
 
     operations = [

@@ -1,0 +1,259 @@
+"""The drill script with Debian's pgBackRest and PostgreSQL: what it reports of a good restore, and of each trouble."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from clusters.drills.report import of_json
+from clusters.handover import drill_script
+from clusters.pgbackrest.configuration import Target
+from clusters.pgbackrest.drill import Drills, Job, Plan, checks
+from console.clouds.contract import RepositoryOptions
+from tests.clusters.handover.places import Places
+from tests.clusters.reports.listening import listening
+from tests.pgbackrest_node import Node
+from tests.postgres import binaries
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(200),
+    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("pgbackrest"), reason="runs pgBackRest as postgres"),
+]
+CHECKS = """SELECT count(*) FROM receipts => 3
+SELECT count(*) FROM receipts => 4
+SELECT pg_sleep(60) => x
+SELECT pg_read_file('/etc/passwd') => x
+COPY (SELECT 1) TO PROGRAM 'id' => x
+SET default_transaction_read_only = off; CREATE TABLE mine () => x"""
+
+
+@dataclass
+class World:
+    """A repository with two backups, and a machine that tries them."""
+
+    node: Node
+    listener: object
+    pgbackrest: tuple
+    identity = "c-abc"
+
+    def target(self, passphrase="p" * 32):
+        options = RepositoryOptions((("type", "posix"),))
+        return Target(1, "attic", f"{self.node.folder}/repository", options, passphrase, "count", 9, None, "")
+
+    @property
+    def copies(self):
+        return self.node.folder / "copies"
+
+    def place(self, *, job=None, passphrase="p" * 32, **plan):
+        here = self.node.folder
+        jobs = [job or Job("n1", "main", 1, 15)]
+        values = {"id": 7, "what": "restore", "schedule": "0 3 * * 0", "jobs": jobs, "place": str(self.copies)}
+        drills = Drills(
+            [Plan(**values | plan)], [("n1", [self.target(passphrase)])], Places(here=str(here), prefix=self.identity)
+        )
+        script = drill_script.drill_script(drills, self.listener.address, "token")
+        for one in [*drills.configurations(), script]:
+            path = Path(one.path)
+            path.write_text(one.content)
+            path.chmod(0o755)
+        return script.path
+
+    def begin(self, script):
+        owner = self.node.owner
+        return subprocess.Popen(
+            [script, "7"],
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin", "HOME": "/"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            user=owner.pw_uid,
+            group=owner.pw_gid,
+            extra_groups=[],
+            start_new_session=True,
+        )
+
+    def run(self, **plan):
+        """Run a plan; return its code, what it printed, and the report of its end."""
+        process = self.begin(self.place(**plan))
+        said = process.communicate(timeout=100)
+        assert not self.copies.exists()
+        begun, ended = (of_json(body) for _, _, body in self.listener.received[-2:])
+        assert (begun.event, ended.event, begun.run) == ("begin", "end", ended.run)
+        assert said[0] == ""
+        return process.returncode, said[1], ended
+
+
+@pytest.fixture(scope="module")
+def world():
+    # In memory: pgBackRest has each of the thousand files of each copy written through to the disk.
+    below = Path("/dev/shm")
+    node = Node(below if below.is_dir() else None)
+    here = node.folder
+    for name in ("etc", "spool", "log", "repository"):
+        (here / name).mkdir()
+        os.chown(here / name, node.owner.pw_uid, node.owner.pw_gid)
+    common = f"log-path={here}/log\nlock-path={here}/lock\nspool-path={here}/spool\nlog-level-file=off\nstart-fast=y\n"
+    repository = f"repo1-path={here}/repository\nrepo1-cipher-type=aes-256-cbc\nrepo1-cipher-pass={'p' * 32}\n"
+    stanza = f"[main]\npg1-path={node.data}\npg1-port={node.port}\n"
+    (here / "own.conf").write_text(f"[global]\n{common}{repository}repo1-retention-full=9\n{stanza}")
+    called = ("pgbackrest", f"--config={here}/own.conf", "--stanza=main", "--log-level-console=warn")
+    with (node.data / "postgresql.auto.conf").open("a") as file:
+        file.write(
+            f"archive_mode = on\narchive_command = '{' '.join(called)} archive-push %p'\nmax_connections = 130\n"
+        )
+    (here / "fast").mkdir()
+    os.chown(here / "fast", node.owner.pw_uid, node.owner.pw_gid)
+    try:
+        node.start()
+        node.run(*called, "stanza-create")
+        node.sql(f"CREATE TABLESPACE fast LOCATION '{here}/fast'")
+        node.sql("CREATE TABLE receipts TABLESPACE fast AS SELECT n FROM generate_series(1, 2) n")
+        node.run(*called, "--type=full", "backup")
+        node.sql("INSERT INTO receipts VALUES (3)")
+        node.run(*called, "--type=incr", "backup")
+        node.stop()
+        with listening() as listener:
+            yield World(node, listener, called)
+    finally:
+        node.remove()
+
+
+def test_a_restore_is_checked_measured_and_taken_away(world):
+    code, said, ended = world.run(checks=checks("SELECT count(*) FROM receipts => 3"), is_amchecked=True)
+    assert (code, said, ended.words, ended.ok) == (0, "", "", True)
+    told = json.loads(world.node.run(*world.pgbackrest, "--output=json", "info").stdout)[0]
+    last = told["backup"][-1]
+    assert ended.label == last["label"]
+    assert ended.first_wal == last["archive"]["start"]
+    assert (ended.system_id, ended.timeline) == (str(told["db"][0]["system-id"]), 1)
+    assert ended.size == last["info"]["size"]
+    assert (ended.target, ended.amcheck, [one.ok for one in ended.results]) == ("", "passed", [True])
+    assert ended.postgresql // 10000 == 15
+    assert None not in (ended.restore_seconds, ended.recovery_seconds, ended.check_seconds, ended.restored_to)
+    # It archived nothing, and wrote nothing beside its own folder.
+    assert not list((world.node.folder / "repository").rglob("00000002*"))
+    assert list((world.node.folder / "spool/drill/unsent").iterdir()) == []
+
+
+def test_a_random_moment_is_between_two_backups(world):
+    code, said, ended = world.run(kind="random")
+    assert (code, said, ended.ok) == (0, "", True)
+    told = json.loads(world.node.run(*world.pgbackrest, "--output=json", "info").stdout)[0]["backup"]
+    first, last = told
+    if ended.label == first["label"]:
+        assert position(first["lsn"]["stop"]) <= position(ended.target) <= position(last["lsn"]["start"])
+        assert position(ended.target) <= position(ended.lsn)
+    else:
+        assert (ended.label, ended.target) == (last["label"], "")
+
+
+def is_gone(pid):
+    """Whether no process has this number any more, or one that has ended and that nobody has asked for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def position(lsn):
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def test_a_check_reads_and_does_nothing_else(world, monkeypatch):
+    monkeypatch.setattr(drill_script, "CHECK_SECONDS", 1)
+    code, said, ended = world.run(checks=checks(CHECKS))
+    assert (code, ended.ok, ended.words) == (1, False, "Check 2 did not pass. It answered: 3")
+    assert ended.words in said
+    good, differs, endless, file, program, table = ended.results
+    assert (good.ok, good.said) == (True, "")
+    assert (differs.ok, differs.said) == (False, "It answered: 3")
+    assert "statement timeout" in endless.said
+    assert "permission denied for function pg_read_file" in file.said
+    assert "must be superuser" in program.said
+    assert "permission denied for schema public" in table.said
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ({"passphrase": "wrong"}, "The repository holds no backup of main|CryptoError|unable to load info|ERROR"),
+        ({"keep_free": 2**60}, "There is no room: the copy takes"),
+        ({"job": Job("n1", "main", 1, 17)}, "PostgreSQL 17 is not installed here"),
+        ({"job": Job("n1", "other", 1, 15)}, "The repository holds no backup of other"),
+        ({"place": "/proc/drill"}, "has to be a folder of the user postgres"),
+        ({"seconds": 0}, "It was not done within"),
+    ],
+    ids=("passphrase", "no space", "another PostgreSQL", "nothing there", "no folder", "too slow"),
+)
+def test_what_goes_wrong_is_said(world, plan, words):
+    code, said, ended = world.run(**plan)
+    assert (code, ended.ok) == (1, False)
+    assert any(one in ended.words for one in words.split("|")), ended.words
+    assert ended.words in said
+
+
+def test_a_run_that_was_killed_leaves_nothing_behind_the_next(world):
+    process = world.begin(world.place(checks=checks("SELECT pg_sleep(100) => x")))
+    until = time.monotonic() + 60
+    pids = []
+    while not pids:  # its copy runs
+        assert time.monotonic() < until
+        time.sleep(0.05)
+        pids = [one for one in world.copies.glob("run.*/data/postmaster.pid") if one.read_text().count("\n") > 6]
+    os.killpg(process.pid, 9)
+    process.communicate(timeout=20)
+    server = int(pids[0].read_text().splitlines()[0])
+    assert not is_gone(server)
+    # What it did not make, it leaves alone.
+    theirs = world.copies / "run.precious00"
+    theirs.mkdir()
+    (theirs / "data").mkdir()
+    link = world.copies / "run.elsewhere0"
+    link.symlink_to(theirs)
+    process = world.begin(world.place(keep_free=2**60))
+    process.communicate(timeout=60)
+    assert sorted(one.name for one in world.copies.iterdir()) == ["run.elsewhere0", "run.precious00"]
+    assert is_gone(server)
+    shutil.rmtree(world.copies)
+
+
+def test_a_report_that_does_not_get_through_is_sent_at_the_next_run(world, monkeypatch):
+    monkeypatch.setattr(drill_script, "FUNCTIONS", drill_script.FUNCTIONS.replace("in 5 30 ''", "in ''"))
+    world.listener.status = 503
+    before = len(world.listener.received)
+    code, said, ended = world.run(keep_free=2**60)
+    assert (code, "A report waits for the next run: the console answered 503." in said) == (1, True)
+    world.listener.status = 200
+    world.run(keep_free=2**60)
+    late = [of_json(body) for _, _, body in world.listener.received[before:]][2:4]
+    assert [(one.run, one.event) for one in late] == [(ended.run, "begin"), (ended.run, "end")]
+    assert late[1].sent >= ended.sent
+
+
+def test_a_verification_finds_what_is_lost(world):
+    code, said, ended = world.run(what="verify", place="")
+    assert (code, said, ended.ok) == (0, "", True)
+    lost = next((world.node.folder / "repository/backup/main").glob("*F/pg_data/base/1/1259.gz"))
+    kept = lost.rename(lost.with_suffix(".kept"))
+    code, said, ended = world.run(what="verify", place="")
+    kept.rename(lost)
+    assert (code, ended.ok) == (1, False)
+    assert ended.words.startswith("missing: 1 in backup 20")
+    assert binaries().exists()
+
+
+def test_it_takes_no_other_plan_and_no_other_user(world):
+    script = world.place()
+    for arguments, code in (((), 64), (("8",), 64), (("7", "8"), 64), (("sweep",), 0)):
+        assert world.node.run(script, *arguments, check=False).returncode == code
+    assert subprocess.run([script, "7"], check=False, capture_output=True).returncode == 1
