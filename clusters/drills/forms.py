@@ -49,6 +49,7 @@ class DrillForm(forms.ModelForm):  # type: ignore[type-arg]
             "checks",
             "check_database",
         )
+        labels = {"is_amchecked": "Check tables and indexes with pg_amcheck"}
         widgets = {"checks": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"})}
         error_messages = {"schedule": {"required": "Give a cron expression, such as 0 3 * * 0 for Sundays at 03:00."}}
 

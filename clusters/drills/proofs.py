@@ -89,7 +89,7 @@ def lose_silent() -> int:
     """Have those lost of which nothing more was heard in time; return how many."""
     found = 0
     for run in DrillRun.objects.unfinished().filter(due_at__lt=timezone.now())[:500]:
-        words = "No word since it began: the machine died, or cannot reach the console. It was to end by then."
+        words = "No word since it began: the machine died, or cannot reach the console."
         row = DrillRun.objects.unfinished().filter(pk=run.pk)
         if row.update(state=DrillRun.State.LOST, words=words):
             run.state = DrillRun.State.LOST

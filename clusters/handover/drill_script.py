@@ -180,7 +180,11 @@ choose() { # sets label, first, size, complete and target
   listed=$(printf '%s\n' "$said" | sed 's/"archive":{"start":/\n&/g' | sed -n 'LISTED')
   current=$(printf '%s\n' "$listed" | tail -n 1 | cut -d ' ' -f 3)
   listed=$(printf '%s\n' "$listed" | awk -v id="$current" '$3 == id')
-  [ -n "$listed" ] || { fail "The repository holds no backup of $stanza."; return; }
+  if [ -z "$listed" ]; then # as with another passphrase, or without the stanza
+    why=$(printf '%s\n' "$said" | sed -n 's/.*"key":[0-9]*,"status":{"code":[0-9]*,"message":"\([^"\\]*\).*/\1/p')
+    fail "No backup of $stanza can be read in the repository: $(printf '%s' "$why" | tr -cd '[:print:]' | cut -c 1-300)"
+    return
+  fi
   number=$(printf '%s\n' "$listed" | wc -l)
   [ "$kind" = newest ] || number=$(($(random "$number") + 1))
   after=$(printf '%s\n' "$listed" | sed -n "$((number + 1))p")

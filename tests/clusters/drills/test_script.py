@@ -180,16 +180,16 @@ def test_a_check_reads_and_does_nothing_else(world, monkeypatch):
     assert "statement timeout" in endless.said
     assert "permission denied for function pg_read_file" in file.said
     assert "must be superuser" in program.said
-    assert "permission denied for schema public" in table.said
+    assert "cannot execute CREATE TABLE in a read-only transaction" in table.said
 
 
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        ({"passphrase": "wrong"}, "The repository holds no backup of main|CryptoError|unable to load info|ERROR"),
+        ({"passphrase": "wrong"}, "No backup of main can be read in the repository: ["),
         ({"keep_free": 2**60}, "There is no room: the copy takes"),
         ({"job": Job("n1", "main", 1, 17)}, "PostgreSQL 17 is not installed here"),
-        ({"job": Job("n1", "other", 1, 15)}, "The repository holds no backup of other"),
+        ({"job": Job("n1", "other", 1, 15)}, "No backup of other can be read in the repository: missing stanza path"),
         ({"place": "/proc/drill"}, "has to be a folder of the user postgres"),
         ({"seconds": 0}, "It was not done within"),
     ],
@@ -198,7 +198,7 @@ def test_a_check_reads_and_does_nothing_else(world, monkeypatch):
 def test_what_goes_wrong_is_said(world, plan, words):
     code, said, ended = world.run(**plan)
     assert (code, ended.ok) == (1, False)
-    assert any(one in ended.words for one in words.split("|")), ended.words
+    assert words in ended.words
     assert ended.words in said
 
 
