@@ -18,7 +18,7 @@ DATE = forms.DateInput(attrs={"type": "date"})
 NO_DATE = "Enter a day, such as 2026-11-29."
 
 
-class ClusterField(forms.ModelChoiceField):
+class ClusterField(forms.ModelChoiceField):  # type: ignore[type-arg]
     """A cluster by its ID; what is no ID is no cluster, and is refused in the same words."""
 
     def to_python(self, value: Any) -> Any:

@@ -179,7 +179,7 @@ class EmailForm(ChannelForm):
 
 
 class URLForm(ChannelForm):
-    FIELDS = ("url",)
+    FIELDS: tuple[str, ...] = ("url",)
     url = _url("Address")
     field_order = ("name", "url")
 
