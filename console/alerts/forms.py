@@ -181,7 +181,7 @@ class EmailForm(ChannelForm):
 class URLForm(ChannelForm):
     FIELDS: tuple[str, ...] = ("url",)
     url = _url("Address")
-    field_order = ("name", "url")
+    field_order: tuple[str, ...] = ("name", "url")
 
 
 class WebhookForm(URLForm):

@@ -13,7 +13,7 @@ from console.accounts.sign_in import CONFIRMED_AT
 from console.alerts import actions
 from console.alerts.evaluation import evaluate
 from console.alerts.models import Alert, AlertSettings, Channel, Delivery, MaintenanceWindow
-from console.alerts.notices import missing_channel, open_alerts
+from console.alerts.notices import about_channels, open_alerts
 from console.audit.models import AuditEvent
 from tests import factories
 from tests.responses import HTMX
@@ -419,12 +419,12 @@ def test_open_alerts_are_counted_by_severity(alice, acme, holding, alert, django
 def test_an_organisation_without_a_channel_is_told_so(alice_s, alice, acme, channel, django_assert_num_queries):
     membership = alice.memberships.get()
     with django_assert_num_queries(1):
-        assert "Nobody is told" in missing_channel(membership).words
+        assert "Nobody is told" in about_channels(membership)[0].title
     assert "Nobody is told" in alice_s.get("/alerts/").content.decode()
     one = channel()
-    assert missing_channel(membership) is None
+    assert about_channels(membership) == []
     channel("email", name="dead", disabled_at=timezone.now(), failing_since=timezone.now())
-    assert "1 of the channels" in missing_channel(membership).words
+    assert "1 of the channels" in about_channels(membership)[0].title
     actions.switch_channel(one, on=False, by=alice)
-    assert "Nobody is told" in missing_channel(membership).words
+    assert "Nobody is told" in about_channels(membership)[0].title
     factories.organisation("Other")
