@@ -245,6 +245,7 @@ def remove_nodes(cluster: Cluster, *, names: Iterable[str], by: User | None) -> 
 def write_to(node: Node, *, choice: str, stores: Collection[Store] = (), by: User | None) -> None:
     """Choose which of the cluster's stores the node writes to; raises NotAttachable for one that is not attached."""
     with transaction.atomic():
+        Cluster.objects.filter(pk=node.cluster_id).judge_now()  # its row is held before those of its attachments
         there = {one.store_id: one for one in Attachment.objects.select_for_update().filter(cluster=node.cluster_id)}
         if missing := [store.name for store in stores if store.pk not in there]:
             raise NotAttachable(f"{' and '.join(missing)} is not attached to the cluster any more.")

@@ -63,10 +63,10 @@ def dismissal(cluster: Cluster) -> Plan:
 
 def settle(cluster: Cluster) -> None:
     """Call attached what now is, and forget what no longer is; its repository number stays taken."""
+    pace.soon(cluster)
     cluster.attachments.filter(state=Attachment.State.DETACHING).delete()
     cluster.attachments.update(state=Attachment.State.ATTACHED)
     cluster.repositories.in_use().update(detached_at=None, empty_at=None)
-    pace.soon(cluster)
     cluster.repositories.retained().filter(detached_at=None).update(detached_at=timezone.now())
     # Who has lost all that was chosen writes to the nearest one, and says so.
     cluster.nodes.filter(writes_to=Node.WritesTo.CHOSEN, chosen=None).update(writes_to=Node.WritesTo.NEAREST)

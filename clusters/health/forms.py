@@ -15,8 +15,8 @@ UNITS = {"minutes": 1, "hours": 60, "days": 24 * 60}
 class AlarmForm(forms.ModelForm):  # type: ignore[type-arg]
     """How old the newest restorable moment may be, and how long ago a restore may have been proved."""
 
-    rpo = forms.IntegerField(label="The newest restorable moment is older than (RPO)", required=False, min_value=1)
-    rpo_unit = forms.ChoiceField(label="In", choices=[(one, one) for one in UNITS], required=False)
+    rpo = forms.IntegerField(label="The newest moment is older than (RPO)", required=False, min_value=1)
+    rpo_unit = forms.ChoiceField(label="Unit", choices=[(one, one) for one in UNITS], required=False)
 
     field_order = ("rpo", "rpo_unit", "proof_days")
 

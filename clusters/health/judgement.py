@@ -14,7 +14,7 @@ from clusters.health import schedule
 from clusters.health.facts import Facts
 from clusters.health.schedule import Missed
 from clusters.health.verdicts import Verdict
-from clusters.health.window import Window, not_arrived, window
+from clusters.health.window import CLOCK_OFF, Window, not_arrived, window
 from clusters.pgbackrest.schedules import KINDS
 from clusters.reports.primaries import SILENT
 
@@ -23,7 +23,6 @@ UNKNOWN, NOT_SET_UP, RECOVERABLE = Verdict.UNKNOWN, Verdict.NOT_SET_UP, Verdict.
 
 LOST = timedelta(days=1)  # of a node's silence
 OVERDUE = timedelta(minutes=30)  # of a look: it is due by the store's own interval
-CLOCK_OFF = timedelta(minutes=5)
 QUEUE_BEHIND, QUEUE_AT_RISK = 16, 256  # segments that wait on the node: with 16 MB, 256 MB and 4 GB
 RPO_AT_LEAST = timedelta(hours=1)  # where none is set: twice the schedule's longest interval
 # What one report or look says and the next may take back counts once it has stood for so long.

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from clusters.health.facts import Facts
-from clusters.pgbackrest.gaps import LATE, Reach, reach
+from clusters.pgbackrest.gaps import LATE, Reach, moment, reach
 from clusters.pgbackrest.window import SEGMENT
 from clusters.reports.primaries import SILENT
 
 QUEUE = 16  # segments that wait on the node, from which on when one arrived says little about when it was written
+CLOCK_OFF = timedelta(minutes=5)  # less is the way of the report, and how it was spread
+NONE = timedelta()
 RETRIED = 300  # seconds: what was archived so soon after a failure had to wait
 TAKES = timedelta(minutes=1)  # to make a report and send it
 
@@ -38,19 +40,28 @@ def window(facts: Facts) -> Window:
     if state is None or read_at is None:
         return Window()
     seen = reach(state, read_at, facts.own)
-    if not seen.usable or seen.ends_in:
-        return Window(seen, seen.newest)
-    newest, word = seen.newest, _word(facts)
-    last_backup = datetime.fromtimestamp(seen.usable[-1].stopped, UTC)
+    if not seen.usable or seen.newest is None:
+        return Window(seen)
+    if seen.ends_in:
+        return Window(seen, min(seen.newest, read_at))
+    # A backup was complete by the node's clock, which may be ahead; WAL came by the store's, before that was read.
+    last_backup = min(datetime.fromtimestamp(seen.usable[-1].stopped, UTC) - max(host_ahead(facts), NONE), read_at)
+    arrived = moment(state.last_wal_at)
+    newest, word = max(last_backup, min(arrived, read_at)) if arrived else last_backup, _word(facts)
     if _has_waited(facts):
         # What came was written long before: nothing is known of but what was known before it had to wait.
         then = facts.before.newest if facts.before else None
         newest = max(last_backup, then or last_backup)
     elif word.all_archived_at:
-        newest = max(newest or last_backup, word.all_archived_at)
+        newest = max(newest, word.all_archived_at)
     if word.all_closed_at:
-        newest = max(newest or last_backup, word.all_closed_at)
+        newest = max(newest, word.all_closed_at)
     return Window(seen, newest, is_idle=word.all_archived_at is not None)
+
+
+def host_ahead(facts: Facts) -> timedelta:
+    """Return how far the node's clock is ahead; nothing where that may be the way of its report."""
+    return facts.host.ahead if abs(facts.host.ahead) > CLOCK_OFF else NONE
 
 
 def _has_waited(facts: Facts) -> bool:

@@ -54,7 +54,8 @@ def receive(node: Node, said: Report) -> None:
     with transaction.atomic():
         _keep(node, said, now)
         _keep_stanzas(node, said, now)
-        Cluster.objects.filter(pk=node.cluster_id).judge_now()
+        # After the commit: whoever changes a cluster holds its row first, and its nodes' rows then.
+        transaction.on_commit(Cluster.objects.filter(pk=node.cluster_id).judge_now)
         if moved:
             organisation = node.cluster.organisation
             after = {"cluster": node.cluster.name}

@@ -226,13 +226,13 @@ def forget_lost(repository: Repository, *, until: datetime, by: User | None) -> 
     """
     forgotten: list[str] = []
     with transaction.atomic():
+        Cluster.objects.filter(repositories=repository.pk).judge_now()
         for known in repository.known_stanzas.select_for_update().exclude(lost_since=None):
             left = [one for one in known.lost if one["missed_at"] > until.isoformat()]
             forgotten += [f"{one['backup']['label']} of {known}" for one in known.lost if one not in left]
             _set_lost(known, left, until)
             known.save(update_fields=["lost", "lost_since", "versions"])
         if forgotten:
-            Cluster.objects.filter(repositories=repository.pk).judge_now()
             _note("Said who deleted backups", repository, forgotten, by)
     return len(forgotten)
 

@@ -332,3 +332,22 @@ def test_what_was_missed_before_the_schedule_was_changed_stays_missed():
     assert judged(facts(state=state(backups=BACKUPS[:3]), plan=changed), first).verdict == "at_risk"
     made = [*BACKUPS[:3], backup("full", NOW - MINUTE, 53)]
     assert judged(facts(state=state(backups=made), plan=changed), first).verdict == "recoverable"
+
+
+@pytest.mark.parametrize("ahead", [3 * HOUR, -3 * HOUR])
+def test_clocks_that_differ_make_nothing_newer_than_it_is(ahead):
+    # The node's clock was so far off when it made a backup, an hour ago; no WAL has come since.
+    made = backup("full", NOW - HOUR + ahead, 53)
+    said = host(server(archiver=archiver(NOW - 90 * MINUTE + ahead), waiting=1), ahead=ahead)
+    known = facts(state=state(backups=[made], last_wal_at=(NOW - 90 * MINUTE).isoformat()), host=said)
+    assert judge(known).window.newest in {NOW - HOUR, NOW - 90 * MINUTE}
+    assert judge(known).window.newest <= NOW - HOUR
+    # What the store says has come after it was read is no newer than that.
+    wrong = facts(state=state(last_wal_at=(NOW + HOUR).isoformat()), host=host(server(waiting=1)))
+    assert judge(wrong).window.newest == NOW - MINUTE
+
+
+def test_what_a_node_with_a_wrong_clock_says_is_taken_by_ours():
+    said = host(server(archiver=archiver(NOW - 4 * MINUTE + 3 * HOUR)), ahead=3 * HOUR)
+    known = facts(state=state(last_wal_at=(NOW - 8 * HOUR).isoformat()), host=said)
+    assert judge(known).window.newest == NOW - 4 * MINUTE

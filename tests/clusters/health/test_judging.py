@@ -13,7 +13,7 @@ from clusters.models import BackupPolicy, Cluster, Health, Inventory, KnownStanz
 from clusters.repositories import memory
 from clusters.tasks import judge_due
 from tests.clusters.nodes import seen, standing, stanza_state
-from tests.clusters.reports.sent import content, send
+from tests.clusters.reports.sent import send
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -84,7 +84,7 @@ def test_a_vanished_backup_is_red_within_one_inventory(cluster):
     assert (row.verdict, row.problems[0]["code"]) == ("not_recoverable", "gone")
 
 
-def test_what_changes_a_verdict_has_it_judged_anew(cluster, alice):
+def test_what_changes_a_verdict_has_it_judged_anew(cluster, alice, django_capture_on_commit_callbacks):
     judge_due()
     node = cluster.nodes.get(name="n1")
 
@@ -92,7 +92,8 @@ def test_what_changes_a_verdict_has_it_judged_anew(cluster, alice):
         return bool(judge_due())
 
     assert not is_due()
-    assert send(cluster, content()).status_code == 200
+    with django_capture_on_commit_callbacks(execute=True):
+        assert send(cluster).status_code == 200
     assert is_due()
     actions.plan_backups(cluster, None, full_schedule="0 3 * * *", by=alice)
     assert is_due()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from clusters.pgbackrest import repository
+from clusters.pgbackrest import gaps, repository
 from clusters.pgbackrest.repository import Report
 from clusters.repositories.backups import Descent, StanzaView
 from tests.clusters.pgbackrest.folder import Folder
@@ -197,4 +198,21 @@ def test_a_stanza_s_life_reads_as_pgbackrest_tells_it(server):
     assert done.last_wal == max(one.last for one in done.timelines if one.archive == "15-2")
     text = server.pgbackrest("info", "--repo=1")
     assert text.count("db (prior)") == 1
+
+    # Somebody deletes a segment
+    for _ in range(4):
+        server.write()
+    whole = server.look(1, **renewed)
+    told = datetime.now(UTC) + timedelta(hours=1)
+    assert not gaps.reach(whole, told).holes
+    folder = server.buckets[1] / "c-abc/n1/archive/main/15-2"
+    *_, lost, last = sorted(one for one in folder.rglob("*-*") if repository.archive.SEGMENT.fullmatch(one.name))
+    lost.unlink()
+    robbed = server.look(1, [whole], **renewed)
+    hole = gaps.reach(robbed, told).ends_in
+    assert (hole.gap.segments, hole.gap.before) == (1, last.name[:24])
+    # pgBackRest finds nothing missing, but names two ranges of WAL where there was one.
+    said = server.pgbackrest("verify", "--log-level-console=detail")
+    ranges = re.findall(r"15-2, wal start: (\w{24}), wal stop: (\w{24})", said)
+    assert [one for pair in ranges for one in pair][1:-1] == [hole.gap.after, hole.gap.before], said
     server.stop(new)
