@@ -22,6 +22,7 @@ NOT_RECOVERABLE, AT_RISK, BEHIND = Verdict.NOT_RECOVERABLE, Verdict.AT_RISK, Ver
 UNKNOWN, NOT_SET_UP, RECOVERABLE = Verdict.UNKNOWN, Verdict.NOT_SET_UP, Verdict.RECOVERABLE
 
 LOST = timedelta(days=1)  # of a node's silence
+TRIED = timedelta(minutes=2)  # after it is due, it was looked again, or that has failed
 OVERDUE = timedelta(minutes=30)  # of a look: it is due by the store's own interval
 QUEUE_BEHIND, QUEUE_AT_RISK = 16, 256  # segments that wait on the node: with 16 MB, 256 MB and 4 GB
 RPO_AT_LEAST = timedelta(hours=1)  # where none is set: twice the schedule's longest interval
@@ -33,7 +34,7 @@ HOLDS = {
     "not_applied": timedelta(days=1),
 }
 CALM = timedelta(minutes=20)  # and for so long it has to be gone
-NEXT_AT_MOST = timedelta(days=1)
+NEXT_AT_MOST = timedelta(hours=1)  # what nobody marks, such as an account that proved itself, is seen by then
 
 
 @dataclass(frozen=True)
@@ -170,10 +171,13 @@ def _of_the_store(facts: Facts, clock: _Clock) -> Iterator[Problem]:
         words = f"{facts.store} could not be read since {_at(look.failing_since)}: {look.error}"
         yield Problem("out_of_reach", UNKNOWN, words, "See that the store is there, and what its page says.")
     elif look.read_at is None:
+        clock.passed(facts.now + HOLD)
         yield Problem("not_read", UNKNOWN, f"{facts.store} was not read yet.", "A worker does so within minutes.")
     elif look.due_at and clock.passed(look.due_at + OVERDUE):
         words = f"{facts.store} was last read {_at(look.read_at)}, and should have been since."
         yield Problem("not_read", UNKNOWN, words, "See that workers run, and that the account has calls left.")
+    if look.due_at:
+        clock.passed(look.due_at + TRIED)
     if facts.state and facts.state.status == "unknown":
         yield Problem("list_unknown", UNKNOWN, f"The list of backups is not understood: {facts.state.note}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,9 +13,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, DateTimeField, F, Value, When
 from django.db.models.functions import Now
 
-from clusters.drills.proofs import by_cluster
-from clusters.health.judgement import Judgement, judge
-from clusters.health.reading import Pair, pairs, rows_of, with_facts
+from clusters.drills.proofs import Key, Proof, by_cluster
+from clusters.health.judgement import NEXT_AT_MOST, Judgement, judge
+from clusters.health.reading import Pair, pairs, with_facts
+from clusters.health.verdicts import Verdict
 from clusters.models import Cluster, Health
 from clusters.pgbackrest.gaps import Hole
 from clusters.pgbackrest.window import ended
@@ -24,6 +26,14 @@ log = logging.getLogger(__name__)
 BATCH = 50  # clusters
 HELD = timedelta(minutes=2)  # a worker that has not judged within that has died
 ROWS_AT_ONCE = 500
+AGAIN = timedelta(minutes=15)  # after an error of our own
+FAILED = {
+    "code": "error",
+    "verdict": str(Verdict.UNKNOWN),
+    "words": "The console could not judge this.",
+    "advice": "Its log says why.",
+    "since": "",
+}
 
 # Called with the organisations of which a verdict has changed, after that is committed.
 changed: list[Callable[[set[UUID]], None]] = []
@@ -34,7 +44,7 @@ def judge_due(at_most: int = 1000) -> int:
     judged = 0
     while judged < at_most:
         held, now = _claim(min(BATCH, at_most - judged))
-        if not held:
+        if now is None:
             break
         try:
             _judge(held, now)
@@ -60,38 +70,70 @@ def _claim(number: int) -> tuple[list[UUID], datetime | None]:
     return [pk for pk, _ in found], now
 
 
-def _judge(held: Sequence[UUID], now: datetime | None) -> None:
-    assert now is not None  # something was claimed
-    clusters = list(with_facts(Cluster.objects.filter(pk__in=held)))
-    due, made, altered, organisations = {}, [], [], set()
-    rows, tried = dict(rows_of(clusters)), by_cluster(clusters)
+@dataclass
+class _Changes:
+    """What is to be written of a batch."""
+
+    due: dict[UUID, datetime] = field(default_factory=dict)
+    made: list[Health] = field(default_factory=list)
+    altered: list[Health] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    organisations: set[UUID] = field(default_factory=set)  # of which a verdict has changed
+
+
+def _judge(held: Sequence[UUID], now: datetime) -> None:
+    changes, clusters = _Changes(), list(with_facts(Cluster.objects.filter(pk__in=held)))
+    tried = by_cluster(clusters)
     for cluster in clusters:
-        moments = [now + timedelta(days=1)]
-        for pair in pairs(cluster, now, tried.get(cluster.pk, {})):
-            found = judge(pair.facts)
-            moments.append(found.due)
-            row = rows.pop(pair.key, None)
-            if row is None or row.verdict != found.verdict:
-                organisations.add(cluster.organisation_id)
-            values = _values(pair, found)
-            if row is None:
-                made.append(_made(pair, values, now))
-            elif any(getattr(row, name) != value for name, value in values.items()):
-                for name, value in {**values, "judged_at": now}.items():
-                    setattr(row, name, value)
-                altered.append(row)
-        due[cluster.pk] = min(moments)
-    organisations |= {row.organisation_id for row in rows.values()}
+        _compare(cluster, tried.get(cluster.pk, {}), now, changes)
     with transaction.atomic():
-        if rows:
-            Health.objects.filter(pk__in=[row.pk for row in rows.values()]).delete()
-        Health.objects.bulk_create(made, ROWS_AT_ONCE, ignore_conflicts=True)
-        Health.objects.bulk_update(altered, FIELDS, ROWS_AT_ONCE)
+        if changes.gone:
+            Health.objects.filter(pk__in=changes.gone).delete()
+        Health.objects.bulk_create(changes.made, ROWS_AT_ONCE, ignore_conflicts=True)
+        Health.objects.bulk_update(changes.altered, FIELDS, ROWS_AT_ONCE)
         # Whoever has marked one meanwhile has taken away the mark of ours: then it is judged again.
-        moment = Case(*(When(pk=pk, then=Value(at)) for pk, at in due.items()), output_field=DateTimeField())
-        Cluster.objects.filter(pk__in=list(due), judge_at=now + HELD).update(judge_at=moment)
-        if organisations:
-            transaction.on_commit(lambda: _tell(organisations))
+        moment = Case(*(When(pk=pk, then=Value(at)) for pk, at in changes.due.items()), output_field=DateTimeField())
+        Cluster.objects.filter(pk__in=list(changes.due), judge_at=now + HELD).update(judge_at=moment)
+        if changes.organisations:
+            transaction.on_commit(lambda: _tell(changes.organisations))
+
+
+def _compare(cluster: Cluster, tried: Mapping[Key, Proof], now: datetime, changes: _Changes) -> None:
+    """Add what changes by what is said of the cluster's databases now; `tried` are its restores."""
+    rows = {(one.repository_id, one.node, one.database): one for one in cluster.health.all()}
+    try:
+        judged = [(pair, judge(pair.facts)) for pair in pairs(cluster, now, tried)]
+    except Exception:
+        # Others have written what is read. Nothing that was said before is kept for true, and no other cluster waits.
+        log.exception("The databases of cluster %s could not be judged.", cluster.pk)
+        changes.due[cluster.pk] = now + AGAIN
+        for row in rows.values():
+            _alter(
+                row, {"verdict": str(Verdict.UNKNOWN), "rank": Verdict.UNKNOWN.rank, "problems": [FAILED]}, now, changes
+            )
+        return
+    for pair, found in judged:
+        row = rows.pop(pair.key, None)
+        values = _values(pair, found)
+        if row is None:
+            changes.made.append(_made(pair, values, now))
+            changes.organisations.add(cluster.organisation_id)
+        else:
+            _alter(row, values, now, changes)
+    if rows:
+        changes.gone += [row.pk for row in rows.values()]
+        changes.organisations.add(cluster.organisation_id)
+    changes.due[cluster.pk] = min((found.due for _, found in judged), default=now + NEXT_AT_MOST)
+
+
+def _alter(row: Health, values: Mapping[str, Any], now: datetime, changes: _Changes) -> None:
+    if all(getattr(row, name) == value for name, value in values.items()):
+        return
+    if row.verdict != values["verdict"]:
+        changes.organisations.add(row.organisation_id)
+    for name, value in {**values, "judged_at": now}.items():
+        setattr(row, name, value)
+    changes.altered.append(row)
 
 
 def _tell(organisations: set[UUID]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -193,8 +193,3 @@ def _foreign(view: StanzaView, node: str) -> str:
 def _a_week_ago(known: KnownStanza, now: datetime) -> int | None:
     rows = [row for row in known.sizes if date.fromisoformat(row[0]) <= (now - WEEK).date()]
     return int(rows[-1][1] + rows[-1][2]) if rows else None
-
-
-def rows_of(clusters: Iterable[Cluster]) -> Mapping[tuple[int, str, str], Health]:
-    """Return what was judged of these clusters last, by pair."""
-    return {(one.repository_id, one.node, one.database): one for cluster in clusters for one in cluster.health.all()}

@@ -27,6 +27,7 @@ from django.utils import timezone
 
 from clusters import actions as clusters
 from clusters import enrolment
+from clusters.health import judging
 from clusters.models import (
     Attachment,
     BackupPolicy,
@@ -463,6 +464,7 @@ def _organisation(name: str) -> Any:
     members.invite(organisation, email="nina@example.com", role="viewer", by=owner)
     enrolled, _ = enrolment.begin(organisation, nodes=[first, second], hostnames={}, hours=4, by=owner)
     enrolled.places.filter(node=first).update(taken_at=now, times=1)
+    judging.judge_due()
     activity.record("Made the world", name, organisation=organisation, by=None)
     return organisation
 

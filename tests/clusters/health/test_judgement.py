@@ -237,7 +237,7 @@ def test_one_failed_read_changes_nothing():
 def test_nothing_is_red_before_it_was_set_up_and_the_first_run_makes_it_so():
     first = judged(never(plan=Plan(NIGHTLY, zone("UTC"), NOW), host=host(reported_at=NOW + DAY)))
     assert "begins 27 Nov 01:00 UTC" in first.problems[0]["words"]
-    assert first.due == NOW + HOUR + 30 * MINUTE  # when the store has to be read again
+    assert first.due == NOW + HOUR
     known = later(never(plan=Plan(NIGHTLY, zone("UTC"), NOW)), 13 * HOUR + 17 * MINUTE)
     assert judged(known, first).verdict == "not_recoverable"
     assert judge(never(plan=Plan({}, None, NOW))).problems[0]["words"] == "No backup is planned."

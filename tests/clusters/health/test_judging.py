@@ -194,5 +194,27 @@ def test_judging_many_clusters_takes_no_more_queries_than_one(account, alice, st
         assert judge_due() == 3
 
 
+def test_what_cannot_be_judged_is_unknown_and_holds_up_nobody_else(
+    cluster, account, alice, stores, monkeypatch, caplog
+):
+    other = standing(account, alice, stores[:1], name="other", regions=("eu-west-1",))
+    for one in (cluster, other):
+        seen(one, backed_up())
+    judge_due()
+
+    def broken(facts, judge=judging.judge):
+        if facts.host.node == "n2":
+            raise OverflowError("date value out of range")
+        return judge(facts)
+
+    monkeypatch.setattr(judging, "judge", broken)
+    Cluster.objects.judge_now()
+    assert judge_due() == 2
+    assert {one.verdict for one in health(cluster).values()} == {"unknown"}
+    assert health(other)["n1"].verdict == "recoverable"
+    assert "could not be judged" in caplog.text
+    assert judge_due() == 0
+
+
 def test_judge_due_is_in_the_schedule(settings):
     assert judge_due.name in {one["task"] for one in settings.CELERY_BEAT_SCHEDULE.values()}
