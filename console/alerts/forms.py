@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -168,7 +169,7 @@ class EmailForm(ChannelForm):
         widget=forms.EmailInput(attrs=OFF),
         error_messages={"required": "Enter an e-mail address."},
     )
-    field_order = ("name", "address")
+    field_order: Sequence[str] = ("name", "address")
 
     def clean_address(self) -> str:
         """Return the address as it is kept."""
@@ -179,9 +180,9 @@ class EmailForm(ChannelForm):
 
 
 class URLForm(ChannelForm):
-    FIELDS: tuple[str, ...] = ("url",)
+    FIELDS = ("url",)
     url = _url("Address")
-    field_order: tuple[str, ...] = ("name", "url")
+    field_order: Sequence[str] = ("name", "url")
 
 
 class WebhookForm(URLForm):
@@ -205,7 +206,7 @@ class NtfyForm(URLForm):
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )
-    field_order = ("name", "url", "token")
+    field_order: Sequence[str] = ("name", "url", "token")
 
     def clean_url(self) -> str:
         """Return the address; it has to name a topic."""
@@ -230,7 +231,7 @@ class KeyForm(ChannelForm):
         error_messages={"required": "Enter the key."},
     )
     region = forms.ChoiceField(label="Service region", choices=[("us", "United States"), ("eu", "European Union")])
-    field_order = ("name", "key", "region")
+    field_order: Sequence[str] = ("name", "key", "region")
 
     def clean_key(self) -> str:
         """Return the key; refuse what cannot stand in a header."""

@@ -27,6 +27,7 @@ PUBLIC = {
     "stop-seeing/": "ends one's own look as support",
     "invitations/<str:token>/": "the link is the key",
     "invitations/<str:token>/strength/": "the link is the key",
+    "alerts/confirm/<str:token>/": "the link is the key",
     "clusters/<uuid:pk>/nodes/<slug:name>/applied/": "the node's token is the key",
     "enrol/": "the enrolment's token is the key",
     "enrol/enrol.sh": "holds no secret",
