@@ -22,6 +22,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from clusters.metrics import exposition
+from console.alerts.conditions import Severity
+from console.alerts.models import Alert, Delivery
 from console.operations.housekeeping import sizes
 from console.operations.models import Heartbeat, Operation
 from console.release import VERSION
@@ -64,6 +66,7 @@ class FromDatabase(Collector):
             {s: stores.get(s, 0) for s in State.values},
         )
         yield from _processes()
+        yield from _alerts()
         yield from _tables()
 
 
@@ -86,6 +89,16 @@ def _processes() -> Iterator[GaugeMetricFamily]:
     at_work = {kind: kinds.count(kind) for kind in Heartbeat.Kind.values}
     yield _gauge("processes", "Workers and beats that have said so within half a minute.", "kind", at_work)
     yield _gauge("messages_waiting", "Messages that no worker has taken, as beat has seen them.", "queue", waiting)
+
+
+def _alerts() -> Iterator[GaugeMetricFamily]:
+    """Return how many alerts are open, and how long messages about them have waited to be sent for the first time."""
+    opened = dict(Alert.objects.open().order_by().values_list("severity").annotate(Count("pk")))
+    yield _gauge("alerts", "Open alerts by severity.", "severity", {s: opened.get(s, 0) for s in Severity.values})
+    unsent = Delivery.objects.filter(state=Delivery.State.WAITING, tries=0).aggregate(at=Min("due_at"))["at"]
+    age = max(0.0, (timezone.now() - unsent).total_seconds()) if unsent else 0.0
+    text = "Age of the oldest message of alerts that nobody has tried to send."
+    yield GaugeMetricFamily("storekeeper_alert_messages_oldest_seconds", text, value=age)
 
 
 def _tables() -> Iterator[GaugeMetricFamily]:

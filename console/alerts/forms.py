@@ -180,7 +180,7 @@ class EmailForm(ChannelForm):
 
 
 class URLForm(ChannelForm):
-    FIELDS = ("url",)
+    FIELDS: tuple[str, ...] = ("url",)
     url = _url("Address")
     field_order: Sequence[str] = ("name", "url")
 

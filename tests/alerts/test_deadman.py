@@ -10,7 +10,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from console.alerts import actions, deadman, tasks
+from console.alerts.evaluation import evaluate
 from console.alerts.models import AlertSettings, Delivery
+from console.metrics import FromDatabase
 from console.operations.heartbeats import Heartbeat
 from tests import factories
 
@@ -94,3 +96,15 @@ def test_each_organisation_has_its_own(switch, beat, sent, holding):
 def test_a_clock_that_was_set_back_keeps_nobody_waiting(acme, switch, receiver, beat):
     switch.update(ping_due_at=timezone.now() + timedelta(days=300))
     assert deadman.ping(acme.pk)
+
+
+def test_figures_have_what_is_open_and_what_waits(acme, holding, channel):
+    one = channel()
+    holding.add(acme, severity="critical")
+    evaluate()
+    Delivery.objects.filter(channel=one).update(due_at=Now() - timedelta(minutes=11))
+    samples = [sample for family in FromDatabase().collect() for sample in family.samples]
+    found = {one.name + str(one.labels): one.value for one in samples}
+    assert found["storekeeper_alerts{'severity': 'critical'}"] == 1
+    assert found["storekeeper_alerts{'severity': 'warning'}"] == 0
+    assert found["storekeeper_alert_messages_oldest_seconds{}"] > 600
