@@ -59,6 +59,7 @@ def nudge(organisation: UUID) -> None:
 @transaction.atomic
 def acknowledge(alert: Alert, *, why: str, by: User) -> None:
     """Say that somebody is at it: it is not told again, until it gets worse. Raises Refused."""
+    AlertSettings.lock(alert.organisation_id)
     now = timezone.now()
     rows = Alert.objects.filter(pk=alert.pk, closed_at=None)
     said = {"acknowledged_by": by, "acknowledged_by_name": by.username, "acknowledged_why": why}
@@ -73,6 +74,7 @@ def acknowledge(alert: Alert, *, why: str, by: User) -> None:
 @transaction.atomic
 def unacknowledge(alert: Alert, *, by: User) -> None:
     """Take the acknowledgement back: it is told again when its time comes. Raises Refused."""
+    AlertSettings.lock(alert.organisation_id)
     rows = Alert.objects.filter(pk=alert.pk, closed_at=None).exclude(acknowledged_at=None)
     if not rows.update(acknowledged_at=None, acknowledged_by=None, acknowledged_by_name="", acknowledged_why=""):
         raise Refused("It is not acknowledged any more.")
@@ -83,6 +85,7 @@ def unacknowledge(alert: Alert, *, by: User) -> None:
 @transaction.atomic
 def silence(alert: Alert, *, until: datetime, why: str, by: User) -> None:
     """Have nobody told of it until then; if it still holds then, it is told again. Raises Refused."""
+    AlertSettings.lock(alert.organisation_id)
     said = {"silenced_by": by, "silenced_by_name": by.username, "silenced_why": why}
     if not Alert.objects.filter(pk=alert.pk, closed_at=None).update(silenced_until=until, **said):
         raise Refused("It is closed already: nobody is told of it any more.")
@@ -94,6 +97,7 @@ def silence(alert: Alert, *, until: datetime, why: str, by: User) -> None:
 @transaction.atomic
 def unsilence(alert: Alert, *, by: User) -> None:
     """Have people told of it again, from now on. Raises Refused."""
+    AlertSettings.lock(alert.organisation_id)
     rows = Alert.objects.filter(pk=alert.pk).exclude(silenced_until=None)
     if not rows.update(silenced_until=None, silenced_by=None, silenced_by_name="", silenced_why=""):
         raise Refused("It is not silenced any more.")
@@ -272,9 +276,7 @@ def find_channel(token: str) -> Channel | None:
 @transaction.atomic
 def confirm(channel: Channel) -> None:
     """Have the channel told from now on: whoever reads its mail wants that."""
-    if Channel.objects.filter(pk=channel.pk).update(  # nosec B106 - no password
-        confirmed_at=timezone.now(), token_sha256=""
-    ):
+    if Channel.objects.filter(pk=channel.pk).update(confirmed_at=timezone.now(), token_sha256=""):  # nosec B106 - no password
         organisation = channel.organisation
         activity.record("Confirmed an alert address", channel, organisation=organisation, by=None)
         nudge(channel.organisation_id)

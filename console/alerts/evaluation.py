@@ -315,8 +315,7 @@ def incidents(
 def settle(pk: UUID) -> None:
     """Bring one organisation's alerts up to date, and write down what is to be sent."""
     organisation = Organisation.objects.get(pk=pk)
-    AlertSettings.objects.get_or_create(organisation=organisation)
-    AlertSettings.objects.select_for_update().get(organisation=organisation)  # whoever comes second waits here
+    AlertSettings.lock(pk)  # whoever comes second waits here
     found = conditions.find([pk])
     state = _states([pk])[pk]
     here = Pass(organisation, state, list(Alert.objects.filter(organisation=pk).pending().order_by("created_at")))

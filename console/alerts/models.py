@@ -6,7 +6,7 @@ import secrets
 from base64 import b64encode
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.core.validators import MaxValueValidator
 from django.db import models
@@ -347,6 +347,12 @@ class AlertSettings(models.Model):
 
     def __str__(self) -> str:
         return f"alert settings of {self.organisation}"
+
+    @classmethod
+    def lock(cls, organisation: UUID) -> None:
+        """Have whoever changes alerts of the organisation wait until the commit: a pass writes whole rows."""
+        cls.objects.get_or_create(organisation_id=organisation)
+        cls.objects.select_for_update().get(organisation=organisation)
 
     @classmethod
     def of(cls, organisation: Organisation) -> AlertSettings:

@@ -269,6 +269,15 @@ def test_without_a_channel_it_waits_for_one(acme, holding, channel):
     assert not Alert.objects.pending().exists()  # nobody is left who would have to hear its end
 
 
+def test_the_end_of_what_nobody_was_told_is_not_told(acme, holding, channel):
+    holding.add(acme)
+    evaluate()
+    channel()
+    holding.drop(acme)
+    evaluate()
+    assert told() == []
+
+
 def test_a_rule_that_fails_closes_nothing_and_is_told(acme, holding, channel, caplog):
     channel()
     holding.add(acme)
@@ -370,3 +379,29 @@ def test_two_workers_at_once_open_it_once(acme, holding, channel):
     assert done == [True, True]
     assert Alert.objects.count() == 5
     assert [len(one) for one in told()] == [5]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_acknowledgement_in_the_midst_of_a_pass_is_not_lost(acme, alice, holding, channel, monkeypatch):
+    """The pass has read the alert, somebody acknowledges it, then the pass writes it."""
+    holding.add(acme)
+    evaluate()
+    alert, compare = Alert.objects.get(), evaluation.Pass.compare
+    threads = []
+
+    def acknowledge():
+        actions.acknowledge(alert, why="at it", by=alice)
+        connection.close()
+
+    def meanwhile(self, found):
+        threads.append(Thread(target=acknowledge))
+        threads[0].start()
+        threads[0].join(0.3)  # it waits for the pass to end; if it did not, it would be through by now
+        compare(self, found)
+
+    monkeypatch.setattr(evaluation.Pass, "compare", meanwhile)
+    holding.add(acme, words="other words")
+    evaluate()
+    threads[0].join()
+    alert.refresh_from_db()
+    assert (alert.words, alert.acknowledged_by_name) == ("other words", "alice")
