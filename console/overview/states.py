@@ -124,13 +124,17 @@ def pairs(membership: Membership) -> HealthQuerySet:
 
 
 # What is put right elsewhere than on the node's page, by the code of what is wrong.
-PLACES = {"account": "account", "store": "store", "backups": "cluster"}
+PLACES = {
+    "account": "account",
+    **dict.fromkeys(("out_of_reach", "not_read", "list_unknown"), "store"),
+    **dict.fromkeys(("vanished", "gone", "broken", "gap", "not_arrived", "foreign", "no_usable"), "cluster"),
+}
 
 
 def fix(health: Health) -> str:
     """Return the address of the page on which the first thing that is wrong is put right."""
     code = str(health.problems[0].get("code", "")) if health.problems else ""
-    place = next((place for beginning, place in PLACES.items() if code.startswith(beginning)), "node")
+    place = PLACES.get(code, "node")
     if place == "account":
         return reverse("cloud_accounts:detail", args=[health.cluster.cloud_account_id])
     if place == "store" and health.repository.store_id:

@@ -133,8 +133,8 @@ def test_databases_are_filtered_and_paged(as_alice, account, dub, fleet, monkeyp
 
 @pytest.mark.parametrize(
     ("code", "place"),
-    [("made_up", "clusters:node"), ("account_unproven", "cloud_accounts:detail"), ("store_unreadable", "stores:detail"),
-     ("backups_vanished", "clusters:detail")],
+    [("made_up", "clusters:node"), ("account", "cloud_accounts:detail"), ("out_of_reach", "stores:detail"),
+     ("vanished", "clusters:detail")],
 )  # fmt: skip
 def test_what_is_wrong_leads_to_the_page_that_puts_it_right(as_alice, account, dub, code, place):
     cluster = judged.cluster(account, stores=[dub])
