@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_GET
+from django_htmx.http import trigger_client_event
 
 from clusters.health.verdicts import Verdict
 from console.accounts.access import MemberRequest, require_permission
@@ -45,7 +46,10 @@ def overview(request: MemberRequest) -> HttpResponse:
     context["notices"] = sorted(
         [*troubles.notices(found, request.membership), *notices.notices(request.membership)], key=notices.by_level
     )
-    return fragment_or_page(request, "overview/home.html", "page", context)
+    response = fragment_or_page(request, "overview/home.html", "page", context)
+    if request.htmx:  # the dots beside it may be others, too
+        trigger_client_event(response, "navigation-changed")
+    return response
 
 
 def _state(request: MemberRequest, found: list[troubles.Row]) -> dict[str, Any]:

@@ -231,7 +231,10 @@ def test_the_page_renews_itself_without_being_somebody_at_the_keyboard(as_alice,
     monkeypatch.setattr("console.accounts.access.time.time", lambda: now[0])
     settings.SESSION_IDLE_SECONDS = 1800
     as_alice.get("/")
-    own = as_alice.get("/", headers=HTMX).content.decode()
+    renewed = as_alice.get("/", headers=HTMX)
+    own = renewed.content.decode()
+    assert own.lstrip().startswith("<section")
+    assert "navigation-changed" in renewed["HX-Trigger"]
     assert f'hx-headers=\'{{"{access.BY_ITSELF}": "1"}}\'' in own
     for _ in range(4):
         now[0] += 400
