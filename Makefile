@@ -32,7 +32,7 @@ UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite
 # On PostgreSQL too: what it may decide otherwise than SQLite does. Those are conditional updates, locks and leases; triggers
 # and constraints; migrations; JSON that is searched, counted and compared; the order of rows. The pages are asked for on
 # PostgreSQL by the generated requests, and what else sends queries sends what these tests send, or a plain "WHERE id =".
-ON_BOTH := tests/operations/test_cancel.py tests/operations/test_endings.py tests/operations/test_engine.py \
+ON_BOTH := tests/overview/test_views.py tests/overview/test_troubles.py tests/operations/test_cancel.py tests/operations/test_endings.py tests/operations/test_engine.py \
   tests/operations/test_fairness.py tests/operations/test_patience.py tests/operations/test_rate_slots.py \
   tests/operations/test_reading_places.py tests/operations/test_records.py tests/operations/test_snapshots.py \
   tests/audit tests/accounts/test_members.py tests/accounts/test_rotation.py tests/accounts/test_personal_data.py \
@@ -47,6 +47,7 @@ ON_BOTH := tests/operations/test_cancel.py tests/operations/test_endings.py test
   tests/clusters/test_pace.py tests/clusters/health/test_judging.py tests/alerts/test_evaluation.py tests/alerts/test_deliveries.py \
   tests/alerts/test_deadman.py tests/alerts/test_rules.py
   tests/clusters/test_pace.py tests/overview/test_views.py tests/overview/test_troubles.py
+  tests/clusters/test_pace.py
 # On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
 # crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.
 ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/operations/test_worker.py \
