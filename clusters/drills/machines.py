@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from django.conf import settings
@@ -14,6 +15,13 @@ from clusters.node_setup import NodeSetup, databases_of, node_setups
 from clusters.pgbackrest.configuration import StanzaConfiguration, Target
 from clusters.pgbackrest.drill import Drills, Job, command
 from clusters.pgbackrest.layout import Layout
+
+
+def _digest(drills: Drills) -> str:
+    """Return what changes with a key or a passphrase, so that a machine with former ones is known for it."""
+    files = [file.content for _, targets in drills.folders for one in targets for file in one.repository.files]
+    known = "\n".join((*(one.content for one in drills.configurations()), *files))
+    return hashlib.sha256(known.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,8 @@ class MachineSetup:
             numbers = [target.number for target in targets]
             jobs += plans.jobs(self.drill, folder, databases_of(self.cluster, one.node), numbers, names)
             folders.append((folder, targets))
-        return Drills([plans.plan(self.drill, jobs)], folders, self.layout)
+        plan = plans.plan(self.drill, jobs)
+        return Drills([replace(plan, reads=_digest(Drills([plan], folders, self.layout)))], folders, self.layout)
 
     @property
     def missing(self) -> str:

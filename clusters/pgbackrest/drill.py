@@ -107,6 +107,7 @@ class Plan:
     place: str = ""  # the folder in which restores are made, for nothing else
     keep_free: int = 0  # bytes that stay free in its file system
     seconds: int = 6 * 3600  # that one restore or verification may take
+    reads: str = ""  # of a drill machine: what tells its keys and passphrases from others
 
     @property
     def digest(self) -> str:

@@ -100,6 +100,22 @@ def test_a_drill_machine_has_a_configuration_for_each_node(cluster):
     assert "retention" not in "".join(found.values())
 
 
+def test_a_machine_with_former_keys_or_another_plan_is_outdated(cluster):
+    plan = drill(cluster, machine="drills-1")
+    assert not MachineSetup(fresh(cluster), plan).is_outdated  # nobody knows what it has
+    plan.applied_digest = MachineSetup(fresh(cluster), plan).drills.plans[0].digest
+    plan.save()
+    assert not MachineSetup(fresh(cluster), plan).is_outdated
+    repository = cluster.repositories.get(number=1)
+    before, repository.secrets = repository.secrets, {"cipher_pass": "another" * 8}
+    repository.save()
+    assert MachineSetup(fresh(cluster), plan).is_outdated
+    repository.secrets = before
+    repository.save()
+    plan.schedule = "0 4 * * 0"
+    assert MachineSetup(fresh(cluster), plan).is_outdated
+
+
 def test_the_setup_is_downloaded_by_who_sees_secrets(cluster, as_alice, as_bob, as_charlie):
     plan = drill(cluster, machine="drills-1")
     path = f"/clusters/{cluster.pk}/drills/{plan.pk}/setup.sh"
