@@ -75,10 +75,11 @@ def test_a_backup_is_proved_and_a_lost_file_is_found(demo, node, tmp_path, say):
     ran = node.shell(f"PGBACKREST_JOB_RETRY=0 {restore}", check=False)
     assert ran.returncode == 1
     assert "The restore failed" in ran.stderr
+    clock.lap("restore drill after a file of the backup was spoiled")
     ran = node.shell(verify, check=False)
     assert ran.returncode == 1
     assert "in backup" in ran.stderr
-    clock.lap("both after a file of the backup was lost")
+    clock.lap("verification after that")
     history = text_of(console.get(f"{page}drills/"))
     assert re.search(r"Verification main of n1 e2e-drills repo1 Failed .*in backup", history), history
     assert "The restore failed" in history

@@ -216,8 +216,7 @@ def test_a_run_that_was_killed_leaves_nothing_behind_the_next(world):
     assert not is_gone(server)
     # What it did not make, it leaves alone.
     theirs = world.copies / "run.precious00"
-    theirs.mkdir()
-    (theirs / "data").mkdir()
+    world.node.run("mkdir", "-p", theirs / "data")
     link = world.copies / "run.elsewhere0"
     link.symlink_to(theirs)
     process = world.begin(world.place(keep_free=2**60))
