@@ -444,7 +444,7 @@ def _organisation(name: str) -> Any:
     lost = {"backup": asdict(backup), "seen_at": now.isoformat(), "missed_at": now.isoformat()}
     KnownStanza.objects.create(
         repository=cluster.repositories.get(), node="n2", name="ledger", seen_at=now, lost=[lost], lost_since=now,
-        sizes=[["2026-01-01", 4, 0], ["2026-01-09", 0, 0]],
+        sizes=[["2026-01-01", 4, 0], ["2026-01-09", 0, 0]], made=[["20260101-010000F", 1_767_229_260, 60, 4]],
     )  # fmt: skip
     drill = Drill.objects.create(cluster=cluster, schedule="0 3 * * 0", machine="drills-1", checks="SELECT 1 => 1")
     Drill.objects.create(cluster=cluster, schedule="0 4 * * 0", what="verify")
