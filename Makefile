@@ -32,23 +32,21 @@ UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite
 # On PostgreSQL too: what it may decide otherwise than SQLite does. Those are conditional updates, locks and leases; triggers
 # and constraints; migrations; JSON that is searched, counted and compared; the order of rows. The pages are asked for on
 # PostgreSQL by the generated requests, and what else sends queries sends what these tests send, or a plain "WHERE id =".
-ON_BOTH := tests/overview/test_views.py tests/overview/test_troubles.py tests/operations/test_cancel.py tests/operations/test_endings.py tests/operations/test_engine.py \
-  tests/operations/test_fairness.py tests/operations/test_patience.py tests/operations/test_rate_slots.py \
-  tests/operations/test_reading_places.py tests/operations/test_records.py tests/operations/test_snapshots.py \
-  tests/audit tests/accounts/test_members.py tests/accounts/test_rotation.py tests/accounts/test_personal_data.py \
-  tests/cloud_accounts/test_attempts.py tests/cloud_accounts/test_places.py tests/web/test_cache.py \
-  tests/stores/test_lifecycle.py tests/stores/test_views.py tests/stores/test_unmanaged.py tests/stores/test_protection.py \
-  tests/clusters/drills/test_receiving.py \
+ON_BOTH := tests/overview/test_views.py tests/overview/test_troubles.py tests/operations/test_cancel.py \
+  tests/operations/test_endings.py tests/operations/test_engine.py tests/operations/test_fairness.py \
+  tests/operations/test_patience.py tests/operations/test_rate_slots.py tests/operations/test_reading_places.py \
+  tests/operations/test_records.py tests/operations/test_snapshots.py tests/audit tests/accounts/test_members.py \
+  tests/accounts/test_rotation.py tests/accounts/test_personal_data.py tests/cloud_accounts/test_attempts.py \
+  tests/cloud_accounts/test_places.py tests/web/test_cache.py tests/stores/test_lifecycle.py tests/stores/test_views.py \
+  tests/stores/test_unmanaged.py tests/stores/test_protection.py tests/clusters/drills/test_receiving.py \
   tests/stores/deletion/test_retained_logs.py tests/clusters/reports/test_receiving.py tests/clusters/test_keys.py \
   tests/clusters/test_lifecycle.py tests/clusters/test_memory.py tests/clusters/test_migrations.py \
   tests/clusters/test_removed_nodes.py tests/clusters/test_tasks.py tests/clusters/test_views.py tests/fuzz/test_found.py \
   tests/operations/test_beat.py tests/operations/test_heartbeats.py tests/operations/test_housekeeping.py \
   tests/operations/test_releases.py tests/accounts/test_installation.py tests/accounts/test_database_checks.py \
   tests/restoration/test_holding.py tests/restoration/test_taking.py tests/clusters/test_enrolment.py \
-  tests/clusters/test_pace.py tests/clusters/health/test_judging.py tests/alerts/test_evaluation.py tests/alerts/test_deliveries.py \
-  tests/alerts/test_deadman.py tests/alerts/test_rules.py
-  tests/clusters/test_pace.py tests/overview/test_views.py tests/overview/test_troubles.py
-  tests/clusters/test_pace.py
+  tests/clusters/test_pace.py tests/clusters/health/test_judging.py tests/alerts/test_evaluation.py \
+  tests/alerts/test_deliveries.py tests/alerts/test_deadman.py tests/alerts/test_rules.py
 # On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
 # crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.
 ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/operations/test_worker.py \
