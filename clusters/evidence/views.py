@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -14,9 +14,8 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
 from clusters.evidence.forms import EvidenceForm
-from clusters.evidence.proofs import proofs
 from clusters.evidence.report import STANZAS_AT_MOST, backups, rows, stanzas
-from clusters.models import Cluster, KnownStanza
+from clusters.models import Cluster, DrillRun, KnownStanza
 from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
@@ -25,7 +24,7 @@ from console.audit.views import Line, safe
 from console.web.pages import file_download
 
 EVENTS_AT_MOST = 200
-PROOFS_AT_MOST = 200
+RUNS_AT_MOST = 200
 TITLES = (
     *("cluster", "store", "repository", "node", "database", "label", "type"),
     *("began", "finished", "seconds", "stored_bytes", "state"),
@@ -42,7 +41,7 @@ def evidence(request: MemberRequest) -> HttpResponse:
     cluster, since, until = form.cleaned_data["cluster"], form.since, form.until
     found = stanzas(request.membership, cluster)
     events = _events(request, cluster).filter(created_at__gte=since, created_at__lt=until)
-    tried = proofs(request.membership.organisation, cluster, since, until)
+    tried = _tried(request, cluster).filter(created_at__gte=since, created_at__lt=until)
     asked = {"from": form.cleaned_data["from"], "to": form.cleaned_data["to"], "cluster": cluster.pk if cluster else ""}
     context = {
         "form": form,
@@ -52,8 +51,8 @@ def evidence(request: MemberRequest) -> HttpResponse:
         "at": timezone.now(),
         "rows": list(rows(found.defer(None)[:STANZAS_AT_MOST], request.membership, since, until)),
         "others": max(0, found.count() - STANZAS_AT_MOST),
-        "proofs": tried[:PROOFS_AT_MOST],
-        "more_proofs": max(0, len(tried) - PROOFS_AT_MOST),
+        "runs": list(tried.order_by("created_at", "pk")[:RUNS_AT_MOST]),
+        "more_runs": max(0, tried.count() - RUNS_AT_MOST),
         "events": list(events.order_by("-created_at", "-pk")[:EVENTS_AT_MOST]),
         "more_events": max(0, events.count() - EVENTS_AT_MOST),
         "query": urlencode(asked),
@@ -94,6 +93,12 @@ def _csv(found: Iterable[tuple[KnownStanza, Any]]) -> Iterator[str]:
             *(one.seconds, one.stored, one.state),
         )
         yield writer.writerow(safe(value) for value in values)
+
+
+def _tried(request: MemberRequest, cluster: Cluster | None) -> QuerySet[DrillRun]:
+    """Return the restores and verifications of the organisation, or of a cluster."""
+    runs = DrillRun.objects.visible_to(request.membership)
+    return runs.filter(cluster=cluster) if cluster else runs
 
 
 def _events(request: MemberRequest, cluster: Cluster | None) -> AuditEventQuerySet:

@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from clusters.evidence import proofs
 from clusters.evidence.forms import LONGEST
 from clusters.evidence.views import TITLES
-from clusters.models import Health, KnownStanza
+from clusters.models import DrillRun, Health, KnownStanza
 from console.accounts import activity
 from console.audit.models import AuditEvent
 from tests import factories
@@ -127,19 +126,45 @@ def test_what_was_done_in_the_period_to_the_cluster_stands_there_and_nothing_els
     assert "Stirred" not in text_of(as_alice.get(PAGE, past))
 
 
-def test_restores_that_were_tried_are_told_by_whatever_keeps_them(as_alice, acme, cluster, monkeypatch):
-    asked = []
+@pytest.fixture
+def run(cluster):
+    """A function that makes a run of a drill three days ago, with these values."""
 
-    def tried(organisation, of, since, until):
-        asked.append((organisation, of, since < until))
-        yield proofs.Proof("orders", "n1", "orders", "archive-dub", AT, "Proved", succeeded=True, seconds=1234)
+    def run(**values):
+        usual = {"organisation": cluster.organisation, "cluster": cluster, "created_at": AT, "due_at": AT}
+        return DrillRun.objects.create(
+            cluster_name="orders",
+            number=1,
+            store="archive-dub",
+            node="n1",
+            database="orders",
+            what="restore",
+            run_id=f"run-{DrillRun.objects.count()}",
+            **usual | values,
+        )
 
-    monkeypatch.setattr(proofs, "PROVIDERS", [tried])
+    return run
+
+
+def test_restores_that_were_tried_stand_there_and_those_of_others_and_other_times_do_not(as_alice, cluster, run):
+    run(state="succeeded", restore_seconds=1200, recovery_seconds=34, label="20261122-140000F")
+    run(state="failed", words="The copy did not start.")
+    run(state="failed", words="Long ago.", created_at=AT - timedelta(days=200))
+    run(state="failed", words="Somebody else's.", organisation=factories.organisation("Other"), cluster=None)
     page = text_of(as_alice.get(PAGE, {"cluster": str(cluster.pk)}))
     assert "1,234 s" in page
-    assert asked == [(acme, cluster, True)]
-    monkeypatch.setattr(proofs, "PROVIDERS", [])
-    assert "None in this period" in text_of(as_alice.get(PAGE))
+    assert "20261122-140000F" in page
+    assert "The copy did not start." in page
+    assert "Long ago." not in page
+    assert "Somebody else" not in text_of(as_alice.get(PAGE))
+    past = {"from": "2026-01-01", "to": "2026-01-02"}
+    assert "None in this period" in text_of(as_alice.get(PAGE, past))
+
+
+def test_restores_stand_there_when_their_cluster_is_gone(as_alice, cluster, run):
+    run(state="succeeded", restore_seconds=1200, recovery_seconds=34, cluster=None)
+    assert "1,234 s" in text_of(as_alice.get(PAGE))
+    assert "1,234 s" not in text_of(as_alice.get(PAGE, {"cluster": str(cluster.pk)}))
 
 
 def test_the_file_has_each_backup_and_who_took_it_is_written_down(as_alice, alice, known):
