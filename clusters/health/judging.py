@@ -75,8 +75,7 @@ class _Changes:
     """What is to be written of a batch."""
 
     due: dict[UUID, datetime] = field(default_factory=dict)
-    made: list[Health] = field(default_factory=list)
-    altered: list[Health] = field(default_factory=list)
+    rows: list[Health] = field(default_factory=list)  # that are new, or another than they were
     gone: list[int] = field(default_factory=list)
     organisations: set[UUID] = field(default_factory=set)  # of which a verdict has changed
 
@@ -89,8 +88,10 @@ def _judge(held: Sequence[UUID], now: datetime) -> None:
     with transaction.atomic():
         if changes.gone:
             Health.objects.filter(pk__in=changes.gone).delete()
-        Health.objects.bulk_create(changes.made, ROWS_AT_ONCE, ignore_conflicts=True)
-        Health.objects.bulk_update(changes.altered, FIELDS, ROWS_AT_ONCE)
+        # In one INSERT, which is far quicker than as many updates in one statement.
+        Health.objects.bulk_create(
+            changes.rows, ROWS_AT_ONCE, update_conflicts=True, unique_fields=UNIQUE, update_fields=FIELDS
+        )
         # Whoever has marked one meanwhile has taken away the mark of ours: then it is judged again.
         moment = Case(*(When(pk=pk, then=Value(at)) for pk, at in changes.due.items()), output_field=DateTimeField())
         Cluster.objects.filter(pk__in=list(changes.due), judge_at=now + HELD).update(judge_at=moment)
@@ -116,7 +117,7 @@ def _compare(cluster: Cluster, tried: Mapping[Key, Proof], now: datetime, change
         row = rows.pop(pair.key, None)
         values = _values(pair, found)
         if row is None:
-            changes.made.append(_made(pair, values, now))
+            changes.rows.append(_made(pair, values, now))
             changes.organisations.add(cluster.organisation_id)
         else:
             _alter(row, values, now, changes)
@@ -133,7 +134,8 @@ def _alter(row: Health, values: Mapping[str, Any], now: datetime, changes: _Chan
         changes.organisations.add(row.organisation_id)
     for name, value in {**values, "judged_at": now}.items():
         setattr(row, name, value)
-    changes.altered.append(row)
+    row.pk = None  # it is found by what it is of
+    changes.rows.append(row)
 
 
 def _tell(organisations: set[UUID]) -> None:
@@ -176,6 +178,7 @@ def _values(pair: Pair, found: Judgement) -> dict[str, Any]:
     }
 
 
+UNIQUE = ("repository", "node", "database")
 FIELDS = (
     *("verdict", "rank", "since", "problems", "coming", "coming_since", "oldest", "newest", "backup_at", "full_at"),
     *("wal_at", "gaps", "missed", "read_at", "bytes", "bytes_before", "judged_at"),
