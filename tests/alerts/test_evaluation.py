@@ -9,8 +9,8 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from console.alerts import actions, evaluation
-from console.alerts.conditions import Condition, Severity
+from console.alerts import actions, conditions, evaluation
+from console.alerts.conditions import Condition, Rule, Severity
 from console.alerts.evaluation import evaluate
 from console.alerts.messages import Message
 from console.alerts.models import Alert, AlertEvent, AlertSettings, Delivery, MaintenanceWindow
@@ -286,6 +286,10 @@ def test_a_rule_that_fails_closes_nothing_and_is_told(acme, holding, channel, ca
     assert not evaluate()
     assert Alert.objects.open().exists()
     assert "The alert rule verdict failed" in caplog.text
+    other = Condition(organisation=acme.pk, key="b", rule="drift", title="b")
+    conditions.register(Rule("drift", "Drift", lambda organisations: [other]))
+    assert not evaluate()
+    assert {one.key for one in Alert.objects.open()} == {"a", "b"}  # what another rule finds is opened all the same
 
 
 def test_one_organisation_s_trouble_is_not_another_s(acme, holding, channel, monkeypatch, caplog):
