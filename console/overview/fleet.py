@@ -67,10 +67,10 @@ class Place:
 
     @property
     def short(self) -> str:
-        """Return the same with how the worst of them are, unless all are well."""
+        """Return the same with how the worst of them are, where something is wrong with them."""
         least = self.verdict
-        told = f", {self.counts[least]:,} {least.label.lower()}" if least and least != Verdict.RECOVERABLE else ""
-        return f"{self.name}{told}"
+        is_bad = least is not None and least.rank < Verdict.UNKNOWN.rank
+        return f"{self.name}, {self.counts[least]:,} {least.label.lower()}" if least and is_bad else self.name
 
     @property
     def spot(self) -> str:

@@ -23,6 +23,7 @@ def test_places_count_nodes_by_the_worst_of_their_verdicts(alice, account, dub, 
     assert dublin.label == "3 nodes in Dublin, Ireland: 2 at risk, 1 falling behind"
     assert dublin.short == "3 nodes, 2 at risk"
     assert ashburn.counts == {Verdict.NOT_SET_UP: 1}
+    assert ashburn.short == "1 node"
     assert [(spot.store.name, spot.verdict) for spot in dublin.stores] == [("archive-dub", Verdict.AT_RISK)]
     assert [(spot.store.name, spot.verdict) for spot in ashburn.stores] == [("archive-iad", Verdict.BEHIND)]
 

@@ -86,9 +86,9 @@ def test_the_matrix_says_ages_and_verdicts_in_words(as_alice, account, dub, iad)
     rows = [" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)]
     assert rows == [
         "Node archive-dub archive-iad",
-        "n1 4 min . Recoverable. no",
-        "n2 no 1 d . Falling behind: other. A run was missed.",
-        "n10 no not yet . Not set up yet: main. No report.",
+        "n1 4 min . Recoverable. - not backed up there",
+        "n2 - not backed up there 1 d . Falling behind: other. A run was missed.",
+        "n10 - not backed up there not yet . Not set up yet: main. No report.",
     ]
     assert table.count('class="verdict-behind"') == 1
 
