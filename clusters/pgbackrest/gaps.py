@@ -53,6 +53,9 @@ def reach(state: StanzaState, read_at: datetime, own: Collection[str] = ()) -> R
     ours = [one for one in state.backups if not is_prior(state, one) and (not own or one.system_id in own)]
     ours.sort(key=lambda one: one.stopped)
     gaps = certain(state, read_at)
+    if not gaps and ours:  # as nearly always
+        newest = max(ended(ours[-1]), moment(state.last_wal_at) or ended(ours[-1]))
+        return Reach(ours, (), len(state.backups) - len(ours), ended(ours[0]), newest)
     broken = [one for one in ours if _is_broken(state, one, gaps)]
     usable = [one for one in ours if one not in broken]
     others = len(state.backups) - len(ours)
