@@ -59,6 +59,8 @@ def test_requests_never_fail_and_refusals_change_nothing(world, route):
 
 TOKENLESS = {
     "clusters/<uuid:pk>/nodes/<slug:name>/applied/",  # a node's report, which carries the node's own token
+    "clusters/<uuid:pk>/nodes/<slug:name>/drill/",  # what it says of a drill, the same
+    "clusters/<uuid:pk>/drills/<int:drill>/report/",  # what a drill machine says, with its plan's token
     "csp-reports/",  # which browsers send by themselves
 }
 

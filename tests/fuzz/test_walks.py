@@ -29,6 +29,8 @@ PUBLIC = {
     "invitations/<str:token>/strength/": "the link is the key",
     "alerts/confirm/<str:token>/": "the link is the key",
     "clusters/<uuid:pk>/nodes/<slug:name>/applied/": "the node's token is the key",
+    "clusters/<uuid:pk>/nodes/<slug:name>/drill/": "the node's token is the key",
+    "clusters/<uuid:pk>/drills/<int:drill>/report/": "the plan's token is the key",
     "enrol/": "the enrolment's token is the key",
     "enrol/enrol.sh": "holds no secret",
     "healthz": "says that the process lives, and nothing else",
