@@ -99,9 +99,10 @@ def _week(rows: Sequence[Planned], now: datetime) -> Week:
     clock = first.zone or UTC
     here = now.astimezone(clock).replace(tzinfo=None)
     begin = here.replace(hour=0, minute=0, second=0, microsecond=0)
-    runs = {one.name: _runs(one, begin) for one in rows}
+    moments = _moments(first, begin)  # the same for all
+    runs = {one.name: _runs(moments, one.lasts) for one in rows}
     said = [words for one in rows for words in _meetings(one.name, runs[one.name], now)]
-    longest = _runs(Planned("", "", first.schedules, first.zone, _longest(rows)), begin)
+    longest = _runs(moments, _longest(rows))
     skipped = _skipped(first.zone, begin)
     return Week(
         names=[*runs],
@@ -118,8 +119,8 @@ def _longest(rows: Iterable[Planned]) -> dict[str, timedelta]:
     return {kind: max(one.lasts.get(kind, timedelta()) for one in rows) for kind in schedules.KINDS}
 
 
-def _runs(one: Planned, begin: datetime) -> list[Run]:
-    """Return the backups from a midnight on, as the clock shows it, for a week."""
+def _moments(one: Planned, begin: datetime) -> list[tuple[str, datetime, datetime]]:
+    """Return the kind of each backup of the week after a midnight, when it is by UTC, and as the clock shows it."""
     found = []
     for kind, expression in one.schedules.items():
         wild = schedules.is_wild(expression)
@@ -127,9 +128,12 @@ def _runs(one: Planned, begin: datetime) -> list[Run]:
         for shown in islice(coming, RUNS_AT_MOST):
             if shown >= begin + DAY * DAYS:
                 break
-            since = shown.replace(tzinfo=one.zone or UTC).astimezone(UTC)
-            found.append(Run(kind, since, since + one.lasts.get(kind, timedelta()), shown))
-    return sorted(found, key=lambda run: (run.since, [*schedules.KINDS].index(run.kind)))
+            found.append((kind, shown.replace(tzinfo=one.zone or UTC).astimezone(UTC), shown))
+    return sorted(found, key=lambda row: (row[1], [*schedules.KINDS].index(row[0])))
+
+
+def _runs(moments: Iterable[tuple[str, datetime, datetime]], lasts: Mapping[str, timedelta]) -> list[Run]:
+    return [Run(kind, since, since + lasts.get(kind, timedelta()), shown) for kind, since, shown in moments]
 
 
 def _meetings(name: str, runs: Sequence[Run], now: datetime) -> Iterable[str]:
