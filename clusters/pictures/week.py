@@ -101,15 +101,15 @@ def _week(rows: Sequence[Planned], now: datetime) -> Week:
     begin = here.replace(hour=0, minute=0, second=0, microsecond=0)
     moments = _moments(first, begin)  # the same for all
     runs = {one.name: _runs(moments, one.lasts) for one in rows}
-    said = [words for one in rows for words in _meetings(one.name, runs[one.name], now)]
+    met = [(name, *both) for name, there in runs.items() for both in _meetings(there, now)]
     longest = _runs(moments, _longest(rows))
     skipped = _skipped(first.zone, begin)
     return Week(
         names=[*runs],
         zone=str(first.zone or ""),
         days=[_day(begin + DAY * number, longest, skipped, here) for number in range(DAYS)],
-        meetings=said[:MEETINGS_AT_MOST],
-        more_meetings=max(0, len(said) - MEETINGS_AT_MOST),
+        meetings=[_said(*one) for one in met[:MEETINGS_AT_MOST]],
+        more_meetings=max(0, len(met) - MEETINGS_AT_MOST),
         changes=_changes(first, now, begin),
         is_cut=any(sum(run.kind == kind for run in longest) == RUNS_AT_MOST for kind in schedules.KINDS),
     )
@@ -136,16 +136,20 @@ def _runs(moments: Iterable[tuple[str, datetime, datetime]], lasts: Mapping[str,
     return [Run(kind, since, since + lasts.get(kind, timedelta()), shown) for kind, since, shown in moments]
 
 
-def _meetings(name: str, runs: Sequence[Run], now: datetime) -> Iterable[str]:
-    """Yield in sentences which backups of one stanza begin while another one is being made."""
+def _meetings(runs: Sequence[Run], now: datetime) -> Iterable[tuple[Run, Run]]:
+    """Yield which backups of one stanza begin while another one is being made: that one first."""
     at_least = timedelta(minutes=1)  # two that begin in the same minute meet, however short they are
     spans = [(run.since, max(run.until, run.since + at_least), run) for run in runs if run.until >= now]
     for earlier, later, _ in overlaps(spans):
-        yield (
-            f"{name}: the {schedules.KINDS[later.kind]} backup of {later.shown:%a} {later.shown.day} "
-            f"{later.shown:%b %H:%M} meets the {schedules.KINDS[earlier.kind]} one of {earlier.shown:%a %H:%M}, "
-            f"which takes about {_much(earlier.until - earlier.since)}."
-        )
+        yield earlier, later
+
+
+def _said(name: str, earlier: Run, later: Run) -> str:
+    return (
+        f"{name}: the {schedules.KINDS[later.kind]} backup of {later.shown:%a} {later.shown.day} "
+        f"{later.shown:%b %H:%M} meets the {schedules.KINDS[earlier.kind]} one of {earlier.shown:%a %H:%M}, "
+        f"which takes about {_much(earlier.until - earlier.since)}."
+    )
 
 
 def _much(length: timedelta) -> str:
