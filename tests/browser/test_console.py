@@ -23,6 +23,8 @@ def test_main_job_from_sign_in_to_deletion(visit, demo):
     page.fill("[name=username]", hint.nth(0).inner_text())
     page.fill("[name=password]", hint.nth(1).inner_text())
     page.click("button.primary")
+    expect(page.locator("h1")).to_contain_text("recoverable")
+    page.click(".rail >> text=Backup Stores")
     expect(page.locator("h1")).to_have_text("Backup Stores")
     page.evaluate("window.stillTheSamePage = true")
     name = fresh()
