@@ -6,14 +6,8 @@ from django.db.models import Count, Q
 from django.urls import reverse
 
 from console.accounts.models import Membership
-from console.alerts.models import Alert, Channel
+from console.alerts.models import Channel
 from console.web.notices import Notice
-
-
-def open_alerts(membership: Membership) -> dict[str, int]:
-    """Return how many alerts are open in the organisation, by severity: one query."""
-    rows = Alert.objects.visible_to(membership).open().values_list("severity").annotate(number=Count("pk"))
-    return dict(rows.order_by())
 
 
 def about_channels(membership: Membership) -> list[Notice]:

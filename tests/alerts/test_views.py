@@ -13,7 +13,7 @@ from console.accounts.sign_in import CONFIRMED_AT
 from console.alerts import actions
 from console.alerts.evaluation import evaluate
 from console.alerts.models import Alert, AlertSettings, Channel, Delivery, MaintenanceWindow
-from console.alerts.notices import about_channels, open_alerts
+from console.alerts.notices import about_channels
 from console.audit.models import AuditEvent
 from tests import factories
 from tests.responses import HTMX
@@ -406,14 +406,6 @@ def test_the_dead_man_s_switch_shows_its_host_and_last_answer(alice_s, acme, rec
 def test_hours_are_a_number_that_can_be(alice_s, acme, hours):
     assert alice_s.post("/alerts/settings/repeat/", {"hours": hours}, headers=HTMX).status_code == 422
     assert AlertSettings.of(acme).repeat_hours == 24
-
-
-def test_open_alerts_are_counted_by_severity(alice, acme, holding, alert, django_assert_num_queries):
-    holding.add(acme, "b")
-    holding.add(factories.organisation("Other"), "c")
-    evaluate()
-    with django_assert_num_queries(1):
-        assert open_alerts(alice.memberships.select_related("organisation").get()) == {"critical": 1, "warning": 1}
 
 
 def test_an_organisation_without_a_channel_is_told_so(alice_s, alice, acme, channel, django_assert_num_queries):

@@ -302,7 +302,6 @@ OURS = {  # written by the console itself, from a list, or never shown in somebo
     "clusters.EnrolmentPlace": {"machine"},
     "clusters.Health": {"node", "database"},
     "clusters.KnownStanza": {"node", "name", "postgresql", "data_directory", "region", "system_id"},
-    "clusters.Health": {"node", "database"},
 }
 
 
