@@ -336,7 +336,7 @@ def _of_proofs(facts: Facts, clock: _Clock) -> Iterator[Problem]:
     proof = facts.proof
     if proof.failed_at and (proof.good_at is None or proof.failed_at > proof.good_at):
         words = f"A restore was tried {_at(proof.failed_at)}, and failed{': ' + proof.reason if proof.reason else '.'}"
-        yield Problem("proof_failed", AT_RISK, words, "See what the drill said, mend it, and try again.")
+        yield Problem("proof_failed", AT_RISK, words, "See what the drill said, put that right, and try again.")
     elif facts.proof_within and (since := proof.good_at or facts.since) and clock.passed(since + facts.proof_within):
         last = f"was last proved {_at(proof.good_at)}" if proof.good_at else "was never proved"
         words = f"A restore {last}, and should be every {_number(facts.proof_within.days, 'day')}."
