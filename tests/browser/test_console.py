@@ -33,7 +33,8 @@ def test_main_job_from_sign_in_to_deletion(visit, demo):
     expect(pane.locator(".steps li")).to_have_count(7)
     available(pane)
     assert page.evaluate("window.stillTheSamePage")
-    # Nothing is busy any more: the page falls silent.
+    # Its first check is over as well, and nothing is busy any more: the page falls silent.
+    expect(page.locator("#stores-poll")).to_have_count(0, timeout=90_000)
     page.wait_for_timeout(1200)
     requests = []
     page.on("request", lambda request: requests.append(request.url))
