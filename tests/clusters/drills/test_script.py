@@ -35,6 +35,17 @@ COPY (SELECT 1) TO PROGRAM 'id' => x
 SET default_transaction_read_only = off; CREATE TABLE mine () => x"""
 
 
+# What whoever may make objects in production's database could leave there for the copy's administrator to trip on.
+TRAPS = """CREATE FUNCTION trap() RETURNS bool LANGUAGE plpgsql AS
+  $$ BEGIN EXECUTE $x$COPY (SELECT 1) TO PROGRAM 'touch {trapped}'$x$; RETURN true; END $$;
+CREATE FUNCTION matches(name, name) RETURNS bool LANGUAGE sql AS 'SELECT trap()';
+CREATE OPERATOR !~ (LEFTARG = name, RIGHTARG = name, FUNCTION = matches);
+CREATE FUNCTION format(text, name) RETURNS text LANGUAGE sql AS $$ SELECT 'SELECT trap()' WHERE trap() $$;
+CREATE FUNCTION floor(numeric) RETURNS numeric LANGUAGE sql AS 'SELECT 1 WHERE trap()';
+CREATE ROLE storekeeper_drill SUPERUSER LOGIN;
+ALTER DATABASE postgres SET search_path = public, pg_catalog"""
+
+
 @dataclass
 class World:
     """A repository with two backups, and a machine that tries them."""
@@ -117,6 +128,7 @@ def world():
         node.run(*called, "stanza-create")
         node.sql(f"CREATE TABLESPACE fast LOCATION '{here}/fast'")
         node.sql("CREATE TABLE receipts TABLESPACE fast AS SELECT n FROM generate_series(1, 2) n")
+        node.sql(TRAPS.format(trapped=here / "trapped"))
         node.run(*called, "--type=full", "backup")
         node.sql("INSERT INTO receipts VALUES (3)")
         node.run(*called, "--type=incr", "backup")
@@ -181,6 +193,13 @@ def test_a_check_reads_and_does_nothing_else(world, monkeypatch):
     assert "permission denied for function pg_read_file" in file.said
     assert "must be superuser" in program.said
     assert "cannot execute CREATE TABLE in a read-only transaction" in table.said
+
+
+def test_nothing_of_the_database_runs_as_the_copys_administrator(world):
+    sql = "SELECT rolsuper OR current_user = 'storekeeper_drill' FROM pg_roles WHERE rolname = current_user => f"
+    code, said, ended = world.run(checks=checks(sql), is_amchecked=True)
+    assert (code, said, ended.amcheck) == (0, "", "passed")
+    assert not (world.node.folder / "trapped").exists()
 
 
 @pytest.mark.parametrize(
