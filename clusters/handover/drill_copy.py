@@ -29,26 +29,46 @@ FACTS = """SELECT (SELECT system_identifier FROM pg_control_system()), coalesce(
 FUNCTIONS = r"""
 # The folder in which copies are made: the user's own, with nothing else in it
 
+is_own() { # FOLDER: this user's, no link, and nobody else may write to it
+  [ -n "$(find "$1" -prune -type d -user "$(id -un)" ! -perm /022 2>/dev/null)" ]
+}
+
+is_reached() { # PLACE: nobody else can put another folder where it is, by what is above it
+  above=${1%/*}
+  [ -n "$above" ] && [ "$(readlink -f "$above")" = "$above" ] || return
+  while [ -n "$above" ]; do
+    [ -n "$(find "$above" -prune -type d \( -user root -o -user "$(id -un)" \) \
+      \( ! -perm /022 -o -perm -1000 \) 2>/dev/null)" ] || return
+    above=${above%/*}
+  done
+}
+
 remove_copy() { # FOLDER that a run has made
-  if [ -s "$1/data/postmaster.pid" ]; then
+  # The process of that number may be any by now: only one that works in the copy is its server.
+  pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+  if [ "$(number "$pid")" != null ] && [ "$(readlink "/proc/$pid/cwd")" = "$(readlink -f "$1")/data" ]; then
     for ctl in /usr/lib/postgresql/*/bin/pg_ctl /usr/pgsql-*/bin/pg_ctl "$(pg_config --bindir 2>/dev/null)/pg_ctl"; do
-      [ ! -x "$ctl" ] || "$ctl" -D "$1/data" -m immediate -w -t 60 stop > /dev/null 2>&1 && break
+      [ -x "$ctl" ] || continue
+      "$ctl" -D "$1/data" -m immediate -w -t 60 stop > /dev/null 2>&1 && break
     done
   fi
   rm -rf "$1"
 }
 
 sweep() { # PLACE
+  [ -n "$1" ] && is_reached "$1" && is_own "$1" || return 0
   for left in "$1"/run.??????????; do
-    [ -d "$left" ] && [ ! -L "$left" ] && [ "$(cat "$left/MARK" 2>/dev/null)" = "$identity" ] || continue
+    is_own "$left" && [ ! -L "$left/data" ] && [ "$(cat "$left/MARK" 2>/dev/null)" = "$identity" ] || continue
     remove_copy "$left"
   done
   rmdir "$1" 2>/dev/null
 }
 
 make_work() {
+  is_reached "$place" ||
+    { fail "Who else may write to a folder above $place could replace it, or one is a link."; return; }
   mkdir -m 700 "$place" 2>/dev/null
-  [ -n "$(find "$place" -prune -type d -user "$(id -un)" ! -perm -020 ! -perm -002 2>/dev/null)" ] ||
+  is_own "$place" ||
     { fail "$place has to be a folder of the user $(id -un) that nobody else may write to, and no link."; return; }
   work=$(mktemp -d "$place/run.XXXXXXXXXX") || { work=; fail "In $place no folder can be made."; return; }
   printf '%s\n' "$identity" > "$work/MARK" && mkdir "$work/data" "$work/tablespaces" ||
@@ -102,7 +122,8 @@ END
 }
 
 asked() { # PSQL's arguments: as the copy's administrator
-  in_time env PGOPTIONS="$trusted" "$bin/psql" -XAtqw -v ON_ERROR_STOP=1 -h "$work" -p PORT "$@" < /dev/null 2>> "$work/said"
+  in_time env PGOPTIONS="$trusted" "$bin/psql" -XAtqw -v ON_ERROR_STOP=1 -h "$work" -p PORT "$@" \
+    < /dev/null 2>> "$work/said"
 }
 
 give_rights() { # in the database of the checks

@@ -245,6 +245,58 @@ def test_a_run_that_was_killed_leaves_nothing_behind_the_next(world):
     shutil.rmtree(world.copies)
 
 
+def leftover(world, name, place=None):
+    """Make a folder as a run has that was killed."""
+    left = (place or world.copies) / name
+    world.node.run("mkdir", "-p", "-m", "700", left, left / "data")
+    (left / drill_script.MARK).write_text(f"{world.identity}\n")
+    return left
+
+
+def test_a_sweep_stops_no_server_but_the_copys(world):
+    script = world.place()
+    left = leftover(world, "run.reused0000")
+    world.node.start()
+    try:
+        shutil.copy(world.node.data / "postmaster.pid", left / "data")
+        aside = leftover(world, "run.alink00000")
+        (aside / "data").rmdir()
+        (aside / "data").symlink_to(world.node.data)
+        world.node.run(script, "sweep")
+        assert world.node.sql("SELECT 1") == "1"
+    finally:
+        world.node.stop()
+    assert [one.name for one in world.copies.iterdir()] == ["run.alink00000"]
+    shutil.rmtree(world.copies)
+
+
+def test_a_folder_that_others_can_write_to_is_not_swept(world):
+    open_to_all = world.node.folder / "shared"
+    open_to_all.mkdir()
+    place = open_to_all / "copies"
+    for mode, owner, kept in ((0o777, 0, True), (0o1777, world.node.owner.pw_uid, False), (0o1777, 1, True)):
+        os.chown(open_to_all, owner, owner)
+        open_to_all.chmod(mode)
+        left = leftover(world, "run.leftover00", place)
+        world.node.run(world.place(place=str(place)), "sweep")
+        assert left.exists() == kept
+        code, _, ended = world.run(place=str(place), keep_free=2**60)
+        assert code == 1
+        assert ("above" in ended.words, left.exists()) == (kept, kept)
+    shutil.rmtree(place)
+    leftover(world, "run.leftover00", place)
+    os.chown(open_to_all, 0, 0)
+    open_to_all.chmod(0o755)
+    for folder in (place, place / "run.leftover00"):
+        folder.chmod(0o770)
+        world.node.run(world.place(place=str(place)), "sweep")
+        folder.chmod(0o700)
+    os.chown(place, 1, 1)
+    world.node.run(world.place(place=str(place)), "sweep")
+    assert (place / "run.leftover00").exists()
+    shutil.rmtree(open_to_all)
+
+
 def test_a_report_that_does_not_get_through_is_sent_at_the_next_run(world, monkeypatch):
     monkeypatch.setattr(drill_script, "FUNCTIONS", drill_script.FUNCTIONS.replace("in 5 30 ''", "in ''"))
     world.listener.status = 503
