@@ -12,11 +12,30 @@ TRUSTED = "-c search_path=pg_catalog -c session_preload_libraries= -c local_prel
 
 # @ is a role of the run's own, so that it cannot be one that production has, with rights of its own: then it fails.
 GRANTS = """SET search_path = pg_catalog;
+SET client_min_messages = error;
 DO $$
-DECLARE one pg_catalog.name;
+DECLARE
+  one pg_catalog.name;
+  its pg_catalog.record;
 BEGIN
+  -- Else reading a foreign table would reach a live server, or run a program.
+  FOR one IN SELECT fdwname FROM pg_catalog.pg_foreign_data_wrapper WHERE fdwhandler OPERATOR(pg_catalog.<>) 0 LOOP
+    EXECUTE pg_catalog.format('ALTER FOREIGN DATA WRAPPER %I NO HANDLER', one);
+  END LOOP;
+  FOR its IN SELECT srvname, CASE umuser WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(usename) END AS who
+      FROM pg_catalog.pg_user_mappings LOOP
+    EXECUTE pg_catalog.format('DROP USER MAPPING FOR %s SERVER %I', its.who, its.srvname);
+  END LOOP;
+  -- Nobody but us: else a check could fill the disk.
+  one := pg_catalog.current_database();
+  EXECUTE pg_catalog.format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', one);
+  EXECUTE pg_catalog.format('ALTER DATABASE %I RESET temp_file_limit', one);
+  EXECUTE pg_catalog.format('ALTER DATABASE %I RESET session_preload_libraries', one);
+  REVOKE EXECUTE ON FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid),
+    pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC;
   CREATE ROLE @ LOGIN NOSUPERUSER BYPASSRLS;
   FOR one IN SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.!~) '^pg_' LOOP
+    EXECUTE pg_catalog.format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', one);
     EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %I TO @', one);
     EXECUTE pg_catalog.format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO @', one);
     EXECUTE pg_catalog.format('GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO @', one);
@@ -86,10 +105,21 @@ settings() { # what has to be as large as where the backup was made
     -e 's/^max_locks_per_xact setting: */max_locks_per_transaction = /p'
 }
 
+room_for_sorting() { # kilobytes of temporary files for each process: half of what is not to stay free
+  there=$(free "$work")
+  [ "$there" != null ] || there=$keep_free
+  there=$(((there - keep_free) / 2048))
+  [ "$there" -ge 1024 ] || there=1024
+  [ "$there" -le 2147483647 ] || there=2147483647 # the most that PostgreSQL takes
+  echo "$there"
+}
+
 configure() { # the copy archives nothing, follows nobody, and runs nothing by itself
   echo 'local all all trust' > "$work/pg_hba.conf" # the socket is in a folder that only this user can enter
   : > "$work/pg_ident.conf"
   settings > "$work/postgresql.conf"
+  # Of what ALTER SYSTEM has set in production, nothing holds here: it may name programs and libraries.
+  sed -i -n '/^restore_command *=/p; /^recovery_target[a-z_]* *=/p' "$work/data/postgresql.auto.conf" || return
   cat >> "$work/data/postgresql.auto.conf" <<END
 data_directory = '$work/data'
 hba_file = '$work/pg_hba.conf'
@@ -101,6 +131,8 @@ unix_socket_permissions = 0700
 external_pid_file = ''
 archive_mode = 'off'
 archive_command = ''
+archive_cleanup_command = ''
+recovery_end_command = ''
 primary_conninfo = ''
 primary_slot_name = ''
 synchronous_standby_names = ''
@@ -109,6 +141,7 @@ shared_preload_libraries = ''
 session_preload_libraries = ''
 local_preload_libraries = ''
 autovacuum = 'off'
+temp_file_limit = $(room_for_sorting)
 hot_standby = 'on'
 ssl = 'off'
 event_source = 'drill'
@@ -169,7 +202,17 @@ check() { # NUMBER SQL ANSWER
     passed=false why="It answered: $said"
   fi
   [ "$passed" = true ] || fail "Check $1 did not pass. $(printf '%s' "$why" | tr -s '[:cntrl:]' ' ' | cut -c 1-200)"
+  end_sessions || fail "Check $1 cannot be ended."
   results="$results,{\"number\":$1,\"ok\":$passed,\"said\":$(printf '%s' "$why" | text)}"
+}
+
+end_sessions() { # of the checks: a statement can give itself more time, and goes on when psql is gone
+  for pause in 0 1 5 30; do
+    sleep "$pause"
+    asked -d postgres -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '$role'" > /dev/null
+    case $(asked -d postgres -c "SELECT count(*) FROM pg_stat_activity WHERE usename = '$role'") in 0) return 0 ;; esac
+  done
+  return 1
 }
 
 amcheck() {

@@ -43,6 +43,12 @@ CREATE OPERATOR !~ (LEFTARG = name, RIGHTARG = name, FUNCTION = matches);
 CREATE FUNCTION format(text, name) RETURNS text LANGUAGE sql AS $$ SELECT 'SELECT trap()' WHERE trap() $$;
 CREATE FUNCTION floor(numeric) RETURNS numeric LANGUAGE sql AS 'SELECT 1 WHERE trap()';
 CREATE ROLE storekeeper_drill SUPERUSER LOGIN;
+CREATE EXTENSION file_fdw;
+CREATE SERVER elsewhere FOREIGN DATA WRAPPER file_fdw;
+CREATE USER MAPPING FOR PUBLIC SERVER elsewhere;
+CREATE USER MAPPING FOR storekeeper_drill SERVER elsewhere;
+CREATE FOREIGN TABLE live (n int) SERVER elsewhere OPTIONS (program 'touch {trapped}');
+ALTER DATABASE postgres SET temp_file_limit = -1;
 ALTER DATABASE postgres SET search_path = public, pg_catalog"""
 
 
@@ -120,6 +126,7 @@ def world():
     with (node.data / "postgresql.auto.conf").open("a") as file:
         file.write(
             f"archive_mode = on\narchive_command = '{' '.join(called)} archive-push %p'\nmax_connections = 130\n"
+            f"recovery_end_command = 'touch {here}/trapped'\narchive_cleanup_command = 'touch {here}/trapped'\n"
         )
     (here / "fast").mkdir()
     os.chown(here / "fast", node.owner.pw_uid, node.owner.pw_gid)
@@ -199,6 +206,27 @@ def test_nothing_of_the_database_runs_as_the_copys_administrator(world):
     sql = "SELECT rolsuper OR current_user = 'storekeeper_drill' FROM pg_roles WHERE rolname = current_user => f"
     code, said, ended = world.run(checks=checks(sql), is_amchecked=True)
     assert (code, said, ended.amcheck) == (0, "", "passed")
+    assert not (world.node.folder / "trapped").exists()
+
+
+ENDLESS = """SET statement_timeout = 0; SELECT pg_sleep(90) => x
+SELECT count(*) FROM pg_stat_activity WHERE usename = current_user => 1
+COMMIT; BEGIN READ WRITE; CREATE TEMPORARY TABLE mine () => x
+COMMIT; BEGIN READ WRITE; SELECT lo_from_bytea(0, 'x') => x
+SHOW temp_file_limit => -1
+SELECT n FROM live => x
+SELECT count(*) FROM pg_user_mappings => 0"""
+
+
+def test_a_check_fills_no_disk_reaches_no_server_and_has_an_end(world, monkeypatch):
+    monkeypatch.setattr(drill_script, "CHECK_SECONDS", 1)
+    _, _, ended = world.run(checks=checks(ENDLESS))
+    _, sessions, table, large, limit, foreign, mappings = ended.results
+    assert (sessions.ok, mappings.ok) == (True, True)
+    assert "permission denied to create temporary tables" in table.said
+    assert "permission denied for function lo_from_bytea" in large.said
+    assert limit.said.endswith("B")
+    assert 'foreign-data wrapper "file_fdw" has no handler' in foreign.said
     assert not (world.node.folder / "trapped").exists()
 
 
