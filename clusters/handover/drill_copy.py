@@ -78,6 +78,8 @@ sweep() { # PLACE
   [ -n "$1" ] && is_reached "$1" && is_own "$1" || return 0
   for left in "$1"/run.??????????; do
     is_own "$left" && [ ! -L "$left/data" ] && [ "$(cat "$left/MARK" 2>/dev/null)" = "$identity" ] || continue
+    # Another plan's run holds its own, and a run that was killed does while pgBackRest still writes there.
+    [ ! -f "$left/lock" ] || flock -n "$left/lock" true || continue
     remove_copy "$left"
   done
   rmdir "$1" 2>/dev/null
@@ -90,8 +92,9 @@ make_work() {
   is_own "$place" ||
     { fail "$place has to be a folder of the user $(id -un) that nobody else may write to, and no link."; return; }
   work=$(mktemp -d "$place/run.XXXXXXXXXX") || { work=; fail "In $place no folder can be made."; return; }
-  printf '%s\n' "$identity" > "$work/MARK" && mkdir "$work/data" "$work/tablespaces" ||
-    fail "In $place nothing can be written."
+  # Locked before it is marked: a sweep takes nothing that is not. With touch, as a shell would end at a full disk.
+  touch "$work/lock" && exec 8>> "$work/lock" && flock -n 8 && printf '%s\n' "$identity" > "$work/MARK" &&
+    mkdir "$work/data" "$work/tablespaces" || fail "In $place nothing can be written."
 }
 
 # The copy, once it is restored
@@ -166,7 +169,7 @@ give_rights() { # in the database of the checks
 
 recover() {
   in_time "$bin/pg_ctl" -D "$work/data" -w -t "$(time_left)" -s -l "$work/log" \
-    -o "-c config_file=$work/postgresql.conf" start > "$work/said" 2>&1 9>&- ||
+    -o "-c config_file=$work/postgresql.conf" start > "$work/said" 2>&1 8>&- 9>&- ||
     { fail "PostgreSQL did not start: $(cat "$work/log" "$work/said" | last_error)"; return; }
   while :; do
     case $(asked -d postgres -c 'SELECT pg_is_in_recovery()') in f) return 0 ;; esac

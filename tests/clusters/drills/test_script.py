@@ -52,6 +52,10 @@ ALTER DATABASE postgres SET temp_file_limit = -1;
 ALTER DATABASE postgres SET search_path = public, pg_catalog"""
 
 
+CLUSTER = Places().cluster
+ELSEWHERE = {"PGHOSTADDR": "192.0.2.1", "PGSERVICE": "x", "PGSERVICEFILE": "/x", "PGBACKREST_REPO1_PATH": "/nowhere"}
+
+
 @dataclass
 class World:
     """A repository with two backups, and a machine that tries them."""
@@ -59,7 +63,7 @@ class World:
     node: Node
     listener: object
     pgbackrest: tuple
-    identity = "c-abc"
+    prefix = "c-abc"
 
     def target(self, passphrase="p" * 32):
         options = RepositoryOptions((("type", "posix"),))
@@ -69,12 +73,18 @@ class World:
     def copies(self):
         return self.node.folder / "copies"
 
-    def place(self, *, job=None, passphrase="p" * 32, **plan):
+    @property
+    def identity(self):
+        return f"{self.prefix} {CLUSTER}"
+
+    def place(self, *, job=None, passphrase="p" * 32, cluster=CLUSTER, **plan):
         here = self.node.folder
         jobs = [job or Job("n1", "main", 1, 15)]
         values = {"id": 7, "what": "restore", "schedule": "0 3 * * 0", "jobs": jobs, "place": str(self.copies)}
         drills = Drills(
-            [Plan(**values | plan)], [("n1", [self.target(passphrase)])], Places(here=str(here), prefix=self.identity)
+            [Plan(**values | plan)],
+            [("n1", [self.target(passphrase)])],
+            Places(here=str(here), prefix=self.prefix, cluster=cluster),
         )
         script = drill_script.drill_script(drills, self.listener.address, "token")
         for one in [*drills.configurations(), script]:
@@ -88,7 +98,7 @@ class World:
         return subprocess.Popen(
             [script, "7"],
             cwd="/",
-            env={"PATH": "/usr/bin:/bin", "HOME": "/"},
+            env={"PATH": "/usr/bin:/bin", "HOME": "/", **ELSEWHERE},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -257,8 +267,14 @@ def test_a_run_that_was_killed_leaves_nothing_behind_the_next(world):
         assert time.monotonic() < until
         time.sleep(0.05)
         pids = [one for one in world.copies.glob("run.*/data/postmaster.pid") if one.read_text().count("\n") > 6]
+    # While it runs, no sweep takes its copy: neither its own, nor that of another plan on this machine.
+    for cluster in (CLUSTER, "another"):
+        world.node.run(world.place(cluster=cluster), "sweep")
+    assert pids[0].exists()
     os.killpg(process.pid, 9)
     process.communicate(timeout=20)
+    world.node.run(world.place(cluster="another"), "sweep")
+    assert pids[0].exists()
     server = int(pids[0].read_text().splitlines()[0])
     assert not is_gone(server)
     # What it did not make, it leaves alone.
