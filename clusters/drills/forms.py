@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from django import forms
 
-from clusters.models import Cluster, Database, Drill, Node
+from clusters.models import Cluster, Database, Drill, Node, NodeDatabase
 from clusters.pgbackrest import drill as pure
 from clusters.pgbackrest.drill import RESTORE
 from clusters.pgbackrest.grammar import Unfit
@@ -76,6 +76,8 @@ class DrillForm(forms.ModelForm):  # type: ignore[type-arg]
         for name in ("folder", "backup", "check_database", "keep_free", "hours"):
             if data.get(name) in (None, "") and name not in self.errors:
                 data[name] = getattr(Drill(), name)
+        if f"{data.get('folder') or ''}/".startswith(tuple(self._data_directories())):
+            self.add_error("folder", "This is in the data directory of a PostgreSQL. Give a folder outside of it.")
         if data.get("what") != RESTORE:
             data |= {"checks": "", "is_amchecked": False}
         elif data.get("checks"):
@@ -84,3 +86,10 @@ class DrillForm(forms.ModelForm):  # type: ignore[type-arg]
             except Unfit as error:
                 self.add_error("checks", str(error))
         return data
+
+    def _data_directories(self) -> list[str]:
+        """Return the cluster's, with a slash at their end; the script looks for others, also on a drill machine."""
+        cluster = self.instance.cluster
+        own = cluster.databases.values_list("data_directory", flat=True)
+        others = NodeDatabase.objects.filter(node__cluster=cluster).values_list("data_directory", flat=True)
+        return [f"{one}/" for one in {*own, *others} if one]

@@ -62,6 +62,15 @@ is_reached() { # PLACE: nobody else can put another folder where it is, by what 
   done
 }
 
+is_in_data() { # PLACE: a server's own, where nobody makes or removes anything else
+  within=$1
+  while [ -n "$within" ]; do
+    [ ! -e "$within/PG_VERSION" ] || return 0
+    within=${within%/*}
+  done
+  return 1
+}
+
 remove_copy() { # FOLDER that a run has made
   # The process of that number may be any by now: only one that works in the copy is its server.
   pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
@@ -75,7 +84,7 @@ remove_copy() { # FOLDER that a run has made
 }
 
 sweep() { # PLACE
-  [ -n "$1" ] && is_reached "$1" && is_own "$1" || return 0
+  [ -n "$1" ] && ! is_in_data "$1" && is_reached "$1" && is_own "$1" || return 0
   for left in "$1"/run.??????????; do
     is_own "$left" && [ ! -L "$left/data" ] && [ "$(cat "$left/MARK" 2>/dev/null)" = "$identity" ] || continue
     # Another plan's run holds its own, and a run that was killed does while pgBackRest still writes there.
@@ -86,6 +95,7 @@ sweep() { # PLACE
 }
 
 make_work() {
+  ! is_in_data "$place" || { fail "$place is in the data directory of a PostgreSQL."; return; }
   is_reached "$place" ||
     { fail "Who else may write to a folder above $place could replace it, or one is a link."; return; }
   mkdir -m 700 "$place" 2>/dev/null

@@ -217,8 +217,7 @@ job() { # FOLDER STANZA REPOSITORY MAJOR
   "$what" || ok=false
   [ "$ok" = true ] || [ -n "$words" ] || words='It failed, and nothing says why.'
   ended=$(date +%s)
-  [ -z "$work" ] || remove_copy "$work"
-  [ "$what" = verify ] || rmdir "$place" 2>/dev/null
+  [ -z "$work" ] || { remove_copy "$work"; rmdir "$place" 2>/dev/null; }
   since=$begun
   report end ",\"ended\":$ended,\"ok\":$ok,\"words\":$(printf '%s' "$words" | long_text),\"label\":\"$label\",\
 \"first_wal\":\"$opened\",\"target\":\"$target\",\"system_id\":\"$system_id\",\"timeline\":$(number "$timeline"),\

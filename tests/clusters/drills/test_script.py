@@ -341,6 +341,14 @@ def test_a_folder_that_others_can_write_to_is_not_swept(world):
     shutil.rmtree(open_to_all)
 
 
+def test_a_place_in_a_data_directory_is_refused(world):
+    for place in (world.node.data, world.node.data / "base/copies", world.node.data / "pg_twophase"):
+        code, _, ended = world.run(place=str(place))
+        assert (code, ended.words) == (1, f"{place} is in the data directory of a PostgreSQL.")
+        assert not list(world.node.data.glob("base/copies")) + list(world.node.data.glob("run.*"))
+    assert (world.node.data / "pg_twophase").is_dir()  # which is empty, and PostgreSQL does not start without it
+
+
 def test_a_report_that_does_not_get_through_is_sent_at_the_next_run(world, monkeypatch):
     monkeypatch.setattr(drill_script, "FUNCTIONS", drill_script.FUNCTIONS.replace("in 5 30 ''", "in ''"))
     world.listener.status = 503

@@ -48,6 +48,8 @@ def test_drill_add_plans_one(cluster, base, as_alice):
         ("folder", "/tmp", "Give a folder for nothing else"),
         ("folder", "/var/lib/a b", "Give a folder for nothing else"),
         ("folder", "/var/" + "x" * 70, "at most 70 characters"),
+        ("folder", "DATA", "in the data directory"),
+        ("folder", "DATA/drill", "in the data directory"),
         ("check_database", "host=elsewhere", "Give the database"),
         ("machine", "a machine", "Give the machine"),
         ("hours", "0", "greater than or equal to 1"),
@@ -56,7 +58,8 @@ def test_drill_add_plans_one(cluster, base, as_alice):
         ("what", "delete", "not one of the available choices"),
     ],
 )
-def test_drill_add_refuses(base, as_alice, field, value, words):
+def test_drill_add_refuses(base, as_alice, cluster, field, value, words):
+    value = value.replace("DATA", cluster.databases.get().data_directory)
     where = "machine" if field == "machine" else "nodes"
     answer = as_alice.post(f"{base}add/", FORM | {"where": where, field: value}, headers=HTMX)
     assert answer.status_code == 422
