@@ -224,7 +224,13 @@ def replace_secret(channel: Channel, *, by: User) -> str:
 
 @transaction.atomic
 def test_channel(channel: Channel, *, by: User) -> Delivery:
-    """Send a message that says that it is a test. Raises Refused where the channel is off, or not confirmed."""
+    """Send a message that says that it is a test. Raises Refused where the channel is off, or not confirmed.
+
+    One at a time: whoever could ask for thousands would have the workers at nothing else.
+    """
+    Channel.objects.select_for_update().get(pk=channel.pk)  # of two requests one sees the other's test
+    if Delivery.objects.filter(channel=channel, kind="test", state=Delivery.State.WAITING).exists():
+        raise Refused(f"A test is on its way to {channel.name} already. Wait for what comes of it.")
     if not channel.is_active:
         raise Refused(f"{channel.name} is off, or its address is not confirmed yet: nothing is sent to it.")
     item = Item(

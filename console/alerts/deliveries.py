@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
@@ -17,8 +16,8 @@ from uuid import UUID
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
-from django.db.models.functions import Now
+from django.db.models import Exists, F, OuterRef, Q, Window
+from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 
 from console.accounts import activity
@@ -39,7 +38,7 @@ GRACE = timedelta(seconds=5)  # in which the message that was sent for it comes
 AT_ONCE = 4  # messages of one organisation: nobody's slow server holds up the others'
 AGAIN = 2  # seconds until one is tried for which there was no place
 DISABLED_AFTER = timedelta(days=5)  # without one success
-SWEPT, OF_ONE, LOOKED_AT = 200, 20, 2000  # sent by one sweep; of one organisation; looked at for them
+SWEPT, OF_ONE = 200, 20  # sent by one sweep; of one organisation
 
 
 def send_soon(keys: Iterable[UUID]) -> None:
@@ -55,15 +54,17 @@ def send_soon(keys: Iterable[UUID]) -> None:
 
 
 def overdue() -> list[UUID]:
-    """Return what is due and for which no message seems to be on its way: of each organisation no more than a share."""
+    """Return what is due and for which no message seems to be on its way: of each organisation no more than a share.
+
+    The share is taken before anything is cut, and each organisation's first come before anybody's second: however much
+    of one waits, it keeps nobody else's waiting.
+    """
     room = SWEPT - messages.waiting(messages.PEOPLE)
-    rows = Delivery.objects.due().filter(due_at__lte=Now() - GRACE).order_by("due_at")
-    taken, counted = list[UUID](), Counter[UUID]()
-    for pk, whose in rows.values_list("pk", "organisation")[:LOOKED_AT] if room > 0 else ():
-        counted[whose] += 1
-        if counted[whose] <= OF_ONE:
-            taken.append(pk)
-    return taken[:room]
+    if room <= 0:
+        return []
+    place = Window(RowNumber(), partition_by="organisation", order_by=["due_at", "pk"])
+    rows = Delivery.objects.due().filter(due_at__lte=Now() - GRACE).annotate(place=place).filter(place__lte=OF_ONE)
+    return list(rows.order_by("place", "due_at").values_list("pk", flat=True)[:room])
 
 
 def deliver(pk: UUID) -> bool:

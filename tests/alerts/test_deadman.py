@@ -75,6 +75,14 @@ def test_it_is_silent_while_messages_are_stuck(switch, beat, sent, holding, chan
     assert sent == []
 
 
+def test_tests_that_wait_silence_nobody(switch, beat, sent, holding, channel, alice):
+    row = actions.test_channel(channel(), by=alice)
+    Delivery.objects.filter(pk=row.pk).update(due_at=Now() - timedelta(minutes=11))
+    sent.clear()
+    tasks.evaluate_all()
+    assert [name for name, _ in sent] == ["ping"]
+
+
 def test_the_operator_s_own_is_asked_too(beat, sent, holding, receiver, settings, caplog):
     settings.DEADMAN_URL = receiver.url
     settings.ALERT_ENDPOINTS_ALLOWED = []

@@ -228,3 +228,27 @@ def test_an_address_that_nobody_has_confirmed_gets_nothing(channel, holding, acm
     assert not Channel.objects.active().exists()
     assert not one.is_active
     assert new_secret() != new_secret()
+
+
+def test_a_channel_has_one_test_on_its_way(channel, receiver, alice):
+    one, other = channel(), channel("ntfy")
+    first = actions.test_channel(one, by=alice)
+    with pytest.raises(actions.Refused, match="on its way to webhook already"):
+        actions.test_channel(one, by=alice)
+    actions.test_channel(other, by=alice)
+    deliveries.deliver(first.pk)
+    actions.test_channel(one, by=alice)
+
+
+def test_what_waits_of_one_organisation_keeps_nobody_else_s_waiting(channel, monkeypatch):
+    monkeypatch.setattr(messages, "waiting", lambda queue: 0)
+    monkeypatch.setattr(deliveries, "SWEPT", 4)
+    monkeypatch.setattr(deliveries, "OF_ONE", 2)
+    many = [channel(organisation=factories.organisation(f"Many {number}")) for number in range(2)]
+    last = waiting(channel())
+    for one in many:
+        Delivery.objects.bulk_create([delivery(one, Message.of("Many", [ITEM])) for _ in range(1250)])
+    Delivery.objects.exclude(pk=last.pk).update(due_at=Now() - timedelta(minutes=9))
+    Delivery.objects.filter(pk=last.pk).update(due_at=Now() - timedelta(minutes=1))
+    assert last.pk in deliveries.overdue()
+    assert len(deliveries.overdue()) == 4
