@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from clusters.drills import believing, proofs
+from clusters.drills import believing, checking, proofs
 from clusters.drills.report import DrillReport
 from clusters.models import Cluster, Drill, DrillRun, Inventory, KnownStanza, Node, Repository
 from clusters.models.drill import LATE
@@ -20,6 +20,8 @@ AN_HOUR = 200  # runs of one cluster that may begin
 SOON = timedelta(seconds=5)
 OLDEST = timedelta(days=31)  # a report that did not get through waits no longer than that
 WAITS = timedelta(days=2)  # for a look into the store that shows the backup
+AT_ONCE = 200  # runs that are compared in one sweep
+OTHERS = "This run is another's."
 
 
 class Refused(Exception):
@@ -40,19 +42,35 @@ def receive(cluster: Cluster, said: DrillReport, *, node: Node | None, drill: Dr
     It came with the token of `node`, or of `drill`, whose machine is a drill machine.
     """
     now = timezone.now()
-    run = DrillRun.objects.filter(run_id=said.run).first()
-    if run and (run.cluster_id != cluster.pk or not _is_sender(run, node, drill, said)):
-        raise Refused("This run is another's.")
-    if run and (said.event == "begin" or run.state not in {DrillRun.State.RUNNING, DrillRun.State.LOST}):
+    run = _known(cluster, said, node, drill)
+    if run and _is_kept(run, said):
         return "kept already"
     plan = _plan(cluster, said, node, drill, run)
     with transaction.atomic():
+        if run is None:
+            # Who begins a run waits here: of two with one ID the second finds the first's, and the limit counts both.
+            Cluster.objects.select_for_update(no_key=True).filter(pk=cluster.pk).first()
+            run = _known(cluster, said, node, drill)
+            if run and _is_kept(run, said):
+                return "kept already"
         if plan:
             Drill.objects.filter(pk=plan.pk).update(reported_at=now, applied_digest=said.digest)
-        run = run or _begin(cluster, plan, said, node, now)
+        run = run or _begin(cluster, plan, said, now)
         if said.event == "end":
-            _end(run, plan, said, now)
+            _end(run, plan, said, node, now)
     return "kept"
+
+
+def _known(cluster: Cluster, said: DrillReport, node: Node | None, drill: Drill | None) -> DrillRun | None:
+    """Return the run that is spoken of; None where it is new. Raises Refused where another has begun it."""
+    run = DrillRun.objects.filter(run_id=said.run).first()
+    if run and (run.cluster_id != cluster.pk or not _is_sender(run, node, drill, said)):
+        raise Refused(OTHERS)
+    return run
+
+
+def _is_kept(run: DrillRun, said: DrillReport) -> bool:
+    return said.event == "begin" or run.state not in {DrillRun.State.RUNNING, DrillRun.State.LOST}
 
 
 def _is_sender(run: DrillRun, node: Node | None, drill: Drill | None, said: DrillReport) -> bool:
@@ -76,8 +94,11 @@ def _plan(
     return found
 
 
-def _begin(cluster: Cluster, plan: Drill | None, said: DrillReport, node: Node | None, now: datetime) -> DrillRun:
-    hour = DrillRun.objects.filter(cluster=cluster, created_at__gt=now - timedelta(hours=1))
+def _begin(cluster: Cluster, plan: Drill | None, said: DrillReport, now: datetime) -> DrillRun:
+    # By when they came, not by when they say that they began: any time may be said.
+    # None of those is older than OLDEST, which is for the index.
+    since = now - timedelta(hours=1)
+    hour = DrillRun.objects.filter(cluster=cluster, created_at__gt=since - OLDEST, received_at__gt=since)
     if hour.count() >= AN_HOUR:
         raise TooMany(f"{AN_HOUR} runs have begun within an hour. Wait for an hour.")
     repository = Repository.objects.filter(cluster=cluster, number=said.repository).first()
@@ -87,7 +108,7 @@ def _begin(cluster: Cluster, plan: Drill | None, said: DrillReport, node: Node |
         raise Refused(f"{cluster.name} has no database {said.stanza}. Run the set-up script again.")
     assert plan is not None  # without one there is a run
     begun = _by_our_clock(said.begun, said, now)
-    return DrillRun.objects.create(
+    run = DrillRun(
         organisation_id=cluster.organisation_id,
         cluster=cluster,
         cluster_name=cluster.name,
@@ -102,18 +123,33 @@ def _begin(cluster: Cluster, plan: Drill | None, said: DrillReport, node: Node |
         machine_id=said.machine,
         run_id=said.run,
         created_at=begun,
+        received_at=now,
         due_at=begun + timedelta(hours=plan.hours) + LATE,
     )
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+    except IntegrityError as error:  # of another cluster, at the same moment
+        raise Refused(OTHERS) from error
+    return run
 
 
 def _by_our_clock(seconds: int, said: DrillReport, now: datetime) -> datetime:
-    """Return a time of the machine's clock by ours: it says what that shows as it sends."""
-    return now - min(timedelta(seconds=said.sent - seconds), OLDEST)
+    """Return when something of the run was, by our clock: the machine says what its own shows as it sends.
+
+    A run is not older than a report may be.
+    """
+    return max(_of_data(seconds, said, now), now - OLDEST)
 
 
-def _end(run: DrillRun, plan: Drill | None, said: DrillReport, now: datetime) -> None:
+def _of_data(seconds: int, said: DrillReport, now: datetime) -> datetime:
+    """Return the same of a time in the copy, which may be as old as the oldest backup."""
+    return now - timedelta(seconds=said.sent - seconds)
+
+
+def _end(run: DrillRun, plan: Drill | None, said: DrillReport, node: Node | None, now: datetime) -> None:
     assert said.ended is not None  # the report has passed its grammar
-    sql = plan.check_list if plan else []
+    checked = checking.compared(plan, node, said)
     values: dict[str, Any] = {
         "ended_at": _by_our_clock(said.ended, said, now),
         "state": DrillRun.State.REPORTED if said.ok else DrillRun.State.FAILED,
@@ -121,13 +157,13 @@ def _end(run: DrillRun, plan: Drill | None, said: DrillReport, now: datetime) ->
         "label": said.label,
         "target": said.target,
         "lsn": said.lsn,
-        "restored_to": _by_our_clock(said.restored_to, said, now) if said.restored_to else None,
-        "said": {name: getattr(said, name) for name in ("system_id", "timeline", "first_wal", "postgresql")},
+        "restored_to": _of_data(said.restored_to, said, now) if said.restored_to else None,
+        # With what its checks lack: it may be compared when the plan is another one.
+        "said": {name: getattr(said, name) for name in ("system_id", "timeline", "first_wal", "postgresql")}
+        | {name: checked[name] for name in ("doubt", "note")},
         "size": said.size,
         "amcheck": said.amcheck,
-        "results": [
-            asdict(one) | {"sql": sql[one.number - 1].sql if 0 < one.number <= len(sql) else ""} for one in said.results
-        ],
+        "results": checked["results"],
         "restore_seconds": said.restore_seconds,
         "recovery_seconds": said.recovery_seconds,
         "check_seconds": said.check_seconds,
@@ -179,7 +215,8 @@ def _judged(run: DrillRun) -> tuple[str, str]:
         ended=run.ended_at or datetime.now(UTC),
         segment=_segment(run),
     )
-    return (DrillRun.State.NOT_BELIEVED, f"Not believed: {found}") if found else (DrillRun.State.SUCCEEDED, "")
+    good = DrillRun.State.SUCCEEDED, str(run.said.get("note", ""))
+    return (DrillRun.State.NOT_BELIEVED, f"Not believed: {found}") if found else good
 
 
 def _checks_of(run: DrillRun) -> str:
@@ -188,7 +225,7 @@ def _checks_of(run: DrillRun) -> str:
         return ""
     if any(not one["ok"] for one in run.results) or run.amcheck == "failed":
         return "it says that it succeeded, and that a check did not pass."
-    return ""
+    return str(run.said.get("doubt", ""))
 
 
 def _major(known: KnownStanza | None) -> int | None:
@@ -205,7 +242,11 @@ def _segment(run: DrillRun) -> int:
 
 def settle() -> int:
     """Compare what waits for a look into its store, and have those lost that are silent; return how many of both."""
-    waiting = DrillRun.objects.to_compare().order_by("pk")[:200]
+    looked = Inventory.objects.filter(repository=OuterRef("repository"), read_at__gte=OuterRef("created_at"))
+    old = Q(created_at__lte=timezone.now() - WAITS)
+    # Only what can be decided now, and so is gone then: else what waits of one tenant would keep all others' waiting.
+    ready = DrillRun.objects.to_compare().filter(Q(repository=None) | old | Exists(looked))
+    waiting = ready.order_by("pk")[:AT_ONCE]
     for run in waiting:
         compare(run)
     return len(waiting) + proofs.lose_silent()

@@ -127,6 +127,7 @@ class DrillRun(models.Model):
     machine_id = models.CharField(max_length=64, blank=True)  # as Node.machine
     run_id = models.CharField(max_length=32, unique=True)  # the machine's own
     created_at = models.DateTimeField(default=timezone.now)  # when it began, by our clock
+    received_at = models.DateTimeField(null=True, editable=False)  # when it was first heard of; null: before 0020
     due_at = models.DateTimeField()  # by then its end should have been reported
     ended_at = models.DateTimeField(null=True)
     state = models.CharField(max_length=20, choices=State, default=State.RUNNING)

@@ -10,6 +10,7 @@ from uuid import uuid4
 from django.test import Client
 from django.utils import timezone
 
+from clusters.drills import checking
 from clusters.models import Cluster, Drill, KnownStanza, Node
 from clusters.pgbackrest.repository import Backup
 from tests.clusters.nodes import SYSTEM_ID, seen, stanza_state
@@ -24,9 +25,9 @@ def backup(now=None):
     return Backup(LABEL, "full", now - 7300, now - 7200, 2_000_000, 300_000, FIRST, LAST, SYSTEM_ID, False, 1, 1)
 
 
-def known(cluster, *, number=1, node="n1", database="orders"):
+def known(cluster, *, number=1, node="n1", database="orders", now=None):
     """Have the console know of the backup, and have looked right now."""
-    one = backup()
+    one = backup(now)
     repository = cluster.repositories.get(number=number)
     KnownStanza.objects.update_or_create(
         repository=repository,
@@ -45,6 +46,11 @@ def drill(cluster, **values):
     return made
 
 
+def digest(plan):
+    """What tells the plan that n1, or its drill machine, would be handed now."""
+    return checking.current_digest(plan, Node.objects.filter(cluster=plan.cluster_id, name="n1").first())
+
+
 def begun(plan, run=None, **values):
     now = int(time.time())
     return {
@@ -56,7 +62,7 @@ def begun(plan, run=None, **values):
         "node": "n1",
         "stanza": "orders",
         "repository": 1,
-        "digest": "0" * 16,
+        "digest": digest(plan),
         "machine": "a" * 64,
         "begun": now - 100,
         "sent": now,

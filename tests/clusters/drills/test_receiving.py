@@ -8,10 +8,11 @@ import pytest
 from django.utils import timezone
 
 from clusters.drills import receiving
+from clusters.drills.checking import EARLIER
 from clusters.drills.proofs import proofs
 from clusters.drills.report import BYTES_AT_MOST
 from clusters.models import Cluster, Drill, DrillRun, Health
-from tests.clusters.drills.said import LABEL, begun, drill, ended, known, say
+from tests.clusters.drills.said import LABEL, begun, digest, drill, ended, known, say
 from tests.clusters.nodes import FOREIGN_ID
 
 
@@ -49,7 +50,7 @@ def test_a_restore_proves_its_database_in_its_store(cluster, plan, health):
     assert (proof.last_success, proof.seconds, proof.last_failure, proof.failed_words) == (run.ended_at, 60, None, "")
     plan.refresh_from_db()
     assert plan.reported_at
-    assert plan.applied_digest == "0" * 16
+    assert plan.applied_digest == digest(plan)
 
 
 def test_a_run_that_is_reported_twice_counts_once(cluster, plan):
@@ -143,7 +144,7 @@ def test_a_backup_that_was_not_seen_yet_waits_for_a_look(cluster, plan):
     repository.inventory.__class__.objects.update(read_at=timezone.now() - timedelta(hours=1))
     say(cluster, ended(plan))
     assert only().state == "reported"
-    assert receiving.settle() == 1
+    assert receiving.settle() == 0
     assert only().state == "reported"
     known(cluster)
     receiving.settle()
@@ -263,3 +264,106 @@ def test_what_was_proved_outlives_what_it_is_of(cluster, plan):
     Drill.objects.all().delete()
     run = only()
     assert (run.database, run.node, run.cluster_name, run.store) == ("orders", "n1", "orders", "archive-dub")
+
+
+def test_the_limit_counts_by_when_they_come_whatever_they_say(cluster, plan, monkeypatch):
+    monkeypatch.setattr(receiving, "AN_HOUR", 2)
+    old = {"begun": begun(plan)["begun"] - 86_400}
+    answers = [say(cluster, begun(plan) | old) for _ in range(3)]
+    assert [one.status_code for one in answers] == [200, 200, 429]
+    DrillRun.objects.update(received_at=timezone.now() - timedelta(hours=2))
+    assert say(cluster, begun(plan) | old).status_code == 200
+
+
+def test_of_two_begins_at_once_the_second_is_a_repeat(cluster, plan, monkeypatch):
+    content, kept = begun(plan), receiving._plan
+    answers = []
+
+    def meanwhile(*given):
+        monkeypatch.setattr(receiving, "_plan", kept)
+        answers.append(say(cluster, content).content)  # the other one comes after this one has looked
+        return kept(*given)
+
+    monkeypatch.setattr(receiving, "_plan", meanwhile)
+    answers.append(say(cluster, content).content)
+    assert answers == [b"kept\n", b"kept already\n"]
+    assert DrillRun.objects.count() == 1
+
+
+def test_of_two_begins_of_two_clusters_at_once_the_second_is_refused(cluster, plan, monkeypatch):
+    content = begun(plan)
+    say(cluster, content)
+    monkeypatch.setattr(receiving, "_known", lambda *given: None)  # neither sees the other's before both are written
+    assert say(cluster, content).status_code == 409
+    assert DrillRun.objects.count() == 1
+
+
+def test_what_waits_for_a_look_keeps_nothing_else_waiting(cluster, plan, monkeypatch):
+    monkeypatch.setattr(receiving, "AT_ONCE", 2)
+    say(cluster, ended(plan))
+    one = only()
+    DrillRun.objects.all().delete()
+    waits = {"state": "reported", "created_at": timezone.now() + timedelta(minutes=5)}
+
+    def another(number, **values):
+        one.pk, one.run_id = None, f"{number:032x}"
+        for name, value in values.items():
+            setattr(one, name, value)
+        one.save(force_insert=True)
+        return one.run_id
+
+    for number in range(3):
+        another(number, **waits)
+    last = another(9, created_at=timezone.now() - timedelta(minutes=5))
+    assert receiving.settle() == 1
+    assert DrillRun.objects.get(run_id=last).state == "succeeded"
+    assert DrillRun.objects.filter(state="reported").count() == 3
+    DrillRun.objects.filter(state="reported").update(created_at=timezone.now() - receiving.WAITS)
+    assert [receiving.settle() for _ in range(3)] == [2, 1, 0]
+
+
+def test_a_backup_older_than_a_month_is_restored_to_its_own_time(cluster, plan):
+    old = ended(plan)
+    content = old | {"restored_to": old["sent"] - 86_400 * 200}
+    known(cluster, now=content["restored_to"] + 7000)
+    say(cluster, content)
+    assert (only().state, only().words) == ("succeeded", "")
+    assert abs(timezone.now() - timedelta(days=200) - only().restored_to) < timedelta(minutes=1)
+
+
+CHECKED = "SELECT count(*) > 0 FROM orders => t\nSELECT 1 => 1"
+
+
+@pytest.mark.parametrize(
+    ("told", "amcheck", "words"),
+    [
+        ([1, 2], "passed", ""),
+        ([2, 1], "absent", ""),
+        ([], "passed", "the plan has 2 checks, and it tells of these: none."),
+        ([1], "passed", "it tells of these: 1."),
+        ([1, 1], "passed", "it tells of these: 1, 1."),
+        ([1, 2, 3], "passed", "it tells of these: 1, 2, 3."),
+        ([1, 2], "off", "the plan asks for pg_amcheck"),
+        ([1, 2], "", "the plan asks for pg_amcheck"),
+    ],
+)
+def test_a_success_without_the_plan_s_checks_is_not_believed(cluster, told, amcheck, words):
+    known(cluster)
+    plan = drill(cluster, checks=CHECKED)
+    checks = [{"number": one, "ok": True, "said": ""} for one in told]
+    assert say(cluster, ended(plan, checks=checks) | {"amcheck": amcheck or None}).status_code == 200
+    run = only()
+    assert run.state == ("not_believed" if words else "succeeded")
+    assert words in run.words
+    if not words:
+        assert {one["sql"] for one in run.results} == {"SELECT count(*) > 0 FROM orders", "SELECT 1"}
+
+
+def test_the_checks_of_an_earlier_version_are_not_taken_for_those_of_now(cluster):
+    known(cluster)
+    plan = drill(cluster, checks=CHECKED)
+    former = ended(plan, checks=[{"number": 1, "ok": True, "said": ""}])
+    Drill.objects.update(checks="SELECT 2 => 2\nSELECT 3 => 3")
+    say(cluster, former)
+    assert (only().state, only().words) == ("succeeded", EARLIER)
+    assert only().results == [{"number": 1, "ok": True, "said": "", "sql": ""}]
