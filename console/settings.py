@@ -411,6 +411,7 @@ LOGGING = {
         **{f"celery.{name}": {"filters": ["routine"]} for name in ("beat", "worker.strategy", "worker.request")},
         "celery.app.trace": {"filters": ["routine", "briefly"]},
         "django.request": {"filters": ["briefly"]},
+        "urllib3": {"level": "ERROR"},  # its warnings and below have addresses whole, and those of alerts are secrets
         "psycopg.pool": {"level": "WARNING"},  # below that it tells of every connection that is lent
     },
 }

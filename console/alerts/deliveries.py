@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -115,7 +116,9 @@ def carry(row: Delivery) -> Answer:
     if channel.kind == Channel.Kind.EMAIL:
         subject = f"[Storekeeper] {message.subject}"
         return sending.mail(channel.secrets["address"], subject, plain_text(message, envelope), row.pk.hex)
-    return sending.post(FORMATS[channel.kind](message, envelope))
+    request = FORMATS[channel.kind](message, envelope)
+    secrets = [one for one in channel.secrets.values() if isinstance(one, str)]
+    return sending.post(replace(request, secrets=secrets))
 
 
 def _record(row: Delivery, answer: Answer) -> None:

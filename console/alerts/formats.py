@@ -27,6 +27,7 @@ class Request:
     url: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    secrets: Sequence[str] = ()  # of its channel, beside the address: what is kept of an answer holds none of them
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def split_topic(url: str) -> tuple[str, str]:
     address = urlsplit(url)
     above, _, topic = address.path.rstrip("/").rpartition("/")
     if not topic:
-        raise ValueError(url)
+        raise ValueError("There is no topic in the address.")  # which is a secret, and errors are logged
     return f"{address.scheme}://{address.netloc}{above}/", topic
 
 

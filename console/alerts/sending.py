@@ -6,11 +6,14 @@ TLS.
 
 from __future__ import annotations
 
+import re
 import smtplib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 SETTING = "ALERT_ENDPOINTS_ALLOWED"
 SECONDS, BYTES = 10.0, 64 * 1024  # of one answer, whatever the other side does
 SHOWN = 200  # characters of it
+PART = 6  # characters of a secret; what is shorter is a word of everybody's
 ANYWHERE = ("0.0.0.0/0", "::/0")
 LATEST = 3600  # seconds of Retry-After that are waited for
 
@@ -106,7 +110,7 @@ def _ask(method: str, request: Request, allowed: Sequence[str]) -> Answer:
                     allow_redirects=False,
                     stream=True,
                 )
-                text = _beginning(answer)
+                text = _beginning(answer, request)
         except (requests.RequestException, OSError, ValueError) as error:
             return Answer(None, _why(error))
     if answer.is_redirect:
@@ -116,14 +120,47 @@ def _ask(method: str, request: Request, allowed: Sequence[str]) -> Answer:
     return Answer(answer.status_code, text, wait)
 
 
-def _beginning(answer: requests.Response) -> str:
-    """Return the beginning of what follows the head; the message was taken or refused with that, whatever follows."""
+def _beginning(answer: requests.Response, request: Request) -> str:
+    """Return the beginning of what follows the head; the message was taken or refused with that, whatever follows.
+
+    It is kept where viewers and support read it, and servers repeat what they were asked for.
+    """
     from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
     try:
-        return foreign.text(answer.raw.read(4 * SHOWN).decode(errors="replace"), SHOWN)
+        said = answer.raw.read(4 * SHOWN).decode(errors="replace")
     except (HTTPError, OSError):
         return ""
+    return foreign.text(
+        _hidden(said, {one for value in (request.url, *request.secrets) for one in _forms(value)}), SHOWN
+    )
+
+
+def _hidden(said: str, secrets: Collection[str]) -> str:
+    """Return the text with an ellipsis for each of the secrets, also where its end has only the beginning of one."""
+    longest = sorted(secrets, key=len, reverse=True)
+    if not longest:
+        return said
+    said = re.sub("|".join(map(re.escape, longest)), "…", said, flags=re.IGNORECASE)
+    cut = max((size for one in longest for size in range(PART, len(one)) if _ends_with(said, one[:size])), default=0)
+    return f"{said[:-cut]}…" if cut else said
+
+
+def _ends_with(said: str, part: str) -> bool:
+    return said[-len(part) :].lower() == part.lower()
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield what gives a secret away, as others may write it: of an address its path, its query, and parts of both."""
+    parts, path = [secret], ""
+    with suppress(ValueError):
+        address = urlsplit(secret)
+        if address.scheme and address.netloc:
+            path = address.path if address.path.strip("/") else ""
+            values = [value for _, value in parse_qsl(address.query)]
+            parts = [*path.split("/"), *values, address.query, f"{path}?{address.query}"]
+    for one in (*(part for part in parts if len(part) >= PART), *filter(None, [path])):
+        yield from (one, unquote(one), quote(one), quote(one, safe=""), one.replace("/", "\\/"), escape(one))
 
 
 def _session(allowed: tuple[str, ...]) -> requests.Session:

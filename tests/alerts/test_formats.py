@@ -110,7 +110,7 @@ def test_ntfy_goes_to_the_root_with_the_topic():
     assert request.url == "https://ntfy.example.org/sub/"
     assert (body["topic"], body["priority"], body["tags"]) == ("backups", 5, ["rotating_light"])
     assert request.headers["Authorization"] == "Bearer tk_1"
-    with pytest.raises(ValueError, match="ntfy"):
+    with pytest.raises(ValueError, match="no topic"):
         split_topic("https://ntfy.example.org/")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 
 import pytest
@@ -127,6 +128,46 @@ def test_nothing_listens(settings):
     settings.ALERT_ENDPOINTS_ALLOWED = ["127.0.0.1"]
     answer = sending.post(Request("http://127.0.0.1:1/secret", b"{}"))
     assert answer.text == "It could not be reached."
+
+
+PATH = "/services/T0000AAAA/B0000BBBB/x9y8z7SeCrEt"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"<h1>404</h1><p>Cannot POST {PATH}</p>",
+        f"no {PATH}?sig=abc%2Fdef123&amp;v=1 here",
+        "x9y8z7SeCrEt is no hook",
+        "X9Y8Z7SECRET is no hook",
+        f'{{"path": "{PATH.replace("/", chr(92) + "/")}"}}',
+        "the signature abc/def123 is wrong",
+        "the signature abc%2Fdef123 is wrong",
+        "Bearer tk_AgQdq7mVBoFD37zQ is unknown",
+        "x" * 180 + PATH,
+        "y" * (4 * sending.SHOWN - 30) + PATH,
+    ],
+)
+@pytest.mark.parametrize("status", [200, 404])
+def test_what_is_kept_of_an_answer_holds_nothing_of_the_address(receiver, said, status):
+    receiver.status, receiver.said = status, said
+    secrets = ["tk_AgQdq7mVBoFD37zQ", "us"]
+    answer = sending.post(Request(f"{receiver.url}{PATH}?sig=abc%2Fdef123&v=1", b"{}", secrets=secrets))
+    assert answer.status == status
+    for part in ("SeCrEt", "T0000", "def123", "AgQdq"):
+        assert part.lower() not in answer.text.lower()
+    assert "…" in answer.text
+
+
+def test_a_beginning_of_a_secret_at_the_end_of_what_was_read_is_none_of_it():
+    forms = {*sending._forms(f"https://hooks.example.org{PATH}")}
+    assert sending._hidden(f"it is {PATH[:-5]}", forms) == "it is /…/…/…/…"
+    assert sending._hidden("it is x9y8z7Se", forms) == "it is …"
+    assert sending._hidden("all is well", forms) == "all is well"
+
+
+def test_no_log_has_an_address():
+    assert logging.getLogger("urllib3.connectionpool").getEffectiveLevel() >= logging.ERROR
 
 
 # E-mail
