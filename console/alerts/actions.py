@@ -23,7 +23,11 @@ from console.alerts.deliveries import send_soon
 from console.alerts.evaluation import delivery, incidents
 from console.alerts.messages import Item, Message
 from console.alerts.models import (
+    A_DAY,
+    ASK_AGAIN,
     BOTH_SECRETS,
+    CONFIRM_WITHIN,
+    LINKS_A_DAY,
     Alert,
     AlertEvent,
     AlertSettings,
@@ -254,10 +258,26 @@ def test_channel(channel: Channel, *, by: User) -> Delivery:
 # The address of an e-mail channel
 
 
+@transaction.atomic
 def ask_to_confirm(channel: Channel) -> str:
-    """Give the channel a new link to confirm its address with, and return the link's token, which is kept nowhere."""
+    """Give the channel a new link to confirm its address with, and return the link's token, which is kept nowhere.
+
+    Raises Refused for too many: whoever reads that address has not asked for mail.
+    """
+    AlertSettings.lock(channel.organisation_id)
+    now, mine = timezone.now(), AlertSettings.objects.get(organisation=channel.organisation_id)
+    last = Channel.objects.get(pk=channel.pk).asked_at
+    if last and last <= now < last + ASK_AGAIN:
+        minutes = int(ASK_AGAIN.total_seconds() // 60)
+        raise Refused(f"A link was sent to {channel.shown} less than {minutes} minutes ago. Wait, then send another.")
+    is_same_day = bool(mine.links_since and mine.links_since <= now < mine.links_since + A_DAY)
+    sent = (mine.links or 0) if is_same_day else 0
+    if sent >= LINKS_A_DAY:
+        raise Refused(f"{LINKS_A_DAY} links were sent within a day, and no more may be. Send it tomorrow.")
+    since = mine.links_since if is_same_day else now
+    AlertSettings.objects.filter(pk=mine.pk).update(links=sent + 1, links_since=since)
     token = token_urlsafe(32)
-    Channel.objects.filter(pk=channel.pk).update(token_sha256=_digest(token))
+    Channel.objects.filter(pk=channel.pk).update(token_sha256=_digest(token), asked_at=now)
     return token
 
 
@@ -269,12 +289,15 @@ def send_link(channel: Channel, link: str) -> sending.Answer:
         "If you do not, do nothing: nothing more will come.\n"
     )
     subject = f"Storekeeper: may it send you alerts of {channel.organisation}?".replace("\n", " ").replace("\r", " ")
-    return sending.mail(str(channel.secrets["address"]), subject, text, uuid4().hex)
+    answer = sending.mail(str(channel.secrets["address"]), subject, text, uuid4().hex)
+    if not answer.is_good:  # another may be sent as soon as that is put right
+        Channel.objects.filter(pk=channel.pk).update(asked_at=None)
+    return answer
 
 
 def find_channel(token: str) -> Channel | None:
-    """Return the channel whose address the token confirms."""
-    rows = Channel.objects.select_related("organisation")
+    """Return the channel whose address the token confirms, while it is good."""
+    rows = Channel.objects.select_related("organisation").filter(asked_at__gt=timezone.now() - CONFIRM_WITHIN)
     found: Channel | None = rows.filter(token_sha256=_digest(token)).first() if token else None
     return found
 
@@ -282,7 +305,7 @@ def find_channel(token: str) -> Channel | None:
 @transaction.atomic
 def confirm(channel: Channel) -> None:
     """Have the channel told from now on: whoever reads its mail wants that."""
-    if Channel.objects.filter(pk=channel.pk).update(confirmed_at=timezone.now(), token_sha256=""):  # nosec B106 - no password
+    if Channel.objects.filter(pk=channel.pk).update(confirmed_at=timezone.now(), token_sha256="", asked_at=None):  # nosec B106 - no password
         organisation = channel.organisation
         activity.record("Confirmed an alert address", channel, organisation=organisation, by=None)
         nudge(channel.organisation_id)
@@ -342,6 +365,7 @@ def change_repeat(organisation: Organisation, *, hours: int, by: User) -> None:
 @transaction.atomic
 def set_deadman(organisation: Organisation, *, url: str, minutes: int, by: User) -> None:
     """Have the address asked every so many minutes while the console works; "": none."""
+    AlertSettings.lock(organisation.pk)  # the whole row is written
     row = AlertSettings.of(organisation)
     row.secrets = {"url": url} if url else {}
     row.deadman_shown = urlsplit(url).netloc[:254] if url else ""

@@ -85,7 +85,10 @@ def _added(request: MemberRequest, channel: Channel) -> HttpResponse:
 
 
 def _sent(request: MemberRequest, channel: Channel) -> str:
-    token = actions.ask_to_confirm(channel)
+    try:
+        token = actions.ask_to_confirm(channel)
+    except actions.Refused as refusal:
+        return str(refusal)
     answer = actions.send_link(channel, request.build_absolute_uri(reverse("alerts:confirm", args=[token])))
     if answer.is_good:
         return f"A link is on its way to {channel.shown}. It gets alerts once somebody has opened that."

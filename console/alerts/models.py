@@ -22,6 +22,9 @@ from console.web.validators import NameField
 
 BOTH_SECRETS = timedelta(hours=24)  # in which a webhook is signed with a replaced secret, too
 CONFIRM_WITHIN = timedelta(days=7)
+ASK_AGAIN = timedelta(minutes=10)  # after the last link to an address
+A_DAY = timedelta(days=1)
+LINKS_A_DAY = 20  # of an organisation: anybody's address may be entered
 TITLE, WORDS, PERSON = 200, 2000, 150  # characters
 
 
@@ -195,6 +198,7 @@ class Channel(models.Model):
     # An e-mail address gets nothing until whoever reads it has said yes; others are confirmed from the beginning.
     confirmed_at = models.DateTimeField(null=True)
     token_sha256 = models.CharField(max_length=64, blank=True, db_index=True)
+    asked_at = models.DateTimeField(null=True)  # when the link with that token was sent; null: none is good
     disabled_at = models.DateTimeField(null=True)
     disabled_why = models.CharField(max_length=300, blank=True)
     failing_since = models.DateTimeField(null=True)  # since the last success, if the last try failed
@@ -339,6 +343,9 @@ class AlertSettings(models.Model):
     ping_due_at = models.DateTimeField(null=True)  # null: at once
     ping_status = models.PositiveSmallIntegerField(null=True)
     ping_answer = models.CharField(max_length=300, blank=True)
+    # How many links were sent to addresses within a day, and since when: also to those of channels that are gone.
+    links = models.PositiveSmallIntegerField(null=True)
+    links_since = models.DateTimeField(null=True)
 
     objects = OwnedQuerySet.as_manager()
 

@@ -12,7 +12,16 @@ from django.utils import timezone
 from console.accounts.sign_in import CONFIRMED_AT
 from console.alerts import actions
 from console.alerts.evaluation import evaluate
-from console.alerts.models import Alert, AlertSettings, Channel, Delivery, MaintenanceWindow
+from console.alerts.models import (
+    ASK_AGAIN,
+    CONFIRM_WITHIN,
+    LINKS_A_DAY,
+    Alert,
+    AlertSettings,
+    Channel,
+    Delivery,
+    MaintenanceWindow,
+)
 from console.alerts.notices import about_channels
 from console.audit.models import AuditEvent
 from tests import factories
@@ -308,10 +317,45 @@ def test_an_e_mail_address_gets_a_link_and_alerts_after_that(alice_s, acme, mail
 def test_the_link_can_be_sent_again_and_the_old_one_is_worth_nothing(alice_s, mail_server):
     add(alice_s, "email", address="ops@example.org")
     one = Channel.objects.get()
+    Channel.objects.update(asked_at=timezone.now() - ASK_AGAIN)
     alice_s.post(f"/alerts/channels/{one.pk}/link/")
     assert [alice_s.get(link).status_code for link in paths(mail_server)] == [404, 200]
     Channel.objects.update(confirmed_at=timezone.now())
     assert alice_s.post(f"/alerts/channels/{one.pk}/link/").status_code == 404
+
+
+def test_a_link_is_good_for_a_week(alice_s, mail_server, client):
+    add(alice_s, "email", address="ops@example.org")
+    [path] = paths(mail_server)
+    for age, status in ((CONFIRM_WITHIN - timedelta(hours=1), 200), (CONFIRM_WITHIN, 404)):
+        Channel.objects.update(asked_at=timezone.now() - age)
+        assert client.get(path).status_code == status
+    assert client.post(path).status_code == 404
+    assert not Channel.objects.get().is_active
+
+
+def test_nobody_is_sent_mail_without_end(alice_s, acme, mail_server):
+    add(alice_s, "email", address="ops@example.org")
+    address = f"/alerts/channels/{Channel.objects.get().pk}/link/"
+    assert "less than 10 minutes ago" in alice_s.post(address, follow=True).content.decode()
+    assert len(mail_server.mails) == 1
+    AlertSettings.objects.update(links=LINKS_A_DAY)
+    Channel.objects.all().delete()  # that makes no room
+    add(alice_s, "email", address="others@example.org")
+    assert f"{LINKS_A_DAY} links were sent within a day" in alice_s.get("/alerts/settings/").content.decode()
+    assert len(mail_server.mails) == 1
+    AlertSettings.objects.update(links_since=timezone.now() - timedelta(days=1))
+    alice_s.post(f"/alerts/channels/{Channel.objects.get().pk}/link/")
+    assert len(mail_server.mails) == 2
+    assert AlertSettings.objects.get().links == 1
+
+
+def test_a_link_that_could_not_be_sent_may_be_sent_again_at_once(alice_s, mail_server, settings):
+    port, settings.EMAIL_PORT = settings.EMAIL_PORT, 1
+    add(alice_s, "email", address="ops@example.org")
+    settings.EMAIL_PORT = port
+    alice_s.post(f"/alerts/channels/{Channel.objects.get().pk}/link/")
+    assert len(mail_server.mails) == 1
 
 
 def test_a_test_shows_its_answer(alice_s, channel, receiver):
