@@ -21,6 +21,7 @@ from console.accounts.models import Membership
 
 STANZAS_AT_MOST = 200  # on a page
 RUNS_AT_MOST = 5000  # of a schedule that are compared
+PAGE_AT_MOST = 200_000  # of all schedules of a page, so that it comes in seconds
 MISSED_SHOWN = 10
 NEXT_WITHIN = timedelta(days=40)  # of a backup that is made each month
 EARLY = timedelta(minutes=5)  # a node's clock may be ahead
@@ -131,12 +132,13 @@ def rows(found: Iterable[KnownStanza], membership: Membership, since: datetime, 
     found = list(found)
     of = Health.objects.visible_to(membership).filter(repository__in={one.repository_id for one in found})
     judged = {(one.repository_id, one.node, one.database): one for one in of}
+    now, counted = timezone.now(), Counted()
     planned = _planned({one.repository.cluster_id for one in found if one.repository.cluster_id}, membership)
     for one in found:
         key = (one.repository_id, one.node, one.name)
         there = [made for made in backups(one) if since <= made.stopped < until]
         schedule = planned.get(key)
-        kept = kept_schedule(schedule, backups(one), since, until, timezone.now()) if schedule else Kept()
+        kept = kept_schedule(schedule, backups(one), since, until, now, counted=counted) if schedule else Kept()
         yield Row(one, there, judged.get(key), schedule, kept)
 
 
@@ -176,7 +178,40 @@ def _planned(clusters: set[Any], membership: Membership) -> dict[tuple[int, str,
     return found
 
 
-def kept_schedule(schedule: Schedule, made: Sequence[Made], since: datetime, until: datetime, now: datetime) -> Kept:
+class Counted:
+    """When schedules come, each worked out once for a page, and no more of all of them than a page may ask for."""
+
+    def __init__(self, at_most: int = PAGE_AT_MOST) -> None:
+        self.left = at_most
+        self._known: dict[tuple[str, ZoneInfo | None, datetime, datetime], tuple[Sequence[datetime], bool]] = {}
+
+    def moments(
+        self, expression: str, zone: ZoneInfo | None, here: datetime, horizon: datetime
+    ) -> tuple[Sequence[datetime], bool]:
+        """Return when it comes from a time on, which the node's clock showed; and whether there are more."""
+        key = (expression, zone, here, horizon)
+        if key not in self._known:
+            most = min(RUNS_AT_MOST, self.left)
+            coming = clocks.cron_runs(schedules.runs(expression, here), zone, wild=schedules.is_wild(expression))
+            moments = (one.replace(tzinfo=zone or UTC).astimezone(UTC) for one in coming)
+            there = list(islice(takewhile(lambda one: one < horizon, moments), most + 1))
+            self._known[key] = (there[:most], len(there) > most)
+        found, is_cut = self._known[key]
+        if len(found) > self.left:
+            found, is_cut = found[: self.left], True
+        self.left -= len(found)  # also of those that are known: each is compared with the backups
+        return found, is_cut
+
+
+def kept_schedule(
+    schedule: Schedule,
+    made: Sequence[Made],
+    since: datetime,
+    until: datetime,
+    now: datetime,
+    *,
+    counted: Counted | None = None,
+) -> Kept:
     """Return which backups the schedule of now would have had in the period, and which of them were not made.
 
     One was made when a backup of its type, or of one that holds more, began before the next one was due.
@@ -186,7 +221,7 @@ def kept_schedule(schedule: Schedule, made: Sequence[Made], since: datetime, unt
         return Kept()
     # Beyond its end, too, for when the next one was due; up to now, since what runs still may be going on.
     horizon = min(until + NEXT_WITHIN, now)
-    due, is_cut = _due(schedule, begin.astimezone(clock).replace(tzinfo=None), horizon)
+    due, is_cut = _due(schedule, begin.astimezone(clock).replace(tzinfo=None), horizon, counted or Counted())
     times = sorted({at for at, _ in due})
     following = dict(zip(times, [*times[1:], None], strict=True)) if times else {}
     began = sorted((one.started, one.kind) for one in made)
@@ -201,15 +236,14 @@ def kept_schedule(schedule: Schedule, made: Sequence[Made], since: datetime, unt
     return Kept(scheduled, missed, is_cut)
 
 
-def _due(schedule: Schedule, here: datetime, horizon: datetime) -> tuple[list[tuple[datetime, str]], bool]:
+def _due(
+    schedule: Schedule, here: datetime, horizon: datetime, counted: Counted
+) -> tuple[list[tuple[datetime, str]], bool]:
     """Return when backups were due from a time on, which the node's clock showed; and whether there are more."""
     due: list[tuple[datetime, str]] = []
     is_cut = False
     for kind, expression in schedule.expressions.items():
-        wild = schedules.is_wild(expression)
-        coming = clocks.cron_runs(schedules.runs(expression, here), schedule.zone, wild=wild)
-        moments = (one.replace(tzinfo=schedule.zone or UTC).astimezone(UTC) for one in coming)
-        there = list(islice(takewhile(lambda one: one < horizon, moments), RUNS_AT_MOST + 1))
-        is_cut = is_cut or len(there) > RUNS_AT_MOST
-        due += [(at, kind) for at in there[:RUNS_AT_MOST]]
+        there, more = counted.moments(expression, schedule.zone, here, horizon)
+        is_cut = is_cut or more
+        due += [(at, kind) for at in there]
     return sorted(due), is_cut

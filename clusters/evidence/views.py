@@ -33,6 +33,7 @@ TITLES = (
 
 @require_GET
 @require_permission(Permission.SEE_AUDIT)
+@require_permission(Permission.SEE_STORES)  # which only the Enterprise edition has, as other pages of clusters
 def evidence(request: MemberRequest) -> HttpResponse:
     """Show what was backed up, missed, proved and changed in a period, to be printed."""
     form = EvidenceForm(request.GET, membership=request.membership)
@@ -62,6 +63,7 @@ def evidence(request: MemberRequest) -> HttpResponse:
 
 @require_GET
 @require_permission(Permission.SEE_AUDIT)
+@require_permission(Permission.SEE_STORES)
 @file_download
 def evidence_csv(request: MemberRequest) -> HttpResponseBase:
     """Hand out the backups of a period as a file, row by row; who takes it is written down."""

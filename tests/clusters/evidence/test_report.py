@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from time import perf_counter
 from zoneinfo import ZoneInfo
 
-from clusters.evidence.report import RUNS_AT_MOST, Made, Row, Schedule, backups, kept_schedule
+from clusters.evidence import report
+from clusters.evidence.report import RUNS_AT_MOST, Counted, Made, Row, Schedule, backups, kept_schedule
 from clusters.models import KnownStanza
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)  # a Sunday
@@ -90,6 +92,30 @@ def test_a_schedule_of_every_minute_is_counted_to_an_end():
     assert found.is_cut
     assert len(found.missed) <= RUNS_AT_MOST
     assert len(found.shown) == 10
+
+
+def test_a_schedule_is_worked_out_once_for_a_page_and_all_of_them_have_an_end(monkeypatch):
+    asked, runs = [], report.schedules.runs
+    monkeypatch.setattr(report.schedules, "runs", lambda *given: asked.append(given) or runs(*given))
+    counted = Counted(at_most=1000)
+    schedule = Schedule({"full": "0 * * * *", "incr": "30 * * * *"}, None, at(1))
+    found = [kept_schedule(schedule, [], at(15, 0), at(25), NOW, counted=counted) for _ in range(200)]
+    assert len(asked) == 2
+    assert [one.is_cut for one in found] == [False, *[True] * 199]
+    assert sum(one.scheduled for one in found) <= 1000
+    assert found[0].scheduled > 400
+    assert counted.left == 0
+
+
+def test_a_page_of_two_hundred_schedules_of_every_minute_comes_in_seconds():
+    counted = Counted()
+    began = perf_counter()
+    for minute in range(200):
+        schedule = Schedule(
+            {"full": "* * * * *", "diff": "* * * * *", "incr": "* * * * *"}, None, at(1, 1, minute % 60)
+        )
+        kept_schedule(schedule, WEEK, at(1, 0), NOW, NOW, counted=counted)
+    assert perf_counter() - began < 20  # on a busy machine; without a bound it takes minutes
 
 
 def entry(label, day, **values):

@@ -53,6 +53,13 @@ def test_who_may_see_the_audit_log_may_see_it(client, known, alice, bob, charlie
     assert client.get(f"{PAGE}?cluster={known.repository.cluster_id}").status_code == 422
 
 
+def test_the_developer_edition_has_none(as_alice, acme, known):
+    acme.edition = "developer"
+    acme.save()
+    assert (as_alice.get(PAGE).status_code, as_alice.get(FILE).status_code) == (403, 403)
+    assert "orders" not in as_alice.get(PAGE).content.decode()
+
+
 def test_it_says_who_made_it_when_of_what_and_by_which_settings(as_alice, cluster, known):
     Health.objects.create(
         organisation=cluster.organisation,
