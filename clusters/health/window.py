@@ -5,12 +5,14 @@ It promises no moment that it cannot keep: of the newest, whatever is known of i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from clusters.health.facts import Facts
 from clusters.pgbackrest.gaps import LATE, Reach, moment, reach
-from clusters.pgbackrest.window import SEGMENT
+from clusters.pgbackrest.repository import Backup
+from clusters.pgbackrest.window import SEGMENT, ended
 from clusters.reports.primaries import SILENT
 
 QUEUE = 16  # segments that wait on the node, from which on when one arrived says little about when it was written
@@ -86,8 +88,20 @@ def not_arrived(facts: Facts) -> str:
     last, archived_at = archiver.last_wal[:24], datetime.fromtimestamp(archiver.last_at, UTC) - facts.host.ahead
     if not SEGMENT.fullmatch(last) or archiver.last_wal[24:] or archived_at > read_at - LATE:
         return ""
+    if state.wal_more or not state.archive or not _takes_part(facts, state.backups):
+        return ""
     there = [one.last for one in state.timelines if one.archive == state.archive and one.number == int(last[:8], 16)]
-    return last if there and max(there) < last else ""
+    return last if max(there, default="") < last else ""
+
+
+def _takes_part(facts: Facts, backups: Iterable[Backup]) -> bool:
+    """Return whether WAL or a backup has come since the store was attached: what a node archived before is not there.
+
+    In a store that is attached again lie backups and WAL of the time before it was detached.
+    """
+    arrived = moment(facts.state.last_wal_at) if facts.state else None
+    since = facts.since
+    return since is None or bool(arrived and arrived > since) or any(ended(one) > since for one in backups)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from clusters.pgbackrest.archive import TIMELINES_AT_MOST
 from clusters.pgbackrest.holes import USUAL
 from clusters.pgbackrest.repository import Backup, Gap, StanzaState, Timeline
 from clusters.pgbackrest.window import SEGMENT, ended, is_prior
@@ -53,10 +54,13 @@ def reach(state: StanzaState, read_at: datetime, own: Collection[str] = ()) -> R
     ours = [one for one in state.backups if not is_prior(state, one) and (not own or one.system_id in own)]
     ours.sort(key=lambda one: one.stopped)
     gaps = certain(state, read_at)
-    if not gaps and ours:  # as nearly always
+    lacking = [one for one in ours if _lacks(state, one)]
+    if not gaps and not lacking and ours:  # as nearly always
         newest = max(ended(ours[-1]), moment(state.last_wal_at) or ended(ours[-1]))
         return Reach(ours, (), len(state.backups) - len(ours), ended(ours[0]), newest)
-    broken = [one for one in ours if _is_broken(state, one, gaps)]
+    # The list of backups is read after the archive: a backup that was just complete may have WAL that was not listed.
+    old = [one for one in lacking if read_at - ended(one) > LATE]
+    broken = [one for one in ours if one in old or _is_broken(state, one, gaps)]
     usable = [one for one in ours if one not in broken]
     others = len(state.backups) - len(ours)
     if not usable:
@@ -71,7 +75,7 @@ def reach(state: StanzaState, read_at: datetime, own: Collection[str] = ()) -> R
             if not holes or holes[-1].gap != gap:
                 holes.append(Hole(gap, min(begin, end) if end else begin, end))
             tip = begin
-        elif following is None:
+        elif following is None and backup not in lacking:
             tip = max(tip, moment(state.last_wal_at) or tip)
     return Reach(usable, broken, others, ended(usable[0]), tip, holes)
 
@@ -153,6 +157,21 @@ def _is_broken(state: StanzaState, backup: Backup, gaps: Iterable[Gap]) -> bool:
     return any(
         one.timeline == number and _at(state, one.after) < last and _at(state, one.before) > first for one in gaps
     )
+
+
+def _lacks(state: StanzaState, backup: Backup) -> bool:
+    """Return whether what is there of the backup's timeline begins after the backup does, or ends before its end.
+
+    Such WAL lies in no hole, since a hole has something on both sides: so it is where an archive was emptied, or its
+    oldest part was deleted.
+    """
+    if state.wal_more or len(state.timelines) >= TIMELINES_AT_MOST:
+        return False  # it may be among what was not counted
+    if not (SEGMENT.fullmatch(backup.first_wal) and SEGMENT.fullmatch(backup.last_wal)):
+        return False
+    number = int(backup.first_wal[:8], 16)
+    there = [one for one in state.timelines if one.number == number and one.archive == (state.archive or one.archive)]
+    return not any(one.first <= backup.first_wal and backup.last_wal <= one.last for one in there)
 
 
 def _first_after(state: StanzaState, backup: Backup, gaps: Sequence[Gap]) -> Gap | None:

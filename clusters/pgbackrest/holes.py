@@ -1,7 +1,8 @@
 """Which segments of an archive are missing between those that are there, by the folders that were listed. Pure.
 
 A folder that was counted full has no hole, and what was found in others that are not listed now is as it was found.
-Nothing is missing before the first segment of a timeline: `expire` takes the oldest.
+Before the first segment of a timeline is no hole, since `expire` takes the oldest: gaps.py says which backups need what
+is gone there.
 """
 
 from __future__ import annotations

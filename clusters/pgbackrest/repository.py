@@ -216,15 +216,17 @@ def news(
 
 def _news_of(objects: Objects, base: str, before: StanzaState, passphrase: str, report: Report) -> StanzaState | None:
     """Return what there is of a stanza now; None where it is not as it was, so that all has to be looked at."""
+    # First the archive, as in _look_at(): `expire` takes backups from the list before it deletes their WAL, so that one
+    # in between would else leave backups on the list with WAL that is gone.
+    prefix = f"{base}/archive/{before.stanza}/"
+    wal = archive.news(objects, prefix, before.wal, report.segment) or archive.look(
+        objects, prefix, before.wal, report.segment
+    )
     listed = _listed(objects, f"{base}/backup/{before.stanza}/", passphrase, before.tag)
     if listed is None:
         listed = {name: getattr(before, name) for name in _LISTED}
     elif listed["status"] not in {"read", "empty"} or (before.backups and not listed.get("backups")):
         return None
-    prefix = f"{base}/archive/{before.stanza}/"
-    wal = archive.news(objects, prefix, before.wal, report.segment) or archive.look(
-        objects, prefix, before.wal, report.segment
-    )
     return _told(StanzaState(before.node, before.stanza, **listed), wal, before, report)
 
 

@@ -65,6 +65,12 @@ def test_news_of_nothing_new_are_one_read_and_one_list_and_the_same(node):
     assert node.asked() == (1, 1)
 
 
+def test_news_list_the_archive_before_they_read_the_list_of_backups(node):
+    # Else `expire` in between would leave backups on the list with WAL that is gone.
+    node.news(node.look())
+    assert [kind for kind, _ in node.calls] == ["entries", "read"]
+
+
 def test_news_have_the_new_backup_and_the_new_wal_as_a_look_at_all_has(node):
     before = node.look()
     node.now += timedelta(minutes=7)

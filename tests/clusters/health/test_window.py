@@ -1,0 +1,74 @@
+"""What is said to be restorable, where WAL is missing, has waited, or is only said to be there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from clusters.health.judgement import judge
+from clusters.health.window import not_arrived
+from tests.clusters.health.known import BACKUPS, DAY, HOUR, LINE, MINUTE, NOW, SUNDAY, backup, facts, segment, state
+
+
+def codes(found):
+    return [one["code"] for one in found.problems]
+
+
+def begins(number, **values):
+    return facts(state=state(timelines=[replace(LINE, first=segment(number))], **values))
+
+
+def test_an_archive_that_was_emptied_restores_nothing():
+    found = judge(facts(state=state(timelines=[], last_wal="", last_wal_at="")))
+    assert (found.verdict, codes(found)[0]) == ("not_recoverable", "no_usable")
+    # So does one that has only WAL of another database, or of another timeline.
+    assert judge(facts(state=state(timelines=[replace(LINE, archive="14-0")]))).verdict == "not_recoverable"
+    other = replace(LINE, number=2, first=segment(10, 2), last=segment(60, 2))
+    assert judge(facts(state=state(timelines=[other]))).verdict == "not_recoverable"
+
+
+def test_wal_that_is_missing_in_front_of_what_is_there_breaks_the_backups_that_need_it():
+    assert judge(begins(59)).verdict == "not_recoverable"
+    found = judge(begins(15))  # the first backup needs 10 and 11, the next one 20
+    assert (found.verdict, codes(found)[0]) == ("at_risk", "broken")
+    assert found.window.oldest == SUNDAY + DAY
+    assert judge(begins(10)).verdict == "recoverable"
+
+
+def test_wal_that_ends_before_the_end_of_a_backup_breaks_it():
+    cut = replace(LINE, last=segment(50), newest=segment(50))  # the last backup ends with 51
+    found = judge(facts(state=state(timelines=[cut], last_wal=cut.last)))
+    assert (found.verdict, len(found.window.reach.broken)) == ("at_risk", 1)
+
+
+def test_a_backup_that_was_just_made_waits_for_its_wal_but_promises_no_more_than_itself():
+    made = backup("full", NOW - 5 * MINUTE, 70)
+    found = judge(facts(state=state(backups=[*BACKUPS, made])))
+    assert found.verdict == "recoverable"
+    assert [one.label for one in found.window.reach.broken] == []
+    assert (
+        judge(facts(state=state(backups=[*BACKUPS, replace(made, stopped=made.stopped - 3600)]))).verdict == "at_risk"
+    )
+
+
+def test_nothing_is_missing_in_front_where_more_was_there_than_was_counted():
+    assert judge(begins(59, wal_more=True)).verdict == "recoverable"
+    assert judge(facts(state=state(timelines=[], wal_more=True))).verdict == "recoverable"
+    # Nor of an offline backup, which needs none.
+    offline = backup("full", SUNDAY + 4 * DAY, first_wal="", last_wal="")
+    known = facts(state=state(backups=[offline], timelines=[], last_wal="", last_wal_at=""))
+    assert not judge(known).window.reach.broken
+
+
+def test_a_segment_of_a_timeline_of_which_nothing_is_there_has_not_arrived():
+    offline = [backup("full", SUNDAY + 4 * DAY, first_wal="", last_wal="")]
+    known = facts(state=state(backups=offline, timelines=[], last_wal="", last_wal_at=""))
+    archived = replace(known.host.report.stanzas[0].archiver, last_at=int((NOW - HOUR).timestamp()))
+    stanza = replace(known.host.report.stanzas[0], archiver=archived)
+    report = replace(known.host.report, stanzas=(stanza,))
+    known = replace(known, host=replace(known.host, report=report))
+    assert not_arrived(known) == segment(60)
+    assert "not_arrived" in codes(judge(known))
+    assert judge(known).window.newest == SUNDAY + 4 * DAY
+    assert not_arrived(replace(known, state=replace(known.state, wal_more=True))) == ""
+    # A store to which nothing has come since it was attached has no part in what was archived before.
+    assert not_arrived(replace(known, since=NOW - HOUR / 2)) == ""
