@@ -18,7 +18,8 @@ from clusters.reports.primaries import SILENT
 QUEUE = 16  # segments that wait on the node, from which on when one arrived says little about when it was written
 CLOCK_OFF = timedelta(minutes=5)  # less is the way of the report, and how it was spread
 NONE = timedelta()
-RETRIED = 300  # seconds: what was archived so soon after a failure had to wait
+RETRIED = 300  # seconds: what was archived so soon after a failure, or before one, had to wait
+WAS_SILENT = {"silent", "lost"}  # problems
 TAKES = timedelta(minutes=1)  # to make a report and send it
 
 
@@ -49,8 +50,9 @@ def window(facts: Facts) -> Window:
     # A backup was complete by the node's clock, which may be ahead; WAL came by the store's, before that was read.
     last_backup = min(datetime.fromtimestamp(seen.usable[-1].stopped, UTC) - max(host_ahead(facts), NONE), read_at)
     arrived = moment(state.last_wal_at)
-    newest, word = max(last_backup, min(arrived, read_at)) if arrived else last_backup, _word(facts)
-    if _has_waited(facts):
+    arrived = min(arrived, read_at) if arrived else None
+    newest, word = max(last_backup, arrived or last_backup), _word(facts)
+    if _has_waited(facts, arrived):
         # What came was written long before: nothing is known of but what was known before it had to wait.
         then = facts.before.newest if facts.before else None
         newest = max(last_backup, then or last_backup)
@@ -66,14 +68,22 @@ def host_ahead(facts: Facts) -> timedelta:
     return facts.host.ahead if abs(facts.host.ahead) > CLOCK_OFF else NONE
 
 
-def _has_waited(facts: Facts) -> bool:
-    """Return whether WAL waits on the node, or has, so that when it came says little about when it was written."""
-    said = facts.said
+def _has_waited(facts: Facts, arrived: datetime | None) -> bool:
+    """Return whether WAL waits on the node, or has, so that when it came says little about when it was written.
+
+    What came while nothing was heard of the node may have waited, too: after an outage of node and site, the first
+    segment is of when that began.
+    """
+    said, reported_at = facts.said, facts.host.reported_at
+    if reported_at and arrived and arrived > reported_at + SILENT:
+        return True
     if said is None:
         return False
+    if said.waiting and facts.before and any(one["code"] in WAS_SILENT for one in facts.before.problems):
+        return True  # it is back, and has not sent all of it
     archiver = said.archiver
-    tries = (archiver.failed_at, archiver.last_at) if archiver else (None, None)
-    retried = tries[0] and tries[1] and 0 <= tries[1] - tries[0] < RETRIED
+    failed_at, last_at = (archiver.failed_at, archiver.last_at) if archiver else (None, None)
+    retried = failed_at and last_at and last_at - failed_at < RETRIED
     return bool((said.waiting or 0) > QUEUE or retried)
 
 
@@ -122,6 +132,8 @@ def _word(facts: Facts) -> _Word:
     if host.reported_at is None or facts.now - host.reported_at > SILENT or not host.has_store or facts.may_drop:
         return _Word()
     if said is None or said.server != "up" or said.role == "standby" or said.is_archived_here is False:
+        return _Word()
+    if said.archive_mode == "off":  # then nothing waits, however much is written
         return _Word()
     archiver = said.archiver
     if archiver is None or archiver.last_at is None or said.waiting != 0 or said.spool_errors:

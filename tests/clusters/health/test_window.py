@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from clusters.health.facts import Before, Look
 from clusters.health.judgement import judge
 from clusters.health.window import not_arrived
-from tests.clusters.health.known import BACKUPS, DAY, HOUR, LINE, MINUTE, NOW, SUNDAY, backup, facts, segment, state
+from tests.clusters.health.known import (
+    BACKUPS,
+    DAY,
+    HOUR,
+    LINE,
+    MINUTE,
+    NOW,
+    SUNDAY,
+    archiver,
+    backup,
+    facts,
+    host,
+    segment,
+    server,
+    state,
+)
 
 
 def codes(found):
@@ -72,3 +88,45 @@ def test_a_segment_of_a_timeline_of_which_nothing_is_there_has_not_arrived():
     assert not_arrived(replace(known, state=replace(known.state, wal_more=True))) == ""
     # A store to which nothing has come since it was attached has no part in what was archived before.
     assert not_arrived(replace(known, since=NOW - HOUR / 2)) == ""
+
+
+# What has waited
+
+
+def after(known, found):
+    """Return the facts with what was judged before."""
+    said = (found.verdict, found.since, found.problems, found.coming, found.coming_since, found.missed)
+    return replace(known, before=Before(*said, found.window.newest))
+
+
+def at(now, arrived, said=None, reported_at=None):
+    """Return what is known then, by a report, with the newest WAL that came."""
+    wal = state(last_wal_at=arrived.isoformat(), timelines=[replace(LINE, last_at=arrived.isoformat())])
+    last = archiver(min(arrived, reported_at or now))
+    node = host(said or server(archiver=last), reported_at=reported_at or now - MINUTE)
+    return facts(now=now, state=wal, host=node, look=Look(now - MINUTE / 2, due_at=now + HOUR))
+
+
+def test_what_comes_first_after_an_outage_of_node_and_site_is_as_old_as_the_outage():
+    ten = NOW - 2 * HOUR
+    then = ten - 5 * MINUTE
+    first = judge(at(ten, then, reported_at=ten - 2 * MINUTE))
+    assert first.window.newest == then
+    silent = judge(after(at(NOW - HOUR, then, reported_at=ten - 2 * MINUTE), first))
+    assert silent.window.newest == then
+    # A segment that was written at ten comes at noon, before any report.
+    came = judge(after(at(NOW + MINUTE, NOW, reported_at=ten - 2 * MINUTE), silent))
+    assert came.window.newest == then
+    # The node is back, and says what waits: a few segments, which hold two hours of a quiet night.
+    back = server(waiting=5, archiver=archiver(NOW + MINUTE))
+    more = judge(after(at(NOW + 3 * MINUTE, NOW + MINUTE, back, NOW + 2 * MINUTE), came))
+    assert more.window.newest == then
+    drained = judge(after(at(NOW + 8 * MINUTE, NOW + 4 * MINUTE, reported_at=NOW + 7 * MINUTE), more))
+    assert drained.window.newest == NOW + 4 * MINUTE
+
+
+def test_while_archiving_fails_what_came_says_nothing_of_when_it_was_written():
+    failed = archiver(failed=9, failed_at=int((NOW - MINUTE).timestamp()))
+    known = facts(host=host(server(archiver=failed)))
+    assert judge(after(known, judge(at(NOW - HOUR, NOW - 2 * HOUR)))).window.newest == NOW - 2 * HOUR
+    assert judge(known).window.newest == SUNDAY + 4 * DAY
