@@ -51,12 +51,18 @@ def window(facts: Facts) -> Window:
     last_backup = min(datetime.fromtimestamp(seen.usable[-1].stopped, UTC) - max(host_ahead(facts), NONE), read_at)
     arrived = moment(state.last_wal_at)
     arrived = min(arrived, read_at) if arrived else None
-    newest, word = max(last_backup, arrived or last_backup), _word(facts)
-    if _has_waited(facts, arrived):
-        # What came was written long before: nothing is known of but what was known before it had to wait.
-        then = facts.before.newest if facts.before else None
+    newest = max(last_backup, arrived or last_backup)
+    then = facts.before.newest if facts.before else None
+    # What had to wait was written long before it came: nothing is known of but what was known before.
+    has_waited = _has_waited(facts, arrived)
+    if has_waited:
         newest = max(last_backup, then or last_backup)
-    elif word.all_archived_at:
+    if seen.awaited:
+        # Beyond what is not there yet nothing can be restored, whatever has come, and whatever the node says.
+        last_before = moment(seen.awaited.after_at) or then or last_backup
+        return Window(seen, max(last_backup, min(newest, last_before)))
+    word = _word(facts) if _takes_part(facts, seen.usable) else _Word()
+    if word.all_archived_at and not has_waited:
         newest = max(newest, word.all_archived_at)
     if word.all_closed_at:
         newest = max(newest, word.all_closed_at)

@@ -39,6 +39,7 @@ class Reach:
     oldest: datetime | None = None
     newest: datetime | None = None
     holes: Sequence[Hole] = ()  # the oldest first
+    awaited: Gap | None = None  # after the newest backup: what is missing there may still be on its way
 
     @property
     def ends_in(self) -> Hole | None:
@@ -54,10 +55,11 @@ def reach(state: StanzaState, read_at: datetime, own: Collection[str] = ()) -> R
     ours = [one for one in state.backups if not is_prior(state, one) and (not own or one.system_id in own)]
     ours.sort(key=lambda one: one.stopped)
     gaps = certain(state, read_at)
+    awaited = _awaited(state, ours, gaps)
     lacking = [one for one in ours if _lacks(state, one)]
     if not gaps and not lacking and ours:  # as nearly always
         newest = max(ended(ours[-1]), moment(state.last_wal_at) or ended(ours[-1]))
-        return Reach(ours, (), len(state.backups) - len(ours), ended(ours[0]), newest)
+        return Reach(ours, (), len(state.backups) - len(ours), ended(ours[0]), newest, awaited=awaited)
     # The list of backups is read after the archive: a backup that was just complete may have WAL that was not listed.
     old = [one for one in lacking if read_at - ended(one) > LATE]
     broken = [one for one in ours if one in old or _is_broken(state, one, gaps)]
@@ -77,18 +79,22 @@ def reach(state: StanzaState, read_at: datetime, own: Collection[str] = ()) -> R
             tip = begin
         elif following is None and backup not in lacking:
             tip = max(tip, moment(state.last_wal_at) or tip)
-    return Reach(usable, broken, others, ended(usable[0]), tip, holes)
+    return Reach(usable, broken, others, ended(usable[0]), tip, holes, awaited)
 
 
 def certain(state: StanzaState, read_at: datetime) -> list[Gap]:
     """Return the gaps of the present database's archive, without what may still have been on its way at the look."""
-    found = [*state.wal_gaps, *_between(state)]
-    return [
-        one
-        for one in found
-        if one.archive == (state.archive or one.archive)
-        and ((came := moment(one.before_at)) is None or read_at - came > LATE)
-    ]
+    return [one for one in _found(state) if (came := moment(one.before_at)) is None or read_at - came > LATE]
+
+
+def _found(state: StanzaState) -> list[Gap]:
+    return [one for one in (*state.wal_gaps, *_between(state)) if one.archive == (state.archive or one.archive)]
+
+
+def _awaited(state: StanzaState, ours: Sequence[Backup], gaps: Sequence[Gap]) -> Gap | None:
+    """Return the first gap after the newest backup that is not a certain one."""
+    not_yet = [one for one in _found(state) if one not in gaps]
+    return _first_after(state, ours[-1], not_yet) if ours and not_yet else None
 
 
 def pending(state: StanzaState, read_at: datetime) -> bool:

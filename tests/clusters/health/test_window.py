@@ -18,6 +18,7 @@ from tests.clusters.health.known import (
     archiver,
     backup,
     facts,
+    gap,
     host,
     segment,
     server,
@@ -130,3 +131,31 @@ def test_while_archiving_fails_what_came_says_nothing_of_when_it_was_written():
     known = facts(host=host(server(archiver=failed)))
     assert judge(after(known, judge(at(NOW - HOUR, NOW - 2 * HOUR)))).window.newest == NOW - 2 * HOUR
     assert judge(known).window.newest == SUNDAY + 4 * DAY
+
+
+# What is not there yet
+
+
+def test_the_window_ends_before_what_may_still_be_on_its_way():
+    awaited = gap(55, 58, at=NOW - 4 * MINUTE)
+    quiet = server(archive_timeout=60)
+    found = judge(facts(state=state(wal_gaps=[awaited]), host=host(quiet)))
+    assert (found.verdict, found.window.newest, found.window.is_idle) == ("recoverable", NOW - 5 * MINUTE, False)
+    early = gap(55, 58, at=NOW - 4 * MINUTE)
+    days = replace(early, after_at=(NOW - 3 * HOUR).isoformat())
+    assert judge(facts(state=state(wal_gaps=[days]))).window.newest == NOW - 3 * HOUR
+    # Before the newest backup it costs nothing at the end, and once it has come, nothing at all.
+    before = gap(30, 32, at=NOW - 4 * MINUTE)
+    assert judge(facts(state=state(wal_gaps=[before]))).window.newest == judge(facts()).window.newest
+    # When what is before it came is not always known: then what was known stands.
+    unknown = facts(state=state(wal_gaps=[replace(early, after_at="")]))
+    assert judge(after(unknown, judge(at(NOW - HOUR, NOW - 2 * HOUR)))).window.newest == NOW - 2 * HOUR
+
+
+def test_a_node_says_nothing_of_a_store_to_which_nothing_came_since_it_was_attached_again():
+    old = state(last_wal_at=(NOW - 8 * HOUR).isoformat())
+    again = facts(state=old, since=NOW - HOUR)
+    assert judge(again).window.newest == NOW - 8 * HOUR
+    assert judge(again).window.is_idle is False
+    made = replace(old, backups=[*BACKUPS, backup("full", NOW - 30 * MINUTE, 55)])
+    assert judge(replace(again, state=made)).window.newest == NOW - 4 * MINUTE
