@@ -50,7 +50,11 @@ class Before:
 
 @dataclass(frozen=True)
 class Proof:
-    """How a restore of it went, when it was last tried; seconds are how long the last good one took."""
+    """How a restore of it went, when it was last tried; seconds are how long the last good one took.
+
+    `failed_at` is of the last restore or verification that failed, unless one of its kind has succeeded since: a
+    restore that went well says nothing of damage that a verification has found.
+    """
 
     good_at: datetime | None = None
     seconds: int | None = None

@@ -334,8 +334,8 @@ def _of_the_archiver(facts: Facts) -> Iterator[Problem]:
 
 def _of_proofs(facts: Facts, clock: _Clock) -> Iterator[Problem]:
     proof = facts.proof
-    if proof.failed_at and (proof.good_at is None or proof.failed_at > proof.good_at):
-        words = f"A restore was tried {_at(proof.failed_at)}, and failed{': ' + proof.reason if proof.reason else '.'}"
+    if proof.failed_at:  # of a restore or a verification, and none of its kind has succeeded since
+        words = f"The last try failed {_at(proof.failed_at)}{'. ' + proof.reason if proof.reason else '.'}"
         yield Problem("proof_failed", AT_RISK, words, "See what the drill said, put that right, and try again.")
     elif facts.proof_within and (since := proof.good_at or facts.since) and clock.passed(since + facts.proof_within):
         last = f"was last proved {_at(proof.good_at)}" if proof.good_at else "was never proved"

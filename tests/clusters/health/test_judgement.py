@@ -94,7 +94,7 @@ ROWS = {
     "The server does not archive here": ("at_risk", "not_archiving", facts(host=host(server(archive_mode="off")))),
     "More than 256 WAL segments wait on the node": ("at_risk", "backlog", facts(host=host(server(waiting=300)))),
     "The node has been silent for a day": ("at_risk", "lost", facts(host=host(reported_at=NOW - 25 * HOUR))),
-    "The last try of a restore failed": (
+    "The last try of a restore, or the last verification, failed": (
         *("at_risk", "proof_failed"),
         facts(proof=Proof(NOW - DAY, 60, NOW - HOUR, "no space left")),
     ),
@@ -351,3 +351,9 @@ def test_what_a_node_with_a_wrong_clock_says_is_taken_by_ours():
     said = host(server(archiver=archiver(NOW - 4 * MINUTE + 3 * HOUR)), ahead=3 * HOUR)
     known = facts(state=state(last_wal_at=(NOW - 8 * HOUR).isoformat()), host=said)
     assert judge(known).window.newest == NOW - 4 * MINUTE
+
+
+def test_damage_that_a_verification_found_is_not_mended_by_a_later_restore():
+    found = judge(facts(proof=Proof(NOW - HOUR, 60, NOW - DAY, "Verification: 2 files are damaged.")))
+    assert (found.verdict, found.problems[0]["code"]) == ("at_risk", "proof_failed")
+    assert found.problems[0]["words"] == "The last try failed 25 Nov 12:00 UTC. Verification: 2 files are damaged."
