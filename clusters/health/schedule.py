@@ -61,12 +61,18 @@ class Plan:
             moment = run.replace(tzinfo=clock).astimezone(UTC)
             if moment > end:
                 return
-            yield moment
+            if moment > begin:  # in the hour that the clock shows twice, cron runs it the first time
+                yield moment
+
+    @property
+    def unsure(self) -> timedelta:
+        """Return how much earlier, or later, than is reckoned here a run may be, since the node's zone is not known."""
+        return timedelta() if self.zone else ANY_ZONE
 
     def patience(self, kind: str, backups: Sequence[Backup]) -> timedelta:
         """Return how long after its run a backup of the kind may be complete, by the console's clock."""
         lasts = usual(kind, backups)
-        return lasts + max(MARGIN, lasts / 2) - self.ahead + (timedelta() if self.zone else ANY_ZONE)
+        return lasts + max(MARGIN, lasts / 2) - self.ahead + self.unsure
 
 
 @lru_cache(maxsize=10_000)  # few are different, and counting one takes tens of milliseconds
@@ -103,7 +109,11 @@ def missed(plan: Plan, backups: Sequence[Backup], until: datetime, running: Mapp
 def still_missed(before: Sequence[Missed], plan: Plan, backups: Sequence[Backup]) -> list[Missed]:
     """Return those that were missed before the schedule was changed, and that nothing has kept since."""
     return [
-        one for one in before if plan.since and one.at <= plan.since and _newest(one.kind, backups) < one.at.timestamp()
+        one
+        for one in before
+        if plan.since
+        and one.at <= plan.since
+        and datetime.fromtimestamp(_newest(one.kind, backups), UTC) < one.at - plan.unsure
     ]
 
 
@@ -116,7 +126,8 @@ def next_run(plan: Plan, now: datetime) -> datetime | None:
 def _begin(plan: Plan, kind: str, backups: Sequence[Backup], until: datetime) -> datetime:
     newest = datetime.fromtimestamp(_newest(kind, backups), UTC)
     since = plan.since + plan.ahead if plan.since else newest
-    return max(newest, since, until - LOOKS_BACK)
+    # East of UTC, where the zone is not known, the run that these belong to seems to be still to come.
+    return max(max(newest, since) + plan.unsure, until - LOOKS_BACK)
 
 
 def _newest(kind: str, backups: Sequence[Backup]) -> int:

@@ -80,6 +80,27 @@ def test_the_clock_that_is_put_forward_makes_nothing_missed():
     assert asked(berlin, made, night + 12 * HOUR) == []
 
 
+def test_the_hour_that_the_clock_shows_twice_brings_no_run_again():
+    berlin, night = plan({"full": "30 2 * * *"}, "Europe/Berlin"), datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    # 02:10 for the second time: what ran at 02:30 for the first time is over.
+    begin = night + 40 * MINUTE
+    assert [*berlin.runs("full", begin, night + 2 * DAY)] == [night + 25 * HOUR]
+    made = [backup("full", begin)]
+    assert asked(berlin, made, night + 12 * HOUR) == []
+
+
+@pytest.mark.parametrize("east", range(-12, 15))
+def test_where_the_zone_is_not_known_nothing_is_missed_by_whatever_it_is(east):
+    run = THURSDAY - east * HOUR
+    made = [backup("full", run - n * DAY + 10 * MINUTE) for n in range(9)]
+    for hour in range(-24, 24):  # then the next one comes
+        until = run + hour * HOUR
+        there = [one for one in made if one.stopped <= until.timestamp()]
+        assert asked(plan({"full": "0 1 * * *"}, ""), there, until) == []
+        assert asked(plan({"full": "0 1 * * *"}, "", since=run - 3 * HOUR), there[-1:], until) == []
+    assert asked(plan({"full": "0 1 * * *"}, ""), made, run + 54 * HOUR) != []
+
+
 def test_longest_is_between_runs_of_any_kind():
     assert plan().longest == DAY
     assert plan({"full": "0 1 * * 0"}).longest == 7 * DAY
