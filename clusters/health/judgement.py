@@ -29,10 +29,13 @@ RPO_AT_LEAST = timedelta(hours=1)  # where none is set: twice the schedule's lon
 # What one report or look says and the next may take back counts once it has stood for so long.
 HOLD = timedelta(minutes=10)
 HOLDS = {
-    **dict.fromkeys(("silent", "archiver", "not_archiving", "backlog", "down", "clock"), HOLD),
+    **dict.fromkeys(("silent", "lost", "archiver", "not_archiving", "backlog", "down", "clock"), HOLD),
     "out_of_reach": timedelta(minutes=20),  # it is tried again after 15
     "not_applied": timedelta(days=1),
 }
+UNSURE = timedelta(
+    hours=1
+)  # until what was wrong is only not known: as alerts.UNKNOWN_FOR, so that no alert closes for it
 CALM = timedelta(minutes=20)  # and for so long it has to be gone
 NEXT_AT_MOST = timedelta(hours=1)  # what nobody marks, such as an account that proved itself, is seen by then
 
@@ -112,13 +115,17 @@ def _settled(facts: Facts, found: list[Problem], clock: _Clock, seen: Window, mi
     if not clock.passed(coming_since + _hold(before.verdict, before.problems, verdict, found)):
         kept = before.problems
         return Judgement(before.verdict, before.since, kept, seen, missed, str(verdict), coming_since, clock.due)
-    return Judgement(verdict, now, problems, seen, missed, "", None, clock.due)
+    # Alerts go by since when nothing is known, and the one that was there is to go on.
+    since = coming_since if verdict == UNKNOWN and before.verdict.rank < UNKNOWN.rank else now
+    return Judgement(verdict, since, problems, seen, missed, "", None, clock.due)
 
 
 def _hold(before: Verdict, then: Sequence[Mapping[str, Any]], verdict: Verdict, found: Sequence[Problem]) -> timedelta:
     """Return for how long the new verdict has to stand until it is taken."""
     if NOT_SET_UP in {before, verdict}:
         return timedelta()
+    if verdict == UNKNOWN and before.rank < UNKNOWN.rank:
+        return UNSURE  # what was told is not over because nobody can look
     if verdict.rank < before.rank:
         return min(HOLDS.get(one.code, timedelta()) for one in found if one.verdict == verdict)
     codes = {one["code"] for one in then if one["verdict"] == before}
@@ -268,7 +275,7 @@ def _of_the_schedule(facts: Facts, seen: Window, missed: Sequence[Missed], clock
         return
     if facts.rpo is None and seen.is_idle:
         return  # all that the server has closed is there
-    if clock.passed(seen.newest + rpo) and _is_known(facts, clock):
+    if clock.passed(seen.newest + rpo) and (_is_known(facts, clock) or _was_told(facts, "rpo")):
         words = f"The newest moment that can be restored is {_at(seen.newest)}, {_long(rpo)} is allowed."
         advice = _look_at_log(facts)
         if seen.is_idle:
@@ -285,6 +292,11 @@ def _is_known(facts: Facts, clock: _Clock) -> bool:
     """Return whether the store was read since the newest moment became too old, or is as it should be read."""
     look = facts.look
     return not look.error and not (look.due_at and clock.passed(look.due_at + OVERDUE))
+
+
+def _was_told(facts: Facts, code: str) -> bool:
+    """Return whether it was said before: a store that cannot be read now takes nothing back."""
+    return facts.before is not None and any(one["code"] == code for one in facts.before.problems)
 
 
 def _of_the_node(facts: Facts, clock: _Clock) -> Iterator[Problem]:

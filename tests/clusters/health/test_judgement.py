@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clusters.health.alerts import UNKNOWN_FOR
 from clusters.health.facts import Before, Host, Look, Proof
 from clusters.health.judgement import judge
 from clusters.health.schedule import Plan
@@ -232,6 +233,33 @@ def test_one_failed_read_changes_nothing():
     assert (second.verdict, second.coming) == ("recoverable", "unknown")
     assert judged(replace(facts(look=away), now=NOW + 20 * MINUTE), second).verdict == "unknown"
     assert judged(facts(), second).coming == ""
+
+
+def test_one_failed_read_takes_no_alert_back():
+    old = facts(state=state(last_wal_at=(NOW - 3 * HOUR).isoformat()), host=host(server(waiting=1)), rpo=2 * HOUR)
+    first = judged(old)
+    away = Look(NOW - MINUTE, "It does not answer.", NOW - MINUTE, NOW + 14 * MINUTE)
+    found = judged(replace(old, look=away), first)
+    assert (found.verdict, found.coming, found.problems[0]["code"]) == ("at_risk", "", "rpo")
+    # What is over while nobody can look is not known to be over: the alert changes after an hour, and does not close.
+    for before in (judged(facts(lost=1, lost_since=NOW)), judged(facts(state=state(backups=BACKUPS[:4])))):
+        second = judged(facts(look=away), before)
+        assert (second.verdict, second.coming) == (before.verdict, "unknown")
+        third = judged(replace(facts(look=away), now=NOW + 59 * MINUTE), second)
+        assert third.verdict == before.verdict
+        last = judged(replace(facts(look=away), now=NOW + UNKNOWN_FOR), third)
+        assert (last.verdict, last.since) == ("unknown", NOW)
+
+
+def test_a_console_that_was_away_for_a_day_waits_for_reports():
+    def away(minutes, after):
+        return replace(silent_for(minutes, after), plan=Plan())
+
+    first = judged(away(0, 0 * MINUTE))
+    silent = judged(away(25 * 60, 26 * HOUR), first)
+    assert (silent.verdict, silent.coming) == ("recoverable", "at_risk")
+    assert judged(away(0, 26 * HOUR + 5 * MINUTE), silent).verdict == "recoverable"
+    assert judged(away(25 * 60 + 10, 26 * HOUR + 10 * MINUTE), silent).verdict == "at_risk"
 
 
 def test_nothing_is_red_before_it_was_set_up_and_the_first_run_makes_it_so():
