@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 # The stores' clock says when something arrived, the console's when a node reported.
 CLOCKS = timedelta(minutes=5)
+AT_WORK = timedelta(days=1)  # since its newest segment: a timeline that was left is no longer written by anyone
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,22 @@ def live(timelines: Iterable[Timeline], archive: str, reported: int | None) -> T
     return max(told or there, key=lambda one: (one.arrived, one.number), default=None)
 
 
-def strays(timelines: Iterable[Timeline], own: Timeline, reported_at: datetime | None) -> list[Timeline]:
+def strays(timelines: Iterable[Timeline], own: Timeline, reported_at: datetime | None, now: datetime) -> list[Timeline]:
     """Return the timelines beside the database's own one that something else writes.
 
-    `reported_at` is when the node said that it is on its own one; None when it never did. After a promotion or a
-    restore of the node itself nothing more is written to the timeline that it has left.
+    What an older timeline got counts for a day: a former primary that went on for a while after a failover, and was
+    stopped, takes no restore away from the node. `reported_at` is when the node said that it is on its own one; None
+    when it never did. After a promotion or a restore of the node itself nothing more is written to the timeline that
+    it has left.
     """
     beside = [one for one in timelines if one.archive == own.archive and one.number != own.number]
     return [
         one
         for one in beside
-        if _both_at_work(*sorted((own, one), key=lambda each: each.number))
+        if (
+            (one.number > own.number or now - one.arrived < AT_WORK)
+            and _both_at_work(*sorted((own, one), key=lambda each: each.number))
+        )
         or (one.number > own.number and reported_at and _began_at(one) < reported_at - CLOCKS)
     ]
 

@@ -152,7 +152,9 @@ class StanzaView:
     @property
     def strays(self) -> list[Timeline]:
         """Return the timelines that something else than the node's own database archives."""
-        return timelines.strays(self.stanza_state.timelines, self.live, self._reported_live_at) if self.live else []
+        if self.live is None:
+            return []
+        return timelines.strays(self.stanza_state.timelines, self.live, self._reported_live_at, timezone.now())
 
     @property
     def unreported(self) -> list[Timeline]:

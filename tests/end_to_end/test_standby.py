@@ -261,7 +261,7 @@ def test_second_primary_is_seen_in_the_archive(failover):
     failover.report = Report(n2.sql("SELECT system_identifier FROM pg_control_system()"), 2)
     state = failover.state
     live = timelines.live(state.timelines, state.archive, 2)
-    assert timelines.strays(state.timelines, live, datetime.now(UTC)) == []
+    assert timelines.strays(state.timelines, live, datetime.now(UTC), datetime.now(UTC)) == []
     n1.shell(f"pg_ctl -D {DATA} -w promote")
     for _ in range(2):
         for host in (n1, n2):
@@ -274,4 +274,4 @@ def test_second_primary_is_seen_in_the_archive(failover):
     )
     state = failover.state
     live = timelines.live(state.timelines, state.archive, 2)
-    assert [one.number for one in timelines.strays(state.timelines, live, datetime.now(UTC))] == [3]
+    assert [one.number for one in timelines.strays(state.timelines, live, datetime.now(UTC), datetime.now(UTC))] == [3]

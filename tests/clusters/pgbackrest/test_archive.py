@@ -306,8 +306,14 @@ def test_a_timeline_that_something_else_writes_is_found(case):
     there, reported, when, others, waiting = CASES[case]
     own = live(there, "15-1", reported)
     told = at(when) if when is not None else None
-    assert [one.number for one in strays(there, own, told)] == others
+    assert [one.number for one in strays(there, own, told, at(130))] == others
     assert [one.number for one in unreported(there, own, told) if one.number not in others] == waiting
+
+
+def test_a_former_primary_that_wrote_on_for_a_while_is_a_stray_for_a_day():
+    there = [timeline(1, 30, 120), timeline(2, 12, 90, 9, 61)]
+    asked = [strays(there, there[1], at(95), at(120) + timedelta(days=days)) for days in (0, 0.9, 20)]
+    assert [[one.number for one in found] for found in asked] == [[1], [1], []]
 
 
 def test_live_is_the_reported_one_or_the_one_with_the_newest_arrival():
