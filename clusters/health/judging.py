@@ -105,13 +105,11 @@ def _compare(cluster: Cluster, tried: Mapping[Key, Proof], now: datetime, change
     try:
         judged = [(pair, judge(pair.facts)) for pair in pairs(cluster, now, tried)]
     except Exception:
-        # Others have written what is read. Nothing that was said before is kept for true, and no other cluster waits.
+        # Others have written what is read. Nothing good that was said is kept for true, and no other cluster waits.
         log.exception("The databases of cluster %s could not be judged.", cluster.pk)
         changes.due[cluster.pk] = now + AGAIN
         for row in rows.values():
-            _alter(
-                row, {"verdict": str(Verdict.UNKNOWN), "rank": Verdict.UNKNOWN.rank, "problems": [FAILED]}, now, changes
-            )
+            _alter(row, _failed(row, now), now, changes)
         return
     for pair, found in judged:
         row = rows.pop(pair.key, None)
@@ -127,10 +125,20 @@ def _compare(cluster: Cluster, tried: Mapping[Key, Proof], now: datetime, change
     changes.due[cluster.pk] = min((found.due for _, found in judged), default=now + NEXT_AT_MOST)
 
 
+def _failed(row: Health, now: datetime) -> dict[str, Any]:
+    """Return the fields of a row that could not be judged: what was worse than not to know stays."""
+    said = next((one.get("since") for one in row.problems if one["code"] == FAILED["code"]), "") or now.isoformat()
+    error = {**FAILED, "since": said}
+    if Verdict(row.verdict).rank < Verdict.UNKNOWN.rank:
+        return {"problems": [*(one for one in row.problems if one["code"] != FAILED["code"]), error]}
+    since = row.since if row.verdict == Verdict.UNKNOWN else now
+    return {"verdict": str(Verdict.UNKNOWN), "rank": Verdict.UNKNOWN.rank, "since": since, "problems": [error]}
+
+
 def _alter(row: Health, values: Mapping[str, Any], now: datetime, changes: _Changes) -> None:
     if all(getattr(row, name) == value for name, value in values.items()):
         return
-    if row.verdict != values["verdict"]:
+    if row.verdict != values.get("verdict", row.verdict):
         changes.organisations.add(row.organisation_id)
     for name, value in {**values, "judged_at": now}.items():
         setattr(row, name, value)

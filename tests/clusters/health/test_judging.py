@@ -216,5 +216,33 @@ def test_what_cannot_be_judged_is_unknown_and_holds_up_nobody_else(
     assert judge_due() == 0
 
 
+def test_what_is_lost_stays_red_where_it_cannot_be_judged(cluster, monkeypatch):
+    seen(cluster, backed_up())
+    judge_due()
+    problem = {
+        "code": "gone",
+        "verdict": "not_recoverable",
+        "words": "All backups are gone.",
+        "advice": "",
+        "since": "",
+    }
+    long_ago = timezone.now() - DAY
+    Health.objects.filter(node="n1").update(verdict="not_recoverable", rank=0, problems=[problem], since=long_ago)
+    Health.objects.filter(node="n2").update(since=long_ago)
+
+    def broken(facts):
+        raise OverflowError("date value out of range")
+
+    monkeypatch.setattr(judging, "judge", broken)
+    for _ in range(2):
+        Cluster.objects.judge_now()
+        judge_due()
+        rows = health(cluster)
+        assert (rows["n1"].verdict, rows["n1"].since) == ("not_recoverable", long_ago)
+        assert [one["code"] for one in rows["n1"].problems] == ["gone", "error"]
+        # What was not bad is unknown, and since now.
+        assert (rows["n2"].verdict, rows["n2"].since > long_ago) == ("unknown", True)
+
+
 def test_judge_due_is_in_the_schedule(settings):
     assert judge_due.name in {one["task"] for one in settings.CELERY_BEAT_SCHEDULE.values()}
