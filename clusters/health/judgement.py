@@ -15,6 +15,7 @@ from clusters.health.facts import Facts
 from clusters.health.schedule import Missed
 from clusters.health.verdicts import Verdict
 from clusters.health.window import CLOCK_OFF, Window, not_arrived, window
+from clusters.pgbackrest.backup_info import Backup
 from clusters.pgbackrest.schedules import KINDS
 from clusters.reports.primaries import SILENT
 
@@ -161,7 +162,11 @@ def _missed(facts: Facts, seen: Window) -> list[Missed]:
 
 def _problems(facts: Facts, seen: Window, missed: Sequence[Missed], clock: _Clock) -> Iterator[Problem]:
     yield from _of_the_store(facts, clock)
-    if facts.known_at is None and not seen.reach.usable and not seen.reach.broken and not seen.reach.others:
+    if (
+        facts.known_at is None
+        and not seen.reach.usable
+        and not (seen.reach.broken or seen.reach.others or seen.reach.gone)
+    ):
         yield from _beginning(facts, missed)
     else:
         yield from _of_backups(facts, seen)
@@ -233,6 +238,9 @@ def _of_backups(facts: Facts, seen: Window) -> Iterator[Problem]:
     if facts.lost and reach.usable:
         words = f"{_number(facts.lost, 'backup')} vanished that had not expired, first missed {_at(facts.lost_since)}."
         yield Problem("vanished", AT_RISK, words, "See on the cluster's page what can come back, and who deleted them.")
+    if reach.usable and reach.gone:
+        words = f"The files of {_named(reach.gone)} are gone, though the list of backups still names them."
+        yield Problem("files_gone", AT_RISK, words, "Make a full backup now, and find out who deletes there.")
     if reach.usable and reach.broken:
         words = f"{_number(len(reach.broken), 'backup')} cannot be restored, since WAL of the time is missing."
         yield Problem("broken", AT_RISK, words, "Make a new backup.")
@@ -251,6 +259,9 @@ def _of_backups(facts: Facts, seen: Window) -> Iterator[Problem]:
 
 def _nothing_usable(facts: Facts, seen: Window) -> Problem:
     make = "Make a full backup now."
+    if seen.reach.gone and not seen.reach.broken:
+        words = f"No backup can be restored: the files of {_named(seen.reach.gone)} are gone."
+        return Problem("no_usable", NOT_RECOVERABLE, words, f"{make} See on the cluster's page what can come back.")
     if seen.reach.broken:
         words = "No backup can be restored: WAL is missing that makes them consistent."
         return Problem("no_usable", NOT_RECOVERABLE, words, make)
@@ -364,6 +375,10 @@ def _look_at_log(facts: Facts) -> str:
 
 def _at(moment: datetime | None) -> str:
     return f"{moment.astimezone(UTC):%d %b %H:%M} UTC" if moment else "at an unknown time"
+
+
+def _named(backups: Sequence[Backup]) -> str:
+    return f"backup {backups[0].label}" if len(backups) == 1 else f"{len(backups):,} backups"
 
 
 def _number(number: int, noun: str) -> str:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from clusters.pgbackrest.archive import TIMELINES_AT_MOST
 from clusters.pgbackrest.holes import USUAL
 from clusters.pgbackrest.repository import Backup, Gap, StanzaState, Timeline
-from clusters.pgbackrest.window import SEGMENT, ended, is_prior
+from clusters.pgbackrest.window import SEGMENT, ended, is_prior, with_files
 
 LATE = timedelta(minutes=10)  # several processes push WAL, so that a segment may come after the one that follows it
 
@@ -40,6 +40,7 @@ class Reach:
     newest: datetime | None = None
     holes: Sequence[Hole] = ()  # the oldest first
     awaited: Gap | None = None  # after the newest backup: what is missing there may still be on its way
+    gone: Sequence[Backup] = ()  # of it too, but their files are gone, or those of what they were built on
 
     @property
     def ends_in(self) -> Hole | None:
@@ -54,19 +55,24 @@ def reach(state: StanzaState, read_at: datetime, own: Collection[str] = ()) -> R
     """
     ours = [one for one in state.backups if not is_prior(state, one) and (not own or one.system_id in own)]
     ours.sort(key=lambda one: one.stopped)
+    others = len(state.backups) - len(ours)
+    gone: list[Backup] = []
+    if state.without_files:
+        there = {one.label for one in with_files(state)}
+        gone = [one for one in ours if one.label not in there]
+        ours = [one for one in ours if one.label in there]
     gaps = certain(state, read_at)
     awaited = _awaited(state, ours, gaps)
     lacking = [one for one in ours if _lacks(state, one)]
     if not gaps and not lacking and ours:  # as nearly always
         newest = max(ended(ours[-1]), moment(state.last_wal_at) or ended(ours[-1]))
-        return Reach(ours, (), len(state.backups) - len(ours), ended(ours[0]), newest, awaited=awaited)
+        return Reach(ours, (), others, ended(ours[0]), newest, awaited=awaited, gone=gone)
     # The list of backups is read after the archive: a backup that was just complete may have WAL that was not listed.
     old = [one for one in lacking if read_at - ended(one) > LATE]
     broken = [one for one in ours if one in old or _is_broken(state, one, gaps)]
     usable = [one for one in ours if one not in broken]
-    others = len(state.backups) - len(ours)
     if not usable:
-        return Reach((), broken, others)
+        return Reach((), broken, others, gone=gone)
     holes: list[Hole] = []
     tip = ended(usable[-1])
     for backup, following in zip(usable, [*usable[1:], None], strict=True):
@@ -79,7 +85,7 @@ def reach(state: StanzaState, read_at: datetime, own: Collection[str] = ()) -> R
             tip = begin
         elif following is None and backup not in lacking:
             tip = max(tip, moment(state.last_wal_at) or tip)
-    return Reach(usable, broken, others, ended(usable[0]), tip, holes, awaited)
+    return Reach(usable, broken, others, ended(usable[0]), tip, holes, awaited, gone)
 
 
 def certain(state: StanzaState, read_at: datetime) -> list[Gap]:

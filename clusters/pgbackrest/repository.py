@@ -92,6 +92,7 @@ class StanzaState:
     reported_since: str = ""  # ISO 8601, the first look that knew that
     wal_gaps: list[Gap] = field(default_factory=list)  # segments that are missing (archive.Wal)
     wal_per_folder: int = 0
+    without_files: list[str] = field(default_factory=list)  # labels that are listed, and whose folder is gone
 
     @property
     def archive(self) -> str:
@@ -227,7 +228,10 @@ def _news_of(objects: Objects, base: str, before: StanzaState, passphrase: str, 
         listed = {name: getattr(before, name) for name in _LISTED}
     elif listed["status"] not in {"read", "empty"} or (before.backups and not listed.get("backups")):
         return None
-    return _told(StanzaState(before.node, before.stanza, **listed), wal, before, report)
+    # Only look() lists the folders.
+    labels = {one.label for one in listed.get("backups", [])}
+    gone = [one for one in before.without_files if one in labels]
+    return _told(StanzaState(before.node, before.stanza, **listed, without_files=gone), wal, before, report)
 
 
 def _cut(stanza_state: StanzaState, room: int) -> StanzaState:
@@ -246,7 +250,13 @@ def _names(objects: Objects, prefixes: Iterable[str], known: set[str]) -> list[s
 def _look_at(objects: Objects, base: str, before: StanzaState, passphrase: str, report: Report) -> StanzaState:
     node, stanza = before.node, before.stanza
     wal = archive.look(objects, f"{base}/archive/{stanza}/", before.wal, report.segment)
-    found = StanzaState(node, stanza, **(_listed(objects, f"{base}/backup/{stanza}/", passphrase) or {}))
+    folder = f"{base}/backup/{stanza}/"
+    # Before the list is read: pgBackRest takes a backup that expires off the list first, and then deletes its files.
+    folders = set(objects.folders(folder))
+    found = StanzaState(node, stanza, **(_listed(objects, folder, passphrase) or {}))
+    if gone := [one.label for one in found.backups if one.label not in folders]:
+        folders = set(objects.folders(folder))  # one may have been begun and ended since
+        found = replace(found, without_files=[label for label in gone if label not in folders])
     if found.status not in {"read", "empty"}:
         found = replace(found, **_counted(objects, base, stanza))
     return _told(found, wal, before, report)

@@ -46,7 +46,7 @@ def database_of(state: StanzaState, backup: Backup) -> PastDatabase | None:
 
 def window(state: StanzaState, backup: Backup | None = None) -> Window | None:
     """Return the recovery window, with that backup or with the best for each moment; None without a backup."""
-    usable = [backup] if backup else [one for one in state.backups if not is_prior(state, one)]
+    usable = [backup] if backup else [one for one in with_files(state) if not is_prior(state, one)]
     if not usable:
         return None
     oldest = min(ended(one) for one in usable)
@@ -58,7 +58,7 @@ def window(state: StanzaState, backup: Backup | None = None) -> Window | None:
 
 def best(state: StanzaState, moment: datetime | None = None) -> Backup | None:
     """Return the newest backup of the present database that is complete before the moment."""
-    found = [one for one in state.backups if not is_prior(state, one) and (moment is None or ended(one) <= moment)]
+    found = [one for one in with_files(state) if not is_prior(state, one) and (moment is None or ended(one) <= moment)]
     return max(found, key=lambda one: one.stopped, default=None)
 
 
@@ -80,6 +80,28 @@ def needed(state: StanzaState, backup: Backup) -> list[Backup]:
         for one in family
         if one.kind == "full" or one == backup or (backup.kind == "incr" and one.stopped >= last_diff)
     ]
+
+
+def with_files(state: StanzaState) -> list[Backup]:
+    """Return the backups whose files are there, as far as was looked, and those of what they were built on.
+
+    The list of backups survives what is deleted behind pgBackRest's back, and is written anew every night.
+    """
+    if not (gone := {*state.without_files}):  # as nearly always
+        return state.backups
+    lost: set[str] = set()
+    full, chain = {}, {}  # of each full backup: whether it is gone, and whether anything since its last differential is
+    for one in sorted(state.backups, key=lambda one: one.stopped):  # as needed() says, and in one go
+        family, is_gone = one.label.split("_")[0], one.label in gone
+        if one.kind == "full":
+            full[family] = is_gone
+        elif one.kind == "diff":
+            chain[family] = is_gone
+        else:
+            is_gone = chain[family] = is_gone or chain.get(family, False)
+        if is_gone or full.get(family):
+            lost.add(one.label)
+    return [one for one in state.backups if one.label not in lost]
 
 
 @dataclass(frozen=True)

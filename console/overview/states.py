@@ -127,7 +127,9 @@ def pairs(membership: Membership) -> HealthQuerySet:
 PLACES = {
     "account": "account",
     **dict.fromkeys(("out_of_reach", "not_read", "list_unknown"), "store"),
-    **dict.fromkeys(("vanished", "gone", "broken", "gap", "not_arrived", "foreign", "no_usable"), "cluster"),
+    **dict.fromkeys(
+        ("vanished", "gone", "files_gone", "broken", "gap", "not_arrived", "foreign", "no_usable"), "cluster"
+    ),
 }
 
 

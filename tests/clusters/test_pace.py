@@ -235,7 +235,9 @@ class Fleet(Bucket):
             self.objects[key], self.times[key], self.segments = b"wal", self.wrote, self.segments + 1
             if (self.wrote.hour, self.wrote.minute) == (1, 20):
                 began = self.wrote - 20 * MINUTE
-                self.listed[label(began.timestamp(), "F")] = backup_row("F", began.timestamp(), self.wrote.timestamp())
+                name = label(began.timestamp(), "F")
+                self.objects[f"c/n1/backup/orders/{name}/backup.manifest"] = b"x"
+                self.listed[name] = backup_row("F", began.timestamp(), self.wrote.timestamp())
                 self.objects["c/n1/backup/orders/backup.info"] = backup_info(self.listed).encode()
 
 

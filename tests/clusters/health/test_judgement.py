@@ -15,6 +15,7 @@ from clusters.health.judgement import judge
 from clusters.health.schedule import Plan
 from clusters.health.verdicts import Verdict
 from clusters.pgbackrest.clocks import zone
+from clusters.pgbackrest.window import needed, with_files
 from clusters.reports.report import Run
 from tests.clusters.health.known import (
     BACKUPS,
@@ -54,7 +55,7 @@ ROWS = {
         *("not_recoverable", "gone"),
         facts(state=state(status="empty", backups=[]), lost=5),
     ),
-    "No backup is of the database that runs now, or has the WAL that makes it consistent": (
+    "No backup is of the database that runs now, or has its files and the WAL that makes it consistent": (
         *("not_recoverable", "no_usable"),
         facts(state=state(backups=OTHERS)),
     ),
@@ -81,6 +82,10 @@ ROWS = {
     "Some backups vanished that had not expired": (
         *("at_risk", "vanished"),
         facts(lost=2, lost_since=NOW - MINUTE),
+    ),
+    "The files of a backup are gone that is still listed": (
+        *("at_risk", "files_gone"),
+        facts(state=state(without_files=[BACKUPS[2].label])),
     ),
     "A backup lacks WAL of the time in which it was made": (
         *("at_risk", "broken"),
@@ -151,6 +156,34 @@ def table():
 
 def test_the_table_in_the_readme_has_just_these_rows():
     assert table() == {row: verdict for row, (verdict, _, _) in ROWS.items()}
+
+
+# Backups whose files are gone
+
+
+def test_what_was_built_on_files_that_are_gone_is_gone_too():
+    newer = backup("full", SUNDAY + 3 * DAY, 45)
+    found = judge(facts(state=state(backups=[*BACKUPS, newer], without_files=[BACKUPS[0].label])))
+    assert (found.verdict, found.window.reach.usable) == ("at_risk", [newer])
+    assert found.problems[0]["words"].startswith("The files of 5 backups are gone")
+    assert found.window.oldest == SUNDAY + 3 * DAY
+
+
+def test_what_is_gone_is_what_a_restore_needs():
+    days = [SUNDAY + n * DAY for n in range(6)]
+    kinds = ["full", "incr", "diff", "incr", "diff", "incr"]
+    made = [backup(kind, day, 10 + 10 * n) for n, (kind, day) in enumerate(zip(kinds, days, strict=True))]
+    for missing in made:
+        seen = state(backups=made, without_files=[missing.label])
+        assert with_files(seen) == [one for one in made if missing not in needed(seen, one)]
+
+
+def test_nothing_is_left_where_the_only_full_backup_has_no_files():
+    known = facts(state=state(without_files=[BACKUPS[0].label]))
+    found = judge(known)
+    assert (found.verdict, found.problems[0]["code"], found.window.newest) == ("not_recoverable", "no_usable", None)
+    assert "the files of 5 backups are gone" in found.problems[0]["words"]
+    assert judge(replace(known, known_at=None)).verdict == "not_recoverable"
 
 
 # What passes, and what does not

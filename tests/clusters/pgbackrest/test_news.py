@@ -27,6 +27,7 @@ class Node(Bucket):
 
     def backups(self, *labels):
         self.objects["c-abc/n1/backup/orders/backup.info"] = info(*(row(one) for one in labels)).encode()
+        self.objects |= {f"c-abc/n1/backup/orders/{one}/backup.manifest": b"x" for one in labels}
 
     def put(self, *numbers, timeline=1, archive="15-1"):
         for number in numbers:

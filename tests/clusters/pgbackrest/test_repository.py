@@ -8,7 +8,7 @@ import pytest
 
 from clusters.pgbackrest import repository
 from clusters.pgbackrest.repository import NotOurs, Unreadable
-from tests.clusters.pgbackrest.repository_files import ENCRYPTED, FILES, PASSPHRASE, PLAIN, Bucket
+from tests.clusters.pgbackrest.repository_files import ENCRYPTED, FILES, PASSPHRASE, PLAIN, Bucket, info, row
 
 
 def bucket(info=PLAIN, copy=None, **more):
@@ -100,6 +100,38 @@ def test_look_sees_an_archive_without_a_backup_and_nothing_at_all():
     assert stanza_state.last_wal
     assert repository.look(Bucket({}), "c-abc", "") == []
     assert repository.look(bucket(), "c-other", "") == []
+
+
+LABELS = ["20261122-140000F", "20261122-150000F", "20261122-160000F"]
+LISTED = info(*(row(label) for label in LABELS)).encode()
+
+
+def folders(*labels):
+    return {f"c-abc/n1/backup/orders/{label}/backup.manifest": b"x" for label in labels}
+
+
+def test_look_says_which_listed_backups_have_no_folder_and_news_remembers():
+    there = bucket(LISTED, **folders(LABELS[0], LABELS[2]))
+    [state] = repository.look(there, "c-abc", "")
+    assert (len(state.backups), state.without_files) == (3, [LABELS[1]])
+    [again] = repository.news(there, "c-abc", "", [state], reports={})
+    assert again.without_files == [LABELS[1]]
+    there.objects["c-abc/n1/backup/orders/backup.info"] = info(row(LABELS[0]), row(LABELS[2])).encode()
+    [again] = repository.news(there, "c-abc", "", [again], reports={})
+    assert (len(again.backups), again.without_files) == (2, [])
+
+
+def test_look_is_not_misled_by_a_backup_that_expires_or_ends_meanwhile():
+    class Changing(Bucket):
+        def read(self, key, at_most, known=""):
+            """The first is gone from the list and then its files, and the last is there, by when the list is read."""
+            self.objects.pop(f"c-abc/n1/backup/orders/{LABELS[0]}/backup.manifest", None)
+            self.objects |= folders(LABELS[2])
+            return super().read(key, at_most, known)
+
+    there = Changing(bucket(info(*(row(one) for one in LABELS[1:])).encode(), **folders(*LABELS[:2])).objects)
+    [state] = repository.look(there, "c-abc", "")
+    assert ([one.label for one in state.backups], state.without_files) == (LABELS[1:], [])
 
 
 def test_holdings_are_kept_as_they_are():
