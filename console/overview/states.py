@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Max, Min, Q, Sum
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
@@ -81,7 +82,8 @@ def summary(membership: Membership, *, nowhere: int) -> Summary:
         .order_by()
         .values("cluster", "node", "database")
         .annotate(
-            best=Max("rank"),
+            # A store in which a database is not set up yet is no chance to restore it: it hides no other's verdict.
+            best=Coalesce(Max("rank", filter=~Q(rank=Verdict.NOT_SET_UP.rank)), Verdict.NOT_SET_UP.rank),
             least=Min("rank"),
             pairs=Count("pk", filter=Q(rank__lt=Verdict.RECOVERABLE.rank)),
             size=Sum("bytes"),

@@ -14,6 +14,8 @@ from django.urls import reverse
 from clusters.health.verdicts import Verdict
 from clusters.models import Cluster, Health
 from console.accounts import access, impersonation
+from console.accounts.models import Membership
+from console.overview import states
 from console.web import notices
 from console.web.notices import Notice, Subject
 from stores.models import Store
@@ -280,3 +282,12 @@ def test_other_apps_tell_what_they_know(as_alice, fleet, acme, monkeypatch):
     )
     page = words(as_alice.get("/"))
     assert "Nobody is told 0 , 1 , 2 , 3 , 4 and 2 more Add a channel. Alerts" in page
+
+
+def test_a_second_store_that_is_not_set_up_hides_no_database_that_is_lost(alice, account, dub, iad):
+    """Attaching one is what is done about it, and makes nothing better yet."""
+    cluster = judged.cluster(account, "lost", stores=[dub, iad])
+    judged.judge(cluster, Verdict.NOT_RECOVERABLE, number=1, age=None, words="All backups are gone.")
+    judged.judge(cluster, Verdict.NOT_SET_UP, number=2, age=None, words="No report.")
+    counts = states.summary(Membership.objects.get(user=alice), nowhere=0).counts
+    assert {one: number for one, number in counts.items() if number} == {Verdict.NOT_RECOVERABLE: 1}
