@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -15,10 +16,15 @@ from clusters.models.health import Health
 from clusters.models.node import DOUBLE_FOR, MACHINE_SILENT
 from console.alerts import conditions
 from console.alerts.conditions import Condition, Organisations, Rule, Severity
+from console.alerts.models import Alert
 from console.alerts.upkeep import of
 from console.clouds import CLOUDS
 from console.clouds.contract import AccessSpec
+from console.operations.models import Heartbeat
 
+OPENS = MACHINE_SILENT + timedelta(minutes=10)  # of silence: one that misses a few reports is no news
+CALM = timedelta(minutes=20)  # of reports, until it is silent no more
+AGAIN = "It reports again. This ends once it has done so for 20 minutes."
 LOST = timedelta(days=1)  # a node that has been silent for so long is no hiccup
 UNKNOWN_FOR = timedelta(hours=1)
 RENEWED_LATE = timedelta(days=7)  # the console renews the nodes' signatures itself, a month before their end
@@ -102,19 +108,33 @@ def archivers(organisations: Organisations) -> Iterable[Condition]:
 
 
 def silent_nodes(organisations: Organisations) -> Iterable[Condition]:
-    """Yield each node that has reported before and has missed three reports or more."""
-    rows = Node.objects.filter(**of(organisations, "cluster__organisation__in"), reported_at__lt=Now() - MACHINE_SILENT)
-    now = timezone.now()
+    """Yield each node that has reported before and is silent, and each that was until just now.
+
+    A node that comes and goes has one alert: what it says last, with when that changed, is all the memory this needs.
+    While the console itself was down it heard nobody, so then silence counts from when it came up.
+    """
+    now, up = timezone.now(), Heartbeat.objects.up_since()
+    told = {one.subject_id: one for one in Alert.objects.open().filter(**of(organisations), rule="silent")}
+    rows = Node.objects.filter(**of(organisations, "cluster__organisation__in"), reported_at__isnull=False)
+    rows = rows.filter(Q(reported_at__lt=Now() - OPENS) | Q(pk__in=told))
     for one in rows.select_related("cluster").defer("secrets", "cluster__keys", "cluster__former_keys"):
         assert one.reported_at is not None
+        alert = told.get(str(one.pk))
+        if alert is None and up and now - up < OPENS:
+            continue
         lost = now - one.reported_at > LOST
+        words = f"Its last report came at {one.reported_at:%Y-%m-%d %H:%M} UTC."
+        if alert and not one.is_silent:
+            if alert.words == AGAIN and now - alert.changed_at > CALM:
+                continue
+            lost, words = alert.severity == Severity.CRITICAL, AGAIN  # nothing to tell anybody yet
         yield Condition(
             organisation=one.cluster.organisation_id,
             key=f"silent:{one.pk}",
             rule="silent",
             severity=Severity.CRITICAL if lost else Severity.WARNING,
             title=f"{one.cluster.name}: {one.name} is silent",
-            words=f"Its last report came at {one.reported_at:%Y-%m-%d %H:%M} UTC.",
+            words=words,
             advice="See whether the machine runs, reaches the console, and has its report in cron.",
             url=one.get_absolute_url(),
             subject_kind="clusters.node",

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 EVERY = 5.0  # seconds between two heartbeats
 SILENT = timedelta(seconds=30)  # who has said nothing for so long does not work
 FORGOTTEN = timedelta(days=1)
+PAUSE = timedelta(minutes=5)  # between two processes, from which on the console was down
 CLOCK_OFF = 2.0  # seconds that a machine's clock may differ from the database's before that is said
 
 
@@ -43,6 +44,17 @@ def leave_connections() -> None:
 
 
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
+    def up_since(self) -> datetime | None:
+        """Return since when some process has been at work without a pause; None while none is known of.
+
+        Who ends as it should takes its row along, so a restart of all of them at once counts as a pause, too.
+        """
+        found: datetime | None = None
+        for started_at, seen_at in self.order_by("-seen_at").values_list("started_at", "seen_at"):
+            if found is None or seen_at > found - PAUSE:
+                found = min(found or started_at, started_at)
+        return found
+
     def heard(self) -> Self:
         """Return all with `silent_for`, a timedelta; those that were heard of last come first."""
         return self.annotate(silent_for=Now() - models.F("seen_at")).order_by("kind", "host", "pid")

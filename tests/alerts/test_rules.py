@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from clusters.models import Cluster, KnownStanza, Node, Repository
@@ -15,6 +16,7 @@ from console.alerts import conditions
 from console.alerts.evaluation import evaluate
 from console.alerts.models import Alert
 from console.cloud_accounts.models import CallsOfDay, CloudAccount
+from console.operations.models import Heartbeat
 from stores.models import State
 from tests import factories
 
@@ -107,13 +109,53 @@ def test_another_database_is_told(health):
 
 def test_a_silent_node_is_told_and_one_that_never_reported_is_not(cluster):
     assert found("silent") == []
-    Node.objects.update(reported_at=timezone.now() - timedelta(minutes=10))
+    Node.objects.update(reported_at=timezone.now() - timedelta(minutes=25))
     assert found("silent") == []
     Node.objects.update(reported_at=timezone.now() - timedelta(hours=1))
     [one] = found("silent")
     assert (one.severity, one.title) == ("warning", "orders: n1 is silent")
     Node.objects.update(reported_at=timezone.now() - timedelta(days=2))
     assert found("silent")[0].severity == "critical"
+
+
+def ago(minutes):
+    return timezone.now() - timedelta(minutes=minutes)
+
+
+def test_a_node_that_comes_and_goes_has_one_alert_that_ends_after_twenty_minutes_of_reports(cluster):
+    Node.objects.update(reported_at=ago(27))
+    evaluate()
+    alert = Alert.objects.open().get(rule="silent")
+    for _ in range(3):
+        for reported in (1, 17):
+            Node.objects.update(reported_at=ago(reported))
+            evaluate()
+            Alert.objects.update(changed_at=F("changed_at") - timedelta(minutes=19))
+    assert Alert.objects.filter(rule="silent").get().closed_at is None
+    Node.objects.update(reported_at=ago(1))
+    evaluate()
+    alert.refresh_from_db()
+    assert (alert.closed_at, alert.words) == (None, "It reports again. This ends once it has done so for 20 minutes.")
+    Alert.objects.update(changed_at=ago(21))
+    evaluate()
+    alert.refresh_from_db()
+    assert alert.closed_at is not None
+
+
+def test_what_the_console_did_not_hear_while_it_was_down_is_no_silence(cluster):
+    def process(pid, started, seen):
+        row = Heartbeat.objects.create(kind="worker", host="a", pid=pid, release="1", host_time=timezone.now())
+        Heartbeat.objects.filter(pk=row.pk).update(started_at=ago(started), seen_at=ago(seen))
+
+    Node.objects.update(reported_at=ago(40))
+    process(1, 900, 38)
+    process(2, 2, 0)
+    assert found("silent") == []
+    Heartbeat.objects.filter(pid=2).update(started_at=ago(27))
+    assert len(found("silent")) == 1
+    Heartbeat.objects.filter(pid=2).update(started_at=ago(2))
+    process(3, 39, 3)  # one was at work all the time: the others' restart is no pause
+    assert len(found("silent")) == 1
 
 
 def test_a_second_machine_is_told(cluster):
