@@ -12,7 +12,9 @@ from django.utils import timezone
 from clusters.models import Cluster, Drill, DrillRun, Health
 from clusters.pgbackrest import drill
 
-ENDED = (DrillRun.State.SUCCEEDED, DrillRun.State.FAILED, DrillRun.State.NOT_BELIEVED, DrillRun.State.LOST)
+ENDED = (DrillRun.State.SUCCEEDED, DrillRun.State.FAILED, DrillRun.State.NOT_BELIEVED)
+# Of a run that is lost, nobody knows how it went: it is no failure, and takes none away.
+LOST = Q(state=DrillRun.State.LOST, ended_at=None)
 Key = tuple[int, str, str]  # repository, node, database
 
 
@@ -25,6 +27,9 @@ class Proof:
     last_failure: datetime | None = None  # of a restore or a verification, where none of its kind has succeeded since
     failed_words: str = ""  # why; nothing where the last ones have succeeded
     verified_at: datetime | None = None  # when a verification last found nothing
+    lost_at: datetime | None = (
+        None  # when a run began of which there is no word, where none of its kind has ended since
+    )
 
 
 def proofs(cluster: Cluster) -> dict[Key, Proof]:
@@ -40,20 +45,25 @@ def by_cluster(clusters: Iterable[Cluster]) -> dict[object, dict[Key, Proof]]:
         node=OuterRef("node"),
         database=OuterRef("database"),
         what=OuterRef("what"),
-        state__in=ENDED,
     ).filter(Q(created_at__gt=OuterRef("created_at")) | Q(created_at=OuterRef("created_at"), pk__gt=OuterRef("pk")))
-    good = DrillRun.State.SUCCEEDED
+    good, ended = DrillRun.State.SUCCEEDED, newer.filter(state__in=ENDED)
     rows = (
-        DrillRun.objects.filter(cluster__in=clusters, repository__isnull=False, state__in=ENDED)
-        # The last success, and the last of all.
-        .filter(~Exists(newer.filter(state=good)) & Q(state=good) | ~Exists(newer))
+        DrillRun.objects.filter(cluster__in=clusters, repository__isnull=False)
+        # The last success, the last of all that have ended, and what is lost since then.
+        .filter(
+            ~Exists(newer.filter(state=good)) & Q(state=good)
+            | ~Exists(ended) & Q(state__in=ENDED)
+            | ~Exists(newer.filter(Q(state__in=ENDED) | LOST)) & LOST
+        )
         .order_by("created_at", "pk")
     )
     found: dict[object, dict[Key, dict[str, object]]] = {}
     for run in rows:
         assert run.repository_id is not None  # asked for above
         facts = found.setdefault(run.cluster_id, {}).setdefault((run.repository_id, run.node, run.database), {})
-        if run.state != good:
+        if run.state == DrillRun.State.LOST:
+            facts["lost_at"] = run.created_at
+        elif run.state != good:
             facts[f"failure {run.what}"] = run
         elif run.what == drill.RESTORE:
             facts |= {"last_success": run.ended_at, "seconds": run.seconds}

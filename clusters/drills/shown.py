@@ -31,7 +31,7 @@ class ProofRow:
         """Return the class of its badge."""
         if self.proof.failed_words:
             return "failed"
-        if self.is_overdue or not self.proof.last_success:
+        if self.is_overdue or not self.proof.last_success or self.proof.lost_at:
             return "degraded"
         return "available"
 
@@ -40,6 +40,8 @@ class ProofRow:
         """Return what is to be said of it, in a word or two."""
         if self.proof.failed_words:
             return "Failed"
+        if self.proof.lost_at:
+            return "No word"
         if not self.proof.last_success:
             return "Never tried"
         return "Overdue" if self.is_overdue else "Proved"

@@ -60,6 +60,7 @@ class Proof:
     seconds: int | None = None
     failed_at: datetime | None = None
     reason: str = ""
+    lost_at: datetime | None = None  # when one began of which there is no word, where none has ended since
 
 
 @dataclass(frozen=True)

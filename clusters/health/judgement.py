@@ -364,6 +364,12 @@ def _of_proofs(facts: Facts, clock: _Clock) -> Iterator[Problem]:
         last = f"was last proved {_at(proof.good_at)}" if proof.good_at else "was never proved"
         words = f"A restore {last}, and should be every {_number(facts.proof_within.days, 'day')}."
         yield Problem("proof_overdue", BEHIND, words, "Try a restore, or plan drills.")
+    if proof.lost_at:
+        words = f"There is no word of the drill that began {_at(proof.lost_at)}."
+        advice = (
+            "See whether its machine runs and reaches the console. A report that waits there comes with its next run."
+        )
+        yield Problem("proof_lost", BEHIND, words, advice)
 
 
 # Words

@@ -143,7 +143,7 @@ def _proof(tried: proofs.Proof | None, row: Health | None) -> Proof:
         return Proof(good_at, seconds)
     if tried.last_success:
         good_at, seconds = tried.last_success, tried.seconds
-    return Proof(good_at, seconds, tried.last_failure, tried.failed_words)
+    return Proof(good_at, seconds, tried.last_failure, tried.failed_words, tried.lost_at)
 
 
 def _host(node: Node, report: Report, number: int, is_applied: bool) -> Host:

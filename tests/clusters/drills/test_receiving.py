@@ -74,9 +74,24 @@ def test_a_machine_that_dies_is_lost_and_may_still_be_heard(cluster, plan):
     assert only().words.startswith("No word since it began")
     assert Cluster.objects.get().judge_at is None
     [proof] = proofs(cluster).values()
-    assert proof.failed_words.startswith("Restore drill: No word since it began")
+    assert (proof.lost_at, proof.last_failure, proof.failed_words) == (only().created_at, None, "")
     assert say(cluster, ended(plan, first["run"])).content == b"kept\n"
     assert only().state == "succeeded"
+    assert proofs(cluster)[only().repository_id, "n1", "orders"].lost_at is None
+
+
+def test_what_is_lost_takes_neither_a_success_nor_a_failure_away(cluster, plan):
+    say(cluster, ended(plan))
+    first = begun(plan)
+    say(cluster, first | {"begun": first["begun"] + 50})
+    DrillRun.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    receiving.settle()
+    [proof] = proofs(cluster).values()
+    assert (bool(proof.last_success), proof.last_failure, bool(proof.lost_at)) == (True, None, True)
+    failed = ended(plan, ok=False, words="There is no room.", label="")
+    say(cluster, failed | {"begun": failed["begun"] + 20, "restore_seconds": 10, "recovery_seconds": 10})
+    [proof] = proofs(cluster).values()
+    assert (proof.failed_words, bool(proof.lost_at)) == ("Restore drill: There is no room.", True)
 
 
 def test_an_earlier_report_does_not_take_a_later_ones_place(cluster, plan, health):
