@@ -176,6 +176,7 @@ sha256=$(sha256sum < "$configuration" 2>/dev/null | cut -c 1-64)
 repositories=$(sed -n 's/^repo\([1-9][0-9]*\)-type=.*/\1/p' "$configuration" 2>/dev/null | sort -nu | paste -s -d , -)
 release=$(pgbackrest version 2>/dev/null | cut -d ' ' -f 2)
 case $release in *[!0-9.dev]*) release= ;; esac
+sent=$(date +%s) # before the servers are asked, which may take a minute: what they say is no older than that
 servers=$(stanzas)
 known="$ports"
 others=$(others)
@@ -183,7 +184,7 @@ runs=$(runs)
 
 body() {
   printf '{"version":2,"sent":%s,"by_hand":%s,"sha256":"%s","repositories":[%s],"pgbackrest":"%s","machine":"%s",' \
-    "$(date +%s)" "$by_hand" "$sha256" "$repositories" "$release" "$(MACHINE)"
+    "$sent" "$by_hand" "$sha256" "$repositories" "$release" "$(MACHINE)"
   printf '"hostname":%s,"timezone":"%s","utc_offset":"%s","spool_free":%s,"stanzas":[%s],"runs":%s,"others":%s}' \
     "$(uname -n | text)" "$(zone)" "$(date +%z)" "$(free "$spool")" "$servers" "$runs" "$others"
 }

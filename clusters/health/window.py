@@ -20,7 +20,7 @@ CLOCK_OFF = timedelta(minutes=5)  # less is the way of the report, and how it wa
 NONE = timedelta()
 RETRIED = 300  # seconds: what was archived so soon after a failure, or before one, had to wait
 WAS_SILENT = {"silent", "lost"}  # problems
-TAKES = timedelta(minutes=1)  # to make a report and send it
+TAKES = timedelta(minutes=1)  # to make a report and send it, at least
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,10 @@ def _word(facts: Facts) -> _Word:
         return _Word()
     if not_arrived(facts) or (archiver.failed_at and archiver.failed_at > archiver.last_at):
         return _Word()
-    archived_at = min(datetime.fromtimestamp(archiver.last_at, UTC) - host.ahead, host.reported_at)
-    closed_at = host.reported_at - timedelta(seconds=said.archive_timeout) - TAKES if said.archive_timeout else None
+    # A node stamps its report before it asks its servers. By how much that seems to be behind is how long that took, or
+    # its clock is: what it says is taken for no younger than either makes it.
+    ahead = max(host.ahead, host_ahead(facts))
+    archived_at = min(datetime.fromtimestamp(archiver.last_at, UTC) - ahead, host.reported_at)
+    took = max(TAKES, min(-host.ahead, CLOCK_OFF))
+    closed_at = host.reported_at - timedelta(seconds=said.archive_timeout) - took if said.archive_timeout else None
     return _Word(archived_at, closed_at)

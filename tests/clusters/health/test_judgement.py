@@ -412,6 +412,15 @@ def test_clocks_that_differ_make_nothing_newer_than_it_is(ahead):
     assert judge(wrong).window.newest == NOW - MINUTE
 
 
+def test_what_a_report_says_is_as_old_as_when_it_was_begun():
+    said = server(archive_timeout=60, archiver=archiver(NOW - 30 * MINUTE))
+    reported_at = NOW - 2 * MINUTE
+    seen = state(last_wal_at=(NOW - 30 * MINUTE).isoformat())
+    quick, slow = (facts(state=seen, host=host(said, reported_at=reported_at, ahead=-n * MINUTE)) for n in (0, 3))
+    assert judge(quick).window.newest == reported_at - 2 * MINUTE
+    assert judge(slow).window.newest == reported_at - 4 * MINUTE
+
+
 def test_what_a_node_with_a_wrong_clock_says_is_taken_by_ours():
     said = host(server(archiver=archiver(NOW - 4 * MINUTE + 3 * HOUR)), ahead=3 * HOUR)
     known = facts(state=state(last_wal_at=(NOW - 8 * HOUR).isoformat()), host=said)

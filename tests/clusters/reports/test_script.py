@@ -73,6 +73,20 @@ def test_a_primary_says_what_it_is(node, listener, placed):
     assert len(body) < 2048, len(body)
 
 
+def test_a_report_is_as_old_as_when_it_began_to_ask(node, listener, placed):
+    """A server may take a while to answer, and what it has said then is not of when that was sent."""
+    folder = node.folder / "etc/slow"
+    folder.mkdir()
+    (folder / "psql").write_text("#!/bin/sh\nsleep 4\nexit 1\n")
+    for one in (folder, folder / "psql"):
+        one.chmod(0o755)
+    _, script = placed
+    before = time.time()
+    run(node, script, path=f"{folder}:{os.environ['PATH']}")
+    assert time.time() - before > 4
+    assert before - 1 <= of_json(listener.received[-1][2]).sent < before + 3
+
+
 def test_what_waits_and_fails_is_counted(node, listener, placed):
     _, script = placed
     node.sql("CREATE TABLE IF NOT EXISTS x (n int); INSERT INTO x VALUES (1); SELECT pg_switch_wal()")
