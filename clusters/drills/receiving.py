@@ -19,6 +19,8 @@ from clusters.reports.report import of_status
 AN_HOUR = 200  # runs of one cluster that may begin
 SOON = timedelta(seconds=5)
 OLDEST = timedelta(days=31)  # a report that did not get through waits no longer than that
+# Then nothing is left to compare it with: it is no proof, and no lie.
+EXPIRED = "Its backup has expired meanwhile, so that it cannot be compared."
 WAITS = timedelta(days=2)  # for a look into the store that shows the backup
 AT_ONCE = 200  # runs that are compared in one sweep
 OTHERS = "This run is another's."
@@ -206,7 +208,9 @@ def _judged(run: DrillRun) -> tuple[str, str]:
             if inventory:
                 Inventory.objects.filter(pk=inventory.pk).soon(SOON)
             return DrillRun.State.REPORTED, ""
-        return DrillRun.State.NOT_BELIEVED, f"Not believed: the store has no backup {run.label or '(it names none)'}."
+        not_there = f"Not believed: the store has no backup {run.label or '(it names none)'}."
+        has_expired = known and _has_expired(known, run.label)
+        return (DrillRun.State.LOST, EXPIRED) if has_expired else (DrillRun.State.NOT_BELIEVED, not_there)
     said = run.said | {"lsn": run.lsn, "target": run.target, "major": _major(known)}
     found = believing.doubts(
         said,
@@ -217,6 +221,12 @@ def _judged(run: DrillRun) -> tuple[str, str]:
     )
     good = DrillRun.State.SUCCEEDED, str(run.said.get("note", ""))
     return (DrillRun.State.NOT_BELIEVED, f"Not believed: {found}") if found else good
+
+
+def _has_expired(known: KnownStanza, label: str) -> bool:
+    """Return whether the console has seen the backup, and has not missed it."""
+    made = any(row[0] == label for row in known.made or ())
+    return made and all(row["backup"]["label"] != label for row in known.lost)
 
 
 def _checks_of(run: DrillRun) -> str:

@@ -167,6 +167,13 @@ class DrillRun(models.Model):
         return f"{self.get_what_display()} of {self.database} on {self.node}"
 
     @property
+    def state_words(self) -> str:
+        """Return the state in words: of a run that has ended and is lost all the same, there was a word."""
+        if self.state == self.State.LOST and self.ended_at:
+            return "Not compared"
+        return str(self.State(self.state).label)
+
+    @property
     def css(self) -> str:
         """Return the class that gives its badge a colour."""
         return {

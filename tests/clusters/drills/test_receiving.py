@@ -153,6 +153,25 @@ def test_a_machine_that_lies_is_not_believed(cluster, plan, health, lie, words):
     assert words in proof.failed_words
 
 
+def test_a_backup_that_has_expired_meanwhile_is_neither_proof_nor_lie(cluster, plan, health):
+    repository = cluster.repositories.get(number=1)
+    row = [LABEL, 1, 10, 100]
+    repository.known_stanzas.update(backups={}, made=[row])
+    seen = repository.inventory.__class__.objects
+    seen.update(read_at=timezone.now() + timedelta(seconds=1))
+    content = ended(plan)
+    say(cluster, content)
+    assert (only().state, only().state_words) == ("lost", "Not compared")
+    assert only().words == "Its backup has expired meanwhile, so that it cannot be compared."
+    assert proofs(cluster) == {}
+    health.refresh_from_db()
+    assert health.proved_at is None
+    # One that is missed has not expired.
+    repository.known_stanzas.update(lost=[{"backup": {"label": LABEL}, "missed_at": "2026-11-22"}])
+    say(cluster, ended(plan))
+    assert DrillRun.objects.newest_first().first().state == "not_believed"
+
+
 def test_a_backup_that_was_not_seen_yet_waits_for_a_look(cluster, plan):
     repository = cluster.repositories.get(number=1)
     repository.known_stanzas.update(backups={})
