@@ -244,6 +244,10 @@ def _of_backups(facts: Facts, seen: Window) -> Iterator[Problem]:
     if reach.usable and reach.broken:
         words = f"{_number(len(reach.broken), 'backup')} cannot be restored, since WAL of the time is missing."
         yield Problem("broken", AT_RISK, words, "Make a new backup.")
+    if damaged := [one for one in reach.usable if one.failed]:
+        words = f"Pages of {_named(damaged)} are damaged: their checksums were wrong as they were copied."
+        advice = "See pgBackRest's log and the server's: the database itself is damaged there, or its disk."
+        yield Problem("damaged_pages", BEHIND, words, advice)
     if reach.usable and (hole := reach.ends_in):
         lacking = _number(hole.gap.segments, "WAL segment")
         are = "is" if hole.gap.segments == 1 else "are"

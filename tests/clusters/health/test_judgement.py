@@ -123,6 +123,10 @@ ROWS = {
     "The server does not answer": ("behind", "down", facts(host=host(server(server="down")))),
     "The node does not have the newest configuration": ("behind", "not_applied", facts(host=host(is_applied=False))),
     "The node's clock is off by more than 5 minutes": ("behind", "clock", facts(host=host(ahead=-6 * MINUTE))),
+    "Pages of a backup were damaged as they were copied": (
+        *("behind", "damaged_pages"),
+        facts(state=state(backups=[*BACKUPS[:-1], replace(BACKUPS[-1], failed=True)])),
+    ),
     "There is no word of a drill since it began": (
         *("behind", "proof_lost"),
         facts(proof=Proof(NOW - DAY, 60, lost_at=NOW - HOUR)),
