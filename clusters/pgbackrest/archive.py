@@ -46,6 +46,7 @@ class Wal:
     turn: str = ""  # the folder that was listed again last
     gaps: list[Gap] = field(default_factory=list)  # by database and segment; the newest, if there are too many
     per_folder: int = 0  # segments that a whole folder has; 0 where nothing tells
+    highest: list[list[str]] = field(default_factory=list)  # 15-1/00000001, its highest segment ever, and when it came
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,10 @@ def look(objects: Objects, prefix: str, before: Wal, segment: int | None = None)
     listed = {place: _list(objects, f"{prefix}{place}/") for place in islice(wanted, FOLDERS_AT_ONCE)}
     counts |= {place: (found.segments, found.bytes) if found else (0, 0) for place, found in listed.items()}
     then = {f"{one.archive}/{one.number:08X}": one for one in before.timelines}
+    highest = _highest(before)
     timelines = []
     for key, group in groups.items():
-        if one := _timeline(key, group, listed, counts, then.get(key)):
+        if one := _timeline(key, group, listed, counts, then.get(key), highest=highest.get(key)):
             timelines.append(one if one.began_at else _begun(objects, prefix, one))
     full, found = _gaps(groups, listed, counts, before, segment)
     return Wal(
@@ -104,6 +106,7 @@ def look(objects: Objects, prefix: str, before: Wal, segment: int | None = None)
         more=len(counts) < len(there) or any(one.more for one in listed.values() if one),
         folders=[[place, *counted] for place, counted in counts.items()],
         turn=next((one for one in reversed(again) if one in listed), before.turn),
+        highest=_higher(highest, timelines),
     )
 
 
@@ -137,7 +140,11 @@ def news(objects: Objects, prefix: str, before: Wal, segment: int | None = None)
     counts = {place: (segments, size) for place, segments, size in before.folders}
     counts |= {place: (one.segments, one.bytes) for place, one in listed.items() if one}
     groups = {key: list(group) for key, group in groupby(sorted(counts), lambda place: place[:-8])}
-    timelines = [_timeline(key, groups.get(key, []), listed, counts, one) or one for key, one in known.items()]
+    highest = _highest(before)
+    timelines = [
+        _timeline(key, groups.get(key, []), listed, counts, one, highest=highest.get(key)) or one
+        for key, one in known.items()
+    ]
     full, gaps = _gaps(groups, listed, counts, before, segment)
     return replace(
         before,
@@ -147,7 +154,23 @@ def news(objects: Objects, prefix: str, before: Wal, segment: int | None = None)
         segments=sum(segments for segments, _ in counts.values()),
         bytes=sum(size for _, size in counts.values()),
         folders=[[place, *counted] for place, counted in counts.items()],
+        highest=_higher(highest, timelines),
     )
+
+
+def _highest(before: Wal) -> dict[str, tuple[str, datetime]]:
+    """Return of each timeline the highest segment that was ever seen, also where nothing is left, and when it came."""
+    found = {f"{one.archive}/{one.number:08X}": (one.last, one.arrived) for one in before.timelines}
+    return found | {key: (name, datetime.fromisoformat(at)) for key, name, at in before.highest}
+
+
+def _higher(highest: Mapping[str, tuple[str, datetime]], timelines: Sequence[Timeline]) -> list[list[str]]:
+    found = dict(highest)
+    for one in timelines:
+        key = f"{one.archive}/{one.number:08X}"
+        if key not in found or one.last > found[key][0]:
+            found[key] = one.last, one.arrived
+    return [[key, name, at.isoformat()] for key, (name, at) in sorted(found.items())][-TIMELINES_AT_MOST:]
 
 
 def _number_of(archive: str) -> int:
@@ -218,13 +241,23 @@ def _timeline(
     listed: Mapping[str, _Listed | None],
     counts: Mapping[str, tuple[int, int]],
     then: Timeline | None,
+    *,
+    highest: tuple[str, datetime] | None,
 ) -> Timeline | None:
-    """Return a timeline by those of its folders that were listed now, and by what it was before; None of no segment."""
+    """Return a timeline by those of its folders that were listed now, and by what it was before; None of no segment.
+
+    What was deleted and is brought back has new times. So no segment up to the highest that was ever seen came later.
+    """
     archive, _, digits = key.partition("/")
     number = int(digits, 16)
     seen = [found for place in group if (found := listed.get(place))]
     names = [name for found in seen for name in (found.first, found.last)]
-    arrivals = [(found.newest_at, found.newest) for found in seen]
+    if highest is None:
+        arrivals = [(found.newest_at, found.newest) for found in seen]
+    else:
+        high, came = highest
+        each = ((name, at) for found in seen for name, at in found.arrivals if at)
+        arrivals = [(min(at, came) if name <= high else at, name) for name, at in each]
     if then:
         kept = {place for place in group if place not in listed}
         names += [name for name in (then.first, then.last) if f"{archive}/{name[:16]}" in kept]

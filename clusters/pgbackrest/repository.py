@@ -92,6 +92,8 @@ class StanzaState:
     reported_since: str = ""  # ISO 8601, the first look that knew that
     wal_gaps: list[Gap] = field(default_factory=list)  # segments that are missing (archive.Wal)
     wal_per_folder: int = 0
+    wal_highest: list[list[str]] = field(default_factory=list)
+    wal_of: str = ""  # of which database those are: its system identifier
     without_files: list[str] = field(default_factory=list)  # labels that are listed, and whose folder is gone
 
     @property
@@ -111,6 +113,7 @@ class StanzaState:
             self.wal_turn,
             self.wal_gaps,
             self.wal_per_folder,
+            self.wal_highest,
         )
 
 
@@ -275,6 +278,10 @@ def _told(found: StanzaState, wal: Wal, before: StanzaState, report: Report) -> 
         wal_gaps=wal.gaps,
         wal_per_folder=wal.per_folder,
     )
+    # A stanza that was deleted and made anew counts from the first segment again.
+    if not (found.system_id and before.wal_of and found.system_id != before.wal_of):
+        found = replace(found, wal_highest=wal.highest)
+    found = replace(found, wal_of=found.system_id or before.wal_of)
     # Only the current database's own report says on which timeline that is.
     own = report.timeline if found.system_id in {"", report.system_id} else None
     if newest := live(found.timelines, found.archive, own):

@@ -99,6 +99,44 @@ def test_last_is_what_came_last_within_a_folder_too():
     assert (one.newest, one.last, one.last_at) == (name_of(1, 7), name_of(1, 9), NOW.isoformat())
 
 
+def test_wal_that_is_brought_back_is_no_newer_than_it_was():
+    """A rescue writes it again, after a look that has seen less of it, or nothing."""
+    for left in ((), (250, 251)):
+        bucket = Archive()
+        keys = {number: bucket.put(name_of(1, number)) for number in range(250, 260)}
+        [state] = repository.look(bucket, "c-abc", "")
+        assert state.last_wal_at == NOW.isoformat()
+        for number, key in keys.items():
+            if number not in left:
+                del bucket.objects[key]
+        states = repository.look(bucket, "c-abc", "", [state]) or [state]
+        bucket.objects.setdefault(f"{BASE}archive.info", b"x")
+        states = repository.look(bucket, "c-abc", "", states)
+        bucket.now += timedelta(hours=3)
+        for number in range(250, 260):
+            bucket.put(name_of(1, number))
+        [back] = states = repository.look(bucket, "c-abc", "", states)
+        assert (back.last_wal, back.last_wal_at) == (name_of(1, 259), NOW.isoformat())
+        bucket.put(name_of(1, 260))
+        [back] = repository.look(bucket, "c-abc", "", states)
+        assert (back.last_wal, back.last_wal_at) == (name_of(1, 260), bucket.now.isoformat())
+
+
+def test_a_stanza_that_is_made_anew_has_its_own_times():
+    bucket = Archive()
+    bucket.objects["c-abc/n1/backup/orders/backup.info"] = info(ids=(7,)).encode()
+    key = bucket.put(name_of(1, 900))
+    states = repository.look(bucket, "c-abc", "")
+    del bucket.objects[key]
+    bucket.objects["c-abc/n1/backup/orders/backup.info"] = info(ids=(8,)).encode()
+    bucket.now += timedelta(hours=1)
+    bucket.put(name_of(1, 1))
+    states = repository.look(bucket, "c-abc", "", states)
+    bucket.put(name_of(1, 2))
+    [state] = repository.look(bucket, "c-abc", "", states)
+    assert (state.last_wal, state.last_wal_at) == (name_of(1, 2), bucket.now.isoformat())
+
+
 def test_last_is_of_the_current_database():
     bucket = Archive()
     bucket.objects["c-abc/n1/backup/orders/backup.info"] = info(ids=(7, 8)).encode()
