@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from clusters import actions, enrolment
 from clusters.models import Cluster, Database, Drill
+from console.alerts.models import Alert, Channel
 from console.operations.models import Operation
 from tests import factories
 from tests.delivery import deliver
@@ -58,6 +59,11 @@ def given(make, stores, account, acme, alice, bob):
     cluster = make(stores)
     database = Database(cluster=cluster, name="main", version="17", data_directory="/var/lib/postgresql/17/main")
     actions.add_database(cluster, database, by=alice)
+    alert = Alert.objects.create(
+        organisation=acme, key="open", group="open", rule="silent", severity="warning", weight=10, title="n1 is silent"
+    )
+    hook = {"url": "https://hooks.example.org/x", "secret": "whsec_x"}
+    channel = Channel.objects.create(organisation=acme, kind="webhook", name="hook", shown="x", secrets=hook)
     enrolled, _ = enrolment.begin(acme, nodes=list(cluster.nodes.all()), hostnames={}, hours=1, by=alice)
     drill = Drill.objects.create(cluster=cluster, schedule="0 3 * * 0", machine="drills-1")
     return {
@@ -68,6 +74,9 @@ def given(make, stores, account, acme, alice, bob):
         "clusters/": {"pk": cluster.pk, "name": "n1", "kind": "crontab", "database": database.pk, "drill": drill.pk},
         "stores/": {"pk": stores[0].pk},
         "restoration/": {"pk": cluster.operation_id},
+        "alerts/channels/create/": {"kind": "webhook"},
+        "alerts/channels/": {"pk": channel.pk},
+        "alerts/": {"pk": alert.pk},
         "cloud-accounts/": {"pk": account.pk, "provider": "aws", "filename": account.documents[0].filename},
     }
 

@@ -124,7 +124,7 @@ def test_last_known_backups_are_shown_with_their_age_while_the_server_is_down(as
 
 
 def test_cluster_page_asks_as_much_for_many_nodes_as_for_one(as_alice, cluster, django_assert_max_num_queries):
-    with django_assert_max_num_queries(25) as few:
+    with django_assert_max_num_queries(26) as few:
         as_alice.get(cluster.get_absolute_url())
     actions.add_nodes(cluster, regions=["eu-west-1"] * 10, by=None)
     with django_assert_max_num_queries(len(few)):

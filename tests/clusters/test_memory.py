@@ -90,12 +90,12 @@ def test_remember_keeps_what_was_seen(seen):
 
 
 def test_remember_keeps_for_evidence_what_has_expired(seen, cluster, alice):
-    first, second = backup("F", 30), backup("F", 20)
+    first, second, third = backup("F", 30), backup("F", 20), backup("F", 1)
     seen(state(first, second))
     for number in range(2):  # of which the second finds nothing new
-        known = seen(state(second, backup("F", 1)))["n1", "orders"]
+        known = seen(state(second, third))["n1", "orders"]
         assert first.label not in known.backups, number
-        assert [row[0] for row in known.made] == sorted([first.label, second.label, backup("F", 1).label])
+        assert [row[0] for row in known.made] == sorted([first.label, second.label, third.label])
     assert known.made[0][1:] == [first.stopped, first.stopped - first.started, first.stored]
 
 

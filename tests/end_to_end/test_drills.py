@@ -49,8 +49,9 @@ def test_a_backup_is_proved_and_a_lost_file_is_found(demo, node, tmp_path, say):
     subprocess.run(["sh", script], check=True, capture_output=True)
     restore, verify = re.findall(r"postgres (\S+/drill\.sh \d+)\n", crontab().read_text())
     node.start()
-    _, _, _, create, archive, restart, check, backup, report, _ = console.commands(console.get(f"{page}nodes/n1/"))
-    for line in (create, archive, restart, check):
+    commands = console.commands(console.get(f"{page}nodes/n1/"))
+    _, _, _, create, archive, restart, quiet, check, backup, report, _ = commands
+    for line in (create, archive, restart, quiet, check):
         node.shell(line)
     node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 1000) AS n")
     node.shell(backup)

@@ -97,12 +97,13 @@ def test_from_nothing_to_a_restored_database(world, acme, alice, node, tmp_path,
 
     # What the page says to run
     node.start()
-    create, archive, _, check, backup, _ = [one.text for one in node_setup.commands]
+    create, archive, _, quiet, check, backup, _ = [one.text for one in node_setup.commands]
     [restore] = [one.text for one in node_setup.drills]
     node.shell(create)
     node.shell(archive)
     node.stop()
     node.start()
+    node.shell(quiet)
     node.shell(check)
     node.shell(backup)
     node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 200000) AS n")

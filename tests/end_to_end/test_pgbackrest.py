@@ -58,7 +58,7 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
     node.start()
 
     # What the page says to run
-    copy, set_up, remove, create, archive, restart, check, backup, report, restore = console.commands(
+    copy, set_up, remove, create, archive, restart, quiet, check, backup, report, restore = console.commands(
         console.get(f"{page}nodes/n1/")
     )
     name = f"{installed().name}-n1-setup.sh"
@@ -69,7 +69,8 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
     assert node.shell(check, check=False).returncode  # nothing is archived yet
     node.shell(archive)
     node.shell(restart)
-    assert node.sql("SHOW archive_mode") == "on"
+    node.shell(quiet)
+    assert (node.sql("SHOW archive_mode"), node.sql("SHOW archive_timeout")) == ("on", "5min")
     clock.lap("PostgreSQL set up")
     node.shell(check)
     clock.lap("check")
@@ -188,15 +189,16 @@ def test_two_repositories(demo, node, tmp_path):
 
     set_up()
     node.start()
-    *_, create, archive, restart, check, first, report, _ = console.commands(console.get(f"{page}nodes/n1/"))
-    for line in (create, archive, restart, check):
+    *_, create, archive, restart, quiet, check, first, report, _ = console.commands(console.get(f"{page}nodes/n1/"))
+    for line in (create, archive, restart, quiet, check):
         node.shell(line)
     assert node.shell(report).stdout == "applied\n"
     # The second one: nothing leaves the node before its stanza is there, so the page says how to create it.
     console.post(f"{page}nodes/n1/backup-stores/", {"choice": "all"})
     set_up()
     assert node.shell(check, check=False).returncode
-    *preparation, _, _, _, create, _, _, check, first, second, _, _ = console.commands(console.get(f"{page}nodes/n1/"))
+    commands = console.commands(console.get(f"{page}nodes/n1/"))
+    *preparation, _, _, _, create, _, _, _, check, first, second, _, _ = commands
     assert preparation == [create, check]
     for line in preparation:
         node.shell(line)

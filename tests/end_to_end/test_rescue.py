@@ -74,10 +74,10 @@ class Protected:
         console.post(f"{self.page}databases/add/", database)
         self.run_as_root(console.get(f"{self.page}nodes/n1/setup.sh"))
         node.start()
-        *_, create, archive, restart, check, full, report, self.restore = console.commands(
+        *_, create, archive, restart, quiet, check, full, report, self.restore = console.commands(
             console.get(f"{self.page}nodes/n1/")
         )
-        for line in (create, archive, restart, check, full, report):
+        for line in (create, archive, restart, quiet, check, full, report):
             node.shell(line)
         node.sql("CREATE TABLE receipts AS SELECT n AS number FROM generate_series(1, 100000) AS n")
         node.shell(full.replace("--type=full", "--type=incr"))

@@ -42,8 +42,8 @@ class Built:
         self.console.post(f"{self.page}databases/add/", database)
         self.set_up()
         node.start()
-        _, _, _, create, archive, restart, check, *_ = self.commands()
-        for line in (create, archive, restart, check):
+        _, _, _, create, archive, restart, quiet, check, *_ = self.commands()
+        for line in (create, archive, restart, quiet, check):
             node.shell(line)
 
     def set_up(self):

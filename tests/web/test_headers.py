@@ -271,5 +271,5 @@ def test_the_deployment_check_says_in_production_only_what_is_so(tmp_path):
         check=False,
     )
     # What a test without servers lacks: migrations, a broker, PostgreSQL; and what need not be, but is said.
-    lacks = {"E021", "E023", "W008", "I002", "I003", "I004", "I005"}
+    lacks = {"E021", "E023", "W008", "I002", "I003", "I004", "I005", "I006"}
     assert {*re.findall(r"^\S+: \((?:storekeeper\.)?([\w.]+)\)", told.stderr, re.MULTILINE)} == lacks, told.stderr
