@@ -326,7 +326,12 @@ def _of_the_node(facts: Facts, clock: _Clock) -> Iterator[Problem]:
         yield Problem("silent", BEHIND, words, "See whether the machine runs, and reaches the console.")
     if facts.two_primaries:
         words = f"{facts.two_primaries} are primaries of {facts.database}, and archive into one folder."
-        yield Problem("two_primaries", AT_RISK, words, "Stop the one that is not to be it.")
+        yield Problem(
+            "two_primaries",
+            AT_RISK,
+            words,
+            "Stop the one that is not to be it; if it is gone for good, remove it here.",
+        )
     if abs(host.ahead) > CLOCK_OFF:
         minutes = round(abs(host.ahead) / timedelta(minutes=1))
         words = f"The clock of {host.node} is {minutes:,} min {'ahead' if host.ahead > timedelta() else 'behind'}."

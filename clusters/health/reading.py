@@ -65,7 +65,7 @@ def pairs(cluster: Cluster, now: datetime, tried: Mapping[proofs.Key, proofs.Pro
     groups = replication.groups(cluster)
     reports = {one.pk: of_status(one.status) for one in cluster.nodes.all()}
     saying = [Saying(one.name, one.repository_folder, reports[one.pk], one.reported_at) for one in cluster.nodes.all()]
-    both = {(one.folder, one.stanza): one.names for one in two_primaries(saying, now)}
+    both = {(one.folder, one.stanza): one.names for one in two_primaries(saying)}
     applied = {one.node.pk: one.state != "outdated" for one in node_setups(cluster)}
     before = {(one.repository_id, one.node, one.database): one for one in cluster.health.all()}
     cases = {case.repository.pk: case for case in bookcases(cluster)}

@@ -54,11 +54,15 @@ def primary_since(before: Mapping[str, int], report: Report, received: datetime)
     return found
 
 
-def two_primaries(hosts: Iterable[Host], now: datetime) -> list[TwoPrimaries]:
-    """Return where more than one host of a folder is primary of a stanza, by folder and stanza."""
+def two_primaries(hosts: Iterable[Host]) -> list[TwoPrimaries]:
+    """Return where more than one host of a folder is primary of a stanza, by folder and stanza.
+
+    That one of them loses the console does not end it, since it may write on: only its own word does that it is standby
+    or down, or that it is removed.
+    """
     saying: dict[tuple[str, str], list[tuple[str, int, int]]] = {}  # node, since, last said
     for host in hosts:
-        if host.reported_at is None or now - host.reported_at > SILENT:
+        if host.reported_at is None:
             continue
         for one in host.report.stanzas:
             if one.role == "primary":

@@ -181,4 +181,4 @@ def primaries(cluster: Cluster) -> list[TwoPrimaries]:
     hosts = (
         Host(one.name, one.repository_folder, of_status(one.status), one.reported_at) for one in cluster.nodes.all()
     )
-    return two_primaries(hosts, timezone.now())
+    return two_primaries(hosts)

@@ -27,7 +27,7 @@ class World:
         self.kept[node] = Host(node, folder, Report(stanzas=report.stanzas, primary_since=since), at)
 
     def red(self, at):
-        return [(one.folder, one.stanza, one.names) for one in two_primaries(self.kept.values(), at)]
+        return [(one.folder, one.stanza, one.names) for one in two_primaries(self.kept.values())]
 
 
 def test_a_failover_is_not_red():
@@ -72,15 +72,17 @@ def test_nodes_with_folders_of_their_own_may_both_be_primary():
     assert world.red(NOW + FIVE) == []
 
 
-def test_who_is_silent_says_nothing_about_now():
+def test_two_primaries_do_not_end_when_one_loses_the_console():
     world = World()
     for at in (NOW, NOW + FIVE):
         world.says("n1", at)
         world.says("n2", at)
-    assert world.red(NOW + FIVE)
-    later = NOW + FIVE + SILENT + timedelta(seconds=1)
+    later = NOW + FIVE + SILENT + timedelta(days=1)
     world.says("n2", later)
-    assert world.red(later) == []
+    assert world.red(later) == [("n1", "orders", "n1 and n2")]
+    assert two_primaries([world.kept["n2"]]) == []  # n1 was removed
+    world.says("n1", later + FIVE, server="down")
+    assert world.red(later + FIVE) == []
 
 
 @given(st.lists(st.tuples(st.sampled_from(["n1", "n2"]), st.sampled_from(["primary", "standby"])), max_size=12))
