@@ -54,6 +54,7 @@ def with_facts(clusters: QuerySet[Cluster]) -> QuerySet[Cluster]:
         "policies",
         "stanzas",
         "health",
+        "drills",
         Prefetch("nodes", Node.objects.prefetch_related("chosen", "differences")),
         Prefetch("attachments", attachments),
         Prefetch("repositories", repositories.prefetch_related(Prefetch("known_stanzas", known))),
