@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from clusters.models import Cluster, Drill, DrillRun, Health
+from clusters.models import Cluster, DrillRun, Health
 from clusters.pgbackrest import drill
 
 ENDED = (DrillRun.State.SUCCEEDED, DrillRun.State.FAILED, DrillRun.State.NOT_BELIEVED)
@@ -106,8 +106,3 @@ def lose_silent() -> int:
             note(run)
             found += 1
     return found
-
-
-def outdated_plans(cluster: Cluster, digests: dict[int, str]) -> list[Drill]:
-    """Return the plans of drill machines that have another version than the console's."""
-    return [one for one in cluster.drills.all() if one.machine and one.applied_digest != digests.get(one.pk, "")]
