@@ -17,6 +17,7 @@ from django.db import Error as DatabaseError
 from console.operations import messages
 from console.operations.chores import Chore
 from console.operations.heartbeats import EVERY, Heartbeat, Pulse, leave_connections, leave_old_connections
+from console.web.database import checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +45,17 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Send what is due; returns after how many seconds to look again. Raises nothing that passes by itself."""
+        tells = time.monotonic() - self.told_at >= EVERY
         try:
             leave_old_connections()
             pause = self.send_due()
+            if tells:
+                checkpoint()
         except DatabaseError as error:
             leave_connections()
             self.note(f"The database does not answer: {error}")
             pause = 1.0
-        if time.monotonic() - self.told_at >= EVERY:
+        if tells:
             self.tell()
         return max(SHORTEST, min(pause, EVERY))
 
