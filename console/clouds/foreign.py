@@ -6,7 +6,9 @@ all of them.
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from http import HTTPStatus
 from typing import Any
 
 MESSAGE = 1000  # characters of what a server says; those of Amazon, Azure and Google have a few hundred
@@ -49,3 +51,36 @@ def tidy(value: Any, levels: int = LEVELS) -> Any:
     if isinstance(value, (list, tuple)):
         return [tidy(one, levels - 1) for one in value[:PARTS]] if levels else []
     return value
+
+
+# What says nothing, however it is put, and the phrase of a status, which a client adds where there was no answer.
+NOTHING = frozenset({"", "none", "null", "nil", "undefined", "unknown", "no reason given", "n/a"})
+PHRASES = frozenset(one.phrase.casefold() for one in HTTPStatus) | {"request entity too large"}
+HTML = re.compile(r"<\s*(?:!doctype|html|head|body|h\d|title|center)\b", re.IGNORECASE)
+TITLE = re.compile(r"<\s*(title|h1)\b[^>]*>([^<]*)<", re.IGNORECASE)
+# How a sentence of ours quotes: "It says: …", ": …" at its end, or "(…)".
+QUOTING = re.compile(r"(?: (?:\{who\}|\w+) says)?: \{reason\}| \(\{reason\}\)")
+
+
+def said(message: object, code: str = "") -> str:
+    """Return what the other side said about its error, in its own words; "" when it has none.
+
+    Of a page that is meant for browsers it is the title. A code or a status that is said again is no reason.
+    """
+    if not isinstance(message, str):
+        return ""
+    found = message[: 20 * MESSAGE]
+    if HTML.search(found):
+        title = TITLE.search(found)
+        found = title[2] if title else ""
+    found = text(found)
+    plain = re.sub(r"^\d{3}\b", "", found).strip(" .:;!-\"'").casefold()
+    return "" if plain in NOTHING | PHRASES | {code.casefold()} else found
+
+
+def told(template: str, reason: str, *, code: str, **words: str) -> str:
+    """Return our sentence with the other side's words in it: {reason}; without the quote when it said nothing."""
+    if not reason:
+        template = QUOTING.sub("", template)
+    sentence = template.format(reason=reason, code=code or "an error without a code", **words)
+    return sentence if reason or sentence[-1:] in {".", "!", "?", "…"} else f"{sentence}."

@@ -13,7 +13,7 @@ from uuid import uuid4
 from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
 from botocore.parsers import ResponseParserError
 
-from console.clouds import streams
+from console.clouds import foreign, streams
 from console.clouds.aws.boundary import boundary_arn
 from console.clouds.aws.errors import (
     ACTIONS,
@@ -284,9 +284,10 @@ def _identity(arn: str, *proofs: str) -> Identity:
 
 
 def _link_error(error: ClientError, meanings: dict[str, tuple[str, str]]) -> LinkError:
-    reason = error.response.get("Error", {}).get("Message", "no reason given")
-    message, field = meanings.get(code_of(error), (f"AWS refused: {code_of(error)}: {reason}", ""))
-    return LinkError(message, field, passing=code_of(error) in BUSY)
+    code = code_of(error)
+    reason = foreign.said(error.response.get("Error", {}).get("Message"), code)
+    message, field = meanings.get(code, (foreign.told("AWS refused: {code}: {reason}", reason, code=code), ""))
+    return LinkError(message, field, passing=code in BUSY)
 
 
 # What an administrator sets up in AWS

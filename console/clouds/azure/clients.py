@@ -186,10 +186,12 @@ def _plain(error: AzureError) -> Refusal | NoAnswer:
     reported = body.get("error", body)
     if isinstance(reported, str):  # as the token endpoint says it
         reported = {"code": reported, "message": body.get("error_description", "")}
+    reported = reported if isinstance(reported, dict) else {}
+    said = reported.get("message")
     code = headers.get("x-ms-error-code") or reported.get("code") or getattr(error, "error_code", None) or status
     return Refusal(
         str(getattr(code, "value", code)),
-        str(reported.get("message") or error.reason or message).partition("\n")[0],
+        str(said if isinstance(said, str) and said else error.reason or message).partition("\n")[0],
         status=status,
         request_id=headers.get("x-ms-request-id", ""),
         policies=_policies(reported),

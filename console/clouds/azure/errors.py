@@ -96,6 +96,7 @@ def wait(patience: float) -> Callable[..., StepError]:
     return partial(NotReady, patience=patience)
 
 
+PROXY = "proxy-"  # before a status: it came without a code of Azure's, so what is in between has answered
 UNKNOWN = "*"  # stands for every code that is in no row
 BUSY = "TooManyRequests"
 # Codes (or operation:code, which wins), the reaction, and what to tell. Meanings: "Resource provider error codes"
@@ -103,11 +104,69 @@ BUSY = "TooManyRequests"
 # Resource Manager, "Troubleshoot Azure RBAC", "Microsoft Entra authentication and authorization error codes".
 ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
-        "AuthorizationFailed AuthorizationPermissionMismatch AuthorizationFailure InsufficientAccountPermissions "
-        "LinkedAuthorizationFailed 403",
+        "AuthorizationFailed AuthorizationPermissionMismatch InsufficientAccountPermissions LinkedAuthorizationFailed",
         Denied,
         "Azure refused {action} on {name}. Add it to the console's custom role (the part is in the details), "
         "{again}; a change of a role takes up to ten minutes. Azure says: {reason}",
+    ),
+    (
+        # What a storage account answers to a network that its rules do not name ("Configure Azure Storage firewalls").
+        "AuthorizationFailure AuthorizationSourceIPMismatch because-network",
+        Denied,
+        "{name} does not let the console in. Most likely it is the storage account's firewall (Networking), which lets "
+        "in only certain networks: have it let in the console's. If it has no such rule, add {action} to the console's "
+        "custom role (the part is in the details). Azure says: {reason}",
+    ),
+    (
+        "403",  # without a code of Azure's
+        Denied,
+        "Something answered 403 for Azure without saying why: a firewall or proxy on the way may not let this console, "
+        "or {operation}, through. If there is none, add {action} to the console's custom role (the part is in the "
+        "details). It says: {reason}",
+    ),
+    (
+        # "Blob service error codes"; "Storage Resource Provider error codes"
+        "BlobImmutableDueToPolicy BlobImmutableDueToLegalHold ContainerImmutabilityPolicyFailure "
+        "ContainerProtectedFromDeletion AccountProtectedFromDeletion because-locked",
+        Failed,
+        "Azure refused {operation} on {name}, because an immutability policy or a legal hold keeps what is there. Wait "
+        "until it is over, or have somebody take the hold away who may; {again}. Azure says: {reason}",
+    ),
+    (
+        "KeyVaultEncryptionKeyNotFound KeyVaultAccessTokenCannotBeAcquired KeyVaultVaultNotFound because-kms",
+        Failed,
+        "Azure cannot use the key in Key Vault that {name} is encrypted with ({code}): it is disabled, deleted, or the "
+        "storage account may not use it any more. Restore it or give the account's identity access to it, {again}. "
+        "Azure says: {reason}",
+    ),
+    (
+        "AccountIsDisabled because-suspended",
+        Failed,
+        "Azure has disabled {name} ({code}), as it does when a subscription is not paid for. Have it enabled again, "
+        "{again}. Azure says: {reason}",
+    ),
+    (
+        "because-clock AADSTS700024 AADSTS50013",
+        wait(600),
+        "Azure does not take what the console signed at this time. Set the clock of each machine that a worker of the "
+        "console runs on. Azure says: {reason}",
+    ),
+    (
+        "502 504 proxy-503",
+        wait(600),
+        "A proxy on the way to Azure answered {status} in its place: it got no answer. See that it reaches Azure.",
+    ),
+    (
+        "413",
+        Failed,
+        "A proxy on the way to Azure refused the request for {name} as too large (413). Have it let requests of any "
+        "size through to Azure, {again}.",
+    ),
+    (
+        "407 511",
+        Failed,
+        "A proxy on the way to Azure wants a sign-in ({status}), which the console has none for. Let the console "
+        "through, {again}.",
     ),
     (
         "RequestDisallowedByPolicy",
@@ -184,7 +243,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     ),
     (
         "TooManyRequests SubscriptionRequestsThrottled OperationNotAllowed ServerBusy ServerTimeout OperationTimedOut "
-        "InternalError InternalServerError GatewayTimeout ServiceUnavailable RequestTimeout 408 429 500 502 503 504",
+        "InternalError InternalServerError GatewayTimeout ServiceUnavailable RequestTimeout 408 429 500",
         wait(600),
         "Azure is busy and asked the console to slow down ({code}).",
     ),
@@ -255,7 +314,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "There is no tenant {tenant}.",
     ),
     (
-        "AADSTS70021 AADSTS700211 AADSTS700212 AADSTS700213 AADSTS700024 AADSTS50027",
+        "AADSTS70021 AADSTS700211 AADSTS700212 AADSTS700213 AADSTS50027",
         Failed,
         "Microsoft Entra does not take the console's own token for application {client}: its federated credential has "
         "to name that token's issuer, subject and audience. Azure says: {reason}",
@@ -284,6 +343,18 @@ def by_code(rows: Iterable[tuple[str, Callable[..., StepError], str]]) -> dict[s
 
 
 ERRORS = by_code(ROWS)
+# Why else a call is refused, by the words of the answer, where its code alone says too little.
+REFUSED = frozenset({"AuthorizationFailed", "AuthenticationFailed", "Forbidden", "OperationNotAllowed", "401", "409"})
+BECAUSE = tuple(
+    (re.compile(words, re.IGNORECASE), row)
+    for words, row in (
+        (r"immutab|legal hold|retention (?:period|policy)", "because-locked"),
+        (r"key ?vault", "because-kms"),
+        (r"public network access|network (?:acl|rule)|firewall|ip address", "because-network"),
+        (r"request date|not within its valid time|clock", "because-clock"),
+        (r"\b(?:subscription|account) (?:is|was|has been) (?:disabled|suspended)", "because-suspended"),
+    )
+)
 
 
 # What a call is about
@@ -347,14 +418,17 @@ def step_error(error: Refusal | NoAnswer, operation: str, subject: CallTarget) -
         )
     settings = subject.account.settings
     details = {"code": error.code, "operation": operation, **subject.details, "request_id": error.request_id}
-    reaction, message = _row(operation, error)
+    reason = foreign.said(error.reason, error.code)
+    reaction, message = _row(operation, error, reason)
     if reaction is Denied:
         # Which of them was missing: "… to perform action 'Microsoft.Storage/storageAccounts/write' over scope …".
         named = re.findall(r"perform action(?:\(s\))? '([\w./]+)'", error.reason)
         actions = tuple(named[-1:]) or ACTIONS.get(operation) or (operation,)
         details |= {"action": ", ".join(actions), "statement": role_part(actions)}
     namespace = re.search(r"'(Microsoft\.\w+)'", error.reason)
-    text = message.format(
+    text = foreign.told(
+        message,
+        reason,
         action=details.get("action", ""),
         again=AGAIN,
         client=settings.get("client_id", ""),
@@ -363,14 +437,18 @@ def step_error(error: Refusal | NoAnswer, operation: str, subject: CallTarget) -
         name=subject.name,
         namespace=namespace[1] if namespace else "Microsoft.Storage",
         number=subject.account.number,
+        operation=operation,
         policies=f" ({error.policies})" if error.policies else "",
-        reason=error.reason or "no reason given",
         region=subject.region or "this region",
+        status=str(error.status or error.code),
         tenant=settings.get("tenant_id", ""),
     )
     return reaction(text, **details)
 
 
-def _row(operation: str, error: Refusal) -> Row:
-    known = ERRORS.get(f"{operation}:{error.code}") or ERRORS.get(error.code)
+def _row(operation: str, error: Refusal, reason: str) -> Row:
+    code = error.code
+    if code in REFUSED:
+        code = next((row for words, row in BECAUSE if words.search(reason)), code)
+    known = ERRORS.get(f"{operation}:{code}") or ERRORS.get(f"{PROXY}{code}") or ERRORS.get(code)
     return known or ERRORS[BUSY if error.status >= 500 or error.status == 429 else UNKNOWN]

@@ -106,17 +106,24 @@ def read_answer(status: int, body: Any, request_id: str) -> Answer:
     """
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):
-        return Answer(status, str(status), "no reason given", {}, request_id)
-    listed = error.get("errors") or [{}]
+        return Answer(status, str(status), error if isinstance(error, str) else "", {}, request_id)
+    listed = [one for one in _list(error.get("errors")) if isinstance(one, dict)] or [{}]
     reason = str(listed[0].get("reason") or error.get("status") or status)
     details: dict[str, str] = {}
-    for one in error.get("details") or []:
+    for one in _list(error.get("details")):
+        if not isinstance(one, dict):
+            continue
         if "reason" in one:
-            reason = str(one["reason"])
-            details |= {key: str(value) for key, value in (one.get("metadata") or {}).items()}
-        for violation in one.get("violations") or []:
-            details["constraint"] = str(violation.get("type", ""))
-    return Answer(status, reason, str(error.get("message") or "no reason given"), details, request_id)
+            reason, metadata = str(one["reason"]), one.get("metadata")
+            details |= {key: str(value) for key, value in (metadata if isinstance(metadata, dict) else {}).items()}
+        for violation in _list(one.get("violations")):
+            details["constraint"] = str(violation.get("type", "")) if isinstance(violation, dict) else ""
+    message = error.get("message")
+    return Answer(status, reason, message if isinstance(message, str) else "", details, request_id)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def wait(patience: float) -> Callable[..., StepError]:
@@ -124,6 +131,7 @@ def wait(patience: float) -> Callable[..., StepError]:
     return partial(NotReady, patience=patience)
 
 
+PROXY = "proxy-"  # before a status: it came without a reason of Google's, so what is in between has answered
 UNKNOWN = "*"  # stands for every reason that is in no row
 ENABLE = "gcloud services enable {service} --project={consumer}"
 Row = tuple[Callable[..., StepError], str]
@@ -131,17 +139,69 @@ Row = tuple[Callable[..., StepError], str]
 # codes for JSON" and "Troubleshooting"; IAM, "Troubleshoot allow policies" and "Quotas and limits".
 ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
     (
-        "forbidden PERMISSION_DENIED IAM_PERMISSION_DENIED 403",
+        "forbidden PERMISSION_DENIED IAM_PERMISSION_DENIED",
         Denied,
         "Google refused {action} on {name}. Grant it to {who} (the role is on the account's page), then try again. "
         "Google says: {reason}",
     ),
     (
-        "buckets.setIamPolicy:forbidden buckets.setIamPolicy:403",
+        "buckets.setIamPolicy:forbidden",
         Denied,
         "Google refused {action} on {name}. Either {who} lacks it (the role storekeeperGrants, on the account's page), "
         "or somebody has a role there that its condition does not let the console take away: do that in Google Cloud. "
         "Then try again. Google says: {reason}",
+    ),
+    (
+        "403",  # without a reason of Google's
+        Denied,
+        "Something answered 403 for Google without saying why: a firewall or proxy on the way may not let this "
+        "console, or {operation}, through. If there is none, grant {action} on {name} to {who} (the role is on the "
+        "account's page). It says: {reason}",
+    ),
+    (
+        # "VPC Service Controls: troubleshoot"; "Bucket IP filtering"
+        "SECURITY_POLICY_VIOLATED vpcServiceControls because-network",
+        Failed,
+        "Google refused {operation} on {name} because of where the console is: a perimeter of VPC Service Controls, or "
+        "the bucket's IP filter, lets in only certain networks. Have it let in the console's, then try again. Google "
+        "says: {reason}",
+    ),
+    (
+        "retentionPolicyNotMet objectUnderActiveHold because-locked",
+        Failed,
+        "Google refused {operation} on {name}, because a retention policy or a hold keeps what is there. Wait until it "
+        "is over, or have somebody take the hold away who may; then try again. Google says: {reason}",
+    ),
+    (
+        "CloudKmsBadKey CloudKmsDisabledKey CloudKmsDecryptionKeyNotFound CloudKmsEncryptionKeyNotFound "
+        "CloudKmsDecryptionFailed CloudKmsKeyLocationNotAllowed because-kms",
+        Failed,
+        "Google cannot use the Cloud KMS key that {name} is encrypted with ({code}). Enable it, and let the project's "
+        "Cloud Storage service agent use it (roles/cloudkms.cryptoKeyEncrypterDecrypter), then try again. Google says: "
+        "{reason}",
+    ),
+    (
+        "CONSUMER_SUSPENDED because-suspended",
+        Failed,
+        "Google has suspended project {project} or {who} ({code}). Have it enabled again, then try again. Google says: "
+        "{reason}",
+    ),
+    (
+        "502 504 proxy-503",
+        wait(600),
+        "A proxy on the way to Google answered {status} in its place: it got no answer. See that it reaches Google.",
+    ),
+    (
+        "413",
+        Failed,
+        "A proxy on the way to Google refused the request for {name} as too large (413). Have it let requests of any "
+        "size through to googleapis.com, then try again.",
+    ),
+    (
+        "407 511",
+        Failed,
+        "A proxy on the way to Google wants a sign-in ({status}), which the console has none for. Let the console "
+        "through, then try again.",
     ),
     (
         "insufficientPermissions ACCESS_TOKEN_SCOPE_INSUFFICIENT",
@@ -170,7 +230,7 @@ ROWS: tuple[tuple[str, Callable[..., StepError], str], ...] = (
         "Google asked the console to slow down ({code}): {reason}",
     ),
     (
-        "backendError internalError UNAVAILABLE INTERNAL DEADLINE_EXCEEDED 408 500 502 503 504",
+        "backendError internalError UNAVAILABLE INTERNAL DEADLINE_EXCEEDED 408 500",
         wait(600),
         "Google is busy or has trouble of its own ({code}).",
     ),
@@ -244,6 +304,17 @@ def by_code(rows: Iterable[tuple[str, Callable[..., StepError], str]]) -> dict[s
 
 
 ERRORS = by_code(ROWS)
+REFUSED = frozenset({"forbidden", "PERMISSION_DENIED", "IAM_PERMISSION_DENIED", "403"})
+# Why else a call is refused, by the words of the answer, where its reason is that of a permission that lacks.
+BECAUSE = tuple(
+    (re.compile(words, re.IGNORECASE), row)
+    for words, row in (
+        (r"vpcServiceControls|prohibited by organization's policy|ip filter", "because-network"),
+        (r"retention policy|under active .*hold|\bhold\b", "because-locked"),
+        (r"\bKMS\b", "because-kms"),
+        (r"\b(?:project|account) (?:is|was|has been) (?:suspended|disabled)", "because-suspended"),
+    )
+)
 PERMISSION = re.compile(r"(?:^|[\s'])((?:storage|iam|resourcemanager)\.[a-zA-Z]+\.[a-zA-Z]+)(?=[\s']|$)")
 CONSTRAINT = re.compile(r"constraints/[\w.]+")
 # What Google says instead of naming the constraint.
@@ -287,8 +358,7 @@ def step_error(error: Answer | Silence | NoEntry, operation: str, subject: CallT
     details = {"operation": operation, **subject.details}
     if isinstance(error, NoEntry):
         return Failed(
-            f"Google gives the console no token for {who(account)}: {error.message}. Change the key, or the "
-            f"federation, on the page of account {account.number}.",
+            _no_token(account, foreign.said(error.message, error.code)),
             code=error.code,
             **details,
         )
@@ -303,6 +373,19 @@ def step_error(error: Answer | Silence | NoEntry, operation: str, subject: CallT
     )
 
 
+def _no_token(account: AccountRef, reason: str) -> str:
+    because = f": {reason.rstrip('.')}." if reason else "."
+    if re.search(r"reasonable timeframe|\biat\b|not yet valid|\bclock\b", reason):
+        return (
+            f"Google gives the console no token for {who(account)}{because} Set the clock of each machine that a "
+            "worker of the console runs on: it differs from Google's."
+        )
+    return (
+        f"Google gives the console no token for {who(account)}{because} Change the key, or the federation, on the page "
+        f"of account {account.number}."
+    )
+
+
 def answered(error: Answer, operation: str, subject: CallTarget) -> StepError:
     """Return what this answer means; an unknown one is final, unless Google is ill."""
     account, known = subject.account, CALLS[operation]
@@ -310,8 +393,11 @@ def answered(error: Answer, operation: str, subject: CallTarget) -> StepError:
     constraint = next((name for said, name in SAID_OF_CONSTRAINTS.items() if said in error.message), "")
     found = CONSTRAINT.search(error.message)
     constraint = error.details.get("constraint") or (found[0] if found else constraint)
-    code = error.reason
-    if code in {"forbidden", "PERMISSION_DENIED", "IAM_PERMISSION_DENIED", "403"}:
+    reason = foreign.said(error.message, error.reason)
+    code, because = error.reason, next((row for words, row in BECAUSE if words.search(reason)), "")
+    if code in REFUSED and because:
+        code = because
+    elif code in REFUSED:
         named = PERMISSION.search(error.message)
         actions = (named[1],) if named else known.permissions
         details["action"] = ", ".join(actions)
@@ -324,21 +410,26 @@ def answered(error: Answer, operation: str, subject: CallTarget) -> StepError:
     elif "maximum number" in error.message.lower() and operation == "serviceAccounts.create":
         code = "too-many-service-accounts"  # who only asks too often gets the same status and reason
     reaction, message = _row(operation, code, error.status)
-    text = message.format(
+    text = foreign.told(
+        message,
+        reason,
         action=details.get("action", ""),
         code=error.reason,
         constraint=constraint,
         consumer=error.details.get("consumer", f"projects/{account.number}").removeprefix("projects/"),
         name=subject.name,
+        operation=operation,
         project=account.number,
-        reason=error.message,
-        region=subject.region,
+        region=subject.region or "of the project",
         service=error.details.get("service", f"{known.service}.googleapis.com"),
+        status=str(error.status),
         who=who(account),
     )
     return reaction(text, **details)
 
 
 def _row(operation: str, code: str, status: int) -> Row:
-    known = ERRORS.get(f"{operation}:{code}") or ERRORS.get(code) or ERRORS.get(str(status))
+    known = ERRORS.get(f"{operation}:{code}") or ERRORS.get(f"{PROXY}{code}") or ERRORS.get(code)
+    if known is None and status not in {403, 502, 503, 504}:  # of a proxy only where Google gave no reason
+        known = ERRORS.get(str(status))
     return known or ERRORS["backendError" if status >= 500 else UNKNOWN]

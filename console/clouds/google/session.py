@@ -316,8 +316,8 @@ def _no_entry(error: Exception) -> NoEntry:
             continue
         inner = found["error"]
         if isinstance(inner, dict):  # of the IAM Credentials API
-            return NoEntry(str(inner.get("status", "error")), str(inner.get("message", "no reason given")))
-        return NoEntry(str(inner), str(found.get("error_description", "no reason given")))
+            return NoEntry(str(inner.get("status", "error")), str(inner.get("message") or ""))
+        return NoEntry(str(inner), str(found.get("error_description") or ""))
     text = str(error.args[0]) if error.args else type(error).__name__
     if "was not found" in text or "File" in text:
         return NoEntry("no_subject_token", NO_OWN_IDENTITY)
