@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from textwrap import indent
 from typing import Any
 
+from console.clouds.azure import setup
 from console.clouds.azure.access import CONTRIBUTOR
 from console.clouds.azure.errors import ALWAYS, BY_IDENTITY, BY_SIGNATURE, DATA_ACTIONS
-from console.clouds.azure.session import BY_FEDERATION, FEDERATION, GROUP_NAME, gives_signatures, scope_of
+from console.clouds.azure.session import BY_FEDERATION, GROUP_NAME, gives_signatures, scope_of
 from console.clouds.contract import AccountRef, Document
 from console.clouds.proof import TAG, goes_into_files
 
@@ -75,69 +75,23 @@ def _scope(account: AccountRef) -> str:
 
 def access_documents(account: AccountRef) -> list[Document]:
     """Return the role, the commands that set up an application with it, and the same in Terraform's language."""
-    role = json.dumps(definition(account), indent=2)
-    commands = script(account)
+    role, told = json.dumps(definition(account), indent=2), "Makes the application, the role, its assignment, a secret."
     return [
+        Document(setup.FILE, "Azure CLI", script(account), told, setup.command(account)),
         Document(ROLE_FILE, "Custom role", role, "What the console may do, in one resource group."),
-        Document("storekeeper-setup.sh", "Azure CLI", commands, "Makes the application, the role and its assignment."),
         Document(MODULE_FILE, "Terraform", terraform(account), "Makes the same."),
     ]
 
 
 def script(account: AccountRef) -> str:
-    """Return the commands of the Azure CLI that set up the console's application, its role and its way to sign in."""
-    scope, name = shlex.quote(_scope(account)), shlex.quote(str(definition(account)["Name"]))
-    limits = condition(account, "$principal")  # which has no other $, and no double quotes
-    limited = f' \\\n  --condition-version 2.0 --condition "{limits}"' if limits else ""
-    lines = [
-        "#!/bin/sh",
-        f"# Run it beside {ROLE_FILE}, as somebody who may register applications and assign roles.",
-        "set -eu",
-        f"scope={scope}",
-        *(f"az provider register --namespace {one}" for one in _namespaces(account)),
-        "client=$(az ad app create --display-name storekeeper --query appId --output tsv)",
-        'principal=$(az ad sp create --id "$client" --query id --output tsv)',
-        f"az role definition create --role-definition @{ROLE_FILE}",
-        f'az role assignment create --role {name} --scope "$scope" --assignee-object-id "$principal" \\',
-        f"  --assignee-principal-type ServicePrincipal{limited}",
-        *_sign_in(account),
-        *_proof(account),
-        'echo "Client ID: $client"',
-    ]
-    return "\n".join([*lines, ""])
-
-
-def _namespaces(account: AccountRef) -> list[str]:
-    needed = ["Microsoft.Storage", "Microsoft.Insights"]
-    return needed if gives_signatures(account) else [*needed, "Microsoft.ManagedIdentity"]
-
-
-def _sign_in(account: AccountRef) -> list[str]:
-    if account.settings.get("method") != FEDERATION and not account.deployment.token_file:
-        return [
-            "# Enter the secret in the console; it ends after a year.",
-            'az ad app credential reset --id "$client" --display-name storekeeper --years 1 \\',
-            "  --query password --output tsv",
-        ]
-    claims = {
-        "name": "storekeeper",
-        "issuer": "<issuer of the console's token>",
-        "subject": "<subject of the console's token>",
-        "audiences": ["api://AzureADTokenExchange"],
-    }
-    return [
-        "# Whoever runs the console knows the issuer and the subject of its token.",
-        f'az ad app federated-credential create --id "$client" --parameters {shlex.quote(json.dumps(claims))}',
-    ]
-
-
-def _proof(account: AccountRef) -> list[str]:
-    if not goes_into_files(BY_FEDERATION, account.settings):
-        return []
-    return [
-        f"# Lets your organisation, and no other, link the resource group by workload identity federation. {SEVERAL}",
-        BY_FEDERATION.command({"subscription_id": account.number, **account.settings}),
-    ]
+    """Return the script that sets up the console's application, its role and its way to sign in, and mends them."""
+    return setup.script(
+        account,
+        role=f"{ROLE} ($group)",
+        description=DESCRIPTION,
+        permissions=permissions(account),
+        condition=condition(account, "$principal"),  # which has no other $, and no double quotes
+    )
 
 
 def terraform(account: AccountRef) -> str:

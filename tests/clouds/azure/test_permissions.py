@@ -138,11 +138,11 @@ def test_preflight_says_when_the_console_could_give_itself_a_role(world):
 @pytest.mark.parametrize("node_access", ["identity", "sas"])
 def test_documents_make_the_role(world, node_access):
     account = world.account(node_access=node_access)
-    role, script, module = access_documents(account)
+    script, role, module = access_documents(account)
     assert json.loads(role.text) == definition(account)
     assert json.loads(role.text)["AssignableScopes"] == [world.emulator.group_id]
     subprocess.run(["sh", "-n"], input=script.text, text=True, check=True)
-    assert ("--condition " in script.text) == (node_access == "identity") == bool(condition(account))
+    assert ("ActionMatches" in script.text) == (node_access == "identity") == bool(condition(account))
     assert ("GuidNotEquals {$principal}" in script.text) == (node_access == "identity")
     assert ("GuidNotEquals {${azuread_service_principal" in module.text) == (node_access == "identity")
     assert all(f'"{action}"' in module.text for action in definition(account)["Actions"])
