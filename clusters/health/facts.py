@@ -42,6 +42,7 @@ class Before:
     verdict: Verdict
     since: datetime
     problems: Sequence[Mapping[str, Any]] = ()
+    held: Sequence[Mapping[str, Any]] = ()  # what did not count yet, or still did
     coming: str = ""
     coming_since: datetime | None = None
     missed: Sequence[Missed] = ()

@@ -5,13 +5,14 @@ The table in README.md, "What a verdict says", has a row for each problem; its t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from clusters.health import schedule
 from clusters.health.facts import Facts
+from clusters.health.problems import HOLD, Clock, Problem, count, worst
 from clusters.health.schedule import Missed
 from clusters.health.verdicts import Verdict
 from clusters.health.window import CLOCK_OFF, Window, not_arrived, window
@@ -27,34 +28,6 @@ TRIED = timedelta(minutes=2)  # after it is due, it was looked again, or that ha
 OVERDUE = timedelta(minutes=30)  # of a look: it is due by the store's own interval
 QUEUE_BEHIND, QUEUE_AT_RISK = 16, 256  # segments that wait on the node: with 16 MB, 256 MB and 4 GB
 RPO_AT_LEAST = timedelta(hours=1)  # where none is set: twice the schedule's longest interval
-# What one report or look says and the next may take back counts once it has stood for so long.
-HOLD = timedelta(minutes=10)
-HOLDS = {
-    **dict.fromkeys(("silent", "lost", "archiver", "not_archiving", "backlog", "down", "clock"), HOLD),
-    "out_of_reach": timedelta(minutes=20),  # it is tried again after 15
-    "not_applied": timedelta(days=1),
-}
-UNSURE = timedelta(
-    hours=1
-)  # until what was wrong is only not known: as alerts.UNKNOWN_FOR, so that no alert closes for it
-CALM = timedelta(minutes=20)  # and for so long it has to be gone
-NEXT_AT_MOST = timedelta(hours=1)  # what nobody marks, such as an account that proved itself, is seen by then
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong, and what to do about it."""
-
-    code: str
-    verdict: Verdict
-    words: str
-    advice: str = ""
-    since: str = ""  # ISO 8601
-
-    def as_json(self) -> dict[str, str]:
-        """Return it as Health.problems has it."""
-        found = {"code": self.code, "verdict": str(self.verdict), "words": self.words, "advice": self.advice}
-        return found | {"since": self.since}
 
 
 @dataclass(frozen=True)
@@ -64,80 +37,32 @@ class Judgement:
     verdict: Verdict
     since: datetime
     problems: Sequence[Mapping[str, Any]]  # as Health has them, the worst first
+    held: Sequence[Mapping[str, Any]]  # what does not count yet, or still does
     window: Window
     missed: Sequence[Missed]
-    coming: str  # another verdict that is not taken yet
+    coming: str  # another verdict, by what is wrong now, whether it counts yet or not
     coming_since: datetime | None
     due: datetime  # when time alone may change it
 
 
-class _Clock:
-    """Collects the moments at which time alone changes what is said."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now, self.due = now, now + NEXT_AT_MOST
-
-    def passed(self, at: datetime | None) -> bool:
-        """Return whether the moment has come; if it has not, it is one at which to judge again."""
-        if at is None:
-            return False
-        if at > self.now:
-            self.due = min(self.due, at)
-        return at <= self.now
-
-
 def judge(facts: Facts) -> Judgement:
     """Return the verdict on a database in a store, and when to judge again."""
-    clock = _Clock(facts.now)
+    clock, before = Clock(facts.now), facts.before
     seen = window(facts)
     missed = _missed(facts, seen)
-    found = [_dated(one, facts) for one in _problems(facts, seen, missed, clock)]
-    if any(one.verdict == NOT_SET_UP for one in found):
-        found = [one for one in found if one.verdict == NOT_SET_UP]
-    return _settled(facts, found, clock, seen, missed)
+    found = list(_problems(facts, seen, missed, clock))
+    counted = count(found, before, clock)
+    verdict, coming = counted.verdict, _worst(found)
+    since = before.since if before and before.verdict == verdict else counted.since or facts.now
+    told = (verdict, since, counted.problems, counted.held, seen, missed)
+    if coming == verdict:
+        return Judgement(*told, "", None, clock.due)
+    coming_since = before.coming_since if before and before.coming == coming else None
+    return Judgement(*told, str(coming), coming_since or facts.now, clock.due)
 
 
-def _worst(found: Iterable[Problem]) -> Verdict:
-    """Return the worst verdict; what nobody can know is worse than to be behind."""
-    verdicts = {one.verdict for one in found}
-    order = (NOT_RECOVERABLE, AT_RISK, NOT_SET_UP, UNKNOWN, BEHIND)
-    return next((one for one in order if one in verdicts), RECOVERABLE)
-
-
-def _settled(facts: Facts, found: list[Problem], clock: _Clock, seen: Window, missed: Sequence[Missed]) -> Judgement:
-    """Return the judgement, unless what it says may pass: then what was said before stands a while longer."""
-    before, now, verdict = facts.before, facts.now, _worst(found)
-    found.sort(key=lambda one: (one.verdict != verdict, one.verdict.rank))
-    problems: Sequence[Mapping[str, Any]] = [one.as_json() for one in found]
-    if before is None or before.verdict == verdict:
-        since = before.since if before else now
-        return Judgement(verdict, since, problems, seen, missed, "", None, clock.due)
-    coming_since = before.coming_since if before.coming == verdict and before.coming_since else now
-    if not clock.passed(coming_since + _hold(before.verdict, before.problems, verdict, found)):
-        kept = before.problems
-        return Judgement(before.verdict, before.since, kept, seen, missed, str(verdict), coming_since, clock.due)
-    # Alerts go by since when nothing is known, and the one that was there is to go on.
-    since = coming_since if verdict == UNKNOWN and before.verdict.rank < UNKNOWN.rank else now
-    return Judgement(verdict, since, problems, seen, missed, "", None, clock.due)
-
-
-def _hold(before: Verdict, then: Sequence[Mapping[str, Any]], verdict: Verdict, found: Sequence[Problem]) -> timedelta:
-    """Return for how long the new verdict has to stand until it is taken."""
-    if NOT_SET_UP in {before, verdict}:
-        return timedelta()
-    if verdict == UNKNOWN and before.rank < UNKNOWN.rank:
-        return UNSURE  # what was told is not over because nobody can look
-    if verdict.rank < before.rank:
-        return min(HOLDS.get(one.code, timedelta()) for one in found if one.verdict == verdict)
-    codes = {one["code"] for one in then if one["verdict"] == before}
-    return CALM if codes and codes <= HOLDS.keys() and before != UNKNOWN else timedelta()
-
-
-def _dated(one: Problem, facts: Facts) -> Problem:
-    """Return the problem with since when it stands."""
-    then = facts.before.problems if facts.before else ()
-    since = next((row.get("since") for row in then if row["code"] == one.code), "") or facts.now.isoformat()
-    return replace(one, since=since)
+def _worst(found: Sequence[Problem]) -> Verdict:
+    return worst([one.as_json() for one in found])
 
 
 def _missed(facts: Facts, seen: Window) -> list[Missed]:
@@ -160,7 +85,7 @@ def _missed(facts: Facts, seen: Window) -> list[Missed]:
 # What is wrong
 
 
-def _problems(facts: Facts, seen: Window, missed: Sequence[Missed], clock: _Clock) -> Iterator[Problem]:
+def _problems(facts: Facts, seen: Window, missed: Sequence[Missed], clock: Clock) -> Iterator[Problem]:
     yield from _of_the_store(facts, clock)
     if (
         facts.known_at is None
@@ -175,7 +100,7 @@ def _problems(facts: Facts, seen: Window, missed: Sequence[Missed], clock: _Cloc
     yield from _of_proofs(facts, clock)
 
 
-def _of_the_store(facts: Facts, clock: _Clock) -> Iterator[Problem]:
+def _of_the_store(facts: Facts, clock: Clock) -> Iterator[Problem]:
     look = facts.look
     if facts.account:
         yield Problem("account", UNKNOWN, f"Nobody looks into {facts.store}: {facts.account}", "Verify the account.")
@@ -276,7 +201,7 @@ def _nothing_usable(facts: Facts, seen: Window) -> Problem:
     return Problem("gone", NOT_RECOVERABLE, words, f"{make} See on the cluster's page what can come back.")
 
 
-def _of_the_schedule(facts: Facts, seen: Window, missed: Sequence[Missed], clock: _Clock) -> Iterator[Problem]:
+def _of_the_schedule(facts: Facts, seen: Window, missed: Sequence[Missed], clock: Clock) -> Iterator[Problem]:
     if not seen.reach.usable or facts.look.read_at is None:
         return
     if missed:
@@ -303,7 +228,7 @@ def _rpo_by_schedule(facts: Facts) -> timedelta | None:
     return max(RPO_AT_LEAST, 2 * longest) if longest else None
 
 
-def _is_known(facts: Facts, clock: _Clock) -> bool:
+def _is_known(facts: Facts, clock: Clock) -> bool:
     """Return whether the store was read since the newest moment became too old, or is as it should be read."""
     look = facts.look
     return not look.error and not (look.due_at and clock.passed(look.due_at + OVERDUE))
@@ -314,7 +239,7 @@ def _was_told(facts: Facts, code: str) -> bool:
     return facts.before is not None and any(one["code"] == code for one in facts.before.problems)
 
 
-def _of_the_node(facts: Facts, clock: _Clock) -> Iterator[Problem]:
+def _of_the_node(facts: Facts, clock: Clock) -> Iterator[Problem]:
     host = facts.host
     if host.reported_at is None:
         return
@@ -364,7 +289,7 @@ def _of_the_archiver(facts: Facts) -> Iterator[Problem]:
         yield Problem("backlog", verdict, words, "See how fast it reaches the store, and whether the store takes them.")
 
 
-def _of_proofs(facts: Facts, clock: _Clock) -> Iterator[Problem]:
+def _of_proofs(facts: Facts, clock: Clock) -> Iterator[Problem]:
     proof = facts.proof
     if proof.failed_at:  # of a restore or a verification, and none of its kind has succeeded since
         words = f"The last try failed {_at(proof.failed_at)}{'. ' + proof.reason if proof.reason else '.'}"

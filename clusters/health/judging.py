@@ -14,7 +14,8 @@ from django.db.models import Case, DateTimeField, F, Value, When
 from django.db.models.functions import Now
 
 from clusters.drills.proofs import Key, Proof, by_cluster
-from clusters.health.judgement import NEXT_AT_MOST, Judgement, judge
+from clusters.health.judgement import Judgement, judge
+from clusters.health.problems import NEXT_AT_MOST
 from clusters.health.reading import Pair, pairs, with_facts
 from clusters.health.verdicts import Verdict
 from clusters.models import Cluster, Health
@@ -171,6 +172,7 @@ def _values(pair: Pair, found: Judgement) -> dict[str, Any]:
         "rank": found.verdict.rank,
         "since": found.since,
         "problems": list(found.problems),
+        "held": list(found.held),
         "coming": found.coming,
         "coming_since": found.coming_since,
         "oldest": found.window.oldest,
@@ -188,8 +190,8 @@ def _values(pair: Pair, found: Judgement) -> dict[str, Any]:
 
 UNIQUE = ("repository", "node", "database")
 FIELDS = (
-    *("verdict", "rank", "since", "problems", "coming", "coming_since", "oldest", "newest", "backup_at", "full_at"),
-    *("wal_at", "gaps", "missed", "read_at", "bytes", "bytes_before", "judged_at"),
+    *("verdict", "rank", "since", "problems", "held", "coming", "coming_since", "oldest", "newest", "backup_at"),
+    *("full_at", "wal_at", "gaps", "missed", "read_at", "bytes", "bytes_before", "judged_at"),
 )
 
 

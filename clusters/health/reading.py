@@ -173,7 +173,8 @@ def _since(since: datetime, policy: BackupPolicy, row: Health | None, now: datet
 
 def _before(row: Health) -> Before:
     missed = [Missed(one["kind"], at) for one in row.missed if (at := parse_datetime(one["at"]))]
-    return Before(Verdict(row.verdict), row.since, row.problems, row.coming, row.coming_since, missed, row.newest)
+    said = (Verdict(row.verdict), row.since, row.problems, row.held or (), row.coming, row.coming_since)
+    return Before(*said, missed, row.newest)
 
 
 def _foreign(view: StanzaView, node: str) -> str:

@@ -42,7 +42,10 @@ class Health(models.Model):
     since = models.DateTimeField(default=timezone.now)  # when it became so
     # All that is wrong, the worst first: {"code", "verdict", "words", "advice"}; nothing where it is recoverable.
     problems: Any = models.JSONField(default=list)
-    # Another verdict that is not taken yet, since it may pass (hysteresis), and since when it stands.
+    # What is wrong and does not count yet, since it may pass: {"code", "verdict", "since"}; and what is over and still
+    # counts, since it may come back: {"code", "verdict", "over"}. Null where a former release has judged.
+    held: Any = models.JSONField(null=True)
+    # Another verdict, by what is wrong now, whether it counts yet or not, and since when.
     coming = models.CharField(max_length=20, choices=Verdict, blank=True, db_default="")
     coming_since = models.DateTimeField(null=True)
     # The facts, as they were judged

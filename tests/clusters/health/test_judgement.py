@@ -207,6 +207,7 @@ def taken(found):
         found.verdict,
         found.since,
         found.problems,
+        found.held,
         found.coming,
         found.coming_since,
         found.missed,

@@ -96,7 +96,7 @@ def test_a_segment_of_a_timeline_of_which_nothing_is_there_has_not_arrived():
 
 def after(known, found):
     """Return the facts with what was judged before."""
-    said = (found.verdict, found.since, found.problems, found.coming, found.coming_since, found.missed)
+    said = (found.verdict, found.since, found.problems, found.held, found.coming, found.coming_since, found.missed)
     return replace(known, before=Before(*said, found.window.newest))
 
 
