@@ -12,10 +12,10 @@ from uuid import UUID
 
 from celery import current_app
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from console.alerts import sending
+from console.alerts import deliveries, sending
 from console.alerts.models import AlertSettings, Delivery
 from console.alerts.sending import Answer
 from console.operations.heartbeats import Heartbeat
@@ -29,16 +29,37 @@ def trouble(*, complete: bool) -> str:
     """Return what keeps the console from telling of alerts, in words; "" where nothing does.
 
     `complete` says whether all rules could be asked just now. That a worker works is proven by this being asked.
-    Tests tell nobody of an alert, and anybody may ask for one: those that wait silence nobody's switch.
     """
     if not complete:
         return "Not all alert rules could be asked; the log says which, and why."
     if not Heartbeat.objects.alive(Heartbeat.Kind.BEAT).exists():
         return "Beat says nothing."
-    stuck = Delivery.objects.filter(state=Delivery.State.WAITING, tries=0, due_at__lte=Now() - STUCK)
-    if stuck.exclude(kind="test").exists():
+    if _stuck().exists() and not _tried().exists():
         return "Messages wait that no worker sends."
     return ""
+
+
+def _stuck() -> QuerySet[Delivery]:
+    """Return the messages that should have been tried long ago, and do not wait for another one of their channel.
+
+    Tests tell nobody of an alert, and anybody may ask for one: those that wait silence nobody's switch.
+    """
+    untried = Delivery.objects.filter(deliveries.in_turn(), state=Delivery.State.WAITING, tries=0)
+    return untried.filter(due_at__lte=Now() - STUCK).exclude(kind="test")
+
+
+def _tried() -> QuerySet[Delivery]:
+    """Return the messages that workers have tried in that time, whatever their channels have said."""
+    return Delivery.objects.filter(tried_at__gt=Now() - STUCK)
+
+
+def _waiting_in_vain() -> set[UUID]:
+    """Return the organisations of which messages wait and none was tried: those of others go, and theirs do not.
+
+    Whose channel is slow or broken has messages that were tried. That silences nobody's switch, not even its own.
+    """
+    of_its_own = _tried().filter(organisation=OuterRef("organisation"))
+    return set(_stuck().exclude(Exists(of_its_own)).values_list("organisation", flat=True))
 
 
 def ping_all(*, complete: bool) -> int:
@@ -49,11 +70,14 @@ def ping_all(*, complete: bool) -> int:
     if why := trouble(complete=complete):
         log.warning("Dead man's switches are not asked: %s", why)
         return 0
-    for pk in due:
+    if silent := _waiting_in_vain() & set(due):
+        log.warning("Dead man's switches of %d organisations are not asked: their messages are not sent.", len(silent))
+    asked = [pk for pk in due if pk not in silent]
+    for pk in asked:
         current_app.send_task("console.alerts.tasks.ping", (str(pk),))
     if settings.DEADMAN_URL:
         current_app.send_task("console.alerts.tasks.ping_operators")
-    return len(due)
+    return len(asked)
 
 
 def _due() -> Q:

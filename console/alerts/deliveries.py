@@ -83,11 +83,16 @@ def deliver(pk: UUID) -> bool:
         RateSlot.objects.give_back(place)
 
 
-def _try(pk: UUID) -> bool:
+def in_turn() -> Q:
+    """Return of which messages no earlier one of the same incident waits on its channel: they go in their order."""
     earlier = Delivery.objects.filter(
         channel=OuterRef("channel"), group=OuterRef("group"), state=Delivery.State.WAITING
     ).filter(created_at__lt=OuterRef("created_at"))
-    first = Delivery.objects.due().filter(Q(group="") | ~Exists(earlier), pk=pk)  # incidents in their order
+    return Q(group="") | ~Exists(earlier)
+
+
+def _try(pk: UUID) -> bool:
+    first = Delivery.objects.due().filter(in_turn(), pk=pk)
     if not first.update(due_at=Now() + HELD, tries=F("tries") + 1, tried_at=Now()):
         return False
     row = Delivery.objects.select_related("channel").get(pk=pk)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from console.alerts import actions, deadman, tasks
 from console.alerts.evaluation import evaluate
-from console.alerts.models import AlertSettings, Delivery
+from console.alerts.models import AlertSettings, Channel, Delivery
 from console.metrics import FromDatabase
 from console.operations.heartbeats import Heartbeat
 from tests import factories
@@ -73,6 +73,50 @@ def test_it_is_silent_while_messages_are_stuck(switch, beat, sent, holding, chan
     Delivery.objects.filter(pk=row.pk).update(due_at=Now() - timedelta(minutes=11))
     tasks.evaluate_all()
     assert sent == []
+
+
+@pytest.fixture
+def other(db):
+    """Another organisation with a switch of its own, and a message that it waits for."""
+    found = factories.organisation("Other")
+    channel = Channel.objects.create(organisation=found, kind="webhook", name="hook")
+    AlertSettings.of(found)
+    AlertSettings.objects.filter(organisation=found).update(deadman_shown="x", secrets={"url": "x"})
+    return channel
+
+
+def late(channel, **values):
+    """A message that was due eleven minutes ago."""
+    row = Delivery.objects.create(organisation=channel.organisation, channel=channel, subject="x", **values)
+    Delivery.objects.filter(pk=row.pk).update(due_at=Now() - timedelta(minutes=11))
+    return row
+
+
+def asked(sent):
+    sent.clear()
+    tasks.evaluate_all()
+    return {pk for name, pk in sent if name == "ping"}
+
+
+def test_a_broken_channel_silences_nobody_s_switch(acme, switch, beat, sent, holding, other):
+    both = {str(acme.pk), str(other.organisation_id)}
+    # Its first message is tried again and again; what comes after it, of the same incident, waits for it.
+    late(other, group="a", tries=5, tried_at=Now())
+    late(other, group="a")
+    assert asked(sent) == both
+    Delivery.objects.update(tried_at=Now() - timedelta(hours=2))  # the pauses grow longer
+    assert asked(sent) == both
+    # So many wait for its slow server that some come to no first try for long.
+    late(other)
+    Delivery.objects.filter(tries=5).update(tried_at=Now())
+    assert asked(sent) == both
+
+
+def test_messages_that_are_not_sent_silence_their_own_switch(acme, switch, beat, sent, holding, other, channel):
+    late(other)
+    assert asked(sent) == set()  # nothing was sent at all
+    Delivery.objects.create(organisation=acme, channel=channel(), tried_at=Now())
+    assert asked(sent) == {str(acme.pk)}
 
 
 def test_tests_that_wait_silence_nobody(switch, beat, sent, holding, channel, alice):
