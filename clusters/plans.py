@@ -29,7 +29,7 @@ from clusters.recovery import identities
 from clusters.repositories import inventory, losses, memory, pace
 from clusters.repositories.retained import holding
 from console.alerts.actions import nudge
-from console.cloud_accounts.actions import register_users
+from console.cloud_accounts.actions import register_users, turned
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.steps import Plan
 from console.operations import housekeeping
@@ -102,7 +102,13 @@ def nudge_alerts(organisations: set[UUID]) -> None:
         nudge(one)
 
 
+def judge_clusters_of(account: CloudAccount) -> None:
+    """Have what is said of the account's clusters follow it at once: nobody looks into their stores without it."""
+    account.clusters.judge_now()
+
+
 judging.changed.append(nudge_alerts)
+turned.append(judge_clusters_of)
 register_users(CloudAccount, lambda account: account.clusters.all())
 register_users(CloudAccount, lambda account: account.recovery_identities.all())
 register_users(Store, lambda store: store.attachments.all())

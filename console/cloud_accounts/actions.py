@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -32,6 +33,9 @@ Ending = Callable[[CloudAccount], None]  # what else is written in the transacti
 # For all that is asked when an account is linked or verified while somebody waits; when that is done daily; and when
 # an account is changed, which looks up what it may do, too.
 IDENTIFY_SECONDS, VERIFY_SECONDS, CHANGE_SECONDS = 15.0, 60.0, 30.0
+
+# Called after the commit with an account of which something else is true than was: refused, lost, or verified again.
+turned: list[Callable[[CloudAccount], None]] = []
 
 
 def _unawaited(account: CloudAccount) -> None:
@@ -133,12 +137,14 @@ def verify(account: CloudAccount, *, by: User | None = None, ending: Ending = _u
         identity, refusal, lost = None, str(error), isinstance(error, Unproven)
     with transaction.atomic():
         known = _unchanged(account, tried)
+        stood = known.unproven, bool(known.verify_error)
         before, known.verify_error = known.verify_error, "" if identity else refusal
         if identity:
             _verified(known, identity)
         elif lost:  # nothing is done with it any more
             known.settings = {name: value for name, value in known.settings.items() if name != FOUND}
         known.save(update_fields=["settings", "proofs", "verified_at", "verify_error"])
+        _tell(known, stood)
         if by or bool(before) != bool(known.verify_error):  # the daily one, when it finds something else than before
             activity.record(
                 "Verified cloud account",
@@ -151,6 +157,13 @@ def verify(account: CloudAccount, *, by: User | None = None, ending: Ending = _u
         ending(account)
     account.refresh_from_db()
     return identity is not None
+
+
+def _tell(account: CloudAccount, stood: tuple[str, bool]) -> None:
+    """Tell who goes by whether the account works, once that is kept, if it is not as it stood."""
+    if (account.unproven, bool(account.verify_error)) != stood:
+        for one in turned:
+            transaction.on_commit(partial(one, account))
 
 
 def change(
@@ -173,7 +186,7 @@ def change(
             identity = _proven(account, tried) if tried != present else None
         with _own_name(), transaction.atomic():
             known = _unchanged(account, present)
-            before = _told(known)
+            before, stood = _told(known), (known.unproven, bool(known.verify_error))
             known.name, known.settings, known.secrets = name, settings, secrets
             if identity:
                 known.number = identity.number
@@ -181,6 +194,7 @@ def change(
             if _signs_in(account, tried) != _signs_in(account, present):
                 known.key_since = timezone.now()
             known.save()
+            _tell(known, stood)
             after = _told(known) | {name: "replaced" for name in secrets if secrets[name] != present.secrets.get(name)}
             changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
             activity.record(

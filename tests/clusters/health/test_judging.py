@@ -12,6 +12,8 @@ from clusters.health import judging
 from clusters.models import BackupPolicy, Cluster, Health, Inventory, KnownStanza, Node
 from clusters.repositories import memory
 from clusters.tasks import judge_due
+from console.cloud_accounts import actions as account_actions
+from console.clouds.contract import Identity, LinkError
 from tests.clusters.nodes import seen, standing, stanza_state
 from tests.clusters.reports.sent import send
 
@@ -46,6 +48,30 @@ def test_judge_due_keeps_a_row_for_each_database_in_each_store(cluster):
     assert rows["n2"].problems[0]["code"] == "script"
     assert judge_due() == 0
     assert Cluster.objects.get(pk=cluster.pk).judge_at > timezone.now()
+
+
+def test_an_account_that_lost_its_proof_has_its_clusters_judged_at_once(
+    cluster, account, monkeypatch, django_capture_on_commit_callbacks
+):
+    seen(cluster, backed_up())
+    judge_due()
+    answers = {"value": LinkError("This link needs its external ID.")}
+
+    def identify(account, tried, seconds=None):
+        if isinstance(answers["value"], Exception):
+            raise answers["value"]
+        return answers["value"]
+
+    monkeypatch.setattr(account_actions, "_identify", identify)
+
+    def verify():
+        with django_capture_on_commit_callbacks(execute=True):
+            account_actions.verify(account)
+        return Cluster.objects.to_judge().count()
+
+    assert [verify(), judge_due(), verify()] == [1, 1, 0]  # the next day it is refused as before
+    answers["value"] = Identity(account.number, "aws")
+    assert [verify(), judge_due(), verify()] == [1, 1, 0]
 
 
 def test_rows_go_with_what_they_are_of(cluster, alice, stores):
