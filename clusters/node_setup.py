@@ -381,7 +381,7 @@ def stanza_configuration(database: Database, difference: NodeDatabase | None) ->
 
 def node_setups(cluster: Cluster) -> list[NodeSetup]:
     """Return what each node of the cluster is handed, in the order of their names."""
-    access = cluster.spec()
+    access = cluster.spec_as_read()
     return [NodeSetup(cluster, node, access) for node in cluster.nodes.all()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b32decode, b32encode
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -251,18 +252,22 @@ class Cluster(ManagedResource):
         return self.cloud.access.outdated(self.spec())
 
     def spec(self) -> AccessSpec:
-        """Return the cluster as its cloud needs it, with the backup buckets that its nodes may use."""
-        buckets = tuple(
-            self.attachments.exclude(state=Attachment.State.DETACHING)
-            .order_by("repository__number")
-            .values_list("store__bucket", flat=True)
-        )
+        """Return the cluster as its cloud needs it, with the backup buckets that its nodes may use, as they are now."""
+        attachments = self.attachments.exclude(state=Attachment.State.DETACHING)
+        return self._spec(attachments.order_by("repository__number").values_list("store__bucket", flat=True))
+
+    def spec_as_read(self) -> AccessSpec:
+        """Return the same by the attachments that were read with the cluster, without a query of its own."""
+        wanted = sorted(self.wanted, key=lambda one: one.repository.number)
+        return self._spec(one.store.bucket for one in wanted)
+
+    def _spec(self, buckets: Iterable[str]) -> AccessSpec:
         return AccessSpec(
             id=self.id,
             name=self.name,
             account=self.cloud_account.credentials(),
             prefix=self.prefix,
-            buckets=buckets,
+            buckets=tuple(buckets),
             keys=self.keys,
             former=self.former_keys,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from clusters import actions
@@ -220,6 +222,21 @@ def test_judging_many_clusters_takes_no_more_queries_than_one(account, alice, st
     Cluster.objects.judge_now()
     with django_assert_max_num_queries(27):
         assert judge_due() == 3
+
+
+def test_a_batch_asks_as_often_whatever_number_of_clusters_it_has(account, alice, stores):
+    def asked(number):
+        for n in range(number):
+            made = standing(account, alice, stores, name=f"{number}-{n}", regions=("eu-west-1", "us-east-1"))
+            send(made)
+        judge_due()
+        Cluster.objects.judge_now()
+        with CaptureQueriesContext(connection) as queries:
+            judge_due()
+        return len(queries)
+
+    few = asked(1)
+    assert asked(4) == few
 
 
 def test_what_cannot_be_judged_is_unknown_and_holds_up_nobody_else(
