@@ -6,7 +6,8 @@ reaches it; the folder goes again whatever happens, at the next run where this o
 
 The checks run as a role that is made in the copy, may read all tables, and is no superuser: else whoever enters SQL in
 the console could have PostgreSQL run programs here. `clusters.drills.report` reads what the script sends, at the begin
-and at the end of each job; what does not get through waits in `layout.drills`, and is sent before the next job.
+and at the end of each job. What does not get through waits in `layout.drills`. `drill.sh deliver`, which the machine
+runs every few minutes, sends it as soon as the console answers, and does nothing where nothing waits.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from clusters.handover.drill_copy import FACTS, GRANTS, TRUSTED
 from clusters.handover.drill_copy import FUNCTIONS as COPY
 from clusters.handover.report_script import FUNCTIONS as REPORTING
 from clusters.handover.report_script import PYTHON, SEND
-from clusters.pgbackrest.drill import CHECK_SECONDS, VERIFY, Drills, Plan
+from clusters.pgbackrest.drill import CHECK_SECONDS, DELIVER, VERIFY, Drills, Plan
 from clusters.pgbackrest.layout import File
 from clusters.pgbackrest.root_script import MACHINE
 
@@ -82,7 +83,7 @@ report() { # EVENT, and the rest of the object of JSON
 
 deliver() { # FILE
   folder=$(mktemp -d) || return
-  for pause in 5 30 ''; do
+  for pause in $pauses ''; do
     { printf '{"sent":%s,' "$(date +%s)"; cat "$1"; } > "$folder/body"
     rm -f "$folder/answer"
     status=$(send 2>"$folder/why")
@@ -98,13 +99,26 @@ deliver() { # FILE
     [ -n "$pause" ] && [ -z "$stopped" ] || break
     sleep "$pause"
   done
-  [ ! -e "$1" ] || say "A report waits for the next run: the console answered ${status:-nothing}. $(cat "$folder/why")"
+  [ ! -e "$1" ] || [ -z "$pauses" ] ||
+    say "A report waits until the console takes it. It answered ${status:-nothing}. $(cat "$folder/why")"
   rm -rf "$folder"
 }
 
 deliver_earlier() {
   find "$state/unsent" -type f -mtime +30 -delete 2>/dev/null
-  for earlier in $(ls "$state/unsent" 2>/dev/null | head -n 100); do deliver "$state/unsent/$earlier"; done
+  for earlier in $(ls "$state/unsent" 2>/dev/null | head -n 100); do
+    deliver "$state/unsent/$earlier"
+    [ ! -e "$state/unsent/$earlier" ] || break # nor will it take the others
+  done
+}
+
+deliver_waiting() { # each of them once, in silence: it comes again in a few minutes
+  [ -n "$(ls "$state/unsent" 2>/dev/null)" ] || exit 0
+  exec 9>>"$state/running" || exit
+  flock -n 9 || exit 0 # a drill is at work, which sends its own
+  pauses=
+  deliver_earlier
+  exit 0
 }
 
 has_room() { # BYTES that the database takes; a tenth more for what recovery writes
@@ -234,6 +248,7 @@ long_text() { # as text(), of what is longer
 
 main() {
   cd / || exit
+  [ "$plan" != DELIVER ] || deliver_waiting
   renice -n 19 -p $$ > /dev/null 2>&1 # whatever else is to be done here goes first
   ionice -c 3 -p $$ > /dev/null 2>&1
   mkdir -p "$state" || exit
@@ -273,7 +288,7 @@ def drill_script(drills: Drills, address: str, token: str, ca_file: str = "") ->
         f"trusted={shlex.quote(TRUSTED)}",
         f"grants={shlex.quote(GRANTS)}",
         f"token() {{ echo {shlex.quote(token)}; }}",
-        "stopped= result=0",
+        "stopped= result=0 pauses='5 30'",
     ]
     body = (COPY + FUNCTIONS).replace("MARK", MARK).replace("$(MACHINE)", f"$({MACHINE})").replace("LISTED", LISTED)
     body = body.replace("FACTS", FACTS).replace("CHECK_SECONDS", str(CHECK_SECONDS)).replace("PORT", str(PORT))
@@ -285,8 +300,9 @@ def drill_script(drills: Drills, address: str, token: str, ca_file: str = "") ->
         f'    for place in {places}; do sweep "$place"; done',
         "    exit 0",
         "    ;;",
+        f"  {DELIVER}) ;;",
         "  *)",
-        f"    echo 'Usage: {layout.drill} {'|'.join(str(plan.id) for plan in drills.plans)}|{SWEEP}' >&2",
+        f"    echo 'Usage: {layout.drill} {'|'.join(str(plan.id) for plan in drills.plans)}|{SWEEP}|{DELIVER}' >&2",
         "    exit 64",
         "    ;;",
         "esac",

@@ -9,7 +9,7 @@ from clusters.handover.backup_script import EXPIRE, command
 from clusters.handover.promotion import EVERY
 from clusters.handover.units import unit
 from clusters.pgbackrest.configuration import Configuration
-from clusters.pgbackrest.drill import RESTORE, Drills
+from clusters.pgbackrest.drill import DELIVER, RESTORE, Drills
 from clusters.pgbackrest.drill import command as drill_command
 from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.schedules import KINDS, on_calendar
@@ -57,7 +57,8 @@ def drill_lines(drills: Drills | None) -> list[str]:
     if not drills:
         return []
     layout = drills.layout
-    return [f"{plan.schedule} {layout.user} {drill_command(layout, plan.id)}" for plan in drills.plans]
+    lines = [f"{plan.schedule} {layout.user} {drill_command(layout, plan.id)}" for plan in drills.plans]
+    return [*lines, f"*/5 * * * * {layout.user} {drill_command(layout, DELIVER)}"]
 
 
 def drill_units(drills: Drills | None, cluster: str) -> list[File]:
@@ -68,6 +69,9 @@ def drill_units(drills: Drills | None, cluster: str) -> list[File]:
         title = f"{cluster}: {'restore drill' if plan.what == RESTORE else 'verification of backups'} {plan.id}"
         times = "".join(f"OnCalendar={calendar}\n" for calendar in on_calendar(plan.schedule))
         files += unit(layout.unit(f"drill-{plan.id}"), title, [drill_command(layout, plan.id)], times, layout.user)
+    if drills:
+        layout, title = drills.layout, f"{cluster}: tell Storekeeper of drills that it has not heard of"
+        files += unit(layout.unit("drill-reports"), title, [drill_command(layout, DELIVER)], REPORTS, layout.user)
     return files
 
 

@@ -301,7 +301,7 @@ def _of_proofs(facts: Facts, clock: Clock) -> Iterator[Problem]:
     if proof.lost_at:
         words = f"There is no word of the drill that began {_at(proof.lost_at)}."
         advice = (
-            "See whether its machine runs and reaches the console. A report that waits there comes with its next run."
+            "See whether its machine runs and reaches the console. A report that waits there comes within five minutes."
         )
         yield Problem("proof_lost", BEHIND, words, advice)
 

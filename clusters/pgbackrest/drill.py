@@ -155,6 +155,9 @@ class Drills:
             yield from target.encryption()
 
 
-def command(layout: Layout, plan: int) -> str:
+DELIVER = "deliver"  # in place of a plan: only send the reports that wait
+
+
+def command(layout: Layout, plan: int | str) -> str:
     """Return what cron, systemd and people run for one plan."""
     return f"{layout.drill} {plan}"

@@ -350,16 +350,43 @@ def test_a_place_in_a_data_directory_is_refused(world):
 
 
 def test_a_report_that_does_not_get_through_is_sent_at_the_next_run(world, monkeypatch):
-    monkeypatch.setattr(drill_script, "FUNCTIONS", drill_script.FUNCTIONS.replace("in 5 30 ''", "in ''"))
+    hasten(monkeypatch)
     world.listener.status = 503
     before = len(world.listener.received)
     code, said, ended = world.run(keep_free=2**60)
-    assert (code, "A report waits for the next run: the console answered 503." in said) == (1, True)
+    assert (code, "A report waits until the console takes it. It answered 503." in said) == (1, True)
     world.listener.status = 200
     world.run(keep_free=2**60)
     late = [of_json(body) for _, _, body in world.listener.received[before:]][2:4]
     assert [(one.run, one.event) for one in late] == [(ended.run, "begin"), (ended.run, "end")]
     assert late[1].sent >= ended.sent
+
+
+def hasten(monkeypatch):
+    """Have a report tried once."""
+    monkeypatch.setattr(drill_script, "FUNCTIONS", drill_script.FUNCTIONS.replace("in $pauses ''", "in ''"))
+
+
+def test_what_waits_is_sent_without_a_run_once_the_console_is_back(world, monkeypatch):
+    hasten(monkeypatch)
+    world.listener.status = 503
+    for _ in range(2):
+        _, _, ended = world.run(keep_free=2**60)
+    script, received = world.place(keep_free=2**60), world.listener.received
+
+    def deliver():
+        before = len(received)
+        ran = world.node.run(script, "deliver")
+        return ran.stdout + ran.stderr, [of_json(body) for _, _, body in received[before:]]
+
+    # While it is away, one is tried, and nobody is told every five minutes.
+    said, tried = deliver()
+    assert (said, [one.event for one in tried]) == ("", ["begin"])
+    world.listener.status = 200
+    said, sent = deliver()
+    assert (said, [one.event for one in sent]) == ("", ["begin", "end"] * 2)
+    assert sent[-1].run == ended.run
+    assert deliver() == ("", [])
 
 
 def test_a_verification_finds_what_is_lost(world):
@@ -376,6 +403,6 @@ def test_a_verification_finds_what_is_lost(world):
 
 def test_it_takes_no_other_plan_and_no_other_user(world):
     script = world.place()
-    for arguments, code in (((), 64), (("8",), 64), (("7", "8"), 64), (("sweep",), 0)):
+    for arguments, code in (((), 64), (("8",), 64), (("7", "8"), 64), (("sweep",), 0), (("deliver",), 0)):
         assert world.node.run(script, *arguments, check=False).returncode == code
     assert subprocess.run([script, "7"], check=False, capture_output=True).returncode == 1
