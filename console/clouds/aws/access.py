@@ -327,6 +327,8 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
         ("s3-bucket", spec.bucket),
         ("s3-endpoint", f"s3.{spec.region}.{suffix}"),
         ("s3-region", spec.region),
+        # Amazon's certificate is for one name below its own: bucket.s3.eu-west-1.amazonaws.com, and no dot more.
+        *((("s3-uri-style", "path"),) if "." in spec.bucket else ()),
     )
     brought_key = BroughtKey(options, KEY_PARTS)
     return RepositoryOptions((*options, ("s3-key-type", "auto")), brought_key=brought_key)

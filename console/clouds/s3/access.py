@@ -259,7 +259,7 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
         ("s3-endpoint", name),
         ("s3-region", spec.region),
     ]
-    if settings.get("addressing_style") != "host":
+    if settings.get("addressing_style") != "host" or "." in spec.bucket:  # no certificate is for such a host
         options.append(("s3-uri-style", "path"))
     if port:
         options.append(("storage-port", port))

@@ -34,7 +34,7 @@ from console.clouds.contract import AccountRef, StoreSpec
 from console.clouds.regions import Region, find, places
 from console.clouds.s3.guard import guard
 from console.clouds.s3api.buckets import Bucket
-from console.clouds.s3api.clients import FOREVER, NETWORK, S3_NETWORK, client_of
+from console.clouds.s3api.clients import FOREVER, NETWORK, S3_NETWORK, client_of, send_md5
 from console.clouds.s3api.errors import (
     NO_ANSWER,
     S3_ACTIONS,
@@ -127,8 +127,14 @@ def _client(service: Literal["s3", "iam"], account: AccountRef, config: Config) 
         account,
         account.settings["region"],
         lambda: (_options(account, config), FOREVER),
-        partial(guard, allowed=account.deployment.endpoints_allowed),
+        partial(_prepare, service, account),
     )
+
+
+def _prepare(service: str, account: AccountRef, client: Any) -> None:
+    guard(client, account.deployment.endpoints_allowed)
+    if service == "s3":
+        send_md5(client)
 
 
 def _options(account: AccountRef, config: Config) -> dict[str, Any]:
@@ -354,4 +360,4 @@ def _tls_trouble(reason: str, server: str) -> tuple[str, str]:
 
 def bucket_of(spec: StoreSpec, name: str) -> Bucket:
     """Return a bucket of the store, for what all S3 servers do alike."""
-    return Bucket(name, lambda operation: calling(operation, spec, name), {})
+    return Bucket(name, lambda operation: calling(operation, spec, name), {}, doubted=True)

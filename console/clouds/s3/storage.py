@@ -142,15 +142,17 @@ class S3Storage:
         A bucket without any tag is proven by its name, which nobody could guess: on a server without tags always, on
         others only while it is empty, as after a crash between its creation and its tag.
         """
+        there, has_tags = bucket_of(spec, bucket), has(spec.account, "tags")
         try:
-            found = bucket_of(spec, bucket).tags()
-        except Lacking:  # no tags at all: then whether there is a bucket has to be asked in another way
-            return str(spec.id) if _exists(spec, bucket) else None
-        if found is None:
-            return None
+            found = there.tags()
+        except Lacking:
+            found, has_tags = {}, False
         if found:
             return found.get(STORE_TAG, "")
-        proven = not has(spec.account, "tags") or bucket_of(spec, bucket).left().is_empty
+        # Swift 2.30 answers an empty list of tags also for a bucket that is not there: it has to be asked otherwise.
+        if found is None or not there.exists():
+            return None
+        proven = not has_tags or there.left().is_empty
         return str(spec.id) if proven else ""
 
     def create(self, spec: StoreSpec, bucket: str) -> StepResult | None:
@@ -277,11 +279,6 @@ def _log_policy(spec: StoreSpec) -> dict[str, Any]:
 def _policy(spec: StoreSpec) -> dict[str, Any]:
     """Refuse plain HTTP."""
     return document(only_tls(bucket_arn(spec.bucket)))
-
-
-def _exists(spec: StoreSpec, bucket: str) -> bool:
-    with calling("ListBuckets", spec, bucket) as s3:
-        return any(one["Name"] == bucket for one in s3.list_buckets().get("Buckets", []))
 
 
 def _cli(account: AccountRef, region: str) -> list[str]:

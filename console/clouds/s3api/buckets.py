@@ -144,20 +144,51 @@ def version_expiry(days: int) -> dict[str, Any]:
 # How each listing is asked for, in botocore's words: method, size of a page, where the next one begins, what it lists.
 VERSIONS = ("list_object_versions", "MaxKeys", ("KeyMarker", "VersionIdMarker"), ("Versions", "DeleteMarkers"))
 UPLOADS = ("list_multipart_uploads", "MaxUploads", ("KeyMarker", "UploadIdMarker"), ("Uploads",))
-LISTINGS = {"ListObjectVersions": VERSIONS, "ListMultipartUploads": UPLOADS}
+OBJECTS = ("list_objects_v2", "MaxKeys", ("ContinuationToken",), ("Contents",))
+LISTINGS = {"ListObjectVersions": VERSIONS, "ListMultipartUploads": UPLOADS, "ListObjectsV2": OBJECTS}
+# What is answered for a bucket without tags: by Amazon and most others, and by Ceph before 17.2.7.
+NO_TAGS = frozenset({"NoSuchTagSet", "NoSuchTagSetError"})
 # What is answered where there is no Object Lock: by Amazon, then by servers that have not heard of it.
 NO_LOCK = frozenset(
     {"ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "InvalidRequest"} | NOT_THERE
 )
 
 
+class NotListed(Exception):
+    """The server has no such listing."""
+
+
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket; `calling` lends a client for one operation on it and turns its errors into StepErrors."""
+    """A bucket; `calling` lends a client for one operation on it and turns its errors into StepErrors.
+
+    `doubted`: its server may answer what it was not asked, such as a list of objects to whoever asks for versions. Then
+    nothing is taken for empty, or for missing, that has not been looked at in another way too.
+    """
 
     name: str
     calling: Callable[[str], AbstractContextManager[S3Client]]
     expected: dict[str, Any]  # what each call adds, such as whose bucket it must be
+    doubted: bool = False
+
+    def exists(self) -> bool:
+        """Return whether there is such a bucket; raises Denied when it is one that this key may not see."""
+        with self.calling("HeadBucket") as s3:
+            try:
+                s3.head_bucket(Bucket=self.name, **self.expected)
+            except ClientError as error:
+                if code_of(error) in {"404", "NoSuchBucket"}:
+                    return False
+                # Of others the list tells, too: some servers have no HeadBucket, and some proxies let no HEAD through.
+                if not self._is_listed():
+                    raise
+        return True
+
+    def _is_listed(self) -> bool:
+        try:
+            return any(one["Name"] == self.name for one in all_buckets(self.calling))
+        except StepError:
+            return False
 
     def tags(self) -> dict[str, str] | None:
         """Return its tags; None when there is no such bucket."""
@@ -167,10 +198,10 @@ class Bucket:
             except ClientError as error:
                 if code_of(error) == "NoSuchBucket":
                     return None
-                if code_of(error) == "NoSuchTagSet":
+                if code_of(error) in NO_TAGS:
                     return {}
                 raise
-        return {tag["Key"]: tag.get("Value", "") for tag in answer["TagSet"]}
+        return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagSet", [])}
 
     def left(self) -> Contents:
         """Return what keeps it from being deleted, counted as far as one page goes."""
@@ -187,17 +218,19 @@ class Bucket:
         """Return what is in it, and when the newest version came."""
         objects = older = markers = size = uploads = 0
         versioned, newest = False, None
-        for page in self._pages("ListObjectVersions", at_most):
+        for page in self._versions(at_most):
             for one in page.get("Versions", []):
-                objects += one["IsLatest"]
-                older += not one["IsLatest"]
-                size += one["Size"]
-                versioned = versioned or one["VersionId"] != "null"
-                newest = max(newest or one["LastModified"], one["LastModified"])
+                is_latest = one.get("IsLatest", True)
+                objects += is_latest
+                older += not is_latest
+                size += one.get("Size", 0)
+                versioned = versioned or _version(one) != "null"
+                newest = max(filter(None, (newest, one.get("LastModified"))), default=None)
             markers += len(page.get("DeleteMarkers", []))
             tell(objects + older + markers)
-        for page in self._pages("ListMultipartUploads", at_most):
-            uploads += len(page.get("Uploads", []))
+        with suppress(NotListed):
+            for page in self._pages("ListMultipartUploads", at_most):
+                uploads += len(page.get("Uploads", []))
         found = Contents(
             objects=objects,
             older=older,
@@ -210,8 +243,23 @@ class Bucket:
         )
         return found, newest
 
+    def _versions(self, at_most: int) -> Iterator[Any]:
+        """Return the pages of all versions; of the objects, as versions, where the server has no list of versions.
+
+        A server that has not heard of versions may also answer with the list of objects, which has none in it.
+        """
+        found = False
+        with suppress(NotListed):
+            for page in self._pages("ListObjectVersions", at_most):
+                found = found or any(page.get(kind) for kind in VERSIONS[3])
+                yield page
+            if found or not self.doubted:
+                return
+        for page in self._pages("ListObjectsV2", at_most):
+            yield {"Versions": page.get("Contents", [])}
+
     def _pages(self, operation: str, at_most: int) -> Iterator[Any]:
-        """Return the pages of a listing until there is one entry more than `at_most`."""
+        """Return the pages of a listing until there is one entry more than `at_most`; raises NotListed."""
         method, limit, markers, kinds = LISTINGS[operation]
         counted = 0
 
@@ -219,7 +267,12 @@ class Bucket:
             nonlocal counted
             with self.calling(operation) as s3:
                 size = {limit: min(PAGE, at_most + 1 - counted)}
-                page = getattr(s3, method)(Bucket=self.name, **size, **(start or {}), **self.expected)
+                try:
+                    page = getattr(s3, method)(Bucket=self.name, **size, **(start or {}), **self.expected)
+                except ClientError as error:
+                    if code_of(error) in NOT_THERE and start is None and operation != "ListObjectsV2":
+                        raise NotListed from error
+                    raise
             counted += sum(len(page.get(kind, [])) for kind in kinds)
             following = {marker: page[f"Next{marker}"] for marker in markers if page.get(f"Next{marker}")}
             return page, following if page.get("IsTruncated") and counted <= at_most else None
@@ -251,18 +304,34 @@ class Bucket:
             # Always the first page: what it listed is gone when the next one is asked for.
             if not (objects := self._first_page()):
                 break
-            with self.calling("DeleteObjects") as s3:
+            if not self._delete_together(objects):
+                for one in objects:
+                    with self.calling("DeleteObject") as s3:
+                        s3.delete_object(Bucket=self.name, **one, **self.expected)  # type: ignore[misc]
+        else:
+            raise NotReady("Deleting the access logs: there are many.", patience=patience)
+        with suppress(NotListed):
+            self._abort_uploads()
+
+    def _delete_together(self, objects: list[ObjectIdentifierTypeDef]) -> bool:
+        """Delete these in one call and return True; False where the server has no such call."""
+        with self.calling("DeleteObjects") as s3:
+            try:
                 answer = s3.delete_objects(
                     Bucket=self.name, Delete={"Objects": objects, "Quiet": True}, **self.expected
                 )
-                for refused in answer.get("Errors", []):
-                    raise ClientError(
-                        {"Error": {"Code": refused["Code"], "Message": refused["Message"]}}, "DeleteObjects"
-                    )  # the first says it for all
-        else:
-            raise NotReady("Deleting the access logs: there are many.", patience=patience)
-        with self.calling("ListMultipartUploads") as s3:
-            uploads = s3.list_multipart_uploads(Bucket=self.name, **self.expected).get("Uploads", [])
+            except ClientError as error:
+                if code_of(error) in NOT_THERE:
+                    return False
+                raise
+            for refused in answer.get("Errors", []):
+                raise ClientError(
+                    {"Error": {"Code": refused.get("Code", ""), "Message": refused.get("Message", "")}}, "DeleteObjects"
+                )  # the first says it for all
+        return True
+
+    def _abort_uploads(self) -> None:
+        uploads = next(self._pages("ListMultipartUploads", PAGE - 1)).get("Uploads", [])
         for upload in uploads:
             with self.calling("AbortMultipartUpload") as s3:
                 s3.abort_multipart_upload(
@@ -270,13 +339,13 @@ class Bucket:
                 )
 
     def _first_page(self) -> list[ObjectIdentifierTypeDef]:
-        with self.calling("ListObjectVersions") as s3:
-            page = s3.list_object_versions(Bucket=self.name, **self.expected)
+        listing = self._versions(PAGE - 1)
+        page: dict[str, Any] = next((one for one in listing if any(one.get(kind) for kind in VERSIONS[3])), {})
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         # Naming a version asks for s3:DeleteObjectVersion, even the "null" one of a bucket that has no versions; the
         # console's role has no need of it unless someone turned versioning on.
-        if page.get("DeleteMarkers") or any(one["VersionId"] != "null" for one in found):
-            return [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
+        if page.get("DeleteMarkers") or any(_version(one) != "null" for one in found):
+            return [{"Key": one["Key"], "VersionId": _version(one)} for one in found]
         return [{"Key": one["Key"]} for one in found]
 
     def delete(self) -> bool:
@@ -289,6 +358,11 @@ class Bucket:
                     return False
                 raise
         return True
+
+
+def _version(one: Mapping[str, Any]) -> str:
+    """Return the ID of a version; "null" where the server gives it none, as it does with versioning off."""
+    return str(one.get("VersionId") or "null")
 
 
 def empty_commands(bucket: str, found: Contents, options: str, *first: str, prefix: str = "") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,6 +64,28 @@ def new_client(service: Service, region: str, **options: Any) -> Any:
     streams.limit(http._manager)
     http._pool_classes_by_scheme = http._manager.pool_classes_by_scheme  # for the operator's proxies
     return client
+
+
+def send_md5(client: Any) -> None:
+    """Have this client of S3 send Content-MD5 where S3 asks for a checksum, and not the CRC32 of newer clients.
+
+    Every server knows Content-MD5. Many want it and refuse DeleteObjects, lifecycles and policies without it (MinIO's
+    `MissingContentMD5`, Swift 2.30's `InvalidRequest`); others refuse the headers of the CRC32 (Backblaze B2:
+    "Unsupported header 'x-amz-sdk-checksum-algorithm'").
+    """
+    client.meta.events.register("before-call.s3", _with_md5)
+
+
+def _with_md5(params: dict[str, Any], **_: Any) -> None:
+    checksum = params.get("context", {}).get("checksum", {})
+    body = params.get("body")
+    body = body.encode() if isinstance(body, str) else body
+    if not checksum.get("request_algorithm") or not isinstance(body, bytes):
+        return
+    for name in ("request_algorithm", "request_algorithm_header"):
+        checksum.pop(name, None)
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = b64encode(digest).decode()
 
 
 def client_of(

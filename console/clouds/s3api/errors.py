@@ -45,6 +45,7 @@ S3_ACTIONS = {
     "ListObjectVersions": ("s3:ListBucketVersions",),
     "ListMultipartUploads": ("s3:ListBucketMultipartUploads",),
     "DeleteBucket": ("s3:DeleteBucket",),
+    "HeadBucket": ("s3:ListBucket",),
     "DeleteObjects": ("s3:DeleteObject",),
     "AbortMultipartUpload": ("s3:AbortMultipartUpload",),
     "ListObjectsV2": ("s3:ListBucket",),

@@ -5,10 +5,12 @@ from uuid import UUID
 import pytest
 
 from console.clouds import CLOUDS
+from console.clouds.contract import StoreSpec
 from console.clouds.s3 import session as s3_session
 from console.clouds.s3api import clients, settings
 from console.clouds.steps import StepResult
 from tests.clouds import plans
+from tests.clouds.aws_accounts import key_account
 from tests.clouds.s3.buckets import node_spec
 from tests.clouds.s3_accounts import S3, SECRET, an_account, make_spec
 
@@ -55,6 +57,16 @@ def test_repository_without_keys_leaves_them_out():
     assert dict(found.options)["storage-verify-tls"] == "n"
 
     assert f"limited to {access.prefix}/ in {spec.bucket}" in found.lacks
+
+
+@pytest.mark.parametrize("bucket", ["backups", "backups.example.com"])
+@pytest.mark.parametrize("account", [key_account(), an_account(addressing_style="host")], ids=["amazon", "host"])
+def test_a_bucket_with_dots_is_reached_by_path(account, bucket):
+    """The certificate of bucket.s3.example.com is for one name more, as a * stands for no dot."""
+    cloud = S3 if account.settings.get("endpoint") else CLOUDS["aws"]
+    spec = StoreSpec(UUID(int=1), "Orders", account, "eu-west-1", bucket, f"{bucket}-log")
+    options = dict(cloud.access.repository(spec, node_spec(account)).options)
+    assert options.get("s3-uri-style") == ("path" if "." in bucket else None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,95 @@
+"""A store's life on each server of the table: linked, made, checked, used, deleted, and nothing left of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from console.clouds.contract import LinkError
+from console.clouds.steps import Refused
+from tests.clouds import plans
+from tests.clouds.contract.running import PREFIX, settled
+from tests.clouds.quirks.table import ROWS
+from tests.clouds.s3_accounts import S3, SEAWEED, an_account, make_spec
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def stands(administrator):
+    """What stands on the server that is named like ours, whatever the layer says."""
+
+    def names():
+        return {one["Name"] for one in administrator.list_buckets()["Buckets"] if one["Name"].startswith("pgbk-")}
+
+    before = names()
+    return lambda: names() - before
+
+
+def through(layer, row):
+    """Return an account on the server as the row makes it, before it is linked."""
+    layer.row, server = row, layer.server
+    return an_account(layer.endpoint, server.ca_certificate, server.access_key_id, server.secret_access_key, has="")
+
+
+def linked(account):
+    found = S3.linking.identify(account).found
+    return replace(account, settings={**account.settings, **found})
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.refused])
+def test_a_store_lives_and_ends_on_each_server(layer, administrator, stands, name):
+    row = ROWS[name]
+    account = linked(through(layer, row))
+    has = {*account.settings["has"].split()}
+    assert not stands()
+    assert not has & row.lacks
+    assert has >= {*SEAWEED.split()} - row.lacks - {"version_expiry"}
+    spec = make_spec(account)
+    settled(plans.creation(S3), spec)
+    assert stands() == {spec.bucket, spec.log_bucket}
+    done = replace(spec, complete=True)
+    for control in S3.storage.settings(done):
+        if control.offered and control.key in has:
+            assert control.matches(control.observe()), control.key
+    orphans = {one.name: one for one in S3.storage.list_unmanaged(account, ())}
+    assert orphans[spec.bucket].store_id == str(spec.id)
+    assert not orphans[spec.bucket].error
+
+    backup = f"{PREFIX}/n1/backup/main/backup.info"
+    administrator.put_object(Bucket=spec.bucket, Key=backup, Body=b"[backrest]\n")
+    administrator.create_multipart_upload(Bucket=spec.log_bucket, Key="half")
+    administrator.put_object(Bucket=spec.log_bucket, Key="access/1", Body=b"a line")
+    found = plans.contents(S3, done, lambda counted: None)
+    assert (found.objects, found.size, found.is_empty) == (1, 11, False)
+    assert [one.key for one in S3.storage.objects(done).entries(f"{PREFIX}/")] == [backup]
+    with pytest.raises(Refused, match="1 object"):
+        settled(plans.deletion(S3), done)
+    assert stands() == {spec.bucket, spec.log_bucket}
+    administrator.delete_object(Bucket=spec.bucket, Key=backup)
+    settled(plans.deletion(S3), done)
+    assert not stands()
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.refused])
+def test_what_cannot_be_linked_says_why_and_leaves_nothing(layer, stands, name):
+    with pytest.raises(LinkError, match=ROWS[name].refused):
+        linked(through(layer, ROWS[name]))
+    assert not stands()
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.refused])
+def test_what_is_somebody_elses_is_never_touched(layer, administrator, stands, name):
+    """An untagged bucket that holds an object is nobody's where there are tags, and of its name's store elsewhere."""
+    account = through(layer, ROWS[name])
+    has = " ".join({*SEAWEED.split()} - ROWS[name].lacks)
+    spec = make_spec(replace(account, settings={**account.settings, "has": has}))
+    assert S3.storage.owner(spec, spec.bucket) is None
+    administrator.create_bucket(Bucket=spec.bucket)
+    assert S3.storage.owner(spec, spec.bucket) == str(spec.id)  # as after a crash between its creation and its tag
+    administrator.put_object(Bucket=spec.bucket, Key="theirs", Body=b"1")
+    assert S3.storage.owner(spec, spec.bucket) == ("" if "tags" in has.split() else str(spec.id))
+    administrator.delete_object(Bucket=spec.bucket, Key="theirs")
+    administrator.delete_bucket(Bucket=spec.bucket)
+    assert not stands()
