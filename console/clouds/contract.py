@@ -128,11 +128,17 @@ class Fact:
 
 @dataclass(frozen=True)
 class Feature:
-    """Something that a store would like of its server, whether this server has it, and what that means if not."""
+    """Something that a store would like of its server, what came of trying it there, and what that means."""
 
     label: str
-    has: bool
-    without: str
+    outcome: Literal["has", "lacks", "claims"]  # claims: it says that it does this, and does not
+    without: str  # what that means where the server does not have it
+    remark: str = ""  # where it has it: what is to be said about that all the same
+
+    @property
+    def has(self) -> bool:
+        """Return whether stores use it."""
+        return self.outcome == "has"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,6 +322,7 @@ class Setting:
     keys: tuple[str, ...]
     title: str
     only_with: Literal["", "versions", "lock"] = ""
+    proves: bool = False  # tries the bucket out with what was set, also when that was repaired
 
     @property
     def step_key(self) -> str:

@@ -72,7 +72,8 @@ def _set(cloud: Cloud, keys: Collection[str], log: bool, spec: StoreSpec) -> Ste
     controls = [control for control in cloud.storage.settings(spec) if control.log is log and control.key in keys]
     results = [control.ensure() for control in controls if not (control.fixed and control.matches(control.observe()))]
     notes = [result.note for result in results if result and result.note]
-    return StepResult(note=" ".join(dict.fromkeys(notes))) if notes else None
+    kept = next((result.keep for result in results if result and result.keep is not None), None)
+    return StepResult(note=" ".join(dict.fromkeys(notes)), keep=kept) if notes or kept else None
 
 
 # Checking
@@ -121,6 +122,9 @@ def repair(cloud: Cloud, spec: StoreSpec, *, gone: Collection[bool], differing: 
         title = f"Setting {lower_first(setting.label)} of the {side} {noun}"
         run = partial(_set, cloud, [setting.key], setting.log)
         stages.append(Stage(Step(f"set_{side}_{setting.key}", title, run)))
+    if any(not setting.log for setting in settings):
+        proofs = [setting for stage in cloud.creation for setting in stage if setting.proves]
+        stages += [Stage(_set_step(cloud, setting)) for setting in proofs]
     return (*stages[:1], own, *stages[1:]) if gone else (own, *stages)
 
 

@@ -8,7 +8,8 @@ from console.clouds import CLOUDS
 from console.clouds.contract import AccountRef, DeploymentSettings, StoreSpec
 
 S3 = CLOUDS["s3"]
-SEAWEED = "bucket_policy iam_users object_lock ownership tags upload_expiry version_expiry versioning"
+SEAWEED = "bucket_policy iam_users log_expiry object_lock ownership tags upload_expiry version_expiry versioning"
+FOUND = {"has": SEAWEED, "claims": "", "breaks": "", "tls_condition": "Bool", "plain": ""}  # no port for plain HTTP
 SECRET = "marked-secret-hunter2"
 ALLOWED = ("127.0.0.0/8", "localhost")
 
@@ -25,7 +26,7 @@ def an_account(endpoint="https://s3.example.com", ca_certificate="", key="KEY", 
             "addressing_style": "path",
             "ca_certificate": ca_certificate,
             "access_key_id": key,
-            "has": SEAWEED,
+            **FOUND,
             **settings,
         },
         {"secret_access_key": secret},

@@ -1,17 +1,22 @@
 """Servers that speak S3 and are not Amazon's: what a store gets there, stage by stage, and what makes them a cloud."""
 
-from console.clouds.contract import Cloud, Linking, NodeAccess
+from console.clouds.contract import Cloud, Linking, NodeAccess, Setting
 from console.clouds.s3api import CREATION
 from console.clouds.s3api.nodes import policy
 from console.clouds.vocabulary import Vocabulary
 
 from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, facts, key_id, repository
 from .documents import access_documents
+from .features import capabilities, linked
 from .linking import BY_KEY, FIELDS, account_facts, clean
-from .probe import capabilities, identify, linked, preflight
+from .probe import identify, preflight
 from .recovery import RECOVERY
 from .session import node_regions
-from .storage import S3Storage
+from .storage import TRIAL, S3Storage
+
+# Before versions are kept and locked: what it is tried with is to go again.
+PROOF = Setting("backup", (TRIAL,), "Trying out what a backup does", proves=True)
+SET = next(number for number, stage in enumerate(CREATION) if any(setting.only_with for setting in stage))
 
 S3_COMPATIBLE = Cloud(
     key="s3",
@@ -35,7 +40,7 @@ S3_COMPATIBLE = Cloud(
         clean=clean,
     ),
     storage=S3Storage(),
-    creation=CREATION,
+    creation=(*CREATION[:SET], (PROOF,), *CREATION[SET:]),
     access=NodeAccess(
         grant=GRANT,
         revoke=REVOKE,

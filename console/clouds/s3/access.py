@@ -29,7 +29,7 @@ from console.clouds.s3api.nodes import (
     policy,
 )
 from console.clouds.s3api.settings import same_document
-from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
+from console.clouds.steps import Failed, NotReady, Stage, Step, StepError, StepResult
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import TagTypeDef
@@ -300,16 +300,53 @@ DELETE = (Stage(Step("delete_user", "Deleting the user of the nodes with its key
 
 # Whether there are users at all
 
+# What says nothing about users: the key, its user or the server is in trouble.
+NO_ANSWER_ABOUT_USERS = frozenset(
+    [
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "ExpiredToken",
+        "UserSuspended",
+        "AccountProblem",
+        "QuotaExceeded",
+        "LimitExceeded",
+        "RequestTimeTooSkewed",
+    ]
+)
+
 
 def makes_users(account: AccountRef) -> bool:
-    """Make a user with a policy and a key, read all back, delete all, and return whether the server keeps users."""
+    """Make a user with a policy and a key, read all back, delete all, and return whether the server keeps users.
+
+    Raises a StepError that names the user when it stays.
+    """
     name = f"pgbk-probe-{secrets.token_hex(6)}"
-    document = policy(AccessSpec(account.id, name, account, name, (name,)))
-    made = False
     try:
         with calling_iam("CreateUser", _user(account, name)) as iam:
-            made = True  # also if the answer gets lost
             iam.create_user(UserName=name, Path=IAM_PATH)
+    except NotReady:  # it may be there all the same
+        with suppress(StepError):
+            _delete_user(account, name)
+        raise
+    except Failed as error:
+        # Where there are no users, or this key may not make any, servers answer in ways of their own, and a person
+        # makes the keys then.
+        if error.details.get("code") in NO_ANSWER_ABOUT_USERS:
+            raise
+        return False
+    try:
+        found = _keeps_users(account, name)
+    except StepError:
+        with suppress(StepError):  # what went wrong first says more
+            _delete_user_of_the_probe(account, name)
+        raise
+    _delete_user_of_the_probe(account, name)
+    return found
+
+
+def _keeps_users(account: AccountRef, name: str) -> bool:
+    document = policy(AccessSpec(account.id, name, account, name, (name,)))
+    try:
         return (
             _tag(account, name) is not None
             and _keep_policy(account, name, document)
@@ -318,19 +355,24 @@ def makes_users(account: AccountRef) -> bool:
     except Lacking:
         return False
     except Failed as error:
-        # Where there are no users, or this key may not make any, servers answer alike; a person makes the keys then.
         if error.details.get("action"):
             return False
         raise
-    finally:
-        if made:
-            with suppress(Lacking):
-                _delete_user_of_the_probe(account, name)
 
 
 def _delete_user_of_the_probe(account: AccountRef, name: str) -> None:
+    """Delete the user, part by part: a server may make users and lack what belongs to them."""
+    for delete in (_delete_keys, _delete_policy):
+        with suppress(Failed):
+            delete(account, name)
     try:
-        _delete_user(account, name)
+        with calling_iam("DeleteUser", _user(account, name)) as iam, or_nothing():
+            iam.delete_user(UserName=name)
     except Failed as error:
-        if not error.details.get("action"):
-            raise
+        if isinstance(error, Lacking):  # then it made none
+            return
+        raise Failed(
+            f"The console could not delete user {name}, made to try the server out: {error.message} Delete it by hand: "
+            f"aws iam delete-user --user-name {name} --endpoint-url https://{host(account)}.",
+            **error.details,
+        ) from error

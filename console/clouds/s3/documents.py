@@ -9,6 +9,7 @@ from typing import Any
 from console.clouds.contract import AccountRef, Document
 from console.clouds.s3.access import USERS
 from console.clouds.s3.session import SERVER_ACTIONS, has
+from console.clouds.s3.trial import FOLDER
 from console.clouds.s3api.errors import ON_OBJECTS, bucket_arn
 from console.clouds.s3api.nodes import IAM_PATH
 
@@ -38,6 +39,7 @@ def policy() -> dict[str, Any]:
             _allow("EmptyLogBucketOnDelete", emptied, logs),
             _allow("ReadListsOfBackups", ["GetObject"], f"{own}/{ON_OBJECTS['GetObject']}"),
             _allow("TryServerOut", [*emptied, "GetObject", "PutObject"], probe),
+            _allow("TryStoresOut", ["DeleteObjects", "GetObject", "PutObject"], f"{own}/{FOLDER}/*"),
             _allow("FindStoreBuckets", ["ListBuckets"], "*"),
             _allow("ManageNodeUsers", on_users, [f"arn:aws:iam:::user{IAM_PATH}*", "arn:aws:iam:::user/pgbk-*"]),
         ],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -19,8 +23,8 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from console.clouds import addresses, streams
-from console.clouds.contract import AccountRef, Capabilities, Check, Feature, Identity, LinkError, StoreSpec
-from console.clouds.naming import listed, lower_first
+from console.clouds.contract import AccountRef, Check, Identity, LinkError, StoreSpec
+from console.clouds.naming import listed
 from console.clouds.s3.access import USERS, makes_users
 from console.clouds.s3.controls import (
     ask_for_bucket,
@@ -30,6 +34,8 @@ from console.clouds.s3.controls import (
     refuses_to_delete_what_is_not_empty,
     stop_logging,
 )
+from console.clouds.s3.features import features
+from console.clouds.s3.plain_http import find_port, read
 from console.clouds.s3.session import (
     Lacking,
     bucket_of,
@@ -42,7 +48,20 @@ from console.clouds.s3.session import (
     verifies,
     who,
 )
-from console.clouds.s3api.buckets import document, log_delivery, only_tls, tags, upload_expiry, version_expiry
+from console.clouds.s3.storage import cli
+from console.clouds.s3.trial import (
+    access_parts,
+    delete,
+    is_readable,
+    left_out,
+    ownership_part,
+    policy_part,
+    refusing_reading,
+    remove_policy,
+    tls_statement,
+    versioning_part,
+)
+from console.clouds.s3api.buckets import document, log_delivery, log_expiry, tags, upload_expiry, version_expiry
 from console.clouds.s3api.clients import forget_clients
 from console.clouds.s3api.errors import NO_ANSWER, bucket_arn, code_of, no_answer
 from console.clouds.s3api.settings import (
@@ -56,65 +75,17 @@ from console.clouds.s3api.settings import (
     TAGS,
     VERSIONING,
 )
-from console.clouds.steps import Denied, Failed, NotReady, StepError
+from console.clouds.steps import Failed, NotReady, StepError
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+
+PROBE_KEY = "probe"
+# What is answered to the creation of a bucket with Object Lock where there is none.
+NO_LOCKED_BUCKETS = frozenset({"InvalidRequest", "InvalidArgument", "InvalidBucketState"})
 TIDY_SECONDS = 5.0  # for deleting what a server was tried out with
-
-# What a store would like of its server: as an account's settings list it, its label, and what it means not to have it.
-WISHES = (
-    ("access_logging", "Access logging", "Who read or changed backups is not recorded; the log bucket stays empty."),
-    ("bucket_policy", "TLS-only policy", "If the server also listens for plain HTTP, backups may be sent unencrypted."),
-    (
-        "upload_expiry",
-        "Expiry of unfinished uploads",
-        "What an interrupted backup has half uploaded takes up room until somebody deletes it.",
-    ),
-    (
-        "public_access_block",
-        "Public access block",
-        "Nothing stops an administrator of the server from opening a bucket to everybody by mistake.",
-    ),
-    ("versioning", "Versioning", "What is deleted or overwritten is gone at once: there are no protected stores."),
-    (
-        "version_expiry",
-        "Expiry of older versions",
-        "Older versions would take up room for ever: there are no protected stores.",
-    ),
-    (
-        "object_lock",
-        "Object Lock",
-        "Protected stores keep versions, and who may delete versions on the server can still delete those.",
-    ),
-    (USERS, "IAM users", "The access keys of the nodes have to be made by hand, with the policy that is shown."),
-    (
-        "deletion_guard",
-        "Refusal to delete what is not empty",
-        "The server would delete a bucket with what is in it: the console closes it to writers and counts again.",
-    ),
-)
-
-
-def capabilities(account: AccountRef) -> Capabilities:
-    """Return what can be done with the server, as it was found to be."""
-    versions = has(account, "versioning") and has(account, "version_expiry")
-    return Capabilities(
-        versions=versions,
-        lock=versions and has(account, "object_lock"),
-        access_logs=has(account, "access_logging"),
-        node_key_by_hand=not has(account, USERS),
-        features=features(account),
-    )
-
-
-def features(account: AccountRef) -> list[Feature]:
-    """Return what the server was found to have and to lack."""
-    return [Feature(label, has(account, name), without) for name, label, without in WISHES]
-
-
-def linked(account: AccountRef) -> str:
-    """Return what was found, in one sentence."""
-    lacking = tuple(lower_first(one.label) for one in features(account) if not one.has)
-    return f"The server lacks {listed(lacking)}." if lacking else "The server has all that a store uses."
 
 
 def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
@@ -129,7 +100,7 @@ def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
         without="Nothing on this server can be created, looked at or deleted.",
     )
     found = [
-        Check(one.label, host(account), "pass" if one.has else "fail", one.without, required=False)
+        Check(one.label, host(account), "pass" if one.has else "fail", one.without, one.remark, required=False)
         for one in features(account)
     ]
     return [answers, *found]
@@ -140,24 +111,25 @@ def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
 
 def identify(account: AccountRef) -> Identity:
     """Prove that the server is one, with buckets that are made, tried out and removed; raises LinkError."""
-    for value, label, field in (
+    for value, label, asked in (
         (account.settings.get("access_key_id"), "access key ID", "access_key_id"),
         (account.secrets.get("secret_access_key"), "secret access key", "secret_access_key"),
     ):
         if not value:
-            raise LinkError(f"Enter the {label}.", field)
+            raise LinkError(f"Enter the {label}.", asked)
     _refuse_where_it_may_not_be(account)
     name = f"pgbk-probe-{secrets.token_hex(8)}"
     probe = StoreSpec(uuid4(), "probe", account, account.settings["region"], name, f"{name}-log")
     made: list[str] = []
     try:
         found = _try_out(probe, made)
-        if makes_users(account):
-            found.append(USERS)
+        found.keep(USERS, makes_users(account))
     except (StepError, LinkError) as error:
         left, name = _remove_probe(probe, made), getattr(error, "field", "")
-        passing = getattr(error, "passing", isinstance(error, NotReady))
-        raise LinkError(" ".join(filter(None, (str(error), left))), name, passing=passing) from error
+        raise LinkError(" ".join(filter(None, (str(error), left))), name, passing=_is_passing(error)) from error
+    except BaseException:
+        _remove_probe(probe, made)
+        raise
     else:
         if left := _remove_probe(probe, made):
             raise LinkError(left)
@@ -167,7 +139,7 @@ def identify(account: AccountRef) -> Identity:
         f"The server {host(account)} took an object with this access key, and gave it back.",
         "Its certificate is verified." if verifies(account) else "Its certificate is NOT verified.",
     )
-    return Identity(number=host(account), partition="", found={"has": " ".join(sorted(found))}, proofs=proofs)
+    return Identity(number=host(account), partition="", found=found.settings, proofs=proofs)
 
 
 def _refuse_where_it_may_not_be(account: AccountRef) -> None:
@@ -185,28 +157,157 @@ def _refuse_where_it_may_not_be(account: AccountRef) -> None:
         ) from error
 
 
-def _try_out(probe: StoreSpec, made: list[str]) -> list[str]:
-    """Return what the server has, as the account's settings list it, and put down the buckets that were made."""
-    bucket, log_bucket, log_arn = probe.bucket, probe.log_bucket, bucket_arn(probe.log_bucket)
-    _prove_it_is_s3(probe, made)
+@dataclass
+class _Found:
+    """What came of trying the server out, as the account's settings list it."""
+
+    has: set[str] = field(default_factory=set)
+    claims: set[str] = field(default_factory=set)
+    breaks: set[str] = field(default_factory=set)
+    tls_condition: str = ""
+    plain: str = ""  # the port at which it answers plain HTTP
+
+    def keep(self, name: str, is_kept: bool) -> bool:
+        """Note whether the server has this, and return that."""
+        if is_kept:
+            self.has.add(name)
+        return is_kept
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """Note that a store's own work fails with these in force."""
+        self.breaks.update(names)
+        self.has.difference_update(names)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Return what the account's settings say from now on."""
+        words = {name: " ".join(sorted(getattr(self, name))) for name in ("has", "claims", "breaks")}
+        return {**words, "tls_condition": self.tls_condition, "plain": self.plain}
+
+
+def _try_out(probe: StoreSpec, made: list[str]) -> _Found:
+    """Return what the server has, as the account's settings list it, and put down the buckets that were made.
+
+    What makes a store's own work fail is found where it was set: after access, after the policy, after versioning.
+    """
+    found, body = _Found(), secrets.token_bytes(32)
+    bucket, log_bucket = probe.bucket, probe.log_bucket
+    _prove_it_is_s3(probe, made, body)
+    port = find_port(probe.account, bucket, PROBE_KEY, body)
     made.append(log_bucket)
     create_bucket(probe, log_bucket)
-    found = {
-        "tags": keeps(TAGS, probe, bucket, tags(probe)),
-        "ownership": keeps(OWNERSHIP, probe, bucket, OWNER_ENFORCED),
-        "public_access_block": keeps(PUBLIC_ACCESS_BLOCK, probe, bucket, CLOSED),
-        "bucket_policy": keeps(POLICY, probe, bucket, document(only_tls(bucket_arn(bucket)))),
-        "upload_expiry": keeps(LIFECYCLE, probe, bucket, [upload_expiry()]),
-    }
-    keeps(POLICY, probe, log_bucket, document(log_delivery(log_arn, bucket_arn(bucket)), only_tls(log_arn)))
-    found["access_logging"] = keeps_logging(probe)
+    found.keep("tags", keeps(TAGS, probe, bucket, tags(probe)))
+    _try_access(probe, found)
+    _try_policy(probe, found, port)
+    _try_expiry(probe, found)
+    found.keep("access_logging", keeps_logging(probe))
     stop_logging(probe)
-    found["versioning"] = keeps(VERSIONING, probe, bucket, "Enabled")
-    found["version_expiry"] = keeps(LIFECYCLE, probe, bucket, [upload_expiry(), version_expiry(1)])
-    found["object_lock"] = _locks(probe, made)
+    _try_versions(probe, found)
+    found.keep("object_lock", _locks(probe, made))
     # Last, because a server without the guard deletes the bucket.
-    found["deletion_guard"] = refuses_to_delete_what_is_not_empty(probe, bucket)
-    return [name for name, it_has in found.items() if it_has]
+    found.keep("deletion_guard", refuses_to_delete_what_is_not_empty(probe, bucket))
+    return found
+
+
+def _try_access(probe: StoreSpec, found: _Found) -> None:
+    """Turn ACLs off and close the bucket to the public, as a store's creation begins."""
+    bucket, parts = probe.bucket, []
+    if found.keep("ownership", keeps(OWNERSHIP, probe, bucket, OWNER_ENFORCED)):
+        parts.append(ownership_part(probe, bucket, OWNER_ENFORCED))
+    blocked = dict(CLOSED)
+    if found.keep("public_access_block", keeps(PUBLIC_ACCESS_BLOCK, probe, bucket, CLOSED)):
+        parts += access_parts(probe, bucket, blocked)
+    out, _ = left_out(probe, bucket, parts)
+    found.leave_out(out)
+    if not any(blocked.values()):
+        found.leave_out(["public_access_block"])
+
+
+def _try_policy(probe: StoreSpec, found: _Found, port: int) -> None:
+    """Find out whether the server refuses plain HTTP when a policy says so, and nothing else with it.
+
+    At first only reading is refused: a policy that takes our TLS for plain HTTP, as behind a proxy that ends it, could
+    else never be taken away. Where plain HTTP is answered, the policy has to refuse it; where no port for it was found,
+    the opposite policy has to refuse TLS, which shows at least that the server knows what it is reached by.
+    """
+    account, bucket = probe.account, probe.bucket
+    found.plain = str(port or "")
+    harmless = False
+    for condition in _conditions(account, port):
+        if not keeps(POLICY, probe, bucket, refusing_reading(bucket, condition, "false")):
+            continue
+        if not is_readable(probe, bucket, PROBE_KEY):
+            remove_policy(probe, bucket)
+            found.breaks.add("bucket_policy")
+            continue
+        harmless = True
+        if port:
+            is_followed = read(account, port, bucket, PROBE_KEY)[0] != HTTPStatus.OK
+        else:
+            opposite = refusing_reading(bucket, condition, "true")
+            is_followed = keeps(POLICY, probe, bucket, opposite) and not is_readable(probe, bucket, PROBE_KEY)
+        if is_followed:
+            found.breaks.discard("bucket_policy")
+            _try_whole_policy(probe, found, condition)
+            return
+        remove_policy(probe, bucket)
+    if harmless:  # and another one would have refused TLS
+        found.breaks.discard("bucket_policy")
+        found.claims.add("bucket_policy")
+
+
+def _conditions(account: AccountRef, port: int) -> tuple[str, str]:
+    """Return how a policy can say "plain HTTP", in the order to try them.
+
+    Ceph 16.2 knows aws:SecureTransport only where it is true, so that "false" never holds and only BoolIfExists refuses
+    plain HTTP. Where that cannot be tried, the stricter comes first, unless the buckets of the account have the other.
+    """
+    known = account.settings.get("tls_condition") or ("Bool" if has(account, "bucket_policy") else "")
+    return ("Bool", "BoolIfExists") if port or known == "Bool" else ("BoolIfExists", "Bool")
+
+
+def _try_whole_policy(probe: StoreSpec, found: _Found, condition: str) -> None:
+    bucket, log_bucket = probe.bucket, probe.log_bucket
+    whole = document(tls_statement(bucket, condition))
+    if not found.keep("bucket_policy", keeps(POLICY, probe, bucket, whole)):
+        remove_policy(probe, bucket)
+        return
+    out, _ = left_out(probe, bucket, [policy_part(probe, bucket, whole, None)])
+    found.leave_out(out)
+    if not out:
+        found.tls_condition = condition
+        delivery = log_delivery(bucket_arn(log_bucket), bucket_arn(bucket))
+        keeps(POLICY, probe, log_bucket, document(delivery, tls_statement(log_bucket, condition)))
+
+
+def _try_expiry(probe: StoreSpec, found: _Found) -> None:
+    """Try each rule alone: a server that refuses one may well keep another."""
+    bucket = probe.bucket
+    for name, rule in (
+        ("log_expiry", {key: part for key, part in log_expiry().items() if key != "AbortIncompleteMultipartUpload"}),
+        ("version_expiry", version_expiry(1)),
+        ("upload_expiry", upload_expiry()),
+    ):
+        found.keep(name, keeps(LIFECYCLE, probe, bucket, [rule]))
+
+
+def _try_versions(probe: StoreSpec, found: _Found) -> None:
+    """Keep versions, with all that expires at once as in a protected store, and see that an object gets one."""
+    bucket = probe.bucket
+    if not found.keep("versioning", keeps(VERSIONING, probe, bucket, "Enabled")):
+        return
+    out, versions = left_out(probe, bucket, [versioning_part(probe, bucket)])
+    found.leave_out(out)
+    if not (versions or out):
+        found.has.discard("versioning")
+        found.claims.add("versioning")
+    both = [
+        rule
+        for name, rule in (("upload_expiry", upload_expiry()), ("version_expiry", version_expiry(1)))
+        if name in found.has
+    ]
+    if len(both) > 1 and not keeps(LIFECYCLE, probe, bucket, both):
+        found.has.discard("upload_expiry")
 
 
 def _locks(probe: StoreSpec, made: list[str]) -> bool:
@@ -218,10 +319,10 @@ def _locks(probe: StoreSpec, made: list[str]) -> bool:
         return keeps(OBJECT_LOCK, probe, name, {"mode": "GOVERNANCE", "days": 1})
     except Lacking:
         return False
-    except Failed as error:  # servers without it answer in ways of their own
-        if isinstance(error, Denied):
-            raise
-        return False
+    except Failed as error:
+        if error.details.get("code") in NO_LOCKED_BUCKETS:
+            return False
+        raise
 
 
 # What servers answer to the first call, beside the form field that it is about.
@@ -241,36 +342,92 @@ REFUSALS = {
 }
 
 
-def _prove_it_is_s3(probe: StoreSpec, made: list[str]) -> None:
-    """Make a bucket, write an object into it and read that back; raises LinkError."""
-    account, bucket, body = probe.account, probe.bucket, secrets.token_bytes(32)
+MAY_NOT_DELETE = (
+    "This access key may not delete buckets, so nothing was made. Allow s3:DeleteBucket, and all of s3:* on buckets "
+    "named pgbk-*."
+)
+# What is no error of S3's and comes from something else that speaks HTTP, and not only from a proxy in the way.
+NOT_S3 = frozenset({301, 302, 303, 307, 308, 400, 401, 404, 405, 501})
+PASSING = frozenset({"SlowDown", "429", "408", "RequestTimeout", "TooManyRequests", "XMinioServerNotInitialized"})
+
+
+# The trouble of a server, or of whose key it is, that says nothing about the account: all that is not one of these, or
+# that nobody at the other end speaks S3.
+UNDOING = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed", "AccessDenied"})
+
+
+def _is_passing(error: StepError | LinkError) -> bool:
+    """Return whether the same may work later, so that an account which was verified stays so."""
+    if isinstance(error, LinkError):
+        return error.passing
+    code = error.details.get("code", "")
+    return isinstance(error, NotReady) or (bool(code) and code not in UNDOING and "action" not in error.details)
+
+
+def _prove_it_is_s3(probe: StoreSpec, made: list[str], body: bytes) -> None:
+    """Make a bucket, write an object into it and read that back; raises LinkError or a StepError.
+
+    What is made has to go again: so the deletion of a bucket is asked for before there is one, of a name that nobody
+    has, and that of objects while the bucket has none.
+    """
+    account, bucket = probe.account, probe.bucket
     s3 = s3_client(account)
-    try:
+    with _first_call(account):
+        _may_delete(s3, bucket)
         try:
             ask_for_bucket(s3, bucket, probe.region)
         except (ReadTimeoutError, ConnectionClosedError):  # the answer got lost, the bucket may be there
             made.append(bucket)
             raise
-        made.append(bucket)
-        s3.put_object(Bucket=bucket, Key="probe", Body=body)
-        same = s3.get_object(Bucket=bucket, Key="probe")["Body"].read() == body
+    made.append(bucket)
+    delete(probe, bucket, PROBE_KEY)
+    bucket_of(probe, bucket).empty()
+    with _first_call(account):
+        s3.put_object(Bucket=bucket, Key=PROBE_KEY, Body=body)
+        same = s3.get_object(Bucket=bucket, Key=PROBE_KEY)["Body"].read() == body
+    if not same:
+        raise LinkError(f"What answers at {host(account)} is not an S3 server: it does not keep objects.", "endpoint")
+
+
+@contextmanager
+def _first_call(account: AccountRef) -> Iterator[None]:
+    try:
+        yield
     except ClientError as error:
         raise _link_error(error, account) from error
     except NO_ANSWER as raised:
         why = no_answer(raised)
         passing = isinstance(why, (HTTPClientError, NoConnectionError)) and not isinstance(why, SSLError)
         raise LinkError(*trouble(why, account), passing=passing) from raised
-    if not same:
-        raise LinkError(f"What answers at {host(account)} is not an S3 server: it does not keep objects.", "endpoint")
+
+
+def _may_delete(s3: S3Client, bucket: str) -> None:
+    """Ask to delete a bucket that is not there; raises ClientError unless the answer is just that."""
+    try:
+        s3.delete_bucket(Bucket=bucket)
+    except ClientError as error:
+        if code_of(error) not in {"NoSuchBucket", "404"}:
+            raise
 
 
 def _link_error(error: ClientError, account: AccountRef) -> LinkError:
-    code = code_of(error)
+    code, status = code_of(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    said = error.response.get("Error", {}).get("Message", "")
     if code in REFUSALS:
-        return LinkError(*REFUSALS[code])
-    if not error.response.get("Error", {}).get("Message") or code.isdigit():
+        words, name = REFUSALS[code]
+        if code == "AccessDenied" and error.operation_name == "DeleteBucket":
+            words = MAY_NOT_DELETE
+        return LinkError(words, name, passing=code not in UNDOING)
+    if status >= 500 or code in PASSING:
+        return LinkError(f"{who(account)} is not ready or busy ({_told(code, said)}). Try again later.", passing=True)
+    if code.isdigit() and status in NOT_S3:
         return LinkError(f"What answers at {host(account)} is not an S3 server (status {code}).", "endpoint")
-    return LinkError(f"{who(account)} refused to be tried out: {code}: {error.response['Error']['Message']}")
+    return LinkError(f"{who(account)} refused to be tried out ({_told(code, said)}).", passing=True)
+
+
+def _told(code: str, said: str) -> str:
+    code = f"status {code}" if code.isdigit() else code
+    return f"{code}: {said}" if said else code
 
 
 def _remove_probe(probe: StoreSpec, made: list[str]) -> str:
@@ -279,17 +436,24 @@ def _remove_probe(probe: StoreSpec, made: list[str]) -> str:
         kept = [name for name in made if not _is_gone(probe, name)]
     if not kept:
         return ""
+    options, *_ = cli(probe.account, probe.region)
+    commands = "; ".join(f"aws s3 rb s3://{name} --force {options}" for name in kept)
     return (
-        f"The console could not delete {listed(tuple(kept))}, made to try the server out. Delete that by hand, and "
-        "allow s3:ListBucketVersions, s3:DeleteObject and s3:DeleteBucket on buckets named pgbk-*."
+        f"The console could not delete {listed(tuple(kept))}, made to try the server out. Delete that by hand, signed "
+        f"in as a user of the server who may: {commands}. And allow the console's key s3:ListBucketVersions, "
+        "s3:DeleteObject, s3:DeleteObjectVersion and s3:DeleteBucket on buckets named pgbk-*."
     )
 
 
 def _is_gone(probe: StoreSpec, name: str) -> bool:
+    """Return whether the bucket is gone; whatever goes wrong here hides nothing that went wrong before."""
     bucket = bucket_of(probe, name)
-    with suppress(StepError):  # what matters is whether the bucket goes
+    with suppress(Exception):  # what matters is whether the bucket goes
         bucket.empty()
     try:
         return bucket.delete()
     except StepError as error:
         return error.details.get("code") == "NoSuchBucket"
+    except Exception:
+        log.exception("Deleting %s, with which a server was tried out", name)
+        return False

@@ -2,8 +2,9 @@
 
 An account's settings are: `endpoint` (https://host[:port]), `region` (that requests are signed for), `location` (the
 code of a place), `addressing_style` (path or host), `ca_certificate` (PEM, or nothing for the system's),
-`skip_tls_verify` (anything means that certificates are not verified), `access_key_id`, and `has`: what the server was
-found to have.
+`skip_tls_verify` (anything means that certificates are not verified), `access_key_id`, and what the server was found to
+be, each as words with spaces between them: `has`, what it keeps and does; `claims`, what it keeps and does not do;
+`breaks`, with what in force it refuses a store's own work; `tls_condition`, how it has to be told to refuse plain HTTP.
 """
 
 from __future__ import annotations
@@ -90,6 +91,16 @@ def verifies(account: AccountRef) -> bool:
 def has(account: AccountRef, feature: str) -> bool:
     """Return whether the server was found to have this, when the account was linked or last verified."""
     return feature in account.settings.get("has", "").split()
+
+
+def claims(account: AccountRef, feature: str) -> bool:
+    """Return whether the server was found to keep this and not to do it."""
+    return feature in account.settings.get("claims", "").split()
+
+
+def breaks(account: AccountRef, feature: str) -> bool:
+    """Return whether a store's own work was found to be refused with this in force."""
+    return feature in account.settings.get("breaks", "").split()
 
 
 def own_region(account: AccountRef) -> Region:
@@ -186,6 +197,7 @@ class Lacking(Failed):
 # Beside those of all buckets, the actions of the calls that the console makes here alone.
 SERVER_ACTIONS = {
     **S3_ACTIONS,
+    "DeleteBucketPolicy": ("s3:DeleteBucketPolicy",),
     "PutObject": ("s3:PutObject",),
     "DeleteObjects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     **{
@@ -196,6 +208,34 @@ SERVER_ACTIONS = {
             *("CreateAccessKey", "ListAccessKeys", "DeleteAccessKey"),
         )
     },
+}
+# What a server answers that lacks the one setting that a call is about; anything else is trouble, and proves nothing.
+# - NoSuchKey, 404: it looks for an object, or for a page of that name.
+# - BucketAlreadyExists, BucketAlreadyOwnedByYou, InvalidArgument: it takes the setting for a creation, as SeaweedFS
+#   4.48 (logging), Ceph 16.2 (ownership) and gofakes3 (all of them; rclone serve s3) do.
+# - MalformedXML: it reads what it knows of the form, and this is not in it (MinIO and Wasabi of lifecycle rules).
+# - MalformedPolicy, InvalidPolicyDocument: the same of a policy's words (SeaweedFS 4.48 of BoolIfExists).
+# - The others are how S3 says that a bucket has no Object Lock (S3 API reference, PutObjectLockConfiguration).
+FOREIGN = ["BucketAlreadyExists", "BucketAlreadyOwnedByYou", "InvalidArgument", "MalformedXML"]
+LACKING = {
+    **{
+        f"Put{name}": FOREIGN
+        for name in (
+            *("BucketTagging", "BucketOwnershipControls", "PublicAccessBlock", "BucketLogging", "BucketVersioning"),
+            "BucketLifecycleConfiguration",
+        )
+    },
+    "PutBucketPolicy": [*FOREIGN, "MalformedPolicy", "InvalidPolicyDocument"],
+    "PutObjectLockConfiguration": [
+        *(*FOREIGN, "InvalidBucketState", "InvalidRequest", "ObjectLockConfigurationNotFoundError"),
+        "NoSuchObjectLockConfiguration",
+    ],
+    "GetObjectLockConfiguration": ["NoSuchObjectLockConfiguration"],
+}
+LACKING |= {
+    f"Get{name[3:]}": [*LACKING.get(f"Get{name[3:]}", []), "NoSuchKey", "404"]
+    for name in list(LACKING)
+    if name[:3] == "Put"
 }
 SERVER_ERRORS: dict[str, Row] = SHARED_ERRORS | by_code(
     (
@@ -242,7 +282,12 @@ SERVER_ERRORS: dict[str, Row] = SHARED_ERRORS | by_code(
             Lacking,
             "{who} does not have {operation}, which the console needs.",
         ),
-        (UNKNOWN, Lacking, "{who} refused the request for {name}: {code}: {reason}"),
+        (
+            " ".join(f"{operation}:{code}" for operation, codes in LACKING.items() for code in codes),
+            Lacking,
+            "{who} does not know {operation} as the console needs it: {code}: {reason}",
+        ),
+        (UNKNOWN, Failed, "{who} refused the request for {name}: {code}: {reason}"),
     )
 )
 
@@ -290,9 +335,18 @@ def _reporting(operation: str, subject: CallTarget) -> Iterator[None]:
         with streams.within():
             yield
     except ClientError as error:
-        raise answered(error, subject) from error
+        raise _answered(error, subject) from error
     except NO_ANSWER as error:
         raise _unanswered(no_answer(error), operation, subject) from error
+
+
+def _answered(error: ClientError, subject: CallTarget) -> StepError:
+    """Return what the answer means; 405 and 501 say that the call is not there, whatever code is beside them."""
+    found = answered(error, subject)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if status in {405, 501} and not isinstance(found, Lacking):
+        return Lacking(found.message, **found.details)
+    return found
 
 
 def _unanswered(error: Exception, operation: str, subject: CallTarget) -> StepError:

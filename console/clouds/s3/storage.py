@@ -14,7 +14,10 @@ from console.clouds.contract import AccountRef, AlreadyExists, Control, StoreSpe
 from console.clouds.naming import LOG_DAYS, PREFIX, STORE_TAG, listed
 from console.clouds.regions import Region
 from console.clouds.s3.controls import create_bucket, keeps, keeps_logging, stop_logging
-from console.clouds.s3.session import Lacking, bucket_of, calling, has, host, own_region, verifies
+from console.clouds.s3.features import closed, expires_logs, is_closed
+from console.clouds.s3.proving import NO_WRITES, ensure_policy, policy_matches, try_out
+from console.clouds.s3.session import Lacking, breaks, bucket_of, calling, claims, has, host, own_region, verifies
+from console.clouds.s3.trial import only_tls
 from console.clouds.s3api.buckets import (
     all_buckets,
     backup_rules,
@@ -25,14 +28,12 @@ from console.clouds.s3api.buckets import (
     log_delivery,
     log_expiry,
     logging_target,
-    only_tls,
     tags,
     unmanaged,
 )
 from console.clouds.s3api.errors import bucket_arn
 from console.clouds.s3api.objects import S3Objects
 from console.clouds.s3api.settings import (
-    CLOSED,
     LIFECYCLE,
     LOGGING,
     OWNER_ENFORCED,
@@ -69,10 +70,10 @@ class Wish:
 
 CLOSED_TO_ALL = Wish(PUBLIC_ACCESS_BLOCK, "public_access_block", "public access block")
 WITHOUT_ACLS = Wish(OWNERSHIP, "ownership", "switch that turns ACLs off")
-BY_POLICY = Wish(POLICY, "bucket_policy", "bucket policies")
-LOGS_EXPIRE = Wish(LIFECYCLE, "upload_expiry", "expiry of objects and unfinished uploads")
+LOGS_EXPIRE = Wish(LIFECYCLE, "log_expiry", "expiry of objects")
 UPLOADS_EXPIRE = Wish(LIFECYCLE, "upload_expiry", "expiry of unfinished uploads")
 KEEPS_VERSIONS = Wish(VERSIONING, "", "versioning")
+ACLS_ON, TRIAL = "ObjectWriter", "trial"
 LOGS_ACCESS = Wish(LOGGING, "access_logging", "access logging")
 
 
@@ -95,13 +96,18 @@ class S3Storage:
 
     def _of_log_bucket(self, spec: StoreSpec) -> list[Control]:
         bucket = spec.log_bucket
-        return [*_common(spec, bucket, _log_policy(spec)), LOGS_EXPIRE.control(spec, bucket, [log_expiry()])]
+        expiry = LOGS_EXPIRE.control(spec, bucket, [_with_uploads(spec, log_expiry())])
+        expiry = replace(expiry, offered=expires_logs(spec.account))
+        return [*_common(spec, bucket, _log_policy(spec)), expiry]
 
     def _of_backup_bucket(self, spec: StoreSpec) -> list[Control]:
         bucket, rules, protected = spec.bucket, backup_rules(spec), bool(spec.versions_days)
+        if protected and not has(spec.account, "upload_expiry"):  # each alone: versions may well expire
+            rules = [rule for rule in rules if "NoncurrentVersionExpiration" in rule]
         expiry = UPLOADS_EXPIRE.control(spec, bucket, rules, fixed=protected)
         if protected:  # versions that are kept longer than was promised will do
-            expiry = replace(expiry, matches=backup_lifecycle(bucket_of(spec, bucket), rules, fixed=True).matches)
+            matches = backup_lifecycle(bucket_of(spec, bucket), rules, fixed=True).matches
+            expiry = replace(expiry, matches=matches, offered=expiry.offered or has(spec.account, "version_expiry"))
         logging = LOGS_ACCESS.control(spec, bucket, logging_target(spec))
         locked = lock(bucket_of(spec, bucket), spec.lock_days)
         return [
@@ -110,6 +116,7 @@ class S3Storage:
             *([KEEPS_VERSIONS.control(spec, bucket, "Enabled", fixed=True)] if protected else []),
             *([replace(locked, ensure=partial(_ensure_lock, locked))] if spec.lock_days else []),
             replace(logging, ensure=lambda: _note(keeps_logging(spec), LOGS_ACCESS.name)),
+            _trial(spec),
         ]
 
     # Names
@@ -174,11 +181,13 @@ class S3Storage:
 
     def adopt(self, spec: StoreSpec, bucket: str) -> StepResult | None:
         """Give the bucket its tags, and close it; say what the server did not keep."""
-        wishes = (
+        wishes = [
             (TAGS, tags(spec), "bucket tags"),
             (OWNERSHIP, OWNER_ENFORCED, WITHOUT_ACLS.name),
-            (PUBLIC_ACCESS_BLOCK, CLOSED, CLOSED_TO_ALL.name),
-        )
+            (PUBLIC_ACCESS_BLOCK, closed(spec.account), CLOSED_TO_ALL.name),
+        ]
+        if breaks(spec.account, "ownership"):
+            del wishes[1]
         lacking = tuple(name for setting, value, name in wishes if not keeps(setting, spec, bucket, value))
         return StepResult(note=f"This server has no {listed(lacking)}.") if lacking else None
 
@@ -192,15 +201,14 @@ class S3Storage:
 
         The server may delete a bucket even when something is in it.
         """
-        arn = bucket_arn(spec.bucket)
         no_writes = {
-            "Sid": "DenyWritesBeforeDeletion",
+            "Sid": NO_WRITES,
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:PutObject",
-            "Resource": f"{arn}/*",
+            "Resource": f"{bucket_arn(spec.bucket)}/*",
         }
-        keeps(POLICY, spec, spec.bucket, document(only_tls(arn), no_writes))
+        keeps(POLICY, spec, spec.bucket, document(*only_tls(spec.account, spec.bucket), no_writes))
 
     def release(self, spec: StoreSpec) -> None:
         """Turn logging off, where it is on."""
@@ -235,12 +243,12 @@ class S3Storage:
 
     def empty_commands(self, spec: StoreSpec, found: Contents, prefix: str = "") -> str:
         """Return the commands of the AWS CLI that empty the backup bucket, or a folder of it."""
-        options, *first = _cli(spec.account, spec.region)
+        options, *first = cli(spec.account, spec.region)
         return empty_commands(spec.bucket, found, options, *first, prefix=prefix)
 
     def delete_commands(self, account: AccountRef, bucket: str, region: str) -> str:
         """Return the commands that delete the bucket, and warn where the server would delete one that is not empty."""
-        options, *first = _cli(account, region)
+        options, *first = cli(account, region)
         bucket = shlex.quote(bucket)  # the name that a foreign server gave: nobody has checked what is in it
         if not has(account, "deletion_guard"):
             first += [
@@ -250,14 +258,61 @@ class S3Storage:
         return "\n".join([*first, f"aws s3api delete-bucket --bucket {bucket} {options}"])
 
 
-def _common(spec: StoreSpec, bucket: str, policy: dict[str, Any]) -> list[Control]:
+def _common(spec: StoreSpec, bucket: str, policy: dict[str, Any] | None) -> list[Control]:
     tagged = own_tags(spec, bucket_of(spec, bucket), log=bucket == spec.log_bucket)
     return [
         replace(tagged, offered=has(spec.account, "tags")),
-        CLOSED_TO_ALL.control(spec, bucket, CLOSED),
-        WITHOUT_ACLS.control(spec, bucket, OWNER_ENFORCED),
-        BY_POLICY.control(spec, bucket, policy),
+        _closed_to_all(spec, bucket),
+        _without_acls(spec, bucket),
+        _by_policy(spec, bucket, policy),
     ]
+
+
+def _closed_to_all(spec: StoreSpec, bucket: str) -> Control:
+    """Return the public access block, without the parts with which this server refuses a backup."""
+    wanted = closed(spec.account)
+    control = CLOSED_TO_ALL.control(spec, bucket, wanted)
+    harms = not all(wanted.values())
+    return replace(control, matches=partial(is_closed, wanted), offered=control.offered or harms)
+
+
+def _without_acls(spec: StoreSpec, bucket: str) -> Control:
+    if not breaks(spec.account, "ownership"):
+        return WITHOUT_ACLS.control(spec, bucket, OWNER_ENFORCED)
+    control = WITHOUT_ACLS.control(spec, bucket, ACLS_ON)
+    return replace(control, matches=lambda observed: observed != OWNER_ENFORCED, offered=True)
+
+
+def _by_policy(spec: StoreSpec, bucket: str, policy: dict[str, Any] | None) -> Control:
+    kept = has(spec.account, "bucket_policy") or claims(spec.account, "bucket_policy")
+    return replace(
+        POLICY.control(bucket_of(spec, bucket), policy, log=bucket == spec.log_bucket),
+        ensure=partial(ensure_policy, spec, bucket, policy),
+        matches=partial(policy_matches, spec, policy),
+        offered=kept or breaks(spec.account, "bucket_policy"),
+    )
+
+
+def _trial(spec: StoreSpec) -> Control:
+    """Return that a backup can be written, read and deleted: made sure of when the store is made or repaired."""
+    return Control(
+        key=TRIAL,
+        label="What a backup does",
+        bucket=spec.bucket,
+        log=False,
+        wanted=None,
+        observe=lambda: None,
+        ensure=partial(try_out, spec),
+        matches=lambda observed: True,
+        describe=lambda value: "",
+        offered=False,
+    )
+
+
+def _with_uploads(spec: StoreSpec, rule: dict[str, Any]) -> dict[str, Any]:
+    """Return the rule without its part about unfinished uploads where the server does not keep that."""
+    kept = has(spec.account, "upload_expiry") or "claims" not in spec.account.settings
+    return rule if kept else {key: part for key, part in rule.items() if key != "AbortIncompleteMultipartUpload"}
 
 
 def _note(is_kept: bool, name: str) -> StepResult | None:
@@ -269,19 +324,23 @@ def _ensure_lock(control: Control) -> StepResult | None:
     return _note(control.matches(control.observe()), "Object Lock")
 
 
-def _log_policy(spec: StoreSpec) -> dict[str, Any]:
+def _log_policy(spec: StoreSpec) -> dict[str, Any] | None:
     """Refuse plain HTTP, and where the server logs let it write."""
     arn, log_arn = bucket_arn(spec.bucket), bucket_arn(spec.log_bucket)
     delivery = [log_delivery(log_arn, arn)] if has(spec.account, "access_logging") else []
-    return document(*delivery, only_tls(log_arn))
+    return _document([*delivery, *only_tls(spec.account, spec.log_bucket)])
 
 
-def _policy(spec: StoreSpec) -> dict[str, Any]:
+def _policy(spec: StoreSpec) -> dict[str, Any] | None:
     """Refuse plain HTTP."""
-    return document(only_tls(bucket_arn(spec.bucket)))
+    return _document(only_tls(spec.account, spec.bucket))
 
 
-def _cli(account: AccountRef, region: str) -> list[str]:
+def _document(statements: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return document(*statements) if statements else None
+
+
+def cli(account: AccountRef, region: str) -> list[str]:
     """Return the options of the AWS CLI that reach the server, then comments on what else it takes."""
     options = f"--endpoint-url {shlex.quote(account.settings['endpoint'])} --region {shlex.quote(region)}"
     comments = [

@@ -40,7 +40,7 @@ def test_remove_refuses_with_counts_and_commands(store, s3):
 
 
 def test_commands_do_not_verify_what_the_console_does_not():
-    options, *comments = s3_storage._cli(an_account(skip_tls_verify="yes", ca_certificate="x"), "us-east-1")
+    options, *comments = s3_storage.cli(an_account(skip_tls_verify="yes", ca_certificate="x"), "us-east-1")
     assert options == "--endpoint-url https://s3.example.com --region us-east-1 --no-verify-ssl"
     assert len(comments) == 1
 

@@ -1,10 +1,11 @@
 """What the S3 provider says without a server: names, facts, capabilities, repositories."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
-from console.clouds import CLOUDS
+from console.clouds import CLOUDS, lifecycle
 from console.clouds.contract import StoreSpec
 from console.clouds.s3 import session as s3_session
 from console.clouds.s3api import clients, settings
@@ -17,9 +18,15 @@ from tests.clouds.s3_accounts import S3, SECRET, an_account, make_spec
 pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 
 
-def test_the_plans_have_the_shape_and_the_titles_of_amazons():
+def test_the_plans_have_the_shape_and_the_titles_of_amazons_and_then_a_trial():
     aws, s3 = ([[step.title for step in stage] for stage in plans.creation(CLOUDS[key])] for key in ("aws", "s3"))
-    assert s3 == aws
+    assert s3 == [*aws, ["Trying out what a backup does"]]
+
+
+def test_what_a_bucket_is_tried_with_goes_again_because_it_comes_before_the_lock():
+    spec = replace(make_spec(an_account()), versions_days=30, lock_days=2)
+    keys = [step.key for stage in lifecycle.creation(S3, spec) for step in stage]
+    assert keys[-3:] == ["set_backup_trial", "set_backup_versioning", "set_backup_object_lock"]
 
 
 def test_bucket_names_hold_the_whole_id():
@@ -129,10 +136,13 @@ def test_capabilities_say_what_a_missing_control_means():
         "Access logging": False,
         "TLS-only policy": True,
         "Expiry of unfinished uploads": True,
+        "Expiry of objects": True,
         "Public access block": False,
+        "ACLs off": True,
         "Versioning": True,
         "Expiry of older versions": True,
         "Object Lock": True,
+        "Bucket tags": True,
         "IAM users": True,
         "Refusal to delete what is not empty": False,
     }

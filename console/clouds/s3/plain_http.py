@@ -1,0 +1,59 @@
+"""Whether a server answers plain HTTP, and what: the one way to see whether it refuses that when it is told to.
+
+What is asked for is one object of the probe. The request is signed as any other, so who listens learns the ID of the
+access key and a signature for just that object, and nothing that opens more.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from urllib3 import PoolManager
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import HTTPError
+
+from console.clouds import streams
+from console.clouds.addresses import checked
+from console.clouds.contract import AccountRef
+from console.clouds.steps import ensure_lease
+
+# HTTP's own, then where servers listen unless they are told otherwise: Ceph RGW 7480, Swift and others 8080, SeaweedFS
+# 8333 (each in its documentation). MinIO has one port for both, and there speaks the one or the other.
+PORTS = (80, 7480, 8080, 8333)
+CONNECT_SECONDS, SECONDS, SIZE = 0.7, 2.0, 64 * 1024
+
+
+def find_port(account: AccountRef, bucket: str, key: str, body: bytes) -> int:
+    """Return the port at which the server gives this object over plain HTTP; 0 when none of those that are tried."""
+    tls = urlsplit(account.settings["endpoint"]).port or 443
+    return next((port for port in PORTS if port != tls and read(account, port, bucket, key) == (200, body)), 0)
+
+
+def read(account: AccountRef, port: int, bucket: str, key: str) -> tuple[int, bytes]:
+    """Return the status and the body with which this port answers plain HTTP; (0, b"") when it does not."""
+    ensure_lease()
+    name = str(urlsplit(account.settings["endpoint"]).hostname)
+    path = f"{bucket}/{key}"
+    if account.settings.get("addressing_style") == "host":
+        name, path = f"{bucket}.{name}", key
+    request = AWSRequest("GET", f"http://{name}:{port}/{path}", {"Host": name if port == 80 else f"{name}:{port}"})
+    secret = Credentials(account.settings.get("access_key_id", ""), account.secrets.get("secret_access_key", ""))
+    S3SigV4Auth(secret, "s3", account.settings["region"]).add_auth(request)
+    try:
+        with streams.within(SECONDS, SIZE), _manager(account) as manager:
+            answer = manager.request("GET", request.url, headers=dict(request.headers), redirect=False, retries=False)
+            return answer.status, answer.data
+    except (HTTPError, OSError, ValueError):
+        return 0, b""
+
+
+def _manager(account: AccountRef) -> PoolManager:
+    """Return what connects, without TLS, only to where servers may be (console.clouds.addresses)."""
+    manager = PoolManager(timeout=CONNECT_SECONDS, retries=False)
+    allowed = account.deployment.endpoints_allowed
+    manager.pool_classes_by_scheme = {"http": checked(HTTPConnectionPool, allowed)}
+    streams.limit(manager)
+    return manager
