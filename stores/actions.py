@@ -56,12 +56,7 @@ def _write_down(
 ) -> Store:
     try:
         with transaction.atomic():
-            organisation = Organisation.locked(account.organisation_id)
-            if (number := organisation.stores.count()) >= organisation.stores_at_most:
-                raise LimitReached(
-                    f"{organisation} has {number:,} of {organisation.stores_at_most:,} stores. Delete one that is not "
-                    "needed, or ask support to raise the limit."
-                )
+            no_more_stores(Organisation.locked(account.organisation_id))
             store = Store.objects.create(
                 id=pk,
                 organisation_id=account.organisation_id,
@@ -78,6 +73,15 @@ def _write_down(
             raise NameTaken from error
         raise
     return store
+
+
+def no_more_stores(organisation: Organisation) -> None:
+    """Raise LimitReached when the organisation, which is locked, has as many stores as it may have."""
+    if (number := organisation.stores.count()) >= organisation.stores_at_most:
+        raise LimitReached(
+            f"{organisation} has {number:,} of {organisation.stores_at_most:,} stores. Delete one that is not "
+            "needed, or ask support to raise the limit."
+        )
 
 
 class NotAdoptable(Exception):
@@ -147,7 +151,9 @@ def _note(action: str, explained: ExplainedBucket, by: User) -> None:
 
 
 def delete(store: Store, *, keep_logs: bool = False, by: User | None) -> None:
-    """Begin to delete the store; raises NotNow when its state does not allow it, InUse while something uses it.
+    """Begin to delete the store, or to forget one whose bucket was there before.
+
+    Raises NotNow when its state does not allow it, InUse while something uses it.
 
     Its row is locked first, as it is by whoever begins to use it: of the two, one wins.
     """
@@ -156,7 +162,7 @@ def delete(store: Store, *, keep_logs: bool = False, by: User | None) -> None:
         if users := users_of(store):
             raise InUse(users)
         store.keep_logs = keep_logs and store.has_logs  # before the plan is asked for
-        begin(store, "delete", by=by)
+        begin(store, "forget" if store.is_brought else "delete", by=by)
         Store.objects.filter(pk=store.pk).update(keep_logs=store.keep_logs)
 
 
@@ -176,9 +182,19 @@ def repair(store: Store, *, by: User | None, seen: str | None = None) -> None:
     `seen` is agreed() of what the user agreed to have repaired; raises drift.Changed when something else differs now.
     """
     with transaction.atomic():
+        if store.is_brought and _is_gone(store):
+            raise NotNow(
+                f"The bucket of {store.name} is gone. The console did not make it and does not make it again: bring it "
+                "back, or remove the store from the console."
+            )
         if seen is not None and store.state != State.FAILED and agreed(drift.locked(store).drift) != seen:
             raise drift.Changed
         begin(store, "repair", by=by)
+
+
+def _is_gone(store: Store) -> bool:
+    report = getattr(store, "drift_report", None)
+    return report is not None and any(one.state == "gone" and not one.log for one in report.drift)
 
 
 def verify(store: Store) -> None:

@@ -6,9 +6,9 @@ from django.contrib import admin
 
 from console.operations.admin import ManagedResourceAdmin
 from console.web.admin import ReadOnlyAdmin
-from stores.models import DeletionPreview, DriftReport, IgnoredBucket, RetainedLogs, Store, UnmanagedScan
+from stores.models import BucketLook, DeletionPreview, DriftReport, IgnoredBucket, RetainedLogs, Store, UnmanagedScan
 
-admin.site.register([DeletionPreview, IgnoredBucket, DriftReport, UnmanagedScan], ReadOnlyAdmin)
+admin.site.register([BucketLook, DeletionPreview, IgnoredBucket, DriftReport, UnmanagedScan], ReadOnlyAdmin)
 
 
 @admin.register(Store)

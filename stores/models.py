@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any, ClassVar, Self
+from uuid import uuid4
 
 from django.db import models
 from django.db.models import Exists, ExpressionWrapper, F, Q, Subquery
@@ -18,9 +19,11 @@ from django.utils import timezone
 from console.accounts.models import Organisation, OwnedQuerySet, User
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.contents import Contents
-from console.clouds.contract import Cloud, StoreSpec
+from console.clouds.contract import DAYS_AT_MOST, Cloud, StoreSpec
+from console.clouds.existing import TakenOver
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
 from console.operations.snapshots import Snapshot, SnapshotQuerySet
+from console.web.validators import NameField
 from stores.control_status import ControlStatus
 from stores.losses import Loss
 
@@ -34,8 +37,16 @@ class State(models.TextChoices):
     REPAIRING = "repairing", "Repairing"
 
 
+class Logs(models.TextChoices):
+    """Where the access logs of a store go whose bucket was there before; any other store has a log bucket made."""
+
+    MADE = "made", "Into a new bucket that the console makes and looks after"
+    NAMED = "named", "Into a bucket that is there"
+    NONE = "none", "Nowhere"
+
+
 class StoreQuerySet(ManagedResourceQuerySet):
-    SEARCHED: ClassVar = ("name", "bucket", "log_bucket")
+    SEARCHED: ClassVar = ("name", "bucket", "log_bucket", "logs_into")
 
     def with_story(self) -> Self:
         """Return the stores with all that a pane shows, in one query."""
@@ -58,6 +69,9 @@ class Store(ManagedResource):
             (State.AVAILABLE, State.DEGRADED, State.FAILED), State.REPAIRING, State.AVAILABLE, State.DEGRADED
         ),
         "delete": Transition((State.AVAILABLE, State.FAILED, State.DEGRADED), State.DELETING, None, State.FAILED),
+        # Of a store whose bucket was there before: instead of creating and deleting.
+        "bring": Transition((State.FAILED,), State.CREATING, State.AVAILABLE, State.FAILED),
+        "forget": Transition((State.AVAILABLE, State.FAILED, State.DEGRADED), State.DELETING, None, State.FAILED),
     }
 
     cloud_account = models.ForeignKey(CloudAccount, models.PROTECT, related_name="stores")
@@ -71,6 +85,11 @@ class Store(ManagedResource):
     names_tried = models.PositiveSmallIntegerField(default=1, editable=False)
     state = models.CharField(max_length=20, choices=State, default=State.CREATING)
     keep_logs = models.BooleanField(null=True, editable=False)  # as the last deletion was asked, if there was one
+    # Of a store whose bucket was there before, else null: what was found and decided (stores.existing.actions), where
+    # its logs go, and the bucket that was named for them. Without one of its own `log_bucket` is a name kept free.
+    taken_over: Any = models.JSONField(null=True, editable=False)
+    logs = models.CharField(max_length=10, choices=Logs, null=True, editable=False)
+    logs_into = models.CharField(max_length=63, null=True, editable=False)
 
     objects = StoreQuerySet.as_manager()
 
@@ -103,7 +122,21 @@ class Store(ManagedResource):
     def can_cancel(self) -> bool:
         """Return whether cancelling its deletion is offered: until the backup bucket is known to be gone."""
         last = self.operation
-        return self.state == State.DELETING and last is not None and not last.cancel and not last.is_past_return
+        if last is None or last.cancel:
+            return False
+        if last.verb == "bring":
+            return self.state == State.CREATING
+        return self.state == State.DELETING and last.verb == "delete" and not last.is_past_return
+
+    @property
+    def is_brought(self) -> bool:
+        """Return whether its bucket was there before: then the console neither empties nor deletes it, ever."""
+        return self.taken_over is not None
+
+    @property
+    def has_log_bucket(self) -> bool:
+        """Return whether the console has made a log bucket for it, and looks after that."""
+        return self.logs in {None, Logs.MADE}
 
     @property
     def too_late_to_cancel(self) -> str:
@@ -116,7 +149,7 @@ class Store(ManagedResource):
     @property
     def has_logs(self) -> bool:
         """Return whether it has access logs that can be kept."""
-        return self.cloud_account.capabilities.access_logs
+        return self.has_log_bucket and self.cloud_account.capabilities.access_logs
 
     @property
     def newest_backup_at(self) -> datetime | None:
@@ -169,14 +202,19 @@ class Store(ManagedResource):
         return [
             ("Cloud Account ID", self.cloud_account_id, ""),
             ("Region", self.region, self.place),
-            *((label, value, "") for label, value in self.cloud.storage.facts(self.spec())),
+            *((label, value, "") for label, value in self.cloud.storage.facts(self.spec()) if self._is_there(label)),
             *([("Protection", self.protection, "")] if self.versions_days else []),
         ]
+
+    def _is_there(self, label: str) -> bool:
+        return self.logs != Logs.NONE or not label.startswith("Log ")
 
     @property
     def protection(self) -> str:
         """Return what a protected store promises, in words."""
         lock = f"; Object Lock (governance) for {self.lock_days} days" if self.lock_days else ""
+        if self.versions_days == DAYS_AT_MOST:  # as it was found: no rule ends them
+            return f"every version kept{lock}"
         return f"versions kept {self.versions_days} days{lock}" if self.versions_days else ""
 
     @property
@@ -187,7 +225,7 @@ class Store(ManagedResource):
     @property
     def may_be_kept(self) -> bool:
         """Return whether its deletion failed, so that a repair would make it whole again."""
-        return self.state == State.FAILED and self.operation is not None and self.operation.verb == "delete"
+        return self.state == State.FAILED and self.operation is not None and self.operation.verb in {"delete", "forget"}
 
     @property
     def is_watched(self) -> bool:
@@ -202,10 +240,11 @@ class Store(ManagedResource):
             account=self.cloud_account.credentials(),
             region=self.region,
             bucket=self.bucket,
-            log_bucket=self.log_bucket,
+            log_bucket=self.log_bucket if self.has_log_bucket else self.logs_into or "",
             versions_days=self.versions_days or 0,
             lock_days=self.lock_days or 0,
             complete=complete,
+            taken_over=TakenOver(self.taken_over["found"], self.logs == Logs.NAMED) if self.is_brought else None,
         )
 
 
@@ -272,6 +311,33 @@ class DriftReport(Snapshot):
         """Return whether a daily check was missed, be it the very first."""
         last = self.read_at or self.wanted_at
         return last is not None and timezone.now() - last > self.OVERDUE
+
+
+class BucketLook(Snapshot):
+    """What was last seen of a bucket that somebody thinks of adding, as stores.existing.reading writes it."""
+
+    LABEL: ClassVar = "bucket_look"
+
+    key = models.UUIDField(default=uuid4, unique=True, editable=False)  # in addresses
+    cloud_account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="bucket_looks")
+    bucket = models.CharField(max_length=63)
+    name = NameField(max_length=60)  # of the store that it is to be
+    region = models.CharField(max_length=40, blank=True)  # where it is said to be; "" is anywhere
+    log_bucket = models.CharField(max_length=63, blank=True)  # what is named for its logs
+    store_id = models.UUIDField(default=uuid4, editable=False)  # of the store that it is to be, as its tag has to say
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["cloud_account", "bucket"], name="a_bucket_is_looked_at_once"),
+        ]
+        ordering = ["-created_at", "-pk"]
+
+    def __str__(self) -> str:
+        return self.bucket
+
+    def get_absolute_url(self) -> str:
+        return reverse("stores:existing", args=[self.key])
 
 
 class UnmanagedScan(Snapshot):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from console.accounts.personal_data import KEPT, Kept
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
-from console.clouds import lifecycle
+from console.clouds import bringing, lifecycle
 from console.clouds.contract import StoreSpec
 from console.clouds.steps import Conflict, Plan
 from console.operations.actions import ask
@@ -21,7 +21,8 @@ from console.operations.registry import Workflow, register
 from console.operations.snapshots import SnapshotSource, daily
 from console.operations.snapshots import register as register_source
 from stores import drift, unmanaged
-from stores.models import DeletionPreview, DriftReport, RetainedLogs, State, Store, UnmanagedScan
+from stores.existing import reading
+from stores.models import BucketLook, DeletionPreview, DriftReport, RetainedLogs, State, Store, UnmanagedScan
 
 KEPT.append(Kept("leftovers ignored", "stores.IgnoredBucket", "by", ("at",)))
 NAMES_AT_MOST = 3  # three random names taken in a row is no accident: somebody should look
@@ -44,8 +45,8 @@ def take_new_name(store: Store, conflict: Conflict) -> bool:
 
 def was_complete(store: Store) -> bool:
     """Return whether both buckets have been this store's: then one that has lost its tag is a case for a person."""
-    made = Operation.objects.filter(subject_id=store.pk, verb__in=("create", "repair"), state=Operation.State.DONE)
-    return made.exists()
+    verbs = ("create", "repair", "bring")
+    return Operation.objects.filter(subject_id=store.pk, verb__in=verbs, state=Operation.State.DONE).exists()
 
 
 def delete_plan(store: Store) -> Plan:
@@ -95,7 +96,38 @@ def forget(logs: RetainedLogs) -> None:
 
 def create_plan(store: Store) -> Plan:
     """Return the plan that creates the store's buckets with all that they should have."""
+    if store.is_brought:
+        return bring_plan(store)
     return lifecycle.creation(store.cloud, store.spec())
+
+
+def bring_plan(store: Store) -> Plan:
+    """Return the plan that makes a bucket that was there before a store's."""
+    chosen = [lifecycle.Differing(False, key, label) for key, label in store.taken_over["chosen"]]
+    return bringing.bringing(store.cloud, store.spec(), tag=store.taken_over["tagged"], chosen=chosen)
+
+
+def withdraw_plan(store: Store) -> Plan:
+    """Return the plan that takes back what bringing it in has made so far."""
+    return bringing.withdrawal(store.cloud, tagged=store.taken_over["tagged"], made_logs=store.has_log_bucket)
+
+
+def forget_plan(store: Store) -> Plan:
+    """Return the plan that leaves the store's bucket to its owner."""
+    return bringing.forgetting(
+        store.cloud,
+        tagged=store.taken_over["tagged"],
+        made_logs=store.has_log_bucket,
+        keep_logs=bool(store.keep_logs),
+    )
+
+
+def accept_soon(store: Store) -> None:
+    """Have what was accepted when the bucket was added count as accepted, and have it checked."""
+    report, _ = DriftReport.objects.get_or_create(store=store)
+    report.accepted = {**store.taken_over["accepted"], **report.accepted}
+    report.save(update_fields=["accepted"])
+    check_soon(store)
 
 
 def repair_plan(store: Store) -> Plan:
@@ -156,6 +188,37 @@ register(
         spec=spec_of,
         done=retain_logs,
         undo=lambda store: lifecycle.cancellation(store.cloud),
+    )
+)
+register(
+    Workflow(
+        model=Store,
+        verb="bring",
+        title="Add Existing Store",
+        plan=bring_plan,
+        spec=Store.spec,
+        done=accept_soon,
+        undo=withdraw_plan,
+    )
+)
+register(
+    Workflow(
+        model=Store,
+        verb="forget",
+        title="Remove Store from the Console",
+        plan=forget_plan,
+        spec=spec_of,
+        done=retain_logs,
+    )
+)
+register_source(
+    SnapshotSource(
+        model=BucketLook,
+        read=reading.read,
+        every=None,
+        rows=BucketLook.objects.all,
+        rate_key="cloud_account",
+        related=("cloud_account",),
     )
 )
 register_source(

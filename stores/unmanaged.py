@@ -185,7 +185,7 @@ def _explainer(organisation: Organisation, is_copy: bool, found: list[UnmanagedB
         elif pk and pk in names and not store:
             name, adoptable = names[pk], True
             what = f"{noun} of {name}, a store that the console has no longer. It can be adopted."
-        elif pk and is_copy and not store and pk not in of_others and not _is_shared(account):
+        elif pk and is_copy and not store and pk not in of_others and not is_shared(account):
             name, adoptable = leftover.store_name, True
             what = f"{noun} of a store that was made after the copy from which this console was restored. Adopt it."
         else:
@@ -195,7 +195,7 @@ def _explainer(organisation: Organisation, is_copy: bool, found: list[UnmanagedB
     return explain
 
 
-def _is_shared(account: CloudAccount) -> bool:
+def is_shared(account: CloudAccount) -> bool:
     """Return whether another organisation has linked the same account: then no tag says whose a store is."""
     same = CloudAccount.objects.filter(provider_key=account.provider_key, number=account.number)
     return same.exclude(organisation=account.organisation_id).exists()

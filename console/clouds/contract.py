@@ -16,6 +16,7 @@ from uuid import UUID
 
 from console.clouds import foreign
 from console.clouds.contents import Contents, Objects
+from console.clouds.existing import ExistingBuckets, TakenOver
 from console.clouds.naming import KEY_PART
 from console.clouds.prices import Prices
 from console.clouds.proof import SignIn
@@ -76,6 +77,7 @@ class StoreSpec:
     complete: bool = False  # its creation was finished once, so both buckets are its own even where a tag was lost
     versions_days: int = 0  # how long the backup bucket keeps what was overwritten or deleted; 0: not at all
     lock_days: int = 0  # how long nobody may delete what was written (Object Lock, governance); 0: no lock
+    taken_over: TakenOver | None = None  # the backup bucket was there before; then `log_bucket` may be "": no logs
 
 
 @dataclass(frozen=True)
@@ -492,6 +494,7 @@ class Cloud:
     creation: Sequence[Sequence[Setting]]  # what new buckets get, stage by stage, once both are there
     access: NodeAccess
     recovery: Recovery
+    existing: ExistingBuckets
     capabilities: Callable[[AccountRef], Capabilities]
     prices: Prices | None = None  # None: nobody asks for them, or everybody something else
 

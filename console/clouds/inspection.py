@@ -61,6 +61,15 @@ def _look(control: Control) -> Finding:
     return _finding(control, state, control.describe(observed), observed=observed)
 
 
+def judged(control: Control, finding: Finding) -> Finding:
+    """Return what was seen before, held against this control; nothing is asked again."""
+    if finding.state not in {"ok", "off"}:
+        return finding
+    observed = finding.observed
+    state: Literal["ok", "off"] = "ok" if control.matches(observed) else "off"
+    return _finding(control, state, control.describe(observed), observed=observed)
+
+
 def _finding(control: Control, state: Literal["ok", "off", "unseen"], words: str, **more: Any) -> Finding:
     return Finding(
         key=control.key,

@@ -19,6 +19,29 @@ from console.clouds.steps import Failed, NotReady, Plan, Refused, Stage, Step, S
 ACCESS_LOGGING = "logging"  # the key of the setting that needs the log bucket
 
 
+def controls(cloud: Cloud, spec: StoreSpec) -> list[Control]:
+    """Return what the store's buckets should have: of one that was there before, beside what it had.
+
+    Such a store may have no log bucket, or one that somebody else looks after.
+    """
+    found = list(cloud.storage.settings(spec))
+    if spec.taken_over is None:
+        return found
+    if not spec.log_bucket or spec.taken_over.logs_named:
+        found = [one for one in found if not one.log]
+    left_out = {*cloud.existing.left_out, *(() if spec.log_bucket else (ACCESS_LOGGING,))}
+    return [
+        one if one.log else cloud.existing.adjusted(spec, one) for one in found if one.log or one.key not in left_out
+    ]
+
+
+def owner(cloud: Cloud, spec: StoreSpec, bucket: str) -> str | None:
+    """Return the ID of the store that the bucket belongs to; of one that was there before, nothing but its tag says."""
+    if spec.taken_over and bucket == spec.bucket:
+        return cloud.existing.owner(spec)
+    return cloud.storage.owner(spec, bucket)
+
+
 # Creating
 
 
@@ -38,20 +61,24 @@ def _create_stage(cloud: Cloud) -> Stage:
     )
 
 
+def _log_stage(cloud: Cloud) -> Stage:
+    return Stage(_create_stage(cloud)[0])
+
+
 def _create(cloud: Cloud, log: bool, spec: StoreSpec) -> StepResult | None:
     """Create a bucket, or accept the one that an earlier attempt made: one of another store is never configured."""
     bucket, words = spec.log_bucket if log else spec.bucket, cloud.vocabulary
     try:
         return cloud.storage.create(spec, bucket)
     except AlreadyExists:
-        owner = cloud.storage.owner(spec, bucket)
-    if owner is None:
+        found = cloud.storage.owner(spec, bucket)
+    if found is None:
         raise NotReady(
             f"{words.name} says that {words.bucket} {bucket} exists, and does not show it yet. If it stays so, try "
             "again.",
             bucket=bucket,
         )
-    if owner != str(spec.id):
+    if found != str(spec.id):
         raise Failed(
             f"A {words.bucket} named {bucket} exists {words.here} and does not belong to this store. It was left "
             "alone. Delete this store here and create it again: it gets another name.",
@@ -69,8 +96,8 @@ def _set(cloud: Cloud, keys: Collection[str], log: bool, spec: StoreSpec) -> Ste
 
     What was promised is looked at first: a stronger promise, which somebody has set by hand, is never weakened.
     """
-    controls = [control for control in cloud.storage.settings(spec) if control.log is log and control.key in keys]
-    results = [control.ensure() for control in controls if not (control.fixed and control.matches(control.observe()))]
+    chosen = [control for control in controls(cloud, spec) if control.log is log and control.key in keys]
+    results = [control.ensure() for control in chosen if not (control.fixed and control.matches(control.observe()))]
     notes = [result.note for result in results if result and result.note]
     kept = next((result.keep for result in results if result and result.keep is not None), None)
     return StepResult(note=" ".join(dict.fromkeys(notes)), keep=kept) if notes or kept else None
@@ -81,7 +108,7 @@ def _set(cloud: Cloud, keys: Collection[str], log: bool, spec: StoreSpec) -> Ste
 
 def check(cloud: Cloud, spec: StoreSpec) -> list[Finding]:
     """Return what both buckets have of what they should have; raises a StepError when that could not be found out."""
-    return inspect(control for control in cloud.storage.settings(spec) if control.offered)
+    return inspect(control for control in controls(cloud, spec) if control.offered)
 
 
 # Repairing
@@ -107,7 +134,7 @@ def repair(cloud: Cloud, spec: StoreSpec, *, gone: Collection[bool], differing: 
     if gone:
         settings += [
             Differing(control.log, control.key, control.label)
-            for control in cloud.storage.settings(spec)
+            for control in controls(cloud, spec)
             if control.log in gone and control.key != "tags" and control.offered
         ]
     own = Stage(
@@ -117,6 +144,8 @@ def repair(cloud: Cloud, spec: StoreSpec, *, gone: Collection[bool], differing: 
         )
     )
     stages = [_create_stage(cloud)] if gone else []
+    if gone and spec.taken_over:
+        stages = [_log_stage(cloud)]  # a backup bucket that was there before is never made again
     for setting in sorted(settings, key=lambda setting: not setting.log):
         side = "log" if setting.log else "backup"
         title = f"Setting {lower_first(setting.label)} of the {side} {noun}"
@@ -178,15 +207,15 @@ def clear_logs(cloud: Cloud, spec: StoreSpec, *, over: bool) -> bool:
 
 def _is_ours(cloud: Cloud, spec: StoreSpec, bucket: str) -> bool:
     """Say whether the bucket exists and is this store's; deleting a store touches no other."""
-    owner, words = cloud.storage.owner(spec, bucket), cloud.vocabulary
-    if owner == "" and spec.complete:
+    found, words = owner(cloud, spec, bucket), cloud.vocabulary
+    if found == "" and spec.complete:
         raise Failed(
             f"{words.bucket.capitalize()} {bucket} does not carry this store's {words.tag}; it is left alone. Put the "
             f"{words.tag} {words.owner_tag}={spec.id} back on it, or delete the {words.bucket} {words.at}, then delete "
             "the store again.",
             bucket=bucket,
         )
-    return owner == str(spec.id)
+    return found == str(spec.id)
 
 
 def _check_empty(cloud: Cloud, spec: StoreSpec) -> None:
@@ -253,7 +282,7 @@ def _put_back(cloud: Cloud, spec: StoreSpec) -> None:
     """Undo what a deletion that went further has changed of the backup bucket: the store stays in use."""
     if not spec.complete:
         return  # it may never have been so
-    closed = [control for control in cloud.storage.settings(spec) if _may_be_closed(cloud, control)]
+    closed = [control for control in controls(cloud, spec) if _may_be_closed(cloud, control)]
     for control in closed:
         if control.key == ACCESS_LOGGING and cloud.storage.owner(spec, spec.log_bucket) != str(spec.id):
             continue  # a repair makes the log bucket anew; to cancel a deletion makes nothing

@@ -148,7 +148,7 @@ def of_row(path: str) -> Exists:
 
 def refusal(organisation: UUID, verb: str = "", *, is_new: bool = False) -> str:
     """Return why the verb has to wait, and for what; "" when it need not. `is_new` says that nothing is there yet."""
-    if verb == "repair" or (verb == "create" and is_new) or not is_open(organisation):
+    if verb == "repair" or (verb in {"create", "bring"} and is_new) or not is_open(organisation):
         return ""
     return (
         "The console was restored from a copy, and what was done since is not all known here: this could take away "

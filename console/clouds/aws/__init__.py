@@ -7,6 +7,7 @@ from console.clouds.vocabulary import Vocabulary
 
 from .access import DELETE, GRANT, REVOKE, facts, machine_steps, outdated, policy, refusal, repository
 from .documents import access_documents, merge_statements
+from .existing import EXISTING
 from .linking import FIELDS, ROLE, SIGN_INS, clean, sign_in
 from .permissions import preflight
 from .recovery import RECOVERY
@@ -69,6 +70,7 @@ AWS = Cloud(
         outdated=outdated,
     ),
     recovery=RECOVERY,
+    existing=EXISTING,
     capabilities=capabilities,
     prices=Prices(0.005, 0.0004, "S3 Standard, us-east-1", "https://aws.amazon.com/s3/pricing/"),
 )

@@ -6,6 +6,7 @@ from console.clouds.vocabulary import Vocabulary
 
 from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, due, facts, key_id, machine_steps, policy
 from .documents import access_documents
+from .existing import EXISTING
 from .linking import EXPLANATION, FIELDS, account_facts, identify, linked
 from .permissions import preflight
 from .recovery import RECOVERY
@@ -82,6 +83,7 @@ AZURE = Cloud(
         keys_due=due,
     ),
     recovery=RECOVERY,
+    existing=EXISTING,
     capabilities=capabilities,
     prices=Prices(
         *(0.005, 0.0004, "hot tier, LRS, East US"),

@@ -7,6 +7,7 @@ from console.clouds.vocabulary import Vocabulary
 from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, facts, key_id, machine_steps, policy, repository
 from .buckets import STORE_LABEL
 from .documents import access_documents
+from .existing import EXISTING
 from .linking import FIELDS
 from .permissions import preflight
 from .recovery import RECOVERY
@@ -95,6 +96,7 @@ GOOGLE = Cloud(
         key_ends="Google refuses it after some minutes; a token that was fetched with it lasts up to an hour.",
     ),
     recovery=RECOVERY,
+    existing=EXISTING,
     capabilities=capabilities,
     prices=Prices(
         *(0.005, 0.0004, "Standard storage in a region, class A and class B operations"),

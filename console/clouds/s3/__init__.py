@@ -7,6 +7,7 @@ from console.clouds.vocabulary import Vocabulary
 
 from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, facts, key_id, repository
 from .documents import access_documents
+from .existing import EXISTING
 from .features import capabilities, linked
 from .linking import BY_KEY, FIELDS, account_facts, clean
 from .probe import identify, preflight
@@ -60,5 +61,6 @@ S3_COMPATIBLE = Cloud(
         note="IAM roles are for Amazon's own machines: here each cluster's nodes sign in with an access key.",
     ),
     recovery=RECOVERY,
+    existing=EXISTING,
     capabilities=capabilities,
 )

@@ -1,0 +1,111 @@
+"""Buckets of the linked account that the console did not make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from console.clouds.aws.boundary import BOUNDARY, boundary
+from console.clouds.aws.session import HOME_REGIONS, calling, statements
+from console.clouds.aws.storage import AWSStorage, _bucket
+from console.clouds.contract import AccountRef, Control, Document, StoreSpec
+from console.clouds.existing import ExistingBuckets, FoundBucket
+from console.clouds.s3api import existing
+from console.clouds.s3api.buckets import LEGAL_REGION, PAGE, all_buckets
+from console.clouds.s3api.errors import bucket_arn
+from console.clouds.s3api.settings import Setting
+from console.clouds.steps import Failed
+
+# What the console does with its own buckets alone.
+NEVER = {"s3:CreateBucket", "s3:DeleteBucket", "s3:TagResource"}
+
+
+def find(account: AccountRef, bucket: str) -> FoundBucket:
+    """Return what the account's list says of the bucket: that it is this account's, and where it is."""
+    home = HOME_REGIONS[account.partition]
+    there = StoreSpec(UUID(int=0), "", account, home, bucket, "")
+    listed = all_buckets(lambda operation: calling(operation, there, bucket), Prefix=bucket, MaxBuckets=PAGE)
+    one = next((one for one in listed if one["Name"] == bucket), None)
+    if one is None:
+        raise Failed(
+            f"Account {account.number} has no bucket named {bucket}. A bucket of another account cannot be added: link "
+            "that account, and add it there.",
+            bucket=bucket,
+        )
+    region = one.get("BucketRegion") or home
+    if not LEGAL_REGION.fullmatch(region):
+        raise Failed(f"AWS names a region of {bucket} that is none.", bucket=bucket)
+    spec = StoreSpec(UUID(int=0), "", account, region, bucket, "")
+    return existing.describe(_bucket(spec, bucket), region, one["CreationDate"].isoformat())
+
+
+def owner(spec: StoreSpec) -> str | None:
+    """Return the store ID in the bucket's tag."""
+    return AWSStorage().owner(spec, spec.bucket)
+
+
+def adjusted(spec: StoreSpec, control: Control) -> Control:
+    """Return the control as it suits a bucket that others use."""
+    there = _bucket(spec, spec.bucket)
+
+    def put(setting: Setting, value: Any) -> None:
+        setting.write(there, value)
+
+    return existing.adjusted(spec, control, there, put)
+
+
+def tag_command(spec: StoreSpec, found: Mapping[str, str]) -> str:
+    """Return the command that gives the bucket the store's tags."""
+    options = f"--region {spec.region} --expected-bucket-owner {spec.account.number}"
+    return existing.tag_command(spec, found, options)
+
+
+def needs(account: AccountRef, bucket: str) -> Sequence[Document]:
+    """Return what the console's role, and the boundary of the nodes' roles, have to name beside our own buckets."""
+    arn, objects = bucket_arn(bucket, account.partition), bucket_arn(f"{bucket}/*", account.partition)
+    given = statements(account.number, account.partition)["Statement"]
+    actions = [
+        action
+        for one in given
+        if one["Sid"] in {"CheckedBeforeItExists", "ConfigureStoreBuckets"}
+        for action in one["Action"]
+        if action not in NEVER
+    ]
+    statement = {
+        "Sid": "UseExistingBucket",
+        "Effect": "Allow",
+        "Action": [*dict.fromkeys(actions), "s3:GetBucketAcl", "s3:GetBucketRequestPayment"],
+        "Resource": arn,
+        "Condition": {"StringEquals": {"aws:ResourceAccount": account.number}},
+    }
+    nodes = {**boundary(account.number, account.partition)["Statement"][0], "Resource": [arn, objects]}
+    return [
+        Document(
+            "existing-bucket.json",
+            "The console's role",
+            json.dumps(statement, indent=2),
+            "Add this statement to the policy of the console's role or user: that names only buckets called pgbk-. To "
+            "have its backups listed, name the bucket's backup.info files in NotResource of NeverReadBackups, too.",
+        ),
+        Document(
+            "existing-bucket-nodes.json",
+            f"The boundary {BOUNDARY}",
+            json.dumps({**nodes, "Sid": "UseExistingBucketFromInstances"}, indent=2),
+            f"Add this statement to the managed policy {BOUNDARY}, before nodes are given the store.",
+        ),
+    ]
+
+
+EXISTING = ExistingBuckets(
+    legal=existing.LEGAL,
+    legal_words=existing.LEGAL_WORDS,
+    find=find,
+    owner=owner,
+    adjusted=adjusted,
+    untag=lambda spec: existing.untag(_bucket(spec, spec.bucket)),
+    stop_logging=lambda spec: existing.stop_logging(spec, _bucket(spec, spec.bucket)),
+    tag_command=tag_command,
+    needs=lambda account, bucket: () if bucket.startswith("pgbk-") else needs(account, bucket),
+)

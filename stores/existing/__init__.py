@@ -1,0 +1,1 @@
+"""Existing buckets that become backup stores: read, decided about, brought in."""

@@ -1,0 +1,174 @@
+"""What can be done with existing buckets: look, look again, bring in, think better of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from console.accounts import activity
+from console.accounts.models import Membership, Organisation
+from console.cloud_accounts.models import CloudAccount
+from console.clouds.inspection import PRESENCE
+from console.operations.actions import NotNow, ask, begin
+from stores.actions import NameTaken, no_more_stores
+from stores.control_status import ControlStatus, agreed
+from stores.drift import Changed
+from stores.existing.reading import taken_here
+from stores.models import BucketLook, Logs, State, Store
+
+LOOKS_AT_MOST = 200  # of an organisation that are kept
+KEPT_FOR = timedelta(days=30)
+NOT_CHOSEN = {"tags", "logging", PRESENCE}  # what other questions decide, or nobody
+
+
+class TooMany(Exception):
+    """The organisation looks at as many buckets as it may; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A bucket that is to be looked at."""
+
+    account: CloudAccount
+    bucket: str
+    name: str  # of the store that it is to be
+    region: str = ""
+    log_bucket: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What somebody has decided about a bucket that he saw."""
+
+    logs: str  # one of Logs
+    logs_into: str = ""
+    tag: bool = False  # the console may set the store's tags
+    chosen: Collection[str] = ()  # the keys of the controls that are set; all others are accepted as they are
+    seen: str = ""  # agreed() of what was shown
+
+
+def look_at(wishes: Sequence[Wish], *, by: Membership) -> list[BucketLook]:
+    """Have these buckets looked at; raises TooMany, with nothing changed."""
+    with transaction.atomic():
+        Organisation.locked(by.organisation_id)
+        looks = BucketLook.objects.filter(cloud_account__organisation=by.organisation_id)
+        looks.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
+        if looks.count() + len(wishes) > LOOKS_AT_MOST:
+            raise TooMany(
+                f"{by.organisation} looks at {LOOKS_AT_MOST} buckets at most. Forget some of those that are listed."
+            )
+        found = [_look(wish) for wish in wishes]
+        ask(BucketLook.objects.filter(pk__in=[one.pk for one in found]))
+    return found
+
+
+def _look(wish: Wish) -> BucketLook:
+    given = {"name": wish.name, "region": wish.region, "log_bucket": wish.log_bucket}
+    look, _ = BucketLook.objects.update_or_create(
+        cloud_account=wish.account, bucket=wish.bucket, defaults={**given, "created_at": timezone.now()}
+    )
+    return look
+
+
+def look_again(look: BucketLook) -> None:
+    """Have the bucket looked at now."""
+    ask(BucketLook.objects.filter(pk=look.pk))
+
+
+def drop(look: BucketLook) -> None:
+    """Forget what was seen; nothing was written, so nothing is left."""
+    look.delete()
+
+
+def lines_of(look: BucketLook) -> list[ControlStatus]:
+    """Return what was seen of each control; nothing before it was looked at."""
+    return [ControlStatus(**one) for one in look.content["lines"]] if look.content else []
+
+
+def choices_of(lines: Sequence[ControlStatus]) -> list[ControlStatus]:
+    """Return those that differ and can be set, or accepted as they are."""
+    return [one for one in lines if one.state == "off" and one.key not in NOT_CHOSEN and not one.fixed]
+
+
+def obstacle(look: BucketLook, *, by: Membership) -> str:
+    """Return why the bucket cannot be added, in a sentence; "" when it can."""
+    if not look.content:
+        return "It has not been looked at yet."
+    if here := taken_here(look.bucket):
+        ours = here.organisation_id == by.organisation_id
+        return f"This console has a store with a bucket of this name already{f', {here}' if ours else ''}."
+    if look.content["owner"] == "other":
+        words = look.cloud_account.cloud.vocabulary
+        return f"It carries the {words.tag} of another store, {look.content['tag']}. It is left alone."
+    if fixed := [one for one in lines_of(look) if one.state == "off" and one.fixed]:
+        return f"It cannot be used: {fixed[0].sentence}"
+    return ""
+
+
+def bring(look: BucketLook, decision: Decision, *, by: Membership) -> Store:
+    """Write the store down and begin to bring it in.
+
+    Raises Changed when something else was seen than what was decided about, NameTaken, LimitReached, and NotNow when
+    the bucket is somebody else's or shows nobody's.
+    """
+    try:
+        with transaction.atomic():
+            look = BucketLook.objects.select_for_update().select_related("cloud_account").get(pk=look.pk)
+            if not look.content or agreed(lines_of(look)) != decision.seen:
+                raise Changed
+            if why := obstacle(look, by=by):
+                raise NotNow(why)
+            if not look.content["owner"] and not decision.tag:
+                raise NotNow("Nothing shows yet that you may add it. Set the tag and check, or let the console set it.")
+            no_more_stores(Organisation.locked(by.organisation_id))
+            store = _write_down(look, decision, by)
+            begin(store, "bring", by=by.user)
+            after = {"bucket": store.bucket, "logs": str(store.logs), "set": sorted(decision.chosen)}
+            activity.record("Added an existing bucket", store, organisation=by.organisation, by=by.user, after=after)
+            look.delete()
+    except IntegrityError as error:
+        if Store.objects.filter(organisation_id=by.organisation_id).named(look.name).exists():
+            raise NameTaken from error
+        raise NotNow("Somebody has just added this bucket. Reload the page.") from error
+    except BucketLook.DoesNotExist:
+        raise NotNow("Somebody has just added this bucket, or forgotten it. Reload the page.") from None
+    return store
+
+
+def _write_down(look: BucketLook, decision: Decision, by: Membership) -> Store:
+    account, seen = look.cloud_account, look.content
+    pk, region = UUID(seen["store_id"]), seen["found"]["region"]
+    lines = lines_of(look)
+    now, who = timezone.now().isoformat(), by.user.get_username()
+    accepted = {
+        one.name: {"seen": one.seen, "by": who, "at": now, "words": one.words}
+        for one in lines
+        if one.state == "off" and one.key not in {*decision.chosen, "logging", PRESENCE}
+    }
+    taken_over: dict[str, Any] = {
+        "found": {one.key: one.observed for one in lines if one.state in {"ok", "off"}},
+        "tagged": decision.tag,
+        "chosen": [[one.key, one.label] for one in choices_of(lines) if one.key in decision.chosen],
+        "accepted": accepted,
+    }
+    return Store.objects.create(
+        id=pk,
+        organisation_id=account.organisation_id,
+        cloud_account=account,
+        name=look.name,
+        region=region,
+        bucket=look.bucket,
+        log_bucket=account.cloud.storage.names(pk, region, account.number)[1],
+        versions_days=seen["found"]["versions_days"] or None,
+        lock_days=seen["found"]["lock_days"] or None,
+        state=State.FAILED,  # where it is again when somebody cancels
+        taken_over=taken_over,
+        logs=decision.logs,
+        logs_into=decision.logs_into if decision.logs == Logs.NAMED else None,
+    )
