@@ -1,6 +1,7 @@
 from django.urls import path
 
 from stores import drift_views, unmanaged_views, views
+from stores.existing import views as existing_views
 
 app_name = "stores"
 urlpatterns = [
@@ -14,6 +15,13 @@ urlpatterns = [
         unmanaged_views.unmanaged_list_again,
         name="unmanaged_list_again",
     ),
+    path("existing/", existing_views.existing_list, name="existing_list"),
+    path("existing/add/", existing_views.existing_add, name="existing_add"),
+    path("existing/add-all/", existing_views.existing_add_all, name="existing_add_all"),
+    path("existing/import/", existing_views.existing_import, name="existing_import"),
+    path("existing/<uuid:key>/", existing_views.existing, name="existing"),
+    path("existing/<uuid:key>/look/", existing_views.existing_look, name="existing_look"),
+    path("existing/<uuid:key>/drop/", existing_views.existing_drop, name="existing_drop"),
     path("create/", views.store_create, name="create"),
     path("calculator/", views.store_calculator, name="calculator"),
     path("<uuid:pk>/", views.store_detail, name="detail"),

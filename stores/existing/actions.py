@@ -111,7 +111,22 @@ def obstacle(look: BucketLook, *, by: Membership) -> str:
     return ""
 
 
-def bring(look: BucketLook, decision: Decision, *, by: Membership) -> Store:
+def as_it_is(look: BucketLook, *, tag: bool) -> Decision:
+    """Return the decision to leave a bucket as it is; its logs go where they were named, or go now, or nowhere."""
+    lines = lines_of(look)
+    now = next((one.observed for one in lines if one.key == "logging" and one.state in {"ok", "off"}), None)
+    into = look.log_bucket or target_of(now)
+    needed = tag and not look.content["owner"]  # a tag that is there was not set by the console
+    return Decision(Logs.NAMED if into else Logs.NONE, into, needed, (), agreed(lines))
+
+
+def target_of(logging: Any) -> str:
+    """Return the bucket that a bucket's access logs go into now, whatever its cloud calls that; "" without one."""
+    found = logging if isinstance(logging, dict) else {}
+    return str(found.get("bucket") or found.get("logBucket") or found.get("account") or "")
+
+
+def bring(look: BucketLook, decision: Decision, *, name: str, by: Membership) -> Store:
     """Write the store down and begin to bring it in.
 
     Raises Changed when something else was seen than what was decided about, NameTaken, LimitReached, and NotNow when
@@ -120,6 +135,7 @@ def bring(look: BucketLook, decision: Decision, *, by: Membership) -> Store:
     try:
         with transaction.atomic():
             look = BucketLook.objects.select_for_update().select_related("cloud_account").get(pk=look.pk)
+            look.name = name
             if not look.content or agreed(lines_of(look)) != decision.seen:
                 raise Changed
             if why := obstacle(look, by=by):
@@ -133,7 +149,7 @@ def bring(look: BucketLook, decision: Decision, *, by: Membership) -> Store:
             activity.record("Added an existing bucket", store, organisation=by.organisation, by=by.user, after=after)
             look.delete()
     except IntegrityError as error:
-        if Store.objects.filter(organisation_id=by.organisation_id).named(look.name).exists():
+        if Store.objects.filter(organisation_id=by.organisation_id).named(name).exists():
             raise NameTaken from error
         raise NotNow("Somebody has just added this bucket. Reload the page.") from error
     except BucketLook.DoesNotExist:
@@ -153,7 +169,7 @@ def _write_down(look: BucketLook, decision: Decision, by: Membership) -> Store:
     }
     taken_over: dict[str, Any] = {
         "found": {one.key: one.observed for one in lines if one.state in {"ok", "off"}},
-        "tagged": decision.tag,
+        "tagged": decision.tag and not seen["owner"],  # what was there the console has not set, and leaves there
         "chosen": [[one.key, one.label] for one in choices_of(lines) if one.key in decision.chosen],
         "accepted": accepted,
     }

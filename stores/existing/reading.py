@@ -75,6 +75,12 @@ def _spec(look: BucketLook, found: FoundBucket) -> StoreSpec:
     )
 
 
+def spec_of(look: BucketLook) -> StoreSpec:
+    """Return the store that a bucket which was looked at is to be."""
+    found = FoundBucket(**{**look.content["found"], "warnings": ()})
+    return replace(_spec(look, found), id=UUID(look.content["store_id"]))
+
+
 def claimed(look: BucketLook, tag: str) -> UUID | None:
     """Return the ID in the tag, if it is of a store that this organisation had and the console has no longer.
 
