@@ -88,7 +88,7 @@ def in_turn() -> Q:
     earlier = Delivery.objects.filter(
         channel=OuterRef("channel"), group=OuterRef("group"), state=Delivery.State.WAITING
     ).filter(created_at__lt=OuterRef("created_at"))
-    return Q(group="") | ~Exists(earlier)
+    return Q(group="") | Q(~Exists(earlier))
 
 
 def _try(pk: UUID) -> bool:

@@ -100,7 +100,9 @@ def test_a_bucket_is_read_and_nothing_is_written(as_alice, account, archive, s3,
         "Deletes objects after 3 days",
     ):
         assert said in page, said
-    assert '{&quot;Key&quot;: &quot;team&quot;, ' in page  # the command sets all tags at once, so it names those that are there
+    assert (
+        "{&quot;Key&quot;: &quot;team&quot;, " in page
+    )  # the command sets all tags at once, so it names those that are there
     assert (tags(s3), s3.get_bucket_policy(Bucket="archive")["Policy"]) == before
     assert not Store.objects.exists()
 

@@ -11,7 +11,7 @@ from console.clouds.existing import ExistingBuckets, FoundBucket
 from console.clouds.naming import STORE_TAG
 from console.clouds.s3.controls import keeps, stop_logging
 from console.clouds.s3.session import Lacking, bucket_of, calling, has, host, who
-from console.clouds.s3.storage import _cli, _note
+from console.clouds.s3.storage import _note, cli
 from console.clouds.s3api import existing
 from console.clouds.s3api.buckets import all_buckets
 from console.clouds.s3api.settings import Setting
@@ -59,7 +59,7 @@ def adjusted(spec: StoreSpec, control: Control) -> Control:
 
 def tag_command(spec: StoreSpec, found: Mapping[str, str]) -> str:
     """Return the command that gives the bucket the store's tags."""
-    options, *first = _cli(spec.account, spec.region)
+    options, *first = cli(spec.account, spec.region)
     return "\n".join([*first, existing.tag_command(spec, found, options)])
 
 

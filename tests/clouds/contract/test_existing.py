@@ -66,7 +66,7 @@ def test_looking_finds_it_and_writes_nothing(world, spec):
 
 def test_what_is_not_there_or_elsewhere_is_not_found(world):
     spec = make_spec(world)
-    with pytest.raises(Failed, match="has no|names"):
+    with pytest.raises(Failed, match=r"has no|names"):
         provider_of(world).existing.find(spec.account, spec.bucket)
 
 
@@ -127,7 +127,9 @@ def plain(found):
     """What stands, whether a bucket has an empty set of labels or none."""
     without = {"labels", "tags"}
     return {
-        name: {key: value for key, value in one.items() if value or key not in without} if isinstance(one, dict) else one
+        name: {key: value for key, value in one.items() if value or key not in without}
+        if isinstance(one, dict)
+        else one
         for name, one in found.items()
     }
 
