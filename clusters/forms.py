@@ -18,6 +18,7 @@ from clusters.repositories.removed import Removed
 from console.accounts.models import Membership
 from console.cloud_accounts.forms import AccountForm, SecretField, named_region
 from console.cloud_accounts.models import CloudAccount
+from console.clouds.key_trial import KeyTrial
 from console.clouds.regions import Region
 from console.web.forms import NameField, TypedNameForm
 from stores.models import State, Store
@@ -318,16 +319,40 @@ class KeyForm(forms.Form):
 
     access_key_id = forms.CharField(label="Access Key ID", max_length=128)
     secret_access_key = SecretField(label="Secret Access Key")
+    save_anyway = forms.BooleanField(label="Save it anyway", required=False)
+    trial: KeyTrial | None = None  # what became of trying the key, when that keeps it from being saved
 
     def clean(self) -> dict[str, Any]:
         """Refuse what would not be one value in pgBackRest's file."""
         data = super().clean() or {}
-        for name, value in list(data.items()):
+        for name in sorted(data.keys() & {"access_key_id", "secret_access_key"}):
             try:
-                key_part(value)
+                key_part(data[name])
             except Unfit as error:
                 self.add_error(name, str(error))
         return data
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Return both halves of the key, of a form that is valid."""
+        return {name: self.cleaned_data[name] for name in ("access_key_id", "secret_access_key")}
+
+    def accepts(self, trial: KeyTrial) -> bool:
+        """Return whether the key is to be saved after this trial; what is wrong with it is said beside its fields."""
+        if not (trial.refused or trial.unread or trial.untried):
+            return True
+        if trial.may_be_kept_anyway and self.cleaned_data["save_anyway"]:
+            return True
+        self.trial = trial
+        if trial.field:
+            self.add_error(trial.field, " ".join(trial.refused))
+        elif trial.refused:
+            self.add_error("access_key_id", "The nodes could not work with this key. Nothing was saved.")
+        elif trial.untried:
+            self.add_error("access_key_id", f"The key could not be tried: {trial.untried} Nothing was saved.")
+        else:
+            self.add_error("access_key_id", "The console could not read what nodes write with it. Nothing was saved.")
+        return False
 
 
 class ForgetNodeForm(TypedNameForm):

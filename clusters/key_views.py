@@ -30,15 +30,19 @@ def _cluster(request: MemberRequest, pk: UUID) -> Cluster:
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_CLUSTERS)
 def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
-    """Take the nodes' key, where their server makes none; it is never shown again."""
+    """Try the nodes' key, where their server makes none, and take it when it works; it is never shown again."""
     cluster = _cluster(request, pk)
     if not cluster.takes_key:
         raise Http404
     form = KeyForm(posted(request))
     if form.is_bound and form.is_valid():
-        keys.give_key(cluster, by=request.user, **form.cleaned_data)
-        message = f"The nodes of {cluster.name} have a new key: apply their files."
-        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+        trial = keys.try_key(cluster, form.key)
+        if form.accepts(trial):
+            keys.give_key(cluster, by=request.user, trial=trial, **form.key)
+            for one in [*trial.broad, *trial.left]:
+                messages.warning(request, one)
+            message = f"The nodes of {cluster.name} have a new key: apply their files."
+            return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     return dialog_form(request, "clusters/key.html", {"form": form, "cluster": cluster})
 
 

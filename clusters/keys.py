@@ -18,6 +18,7 @@ from clusters.models import Cluster, Node, RemovedNode, new_token
 from clusters.node_setup import NodeSetup, node_setups
 from console.accounts import activity
 from console.accounts.models import User
+from console.clouds.key_trial import KeyTrial
 from console.operations.actions import NotNow, begin
 
 
@@ -161,7 +162,18 @@ def end_what_all_have_replaced() -> int:
     return ended
 
 
-def give_key(cluster: Cluster, *, access_key_id: str, secret_access_key: str, by: User | None) -> None:
+def try_key(cluster: Cluster, key: Mapping[str, str]) -> KeyTrial:
+    """Return what became of trying a key that was made by hand, in each attached store; without one, nothing was."""
+    spec = cluster.spec()
+    if cluster.cloud.access.try_key is None or not spec.buckets:
+        return KeyTrial()
+    logs = [one.store.log_bucket for one in cluster.wanted if one.store]
+    return cluster.cloud.access.try_key(spec, key, logs)
+
+
+def give_key(
+    cluster: Cluster, *, access_key_id: str, secret_access_key: str, by: User | None, trial: KeyTrial | None = None
+) -> None:
     """Keep the key that was made by hand for the nodes; it is in their files from now on, and the former is remembered.
 
     The same ID again corrects the secret; another one, while a replacement is on, takes the place of the new one.
@@ -176,7 +188,10 @@ def give_key(cluster: Cluster, *, access_key_id: str, secret_access_key: str, by
         changes |= {"former_keys": cluster.keys}
     with transaction.atomic():
         Cluster.objects.filter(pk=cluster.pk).update(**changes)
-        _note("Entered the nodes' key", cluster, by, before=before, after={"access_key_id": access_key_id})
+        told = {"access_key_id": access_key_id}
+        if trial and (said := " ".join(filter(None, [trial.untried, *trial.unread, *trial.broad]))):
+            told["trial"] = said
+        _note("Entered the nodes' key", cluster, by, before=before, after=told)
 
 
 def replace_token(node: Node, *, at_once: bool, by: User | None) -> None:

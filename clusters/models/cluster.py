@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b32decode, b32encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -29,7 +29,7 @@ from clusters.validators import (
 )
 from console.accounts.encryption import EncryptedJSONField
 from console.cloud_accounts.models import CloudAccount
-from console.clouds.contract import AccessSpec, Cloud
+from console.clouds.contract import AccessSpec, Cloud, Document
 from console.clouds.regions import Region
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
 from stores.models import Store
@@ -225,6 +225,12 @@ class Cluster(ManagedResource):
         """Return the policy of the nodes as JSON, such as a key that is made by hand needs; "" without a store."""
         spec = self.spec()
         return json.dumps(self.cloud.access.policy(spec), indent=2) if spec.buckets else ""
+
+    @property
+    def key_documents(self) -> Sequence[Document]:
+        """Return what makes the nodes' key by hand, in the order of use; nothing without a store."""
+        spec = self.spec()
+        return self.cloud.access.by_hand(spec) if spec.buckets else ()
 
     @property
     def takes_key(self) -> bool:

@@ -17,6 +17,7 @@ from uuid import UUID
 from console.clouds import foreign
 from console.clouds.contents import Contents, Objects
 from console.clouds.existing import ExistingBuckets, TakenOver
+from console.clouds.key_trial import KeyTrial
 from console.clouds.naming import KEY_PART
 from console.clouds.prices import Prices
 from console.clouds.proof import SignIn
@@ -450,6 +451,9 @@ class NodeAccess:
     key_options: tuple[tuple[str, str], ...]
     key_from: str
     key_id: Callable[[Mapping[str, str]], str]  # what tells the nodes' kept key from another; "" where there is none
+    # What makes the nodes' key by hand, where the server makes none; and what tries it, with the log buckets.
+    by_hand: Callable[[AccessSpec], Sequence[Document]] = lambda spec: ()
+    try_key: Callable[[AccessSpec, Mapping[str, str], Sequence[str]], KeyTrial] | None = None
     second_key: Plan = ()  # another key is made beside that of `keys`; then `grant` leaves these two alone
     end_keys: Plan = ()  # every key ends, so that `grant` makes another
     key_ends: str = ""  # how soon one that was ended is refused, in a sentence

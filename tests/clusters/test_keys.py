@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -11,6 +12,8 @@ from clusters import keys
 from clusters.models import Cluster, Database, Node
 from clusters.tasks import end_replaced_keys, renew_keys
 from console.audit.models import AuditEvent
+from console.clouds import CLOUDS
+from console.clouds.key_trial import KeyTrial
 from console.clouds.s3 import session as s3_session
 from console.operations.actions import NotNow
 from tests import factories
@@ -47,6 +50,19 @@ def by_hand(acme, make):
     Database.objects.create(cluster=made, name="orders", version="15", data_directory="/data", port=5432)
     keys.give_key(made, access_key_id="HAND1", secret_access_key="S1", by=None)
     return now(made)
+
+
+@pytest.fixture
+def trials(monkeypatch):
+    """What became of trying the keys that are entered, one after the other; none is left: they work."""
+    results, tried = [], []
+
+    def try_key(spec, key, logs):
+        tried.append((spec, dict(key), list(logs)))
+        return results.pop(0) if results else KeyTrial()
+
+    monkeypatch.setitem(CLOUDS["s3"].access.__dict__, "try_key", try_key)
+    return SimpleNamespace(results=results, tried=tried)
 
 
 def now(cluster):
@@ -265,7 +281,7 @@ def test_a_renewed_signature_is_a_replacement(acme):
 # By hand
 
 
-def test_by_hand_the_console_says_what_to_delete_and_when(as_alice, by_hand):
+def test_by_hand_the_console_says_what_to_delete_and_when(as_alice, by_hand, trials):
     url = f"/clusters/{by_hand.pk}/key/"
     apply(by_hand, "n1")
     assert "replaces HAND1" in words_of(as_alice.get(url, headers=HTMX))
@@ -285,7 +301,7 @@ def test_by_hand_the_console_says_what_to_delete_and_when(as_alice, by_hand):
     assert ask(as_alice, by_hand).status_code == 422  # the console cannot make one
 
 
-def test_by_hand_a_wrong_secret_is_corrected_and_a_wrong_key_replaced(as_alice, by_hand):
+def test_by_hand_a_wrong_secret_is_corrected_and_a_wrong_key_replaced(as_alice, by_hand, trials):
     url = f"/clusters/{by_hand.pk}/key/"
     as_alice.post(url, {"access_key_id": "HAND1", "secret_access_key": "S1b"}, headers=HTMX)
     found = now(by_hand)
@@ -297,6 +313,87 @@ def test_by_hand_a_wrong_secret_is_corrected_and_a_wrong_key_replaced(as_alice, 
     assert (now(by_hand).key_id, now(by_hand).former_key_id) == ("HAND1", "HAND3")
     as_alice.post(f"/clusters/{by_hand.pk}/key/back/", headers=HTMX)
     assert (now(by_hand).key_id, now(by_hand).former_key_id) == ("HAND3", "HAND1")
+
+
+KEY = {"access_key_id": "HAND2", "secret_access_key": "marked-S2"}
+
+
+def enter(client, cluster, **more):
+    return client.post(f"/clusters/{cluster.pk}/key/", {**KEY, **more}, headers=HTMX)
+
+
+@pytest.mark.parametrize(
+    ("trial", "words"),
+    [
+        (KeyTrial(refused=("Listing its folder was refused.",)), "could not work with this key"),
+        (KeyTrial(refused=("Not known.",), field="secret_access_key"), "Not known."),
+        (KeyTrial(refused=("X was refused.",), unread=("Y.",), untried="Z."), "X was refused."),
+        (KeyTrial(refused=("X was refused.",), left=("aws s3 rm s3://b/k",)), "aws s3 rm s3://b/k"),
+    ],
+    ids=["refused", "wrong", "refused and more", "left"],
+)
+def test_by_hand_a_key_that_does_not_work_is_not_saved_whatever_is_asked(as_alice, by_hand, trials, trial, words):
+    for more in ({}, {"save_anyway": "on"}):
+        trials.results.append(trial)
+        answer = enter(as_alice, by_hand, **more)
+        assert answer.status_code == 422
+        assert words in words_of(answer)
+        assert "Save it anyway" not in words_of(answer)
+        assert KEY["secret_access_key"] not in answer.content.decode()
+    assert now(by_hand).key_id == "HAND1"
+    assert not AuditEvent.objects.filter(action="Entered the nodes' key", after__access_key_id="HAND2").exists()
+
+
+@pytest.mark.parametrize(
+    ("trial", "words"),
+    [
+        (KeyTrial(untried="No answer came."), "could not be tried: No answer came."),
+        (KeyTrial(unread=("It could not read in b.",)), "It could not read in b."),
+    ],
+    ids=["untried", "unread"],
+)
+def test_by_hand_a_key_that_may_work_is_saved_only_when_that_is_asked(as_alice, by_hand, trials, trial, words):
+    trials.results += [trial, trial]
+    answer = enter(as_alice, by_hand)
+    assert (answer.status_code, now(by_hand).key_id) == (422, "HAND1")
+    assert words in words_of(answer)
+    assert 'name="save_anyway"' in answer.content.decode()
+    assert enter(as_alice, by_hand, save_anyway="on").status_code == 204
+    assert now(by_hand).key_id == "HAND2"
+    event = AuditEvent.objects.get(action="Entered the nodes' key", after__access_key_id="HAND2")
+    assert event.after["trial"] in {"No answer came.", "It could not read in b."}
+
+
+def test_by_hand_a_key_that_is_too_wide_is_saved_with_a_warning(as_alice, by_hand, trials):
+    trials.results.append(KeyTrial(broad=("It may list all of pgbk-x.",)))
+    assert enter(as_alice, by_hand).status_code == 204
+    assert "It may list all of pgbk-x." in words_of(as_alice.get(by_hand.get_absolute_url()))
+    [(spec, key, logs)] = trials.tried
+    store = by_hand.attachments.get().store
+    assert (spec.buckets, key, logs) == ((store.bucket,), KEY, [store.log_bucket])
+
+
+def test_by_hand_without_a_store_there_is_nothing_to_try(as_alice, by_hand, trials):
+    by_hand.attachments.all().delete()
+    assert enter(as_alice, by_hand).status_code == 204
+    assert trials.tried == []
+
+
+def test_by_hand_a_server_that_does_not_answer_is_said(as_alice, by_hand):
+    answer = enter(as_alice, by_hand)
+    assert answer.status_code == 422
+    assert "could not be tried: The console" in words_of(answer)
+    assert now(by_hand).key_id == "HAND1"
+
+
+def test_by_hand_the_page_shows_what_works_on_that_server(as_alice, by_hand):
+    url = f"/clusters/{by_hand.pk}/key/"
+    assert f"{by_hand.prefix}/*" in words_of(as_alice.get(url))
+    for kind, words in (("ceph", "radosgw-admin user create"), ("swift", "swift post")):
+        account = by_hand.cloud_account
+        account.settings = {**account.settings, "has": kind}
+        account.save()
+        assert words in words_of(as_alice.get(url))
 
 
 # Report tokens

@@ -2,13 +2,14 @@
 
 from console.clouds.contract import Cloud, Linking, NodeAccess, Setting
 from console.clouds.s3api import CREATION
-from console.clouds.s3api.nodes import policy
 from console.clouds.vocabulary import Vocabulary
 
 from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, facts, key_id, repository
+from .by_hand import key_documents, policy
 from .documents import access_documents
 from .existing import EXISTING
 from .features import capabilities, linked
+from .key_trial import try_key
 from .linking import BY_KEY, FIELDS, account_facts, clean
 from .probe import identify, preflight
 from .recovery import RECOVERY
@@ -56,6 +57,8 @@ S3_COMPATIBLE = Cloud(
         "may while their cluster has the store attached.",
         regions=node_regions,
         key_id=key_id,
+        by_hand=key_documents,
+        try_key=try_key,
         second_key=SECOND_KEY,
         end_keys=END_KEYS,
         note="IAM roles are for Amazon's own machines: here each cluster's nodes sign in with an access key.",

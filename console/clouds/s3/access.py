@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 
 from console.clouds.contract import AccessSpec, AccountRef, BroughtKey, Need, RepositoryOptions, StoreSpec
 from console.clouds.naming import CLUSTER_TAG, KEY_PART
-from console.clouds.s3.session import Lacking, calling_iam, has, host, on_server, verifies
+from console.clouds.s3.by_hand import kind_of
+from console.clouds.s3.session import Lacking, calling_iam, calling_s3, has, host, on_server, verifies
 from console.clouds.s3api.errors import CallTarget, code_of
 from console.clouds.s3api.nodes import (
     IAM_PATH,
@@ -313,6 +314,15 @@ NO_ANSWER_ABOUT_USERS = frozenset(
         "RequestTimeTooSkewed",
     ]
 )
+
+
+def node_ways(account: AccountRef) -> list[str]:
+    """Return how nodes get a key there, as the account's settings list it: users, or else which server that is."""
+    if makes_users(account):
+        return [USERS]
+    with calling_s3("ListBuckets", on_server(account, "its buckets", lambda operation, action: "*")) as s3:
+        kind = kind_of(s3.list_buckets()["ResponseMetadata"]["HTTPHeaders"])
+    return [kind] if kind else []
 
 
 def makes_users(account: AccountRef) -> bool:

@@ -25,7 +25,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from console.clouds import addresses, streams
 from console.clouds.contract import AccountRef, Check, Identity, LinkError, StoreSpec
 from console.clouds.naming import listed
-from console.clouds.s3.access import USERS, makes_users
+from console.clouds.s3.access import node_ways
 from console.clouds.s3.controls import (
     ask_for_bucket,
     create_bucket,
@@ -123,7 +123,8 @@ def identify(account: AccountRef) -> Identity:
     made: list[str] = []
     try:
         found = _try_out(probe, made)
-        found.keep(USERS, makes_users(account))
+        for way in node_ways(account):
+            found.keep(way, True)
     except (StepError, LinkError) as error:
         left, name = _remove_probe(probe, made), getattr(error, "field", "")
         raise LinkError(" ".join(filter(None, (str(error), left))), name, passing=_is_passing(error)) from error
