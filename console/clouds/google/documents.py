@@ -6,20 +6,17 @@ All of them are made from the table of calls, so none can be behind the others.
 from __future__ import annotations
 
 import json
-import shlex
 
 from console.clouds.contract import AccountRef, Document
+from console.clouds.google import setup
 from console.clouds.google.errors import who
 from console.clouds.google.permissions import Role, roles
 from console.clouds.google.session import BY_FEDERATION, NAME, PROJECT
 from console.clouds.proof import TAG, goes_into_files
 
-SERVICES = ("storage.googleapis.com", "iam.googleapis.com", "cloudresourcemanager.googleapis.com")
-FEDERATED = ("sts.googleapis.com", "iamcredentials.googleapis.com")
 PROOF_HINT = (
     "Lets your organisation, and no other, link the project by workload identity. Other text may stand there too."
 )
-VIEWER = "roles/iam.serviceAccountViewer"
 KEYS_HINT = (
     "With keys for the nodes, the console may make keys of every service account in the project, since no condition "
     "can limit that: use a project of its own, or have nodes sign in as their machine's service account."
@@ -33,9 +30,9 @@ def access_documents(account: AccountRef) -> list[Document]:
     found = roles(account)
     hint = "All that the console does, in roles of your own." if _attached(account) else KEYS_HINT
     return [
-        *(Document(f"{role.id}.yaml", role.title, _yaml(role), _hint(role), _create(role, project)) for role in found),
-        Document(f"{NAME}-setup.sh", "gcloud", _commands(account, found, project, member), hint, f"sh {NAME}-setup.sh"),
+        Document(setup.FILE, "gcloud", setup.script(account, found), hint, setup.command(account)),
         Document(f"{NAME}.tf", "Terraform", _terraform(account, found, project, member), "Makes the same."),
+        *(Document(f"{role.id}.yaml", role.title, _yaml(role), _hint(role), _create(role, project)) for role in found),
     ]
 
 
@@ -54,38 +51,6 @@ def _yaml(role: Role) -> str:
 
 def _create(role: Role, project: str) -> str:
     return f"gcloud iam roles create {role.id} --project={project} --file={role.id}.yaml"
-
-
-def _commands(account: AccountRef, found: tuple[Role, ...], project: str, member: str) -> str:
-    lines = [
-        "#!/bin/sh",
-        "# Run by an owner of the project. Run again, the roles that are there already are left as they are.",
-        "set -eu",
-        f"gcloud services enable {' '.join((*SERVICES, *FEDERATED))} --project={project}",
-    ]
-    name, _, host = member.partition("@")
-    if host == f"{project}.iam.gserviceaccount.com":
-        lines.append(f"gcloud iam service-accounts create {name} --project={project} || true")
-    if goes_into_files(BY_FEDERATION, account.settings):
-        lines.append(f"# {PROOF_HINT}")
-        lines.append(BY_FEDERATION.command({"service_account": member, **account.settings}))
-        if not host.startswith(f"{project}."):  # the project's roles do not let it read its own description
-            lines.append(
-                f"gcloud iam service-accounts add-iam-policy-binding {member} --member=serviceAccount:{member} "
-                f"--role={VIEWER}"
-            )
-    for role in found:
-        lines.append(
-            f"gcloud iam roles create {role.id} --project={project} --title={shlex.quote(role.title)} --stage=GA "
-            f"--permissions={','.join(role.permissions)} || true"
-        )
-        # With ; between the parts, since there are commas in it ("gcloud topic escaping").
-        condition = f"^;^expression={role.condition};title={role.id}" if role.condition else "None"
-        lines.append(
-            f"gcloud projects add-iam-policy-binding {project} --member=serviceAccount:{member} "
-            f"--role=projects/{project}/roles/{role.id} --condition={shlex.quote(condition)}"
-        )
-    return "\n".join([*lines, ""])
 
 
 def _terraform(account: AccountRef, found: tuple[Role, ...], project: str, member: str) -> str:
@@ -128,7 +93,7 @@ def _terraform_account(account: AccountRef, project: str, member: str) -> str:
     itself = (
         f'\nresource "google_service_account_iam_member" "{NAME}" {{\n'
         f"  service_account_id = google_service_account.{NAME}.name\n"
-        f"  role               = {json.dumps(VIEWER)}\n"
+        f"  role               = {json.dumps(setup.VIEWER)}\n"
         f"  member             = google_service_account.{NAME}.member\n"
         "}\n"
     )

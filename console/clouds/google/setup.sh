@@ -42,12 +42,9 @@ patiently() {
 
 number=$(gcloud projects describe "$project" --format='value(projectNumber)')
 enabled=$(gcloud services list --enabled --project="$project" --format='value(config.name)')
+has() { printf '%s\n' "$1" | grep -qxF -e "$2"; }
 for service in @services@; do
-  case "
-$enabled
-" in *"
-$service
-"*) ;; *) run "API $service" services enable "$service" --project="$project" ;; esac
+  has "$enabled" "$service" || run "API $service" services enable "$service" --project="$project"
 done
 
 case $email in *@"$project".iam.gserviceaccount.com)
@@ -56,6 +53,7 @@ case $email in *@"$project".iam.gserviceaccount.com)
   ;;
 esac
 
+tab=$(printf '\t')
 # Roles: what is needed, and whatever they allow already.
 role() {  # ID, title, permissions
   at=--project=$project
@@ -71,20 +69,16 @@ role() {  # ID, title, permissions
 }
 # The new condition first, then those that it had before: there is always one. With ; between the parts, since there
 # are commas in them ("gcloud topic escaping").
-bind() {  # ID, condition
+bind() {  # ID, condition or None
   set -- "$1" "$2" --role="projects/$project/roles/$1" --member="serviceAccount:$email"
   before=$(gcloud projects get-iam-policy "$project" --flatten='bindings[].members' \
-    --filter="bindings.role=projects/$project/roles/$1 AND bindings.members=serviceAccount:$email" \
-    --format='value(bindings.condition.expression.yesno(no=None))')
-  case "
-$before
-" in *"
-${2:-None}
-"*) ;; *) patiently run "binding of role $1" projects add-iam-policy-binding "$project" "$3" "$4" \
-    --condition="$(condition "$1" "${2:-None}")" ;; esac
+    --filter="bindings.role=\"projects/$project/roles/$1\" AND bindings.members=\"serviceAccount:$email\"" \
+    --format='value(bindings.role,bindings.condition.expression)' | sed "s/^[^$tab]*$tab*//; s/^\$/None/")
+  has "$before" "$2" || patiently run "binding of role $1" projects add-iam-policy-binding "$project" "$3" "$4" \
+    --condition="$(condition "$1" "$2")"
   printf '%s\n' "$before" | while read -r old; do
-    case $old in '' | "${2:-None}") continue ;; esac
-    run "without its former condition: role $1" projects remove-iam-policy-binding "$project" "$3" "$4" \
+    case $old in '' | "$2") continue ;; esac
+    run "its binding as it was: role $1" projects remove-iam-policy-binding "$project" "$3" "$4" \
       --condition="$(condition "$1" "$old")"
   done
 }
@@ -93,6 +87,12 @@ condition() { if [ "$2" = None ]; then echo None; else printf '^;^expression=%s;
 @roles@
 
 # How the console signs in.
+grant() {  # a role on the service account, to whom
+  found=$(gcloud iam service-accounts get-iam-policy "$email" --flatten='bindings[].members' \
+    --filter="bindings.role=\"$1\" AND bindings.members=\"$2\"" --format='value(bindings.role)')
+  [ -n "$found" ] || patiently run "$1 for $2" iam service-accounts add-iam-policy-binding "$email" \
+    --role="$1" --member="$2" --condition=None
+}
 case $way in
   key | new-key)
     there=$(gcloud iam service-accounts keys list --iam-account="$email" --managed-by=user --format='value(name)')
@@ -124,11 +124,8 @@ case $way in
         DELETED) run "provider console, which was deleted" iam workload-identity-pools providers undelete console "$@" ;;
       esac
     fi
-    if [ -n "${SUBJECT:-}" ]; then
-      patiently run "trust in $SUBJECT" iam service-accounts add-iam-policy-binding "$email" --condition=None \
-        --role=roles/iam.workloadIdentityUser \
-        --member="principal://iam.googleapis.com/${provider%/providers/*}/subject/$SUBJECT"
-    fi
+    [ -z "${SUBJECT:-}" ] ||
+      grant roles/iam.workloadIdentityUser "principal://iam.googleapis.com/${provider%/providers/*}/subject/$SUBJECT"
     # Lets your organisation, and no other, link the project. Other text may stand there too.
     external_id=@external_id@
     described=$(gcloud iam service-accounts describe "$email" --format='value(description)')
@@ -139,9 +136,7 @@ case $way in
     esac
     case $email in
       *@"$project".iam.gserviceaccount.com) ;;
-      *) # The project's roles do not let it read its own description.
-        patiently run "leave to read itself" iam service-accounts add-iam-policy-binding "$email" --condition=None \
-          --member="serviceAccount:$email" --role=@viewer@ ;;
+      *) grant @viewer@ "serviceAccount:$email" ;; # the project's roles do not let it read its own description
     esac
     ;;
 esac

@@ -1,0 +1,55 @@
+"""The script that gives the console its access at Google, to be run the first time and after each upgrade.
+
+Commands and what they answer: "gcloud" in the reference of Google's CLI. A role's `--permissions` would take away
+what is not named again; another condition is another binding, which has to be taken away itself.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from console.clouds import scripts
+from console.clouds.contract import AccountRef
+from console.clouds.google.linking import FIELDS
+from console.clouds.google.permissions import Role
+from console.clouds.google.session import BY_FEDERATION, FEDERATION, KEY
+from console.clouds.proof import TAG, goes_into_files
+
+FILE = "storekeeper-setup.sh"
+KEEPS = "permissions"  # the argument that neither makes a key nor trusts anybody
+SERVICES = ("storage.googleapis.com", "iam.googleapis.com", "cloudresourcemanager.googleapis.com")
+FEDERATED = ("sts.googleapis.com", "iamcredentials.googleapis.com")
+VIEWER = "roles/iam.serviceAccountViewer"
+
+
+def command(account: AccountRef) -> str:
+    """Return how the script is run: with what it has to be told while the project is not linked."""
+    return f"sh {FILE}" if account.number else f"sh {FILE} {KEY} PROJECT-ID"
+
+
+def script(account: AccountRef, roles: Iterable[Role]) -> str:
+    """Return the script, which makes these roles and binds them."""
+    settings = account.settings
+    usual = (FEDERATION if settings.get("method") == FEDERATION else KEEPS) if account.number else ""
+    return scripts.filled(
+        Path(__file__).with_name("setup.sh"),
+        usual=usual,
+        project=account.number,
+        email=settings.get("client_email") or settings.get("service_account", ""),
+        provider=settings.get("workload_provider", ""),
+        services=" ".join((*SERVICES, *FEDERATED)),
+        roles="\n".join(line for role in roles for line in _role(role)),
+        tag=TAG,
+        viewer=VIEWER,
+        external_id=settings.get("external_id", "") if goes_into_files(BY_FEDERATION, settings) else "",
+        **{f"label_{field.name}": json.dumps(f"  {field.label:26}") for field in FIELDS},
+    )
+
+
+def _role(role: Role) -> tuple[str, str]:
+    listed = ",\\\n".join(role.permissions)
+    made = f'role {role.id} {shlex.quote(role.title)} "\\\n{listed}"'
+    return made, f"bind {role.id} {shlex.quote(role.condition or 'None')}"
