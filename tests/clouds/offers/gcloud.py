@@ -1,6 +1,6 @@
 """A stand-in for Google's CLI: it keeps what it made, and is as strict as `gcloud` where our scripts lean on it.
 
-Commands and flags: the reference of gcloud; what each answers: the resources of IAM, Service Usage and Resource Manager.
+Commands and flags: the reference of gcloud; what each answers: the resources of IAM, Service Usage, Resource Manager.
 Anything else is refused.
 """
 
@@ -213,7 +213,7 @@ def shown(value, path):
 
 
 def printed(value, wanted):
-    """Return what --format=value(…) prints: a line for each resource, tabs between, ; in lists ("gcloud topic formats")."""
+    """Return what --format=value(…) prints: a line for each resource, tabs between ("gcloud topic formats")."""
     if wanted == "none":
         return ""
     fields = re.fullmatch(r"value\(([\w.,]+)\)", wanted)[1].split(",")
