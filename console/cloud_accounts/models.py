@@ -233,6 +233,12 @@ class Preflight(Snapshot):
         found = [one.statement for one in self.checks if one.statement and one.outcome == "fail"]
         return self.cloud_account.cloud.linking.merge_statements(found) if found else ""
 
+    @property
+    def mending(self) -> list[Document]:
+        """Return the files with what is missing that are run again; what does all of it at once comes first."""
+        found = [one for one in self.cloud_account.documents if one.again] if self.statements else []
+        return sorted(found, key=lambda one: not one.filename.endswith((".sh", ".template.json")))
+
 
 class Verification(Snapshot):
     """That a linked account still is who it was, and still asks for its external ID; the account itself keeps that."""

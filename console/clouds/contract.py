@@ -181,6 +181,7 @@ class Document:
     text: str
     hint: str  # what it is for
     command: str = ""  # what to run with it
+    again: str = ""  # what to run with it once the account is linked, to have what a new version needs added
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
-"""The scripts that are offered to administrators: files in the clouds' packages, with gaps between two @."""
+"""What is offered to administrators to give the console its access: scripts, in the clouds' packages, with gaps."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+APPLY = "terraform apply"  # what has a module of Terraform's add what is missing
 GAP = re.compile(r"@([a-z_]+)@")
 
 
 def filled(file: Path, **given: str) -> str:
-    """Return the script in the file, which is UTF-8, with its gaps filled; raises KeyError for one that is not."""
+    """Return the script in the file, which is UTF-8, with its gaps filled, such as @group@; raises KeyError."""
     return GAP.sub(lambda found: given[found[1]], file.read_text(encoding="utf-8"))

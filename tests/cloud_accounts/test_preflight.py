@@ -271,3 +271,47 @@ def test_account_link_hands_out_files_with_its_own_external_id(as_alice, bob, cl
     assert as_alice.get("/cloud-accounts/link/azure/permissions.json/").status_code == 404
     client.force_login(bob)
     assert client.get("/cloud-accounts/link/aws/trust.json/").status_code == 403
+
+
+# What a new version needs, and how it is got
+
+LINKED = {
+    "aws": ({"role_arn": "arn:aws:iam::123456789012:role/team/sk", "external_id": "8c1f"}, "123456789012", "aws"),
+    "azure": (
+        {"resource_group": "rg", "method": "secret", "client_id": "c"},
+        "99999999-8888-4777-8666-555555555555",
+        "",
+    ),
+    "google": ({"method": "key", "client_email": "sk@my-project.iam.gserviceaccount.com"}, "my-project", ""),
+}
+DEPLOY = "aws cloudformation deploy --template-file storekeeper-role.template.json --stack-name storekeeper"
+AGAIN = {"aws": DEPLOY, "azure": "sh storekeeper-setup.sh", "google": "sh storekeeper-setup.sh"}
+
+
+@pytest.mark.parametrize("cloud", LINKED)
+def test_what_is_missing_comes_with_the_very_command_to_run_again(as_alice, account, cloud):
+    settings, number, partition = LINKED[cloud]
+    CloudAccount.objects.update(provider_key=cloud, settings=settings, number=number, partition=partition)
+    account.refresh_from_db()
+    missing = {**FAIL, "statement": FAIL["statement"] if cloud == "aws" else '{"actions": ["x"]}'}
+    found, _ = Preflight.objects.update_or_create(
+        cloud_account=account, defaults={"content": [missing], "tried_at": timezone.now(), "read_at": timezone.now()}
+    )
+    first = found.mending[0]
+    assert first.again.startswith(AGAIN[cloud])
+    page = as_alice.get(url(account)).content.decode()
+    assert "Run this again, as whoever administers" in page
+    assert first.again in page
+    assert f"{account.get_absolute_url()}documents/{first.filename}/" in page
+    assert page.index(first.again) < page.index("Other ways") < page.index("terraform apply")
+    assert first.text == as_alice.get(f"{account.get_absolute_url()}documents/{first.filename}/").content.decode()
+    assert first.again in as_alice.get(account.get_absolute_url()).content.decode()
+    Preflight.objects.update(content=[OK])
+    assert "Run this again" not in as_alice.get(url(account)).content.decode()
+
+
+def test_nothing_is_offered_to_run_again_before_an_account_is_linked(as_alice):
+    for cloud in LINKED:
+        page = as_alice.get("/cloud-accounts/link/", {"provider": cloud}).content.decode()
+        assert "terraform apply" not in page
+        assert "create-policy-version" not in page

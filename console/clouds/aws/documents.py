@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from textwrap import indent
 from typing import Any
 
-from console.clouds.aws.boundary import BOUNDARY, boundary
+from console.clouds import scripts
+from console.clouds.aws.boundary import BOUNDARY, boundary, boundary_arn
 from console.clouds.aws.session import ROLE_NAME, statements, trust_policy
 from console.clouds.contract import AccountRef, Document
 from console.clouds.regions import regions
@@ -19,6 +20,7 @@ BOUNDARY_FILE = "boundary.json"
 BOUNDARY_HINT = (
     "The most that nodes can ever be allowed, as a managed policy of its own: the console makes no role without."
 )
+PERMISSIONS_FILE = "permissions.json"
 CREATE_POLICY = f"aws iam create-policy --policy-name {BOUNDARY} --policy-document file://{BOUNDARY_FILE}"
 NUMBER = "YOUR-ACCOUNT-ID"  # stands in a policy for the number that is not known before the account is linked
 DESCRIPTION = "Lets the Storekeeper console make and watch backup stores, and give database nodes their own."
@@ -58,20 +60,30 @@ def merge_statements(found: Sequence[str]) -> str:
 def _for_all_regions(document: Document, where: str) -> Document:
     first, _, rest = document.filename.partition(".")
     filename = f"{first}-all-regions.{rest}"
-    command = document.command.replace(document.filename, filename)
-    return Document(filename, f"{document.label}, all regions", document.text, where, command)
+    command, again = (text.replace(document.filename, filename) for text in (document.command, document.again))
+    return Document(filename, f"{document.label}, all regions", document.text, where, command, again)
 
 
 def _user_files(account: AccountRef, principal: str, partition: str, global_names: bool) -> list[Document]:
     number, user = account.number or NUMBER, "user/${aws:username}"
     policy = statements(number, partition, global_names=global_names, principal=user)
     hint = "For the user whose access key it is, as a managed policy: a user's own policies end at 2,048 characters."
-    return [Document("permissions.json", "Permissions", _json(policy), hint), _boundary_file(number, partition)]
+    make = f"aws iam create-policy --policy-name {ROLE_NAME} --policy-document file://{PERMISSIONS_FILE}"
+    again = _new_version(f"arn:{partition}:iam::{number}:policy/{ROLE_NAME}", PERMISSIONS_FILE)
+    return [
+        Document(PERMISSIONS_FILE, "Permissions", _json(policy), hint, make, again),
+        _boundary_file(number, partition),
+    ]
 
 
 def _boundary_file(number: str, partition: str) -> Document:
-    text = _json(boundary(number, partition))
-    return Document(BOUNDARY_FILE, "Nodes' boundary", text, BOUNDARY_HINT, CREATE_POLICY)
+    text, again = _json(boundary(number, partition)), _new_version(boundary_arn(number, partition), BOUNDARY_FILE)
+    return Document(BOUNDARY_FILE, "Nodes' boundary", text, BOUNDARY_HINT, CREATE_POLICY, again)
+
+
+def _new_version(arn: str, filename: str) -> str:
+    """Return how a managed policy gets its present text; AWS keeps five: the oldest has to go first."""
+    return f"aws iam create-policy-version --policy-arn {arn} --policy-document file://{filename} --set-as-default"
 
 
 def _role_files(account: AccountRef, principal: str, partition: str, global_names: bool) -> list[Document]:
@@ -88,12 +100,15 @@ def _role_files(account: AccountRef, principal: str, partition: str, global_name
     template = cloudformation(name, f"{path}/", trust, *both("${AWS::AccountId}"))
     module = terraform(name, f"{path}/", trust, *both("${data.aws_caller_identity.current.account_id}"))
     policy = permissions(account.number or NUMBER)
+    told = "What the role may do: all that the console does."
+    put = f"aws iam put-role-policy --role-name {name} --policy-name {ROLE_NAME}"
+    put = f"{put} --policy-document file://{PERMISSIONS_FILE}"
     return [
-        Document("permissions.json", "Permissions", _json(policy), "What the role may do: all that the console does."),
+        Document(PERMISSIONS_FILE, "Permissions", _json(policy), told, put, put),
         Document("trust.json", "Trust policy", _json(trust), "Who may assume the role: the console alone."),
         _boundary_file(account.number or NUMBER, partition),
-        Document(TEMPLATE, "CloudFormation", _json(template), "Makes the role with all of them.", DEPLOY),
-        Document(f"{ROLE_NAME}-role.tf", "Terraform", module, "Makes the role with all of them."),
+        Document(TEMPLATE, "CloudFormation", _json(template), "Makes the role with all of them.", DEPLOY, DEPLOY),
+        Document(f"{ROLE_NAME}-role.tf", "Terraform", module, "Makes the role with all of them.", again=scripts.APPLY),
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from textwrap import indent
 from typing import Any
 
+from console.clouds import scripts
 from console.clouds.azure import setup
 from console.clouds.azure.access import CONTRIBUTOR
 from console.clouds.azure.errors import ALWAYS, BY_IDENTITY, BY_SIGNATURE, DATA_ACTIONS
@@ -77,9 +78,9 @@ def access_documents(account: AccountRef) -> list[Document]:
     """Return the role, the commands that set up an application with it, and the same in Terraform's language."""
     role, told = json.dumps(definition(account), indent=2), "Makes the application, the role, its assignment, a secret."
     return [
-        Document(setup.FILE, "Azure CLI", script(account), told, setup.command(account)),
+        Document(setup.FILE, "Azure CLI", script(account), told, setup.command(account), setup.again(account)),
         Document(ROLE_FILE, "Custom role", role, "What the console may do, in one resource group."),
-        Document(MODULE_FILE, "Terraform", terraform(account), "Makes the same."),
+        Document(MODULE_FILE, "Terraform", terraform(account), "Makes the same.", again=scripts.APPLY),
     ]
 
 

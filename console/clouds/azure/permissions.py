@@ -113,8 +113,8 @@ def _condition(account: AccountRef) -> Check:
     conditions = ["".join((one["properties"].get("condition") or "").split()).lower() for one in found.get("value", [])]
     if all(one == wanted for one in conditions):
         return check
-    why = "A role of the console is assigned without the condition in storekeeper-setup.sh. Delete that assignment and "
-    return replace(check, outcome="fail", why=f"{why}make it again with it.")
+    why = "A role of the console is assigned without the condition in storekeeper-setup.sh. Run that again."
+    return replace(check, outcome="fail", why=why)
 
 
 def _checked(account: AccountRef, action: str, roles: list[Mapping[str, Any]]) -> Check:

@@ -24,7 +24,12 @@ LABELS = {field.name: field.label for field in FIELDS}
 
 def command(account: AccountRef) -> str:
     """Return how the script is run: with what it has to be told while the account is not linked."""
-    return f"sh {FILE}" if account.number else f"sh {FILE} {SECRET} SUBSCRIPTION-ID RESOURCE-GROUP"
+    return again(account) or f"sh {FILE} {SECRET} SUBSCRIPTION-ID RESOURCE-GROUP"
+
+
+def again(account: AccountRef) -> str:
+    """Return how the script of a linked account is run; nothing for one that is not."""
+    return f"sh {FILE}" if account.number else ""
 
 
 def namespaces(*, signatures: bool) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+from console.clouds import scripts
 from console.clouds.contract import AccountRef, Document
 from console.clouds.google import setup
 from console.clouds.google.errors import who
@@ -29,9 +30,10 @@ def access_documents(account: AccountRef) -> list[Document]:
     member = who(account) if "@" in who(account) else f"{NAME}@{project}.iam.gserviceaccount.com"
     found = roles(account)
     hint = "All that the console does, in roles of your own." if _attached(account) else KEYS_HINT
+    again, module = setup.again(account), _terraform(account, found, project, member)
     return [
-        Document(setup.FILE, "gcloud", setup.script(account, found), hint, setup.command(account)),
-        Document(f"{NAME}.tf", "Terraform", _terraform(account, found, project, member), "Makes the same."),
+        Document(setup.FILE, "gcloud", setup.script(account, found), hint, setup.command(account), again),
+        Document(f"{NAME}.tf", "Terraform", module, "Makes the same.", again=scripts.APPLY),
         *(Document(f"{role.id}.yaml", role.title, _yaml(role), _hint(role), _create(role, project)) for role in found),
     ]
 

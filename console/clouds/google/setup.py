@@ -27,7 +27,12 @@ VIEWER = "roles/iam.serviceAccountViewer"
 
 def command(account: AccountRef) -> str:
     """Return how the script is run: with what it has to be told while the project is not linked."""
-    return f"sh {FILE}" if account.number else f"sh {FILE} {KEY} PROJECT-ID"
+    return again(account) or f"sh {FILE} {KEY} PROJECT-ID"
+
+
+def again(account: AccountRef) -> str:
+    """Return how the script of a linked project is run; nothing for one that is not."""
+    return f"sh {FILE}" if account.number else ""
 
 
 def script(account: AccountRef, roles: Iterable[Role]) -> str:
