@@ -19,8 +19,8 @@ Key = tuple[int, str, str]  # repository, node, database
 
 
 @dataclass(frozen=True)
-class Proof:
-    """The last of the restores of one database in one store, and of its verifications."""
+class Tries:
+    """How restores and verifications of one database in one store went when they were last tried."""
 
     last_success: datetime | None = None  # when a restore last succeeded
     seconds: int | None = None  # how long that took: the measured RTO
@@ -32,12 +32,12 @@ class Proof:
     )
 
 
-def proofs(cluster: Cluster) -> dict[Key, Proof]:
+def proofs(cluster: Cluster) -> dict[Key, Tries]:
     """Return what is proved of each database of the cluster in each repository; one query."""
     return by_cluster([cluster]).get(cluster.pk, {})
 
 
-def by_cluster(clusters: Iterable[Cluster]) -> dict[object, dict[Key, Proof]]:
+def by_cluster(clusters: Iterable[Cluster]) -> dict[object, dict[Key, Tries]]:
     """Return the same for several clusters, by their keys; one query however many there are."""
     newer = DrillRun.objects.filter(
         cluster=OuterRef("cluster"),
@@ -72,15 +72,15 @@ def by_cluster(clusters: Iterable[Cluster]) -> dict[object, dict[Key, Proof]]:
     return {pk: {key: _proof(facts) for key, facts in its.items()} for pk, its in found.items()}
 
 
-def _proof(facts: dict[str, object]) -> Proof:
+def _proof(facts: dict[str, object]) -> Tries:
     failures = [one for name, one in facts.items() if name.startswith("failure ")]
     last = max(failures, key=lambda run: run.created_at, default=None)  # type: ignore[attr-defined]
     rest = {name: one for name, one in facts.items() if not name.startswith("failure ")}
     if last is None:
-        return Proof(**rest)  # type: ignore[arg-type]
+        return Tries(**rest)  # type: ignore[arg-type]
     assert isinstance(last, DrillRun)
     words = f"{last.get_what_display()}: {last.words}"
-    return Proof(**rest, last_failure=last.ended_at or last.created_at, failed_words=words)  # type: ignore[arg-type]
+    return Tries(**rest, last_failure=last.ended_at or last.created_at, failed_words=words)  # type: ignore[arg-type]
 
 
 def note(run: DrillRun) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from clusters.drills.machines import MachineSetup
-from clusters.drills.proofs import Proof, proofs
+from clusters.drills.proofs import Tries, proofs
 from clusters.models import Cluster, Drill
 from clusters.node_setup import NodeSetup
 from clusters.pgbackrest.schedules import in_words
@@ -23,7 +23,7 @@ class ProofRow:
     database: str
     store: str
     number: int
-    proof: Proof
+    proof: Tries
     is_overdue: bool
 
     @property
@@ -58,7 +58,7 @@ def rows(cluster: Cluster, setups: Iterable[NodeSetup]) -> list[ProofRow]:
         for one in setup.attachments:
             for database in cluster.databases.all():
                 folder = setup.node.repository_folder
-                proof = proved.get((one.repository_id, folder, database.name), Proof())
+                proof = proved.get((one.repository_id, folder, database.name), Tries())
                 last = proof.last_success
                 overdue = bool(limit and (last is None or now - last > limit))
                 found.append(ProofRow(folder, database.name, one.store.name, one.repository.number, proof, overdue))

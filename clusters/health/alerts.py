@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -43,12 +44,21 @@ def _health(organisations: Organisations) -> Iterable[Health]:
     rows = Health.objects.filter(**of(organisations), verdict__in=VERDICTS)
     return rows.select_related("cluster", "repository").only(
         *("organisation", "node", "database", "verdict", "since", "problems", "newest"),
-        *("cluster__name", "repository__store_name", "repository__store"),
+        *("cluster__name", "cluster__organisation", "repository__store_name", "repository__store"),
     )
 
 
-def _page(cluster: UUID, node: str) -> str:
-    return f"{Cluster(pk=cluster).get_absolute_url()}nodes/{node}/"
+def _about(cluster: Cluster, subject: Model | None = None, url: str = "") -> dict[str, Any]:
+    """Return what a condition is about: the cluster, or something of it with a page of its own."""
+    about = subject or cluster
+    return {
+        "organisation": cluster.organisation_id,
+        "cluster": cluster.pk,
+        "cluster_name": cluster.name,
+        "url": url or cluster.get_absolute_url(),
+        "subject_kind": about._meta.label_lower,
+        "subject_id": str(about.pk),
+    }
 
 
 def verdicts(organisations: Organisations) -> Iterable[Condition]:
@@ -60,7 +70,7 @@ def verdicts(organisations: Organisations) -> Iterable[Condition]:
         severity, level, ends = VERDICTS[Verdict(one.verdict)]
         store = one.repository.store_name
         yield Condition(
-            organisation=one.organisation_id,
+            **_about(one.cluster, one),
             key=f"verdict:{one.repository_id}:{one.node}:{one.database}",
             rule="verdict",
             severity=severity,
@@ -70,11 +80,6 @@ def verdicts(organisations: Organisations) -> Iterable[Condition]:
             else f"{one.cluster.name}: {one.database} on {one.node} {ends} in {store}",
             words=one.reason,
             advice=one.advice,
-            url=one.cluster.get_absolute_url(),
-            subject_kind="clusters.health",
-            subject_id=str(one.pk),
-            cluster=one.cluster_id,
-            cluster_name=one.cluster.name,
             group=f"verdict:store:{one.repository.store_id or one.repository_id}",
         )
 
@@ -91,18 +96,13 @@ def archivers(organisations: Organisations) -> Iterable[Condition]:
     """Yield each database of a node whose WAL does not reach its stores: once, whatever number of stores it has."""
     for one, problem in _by_code(organisations, ARCHIVER):
         yield Condition(
-            organisation=one.organisation_id,
+            **_about(one.cluster),
             key=f"archiver:{one.cluster_id}:{one.node}:{one.database}",
             rule="archiver",
             severity=Severity.CRITICAL if problem.get("verdict") == Verdict.AT_RISK else Severity.WARNING,
             title=f"{one.cluster.name}: archiving of {one.database} on {one.node} fails",
             words=problem.get("words", ""),
             advice=problem.get("advice", ""),
-            url=one.cluster.get_absolute_url(),
-            subject_kind="clusters.cluster",
-            subject_id=str(one.cluster_id),
-            cluster=one.cluster_id,
-            cluster_name=one.cluster.name,
             group=f"archiver:{one.cluster_id}",
         )
 
@@ -129,18 +129,13 @@ def silent_nodes(organisations: Organisations) -> Iterable[Condition]:
                 continue
             lost, words = alert.severity == Severity.CRITICAL, AGAIN  # nothing to tell anybody yet
         yield Condition(
-            organisation=one.cluster.organisation_id,
+            **_about(one.cluster, one, one.get_absolute_url()),
             key=f"silent:{one.pk}",
             rule="silent",
             severity=Severity.CRITICAL if lost else Severity.WARNING,
             title=f"{one.cluster.name}: {one.name} is silent",
             words=words,
             advice="See whether the machine runs, reaches the console, and has its report in cron.",
-            url=one.get_absolute_url(),
-            subject_kind="clusters.node",
-            subject_id=str(one.pk),
-            cluster=one.cluster_id,
-            cluster_name=one.cluster.name,
             group=f"silent:{one.cluster_id}",
         )
 
@@ -175,36 +170,26 @@ def strangers(organisations: Organisations) -> Iterable[Condition]:
     """Yield where another database writes than the node's, and each node as which another machine reports."""
     for one, problem in _by_code(organisations, {FOREIGN}):
         yield Condition(
-            organisation=one.organisation_id,
+            **_about(one.cluster),
             key=f"foreign:{one.repository_id}:{one.node}:{one.database}",
             rule="foreign",
             severity=Severity.CRITICAL,
             title=f"{one.cluster.name}: another database writes as {one.database} of {one.node}",
             words=problem.get("words", ""),
             advice=problem.get("advice", ""),
-            url=one.cluster.get_absolute_url(),
-            subject_kind="clusters.cluster",
-            subject_id=str(one.cluster_id),
-            cluster=one.cluster_id,
-            cluster_name=one.cluster.name,
         )
     rows = Node.objects.filter(
         **of(organisations, "cluster__organisation__in"), other_machine_at__gt=Now() - DOUBLE_FOR
     )
     for node in rows.select_related("cluster").defer("secrets", "cluster__keys", "cluster__former_keys"):
         yield Condition(
-            organisation=node.cluster.organisation_id,
+            **_about(node.cluster, node, node.get_absolute_url()),
             key=f"double:{node.pk}",
             rule="foreign",
             severity=Severity.WARNING,
             title=f"{node.cluster.name}: another machine reports as {node.name}",
             words="Its reports are not taken while the first machine reports.",
             advice=f"Stop the copy, or let it take the place of {node.name}: the node's page says how.",
-            url=node.get_absolute_url(),
-            subject_kind="clusters.node",
-            subject_id=str(node.pk),
-            cluster=node.cluster_id,
-            cluster_name=node.cluster.name,
         )
 
 
@@ -218,18 +203,13 @@ def late_signatures(organisations: Organisations) -> Iterable[Condition]:
         due = asked[one.cloud_account.provider_key](AccessSpec(one.pk, one.name, account, one.prefix, (), one.keys))
         if due and due + RENEWED_LATE < timezone.now():
             yield Condition(
-                organisation=one.organisation_id,
+                **_about(one),
                 key=f"signature:{one.pk}",
                 rule="key",
                 severity=Severity.CRITICAL,
                 title=f"{one.name}: what its nodes sign in with ends soon",
                 words=f"It was to be renewed at {due:%Y-%m-%d %H:%M} UTC. Once it has ended, nothing is archived.",
                 advice="See on the cluster's page why its last task failed, and press Repair.",
-                url=one.get_absolute_url(),
-                subject_kind="clusters.cluster",
-                subject_id=str(one.pk),
-                cluster=one.pk,
-                cluster_name=one.name,
             )
 
 

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, DateTimeField, F, Value, When
 from django.db.models.functions import Now
 
-from clusters.drills.proofs import Key, Proof, by_cluster
+from clusters.drills.proofs import Key, Tries, by_cluster
 from clusters.health.judgement import Judgement, judge
 from clusters.health.problems import NEXT_AT_MOST
 from clusters.health.reading import Pair, pairs, with_facts
@@ -100,7 +100,7 @@ def _judge(held: Sequence[UUID], now: datetime) -> None:
             transaction.on_commit(lambda: _tell(changes.organisations))
 
 
-def _compare(cluster: Cluster, tried: Mapping[Key, Proof], now: datetime, changes: _Changes) -> None:
+def _compare(cluster: Cluster, tried: Mapping[Key, Tries], now: datetime, changes: _Changes) -> None:
     """Add what changes by what is said of the cluster's databases now; `tried` are its restores."""
     rows = {(one.repository_id, one.node, one.database): one for one in cluster.health.all()}
     try:

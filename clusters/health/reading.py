@@ -61,7 +61,7 @@ def with_facts(clusters: QuerySet[Cluster]) -> QuerySet[Cluster]:
     )
 
 
-def pairs(cluster: Cluster, now: datetime, tried: Mapping[proofs.Key, proofs.Proof]) -> Iterator[Pair]:
+def pairs(cluster: Cluster, now: datetime, tried: Mapping[proofs.Key, proofs.Tries]) -> Iterator[Pair]:
     """Yield each database of the cluster in each store that should have it; `tried` are its restores."""
     groups = replication.groups(cluster)
     reports = {one.pk: of_status(one.status) for one in cluster.nodes.all()}
@@ -137,7 +137,7 @@ def _pair(where: _Where, plan: Plan, both: str, row: Health | None, *, proof: Pr
     )
 
 
-def _proof(tried: proofs.Proof | None, row: Health | None) -> Proof:
+def _proof(tried: proofs.Tries | None, row: Health | None) -> Proof:
     """Return how its restores went; what has succeeded is known for longer than the runs are kept."""
     good_at, seconds = (row.proved_at, row.proof_seconds) if row else (None, None)
     if tried is None:
