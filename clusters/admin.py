@@ -33,7 +33,7 @@ admin.site.register(
 
 @admin.register(Cluster)
 class ClusterAdmin(ManagedResourceAdmin):
-    list_display = ["name", "state", "shown_words", "organisation", "cloud_account", "created_at", "last_task"]
+    list_display = ["name", "verdict_words", "cloud_words", "organisation", "cloud_account", "created_at", "last_task"]
     list_filter = ["state", "organisation__edition"]
     search_fields = ["name", "id", "organisation__name", "cloud_account__number", "stores__name"]
 

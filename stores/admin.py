@@ -15,8 +15,8 @@ admin.site.register([BucketLook, DeletionPreview, IgnoredBucket, DriftReport, Un
 class StoreAdmin(ManagedResourceAdmin):
     list_display = [
         "name",
-        "state",
-        "shown_words",
+        "verdict_words",
+        "cloud_words",
         "organisation",
         "cloud_account",
         "region",

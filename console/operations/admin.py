@@ -200,11 +200,16 @@ class ManagedResourceAdmin(ReadOnlyAdmin):
     actions = ["try_again"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows with whether what they kept is gone."""
-        return super().get_queryset(request).with_loss()  # type: ignore[attr-defined,no-any-return]
+        """Return the rows with what is said of them: whether what they kept is gone, and what can be restored."""
+        return super().get_queryset(request).with_story()  # type: ignore[attr-defined,no-any-return]
 
-    @admin.display(description="shown as")
-    def shown_words(self, subject: ManagedResource) -> str:
+    @admin.display(description="restorable")
+    def verdict_words(self, subject: Any) -> str:
+        """Return the worst verdict on what it keeps, as the tenant sees it."""
+        return subject.verdict.label if subject.verdict else "-"
+
+    @admin.display(description="in its cloud", ordering="state")
+    def cloud_words(self, subject: ManagedResource) -> str:
         """Return the state as the tenant sees it, which says also that backups are gone."""
         return subject.shown_words
 

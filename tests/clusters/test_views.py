@@ -372,6 +372,9 @@ def test_support_finds_clusters(client, make, db):
     client.force_login(factories.user("sue", is_staff=True, is_superuser=True))
     page = client.get("/admin/clusters/cluster/", {"q": str(cluster.pk)})
     assert "orders" in page.content.decode()
+    # Whether anything can be restored is told apart from how it stands in its cloud.
+    assert '<td class="field-verdict_words">Not set up yet</td>' in page.content.decode()
+    assert '<td class="field-cloud_words">Available</td>' in page.content.decode()
     assert client.get(f"/admin/clusters/cluster/{cluster.pk}/change/").status_code == 200
 
 

@@ -253,7 +253,7 @@ def test_verdicts_stand_in_lists_and_pages_beside_what_the_cloud_said(as_alice, 
     Cluster.objects.filter(pk=half.pk).update(state="failed")
     listed = as_alice.get("/clusters/").content.decode()
     assert re.search(r'lost</a>\s*<span class="badge verdict-not-recoverable">Not recoverable</span>\s*'
-                     r'<span class="badge available">Available</span>', listed)  # fmt: skip
+                     r'<span class="badge said available">Available</span>', listed)  # fmt: skip
     assert re.search(r'verdict-at-risk" title="At risk"></span>\s*<span class="nav-name">half</span>'
                      r'<span class="unseen">, At risk</span>'
                      r'\s*<span class="nav-state failed" title="Failed">', listed)  # fmt: skip
