@@ -10,6 +10,7 @@ from uuid import uuid4
 from django.utils import timezone
 
 from console.accounts.personal_data import KEPT, Kept
+from console.cloud_accounts.actions import learn as learn_of
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import bringing, lifecycle
@@ -149,6 +150,11 @@ def _failed(store: Store) -> bool:
     return before == State.FAILED
 
 
+def learn(store: Store, kept: dict[str, Any]) -> None:
+    """Keep what a step has found out about the server, for all stores on it."""
+    learn_of(store.cloud_account, kept)
+
+
 def check_soon(store: Store) -> None:
     """Have the store checked, now that its buckets are as they should be."""
     report = DriftReport(store=store)
@@ -167,6 +173,7 @@ register(
         spec=Store.spec,
         resolve=take_new_name,
         done=check_soon,
+        keep=learn,
     )
 )
 register(
@@ -177,6 +184,7 @@ register(
         plan=repair_plan,
         spec=Store.spec,  # and no other name: nodes write to this bucket, and backups may be in it
         done=check_soon,
+        keep=learn,
     )
 )
 register(

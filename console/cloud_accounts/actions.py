@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +21,7 @@ from console.accounts.models import Membership, Organisation, User
 from console.cloud_accounts import preflight
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds import foreign, streams
-from console.clouds.contract import AccountRef, Check, Identity, LinkError, Unproven
+from console.clouds.contract import AccountRef, Capabilities, Check, Identity, LinkError, Unproven
 from console.clouds.proof import FOUND
 from console.clouds.steps import NotReady, StepError
 from console.operations.actions import ask
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 Ending = Callable[[CloudAccount], None]  # what else is written in the transaction that keeps the account
 
+# What verification finds out of a server, and nobody has entered.
+FOUND_OUT = frozenset({"has", "claims", "breaks", "tls_condition", "plain"})
 # For all that is asked when an account is linked or verified while somebody waits; when that is done daily; and when
 # an account is changed, which looks up what it may do, too.
 IDENTIFY_SECONDS, VERIFY_SECONDS, CHANGE_SECONDS = 15.0, 60.0, 30.0
@@ -139,11 +141,15 @@ def verify(account: CloudAccount, *, by: User | None = None, ending: Ending = _u
         known = _unchanged(account, tried)
         stood = known.unproven, bool(known.verify_error)
         before, known.verify_error = known.verify_error, "" if identity else refusal
+        found: list[str] = []
         if identity:
+            could = known.capabilities
             _verified(known, identity)
+            found = _note_changes(known, could)
         elif lost:  # nothing is done with it any more
             known.settings = {name: value for name, value in known.settings.items() if name != FOUND}
-        known.save(update_fields=["settings", "proofs", "verified_at", "verify_error"])
+        known.save(update_fields=["settings", "proofs", "verified_at", "verify_error", "changes"])
+        _record_changes(known, found)
         _tell(known, stood)
         if by or bool(before) != bool(known.verify_error):  # the daily one, when it finds something else than before
             activity.record(
@@ -164,6 +170,39 @@ def _tell(account: CloudAccount, stood: tuple[str, bool]) -> None:
     if (account.unproven, bool(account.verify_error)) != stood:
         for one in turned:
             transaction.on_commit(partial(one, account))
+
+
+def learn(account: CloudAccount, kept: Mapping[str, Sequence[str]]) -> None:
+    """Keep what work on a store has found out about the account's server, beside what its verification did.
+
+    `kept` has words to add to settings, by the setting's name; the next verification finds out for itself.
+    """
+    with transaction.atomic():
+        known = CloudAccount.objects.select_for_update().get(pk=account.pk)
+        could = known.capabilities
+        more = {name: {*known.settings.get(name, "").split(), *words} for name, words in kept.items()}
+        known.settings = {**known.settings, **{name: " ".join(sorted(words)) for name, words in more.items()}}
+        found = _note_changes(known, could)
+        known.save(update_fields=["settings", "changes"])
+        _record_changes(known, found)
+
+
+def _note_changes(account: CloudAccount, before: Capabilities) -> list[str]:
+    """Note on the account what its server does otherwise than it did; return that, in sentences."""
+    did = {one.label: one.has for one in before.features}
+    known = [one for one in account.capabilities.features if one.label in did]
+    gained = [one.label for one in known if one.has and not did[one.label]]
+    lost = [one.label for one in known if did[one.label] and not one.has]
+    if gained or lost:
+        account.changes = {"at": timezone.now().isoformat(), "gained": gained, "lost": lost}
+    said = [f"It does now: {', '.join(gained)}."] if gained else []
+    return [*said, *([f"It does not any more: {', '.join(lost)}."] if lost else [])]
+
+
+def _record_changes(account: CloudAccount, found: Sequence[str]) -> None:
+    if found:
+        after = {"reason": " ".join(found)}
+        activity.record("Server changed", account, organisation=account.organisation, by=None, after=after)
 
 
 def change(
@@ -277,7 +316,7 @@ def _unchanged(account: CloudAccount, tried: AccountRef) -> CloudAccount:
 
 def _told(account: CloudAccount) -> dict[str, str]:
     """Return what the audit log says of an account: nothing secret."""
-    settings = {key: value for key, value in account.settings.items() if key not in {"has", "ca_certificate"}}
+    settings = {key: value for key, value in account.settings.items() if key not in FOUND_OUT | {"ca_certificate"}}
     certificate = account.settings.get("ca_certificate", "")
     digest = {"ca_certificate": f"SHA-256 {sha256(certificate.encode()).hexdigest()}"} if certificate else {}
     return {"name": account.name, "provider": account.provider_key, "number": account.number, **settings, **digest}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from copy import copy
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 from django.conf import settings as django_settings
@@ -49,7 +49,10 @@ class CloudAccount(models.Model):
     verified_at = models.DateTimeField(null=True, editable=False)
     proofs = models.JSONField(default=list, editable=False)  # what was verified then, in sentences
     verify_error = models.TextField(blank=True, editable=False)
+    # What the daily verification, or a store, last found to have changed of what the server does: labels, and when.
+    changes = models.JSONField(null=True, editable=False)
 
+    CHANGES_SHOWN: ClassVar = timedelta(days=30)
     KEY_IS_OLD: ClassVar = timedelta(days=90)
 
     objects = CloudAccountQuerySet.as_manager()
@@ -106,6 +109,13 @@ class CloudAccount(models.Model):
     def key_is_old(self) -> bool:
         """Return whether the key should be replaced by now."""
         return self.has_key and timezone.now() - self.key_given_at > self.KEY_IS_OLD
+
+    @property
+    def recent_changes(self) -> dict[str, Any]:
+        """Return what the server was lately found to have gained and lost, and `at`, since when; {} for nothing."""
+        found = self.changes or {}
+        at = datetime.fromisoformat(found["at"]) if found else None
+        return {**found, "at": at} if at and timezone.now() - at < self.CHANGES_SHOWN else {}
 
     @property
     def look_hours(self) -> int:

@@ -390,6 +390,47 @@ def test_a_real_server_s_settings_are_compared_and_mended(object_server, acme, a
     assert check(store).drift_report.drift == []
 
 
+@pytest.mark.slow
+def test_a_store_comes_out_usable_without_what_its_server_refuses_work_with(object_server, acme, alice):
+    from console.cloud_accounts import actions as accounts
+    from tests.clouds.s3.oddities import PARTS, Closing, odd
+    from tests.clouds.s3_accounts import FOUND, SEAWEED
+
+    quirk = Closing()
+    settings = {
+        "endpoint": object_server.endpoint,
+        "region": object_server.region,
+        "location": "frankfurt",
+        "addressing_style": "path",
+        "ca_certificate": object_server.ca_certificate,
+        "access_key_id": object_server.access_key_id,
+    }
+    secrets = {"secret_access_key": object_server.secret_access_key}
+    with odd(quirk):
+        account = accounts.link(acme, provider="s3", name="cellar", settings=settings, secrets=secrets, by=None)
+        assert account.settings["has"] == f"{SEAWEED} public_access_block".replace(
+            "ownership tags", "ownership public_access_block tags"
+        ).removesuffix(" public_access_block")
+        assert account.settings["breaks"] == FOUND["breaks"]
+        quirk.culprits = ("BlockPublicAcls",)  # an upgrade, before the next verification
+        store = work(actions.create(account, name="ledger", region=object_server.region, by=alice))
+        assert store.state == State.AVAILABLE
+        notes = [step["note"] for step in store.operation.steps if step["note"]]
+        assert any("BlockPublicAcls" in note for note in notes)
+        assert quirk.on[store.bucket] == quirk.on[store.log_bucket] == {*PARTS} - {"BlockPublicAcls"}
+        settled()
+        assert check(again(store)).drift_report.drift == []
+        # A part that came on again is drift on this server, and its repair takes that away and nothing else.
+        quirk.on[store.bucket] = {*PARTS}
+        found = check(again(store))
+        assert [line.name for line in found.drift_report.drift] == ["backup.public_access_block"]
+        actions.repair(found, by=alice)
+        assert work(found).state == State.AVAILABLE
+        assert quirk.on[store.bucket] == {*PARTS} - {"BlockPublicAcls"}
+        settled()
+        assert check(again(store)).drift_report.drift == []
+
+
 def test_a_store_whose_deletion_failed_can_be_kept(amazon, as_alice, store):
     amazon.inject("DeleteBucket", code="AccessDenied", status=403, times=9)
     actions.delete(store, by=None)

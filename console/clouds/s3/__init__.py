@@ -32,8 +32,8 @@ S3_COMPATIBLE = Cloud(
         fields=FIELDS,
         sign_ins=(BY_KEY,),
         sign_in=lambda account: BY_KEY,
-        explanation="The console tries the server out before it keeps anything: it makes two buckets and a user, reads "
-        "back what it set, and removes them again.",
+        explanation="The console tries the server out before it keeps anything: it makes three buckets and a user, "
+        "reads back what it set, does there what a backup does, and removes them again.",
         identify=identify,
         linked=linked,
         facts=account_facts,

@@ -39,12 +39,13 @@ def read(account: AccountRef, port: int, bucket: str, key: str) -> tuple[int, by
     path = f"{bucket}/{key}"
     if account.settings.get("addressing_style") == "host":
         name, path = f"{bucket}.{name}", key
-    request = AWSRequest("GET", f"http://{name}:{port}/{path}", {"Host": name if port == 80 else f"{name}:{port}"})
+    url = f"http://{name}:{port}/{path}"
+    request = AWSRequest("GET", url, {"Host": name if port == 80 else f"{name}:{port}"})
     secret = Credentials(account.settings.get("access_key_id", ""), account.secrets.get("secret_access_key", ""))
     S3SigV4Auth(secret, "s3", account.settings["region"]).add_auth(request)
     try:
         with streams.within(SECONDS, SIZE), _manager(account) as manager:
-            answer = manager.request("GET", request.url, headers=dict(request.headers), redirect=False, retries=False)
+            answer = manager.request("GET", url, headers=dict(request.headers), redirect=False, retries=False)
             return answer.status, answer.data
     except (HTTPError, OSError, ValueError):
         return 0, b""

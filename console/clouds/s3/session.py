@@ -212,8 +212,8 @@ SERVER_ACTIONS = {
 # What a server answers that lacks the one setting that a call is about; anything else is trouble, and proves nothing.
 # - NoSuchKey, 404: it looks for an object, or for a page of that name.
 # - BucketAlreadyExists, BucketAlreadyOwnedByYou, InvalidArgument: it takes the setting for a creation, as SeaweedFS
-#   4.48 (logging), Ceph 16.2 (ownership) and gofakes3 (all of them; rclone serve s3) do.
-# - MalformedXML: it reads what it knows of the form, and this is not in it (MinIO and Wasabi of lifecycle rules).
+#   4.48 (logging) and Ceph 16.2 (ownership) were seen to do.
+# - MalformedXML: it reads what it knows of the form, and this is not in it (Swift 2.30 of ownership).
 # - MalformedPolicy, InvalidPolicyDocument: the same of a policy's words (SeaweedFS 4.48 of BoolIfExists).
 # - The others are how S3 says that a bucket has no Object Lock (S3 API reference, PutObjectLockConfiguration).
 FOREIGN = ["BucketAlreadyExists", "BucketAlreadyOwnedByYou", "InvalidArgument", "MalformedXML"]

@@ -71,8 +71,9 @@ def delete(spec: StoreSpec, bucket: str, key: str, version: str = "") -> None:
     with _calling("DeleteObjects", spec, bucket) as s3:
         answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [named], "Quiet": True})
         for refused in answer.get("Errors", []):
-            said = {"Code": refused.get("Code", ""), "Message": refused.get("Message", "")}
-            raise ClientError({"Error": said}, "DeleteObjects")
+            raise ClientError(
+                {"Error": {"Code": refused.get("Code", ""), "Message": refused.get("Message", "")}}, "DeleteObjects"
+            )
 
 
 def _tidy(spec: StoreSpec, bucket: str, key: str, version: str) -> None:
@@ -190,7 +191,11 @@ def remove_policy(spec: StoreSpec, bucket: str) -> None:
     if POLICY.read(there) is None:
         return
     with there.calling("DeleteBucketPolicy") as s3:
-        s3.delete_bucket_policy(Bucket=bucket)
+        try:
+            s3.delete_bucket_policy(Bucket=bucket)
+        except ClientError as error:
+            if code_of(error) != POLICY.unset:  # else somebody was quicker
+                raise
 
 
 # A policy is tried before it can lock anybody out
