@@ -104,6 +104,8 @@ class DecisionForm(forms.Form):
         super().__init__(
             data, initial={"seen": agreed(lines), "name": look.name, "logs": logs, "logs_into": into, "tag": False}
         )
+        if not has_logs:
+            self.fields["logs"].choices = [one for one in Logs.choices if one[0] != Logs.MADE]  # type: ignore[attr-defined]
         self.choices = choices_of(lines)
         for line in self.choices:
             self.fields[f"control_{line.key}"] = forms.ChoiceField(
@@ -132,8 +134,6 @@ class DecisionForm(forms.Form):
                 data["logs_into"] = other_bucket(account, data["logs_into"], self.look.bucket)
             except ValidationError as error:
                 self.add_error("logs_into", error)
-        elif data.get("logs") == Logs.MADE and not account.capabilities.access_logs:
-            self.add_error("logs", "This server logs no requests. Choose Nowhere.")
         if self.look.content and not self.look.content["owner"] and not data.get("tag"):
             words = account.cloud.vocabulary
             self.add_error(

@@ -125,13 +125,11 @@ def test_nothing_is_set_that_was_not_chosen(world, spec):
 
 def plain(found):
     """What stands, whether a bucket has an empty set of labels or none."""
-    without = {"labels", "tags"}
-    return {
-        name: {key: value for key, value in one.items() if value or key not in without}
-        if isinstance(one, dict)
-        else one
-        for name, one in found.items()
-    }
+    return {name: full(one) if isinstance(one, dict) else one for name, one in found.items()}
+
+
+def full(one):
+    return {key: value for key, value in one.items() if value or key not in {"labels", "tags"}}
 
 
 def test_a_worker_that_dies_before_any_call_leaves_what_the_next_one_ends(world, spec):
