@@ -15,6 +15,7 @@ from clusters.models import (
     REPOSITORIES_AT_MOST,
     Attachment,
     BackupPolicy,
+    BroughtIn,
     Cluster,
     Database,
     Node,
@@ -34,6 +35,8 @@ from console.cloud_accounts.models import CloudAccount
 from console.operations.actions import ask, begin
 from console.restoration import models as restoration
 from stores.models import State, Store
+
+RETENTION = ("retention_type", "retention_full", "retention_diff")
 
 
 class NameTaken(Exception):
@@ -197,6 +200,11 @@ def add_nodes(cluster: Cluster, *, regions: Sequence[str], first: Node | None = 
             raise NodesRefused(f"A cluster has at most {NODES_AT_MOST} nodes.")
         cluster.refresh_from_db(fields=["nodes_made"])
         folder = ""
+        if first is None and BroughtIn.objects.filter(cluster=cluster).exists():
+            raise NodesRefused(
+                f"The repositories of {cluster.name} were brought in for one node: another primary would write into "
+                "the same stanzas. Add standbys of it, or make another cluster."
+            )
         if first:
             if not Node.objects.filter(pk=first.pk, cluster=cluster).exists():
                 raise NodesRefused(f"{first} was removed meanwhile. Choose another primary.")
@@ -270,8 +278,16 @@ def plan_backups(cluster: Cluster, node: Node | None, *, by: User | None, **valu
         BackupPolicy.objects.update_or_create(
             cluster=cluster, node=node, defaults=values, create_defaults={**kept, **values}
         )
+        if before and any(before.get(one) != values[one] for one in RETENTION if one in values):
+            _end_own_retention(cluster)
         memory.note_retentions(cluster)
         _note("Planned backups", node or cluster, by, before=before, after=values)
+
+
+def _end_own_retention(cluster: Cluster) -> None:
+    """Have repositories that were brought in expire as the cluster does, since somebody has said how."""
+    for one in Repository.objects.filter(cluster=cluster).exclude(brought=None):
+        Repository.objects.filter(pk=one.pk).update(brought={**one.brought, "retention": None})
 
 
 def follow_cluster(node: Node, *, by: User | None) -> None:

@@ -28,6 +28,7 @@ from clusters.pgbackrest.configuration import (
 )
 from clusters.pgbackrest.drill import Drills
 from clusters.pgbackrest.drill import command as drill_command
+from clusters.pgbackrest.kept import KeptLine
 from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.restore import Command
 from clusters.replication import first_host, groups, hosts, primary, reports, strangers
@@ -119,6 +120,8 @@ class NodeSetup:
             backs_up_from_standby=self.policy.backup_from == BackupPolicy.BackupFrom.STANDBY,
             follows=str(primary(self.cluster, self.node.repository_folder)) if self.others else "",
             drills=self._drills(targets, stanzas),
+            kept=kept_lines(self.cluster),
+            is_watched_only=self.cluster.is_watched_only,
         )
 
     def _drills(self, targets: list[Target], stanzas: list[StanzaConfiguration]) -> Drills | None:
@@ -173,13 +176,15 @@ class NodeSetup:
         return Target(
             number=repository.number,
             store=f"{store.name}, {store.region}",
-            path=f"{repository.folder}/{folder or self.node.repository_folder}",
+            path=f"/{repository.place_of(folder or self.node.repository_folder)}",
             repository=account.cloud.access.repository(store.spec(), self.access),
             cipher_pass=repository.secrets["cipher_pass"],
             retention_type=self.policy.retention_type,
             retention_full=self.policy.retention_full,
             retention_diff=self.policy.retention_diff,
             folder=self.layout.folder,
+            kept=own["kept"] if (own := repository.brought) else None,
+            own_retention=own.get("retention") if own else None,
         )
 
     @cached_property
@@ -355,6 +360,12 @@ class NodeSetup:
         first = nearest(self.cluster, self.node)
         near = [first.repository.number] if first in self.attachments else []  # type: ignore[union-attr]
         return [one for number in (near or self.numbers)[:1] for one in steps.drills(self.configuration, number)]
+
+
+def kept_lines(cluster: Cluster) -> list[KeptLine] | None:
+    """Return what the nodes' files have from the one that was brought in; None where none was."""
+    brought = getattr(cluster, "brought_in", None)
+    return [KeptLine(*one) for one in brought.file.get("lines", [])] if brought else None
 
 
 def layout_of(cluster: Cluster, node: Node) -> Layout:

@@ -11,10 +11,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from clusters import keys
+from clusters.bring_in import opening, taking
 from clusters.health import judging
 from clusters.health.words import of_rank
 from clusters.models import (
     Attachment,
+    Bringing,
     Cluster,
     DrillRun,
     Health,
@@ -51,7 +53,12 @@ from stores.models import (
 
 def access(cluster: Cluster) -> Plan:
     """Return the plan that leaves the nodes with access to the wanted stores, and to nothing else."""
-    if cluster.attachments.exclude(state=Attachment.State.DETACHING).exists():
+    wanted = cluster.attachments.exclude(state=Attachment.State.DETACHING)
+    if cluster.is_watched_only:  # its own repositories are only read, and by the console itself
+        wanted = wanted.filter(repository__brought=None)
+        if not wanted.exists():
+            return ()
+    if wanted.exists():
         return cluster.cloud.access.grant
     return cluster.cloud.access.revoke if cluster.repositories.exists() else ()
 
@@ -174,6 +181,17 @@ register_source(
         rows=inventory.readable,
         rate_key="repository__store__cloud_account",
         related=("repository__cluster", "repository__store__cloud_account"),
+    )
+)
+register_source(
+    SnapshotSource(
+        model=Bringing,
+        read=opening.look,
+        kept=taking.take,
+        every=None,
+        rows=taking.of_all,
+        rate_key="cloud_account",
+        related=("cloud_account", "organisation", "by"),
     )
 )
 register_source(

@@ -113,10 +113,19 @@ def holds_own(cluster: Cluster, node: Node) -> bool:
     )
 
 
+def _alone(cluster: Cluster, node: Node) -> str:
+    if not (node.folder and getattr(cluster, "brought_in", None)):
+        return ""
+    return (
+        f"The repositories of {cluster.name} were brought in for {first_host(cluster, node)}: with a folder of its own "
+        f"{node} would write into the same stanzas. Remove it here, and make another cluster of it."
+    )
+
+
 def refusal(cluster: Cluster, node: Node, first: Node | None) -> str:
     """Return why the node cannot share the folder of that one, or have its own again; "" when it can."""
     if first is None:
-        return ""
+        return _alone(cluster, node)
     if node.folder and len(hosts(cluster, node)) == 1:
         return (
             f"{node} is the last host of the folder {node.folder}, which goes on with it. Let other nodes follow "

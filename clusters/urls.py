@@ -1,6 +1,7 @@
 from django.urls import path
 
 from clusters import enrolment_views, key_views, machine_views, node_views, replication_views, views
+from clusters.bring_in import views as bring_in_views
 from clusters.drills import report_views as drill_report_views
 from clusters.drills import views as drill_views
 from clusters.evidence import views as evidence_views
@@ -13,6 +14,8 @@ app_name = "clusters"
 urlpatterns = [
     path("", views.cluster_list, name="list"),
     path("create/", views.cluster_create, name="create"),
+    path("bring-in/", bring_in_views.bring_in, name="bring_in"),
+    path("<uuid:pk>/hand-over/", bring_in_views.hand_over, name="hand_over"),
     path("navigation/", views.cluster_navigation, name="navigation"),
     path("proximity/", views.cluster_proximity, name="proximity"),
     path("regions.js", views.region_map, name="region_map"),

@@ -49,7 +49,7 @@ def with_facts(clusters: QuerySet[Cluster]) -> QuerySet[Cluster]:
     known = KnownStanza.objects.defer("backups", "versions", "retentions")
     attachments = Attachment.objects.select_related("store", "repository").order_by("repository__number")
     repositories = Repository.objects.select_related("store", "inventory").order_by("number")
-    return clusters.select_related("cloud_account").prefetch_related(
+    return clusters.select_related("cloud_account", "brought_in").prefetch_related(
         "databases",
         "policies",
         "stanzas",

@@ -1,5 +1,6 @@
 """What is kept of clusters: nodes and databases, repositories in stores, and who may read what was deleted."""
 
+from clusters.models.brought_in import Bringing, BroughtIn
 from clusters.models.cluster import (
     NODES_AT_MOST,
     BackupPolicy,
@@ -37,6 +38,8 @@ __all__ = [
     "REPOSITORIES_AT_MOST",
     "Attachment",
     "BackupPolicy",
+    "Bringing",
+    "BroughtIn",
     "Cluster",
     "Database",
     "Drill",

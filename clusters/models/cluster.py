@@ -87,13 +87,17 @@ class ClusterQuerySet(ManagedResourceQuerySet):
 
     def with_node_setup(self) -> Self:
         """Return the clusters with all that their nodes are handed, and what their repositories hold."""
-        return self.with_story().prefetch_related(
-            "policies",
-            "drills",
-            "nodes__differences",
-            "stanzas__database",
-            "removed_nodes",
-            Prefetch("repositories", Repository.objects.with_inventory()),
+        return (
+            self.with_story()
+            .select_related("brought_in")
+            .prefetch_related(
+                "policies",
+                "drills",
+                "nodes__differences",
+                "stanzas__database",
+                "removed_nodes",
+                Prefetch("repositories", Repository.objects.with_inventory()),
+            )
         )
 
 
@@ -248,6 +252,12 @@ class Cluster(ManagedResource):
         return self.cloud.access.key_id(self.former_keys)
 
     @property
+    def is_watched_only(self) -> bool:
+        """Return whether its repositories were brought in, and no hand-over has begun: nothing is written there."""
+        found = getattr(self, "brought_in", None)
+        return found is not None and found.handed_over_at is None
+
+    @property
     def can_update(self) -> bool:
         """Return whether its stores and nodes may be changed now."""
         return self.may("update")
@@ -260,22 +270,25 @@ class Cluster(ManagedResource):
     def spec(self) -> AccessSpec:
         """Return the cluster as its cloud needs it, with the backup buckets that its nodes may use, as they are now."""
         attachments = self.attachments.exclude(state=Attachment.State.DETACHING)
-        return self._spec(attachments.order_by("repository__number").values_list("store__bucket", flat=True))
+        rows = attachments.order_by("repository__number").values_list("store__bucket", "repository__brought")
+        return self._spec(rows)
 
     def spec_as_read(self) -> AccessSpec:
         """Return the same by the attachments that were read with the cluster, without a query of its own."""
         wanted = sorted(self.wanted, key=lambda one: one.repository.number)
-        return self._spec(one.store.bucket for one in wanted)
+        return self._spec((one.store.bucket, one.repository.brought) for one in wanted)
 
-    def _spec(self, buckets: Iterable[str]) -> AccessSpec:
+    def _spec(self, rows: Iterable[tuple[str, dict[str, Any] | None]]) -> AccessSpec:
+        found = {bucket: brought for bucket, brought in rows if not (self.is_watched_only and brought is not None)}
         return AccessSpec(
             id=self.id,
             name=self.name,
             account=self.cloud_account.credentials(),
             prefix=self.prefix,
-            buckets=tuple(buckets),
+            buckets=tuple(found),
             keys=self.keys,
             former=self.former_keys,
+            kept={bucket: brought["path"] for bucket, brought in found.items() if brought is not None},
         )
 
 

@@ -71,6 +71,7 @@ class RecoveryIdentity(Snapshot):
             buckets=(self.bucket,),
             keys=self.keys,
             reads_until=self.until,
+            kept=self.repository.reached if self.repository else {},
         )
 
     @property

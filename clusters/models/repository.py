@@ -67,6 +67,10 @@ class Repository(models.Model):
     kit_taken_at = models.DateTimeField(null=True, editable=False)  # when somebody last took its recovery kit
     # When a worker last saw that nothing is below its folder, no older version either; null since it saw anything.
     empty_at = models.DateTimeField(null=True, editable=False)
+    # Of one that somebody had made before: {"path": where in the bucket, without slashes at its ends, "" for the whole
+    # bucket; "stanzas": those in it that are the cluster's; "kept": [option without repoN-, value], as its file had
+    # them}. Null: it is in the cluster's folder, and made as the console makes them.
+    brought: Any = models.JSONField(null=True, editable=False)
 
     objects = RepositoryQuerySet.as_manager()
 
@@ -99,8 +103,12 @@ class Repository(models.Model):
 
     @property
     def folder(self) -> str:
-        """Return where in its store it is; each node has its own folder below."""
-        return f"/{self.prefix}"
+        """Return where in its store it is; each node has its own folder below, but in one that was brought in."""
+        return f"/{self.prefix if self.brought is None else self.brought['path']}"
+
+    def place_of(self, node: str) -> str:
+        """Return where in its store a node's stanzas are, without slashes at its ends; "" is the whole bucket."""
+        return f"{self.prefix}/{node}" if self.brought is None else str(self.brought["path"])
 
     @property
     def cluster_prefix(self) -> str:
@@ -114,7 +122,20 @@ class Repository(models.Model):
 
     def holds(self, key: str) -> bool:
         """Return whether an object below its folder is its own, and not of a repository that has replaced it."""
-        return REPLACEMENT.match(key.removeprefix(f"{self.prefix}/")) is None
+        return self.brought is not None or REPLACEMENT.match(key.removeprefix(f"{self.prefix}/")) is None
+
+    @property
+    def reached(self) -> dict[str, str]:
+        """Return where it is beside its cluster's folder, as AccessSpec.kept has it."""
+        return {} if self.brought is None else {self.bucket: str(self.brought["path"])}
+
+    @property
+    def folders(self) -> list[str]:
+        """Return the folders of which all is its own, each with a slash at its end; of one brought in, its stanzas'."""
+        if self.brought is None:
+            return [f"{self.prefix}/"]
+        base = f"{self.brought['path']}/" if self.brought["path"] else ""
+        return [f"{base}{part}/{one}/" for one in self.brought["stanzas"] for part in ("archive", "backup")]
 
     @property
     def passphrase(self) -> str:

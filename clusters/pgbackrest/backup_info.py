@@ -125,7 +125,7 @@ def parse(text: str, now: float | None = None) -> dict[str, Any]:
     if not text.endswith("\n"):
         raise Unreadable("it is cut off.")
     try:
-        sections, checksum = _sections(text)
+        sections, checksum = sections_of(text)
     except RecursionError as error:
         raise Unreadable("it is not a list of backups.") from error
     written = sections["backrest"].get("backrest-format")
@@ -155,7 +155,7 @@ def parse(text: str, now: float | None = None) -> dict[str, Any]:
     }
 
 
-def _sections(text: str) -> tuple[dict[str, dict[str, Any]], str]:
+def sections_of(text: str) -> tuple[dict[str, dict[str, Any]], str]:
     """Return the values by section and key, and the checksum that they should have; raises Unreadable."""
     sections: dict[str, dict[str, Any]] = {}
     raw: dict[str, list[str]] = {}

@@ -16,6 +16,7 @@ from console.clouds.contract import RepositoryOptions, SecretFile
 
 if TYPE_CHECKING:
     from clusters.pgbackrest.drill import Drills
+    from clusters.pgbackrest.kept import KeptLine
 
 HIDDEN = "••••••••"
 SSH_PORT = 22
@@ -100,6 +101,10 @@ class Target:
     retention_full: int
     retention_diff: int | None
     folder: str  # where the configuration and the files that it names are
+    # Of one that was there before its cluster: its own options, which nothing of ours joins, and how it expires, each
+    # without repoN-.
+    kept: Sequence[tuple[str, str]] | None = None
+    own_retention: Mapping[str, str] | None = None
 
     def place(self, file: SecretFile) -> str:
         """Return where the node keeps a file with a secret that the configuration names."""
@@ -123,13 +128,19 @@ class Target:
 
     def retention(self) -> Iterable[Option]:
         """Return the options with which pgBackRest expires backups."""
+        if self.own_retention is not None:
+            for name, value in self.own_retention.items():
+                yield Option(f"repo{self.number}-retention-{name}", value)
+            return
         yield Option(f"repo{self.number}-retention-full-type", self.retention_type)
         yield Option(f"repo{self.number}-retention-full", str(self.retention_full))
         if self.retention_diff:
             yield Option(f"repo{self.number}-retention-diff", str(self.retention_diff))
 
     def encryption(self) -> Iterable[Option]:
-        """Return the options with which pgBackRest encrypts and decrypts the repository."""
+        """Return the options with which pgBackRest encrypts and decrypts the repository; none where it does not."""
+        if not self.cipher_pass:
+            return
         yield Option(f"repo{self.number}-cipher-type", "aes-256-cbc")
         yield Option(f"repo{self.number}-cipher-pass", self.cipher_pass, secret=True)
 
@@ -213,6 +224,8 @@ class Configuration:
     backs_up_from_standby: bool = False
     follows: str = ""  # the primary of its replication, which may be the node itself; "": it has no other host
     drills: Drills | None = None  # what the node tries of its own backups
+    kept: Sequence[KeptLine] | None = None  # of the file that the node had before, whose options stay as they were
+    is_watched_only: bool = False  # the repositories were brought in, and nothing writes there by this file yet
 
     @property
     def is_standby(self) -> bool:
@@ -231,7 +244,7 @@ class Configuration:
     @property
     def is_complete(self) -> bool:
         """Return whether pgBackRest can work with it: there is somewhere to write to, and something to write."""
-        return bool(self.targets and self.stanzas)
+        return bool(self.targets and self.stanzas) and not self.is_watched_only
 
     @property
     def keys(self) -> list[File]:
@@ -265,16 +278,19 @@ class Configuration:
         if self.drills:
             yield f"# Restore drills and verifications are run by cron or timers: {self.drills.digest}."
         yield "[global]"
-        yield Option("process-max", "4")
-        yield Option("start-fast", "y")
-        yield Option("compress-type", "zst")
+        if self.kept is None:
+            yield Option("process-max", "4")
+            yield Option("start-fast", "y")
+            yield Option("compress-type", "zst")
         yield Option("archive-async", "y")
         yield Option("spool-path", layout.spool)
         yield Option("lock-path", layout.locks)
         yield Option("log-path", layout.logs)
-        yield from self.archiving.options()
+        archiving = [*self.archiving.options()]
+        yield from archiving
         yield Option("log-level-console", "warn")
         yield Option("log-level-file", "detail")
+        yield from (one for one in self._kept("global") if one.name not in {each.name for each in archiving})
         for target in self.targets:
             yield ""
             yield f"# {target.store}"
@@ -283,6 +299,17 @@ class Configuration:
             yield ""
             yield f"[{stanza.name}]"
             yield from stanza.options(names_others=self.backs_up_from_standby)
+            yield from self._kept(stanza.name)
+        mine = {"global", *(one.name for one in self.stanzas)}
+        for section in dict.fromkeys(one.section for one in self.kept or () if ":" in one.section):
+            if section.partition(":")[0] in mine:
+                yield ""
+                yield f"[{section}]"
+                yield from self._kept(section)
+
+    def _kept(self, section: str) -> Iterable[Option]:
+        """Return what a section has from the file that the node had before."""
+        return (Option(one.name, one.value, one.secret) for one in self.kept or () if one.section == section)
 
     def _target(self, target: Target) -> Iterable[str | Option]:
         def option(name: str, value: str) -> Option:
@@ -290,9 +317,11 @@ class Configuration:
 
         yield from target.access()
         yield from target.retention()
-        yield option("bundle", "y")
-        if self.version.has_block:
-            yield option("block", "y")
+        if target.kept is None:
+            yield option("bundle", "y")
+            if self.version.has_block:
+                yield option("block", "y")
+        yield from (option(name, value) for name, value in target.kept or ())
         yield from target.encryption()
 
 

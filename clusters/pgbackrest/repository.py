@@ -39,6 +39,7 @@ __all__ = [
     "as_json",
     "from_json",
     "look",
+    "look_at_own",
 ]
 
 INFO_AT_MOST = 16 * 1024 * 1024  # bytes; one backup takes about 600 of them
@@ -56,6 +57,20 @@ class Report:
     system_id: str = ""
     timeline: int | None = None
     segment: int | None = None  # bytes of a WAL segment
+
+
+@dataclass(frozen=True)
+class Own:
+    """A repository that was there before its cluster: its path holds the stanzas themselves, and maybe others'."""
+
+    path: str  # without slashes at its ends; "": all of the bucket
+    node: str  # whose they are
+    stanzas: tuple[str, ...]
+
+    @property
+    def base(self) -> str:
+        """Return what the keys of its objects begin with."""
+        return f"{self.path}/" if self.path else ""
 
 
 @dataclass(frozen=True)
@@ -171,18 +186,44 @@ def look(
         )
     ]
     there.sort(key=lambda key: (key not in told, key not in then, key))
-    found: list[StanzaState] = []
-    room = BACKUPS_AT_MOST
-    for key in there[:STANZAS_AT_MOST]:
-        last, report = then.get(key, StanzaState(*key, "")), told.get(key, Report())
-        one = _cut(_look_at(objects, f"{path}/{key[0]}", last, passphrase, report), room)
-        room -= len(one.backups)
-        found.append(one)
-    found.sort(key=lambda one: (one.node, one.stanza))
+    places = {key: f"{path}/{key[0]}/" for key in there[:STANZAS_AT_MOST]}
+    found = _all_of(objects, places, passphrase, then, told)
     if others := len(there) - len(found):
         note = f"{others:,} more stanzas are here; the console looks into {STANZAS_AT_MOST} of a repository."
         found.append(StanzaState(*OTHERS, "unknown", note))
     return found
+
+
+def look_at_own(
+    objects: Objects,
+    own: Own,
+    passphrase: str,
+    before: Iterable[StanzaState] = (),
+    reports: Mapping[tuple[str, str], Report] | None = None,
+) -> list[StanzaState]:
+    """Return what is there of the stanzas of a repository with a path of its own, as look() does of all below one."""
+    base, then = own.base, {(one.node, one.stanza): one for one in before}
+    there = {part: set(objects.folders(f"{base}{part}/")) for part in ("backup", "archive")}
+    places = {(own.node, one): base for one in own.stanzas if any(one in names for names in there.values())}
+    return _all_of(objects, places, passphrase, then, reports or {})
+
+
+def _all_of(
+    objects: Objects,
+    places: Mapping[tuple[str, str], str],
+    passphrase: str,
+    then: Mapping[tuple[str, str], StanzaState],
+    told: Mapping[tuple[str, str], Report],
+) -> list[StanzaState]:
+    """Return what is there of each stanza, in the order of the places while there is room, and by name."""
+    found: list[StanzaState] = []
+    room = BACKUPS_AT_MOST
+    for key, base in places.items():
+        last, report = then.get(key, StanzaState(*key, "")), told.get(key, Report())
+        one = _cut(_look_at(objects, base, last, passphrase, report), room)
+        room -= len(one.backups)
+        found.append(one)
+    return sorted(found, key=lambda one: (one.node, one.stanza))
 
 
 def news(
@@ -193,6 +234,7 @@ def news(
     *,
     reports: Mapping[tuple[str, str], Report],
     expected: Iterable[tuple[str, str]] = (),
+    own: Own | None = None,
 ) -> list[StanzaState] | None:
     """Return what is below the path by a look at that alone which changes day by day; None where look() has to.
 
@@ -201,13 +243,16 @@ def news(
     """
     then = {(one.node, one.stanza): one for one in before}
     for node, stanza in sorted({*expected} - then.keys()):
-        if objects.read(f"{path}/{node}/backup/{stanza}/backup.info", 1).data is not None:
+        base = own.base if own else f"{path}/{node}/"
+        if objects.read(f"{base}backup/{stanza}/backup.info", 1).data is not None:
             return None
     found: list[StanzaState] = []
     for key, last in then.items():
         if key == OTHERS:
             found.append(last)
-        elif one := _news_of(objects, f"{path}/{key[0]}", last, passphrase, reports.get(key, Report())):
+        elif one := _news_of(
+            objects, own.base if own else f"{path}/{key[0]}/", last, passphrase, reports.get(key, Report())
+        ):
             found.append(one)
         else:
             return None
@@ -222,11 +267,11 @@ def _news_of(objects: Objects, base: str, before: StanzaState, passphrase: str, 
     """Return what there is of a stanza now; None where it is not as it was, so that all has to be looked at."""
     # First the archive, as in _look_at(): `expire` takes backups from the list before it deletes their WAL, so that one
     # in between would else leave backups on the list with WAL that is gone.
-    prefix = f"{base}/archive/{before.stanza}/"
+    prefix = f"{base}archive/{before.stanza}/"
     wal = archive.news(objects, prefix, before.wal, report.segment) or archive.look(
         objects, prefix, before.wal, report.segment
     )
-    listed = _listed(objects, f"{base}/backup/{before.stanza}/", passphrase, before.tag)
+    listed = _listed(objects, f"{base}backup/{before.stanza}/", passphrase, before.tag)
     if listed is None:
         listed = {name: getattr(before, name) for name in _LISTED}
     elif listed["status"] not in {"read", "empty"} or (before.backups and not listed.get("backups")):
@@ -252,8 +297,8 @@ def _names(objects: Objects, prefixes: Iterable[str], known: set[str]) -> list[s
 
 def _look_at(objects: Objects, base: str, before: StanzaState, passphrase: str, report: Report) -> StanzaState:
     node, stanza = before.node, before.stanza
-    wal = archive.look(objects, f"{base}/archive/{stanza}/", before.wal, report.segment)
-    folder = f"{base}/backup/{stanza}/"
+    wal = archive.look(objects, f"{base}archive/{stanza}/", before.wal, report.segment)
+    folder = f"{base}backup/{stanza}/"
     # Before the list is read: pgBackRest takes a backup that expires off the list first, and then deletes its files.
     folders = set(objects.folders(folder))
     found = StanzaState(node, stanza, **(_listed(objects, folder, passphrase) or {}))
@@ -352,7 +397,7 @@ def _counted(objects: Objects, base: str, stanza: str) -> dict[str, Any]:
 
     def everything() -> Iterator[Entry]:
         for part in ("archive", "backup"):
-            yield from objects.entries(f"{base}/{part}/{stanza}/")
+            yield from objects.entries(f"{base}{part}/{stanza}/")
 
     sizes = [entry.size for entry in islice(everything(), COUNTED_AT_MOST + 1)]
     return {"objects": len(sizes), "bytes": sum(sizes), "more": len(sizes) > COUNTED_AT_MOST}

@@ -289,7 +289,7 @@ def _node(
                 repository_number=repository.number,
             )
         )
-    path = f"{repository.folder}/{name}"
+    path = f"/{repository.place_of(name)}"
     lines = "".join(f"{line}\n" for line in _lines(repository, options, path, file, found))
     return NodeKit(name, path, file, lines, options.ca_certificate, found)
 
@@ -314,8 +314,9 @@ def _lines(
         yield f"{'# or: ' if signs_in_alone else ''}repo{number}-{name}={value}"
     if options.ca_certificate:
         yield f"repo{number}-storage-ca-file={file}.pem"
-    yield f"repo{number}-cipher-type={CIPHER}"
-    yield f"repo{number}-cipher-pass={repository.passphrase}"
+    if repository.passphrase:
+        yield f"repo{number}-cipher-type={CIPHER}"
+        yield f"repo{number}-cipher-pass={repository.passphrase}"
     for one in stanzas:
         yield ""
         yield f"[{one.name}]"

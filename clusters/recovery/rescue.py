@@ -91,6 +91,7 @@ def planned(repository: Repository, store: Store) -> AccessSpec:
         prefix=repository.cluster_prefix,
         buckets=(store.bucket,),
         reads_until=timezone.now(),
+        kept=repository.reached,
     )
 
 
@@ -112,7 +113,7 @@ class Recovering:
     @cached_property
     def folder(self) -> str:
         """Return what is brought back as a whole: the repository, or the node's part where another one is inside."""
-        own = self.repository.prefix
+        own = self.repository.folder.lstrip("/")
         return f"{own}/{self.place.node}" if self.repository.replacements.exists() else own
 
     @cached_property
@@ -123,7 +124,7 @@ class Recovering:
         target = Target(
             number=self.repository.number,
             store=f"{self.store.name}, {self.store.region}",
-            path=f"/{self.repository.prefix}/{self.place.node}",
+            path=f"/{self.repository.place_of(self.place.node)}",
             repository=self.store.cloud.access.repository(spec, access),
             cipher_pass=self.repository.passphrase,
             retention_type="time",

@@ -148,7 +148,7 @@ class Source:
         return Target(
             number=found.number,
             store=str(found.store),
-            path=f"/{found.prefix}/{self.state.node}",
+            path=f"/{found.place_of(self.state.node)}",
             repository=self.options,
             cipher_pass=found.passphrase,
             retention_type="count",

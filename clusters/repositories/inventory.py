@@ -14,7 +14,7 @@ from django.utils import timezone
 from clusters import replication
 from clusters.models import Attachment, Inventory, Repository
 from clusters.pgbackrest import repository
-from clusters.pgbackrest.repository import Report
+from clusters.pgbackrest.repository import Own, Report
 from clusters.reports.report import of_status
 from console.cloud_accounts import budget
 from console.clouds.contents import Objects
@@ -64,16 +64,29 @@ def look(inventory: Inventory, expected: Collection[tuple[str, str]] = ()) -> An
     }
     before = repository.from_json(inventory.content)
     begun, states = timezone.now(), None
+    own = own_of(found)
     if not _is_full_due(inventory, begun):
-        states = repository.news(objects, found.prefix, found.passphrase, before, reports=reports, expected=expected)
+        states = repository.news(
+            objects, found.prefix, found.passphrase, before, reports=reports, expected=expected, own=own
+        )
     if states is None:
-        states = repository.look(objects, found.prefix, found.passphrase, before, reports)
+        if own:
+            states = repository.look_at_own(objects, own, found.passphrase, before, reports)
+        else:
+            states = repository.look(objects, found.prefix, found.passphrase, before, reports)
         inventory.full_at = begun
     content = repository.as_json(states)
     if found.detached_at:
         is_empty = not content and _is_empty(objects, found)
         Repository.objects.filter(pk=found.pk).update(empty_at=timezone.now() if is_empty else None)
     return content
+
+
+def own_of(found: Repository) -> Own | None:
+    """Return where the stanzas of a repository are that was brought in; None of one in its cluster's folder."""
+    if found.brought is None:
+        return None
+    return Own(found.brought["path"], found.brought["node"], tuple(found.brought["stanzas"]))
 
 
 def _is_full_due(inventory: Inventory, now: datetime) -> bool:
@@ -84,6 +97,6 @@ def _is_full_due(inventory: Inventory, now: datetime) -> bool:
 
 def _is_empty(objects: Objects, found: Repository) -> bool:
     """Return whether nothing of the repository is there, no older version either; what is not looked at may be its."""
-    below = f"{found.prefix}/"
-    there = islice(chain(objects.entries(below), objects.deleted(below)), ENTRIES_AT_MOST)
+    parts = (look(one) for one in found.folders for look in (objects.entries, objects.deleted))
+    there = islice(chain.from_iterable(parts), ENTRIES_AT_MOST)
     return all(not found.holds(entry.key) and number < ENTRIES_AT_MOST for number, entry in enumerate(there, 1))

@@ -47,6 +47,7 @@ RETENTIONS_AT_MOST = 20
 MADE_AT_MOST = 4000  # backups that evidence still knows after they have expired
 # A backup that began with one configuration ends with it, and expires by its retention.
 LAST_BACKUP = timedelta(days=2)
+NEVER = 9_999_999  # full backups, or days: the most that pgBackRest takes
 VERSIONS_LAST = timedelta(days=1)  # then what they hold is counted anew
 COUNTED_A_LOOK = 5  # stanzas whose versions are counted
 SETS_AT_MOST, COUNTED_AT_MOST = 20, 20_000  # full backups whose versions are counted, and objects of one stanza
@@ -105,7 +106,7 @@ def _look(inventory: Inventory) -> Any:
         return content
     for known in uncounted[:COUNTED_A_LOOK]:
         objects = found.store.cloud.storage.objects(found.store.spec())
-        inventory.versions[known.node, known.name] = _versions(objects, found.prefix, known)
+        inventory.versions[known.node, known.name] = _versions(objects, found.place_of(known.node), known)
     return content
 
 
@@ -161,7 +162,7 @@ def _learned(
     for key, one in known.items():
         state = seen.get(key) or StanzaState(*key, "empty")
         if state.status in TELLING:
-            _note_retention(one, policies, at)
+            _note_retention(one, policies, at, own_retention(found))
             _compare(one, state, at)
     return list(known.values())
 
@@ -244,8 +245,9 @@ def note_retentions(cluster: Cluster) -> None:
     """Keep by which retention each stanza of the cluster expires from now on."""
     pace.soon(cluster)
     policies, now = _policies(cluster), timezone.now()
+    brought = {one.pk: own_retention(one) for one in Repository.objects.filter(cluster=cluster)}
     for known in KnownStanza.objects.select_for_update().filter(repository__cluster=cluster):
-        _note_retention(known, policies, now)
+        _note_retention(known, policies, now, brought[known.repository_id])
         known.save(update_fields=["retentions"])
 
 
@@ -263,13 +265,32 @@ def _policies(cluster: Cluster | None) -> dict[str | None, BackupPolicy]:
     }
 
 
-def _note_retention(known: KnownStanza, policies: Mapping[str | None, BackupPolicy], at: datetime) -> None:
+def own_retention(found: Repository) -> dict[str, Any] | None:
+    """Return how a repository that was brought in expires, where that is as its file had it."""
+    own = found.brought.get("retention") if found.brought else None
+    if own is None:
+        return None
+    # Without repo-retention-full nothing expires by itself (pgBackRest's configuration reference).
+    full = int(own.get("full", NEVER))
+    return {
+        "by_time": own.get("full-type") == "time",
+        "full": full,
+        "diff": int(own["diff"]) if "diff" in own else None,
+    }
+
+
+def _note_retention(
+    known: KnownStanza,
+    policies: Mapping[str | None, BackupPolicy],
+    at: datetime,
+    own: dict[str, Any] | None = None,
+) -> None:
     """Add the one that is in force; forget those before it once the node is sure to expire by them no more."""
     policy = policies.get(known.node) or policies.get(None)
     if policy is None:  # the cluster is gone, and its node expires by what it had last, if it is there still
         return
     by_time = policy.retention_type == BackupPolicy.RetentionType.TIME
-    now = {"by_time": by_time, "full": policy.retention_full, "diff": policy.retention_diff}
+    now = own or {"by_time": by_time, "full": policy.retention_full, "diff": policy.retention_diff}
     last = known.retentions[-1] if known.retentions else {}
     if any(last.get(name, "") != value for name, value in now.items()):
         known.retentions = [*known.retentions, {**now, "since": at.isoformat()}][-RETENTIONS_AT_MOST:]
@@ -291,13 +312,13 @@ def _is_old(versions: Mapping[str, Any]) -> bool:
     return looked_at is None or timezone.now() - looked_at > VERSIONS_LAST
 
 
-def _versions(objects: Objects, prefix: str, known: KnownStanza) -> dict[str, Any]:
+def _versions(objects: Objects, place: str, known: KnownStanza) -> dict[str, Any]:
     """Return how much of the lost backups was deleted or overwritten and can come back, and how much is there still.
 
     Or why that cannot be seen: the look itself has succeeded all the same.
     """
     labels = {one["backup"]["label"] for one in known.lost}
-    base = f"{prefix}/{known.node}/backup/{known.name}/"
+    base = f"{place}/backup/{known.name}/".lstrip("/")
     sets = sorted({full_of(label) for label in labels}, reverse=True)
     found: dict[str, Any] = {"objects": 0, "bytes": 0, "there": 0, "folder": False, "looked_at": timezone.now()}
     deleted = (entry for one in sets[:SETS_AT_MOST] for entry in objects.deleted(f"{base}{one}"))

@@ -104,6 +104,8 @@ def left_behind(
 
 def folders_of(repository: Repository) -> list[str]:
     """Return the folders that hold the repository and nothing else, without the slashes around them."""
+    if repository.brought is not None:
+        return [one.rstrip("/") for one in repository.folders]
     if not repository.replacements.exists():
         return [repository.prefix]
     nodes = {one.node for one in holding(repository).stanza_states} | {

@@ -111,6 +111,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:drill_add": HOUR,  # its checks are run on machines
     "clusters:drill_edit": HOUR,
     "clusters:drill_remove": HOUR,  # what nobody tries any more, nobody knows
+    "clusters:hand_over": HOUR,  # a node writes elsewhere, or by another schedule, from then on
     "clusters:key": HOUR,
     "clusters:key_end": HOUR,
     "clusters:key_replace": HOUR,
@@ -150,6 +151,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "cloud_accounts:link": "adds an account, with its own proof",
     "cloud_accounts:verify": "looks",
     "clusters:backups_refresh": "looks",
+    "clusters:bring_in": "takes up what is there; who knows its passphrase can read it already",
     "clusters:create": "adds",
     "clusters:database_add": "adds",
     "clusters:enrolment_revoke": "takes away a token that was to end today anyway",

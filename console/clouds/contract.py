@@ -96,6 +96,13 @@ class AccessSpec:
     # Of a recovery identity, which is not the nodes' (`Recovery`): it reads until then, also versions, and no more. The
     # ID is its own.
     reads_until: datetime | None = None
+    # Where in a bucket a repository is that was there before the cluster, by bucket; "": all of it.
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+    def folders(self, bucket: str) -> tuple[str, ...]:
+        """Return the folders of the bucket that they may use, without slashes at their ends; "" is all of it."""
+        kept = self.kept.get(bucket)
+        return (self.prefix,) if kept is None else ("",) if not kept else (self.prefix, kept)
 
     @property
     def label(self) -> str:
@@ -463,6 +470,7 @@ class NodeAccess:
     machine_steps: Callable[[AccessSpec, str], Sequence[MachineStep]] = lambda spec, region: ()
     # Why `grant` should run again on what an earlier version of the console made, in a sentence; "" when it need not.
     outdated: Callable[[AccessSpec], str] = lambda spec: ""
+    reaches_kept: bool = False  # `grant` opens what AccessSpec.kept names, too
     # From when on `grant` makes the nodes' keys anew, where the cloud makes keys that end some day.
     keys_due: Callable[[AccessSpec], datetime | None] | None = None
 

@@ -48,14 +48,16 @@ def dialog_form(
     css: str = "primary",
     typed: str = "",
     morph: bool = False,
+    files: bool = False,
 ) -> str:
     """Return the form of a dialog, which posts to the dialog's own address, with the errors of `form` above its fields.
 
     With `submit` it ends in the usual footer: Cancel, which leads `back`, and the button of this name; without, the
     body has its own. `typed` is what has to be typed before that button can be pressed. `morph` keeps what was typed
-    and opened in the dialog when the answer replaces it.
+    and opened in the dialog when the answer replaces it. `files`: it has a field for a file.
     """
     values = {"content": content, "submit": submit, "back": back, "css": css, "typed": typed, "morph": morph}
+    values["files"] = files
     return _render(context, "_dialog_form.html", url=escape_uri_path(context["request"].path), **values)
 
 

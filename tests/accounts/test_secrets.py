@@ -22,7 +22,18 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
-from clusters.models import Attachment, Cluster, Database, Drill, Node, RecoveryIdentity, RemovedNode, Repository
+from clusters.models import (
+    Attachment,
+    Bringing,
+    BroughtIn,
+    Cluster,
+    Database,
+    Drill,
+    Node,
+    RecoveryIdentity,
+    RemovedNode,
+    Repository,
+)
 from clusters.node_setup import node_setups
 from console.accounts import installation, rotation
 from console.alerts.models import AlertSettings, Channel
@@ -63,6 +74,8 @@ def planted(acme, alice):
         organisation=acme, cloud_account=server, repository=repository, until=timezone.now() + timedelta(hours=1)
     )
     Attempt.objects.create(membership=alice.memberships.get(), verb="link", tried_at=account.created_at)
+    Bringing.objects.create(organisation=acme, cloud_account=server, tried_at=account.created_at)
+    BroughtIn.objects.create(cluster=cluster, handed_over_at=account.created_at)
     NodeFile.objects.create(organisation=acme, cloud_account=server, node="n1", tried_at=account.created_at)
     Channel.objects.create(organisation=acme, kind="slack", name="slack", shown="a.example.org", secrets={"url": ""})
     AlertSettings.objects.create(organisation=acme, deadman_shown="a.example.org", secrets={"url": ""})

@@ -57,6 +57,7 @@ AWS = Cloud(
         policy=policy,
         refusal=refusal,
         repository=repository,
+        reaches_kept=True,
         key_options=(
             ("s3-key-type", "shared"),
             ("s3-key", "FILL-IN-THE-ACCESS-KEY-ID"),

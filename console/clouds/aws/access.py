@@ -13,7 +13,7 @@ from console.clouds.aws.session import HOME_REGIONS, calling_iam, instance_servi
 from console.clouds.contract import AccessSpec, BroughtKey, MachineStep, RepositoryOptions, StoreSpec
 from console.clouds.naming import CLUSTER_TAG
 from console.clouds.s3api import nodes
-from console.clouds.s3api.errors import CallTarget, bucket_arn, code_of
+from console.clouds.s3api.errors import CallTarget, code_of
 from console.clouds.s3api.nodes import (
     IAM_PATH,
     KEY_PARTS,
@@ -22,8 +22,8 @@ from console.clouds.s3api.nodes import (
     compact,
     node_name,
     node_tags,
+    of_bucket,
     or_nothing,
-    statements,
 )
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
@@ -104,8 +104,7 @@ def refusal(spec: AccessSpec) -> str:
     """Return why the policy of so many stores does not fit on a role, with the number that does; '' when it fits."""
     room = POLICY_CHARACTERS - len(compact({**policy(spec), "Statement": []}))
     for fit, bucket in enumerate(spec.buckets):
-        arn = bucket_arn(bucket, spec.account.partition)
-        room -= sum(len(compact(statement)) + 1 for statement in statements(arn, spec.prefix))  # 1: the comma
+        room -= sum(len(compact(statement)) + 1 for statement in of_bucket(spec, bucket))  # 1: the comma
         if room < -1:  # the last statement has none
             return (
                 f"{len(spec.buckets)} stores are too many for one cluster: AWS limits the permissions of its nodes' "

@@ -94,12 +94,20 @@ def condition(spec: AccessSpec, bucket: str) -> dict[str, str]:
     Listing is asked of the bucket, not of objects, so it has an attribute of its own, which is the prefix that the call
     asks for ("Attribute reference for IAM Conditions", API attributes). It is empty for calls that list no objects.
     """
-    mine = f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{spec.prefix}/")'
-    listed = f'api.getAttribute("storage.googleapis.com/objectListPrefix", "").startsWith("{spec.prefix}/")'
+    objects, asked = (
+        f"projects/_/buckets/{bucket}/objects/",
+        'api.getAttribute("storage.googleapis.com/objectListPrefix", "")',
+    )
+    below = [f"{folder}/" if folder else "" for folder in spec.folders(bucket)]
+    parts = [
+        one
+        for each in below
+        for one in (f'resource.name.startsWith("{objects}{each}")', f'{asked}.startsWith("{each}")')
+    ]
+    expression = " || ".join(parts)
     if spec.reads_until:
-        expression = f'({mine} || {listed}) && request.time < timestamp("{spec.ends}")'
-        return {"title": TITLE, "expression": expression}
-    return {"title": TITLE, "expression": f"{mine} || {listed}"}
+        expression = f'({expression}) && request.time < timestamp("{spec.ends}")'
+    return {"title": TITLE, "expression": expression}
 
 
 def binding(spec: AccessSpec, bucket: str) -> dict[str, Any]:

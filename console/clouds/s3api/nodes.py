@@ -39,25 +39,24 @@ def policy(spec: AccessSpec) -> dict[str, Any]:
 
     Listing is one of them: without it S3 answers 403, not 404, for a missing object (S3 API reference, "GetObject").
     """
-    arns = [bucket_arn(bucket, spec.account.partition) for bucket in spec.buckets]
-    if spec.reads_until:
-        return {"Version": "2012-10-17", "Statement": [one for arn in arns for one in reading(arn, spec.prefix)]}
-    return {"Version": "2012-10-17", "Statement": [one for arn in arns for one in statements(arn, spec.prefix)]}
+    return {"Version": "2012-10-17", "Statement": [one for bucket in spec.buckets for one in of_bucket(spec, bucket)]}
+
+
+def of_bucket(spec: AccessSpec, bucket: str) -> list[dict[str, Any]]:
+    """Return the statements of the policy on one bucket."""
+    arn, form = bucket_arn(bucket, spec.account.partition), reading if spec.reads_until else statements
+    return [one for folder in spec.folders(bucket) for one in form(arn, folder)]
 
 
 def statements(arn: str, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the statements of the policy on one bucket."""
+    """Return the statements of the policy on one folder of a bucket; "" is all of it."""
+    listing = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn}
     return (
-        {
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": arn,
-            "Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
-        },
+        {**listing, "Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}}} if prefix else listing,
         {
             "Effect": "Allow",
             "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-            "Resource": f"{arn}/{prefix}/*",
+            "Resource": f"{arn}/{prefix}/*" if prefix else f"{arn}/*",
         },
     )
 

@@ -1,0 +1,253 @@
+"""What is asked to bring in a repository, and to hand its node over."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+from django import forms
+
+from clusters.models import BackupPolicy, Cluster
+from clusters.pgbackrest import config_file, grammar, kept
+from clusters.pgbackrest.grammar import Unfit
+from clusters.pgbackrest.schedules import Unusable, parse
+from console.accounts.models import Membership
+from console.cloud_accounts.forms import SecretField, named_region
+from console.web.forms import NameField
+from stores.models import State, Store
+
+# What stands in a policy of the cloud and in a shell's command; `*`, `?` and `$` mean something there.
+PATH = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+PATH_AT_MOST, STANZAS_AT_MOST = 300, 20
+PORTS = range(1, 65536)
+AREA: dict[str, Any] = {"rows": 12, "spellcheck": "false", "autocomplete": "off"}
+
+
+def clean_path(text: str) -> str:
+    """Return the path without slashes at its ends, "" for the whole bucket; raises Unfit."""
+    path = text.strip().strip("/")
+    if not path:
+        return ""
+    if len(path) > PATH_AT_MOST or not PATH.fullmatch(path) or {".", ".."} & {*path.split("/")}:
+        raise Unfit("A path has letters, digits, dots, - and _, with one / between its folders, such as /backups/prod.")
+    return path
+
+
+class BringInForm(forms.Form):
+    """A repository that is there: its file, or path, stanzas and passphrase; and what its cluster is called."""
+
+    store = forms.ModelChoiceField(
+        Store.objects.none(),
+        label="Backup Store",
+        empty_label="Choose a store",
+        error_messages={"required": "Choose the store that it is in.", "invalid_choice": "Choose one of the stores."},
+    )
+    name = NameField(label="Cluster Name", error_messages={"required": "Give the cluster a name."})
+    region = forms.CharField(label="Region of the Node", max_length=80, required=False)
+    upload = forms.FileField(label="pgbackrest.conf", required=False, allow_empty_file=False)
+    text = forms.CharField(
+        label="Or paste it",
+        required=False,
+        strip=False,
+        max_length=config_file.BYTES_AT_MOST,
+        widget=forms.Textarea(attrs=AREA),
+    )
+    stanzas = forms.CharField(label="Stanzas", max_length=400, required=False)
+    path = forms.CharField(label="Path", max_length=PATH_AT_MOST + 2, required=False)
+    passphrase = SecretField(label="Passphrase", required=False, max_length=1024)
+
+    def __init__(self, data: Any = None, files: Any = None, *, membership: Membership, **options: Any) -> None:
+        super().__init__(data, files, **options)
+        self.membership = membership
+        stores = Store.objects.visible_to(membership).filter(state=State.AVAILABLE).select_related("cloud_account")
+        self.stores.queryset = stores.order_by("name")
+
+    @property
+    def stores(self) -> forms.ModelChoiceField[Store]:
+        """Return the field that chooses the store."""
+        return cast("forms.ModelChoiceField[Store]", self.fields["store"])
+
+    def clean_store(self) -> Store:
+        """Return the store, if its account has proved itself."""
+        store: Store = self.cleaned_data["store"]
+        if why := store.cloud_account.unproven:
+            raise forms.ValidationError(why)
+        return store
+
+    def clean_name(self) -> str:
+        """Return the name, if no other cluster of the organisation has it."""
+        name = str(self.cleaned_data["name"])
+        if Cluster.objects.filter(organisation=self.membership.organisation).named(name).exists():
+            raise forms.ValidationError("A cluster of this name exists. Choose another name.")
+        return name
+
+    def clean_passphrase(self) -> str:
+        """Return the passphrase, if it is one line: it is the rest of one in pgBackRest's file."""
+        text = str(self.cleaned_data["passphrase"] or "")
+        if not grammar.is_a_line(text):
+            raise forms.ValidationError("A passphrase is one line, without spaces at its ends.")
+        return text
+
+    def clean(self) -> dict[str, Any]:
+        """Check what belongs together: the file and its stanzas, or path and stanzas, and the region."""
+        data = super().clean() or {}
+        text = self._text(data)
+        for name, check in (("region", self._region), ("stanzas", self._file if text else self._fields)):
+            if name in data and "store" in data:
+                try:
+                    check(data, text)
+                except forms.ValidationError as error:
+                    self.add_error(None if hasattr(error, "error_dict") else name, error)
+        return data
+
+    def _text(self, data: dict[str, Any]) -> str:
+        """Return the file as text, whichever way it came."""
+        upload = data.get("upload")
+        if upload is None:
+            return str(data.get("text") or "").strip("\ufeff") and str(data["text"]).replace("\r\n", "\n")
+        if data.get("text"):
+            self.add_error("text", "Upload the file or paste it, not both.")
+        if upload.size > config_file.BYTES_AT_MOST:
+            self.add_error("upload", f"The file is larger than {config_file.BYTES_AT_MOST // 1024} KiB.")
+            return ""
+        try:
+            data["text"] = upload.read().decode()
+        except UnicodeDecodeError:
+            self.add_error("upload", "This is not a text file in UTF-8.")
+            return ""
+        return str(data["text"])
+
+    def _region(self, data: dict[str, Any], _: str) -> None:
+        store: Store = data["store"]
+        account = store.cloud_account
+        data["region"] = named_region(data["region"] or store.region, account, account.regions)
+
+    def _fields(self, data: dict[str, Any], _: str) -> None:
+        if "upload" in self.errors or "text" in self.errors:
+            return
+        if not (names := _names(data["stanzas"])):
+            raise forms.ValidationError("Name the stanzas, or give the file that has them.")
+        data["stanzas"] = _fit(names)
+        try:
+            data["path"] = clean_path(data.get("path", ""))
+        except Unfit as error:
+            self.add_error("path", str(error))
+        if not self.data.get("path", "").strip():
+            self.add_error("path", "Give the path as repo1-path has it; / is the whole bucket.")
+
+    def _file(self, data: dict[str, Any], text: str) -> None:
+        try:
+            file = config_file.read(text)
+            check_file(file)
+        except (config_file.Refused, Unfit) as error:
+            self.add_error("upload" if data.get("upload") else "text", str(error))
+            return
+        names = _names(data["stanzas"]) or file.stanzas
+        if missing := [one for one in names if one not in file.stanzas]:
+            raise forms.ValidationError(f"The file has no stanza {missing[0]}.")
+        data["stanzas"], data["text"] = _fit(names), text
+        _check_stanzas(kept.former(file, names))
+
+    def entered(self) -> dict[str, Any]:
+        """Return what a worker needs, as it is kept."""
+        data = self.cleaned_data
+        return {
+            "store": str(data["store"].pk),
+            "text": data.get("text") or "",
+            **{name: data[name] for name in ("name", "region", "stanzas", "path", "passphrase")},
+        }
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(re.split(r"[\s,]+", text.strip(" ,")))) if text.strip(" ,") else []
+
+
+def _fit(names: list[str]) -> list[str]:
+    if len(names) > STANZAS_AT_MOST:
+        raise forms.ValidationError(f"At most {STANZAS_AT_MOST} stanzas of one machine; {len(names)} were named.")
+    for one in names:
+        try:
+            grammar.stanza(one)
+        except Unfit as error:
+            raise forms.ValidationError(f"{one[:40]}: {error}") from error
+    return names
+
+
+def check_file(file: config_file.ConfigFile) -> None:
+    """Raise Unfit for what the console cannot go on with."""
+    if not file.stanzas:
+        raise Unfit("No stanza is in it. Take the file of the machine that runs PostgreSQL, with its stanzas.")
+    if line := kept.unprintable(file):
+        raise Unfit(f"Line {line.numbers[0]}: the value has a character that cannot be seen. Write it anew.")
+    for one in kept.former(file, file.stanzas).repositories:
+        if one.cipher not in {"none", "aes-256-cbc"}:
+            raise Unfit(f"repo{one.number}-cipher-type is none or aes-256-cbc.")
+        if one.sse_key:
+            raise Unfit(f"repo{one.number} has repo-s3-sse-customer-key: the console could not read the objects.")
+        if one.bucket and one.container == "" and one.type == "azure":
+            raise Unfit(f"repo{one.number} has no azure-container.")
+        if one.bucket:
+            clean_path(one.path)
+        _numbers(one)
+
+
+def _numbers(one: kept.FormerRepository) -> None:
+    for name in ("full", "diff"):
+        if name in one.retention and not 1 <= int(one.retention[name]) <= 9_999_999:
+            raise Unfit(f"repo{one.number}-retention-{name} is 1 to 9999999.")
+
+
+def _check_stanzas(found: kept.Former) -> None:
+    """Raise ValidationError where the stanzas are not those of one machine."""
+    for one in found.stanzas:
+        if not one.data_directory:
+            raise forms.ValidationError(f"{one.name} has no pg1-path. Take the file of the machine that runs it.")
+        try:
+            grammar.data_directory(one.data_directory)
+        except Unfit as error:
+            raise forms.ValidationError(f"pg1-path of {one.name}: {error}") from error
+        if one.port not in PORTS:
+            raise forms.ValidationError(f"pg1-port of {one.name} is 1 to 65535.")
+    for values, words in (
+        ([one.port for one in found.stanzas], "port"),
+        ([one.data_directory for one in found.stanzas], "data directory"),
+    ):
+        if len({*values}) < len(values):
+            raise forms.ValidationError(
+                f"Two of these stanzas have the same {words}, so they are of two machines. Bring them in one after the "
+                "other: name the stanzas of one machine, and give each its own cluster."
+            )
+
+
+class HandOverForm(forms.ModelForm):  # type: ignore[type-arg]
+    """When backups are made from now on, and that what is left out has been seen."""
+
+    left = forms.BooleanField(required=False)
+
+    class Meta:
+        model = BackupPolicy
+        fields = ["full_schedule", "diff_schedule", "incr_schedule"]
+
+    def __init__(self, data: Any = None, *, leaves: bool, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.leaves = leaves
+
+    def clean_left(self) -> bool:
+        """Return whether it was seen that something of the file is left out."""
+        if self.leaves and not self.cleaned_data["left"]:
+            raise forms.ValidationError("Say that you have seen which repositories get nothing any more.")
+        return bool(self.cleaned_data["left"])
+
+    def clean(self) -> dict[str, Any]:
+        """Check that each schedule comes, and that full backups are among them."""
+        data = super().clean() or {}
+        for field in self.Meta.fields:
+            expression = data[field] = " ".join(data.get(field, "").split())
+            try:
+                if expression:
+                    parse(expression)
+            except Unusable as error:
+                self.add_error(field, str(error))
+        if not data["full_schedule"] and not self.errors:
+            self.add_error("full_schedule", "Plan full backups: the former schedule is to end.")
+        return data

@@ -1,0 +1,127 @@
+"""Bring in a repository, watch how it is opened, and hand its node over."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+from django_htmx.http import HttpResponseClientRedirect
+
+from clusters.bring_in import hand_over as handing
+from clusters.bring_in import taking
+from clusters.bring_in.forms import BringInForm, HandOverForm
+from clusters.models import BackupPolicy, Bringing, Cluster
+from clusters.node_setup import node_setups
+from console.accounts.access import MemberRequest, require_permission
+from console.accounts.permissions import Permission
+from console.operations.actions import NotNow
+from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
+
+SHOWN_AGAIN = ("store", "name", "region", "path")
+
+
+@sensitive_post_parameters("text", "passphrase")
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_CLUSTERS)
+def bring_in(request: MemberRequest) -> HttpResponse:
+    """Take a repository's file or its facts; a worker opens it, and ?bringing= shows how far that is."""
+    row = _bringing(request)
+    if row and request.method == "GET":
+        return _watched(request, row)
+    if request.method == "POST":
+        form = BringInForm(request.POST, request.FILES, membership=request.membership)
+        if form.is_valid():
+            account = form.cleaned_data["store"].cloud_account
+            made = taking.begin(request.membership, account, form.entered(), by=request.user)
+            url = f"{request.path}?{urlencode({'bringing': str(made.key)})}"
+            return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
+    else:
+        form = BringInForm(membership=request.membership, initial={"store": request.GET.get("store", "")})
+    return _dialog(request, form)
+
+
+def _bringing(request: MemberRequest) -> Bringing | None:
+    """Return the one that is named, if it is the member's own."""
+    text = request.GET.get("bringing", "")
+    try:
+        key = UUID(text) if text else None
+    except ValueError as error:
+        raise Http404 from error
+    mine = Bringing.objects.visible_to(request.membership).filter(by=request.user)
+    return get_object_or_404(mine, key=key) if key else None
+
+
+def _watched(request: MemberRequest, row: Bringing) -> HttpResponse:
+    if row.cluster:
+        messages.success(request, f"{row.cluster.name} is watched: nothing is written to its repositories.")
+        url = row.cluster.get_absolute_url()
+        return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
+    if row.is_waiting:
+        context = {"row": row, "url": request.get_full_path(), "busy": True}
+        return fragment_or_page(request, "clusters/bringing.html", "dialog", context)
+    again = {name: row.entered.get(name, "") for name in SHOWN_AGAIN}
+    again["stanzas"] = " ".join(row.entered.get("stanzas", ()))
+    form = BringInForm(again, membership=request.membership)
+    form.full_clean()
+    form.errors.clear()  # what was kept is no whole form: the file and the passphrase are not given back
+    field = row.details.get("field", "")
+    form.add_error(field if field in form.fields else None, row.error or "No worker has told how it ended. Try again.")
+    return _dialog(request, form)
+
+
+def _dialog(request: MemberRequest, form: BringInForm) -> HttpResponse:
+    context = {"form": form, "has_stores": form.stores.queryset.exists()}  # type: ignore[union-attr]
+    return dialog_form(request, "clusters/bring_in.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_CLUSTERS)
+def hand_over(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Show what the node's new file differs in and what to do in which order, and begin the hand-over."""
+    clusters = Cluster.objects.visible_to(request.membership).filter(brought_in__isnull=False)
+    cluster = get_object_or_404(clusters.with_node_setup(), pk=pk)
+    policy, file = cluster.policy, cluster.brought_in.file
+    if request.method != "POST":
+        usual = BackupPolicy()
+        policy.full_schedule, policy.incr_schedule = usual.full_schedule, usual.incr_schedule
+    form = HandOverForm(posted(request), leaves=bool(file.get("left")), instance=policy)
+    if form.is_bound and form.is_valid():
+        schedules = {name: form.cleaned_data[name] for name in HandOverForm.Meta.fields}
+        try:
+            handing.hand_over(cluster, schedules=schedules, by=request.user)
+        except (handing.Refused, NotNow) as error:
+            form.add_error(None, str(error))
+        else:
+            message = f"{cluster.name} gets access to its repositories. Then run the set-up script on its node."
+            return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    return dialog_form(request, "clusters/hand_over.html", _shown(cluster, form))
+
+
+def _shown(cluster: Cluster, form: HandOverForm) -> dict[str, Any]:
+    node_setup = node_setups(cluster)[0]
+    whole = [one.store.name for one in cluster.attachments.all() if _is_whole(one.repository.brought)]
+    return {
+        "form": form,
+        "cluster": cluster,
+        "node_setup": node_setup,
+        "difference": handing.difference(node_setup),
+        "remarks": cluster.brought_in.file.get("remarks", []),
+        "left": cluster.brought_in.file.get("left", []),
+        "kept": [*taking.facts(cluster)],
+        "whole": whole,
+        "refusal": handing.refusal(cluster),
+        "before": handing.before(node_setup),
+        "after": handing.after(node_setup),
+        "node_url": reverse("clusters:node", args=[cluster.pk, node_setup.node.name]),
+    }
+
+
+def _is_whole(brought: dict[str, Any] | None) -> bool:
+    return brought is not None and not brought["path"]

@@ -1,0 +1,195 @@
+"""What of somebody's pgbackrest.conf the console's own file goes on with, what replaces which, and what is left. Pure.
+
+The repository goes on as it is: path, stanzas, retention, bundling, compression and whatever else was set, or not set,
+stay. Access, the places of locks, spool and logs, and asynchronous archiving are the console's, as its scripts need it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from clusters.pgbackrest.config_file import GLOBAL, ConfigFile, Line
+from clusters.pgbackrest.grammar import is_a_line
+
+PLACES = frozenset({"archive-async", "spool-path", "lock-path", "log-path", "log-level-console", "log-level-file"})
+# Of a repository, without repoN-: how it is reached and opened, which is the store's and its cluster's now.
+ACCESS = re.compile(
+    r"type|path|cipher-(?:type|pass)|local|host(?:-.*)?"
+    r"|s3-(?:bucket|endpoint|region|key|key-secret|key-type|token|role|process-cmd|service|sts-host|uri-style)"
+    r"|azure-.*|gcs-(?:bucket|endpoint|key|key-type)|sftp-.*|storage-(?:host|port|verify-tls|ca-file|ca-path)"
+)
+BUCKETS = {"s3": "s3-bucket", "azure": "azure-account", "gcs": "gcs-bucket"}  # that name a store's bucket, by type
+RETENTION = "retention-"
+HOST = re.compile(r"pg1-(?:path|port)")
+WARNINGS = {
+    "expire-auto": ("n", "No backup expires by itself."),
+    "archive-check": ("n", "Backups are made without a look at whether their WAL has come."),
+    "archive-header-check": ("n", "WAL of another database is taken, too."),
+    "archive-copy": ("y", ""),
+    "resume": ("n", ""),
+}
+
+
+@dataclass(frozen=True)
+class KeptLine:
+    """A line that the console's file has from the former one."""
+
+    section: str
+    name: str
+    value: str
+    secret: bool = False
+
+    def as_json(self) -> list[Any]:
+        """Return it as it is kept."""
+        return [self.section, self.name, self.value, self.secret]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that people should know of an option before the hand-over; no value of it is a secret."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class FormerRepository:
+    """A repository of the file; options are without their repoN-."""
+
+    number: int
+    type: str
+    path: str  # without slashes at its ends; "": the root
+    bucket: str  # the bucket, or Azure's storage account; "" where it is in none
+    container: str  # Azure's; "" elsewhere
+    passphrase: str = field(repr=False)  # "": it is not encrypted
+    cipher: str
+    behind: str  # the host that it is reached through; "" without one
+    retention: Mapping[str, str] = field(default_factory=dict)  # such as full-type and full
+    kept: tuple[tuple[str, str], ...] = ()  # the rest that is kept
+    sse_key: bool = False  # objects are encrypted with a key of the customer's own
+
+
+@dataclass(frozen=True)
+class FormerStanza:
+    """A stanza of the file."""
+
+    name: str
+    data_directory: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Former:
+    """What a file says, in the console's words."""
+
+    repositories: tuple[FormerRepository, ...]
+    stanzas: tuple[FormerStanza, ...]
+    lines: tuple[KeptLine, ...]
+    remarks: tuple[Remark, ...]
+
+
+def former(file: ConfigFile, stanzas: Collection[str]) -> Former:
+    """Return what the file says of these stanzas."""
+    names = [one for one in file.stanzas if one in stanzas]
+    seen = file.seen_by(names[0]) if names else {}
+    mine = [one for one in file.lines if one.section.partition(":")[0] in {GLOBAL, *names}]
+    return Former(
+        repositories=tuple(_repository(number, seen) for number in file.numbers("repo")),
+        stanzas=tuple(_stanza(name, file.seen_by(name)) for name in names),
+        lines=tuple(each for one in mine for each in _kept(one)),
+        remarks=tuple(dict.fromkeys(each for one in mine for each in _remarks(one))),
+    )
+
+
+def with_passphrase(found: Former, passphrase: str) -> Former:
+    """Return it with this passphrase for each repository that has none."""
+    ours = (replace(one, passphrase=one.passphrase or passphrase) for one in found.repositories)
+    return replace(found, repositories=tuple(ours))
+
+
+def unprintable(file: ConfigFile) -> Line | None:
+    """Return an option with a value that is not one line of what can be seen, if there is any."""
+    return next((one for one in file.lines if not all(map(is_a_line, (one.name.written, *one.values)))), None)
+
+
+def _repository(number: int, seen: Mapping[str, tuple[str, ...]]) -> FormerRepository:
+    begins = f"repo{number}-"
+    options = {name.removeprefix(begins): values for name, values in seen.items() if name.startswith(begins)}
+    first = {name: values[0] for name, values in options.items()}
+    kind = first.get("type", "posix")
+    return FormerRepository(
+        number=number,
+        type=kind,
+        path=first.get("path", "/var/lib/pgbackrest").strip("/"),
+        bucket=first.get(BUCKETS.get(kind, ""), ""),
+        container=first.get("azure-container", "") if kind == "azure" else "",
+        passphrase=first.get("cipher-pass", ""),
+        cipher=first.get("cipher-type", "none"),
+        behind=first.get("host", ""),
+        retention={name.removeprefix(RETENTION): value for name, value in first.items() if name.startswith(RETENTION)},
+        kept=tuple(
+            (name, value)
+            for name, values in options.items()
+            if not ACCESS.fullmatch(name) and not name.startswith(RETENTION) and name != "s3-sse-customer-key"
+            for value in values
+        ),
+        sse_key="s3-sse-customer-key" in options,
+    )
+
+
+def _stanza(name: str, seen: Mapping[str, tuple[str, ...]]) -> FormerStanza:
+    return FormerStanza(name, seen.get("pg1-path", ("",))[0], int(seen.get("pg1-port", ("5432",))[0]))
+
+
+def _option(line: Line) -> str:
+    """Return the option without its number and its group, such as retention-full; "" where it is of no repository."""
+    option = line.name.option
+    return option.name.removeprefix("repo-") if option and option.group == "repo" else ""
+
+
+def _kept(line: Line) -> Iterator[KeptLine]:
+    option, of_repository = line.name.option, _option(line)
+    if option is None:
+        # Nobody knows it, so it may be of a newer pgBackRest, and its value a secret.
+        yield from (KeptLine(line.section, line.name.written, one, secret=True) for one in line.values)
+        return
+    is_plain = ":" not in line.section
+    if line.ignored or option.name in PLACES or (option.group == "pg" and not _is_of_own_host(line)):
+        return
+    # Those of a repository are kept with it, those of a command here.
+    if of_repository and (is_plain or ACCESS.fullmatch(of_repository) or option.is_secret):
+        return
+    yield from (KeptLine(line.section, line.name.canonical, one) for one in line.values)
+
+
+def _is_of_own_host(line: Line) -> bool:
+    name = line.name.canonical
+    return name.startswith("pg1-") and not name.startswith("pg1-host") and not HOST.fullmatch(name)
+
+
+def _remarks(line: Line) -> Iterator[Remark]:
+    option, name = line.name.option, line.name.canonical
+    what = f"[{line.section}] {name}"
+    if option is None:
+        yield Remark(what, "pgBackRest knows no such option up to 2.60. It is handed over as it is, its value hidden.")
+    elif line.ignored:
+        yield Remark(what, f"pgBackRest ignores it, since {line.ignored}. It is left out.")
+    elif option.name in PLACES:
+        yield Remark(what, "The console's own replaces it.")
+    elif option.name == "repo-storage-verify-tls" and line.values == ("n",):
+        yield Remark(what, "Whoever is in between could read the key. It is left out: the certificate is checked.")
+    elif option.name in {"repo-s3-role", "repo-s3-token", "repo-s3-process-cmd"}:
+        yield Remark(what, "The node signs in as its cluster's access has it. It is left out.")
+    elif option.group == "pg" and line.name.number > 1:
+        yield Remark(what, "Another host: say under Replication which nodes are hosts of one replication. Left out.")
+    elif option.group == "pg" and name.startswith("pg1-host"):
+        yield Remark(what, "It is of another machine. The hand-over is for the one that runs PostgreSQL. Left out.")
+    elif (warning := WARNINGS.get(option.name)) and line.values == (warning[0],) and warning[1]:
+        yield Remark(what, f"{warning[1]} It is kept.")
+    elif option.name == "archive-push-queue-max":
+        yield Remark(what, "WAL beyond it is dropped, and with it what could be restored. It is kept.")
+    elif ":" in line.section and option.name.startswith("repo-retention"):
+        yield Remark(what, "It goes for this command alone, and the console does not know when to expect it. Kept.")

@@ -1,0 +1,370 @@
+"""Bring in a repository: what is asked, what is refused and where that is said, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from html import unescape
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+
+from clusters import actions
+from clusters.models import Bringing, BroughtIn, Cluster, Inventory, Node, Repository
+from clusters.node_setup import node_setups
+from console.audit.models import AuditEvent
+from console.operations import snapshots
+from tests import factories
+from tests.clusters.bring_in.conftest import PASSPHRASE, stanza
+from tests.clusters.pgbackrest.repository_files import encrypted
+
+
+def plain(answer):
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.content.decode())).split())
+
+
+def beside(answer, field):
+    """Return what is said beside a field."""
+    found = re.search(rf'id="id_{field}_error">(.*?)</p>', answer.content.decode(), re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", found[1])).split()) if found else ""
+
+
+def test_a_file_becomes_a_cluster_that_is_watched(bring, text, bucket, store):
+    before = dict(bucket.objects)
+    row, page = bring(text=text)
+    cluster = row.cluster
+    assert page["Location"] == cluster.get_absolute_url()
+    assert cluster.is_watched_only
+    assert [(one.name, one.version, one.data_directory, one.port) for one in cluster.databases.all()] == [
+        ("main", "15", "/var/lib/postgresql/15/main", 5432),
+        ("other", "15", "/var/lib/postgresql/15/other", 5433),
+    ]
+    [node] = cluster.nodes.all()
+    assert (node.name, node.region) == ("n1", "eu-west-1")
+    [repository] = cluster.repositories.all()
+    assert (repository.passphrase, repository.folder, repository.number) == (PASSPHRASE, "/backups/prod", 1)
+    assert [(one.name, one.system_id) for one in repository.known_stanzas.all()] == [
+        ("main", "7711134786693777346"),
+        ("other", "7"),
+    ]
+    assert (row.entered, bucket.objects) == ({}, before)
+    assert AuditEvent.objects.filter(action="Brought in a repository").exists()
+    # The console has nothing made in the cloud for it.
+    assert cluster.spec().buckets == ()
+    assert cluster.operation is None
+
+
+def test_its_backups_are_seen(bring, text, bucket, as_alice):
+    row, _ = bring(text=text, stanzas="main")
+    inventory = Inventory.objects.get(repository__cluster=row.cluster)
+    Inventory.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    snapshots.read("inventory", inventory.pk)
+    inventory.refresh_from_db()
+    assert [(one["node"], one["stanza"], one["status"]) for one in inventory.content] == [("n1", "main", "read")]
+    # And by a look at news alone
+    Inventory.objects.update(due_at=timezone.now() - timedelta(seconds=1), wanted_at=None)
+    bucket.calls.clear()
+    snapshots.read("inventory", inventory.pk)
+    inventory.refresh_from_db()
+    assert inventory.error == ""
+    assert ("read", "backups/prod/backup/main/backup.info") in bucket.calls
+    page = plain(as_alice.get(row.cluster.get_absolute_url()))
+    assert "20261122-230118F" in page
+    assert "Watched only" in page
+
+
+def test_nothing_is_handed_out_while_it_is_watched(bring, text, bucket, as_alice):
+    row, _ = bring(text=text)
+    for name in ("setup.sh", "pgbackrest.conf"):
+        assert as_alice.get(f"{row.cluster.get_absolute_url()}nodes/n1/{name}").status_code == 409
+
+
+def test_the_file_s_secrets_are_kept_nowhere_else(bring, text, bucket, as_alice):
+    row, _ = bring(text=text + "\n[global:backup]\nrepo1-s3-key-secrt=slip-hunter3\n")
+    brought = BroughtIn.objects.get(cluster=row.cluster)
+    kept = json.dumps(brought.file)
+    for secret in (PASSPHRASE, "former-secret-hunter2", "AKIAFORMERKEY"):
+        assert secret not in kept
+    page = as_alice.get(f"{row.cluster.get_absolute_url()}hand-over/").content.decode()
+    for secret in (PASSPHRASE, "former-secret-hunter2", "AKIAFORMERKEY", "slip-hunter3"):
+        assert secret not in page
+    assert "repo1-s3-key-secrt" in page
+    # A column of its own, encrypted
+    with_text = Bringing.objects.create(
+        organisation=row.organisation, cloud_account=row.cloud_account, entered={"text": PASSPHRASE}
+    )
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT entered FROM clusters_bringing WHERE id = %s", [with_text.pk])
+        assert PASSPHRASE not in str(cursor.fetchall())
+
+
+def test_path_and_passphrase_without_a_file(bring, bucket):
+    row, _ = bring(path="/backups/prod/", stanzas="main", passphrase=PASSPHRASE)
+    assert row.cluster.repositories.get().brought["path"] == "backups/prod"
+    assert row.cluster.databases.get().data_directory == "/var/lib/postgresql/15/main"
+
+
+def test_the_root_of_a_bucket(bring, bucket):
+    bucket.objects = stanza("", "main", passphrase="")
+    row, _ = bring(path="/", stanzas="main")
+    assert row.cluster.repositories.get().place_of("n1") == ""
+    inventory = Inventory.objects.get(repository__cluster=row.cluster)
+    Inventory.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    snapshots.read("inventory", inventory.pk)
+    inventory.refresh_from_db()
+    assert [one["status"] for one in inventory.content] == ["read"]
+
+
+def test_an_uploaded_file(as_alice, text, bucket, store):
+    upload = SimpleUploadedFile("pgbackrest.conf", text.encode())
+    answer = as_alice.post("/clusters/bring-in/", {"store": store.pk, "name": "prod", "upload": upload})
+    assert answer.status_code == 302
+    assert Bringing.objects.get().entered["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "message"),
+    [
+        ({"text": "[global"}, "text", "Line 1: a section ends with ]"),
+        ({"text": "[global]\nprocess-max=1\n"}, "text", "No stanza is in it"),
+        ({"text": "[main]\npg1-path=/a\nexclude=\u00a0x\n"}, "text", "cannot be seen"),
+        ({"text": "[main]\npg1-path=/a\n", "stanzas": "other"}, "stanzas", "The file has no stanza other"),
+        ({"text": "[Main]\npg1-path=/a\n"}, "stanzas", "lower-case"),
+        ({"text": "[main]\npg1-port=1\n"}, "stanzas", "main has no pg1-path"),
+        ({"text": "[a]\npg1-path=/a\n[b]\npg1-path=/b\n"}, "stanzas", "have the same port"),
+        ({"text": "[main]\npg1-path=/a\nrepo1-cipher-type=rot13\n"}, "text", "none or aes-256-cbc"),
+        ({"text": "[main]\npg1-path=/a\nrepo1-s3-sse-customer-key=k\n"}, "text", "could not read the objects"),
+        ({"text": "[main]\npg1-path=/a\nrepo1-retention-full=0\n"}, "text", "1 to 9999999"),
+        (
+            {"text": "[main]\npg1-path=/a\nrepo1-type=s3\nrepo1-s3-bucket=b\nrepo1-path=/a*\n"},
+            "text",
+            "A path has letters",
+        ),
+        ({"path": "/a/../b", "stanzas": "main"}, "path", "A path has letters"),
+        ({"stanzas": "main"}, "path", "Give the path as repo1-path has it"),
+        ({"path": "/a"}, "stanzas", "Name the stanzas"),
+        ({"path": "/a", "stanzas": "main", "region": "atlantis"}, "region", "There is no region atlantis"),
+        ({"path": "/a", "stanzas": "main", "passphrase": "a\nb"}, "passphrase", "one line"),
+        ({"path": "/a", "stanzas": " ".join(f"s{n}" for n in range(21))}, "stanzas", "At most 20"),
+        ({"name": "", "path": "/a", "stanzas": "main"}, "name", "Give the cluster a name"),
+    ],
+    ids=lambda one: None if not isinstance(one, str) else re.sub(r"\W+", "-", one)[:30],
+)
+def test_what_is_wrong_is_said_beside_it(as_alice, store, given, field, message):
+    answer = as_alice.post("/clusters/bring-in/", {"store": store.pk, "name": "prod", **given})
+    assert answer.status_code == 422
+    assert message in beside(answer, field), plain(answer)
+    assert not Bringing.objects.exists()
+
+
+@pytest.mark.parametrize("upload", [b"\xff\xfe", b"#" * 300_000], ids=["not-text", "too-large"])
+def test_an_upload_that_is_no_such_file(as_alice, store, upload):
+    given = {"store": store.pk, "name": "prod", "upload": SimpleUploadedFile("x.conf", upload)}
+    answer = as_alice.post("/clusters/bring-in/", given)
+    assert answer.status_code == 422
+    assert beside(answer, "upload")
+
+
+def _spoil(bucket, which, change):
+    for key in list(bucket.objects):
+        if which in key:
+            bucket.objects[key] = change(bucket.objects[key])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "given", "field", "message"),
+    [
+        (None, {"passphrase": "another"}, "passphrase", "Its passphrase is another one"),
+        (None, {"passphrase": ""}, "passphrase", "no passphrase was given"),
+        (None, {"stanzas": "nobody"}, "stanzas", "There is no stanza nobody there"),
+        (None, {"path": "/elsewhere"}, "stanzas", "There is no stanza main there"),
+        (("backup.info", lambda data: data[:100]), {}, "path", "backup.info of main"),
+        (
+            ("archive.info", lambda _: encrypted(b"[backrest]\nnonsense\n", PASSPHRASE)),
+            {},
+            "path",
+            "archive.info of main",
+        ),
+        (("backup.info", lambda _: b"[backrest]\n"), {}, "passphrase", "is not encrypted: leave the passphrase out"),
+    ],
+    ids=["wrong", "none", "no-stanza", "no-path", "cut", "nonsense", "plain"],
+)
+def test_what_does_not_open_is_said_beside_it(bring, bucket, spoil, given, field, message):
+    if spoil:
+        _spoil(bucket, *spoil)
+    row, page = bring(**{"path": "/backups/prod", "stanzas": "main", "passphrase": PASSPHRASE, **given})
+    assert row.cluster is None
+    assert message in beside(page, field), plain(page)
+    assert not Cluster.objects.exists()
+    assert PASSPHRASE not in page.content.decode()
+
+
+def test_a_broken_list_is_read_from_its_copy(bring, bucket):
+    bucket.objects["backups/prod/backup/main/backup.info"] = b"Salted__12345678" + b"x" * 32
+    row, _ = bring(path="/backups/prod", stanzas="main", passphrase=PASSPHRASE)
+    assert row.cluster, row.error
+
+
+def test_a_newer_format(bring, bucket):
+    for key, data in stanza("backups/prod", "main", passphrase="").items():
+        bucket.objects[key] = data.replace(b"backrest-format=5", b"backrest-format=6")
+    row, page = bring(path="/backups/prod", stanzas="main")
+    assert row.cluster is None
+    assert "newer pgBackRest (format 6)" in plain(page)
+
+
+def test_two_databases_under_one_name(bring, bucket):
+    other = stanza("backups/prod", "main", system_id=99)
+    bucket.objects |= {key: data for key, data in other.items() if "archive.info" in key}
+    row, page = bring(path="/backups/prod", stanzas="main", passphrase=PASSPHRASE)
+    assert row.cluster is None
+    assert "are of two databases" in beside(page, "path")
+
+
+def test_an_old_postgresql(bring, bucket):
+    bucket.objects = stanza("backups/prod", "main", version="9.6")
+    row, page = bring(path="/backups/prod", stanzas="main", passphrase=PASSPHRASE)
+    assert row.cluster is None
+    assert "PostgreSQL 9" in beside(page, "stanzas")
+
+
+def test_a_folder_of_a_cluster_is_refused(bring, bucket, make, store, account):
+    own = make([store], name="orders")
+    bucket.objects = stanza(f"{own.prefix}/n1", "main")
+    row, page = bring(path=f"/{own.prefix}/n1", stanzas="main", passphrase=PASSPHRASE)
+    assert row.cluster is None
+    assert "It is the folder of orders" in beside(page, "path")
+    strange = "c-abcdefghijkl/n1"
+    bucket.objects = stanza(strange, "main")
+    row, page = bring(path=f"/{strange}", stanzas="main", passphrase=PASSPHRASE)
+    assert "a cluster that a console made" in beside(page, "path")
+
+
+def test_it_is_brought_in_once(bring, bucket, text):
+    bring(text=text, stanzas="main")
+    row, page = bring(text=text, stanzas="main", name="again")
+    assert row.cluster is None
+    assert "prod has brought it in already, as repo1" in plain(page)
+    row, _ = bring(text=text, stanzas="other", name="another machine")
+    assert row.cluster
+
+
+def test_a_bucket_that_is_no_store(bring, bucket, text, store):
+    row, page = bring(text=text.replace(store.bucket, "somebody-elses"), stanzas="main")
+    assert row.cluster is None
+    assert "No repository of the file is in this store" in beside(page, "store")
+
+
+def test_a_second_repository_elsewhere_is_left_out(bring, bucket, text, as_alice):
+    row, _ = bring(text=text.replace("[main]", "repo2-path=/mnt/nas\nrepo2-retention-full=1\n[main]"), stanzas="main")
+    url = f"{row.cluster.get_absolute_url()}hand-over/"
+    assert "after the hand-over nothing is written there" in plain(as_alice.get(url))
+    answer = as_alice.post(url, {"full_schedule": "0 1 * * 0"})
+    assert answer.status_code == 422
+    assert "Say that you have seen" in beside(answer, "left")
+    assert "repo2" not in node_setups(Cluster.objects.with_node_setup().get())[0].configuration.render(secrets=True)
+
+
+# Who may
+
+
+def test_tenants(bring, bucket, text, as_alice, store):
+    from django.test import Client
+
+    other = factories.organisation("Initech")
+    client = Client()
+    client.force_login(factories.user("eve", other))
+    assert (
+        client.post("/clusters/bring-in/", {"store": store.pk, "name": "x", "path": "/a", "stanzas": "m"}).status_code
+        == 422
+    )
+    row, _ = bring(text=text, stanzas="main")
+    assert client.get(f"/clusters/bring-in/?bringing={row.key}").status_code == 404
+    assert client.get(f"{row.cluster.get_absolute_url()}hand-over/").status_code == 404
+    assert as_alice.get("/clusters/bring-in/?bringing=nonsense").status_code == 404
+
+
+def test_a_viewer_brings_nothing_in(client, bob, store):
+    client.force_login(bob)
+    assert client.get("/clusters/bring-in/").status_code == 403
+
+
+# The hand-over
+
+
+@pytest.fixture
+def brought(bring, text, bucket):
+    row, _ = bring(text=text, stanzas="main")
+    return row.cluster
+
+
+def _file(cluster):
+    return node_setups(Cluster.objects.with_node_setup().get(pk=cluster.pk))[0].configuration.render(secrets=True)
+
+
+def test_the_file_goes_on_with_what_was_set(brought):
+    text = _file(brought)
+    for line in (
+        "repo1-path=/backups/prod",
+        f"repo1-cipher-pass={PASSPHRASE}",
+        "repo1-retention-full=3",
+        "repo1-bundle=y",
+        "compress-type=lz4",
+        "pg1-path=/var/lib/postgresql/15/main",
+    ):
+        assert f"\n{line}\n" in text
+    for line in ("/var/spool/mine", "block", "retention-full-type", "process-max", "start-fast", "former", "[other]"):
+        assert line not in text
+
+
+def test_the_hand_over_gives_access_to_the_path(brought, as_alice, amazon):
+    url = f"{brought.get_absolute_url()}hand-over/"
+    page = as_alice.get(url)
+    assert "/etc/pgbackrest.conf" in plain(page)
+    assert as_alice.post(url, {"full_schedule": "0 1 * * 0", "incr_schedule": ""}).status_code == 302
+    cluster = Cluster.objects.with_node_setup().get(pk=brought.pk)
+    assert not cluster.is_watched_only
+    [bucket] = cluster.spec().buckets
+    assert cluster.spec().kept == {bucket: "backups/prod"}
+    allowed = json.dumps(cluster.cloud.access.policy(cluster.spec()))
+    assert f"arn:aws:s3:::{bucket}/backups/prod/*" in allowed
+    assert cluster.policy.schedules == {"full": "0 1 * * 0"}
+    assert as_alice.post(url, {"full_schedule": "0 1 * * 0"}).status_code == 422  # once
+    assert "repo1-retention-full=3" in _file(cluster)
+
+
+def test_the_hand_over_wants_full_backups(brought, as_alice):
+    answer = as_alice.post(f"{brought.get_absolute_url()}hand-over/", {"full_schedule": "", "incr_schedule": "x"})
+    assert answer.status_code == 422
+    assert beside(answer, "incr_schedule")
+    assert BroughtIn.objects.get().handed_over_at is None
+
+
+def test_a_retention_that_somebody_sets_goes_before_the_file_s(brought, alice):
+    actions.plan_backups(brought, None, by=alice, retention_full=9, retention_type="count", retention_diff=None)
+    assert "repo1-retention-full=9\n" in _file(brought)
+
+
+def test_no_other_primary_writes_there(brought):
+    with pytest.raises(actions.NodesRefused, match="brought in for one node"):
+        actions.add_nodes(brought, regions=["eu-west-1"], by=None)
+    first = Node.objects.get(cluster=brought)
+    assert actions.add_nodes(brought, regions=["eu-west-1"], first=first, by=None) == ["n2"]
+
+
+def test_its_cluster_s_deletion_leaves_it(brought, bucket, alice, amazon):
+    from tests.clusters.conftest import work
+
+    before = dict(bucket.objects)
+    brought.attachments.all().delete()  # as a detached store leaves it
+    actions.delete(Cluster.objects.get(pk=brought.pk), by=alice)
+    work(brought)
+    assert not Cluster.objects.exists()
+    kept = Repository.objects.get()
+    assert (kept.passphrase, kept.folder) == (PASSPHRASE, "/backups/prod")
+    assert bucket.objects == before
+    assert kept.folders == ["backups/prod/archive/main/", "backups/prod/backup/main/"]
