@@ -16,7 +16,7 @@ from tests.pgbackrest_node import Node, installed
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0, reason="puts files below /etc as root, as an administrator of a node does"),
 ]
 PATH = "backups/by-hand"
@@ -158,8 +158,10 @@ def _go_on(console, clock, by_hand, stores, tmp_path):
     assert "[other]" not in file
     assert "foo-unknown=abc" in file
     clock.lap("handed over, set-up script run")
-    *_, create, archive, _, quiet, check, backup, report, _ = console.commands(console.get(f"{pages['main']}nodes/n1/"))
-    for line in (create, archive, quiet, check, backup):  # archive_mode is on, so nothing is restarted
+    *_, create, archive, _, quiet, check, first, second, report, _ = console.commands(
+        console.get(f"{pages['main']}nodes/n1/")
+    )
+    for line in (create, archive, quiet, check, first, second):  # archive_mode is on, so nothing is restarted
         node.shell(line)
     assert node.shell(report).stdout == "applied\n"
     told = json.loads(node.pgbackrest("--stanza=main", "info", "--output=json").stdout)[0]
