@@ -92,6 +92,7 @@ INSTALLED_APPS = [
     "console.cloud_accounts",
     "stores",
     "clusters",
+    "console.api",
     "console.accounts.apps.SupportAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -113,6 +114,7 @@ if sys.argv[1:2] in (["demo"], ["demo_data"]):
     INSTALLED_APPS.append("console.demo")
 MIDDLEWARE = [
     "console.web.middleware.request_origin",
+    "console.api.middleware.answers",
     "console.web.tracing.requests",
     "django.middleware.security.SecurityMiddleware",
     "console.web.middleware.headers",

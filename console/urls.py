@@ -8,6 +8,7 @@ from clusters.enrolment_views import enrol, enrol_script
 from console.accounts.confirmation import confirm_password
 from console.accounts.member_views import join, joining_strength
 from console.accounts.views import SignIn, stop_seeing
+from console.api import oauth, v1
 from console.metrics import metrics
 from console.overview.views import home
 from console.support.sizes import sizes
@@ -46,6 +47,11 @@ urlpatterns = [
     path("admin/find/", admin.site.admin_view(find), name="find"),
     path("admin/", admin.site.admin_view(front)),
     path("admin/", admin.site.urls),
+    path("api-tokens/", include("console.api.urls")),
+    path("api/v1/openapi.json", v1.openapi_file, name="openapi"),
+    path("api/v1/", include((v1.urls(), "api"))),
+    path("v1/oauth/token", oauth.token, name="oauth_token"),
+    path("account/v1/oauth/token", oauth.token, name="account_oauth_token"),
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),

@@ -38,7 +38,7 @@ ROLES = {"owner": _OWNER, "admin": _ADMIN, "viewer": _VIEWER, "support": _VIEWER
 
 # What the group of the support staff may do in the Django admin, beside viewing every row of these apps.
 SUPPORT = "Support"
-SUPPORT_SEES = ("accounts", "alerts", "audit", "cloud_accounts", "operations", "stores", "clusters")
+SUPPORT_SEES = ("accounts", "alerts", "api", "audit", "cloud_accounts", "operations", "stores", "clusters")
 SUPPORT_MAY = frozenset(
     {
         "accounts.change_organisation",  # its edition and its limits
@@ -127,6 +127,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "restoration:end": HOUR,
     "restoration:go_on": HOUR,
     "stores:delete": HOUR,
+    "tokens:create": MINUTES,  # who has it is let in without a password
     # allauth's, by ACCOUNT_REAUTHENTICATION_TIMEOUT
     "mfa_activate_totp": MINUTES,
     "mfa_add_webauthn": MINUTES,
@@ -193,5 +194,6 @@ ASKS_AGAIN: dict[str, int | str] = {
     "stores:unmanaged_list_again": "shows a line again",
     "stores:unmanaged_scan": "looks",
     "stores:verify": "looks",
+    "tokens:revoke": "takes away a token, which nobody should wait with",
     "usersessions_list": "signs out",
 }

@@ -47,6 +47,7 @@ class AuditEvent(models.Model):
     after = models.JSONField(default=dict)
     address = models.CharField("from where", max_length=45, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
+    token = models.CharField("API token", max_length=100, null=True)  # null: none, or before that was kept
     created_at = models.DateTimeField("when", default=timezone.now, editable=False)
 
     objects = AuditEventQuerySet.as_manager()
@@ -79,6 +80,7 @@ class AuditEvent(models.Model):
             "outcome": self.outcome,
             "address": self.address,
             "request_id": self.request_id,
+            "token": self.token or "",
             "before": self.before,
             "after": self.after,
         }

@@ -49,6 +49,7 @@ def write_down(event: Event, **_: Any) -> None:
         after=event.after,
         address=where.address,
         request_id=where.request_id,
+        token=where.token or None,
     )
 
     def tell() -> None:

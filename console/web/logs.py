@@ -21,6 +21,7 @@ class Origin:
     operation_id: str = ""
     user_id: str = ""
     organisation_id: str = ""
+    token: str = ""  # with which the API was called: its name, and how it begins
 
 
 origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - it is frozen

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from console.demo import sample
+from console.demo.clients import clients
+from console.demo.files import write_private
 
 
 class Command(BaseCommand):
@@ -21,6 +23,10 @@ class Command(BaseCommand):
         """Print a line for each thing that was made."""
         if not settings.DEMO_FILE:
             raise CommandError("This fills a demo; run `manage.py demo`, which runs it.")
-        for line in sample.load(json.loads(Path(settings.DEMO_FILE).read_text())):
+        file = Path(settings.DEMO_FILE)
+        demo = json.loads(file.read_text())
+        for line in sample.load(demo):
             self.stdout.write(line)
             self.stdout.flush()
+        if "api" not in demo:  # once a start: what was handed out stays good
+            write_private(file, json.dumps({**demo, "api": clients(demo)}, indent=2))

@@ -1,0 +1,117 @@
+"""Who may call the API: tokens of members, none of which can be read again; and answers kept for a repeated call."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+from uuid import uuid4
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from console.accounts.models import Membership, Organisation, OwnedQuerySet
+from console.accounts.permissions import ROLES, Permission
+from console.web.validators import NameField
+
+# A scope is called as the permission that it stands for, but for secrets, which nobody should get with the rest.
+SCOPES = {"secrets:read" if one is Permission.SEE_SECRETS else one.value: one for one in Permission}
+
+
+class TokenQuerySet(OwnedQuerySet):
+    def shown_to(self, membership: Membership) -> Self:
+        """Return the member's own tokens; of who manages members, all of the organisation."""
+        mine = self.visible_to(membership)
+        return mine if membership.may["manage_members"] else mine.filter(membership=membership.pk)
+
+    def good(self) -> Self:
+        """Return those that are neither revoked nor over."""
+        return self.filter(revoked_at=None, expires_at__gt=Now())
+
+    def with_member(self) -> Self:
+        """Return them with all that says what they may do, in one query."""
+        return self.select_related("membership__user", "membership__organisation")
+
+
+class Token(models.Model):
+    """A key to the API, of a member: it may what its scopes name and the member may at that moment.
+
+    It goes with the membership: who is removed has none any more.
+    """
+
+    class Kind(models.TextChoices):
+        TOKEN = "token", "API token"  # sent with each call
+        CLIENT = "client", "Client credentials"  # changed for access tokens of a day
+
+    AT_MOST: ClassVar = 50  # good ones of a member
+    LONGEST: ClassVar = timedelta(days=366)
+    USED_EACH: ClassVar = timedelta(minutes=1)  # its last use is not written for each call
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="+")
+    membership = models.ForeignKey(Membership, models.CASCADE, related_name="api_tokens")
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.TOKEN)
+    name = NameField(max_length=60)
+    key = models.CharField(max_length=12, unique=True, editable=False)  # by which it is found: no secret
+    digest = models.CharField(max_length=64, editable=False)  # HMAC-SHA256 of the whole text, under SECRET_KEY
+    scopes: Any = models.JSONField(default=list)  # of SCOPES
+    created_at = models.DateTimeField("created", default=timezone.now, editable=False)
+    expires_at = models.DateTimeField("ends")
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+
+    objects = TokenQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API token"
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=("token", "client")), name="a_token_is_of_a_known_kind"),
+            models.CheckConstraint(condition=~Q(name=""), name="a_token_has_a_name"),
+        ]
+        indexes = [models.Index(fields=["organisation", "-created_at", "-id"], name="tokens_page_by_page")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether it is neither revoked nor over."""
+        return self.revoked_at is None and self.expires_at > timezone.now()
+
+    @property
+    def client_id(self) -> str:
+        """Return what client credentials are known by."""
+        return f"skc_{self.key}"
+
+    @property
+    def shown(self) -> str:
+        """Return what everybody may see of it: how it begins, or its client ID."""
+        return self.client_id if self.kind == self.Kind.CLIENT else f"sk_{self.key}_…"
+
+    @property
+    def may(self) -> frozenset[Permission]:
+        """Return what can be done with it now."""
+        return frozenset(SCOPES[one] for one in self.scopes if one in SCOPES) & ROLES[self.membership.role]
+
+
+class KeptAnswer(models.Model):
+    """What a call with an Idempotency-Key was answered, so that the same call again does nothing a second time."""
+
+    KEPT: ClassVar = timedelta(hours=24)
+
+    token = models.ForeignKey(Token, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    asked_sha256 = models.CharField(max_length=64)  # of method, address and body
+    status = models.PositiveSmallIntegerField(default=0)
+    content: Any = models.JSONField(default=dict)
+    location = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["token", "key"], name="one_answer_per_token_and_key")]
+        indexes = [models.Index(fields=["created_at"], name="kept_answers_by_age")]
+
+    def __str__(self) -> str:
+        return self.key

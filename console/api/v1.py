@@ -1,0 +1,129 @@
+"""The console's own API, /api/v1: its calls, its errors, its OpenAPI file."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver
+from django.views.decorators.http import require_GET
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.parser import Parser
+
+from console.api import reading, task_calls, writing
+from console.api.calls import router
+from console.api.document import render
+from console.api.problems import Problem, fields, problem
+
+PREFIX = "/api/v1/"
+FILE = Path(__file__).with_name("openapi.json")
+DESCRIPTION = (
+    "What the pages of the console do, for programs. Lists come page by page: `limit`, and `cursor` with `next` of the "
+    "page before. What takes time is answered with 202 and the address of its task. Errors are problem details "
+    "(RFC 9457). Each answer says how much of the limit is left (RateLimit)."
+)
+
+
+class JSONBody(Parser):
+    """Reads a body that says that it is JSON, and is."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        """Return what the body says; raises ValueError for NaN and Infinity too, which are no JSON."""
+        if request.content_type != "application/json":
+            raise ValueError("not JSON")
+        return json.loads(request.body, parse_constant=_refuse)
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+api = NinjaAPI(
+    title="Storekeeper",
+    version="1",
+    description=DESCRIPTION,
+    docs_url=None,
+    openapi_url=None,
+    urls_namespace="api",
+    parser=JSONBody(),
+)
+PARTS = (reading, task_calls, writing)  # which have put their calls on the router
+api.add_router("", router)
+
+
+@api.exception_handler(Problem)
+def _problem(request: HttpRequest, error: Problem) -> HttpResponse:
+    return error.answer()
+
+
+@api.exception_handler(Http404)
+def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return problem(404, "There is nothing here.")
+
+
+@api.exception_handler(HttpError)
+def _no_json(request: HttpRequest, error: HttpError) -> HttpResponse:
+    return problem(error.status_code, "The body is no JSON. Send an object, with Content-Type: application/json.")
+
+
+@api.exception_handler(ValidationError)
+def _wrong_fields(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    return fields([(_pointer(one), _words(one)) for one in error.errors]).answer()
+
+
+def _pointer(found: dict[str, Any]) -> str:
+    """Return a JSON pointer: what ninja calls the parameters of a view is left out."""
+    names = [str(one) for one in found["loc"][1:] if one != "asked"]
+    return "".join(f"/{one}".replace("~", "~0") for one in names)
+
+
+WORDS = {
+    "missing": "This is missing.",
+    "extra_forbidden": "There is no such field.",
+    "uuid_parsing": "This is no ID.",
+    "uuid_type": "This is no ID.",
+    "string_type": "Send a text.",
+    "int_type": "Send a whole number.",
+    "int_parsing": "Send a whole number.",
+    "int_from_float": "Send a whole number.",
+    "bool_parsing": "Send true or false.",
+    "date_parsing": "Send a day, such as 2026-11-30.",
+    "date_from_datetime_parsing": "Send a day, such as 2026-11-30.",
+    "model_attributes_type": "Send an object.",
+    "model_type": "Send an object.",
+    "string_too_long": "This is too long.",
+}
+
+
+def _words(found: dict[str, Any]) -> str:
+    context = found.get("ctx", {})
+    bounds = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
+    if found["type"] in bounds:
+        said, name = bounds[found["type"]]
+        return f"Send {said} {context.get(name)}."
+    return WORDS.get(found["type"]) or str(found["msg"])
+
+
+def urls() -> list[URLPattern | URLResolver]:
+    """Return the addresses of all calls."""
+    return [one for one in api.urls[0] if getattr(one, "name", "") != "api-root"]
+
+
+def openapi() -> str:
+    """Return the OpenAPI file, as the calls say it."""
+    return render(api, PREFIX)
+
+
+@cache
+def _file() -> bytes:
+    return FILE.read_bytes()
+
+
+@require_GET
+def openapi_file(request: HttpRequest) -> HttpResponse:
+    """Hand out the OpenAPI file, to everybody."""
+    return HttpResponse(_file(), content_type="application/json")

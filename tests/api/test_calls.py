@@ -1,0 +1,240 @@
+"""What goes for all calls: who may, what is asked, how often; and that each page has one."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from django.test import Client
+from django.urls import get_resolver
+from redis import RedisError
+
+from console.accounts.permissions import Permission
+from console.api import limits, v1
+from tests import factories, walk
+from tests.api.callers import DOCUMENT, Caller, give
+from tests.api.not_yet import NOT_YET
+
+CALLS = [(method.upper(), path) for path, calls in DOCUMENT["paths"].items() for method in calls]
+LISTS = [path for method, path in CALLS if method == "GET" and "{" not in path and path != "/api/v1/me"]
+OURS = [one for one in walk.routes() if one.pattern.startswith("api/v1/")]
+
+
+def test_the_openapi_file_is_what_the_calls_say():
+    assert v1.FILE.read_text() == v1.openapi(), "write it anew: manage.py write_openapi"
+    assert DOCUMENT["openapi"] == "3.1.0"
+
+
+def test_the_openapi_file_is_handed_out_to_everybody(client):
+    answer = client.get("/api/v1/openapi.json")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+    assert answer.json() == DOCUMENT
+    assert "RateLimit" in answer
+
+
+def test_each_call_asks_for_a_token_and_names_its_permission():
+    without = {path for path, calls in DOCUMENT["paths"].items() for one in calls.values() if "x-permission" not in one}
+    assert without == {"/api/v1/me"}
+    assert all(one["security"] == [{"Bearer": []}] for calls in DOCUMENT["paths"].values() for one in calls.values())
+
+
+@pytest.mark.parametrize("call", CALLS, ids=" ".join)
+def test_no_call_lets_anybody_in_without_a_good_token(call, alice, as_alice):
+    """Neither nobody, nor who is signed in by a cookie, nor what is almost a token."""
+    method, path = call
+    path = path.replace("{pk}", "00000000-0000-4000-8000-000000000000")
+    _, text = give(alice)
+    for client, header in (
+        (Client(), None),
+        (as_alice, None),
+        (Client(), "Bearer"),
+        (Client(), f"Basic {text}"),
+        (Client(), f"Bearer {text[:-1]}"),
+        (Client(), f"Bearer {text} {text}"),
+    ):
+        headers = {"Authorization": header} if header else {}
+        answer = client.generic(method, path, b"{}", content_type="application/json", headers=headers)
+        assert (answer.status_code, answer["WWW-Authenticate"][:6]) == (401, "Bearer"), header
+        assert answer["Content-Type"] == "application/problem+json"
+        assert answer.json()["request_id"] == answer["X-Request-ID"]
+        assert not answer.cookies
+
+
+def test_a_call_that_a_cookie_is_sent_with_is_the_tokens(as_alice, bob):
+    answer = as_alice.get("/api/v1/me", headers={"Authorization": f"Bearer {give(bob)[1]}"})
+    assert answer.json()["username"] == "bob"
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_lists_refuse_what_they_do_not_know(path, as_owner):
+    short = path.removeprefix("/api/v1")
+    for query, pointer in (
+        ({"everything": "1"}, "/everything"),
+        ({"limit": "0"}, "/limit"),
+        ({"limit": "101"}, "/limit"),
+        ({"limit": "ten"}, "/limit"),
+        ({"limit": "9" * 5000}, "/limit"),
+        ({"cursor": "nothing"}, "/cursor"),
+        ({"cursor": "é"}, "/cursor"),
+        ({"cursor": "W10"}, "/cursor"),
+        ({"cursor": "WyJhIiwiYiJd"}, "/cursor"),
+        ({"cursor": "a\x00"}, "/cursor"),
+        ({"limit": ["1", "2"]}, "/limit"),
+    ):
+        answer = as_owner.get(short, query)
+        assert answer.status_code == 422, query
+        assert answer.json()["errors"][0]["pointer"] == pointer, query
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/stores", {"cloud_account_id": "nothing"}),
+        ("/verdicts", {"verdict": "fine"}),
+        ("/verdicts", {"store_id": "1"}),
+        ("/alerts", {"severity": "terrible"}),
+        ("/alerts", {"cluster": "00000000-0000-4000-8000-000000000000"}),
+        ("/tasks", {"state": "tired"}),
+        ("/tasks", {"subject_id": "x"}),
+        ("/audit", {"since": "yesterday"}),
+        ("/audit", {"outcome": "odd"}),
+        ("/stores", {"q": "x" * 201}),
+        ("/stores", {"q": "a\x00"}),
+        ("/tasks/00000000-0000-4000-8000-000000000000", {"wait": "31"}),
+        ("/tasks/00000000-0000-4000-8000-000000000000", {"wait": "-1"}),
+        ("/stores/00000000-0000-4000-8000-000000000000", {"limit": "1"}),
+    ],
+    ids=str,
+)
+def test_filters_refuse_what_makes_no_sense(as_owner, path, query):
+    answer = as_owner.get(path, query)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == f"/{next(iter(query))}"
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/stores/", "/stores/1", "/stores/00000000-0000-4000-8000-000000000000", "/", "/clusters/x"]
+)
+def test_what_is_not_there_is_a_problem(as_owner, path):
+    answer = as_owner.get(path, held=False)
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+    assert answer.json()["detail"] == "There is nothing here."
+
+
+def test_what_middlewares_refuse_is_a_problem_too(as_owner):
+    answer = as_owner.post("/stores", b"x" * (10 * 1024 * 1024))
+    assert (answer.status_code, "1024 KiB" in answer.json()["detail"]) == (413, True)
+    answer = as_owner.get("/me", held=False, **{"HX-Current-URL": "http://[a"})
+    assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
+    answer = as_owner.client.put("/api/v1/stores")
+    assert (answer.status_code, {*answer["Allow"].split(", ")}, answer.json()["status"]) == (405, {"GET", "POST"}, 405)
+
+
+def test_an_error_of_ours_is_a_problem_that_tells_nothing(as_owner, monkeypatch):
+    monkeypatch.setattr("console.api.shown.me", lambda *given: 1 / 0)
+    as_owner.client.raise_request_exception = False
+    answer = as_owner.get("/me", held=False)
+    assert (answer.status_code, answer.json()["title"]) == (500, "Internal Server Error")
+    assert "zero" not in answer.content.decode()
+
+
+def test_each_answer_says_what_is_left_of_the_limit(as_owner, as_viewer, monkeypatch):
+    monkeypatch.setattr(limits, "CALLS", 3)
+    monkeypatch.setattr(limits.count, "__kwdefaults__", {"limit": 3})
+    left = [re.search(r"r=(\d+)", as_owner.get("/me")["RateLimit"])[1] for _ in range(3)]
+    assert left == ["2", "1", "0"]
+    answer = as_owner.get("/me")
+    assert answer.status_code == 429
+    assert 0 < int(answer["Retry-After"]) <= 60
+    assert as_viewer.get("/me").status_code == 200, "another client has a limit of its own"
+
+
+def test_who_guesses_is_counted_by_address(monkeypatch, db):
+    monkeypatch.setattr(limits.count, "__kwdefaults__", {"limit": 2})
+    nobody = Caller("sk_nothing")
+    assert [nobody.get("/me").status_code for _ in range(3)] == [401, 401, 429]
+
+
+def test_processes_count_together_where_the_broker_answers(broker, settings, monkeypatch):
+    monkeypatch.undo()  # of what counts each test by itself
+    settings.REDIS_URL = broker.url
+    limits._state["away_until"] = 0
+    assert [limits.count("a").used for _ in range(3)] == [1, 2, 3]
+    assert not limits._own
+    broker.kill()
+    assert limits.count("a").used == 1, "each process counts for itself"
+    assert limits._state["away_until"] > 0
+    with pytest.raises((RedisError, OSError)):
+        limits._client().ping()
+
+
+# What shows or does on a page what a call does; what has none yet stands in NOT_YET.
+DONE_BY = {
+    "": "/verdicts",
+    "overview/databases/": "/verdicts",
+    "stores/": "/stores",
+    "stores/<uuid:pk>/": "/stores/{pk}",
+    "stores/create/": "POST /stores",
+    "stores/<uuid:pk>/delete/": "DELETE /stores/{pk}",
+    "clusters/": "/clusters",
+    "clusters/<uuid:pk>/": "/clusters/{pk}",
+    "clusters/<uuid:pk>/nodes/<slug:name>/": "/clusters/{pk}",
+    "clusters/stores/<uuid:pk>/backups/": "/backups",
+    "cloud-accounts/": "/cloud-accounts",
+    "cloud-accounts/<uuid:pk>/": "/cloud-accounts/{pk}",
+    "alerts/": "/alerts",
+    "alerts/<uuid:pk>/": "/alerts/{pk}",
+    "tasks/": "/tasks",
+    "tasks/<uuid:pk>/": "/tasks/{pk}",
+    "audit/": "/audit",
+    "audit/audit.csv": "/audit",
+    "organisation/": "/members",
+}
+# Pages of a browser alone: what a client has no use for, or asks in another way.
+OF_A_BROWSER = re.compile(
+    r"account/|confirm/|login/|logout/|invitations/|stop-seeing/|admin/|healthz|readyz|metrics|csp-reports/"
+    r"|v1/|api/v1/|api-tokens/|enrol/|alerts/confirm/|.*\.js$|overview/map/|clusters/navigation/"
+    r"|clusters/<uuid:pk>/nodes/<slug:name>/(applied|drill)/|clusters/<uuid:pk>/drills/<int:drill>/report/"
+    r"|organisation/switch/"
+)
+
+
+def test_each_page_has_a_call_or_stands_in_the_list_of_those_that_have_none_yet():
+    """Whoever adds a page adds its call, or a line there; whoever adds a call takes the line away."""
+    there = {f"{'' if method == 'GET' else method + ' '}{path.removeprefix('/api/v1')}" for method, path in CALLS}
+    assert {*DONE_BY.values()} <= there
+    pages = {one.pattern for one in walk.routes() if not OF_A_BROWSER.match(one.pattern)}
+    assert {*DONE_BY} <= pages
+    assert pages - {*DONE_BY} == {*NOT_YET}
+
+
+def test_permissions_of_a_call_and_its_page_are_the_same():
+    views = {one.pattern: one.view for one in walk.routes()}
+    for pattern, done in DONE_BY.items():
+        method, _, path = done.rpartition(" ")
+        wanted = getattr(views[pattern], "permission", None)
+        if wanted is None or pattern == "":
+            continue
+        call = DOCUMENT["paths"][f"/api/v1{path}"][method.lower() or "get"]
+        assert call["x-permission"] == wanted.value, pattern
+
+
+def test_the_calls_have_the_addresses_of_the_file():
+    addresses = {"/" + re.sub(r"<(?:[a-z]+:)?(.*?)>", r"{\1}", one.pattern) for one in OURS}
+    assert addresses - {"/api/v1/openapi.json"} == {*DOCUMENT["paths"]}
+    assert get_resolver().url_patterns
+
+
+def test_no_call_needs_a_permission_that_is_none():
+    known = {"secrets:read", *(one.value for one in Permission)}
+    found = {
+        one["x-permission"] for calls in DOCUMENT["paths"].values() for one in calls.values() if "x-permission" in one
+    }
+    assert found <= known
+
+
+def test_support_has_no_token(db):
+    sue = factories.support()
+    assert json.loads(Client().get("/api/v1/me").content)["status"] == 401
+    assert not sue.memberships.exists()
