@@ -19,13 +19,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
+from uuid import uuid4
 
 from celery.signals import before_task_publish
 from django.conf import settings
 from django.urls import get_resolver
 
+from console.api.middleware import refusal
 from console.clouds import streams
 from console.web import database, unavailable, watchdog
+from console.web.logs import Origin, origin
 from console.web.middleware import content_security_policy
 from console.wsgi import application as wsgi
 
@@ -157,6 +160,11 @@ class Server:
 
 
 def _refusal(scope: Any, refused: _Refused) -> Answer:
+    told = {"Retry-After": str(unavailable.RETRY_SECONDS)} if refused.status == 503 else {}
+    origin.set(Origin(request_id=uuid4().hex))  # of this task, which is over with the answer
+    told |= {"Connection": "close", "X-Request-ID": origin.get().request_id}
+    if found := refusal(scope.path, refused.status, refused.why, told):
+        return refused.status, [(name.lower(), value) for name, value in found.items()], found.content
     if refused.status != 503:
         text = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
         return refused.status, text, f"{refused.why}\n".encode()

@@ -88,8 +88,8 @@ def record_of_person(
         record(action, subject or person, organisation=organisation, by=by, **details)
 
 
-def refused(path: str, *, organisation: Organisation | None, by: User, why: str) -> None:
-    """Record that this person asked for what they may not have: the first so many of an hour."""
+def refused(path: str, *, organisation: Organisation | None, by: User | None, why: str) -> None:
+    """Record that this person (None: a service account) asked for what is not theirs: the first so many of an hour."""
     record(
         "Was refused",
         path,

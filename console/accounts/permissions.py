@@ -127,6 +127,9 @@ ASKS_AGAIN: dict[str, int | str] = {
     "restoration:end": HOUR,
     "restoration:go_on": HOUR,
     "stores:delete": HOUR,
+    "tokens:service_create": MINUTES,
+    "tokens:service_remove": MINUTES,
+    "tokens:service_token_create": MINUTES,
     "tokens:create": MINUTES,  # who has it is let in without a password
     # allauth's, by ACCOUNT_REAUTHENTICATION_TIMEOUT
     "mfa_activate_totp": MINUTES,

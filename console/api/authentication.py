@@ -10,6 +10,7 @@ from ninja.security import HttpBearer
 
 from console.accounts import activity
 from console.accounts.access import MemberRequest
+from console.accounts.models import User
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
 from console.accounts.sign_in import has_second_factor
 from console.api import limits, tokens
@@ -25,6 +26,7 @@ class CallRequest(MemberRequest):
     """A request whose sender has shown a token that may what is asked."""
 
     token: Token
+    person: User | None  # whose token it is; None of a service account's
     usage: limits.Usage
 
 
@@ -58,8 +60,9 @@ class Bearer(HttpBearer):
         call.usage = limits.count(found.key)
         if call.usage.is_over:
             raise too_many(call.usage)
-        call.token, call.membership, call.user = found, found.membership, found.membership.user
-        here = {"user_id": str(call.user.pk), "organisation_id": str(found.organisation_id), "token": _named(found)}
+        call.token, call.membership, call.person = found, found.member, found.person
+        here = {"organisation_id": str(found.organisation_id), "token": _named(found)}
+        here |= {"user_id": str(found.person.pk)} if found.person else {"actor": f"{found.owner} (service account)"}
         origin.set(replace(origin.get(), **here))  # the middleware puts it back
         self._check(call)
         return found
@@ -67,7 +70,8 @@ class Bearer(HttpBearer):
     def _check(self, request: CallRequest) -> None:
         membership, wanted = request.membership, self.permission
         organisation = membership.organisation
-        if organisation.second_factor_required and not has_second_factor(request.user):
+        person = request.person
+        if organisation.second_factor_required and person and not has_second_factor(person):
             raise Problem(403, f"{organisation} asks its members for a second factor. Set one up in the console.")
         if wanted is None:
             return
@@ -75,7 +79,7 @@ class Bearer(HttpBearer):
             raise Problem(403, "The Developer edition does not have this. Backup stores are part of Enterprise.")
         told = {"X-Accepted-Permissions": NAMES[wanted]}
         if wanted not in ROLES[membership.role]:
-            activity.refused(request.path, organisation=organisation, by=request.user, why=wanted.value)
+            activity.refused(request.path, organisation=organisation, by=person, why=wanted.value)
             said = f"This needs {NAMES[wanted]}, which your role here ({membership.role}) does not have."
             raise Problem(403, said, headers=told)
         if wanted not in request.token.may:

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
+from console.accounts.member_forms import RoleForm
 from console.accounts.models import Membership
 from console.accounts.permissions import ROLES, Permission
 from console.api.models import SCOPES, Token
@@ -27,6 +28,19 @@ WORDS = {
     Permission.SEE_AUDIT: "see the audit log",
     Permission.MANAGE_ALERTS: "acknowledge and silence alerts, and say whom they are told",
 }
+
+
+class ServiceAccountForm(RoleForm):
+    """What a service account is called, and what it may."""
+
+    name = NameField(error_messages={"required": "Give it a name that says what it is for."})
+    field_order = ("name", "role")
+
+    def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
+        super().__init__(data, **options)
+        mine = ROLES[membership.role]
+        offered = [(role, said) for role, said in self.fields["role"].choices if ROLES[role] <= mine]  # type: ignore[attr-defined]
+        self.fields["role"].choices = offered  # type: ignore[attr-defined]
 
 
 class TokenForm(forms.Form):
@@ -56,7 +70,7 @@ class TokenForm(forms.Form):
 
     def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
         super().__init__(data, **options)
-        allowed = ROLES[membership.role]
+        allowed = ROLES[membership.role]  # of a service account's token, what stands for its membership
         self.fields["scopes"].choices = [(name, WORDS[one]) for name, one in SCOPES.items() if one in allowed]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:

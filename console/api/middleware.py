@@ -50,6 +50,15 @@ def answers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
     return respond
 
 
+def refusal(path: str, status: int, why: str, headers: dict[str, str]) -> HttpResponse | None:
+    """Return how a request is refused before Django sees it; None where whoever sent it reads no JSON."""
+    if path.startswith(OURS):
+        return problem(status, why, headers=headers)
+    if COMPATIBLE.match(path):
+        return JsonResponse({"code": status, "message": why}, status=status, headers=headers)
+    return None
+
+
 def too_many(usage: limits.Usage) -> Problem:
     """Return the refusal of a call beyond the limit."""
     said = f"At most {usage.limit} calls in {limits.WINDOW} seconds. Try again in {usage.reset} seconds."

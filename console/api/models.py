@@ -8,15 +8,52 @@ from uuid import uuid4
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
+from django.utils.functional import cached_property
 
-from console.accounts.models import Membership, Organisation, OwnedQuerySet
+from console.accounts.models import Membership, Organisation, OwnedQuerySet, User
 from console.accounts.permissions import ROLES, Permission
 from console.web.validators import NameField
 
 # A scope is called as the permission that it stands for, but for secrets, which nobody should get with the rest.
 SCOPES = {"secrets:read" if one is Permission.SEE_SECRETS else one.value: one for one in Permission}
+
+
+class ServiceAccount(models.Model):
+    """Somebody who is no person: it has a role in an organisation, and calls the API with tokens of its own.
+
+    It stays when whoever made it leaves.
+    """
+
+    AT_MOST: ClassVar = 50  # of an organisation
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="service_accounts")
+    name = NameField(max_length=60)
+    role = models.CharField(max_length=20, choices=Membership.Role, default=Membership.Role.VIEWER)
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField("created", default=timezone.now, editable=False)
+
+    objects = OwnedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint("organisation", Lower("name"), name="one_service_account_name_per_organisation"),
+            models.CheckConstraint(condition=~Q(name=""), name="a_service_account_has_a_name"),
+            models.CheckConstraint(
+                condition=Q(role__in=("owner", "admin", "viewer")), name="a_service_account_has_a_role"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def as_member(self) -> Membership:
+        """Return what stands for a membership; it is in no database, and has no person."""
+        return Membership(organisation=self.organisation, role=self.role)
 
 
 class TokenQuerySet(OwnedQuerySet):
@@ -31,11 +68,11 @@ class TokenQuerySet(OwnedQuerySet):
 
     def with_member(self) -> Self:
         """Return them with all that says what they may do, in one query."""
-        return self.select_related("membership__user", "membership__organisation")
+        return self.select_related("organisation", "membership__user", "service_account")
 
 
 class Token(models.Model):
-    """A key to the API, of a member: it may what its scopes name and the member may at that moment.
+    """A key to the API, of a member or a service account: it may what its scopes name and that may at that moment.
 
     It goes with the membership: who is removed has none any more.
     """
@@ -50,7 +87,8 @@ class Token(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="+")
-    membership = models.ForeignKey(Membership, models.CASCADE, related_name="api_tokens")
+    membership = models.ForeignKey(Membership, models.CASCADE, null=True, related_name="api_tokens")
+    service_account = models.ForeignKey(ServiceAccount, models.CASCADE, null=True, related_name="tokens")
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.TOKEN)
     name = NameField(max_length=60)
     key = models.CharField(max_length=12, unique=True, editable=False)  # by which it is found: no secret
@@ -69,6 +107,11 @@ class Token(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(kind__in=("token", "client")), name="a_token_is_of_a_known_kind"),
             models.CheckConstraint(condition=~Q(name=""), name="a_token_has_a_name"),
+            models.CheckConstraint(
+                condition=Q(membership=None, service_account__isnull=False)
+                | Q(membership__isnull=False, service_account=None),
+                name="a_token_is_of_a_member_or_of_a_service_account",
+            ),
         ]
         indexes = [models.Index(fields=["organisation", "-created_at", "-id"], name="tokens_page_by_page")]
 
@@ -93,7 +136,26 @@ class Token(models.Model):
     @property
     def may(self) -> frozenset[Permission]:
         """Return what can be done with it now."""
-        return frozenset(SCOPES[one] for one in self.scopes if one in SCOPES) & ROLES[self.membership.role]
+        return frozenset(SCOPES[one] for one in self.scopes if one in SCOPES) & ROLES[self.member.role]
+
+    @cached_property
+    def member(self) -> Membership:
+        """Return as whose place in the organisation it acts."""
+        if self.service_account:
+            return self.service_account.as_member
+        assert self.membership is not None, "the database sees to that"
+        self.membership.organisation = self.organisation  # it is the same one, without a query
+        return self.membership
+
+    @property
+    def person(self) -> User | None:
+        """Return whose it is; None of a service account's."""
+        return self.membership.user if self.membership else None
+
+    @property
+    def owner(self) -> User | ServiceAccount | None:
+        """Return whose it is, to be shown."""
+        return self.person or self.service_account
 
 
 class KeptAnswer(models.Model):

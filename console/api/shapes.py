@@ -250,6 +250,7 @@ class Me(Shape):
     """Whose token was sent, and what can be done with it now."""
 
     username: str
+    service_account: Annotated[str, Field(description="Its name, of a token that is no person's.")]
     organisation_id: UUID
     organisation: str
     edition: str

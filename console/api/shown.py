@@ -247,13 +247,13 @@ def member(row: Membership) -> dict[str, Any]:
 
 def me(token: Token, permissions: list[str]) -> dict[str, Any]:
     """Show whose token it is, and what can be done with it now."""
-    membership = token.membership
     return {
-        "username": membership.user.username,
+        "username": token.person.username if token.person else "",
+        "service_account": token.service_account.name if token.service_account else "",
         "organisation_id": str(token.organisation_id),
-        "organisation": membership.organisation.name,
-        "edition": membership.organisation.edition,
-        "role": membership.role,
+        "organisation": token.organisation.name,
+        "edition": token.organisation.edition,
+        "role": token.member.role,
         "token": token.name,
         "scopes": token.scopes,
         "permissions": permissions,

@@ -25,7 +25,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
-from console.api.models import SCOPES, Token
+from console.api.models import SCOPES, ServiceAccount, Token
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 KEY, SECRET, CHECKSUM = 12, 43, 6  # characters: 62^43 is more than 2^256, 62^6 more than 2^32
@@ -42,23 +42,31 @@ class TokenRefused(Exception):
 
 
 class TooMany(Exception):
-    """The member has as many tokens as one may have; the message says what to do."""
+    """There are as many as there may be; the message says what to do."""
+
+
+class NameTaken(Exception):
+    """Another service account of the organisation has the name."""
 
 
 def issue(
-    membership: Membership, *, name: str, kind: str, scopes: Collection[str], expires_at: datetime, by: User
+    of: Membership | ServiceAccount, *, name: str, kind: str, scopes: Collection[str], expires_at: datetime, by: User
 ) -> tuple[Token, str]:
-    """Make a token of the member's; returns it with its text, which is kept nowhere. Raises TooMany."""
+    """Make a token of a member, or of a service account; returns it with its text, which is kept nowhere.
+
+    Raises TooMany.
+    """
+    whose = {"service_account": of} if isinstance(of, ServiceAccount) else {"membership": of}
     key = _random(KEY)
     begins = f"{_PREFIX[Token.Kind(kind)]}_{key}_{_random(SECRET)}"
     text = begins + checksum(begins)
     with transaction.atomic():
-        organisation = Organisation.locked(membership.organisation_id)
-        if Token.objects.good().filter(membership=membership.pk).count() >= Token.AT_MOST:
-            raise TooMany(f"You have {Token.AT_MOST} tokens, and no more may be. Revoke one that is not needed.")
+        organisation = Organisation.locked(of.organisation_id)
+        if Token.objects.good().filter(**whose).count() >= Token.AT_MOST:
+            raise TooMany(f"There are {Token.AT_MOST} tokens, and no more may be. Revoke one that is not needed.")
         token = Token.objects.create(
             organisation=organisation,
-            membership=membership,
+            **whose,
             kind=kind,
             name=name,
             key=key,
@@ -71,12 +79,37 @@ def issue(
     return token, text
 
 
+def make_service_account(organisation: Organisation, *, name: str, role: str, by: User) -> ServiceAccount:
+    """Make a service account, which has no token yet; raises NameTaken and TooMany."""
+    with transaction.atomic():
+        organisation = Organisation.locked(organisation.pk)
+        mine = ServiceAccount.objects.filter(organisation=organisation)
+        if mine.named(name).exists():
+            raise NameTaken
+        if mine.count() >= ServiceAccount.AT_MOST:
+            most = ServiceAccount.AT_MOST
+            raise TooMany(f"There are {most} service accounts, and no more may be. Remove one that is not needed.")
+        made = ServiceAccount.objects.create(organisation=organisation, name=name, role=role, by=by)
+        activity.record("Created a service account", made, organisation=organisation, by=by, after={"role": role})
+    return made
+
+
+def remove_service_account(account: ServiceAccount, *, by: User) -> None:
+    """Remove it with all of its tokens."""
+    with transaction.atomic():
+        before = {"role": account.role, "tokens": account.tokens.count()}
+        # Before, because what is deleted has lost its ID.
+        organisation = account.organisation
+        activity.record("Removed a service account", account, organisation=organisation, by=by, before=before)
+        account.delete()
+
+
 def revoke(token: Token, *, by: User) -> None:
     """End it, and all access tokens that were got with it, now."""
     with transaction.atomic():
         if Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now()):
-            of = {"of": token.membership.user.username}
-            activity.record("Revoked an API token", token, organisation=token.organisation, by=by, before=of)
+            before = {"of": str(token.owner)}
+            activity.record("Revoked an API token", token, organisation=token.organisation, by=by, before=before)
 
 
 def find(text: str) -> Token:
@@ -157,7 +190,7 @@ def _check(token: Token) -> None:
         raise TokenRefused("The token was revoked.")
     if not token.is_good:
         raise TokenRefused("The token is over. Make another one.")
-    if not token.membership.user.is_active:
+    if token.person and not token.person.is_active:
         raise TokenRefused("Whose token this is may not sign in any more.")
 
 

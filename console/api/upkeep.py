@@ -11,6 +11,7 @@ from console.accounts.personal_data import KEPT, Kept
 from console.api.models import KeptAnswer, Token
 from console.operations import housekeeping
 from console.operations.housekeeping import Rule
+from console.restoration.actions import ended_with_sessions
 
 ENDED_FOR = timedelta(days=90)
 
@@ -22,6 +23,11 @@ KEPT.append(
         ("created_at", "organisation__name", "kind", "name", "scopes", "expires_at", "last_used_at", "revoked_at"),
     )
 )
+KEPT.append(
+    Kept("service accounts made", "api.ServiceAccount", "by", ("created_at", "organisation__name", "name", "role"))
+)
+# One that was revoked since the copy would be good again.
+ended_with_sessions.append(lambda: Token.objects.good().update(revoked_at=Now()))
 housekeeping.register(
     Rule(
         Token._meta.db_table,

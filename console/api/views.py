@@ -1,4 +1,7 @@
-"""API Tokens: one's own in the open organisation, made, shown once, revoked; owners see and revoke everybody's."""
+"""API Tokens: one's own in the open organisation, made, shown once, revoked; owners see and revoke everybody's.
+
+And service accounts, which owners make, with tokens of their own.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,28 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from console.accounts.access import MemberRequest, require_permission
+from console.accounts.models import Membership
 from console.accounts.permissions import Permission
 from console.api import tokens
-from console.api.forms import WORDS, TokenForm
-from console.api.models import SCOPES, Token
+from console.api.forms import WORDS, ServiceAccountForm, TokenForm
+from console.api.models import SCOPES, ServiceAccount, Token
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, posted
 
 CHANGED = "tokens-changed"
+NAME_TAKEN = "A service account of this name exists. Choose another name."
 
 
 @require_GET
 @require_permission(Permission.SEE_ACCOUNTS)
 def token_list(request: MemberRequest) -> HttpResponse:
-    """Show the member's tokens, newest first; who manages members sees everybody's."""
-    mine = Token.objects.shown_to(request.membership).select_related("membership__user")
-    context = {"page": paginate(request, mine), "words": {name: WORDS[one] for name, one in SCOPES.items()}}
+    """Show the member's tokens, newest first; who manages members sees everybody's, and the service accounts."""
+    mine = Token.objects.shown_to(request.membership).select_related("membership__user", "service_account")
+    is_manager = request.membership.may["manage_members"]
+    context = {
+        "page": paginate(request, mine),
+        "words": {name: WORDS[one] for name, one in SCOPES.items()},
+        "service_accounts": ServiceAccount.objects.visible_to(request.membership) if is_manager else (),
+    }
     return fragment_or_page(request, "api/token_list.html", "tokens", context)
 
 
@@ -34,12 +44,26 @@ def token_list(request: MemberRequest) -> HttpResponse:
 @require_permission(Permission.SEE_ACCOUNTS)
 def token_create(request: MemberRequest) -> HttpResponse:
     """Make a token of the member's own, and show it this one time."""
-    form = TokenForm(posted(request), membership=request.membership)
+    return _create(request, request.membership, request.membership)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_MEMBERS)
+def service_token_create(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Make a token of a service account, and show it this one time."""
+    account = _service_account(request, pk)
+    return _create(request, account, account.as_member)
+
+
+def _create(request: MemberRequest, of: Membership | ServiceAccount, member: Membership) -> HttpResponse:
+    form = TokenForm(posted(request), membership=member)
+    account = of if isinstance(of, ServiceAccount) else None
     if form.is_bound and form.is_valid():
         given = form.cleaned_data
         wanted = {name: given[name] for name in ("name", "kind", "scopes", "expires_at")}
         try:
-            token, text = tokens.issue(request.membership, **wanted, by=request.user)
+            token, text = tokens.issue(of, **wanted, by=request.user)
         except tokens.TooMany as error:
             form.add_error(None, str(error))
         else:
@@ -47,16 +71,50 @@ def token_create(request: MemberRequest) -> HttpResponse:
             response = fragment_or_page(request, "api/token_made.html", "dialog", context)
             response["HX-Trigger"] = CHANGED
             return response
-    return dialog_form(request, "api/token_create.html", {"form": form})
+    return dialog_form(request, "api/token_create.html", {"form": form, "service_account": account})
 
 
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.SEE_ACCOUNTS)
 def token_revoke(request: MemberRequest, pk: UUID) -> HttpResponse:
     """End a token of one's own; who manages members can end everybody's."""
-    shown = Token.objects.shown_to(request.membership).select_related("membership__user", "organisation")
-    token = get_object_or_404(shown, pk=pk)
+    token = get_object_or_404(Token.objects.shown_to(request.membership).with_member(), pk=pk)
     if request.method == "POST":
         tokens.revoke(token, by=request.user)
         return dialog_done(request, reverse("tokens:list"), CHANGED, message=f"{token.name} is revoked.")
     return dialog_form(request, "api/token_revoke.html", {"token": token})
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_MEMBERS)
+def service_create(request: MemberRequest) -> HttpResponse:
+    """Make a service account."""
+    form = ServiceAccountForm(posted(request), membership=request.membership)
+    if form.is_bound and form.is_valid():
+        try:
+            made = tokens.make_service_account(request.membership.organisation, **form.cleaned_data, by=request.user)
+        except tokens.NameTaken:
+            form.add_error("name", NAME_TAKEN)
+        except tokens.TooMany as error:
+            form.add_error(None, str(error))
+        else:
+            message = f"{made.name} is there. It has no token yet."
+            return dialog_done(request, reverse("tokens:list"), CHANGED, message=message)
+    return dialog_form(request, "api/service_create.html", {"form": form})
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_MEMBERS)
+def service_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Remove a service account with its tokens."""
+    account = _service_account(request, pk)
+    if request.method == "POST":
+        tokens.remove_service_account(account, by=request.user)
+        return dialog_done(request, reverse("tokens:list"), CHANGED, message=f"{account.name} is removed.")
+    return dialog_form(request, "api/service_remove.html", {"service_account": account})
+
+
+def _service_account(request: MemberRequest, pk: UUID) -> ServiceAccount:
+    mine = ServiceAccount.objects.visible_to(request.membership).select_related("organisation")
+    account: ServiceAccount = get_object_or_404(mine, pk=pk)
+    return account

@@ -50,7 +50,7 @@ def create_store(request: CallRequest, asked: shapes.NewStore) -> HttpResponse:
         raise of_form(form, NAMES)
     wanted = {name: form.cleaned_data[name] for name in ("name", "region", "versions_days", "lock_days")}
     try:
-        store = actions.create(form.cleaned_data["cloud_account"], **wanted, by=request.user)
+        store = actions.create(form.cleaned_data["cloud_account"], **wanted, by=request.person)
     except actions.NameTaken as error:
         raise fields([("/name", NAME_TAKEN)]) from error
     except (actions.LimitReached, NotNow) as error:
@@ -69,7 +69,7 @@ def delete_store(request: CallRequest, pk: UUID, asked: Query[Deletion]) -> Http
     """Begin to delete a store: refused while a cluster uses it (409), and by its task while it holds data."""
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
     try:
-        actions.delete(store, keep_logs=asked.keep_logs, by=request.user)
+        actions.delete(store, keep_logs=asked.keep_logs, by=request.person)
     except NotNow as error:
         raise Problem(409, str(error)) from error
     except InUse as error:

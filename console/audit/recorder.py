@@ -39,7 +39,7 @@ def write_down(event: Event, **_: Any) -> None:
     row = AuditEvent.objects.create(
         organisation=event.organisation,
         actor=event.by,
-        actor_name=event.by.username if event.by else "",
+        actor_name=event.by.username if event.by else where.actor,
         action=event.action,
         subject=str(event.subject)[:200],
         subject_kind=event.subject_kind,

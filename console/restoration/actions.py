@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.contrib.sessions.models import Session
@@ -29,6 +30,10 @@ from stores.models import DriftReport, RetainedLogs, Store
 WHY = "Held back: the console was restored from a copy, and this may have ended or been cancelled since."
 
 
+# What else lets somebody in, and may have been ended since the copy: appended by the apps above.
+ended_with_sessions: list[Callable[[], object]] = []
+
+
 class NotSettled(Exception):
     """Something that was found is open; the message says how much."""
 
@@ -37,7 +42,7 @@ def begin(found_by: str) -> int:
     """Hold back what is unfinished, and have everything looked at; return of how many organisations.
 
     Safe to call again: an organisation that is being compared already stays as it is. Nothing is deleted but the
-    sessions, since some of them may have been ended since the copy.
+    sessions, since some of them may have been ended since the copy; what else lets somebody in is ended, too.
     """
     with transaction.atomic():
         fresh = list(Organisation.objects.exclude(restorations__in=Restoration.objects.open()).order_by("pk"))
@@ -45,6 +50,8 @@ def begin(found_by: str) -> int:
             return 0
         copied_at = AuditEvent.objects.aggregate(at=Max("created_at"))["at"]
         Session.objects.all().delete()
+        for end in ended_with_sessions:
+            end()
         for organisation in fresh:
             nodes = Node.objects.filter(cluster__organisation=organisation).exclude(reported_at=None)
             Restoration.objects.create(

@@ -21,6 +21,7 @@ class Origin:
     operation_id: str = ""
     user_id: str = ""
     organisation_id: str = ""
+    actor: str = ""  # who asks without being a person: a service account's name
     token: str = ""  # with which the API was called: its name, and how it begins
 
 

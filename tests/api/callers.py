@@ -18,14 +18,17 @@ DOCUMENT = json.loads(v1.FILE.read_text())
 
 def give(person, *scopes, kind="token", days=30):
     """Return a token of the person's (all scopes unless some are named), and its text."""
-    return tokens.issue(
-        person.memberships.get(),
-        name="ci",
-        kind=kind,
-        scopes=scopes or SCOPES,
-        expires_at=timezone.now() + timedelta(days=days),
-        by=person,
-    )
+    return _issued(person.memberships.get(), scopes, kind=kind, days=days, by=person)
+
+
+def give_service(account, by, *scopes):
+    """Return a token of the service account's, and its text."""
+    return _issued(account, scopes, kind="token", days=30, by=by)
+
+
+def _issued(of, scopes, *, kind, days, by):
+    until = timezone.now() + timedelta(days=days)
+    return tokens.issue(of, name="ci", kind=kind, scopes=scopes or SCOPES, expires_at=until, by=by)
 
 
 def described(method, path):

@@ -15,6 +15,7 @@ from console.api import tokens
 from console.api.models import SCOPES, KeptAnswer, Token
 from console.audit.models import AuditEvent
 from console.operations import housekeeping
+from console.restoration import actions as restoration
 from tests import factories
 from tests.api.callers import Caller, give
 
@@ -97,7 +98,7 @@ def test_a_member_has_only_so_many(as_alice, alice, monkeypatch):
         give(alice)
     answer = as_alice.post("/api-tokens/create/", GIVEN)
     assert answer.status_code == 422
-    assert "You have 2 tokens" in answer.content.decode()
+    assert "There are 2 tokens" in answer.content.decode()
     tokens.revoke(Token.objects.first(), by=alice)
     assert as_alice.post("/api-tokens/create/", GIVEN).status_code == 200
 
@@ -301,3 +302,10 @@ def test_expired_tokens_are_refused_and_thrown_away_after_90_days(alice):
     gone = dict(housekeeping.tidy())
     assert gone["api_token"] == 1
     assert not Token.objects.exists()
+
+
+def test_a_copy_of_the_database_that_is_restored_revives_no_token(alice):
+    calls = Caller(give(alice)[1])
+    assert calls.get("/me").status_code == 200
+    restoration.begin("A test said so")
+    assert calls.get("/me").status_code == 401
