@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('clusters', '0020_runs_say_when_they_came'),
+        ('clusters', '0021_brought_in'),
     ]
 
     operations = [
