@@ -192,7 +192,10 @@ class AzureStorage:
         if prefix:
             lines.append(f"az storage container delete --account-name {name} --auth-mode login --name {prefix}")
             return "\n".join(lines)
-        listing = f"az storage container list --account-name {name} --auth-mode login --query '[].name' --output tsv"
+        listing = (
+            f"az storage container list --account-name {name} --auth-mode login --num-results '*' --query '[].name' "
+            "--output tsv"
+        )
         delete = f'az storage container delete --account-name {name} --auth-mode login --name "$container"'
         lines.append(f"{listing} | while read -r container; do {delete}; done")
         return "\n".join(lines)

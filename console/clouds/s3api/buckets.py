@@ -382,13 +382,20 @@ def empty_commands(bucket: str, found: Contents, options: str, *first: str, pref
             f"# Object Lock (compliance) keeps versions until {found.free_words}: nobody can delete them before, so "
             "run these commands then."
         )
-    lines.append(f"aws s3 rm s3://{bucket}{prefix and f'/{prefix}/'} --recursive {options}")
     if found.versioned:
-        lines.append("# Repeat these two until there is nothing left (they take 250 at a time):")
-        for kind in ("Versions", "DeleteMarkers"):
-            query = f"--query '{{Objects: {kind}[].{{Key: Key, VersionId: VersionId}}}}' --output json"
-            listing = f"aws s3api list-object-versions {below} --max-keys 250 --no-paginate {query}"
-            lines.append(f'{delete} --delete "$({listing})"')
+        # Always the first page: what it listed is gone when the next one is asked for.
+        query = "--query '[Versions, DeleteMarkers][].{Key: Key, VersionId: VersionId}' --output json"
+        lines += [
+            "# All versions and delete markers, 250 at a time, until nothing is left or something is refused:",
+            f"while found=$(aws s3api list-object-versions {below} --max-keys 250 --no-paginate {query}) && "
+            '[ "$found" != "[]" ]',
+            'do files="{\\"Objects\\": $found, \\"Quiet\\": true}"',
+            f'  refused=$({delete} --delete "$files" --query Errors --output text) || break',
+            '  case "$refused" in ""|None) ;; *) echo "$refused"; break ;; esac',
+            "done",
+        ]
+    else:
+        lines.append(f"aws s3 rm s3://{bucket}{prefix and f'/{prefix}/'} --recursive {options}")
     if found.uploads:
         listing = f"aws s3api list-multipart-uploads {below} --query 'Uploads[].[UploadId, Key] || `[]`' --output text"
         abort = f'aws s3api abort-multipart-upload {where} --upload-id "$id" --key "$key"'

@@ -1,16 +1,22 @@
 """How a store is taken off a server, and opened again when it may not be."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from botocore.exceptions import ClientError
 
+from console.clouds.contents import Contents
 from console.clouds.s3 import session as s3_session
 from console.clouds.s3 import storage as s3_storage
 from console.clouds.s3api import buckets
 from console.clouds.steps import Failed, Refused, TooLate
 from tests.clouds import plans
 from tests.clouds.plans import run
+from tests.clouds.s3 import aws_cli
 from tests.clouds.s3.buckets import names, slow, state
-from tests.clouds.s3_accounts import S3, an_account
+from tests.clouds.s3_accounts import S3, an_account, make_spec
 
 pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 
@@ -31,8 +37,8 @@ def test_remove_refuses_with_counts_and_commands(store, s3):
     where = f"--endpoint-url {store.account.settings['endpoint']} --region us-east-1 --ca-bundle ca.pem"
     lines = raised.value.details["commands"].splitlines()
     assert lines[0].startswith("# Sign in as a user of localhost:")
-    commands = [line for line in lines if not line.startswith("#")]
-    assert len(commands) == 4
+    commands = [line for line in lines if "aws s3" in line and not line.startswith("#")]
+    assert len(commands) == 3
     assert all(part.count("aws s3") == part.count(where) > 0 for part in commands)
     s3_session.bucket_of(store, store.bucket).empty()  # what the commands do
     run(plans.deletion(S3), store)
@@ -106,6 +112,77 @@ def test_contents_are_counted_on_any_number_of_pages(store, s3, monkeypatch, siz
     commands = S3.storage.empty_commands(store, found)
     assert commands.startswith("# Sign in as a user of localhost:")
     s3_session.bucket_of(store, store.bucket).empty()
+
+
+def run_commands(tmp_path, account, commands):
+    """Run the commands as an administrator would, with a stand-in for the AWS CLI; return what they print."""
+    aws = tmp_path / "aws"
+    aws.write_text(f'#!/bin/sh\nexec {sys.executable} {aws_cli.__file__} "$@"\n')
+    aws.chmod(0o755)
+    (tmp_path / "ca.pem").write_text(account.settings["ca_certificate"])
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "CA_FILE": str(tmp_path / "ca.pem"),
+        "AWS_ACCESS_KEY_ID": account.settings["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": account.secrets["secret_access_key"],
+    }
+    done = subprocess.run(
+        ["bash", "-c", commands],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@slow
+@pytest.mark.parametrize("prefix", ["", "c-one"])
+def test_the_commands_that_empty_a_bucket_end_by_themselves(store, s3, tmp_path, prefix):
+    s3.put_bucket_versioning(Bucket=store.bucket, VersioningConfiguration={"Status": "Enabled"})
+    with ThreadPoolExecutor(4) as pool:
+        keys = [f'c-one/it\'s a "key" {number}' for number in range(270)] * 2 + ["c-two/other"]
+        list(pool.map(lambda key: s3.put_object(Bucket=store.bucket, Key=key, Body=b""), keys))
+    s3.delete_object(Bucket=store.bucket, Key="c-one/gone")
+    s3.create_multipart_upload(Bucket=store.bucket, Key="c-one/half")
+    found = plans.contents(S3, store, lambda counted: None)
+    assert (found.objects + found.older + found.markers, found.uploads) == (542, 1)
+    said = run_commands(tmp_path, store.account, S3.storage.empty_commands(store, found, prefix))
+    left = plans.contents(S3, store, lambda counted: None)
+    assert (left.objects, left.older, left.markers, left.uploads) == ((1, 0, 0, 0) if prefix else (0, 0, 0, 0)), said
+    s3_session.bucket_of(store, store.bucket).empty()
+
+
+@pytest.mark.parametrize(
+    ("listing", "deleting"),
+    [
+        ("""echo '[{"Key": "a"}]'""", "echo AccessDenied a"),
+        ("""echo '[{"Key": "a"}]'""", "exit 254"),
+        ("exit 254", "exit 254"),
+        ("echo '[]'", "exit 254"),
+    ],
+    ids=["refused", "an error", "no list", "nothing"],
+)
+def test_the_commands_that_empty_a_bucket_end_when_something_is_refused(tmp_path, listing, deleting):
+    """The first page would be the same for ever."""
+    aws = tmp_path / "aws"
+    aws.write_text(
+        f'#!/bin/sh\necho "$2" >> {tmp_path}/called\ncase "$2" in *list*) {listing};; *) {deleting};; esac\n'
+    )
+    aws.chmod(0o755)
+    commands = S3.storage.empty_commands(make_spec(an_account()), Contents(objects=1, versioned=True))
+    done = subprocess.run(
+        ["bash", "-c", commands],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    called = (tmp_path / "called").read_text().split()
+    assert (called.count("list-object-versions"), called.count("delete-objects")) in {(1, 0), (1, 1)}
+    assert ("AccessDenied" in deleting) is (b"AccessDenied" in done.stdout)
 
 
 @slow
