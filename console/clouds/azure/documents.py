@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from textwrap import indent
 from typing import Any
 
@@ -99,62 +100,40 @@ def terraform(account: AccountRef) -> str:
     """Return the same in Terraform's language, as `terraform fmt` writes it."""
     given: Mapping[str, list[str]] = permissions(account)
     limits = condition(account, "${azuread_service_principal.storekeeper.object_id}")
-    limited = (
-        f'\n  condition_version                = "2.0"\n  condition                        = {json.dumps(limits)}'
-        if limits
-        else ""
+    limited = f'\n  condition_version  = "2.0"\n  condition          = {json.dumps(limits)}' if limits else ""
+    settings = account.settings if account.number else {}
+    return scripts.filled(
+        Path(__file__).with_name(MODULE_FILE),
+        default_subscription_id=scripts.default(account.number),
+        default_resource_group=scripts.default(settings.get("resource_group", "")),
+        default_sign_in=scripts.default(settings.get("method", ""), width=11),
+        namespaces=json.dumps(setup.namespaces(signatures=gives_signatures(account))),
+        role=f"{ROLE} (${{var.resource_group}})",
+        description=DESCRIPTION,
+        actions=_list(given["actions"]),
+        data_actions=_list(given["dataActions"]),
+        condition=limited,
+        tag=_terraform_tag(account),
     )
-    return f"""resource "azuread_application" "storekeeper" {{
-  display_name = "storekeeper"
-}}
-
-resource "azuread_service_principal" "storekeeper" {{
-  client_id = azuread_application.storekeeper.client_id
-}}
-
-resource "azurerm_role_definition" "storekeeper" {{
-  name        = {json.dumps(definition(account)["Name"])}
-  scope       = {json.dumps(_scope(account))}
-  description = {json.dumps(DESCRIPTION)}
-
-  permissions {{
-    actions = {_list(given["actions"])}
-    data_actions = {_list(given["dataActions"])}
-  }}
-}}
-
-resource "azurerm_role_assignment" "storekeeper" {{
-  scope                            = {json.dumps(_scope(account))}
-  role_definition_id               = azurerm_role_definition.storekeeper.role_definition_resource_id
-  principal_id                     = azuread_service_principal.storekeeper.object_id{limited}
-}}
-
-{_terraform_tag(account)}output "client_id" {{
-  description = "Enter this in the console."
-  value       = azuread_application.storekeeper.client_id
-}}
-"""
 
 
 def _terraform_tag(account: AccountRef) -> str:
     """Return what merges our tag into those of a resource group that Terraform need not own."""
     if not goes_into_files(BY_FEDERATION, account.settings):
         return ""
-    body = f'{{ operation = "Merge", properties = {{ tags = {{ {json.dumps(TAG)} = {_quoted(account)} }} }} }}'
-    return f"""# Lets your organisation, and no other, link the resource group by workload identity federation.
+    tags = f"tags = {{ {json.dumps(TAG)} = {json.dumps(account.settings['external_id'])} }}"
+    return f"""
+# Lets your organisation, and no other, link the resource group by workload identity federation.
 # {SEVERAL}
 resource "azapi_resource_action" "storekeeper" {{
+  count       = local.federation
   type        = "Microsoft.Resources/tags@2022-09-01"
-  resource_id = {json.dumps(f"{_scope(account)}/providers/Microsoft.Resources/tags/default")}
+  resource_id = "${{local.scope}}/providers/Microsoft.Resources/tags/default"
   method      = "PATCH"
-  body        = {body}
+  body        = {{ operation = "Merge", properties = {{ {tags} }} }}
+  depends_on  = [azurerm_resource_group.storekeeper]
 }}
-
 """
-
-
-def _quoted(account: AccountRef) -> str:
-    return json.dumps(account.settings["external_id"])
 
 
 def _list(values: list[str]) -> str:

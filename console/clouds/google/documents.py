@@ -6,6 +6,7 @@ All of them are made from the table of calls, so none can be behind the others.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from console.clouds import scripts
 from console.clouds.contract import AccountRef, Document
@@ -18,6 +19,14 @@ from console.clouds.proof import TAG, goes_into_files
 PROOF_HINT = (
     "Lets your organisation, and no other, link the project by workload identity. Other text may stand there too."
 )
+MODULE_FILE = f"{NAME}.tf"
+ITSELF = f"""
+resource "google_service_account_iam_member" "itself" {{
+  service_account_id = google_service_account.storekeeper.name
+  role               = {json.dumps(setup.VIEWER)}
+  member             = google_service_account.storekeeper.member
+}}
+"""
 KEYS_HINT = (
     "With keys for the nodes, the console may make keys of every service account in the project, since no condition "
     "can limit that: use a project of its own, or have nodes sign in as their machine's service account."
@@ -30,10 +39,10 @@ def access_documents(account: AccountRef) -> list[Document]:
     member = who(account) if "@" in who(account) else f"{NAME}@{project}.iam.gserviceaccount.com"
     found = roles(account)
     hint = "All that the console does, in roles of your own." if _attached(account) else KEYS_HINT
-    again, module = setup.again(account), _terraform(account, found, project, member)
+    again, module = setup.again(account), _terraform(account, found, member)
     return [
         Document(setup.FILE, "gcloud", setup.script(account, found), hint, setup.command(account), again),
-        Document(f"{NAME}.tf", "Terraform", module, "Makes the same.", again=scripts.APPLY),
+        Document(MODULE_FILE, "Terraform", module, "Makes the same.", again=scripts.APPLY),
         *(Document(f"{role.id}.yaml", role.title, _yaml(role), _hint(role), _create(role, project)) for role in found),
     ]
 
@@ -55,56 +64,44 @@ def _create(role: Role, project: str) -> str:
     return f"gcloud iam roles create {role.id} --project={project} --file={role.id}.yaml"
 
 
-def _terraform(account: AccountRef, found: tuple[Role, ...], project: str, member: str) -> str:
-    parts, identity = [], json.dumps(f"serviceAccount:{member}")
-    if goes_into_files(BY_FEDERATION, account.settings):
-        parts = [_terraform_account(account, project, member)]
-        identity = f"google_service_account.{NAME}.member"  # which is there first
-    for role in found:
-        permissions = "\n".join(f"    {json.dumps(one)}," for one in role.permissions)
-        parts.append(
-            f'resource "google_project_iam_custom_role" "{role.id}" {{\n'
-            f"  project     = {json.dumps(project)}\n"
-            f"  role_id     = {json.dumps(role.id)}\n"
-            f"  title       = {json.dumps(role.title)}\n"
-            f"  permissions = [\n{permissions}\n  ]\n"
-            "}\n"
-        )
-        condition = (
-            f"\n  condition {{\n    title      = {json.dumps(role.id)}\n"
-            f"    expression = {json.dumps(role.condition)}\n  }}\n"
-            if role.condition
-            else ""
-        )
-        parts.append(
-            f'resource "google_project_iam_member" "{role.id}" {{\n'
-            f"  project = {json.dumps(project)}\n"
-            f"  role    = google_project_iam_custom_role.{role.id}.id\n"
-            f"  member  = {identity}\n"
-            f"{condition}"
-            "}\n"
-        )
-    return "\n".join(parts)
-
-
-def _terraform_account(account: AccountRef, project: str, member: str) -> str:
-    """Return the service account, in its own project, with the external ID in its description."""
+def _terraform(account: AccountRef, found: tuple[Role, ...], member: str) -> str:
+    """Return the same in Terraform's language, as `terraform fmt` writes it."""
     name, _, host = member.partition("@")
-    home = host.removesuffix(".iam.gserviceaccount.com") or project
-    description = f"{TAG}={account.settings['external_id']}"
-    itself = (
-        f'\nresource "google_service_account_iam_member" "{NAME}" {{\n'
-        f"  service_account_id = google_service_account.{NAME}.name\n"
-        f"  role               = {json.dumps(setup.VIEWER)}\n"
-        f"  member             = google_service_account.{NAME}.member\n"
-        "}\n"
+    home, settings = host.removesuffix(".iam.gserviceaccount.com"), account.settings if account.number else {}
+    elsewhere = bool(account.number) and home != account.number
+    federated = goes_into_files(BY_FEDERATION, account.settings)
+    return scripts.filled(
+        Path(__file__).with_name(MODULE_FILE),
+        default_project_id=scripts.default(account.number),
+        default_sign_in=scripts.default(settings.get("method", ""), width=11),
+        provider=settings.get("workload_provider", ""),
+        services=json.dumps([*setup.SERVICES, *setup.FEDERATED]),
+        hint=PROOF_HINT,
+        home=json.dumps(home) if elsewhere else "var.project_id",
+        account_id=name,
+        description=f"{TAG}={account.settings['external_id']}" if federated else "",
+        roles="\n".join(_terraform_role(role) for role in found),
+        itself=ITSELF if elsewhere else "",
     )
-    return (
-        f"# {PROOF_HINT} If it is there already:\n"
-        f"# terraform import google_service_account.{NAME} projects/{home}/serviceAccounts/{member}\n"
-        f'resource "google_service_account" "{NAME}" {{\n'
-        f"  project     = {json.dumps(home)}\n"
-        f"  account_id  = {json.dumps(name)}\n"
-        f"  description = {json.dumps(description)}\n"
-        "}\n"
-    ) + (itself if home != project else "")
+
+
+def _terraform_role(role: Role) -> str:
+    permissions = "\n".join(f"    {json.dumps(one)}," for one in role.permissions)
+    title, expression = json.dumps(role.id), json.dumps(role.condition)
+    limited = f"\n  condition {{\n    title      = {title}\n    expression = {expression}\n  }}\n"
+    return f"""resource "google_project_iam_custom_role" "{role.id}" {{
+  project = var.project_id
+  role_id = {title}
+  title   = {json.dumps(role.title)}
+  permissions = [
+{permissions}
+  ]
+  depends_on = [google_project_service.storekeeper]
+}}
+
+resource "google_project_iam_member" "{role.id}" {{
+  project = var.project_id
+  role    = google_project_iam_custom_role.{role.id}.id
+  member  = google_service_account.storekeeper.member
+{limited if role.condition else ""}}}
+"""
