@@ -150,3 +150,9 @@ def test_dialog_form_posts_to_the_dialog_and_confirms_what_was_typed():
     plain = rendered("{% dialog_form %}x{% enddialog_form %}")
     assert 'hx-swap="outerHTML"' in plain
     assert not re.search("data-confirm|<footer|id_name", plain)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_verdict_has_the_colour_of_verdicts(name):
+    """A badge without "verdict-" is a task's, or says how something stands in its cloud."""
+    assert not re.search(r'class="badge [^"]*(?<!verdict-)\{\{ [a-z_.]*(?:word|verdict)\.css', TEMPLATES[name])
