@@ -291,7 +291,8 @@ def drill_script(drills: Drills, address: str, token: str, ca_file: str = "") ->
         "stopped= result=0 pauses='5 30'",
     ]
     body = (COPY + FUNCTIONS).replace("MARK", MARK).replace("$(MACHINE)", f"$({MACHINE})").replace("LISTED", LISTED)
-    body = body.replace("FACTS", FACTS).replace("CHECK_SECONDS", str(CHECK_SECONDS)).replace("PORT", str(PORT))
+    body = body.replace("FACTS", FACTS).replace("DELIVER", DELIVER)
+    body = body.replace("CHECK_SECONDS", str(CHECK_SECONDS)).replace("PORT", str(PORT))
     cases = ["plan=${1:-}", '[ "$#" = 1 ] || plan=', "case $plan in"]
     for plan in drills.plans:
         cases += [f"  {plan.id})", *(f"    {line}" for line in _plan(plan)), "    ;;"]
