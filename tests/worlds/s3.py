@@ -20,7 +20,13 @@ class Server(boto.Spoilt):
 
     key, proof, regions = "s3", "server", ("us-east-1",)
     # Whose a bucket is may be hidden: then its creation tells.
-    denials_survived = {"creation": ("GetBucketTagging", "GetBucketTagging")}
+    # Reading what is not there, before and after a policy, is asked twice. A trial that is refused once is made again.
+    denials_survived = {
+        "creation": (
+            *("GetBucketTagging", "GetBucketTagging", *("GetObject",) * 4),
+            *("PutObject", "GetObject", "ListObjectsV2", "DeleteObjects"),
+        )
+    }
 
     def __init__(self, server, spoiler):
         self.server, self.spoiler = server, spoiler

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 FOLDER = "storekeeper-trial"  # what a bucket is tried out with is below it, and nothing else
-ON_BUCKET = frozenset({"ListObjectsV2"})
+ON_BUCKET = frozenset({"ListObjectsV2", "ListObjectVersions"})
 
 
 @contextmanager
@@ -47,7 +47,8 @@ def do_own_work(spec: StoreSpec, bucket: str) -> bool:
 
     Raises Failed or NotReady for what the server refuses, with the object gone if it lets that go.
     """
-    key, body = f"{FOLDER}/{secrets.token_hex(8)}", secrets.token_bytes(32)
+    # The same key each time, so that what a worker has left that was killed here goes with the next trial.
+    key, body = f"{FOLDER}/object", secrets.token_bytes(32)
     with _calling("PutObject", spec, bucket) as s3:
         version = s3.put_object(Bucket=bucket, Key=key, Body=body).get("VersionId", "")
     try:
@@ -66,14 +67,24 @@ def do_own_work(spec: StoreSpec, bucket: str) -> bool:
 
 
 def delete(spec: StoreSpec, bucket: str, key: str, version: str = "") -> None:
-    """Delete it by a multi-delete, as pgBackRest expires backups: a version by its name, so that nothing is left."""
-    named: Any = {"Key": key} | ({"VersionId": version} if version and version != "null" else {})
+    """Delete it by a multi-delete, as pgBackRest expires backups; with all its versions, so that nothing is left."""
+    named: list[Any] = [{"Key": key}]
+    if version and version != "null":
+        named = [{"Key": key, "VersionId": one} for one in {version, *_versions(spec, bucket, key)}]
     with _calling("DeleteObjects", spec, bucket) as s3:
-        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [named], "Quiet": True})
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": named, "Quiet": True})
         for refused in answer.get("Errors", []):
             raise ClientError(
                 {"Error": {"Code": refused.get("Code", ""), "Message": refused.get("Message", "")}}, "DeleteObjects"
             )
+
+
+def _versions(spec: StoreSpec, bucket: str, key: str) -> list[str]:
+    """Return the versions of the object, those of an earlier trial too, as far as the server lists them."""
+    with suppress(Failed), _calling("ListObjectVersions", spec, bucket) as s3:
+        page = s3.list_object_versions(Bucket=bucket, Prefix=key)
+        return [one["VersionId"] for one in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]]
+    return []
 
 
 def _tidy(spec: StoreSpec, bucket: str, key: str, version: str) -> None:
@@ -238,7 +249,8 @@ def locks_out(spec: StoreSpec, bucket: str, condition: str) -> bool:
         POLICY, spec, bucket, refusing_reading(bucket, condition, "false")
     ):
         return False
-    if is_readable(spec, bucket, key):
+    # Asked twice: one refusal may have another reason, and this one would stay.
+    if is_readable(spec, bucket, key) or is_readable(spec, bucket, key):
         return False
     remove_policy(spec, bucket)
     return True
