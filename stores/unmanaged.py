@@ -35,10 +35,10 @@ def known_names(among: Iterable[str] | None = None) -> set[str]:
     stores, retained = Store.objects.all(), RetainedLogs.objects.all()
     if among is not None:
         names = list(among)
-        stores = stores.filter(Q(bucket__in=names) | Q(log_bucket__in=names))
+        stores = stores.filter(Q(bucket__in=names) | Q(log_bucket__in=names) | Q(logs_into__in=names))
         retained = retained.filter(bucket__in=names)
     kept = set(retained.values_list("bucket", flat=True))
-    return kept | {name for pair in stores.values_list("bucket", "log_bucket") for name in pair}
+    return kept | {name for row in stores.values_list("bucket", "log_bucket", "logs_into") for name in row if name}
 
 
 def scans() -> SnapshotQuerySet:

@@ -96,11 +96,14 @@ def choices_of(lines: Sequence[ControlStatus]) -> list[ControlStatus]:
     return [one for one in lines if one.state == "off" and one.key not in NOT_CHOSEN and not one.fixed]
 
 
-def obstacle(look: BucketLook, *, by: Membership) -> str:
-    """Return why the bucket cannot be added, in a sentence; "" when it can."""
+def obstacle(look: BucketLook, *, by: Membership, known: Collection[str] | None = None) -> str:
+    """Return why the bucket cannot be added, in a sentence; "" when it can.
+
+    `known` are the names of buckets that the console has, of those that are asked about, where they were asked for.
+    """
     if not look.content:
         return "It has not been looked at yet."
-    if here := taken_here(look.bucket):
+    if here := taken_here(look.bucket) if known is None or look.bucket in known else None:
         ours = here.organisation_id == by.organisation_id
         return f"This console has a store with a bucket of this name already{f', {here}' if ours else ''}."
     if look.content["owner"] == "other":

@@ -26,6 +26,7 @@ from stores.existing.forms import AddAllForm, DecisionForm, ExistingForm, Import
 from stores.existing.reading import spec_of
 from stores.forms import NAME_TAKEN
 from stores.models import BucketLook
+from stores.unmanaged import known_names
 
 LOOKED, SAW_ANOTHER = "looks-changed", "What was found has changed since this was shown. Look at it again, then decide."
 
@@ -44,7 +45,10 @@ def _look(request: MemberRequest, key: UUID) -> BucketLook:
 def existing_list(request: MemberRequest) -> HttpResponse:
     """Show the buckets that somebody thinks of adding."""
     looks = list(_looks(request))
-    rows = [(look, actions.obstacle(look, by=request.membership) if look.content else "") for look in looks]
+    known = known_names(look.bucket for look in looks)
+    rows = [
+        (look, actions.obstacle(look, by=request.membership, known=known) if look.content else "") for look in looks
+    ]
     context = {
         "rows": rows,
         "ready": sum(not why and bool(look.content) for look, why in rows),

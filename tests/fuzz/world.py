@@ -66,7 +66,7 @@ from console.operations.snapshots import Snapshot
 from console.restoration.models import Restoration
 from console.wsgi import application
 from stores.control_status import ControlStatus
-from stores.models import DeletionPreview, DriftReport, IgnoredBucket, RetainedLogs, State, UnmanagedScan
+from stores.models import BucketLook, DeletionPreview, DriftReport, IgnoredBucket, RetainedLogs, State, UnmanagedScan
 from tests import factories, walk
 from tests.clusters.reports.sent import content, stanza
 from tests.walk import Harvest, Route
@@ -233,6 +233,12 @@ class World:
                     for one in (self.organisation, self.neighbour)
                 )
                 self.twins |= {str(mine): its for mine, its in zip(ours, cycle(theirs), strict=False)}
+        # Of a bucket that is looked at, another column is in addresses.
+        keys = [
+            BucketLook.objects.filter(cloud_account__organisation=one).order_by("pk").values_list("key", flat=True)
+            for one in (self.organisation, self.neighbour)
+        ]
+        self.twins |= {str(mine): its for mine, its in zip(*keys, strict=True)}
         # Repositories have numbers, too.
         ours, theirs = (
             Repository.objects.filter(organisation=one).order_by("pk").values_list("pk", flat=True)
@@ -364,6 +370,21 @@ def _alerts(organisation: Any, cluster: Any) -> None:
     AlertSettings.objects.create(organisation=organisation)
 
 
+def _seen(bucket: str) -> dict[str, Any]:
+    """What was found of a bucket that somebody may add."""
+    line = ControlStatus(
+        "policy", "Policy", bucket, False, "off", "ours", "another", {}, {"a": 1}, False, "", timezone.now().isoformat()
+    )
+    return {
+        "found": {
+            "region": "eu-west-1", "created": "", "versions_days": 0, "lock_days": 0, "warnings": ["It is public."],
+        },
+        "owner": "", "tag": "", "store_id": str(uuid4()), "lines": [line.kept()], "is_whole": True,
+        "contents": asdict(Contents(objects=3, size=9)),
+        "repositories": [{"path": "/pg", "stanzas": ["main"], "halves": ["archive", "backup"]}],
+    }  # fmt: skip
+
+
 def _organisation(name: str) -> Any:
     """An organisation in which every page has something to show."""
     organisation = factories.organisation(name)
@@ -412,6 +433,10 @@ def _organisation(name: str) -> Any:
         cloud_account=account, content=[asdict(one) for one in leftovers], read_at=timezone.now()
     )
     IgnoredBucket.objects.create(cloud_account=account, bucket=hidden, by_name="alice")
+    BucketLook.objects.create(
+        cloud_account=account, bucket=f"{name.lower()}-archive", name="archive", read_at=timezone.now(),
+        content=_seen(f"{name.lower()}-archive"),
+    )  # fmt: skip
     RetainedLogs.objects.create(
         organisation=organisation, cloud_account=account, store_id=uuid4(), store_name="old", region="eu-west-1",
         bucket=f"{name.lower()}-old-logs", expires_at=timezone.now(),
