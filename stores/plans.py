@@ -52,6 +52,8 @@ def was_complete(store: Store) -> bool:
 
 def delete_plan(store: Store) -> Plan:
     """Return the plan that deletes the store, with its access logs or without."""
+    if store.is_brought:
+        return forget_plan(store)  # whoever asks for what: its bucket is not the console's to delete
     return lifecycle.deletion(store.cloud, keep_logs=bool(store.keep_logs))
 
 

@@ -227,6 +227,8 @@ def _check_empty(cloud: Cloud, spec: StoreSpec) -> None:
 def _delete_backup_bucket(cloud: Cloud, spec: StoreSpec) -> None:
     """Close the backup bucket, look once more, and delete it."""
     storage = cloud.storage
+    if spec.taken_over:
+        raise Refused(f"{spec.bucket} was there before. The console never deletes it.", bucket=spec.bucket)
     if not _is_ours(cloud, spec, spec.bucket):
         return
     storage.close(spec)

@@ -15,6 +15,7 @@ from stores import actions as stores
 from stores.existing import actions
 from stores.existing.reading import repositories_in
 from stores.models import BucketLook, DriftReport, Store
+from stores.plans import delete_plan
 from tests import factories
 from tests.delivery import deliver
 from tests.responses import HTMX, text_of
@@ -417,3 +418,8 @@ def test_a_store_that_was_created_is_deleted_as_before(account, alice, amazon):
     stores.delete(again(store), by=alice)
     assert again(store).operation.verb == "delete"
     assert DriftReport.objects.filter(store=store).count() == 1
+
+
+def test_whoever_asks_for_its_deletion_gets_a_plan_that_deletes_nothing(as_alice, account, archive, s3, amazon):
+    store = added(as_alice, look_at(as_alice, account), logs="none", tag="on")
+    assert [step.key for stage in delete_plan(store) for step in stage] == ["let_go"]

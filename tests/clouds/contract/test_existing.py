@@ -10,7 +10,7 @@ import pytest
 
 from console.clouds import bringing, lifecycle
 from console.clouds.existing import TakenOver
-from console.clouds.steps import Failed
+from console.clouds.steps import Failed, Refused
 from tests.clouds.contract.running import crash, emulated, failure, make_spec, provider_of, run, settled
 
 pytestmark = [pytest.mark.slow, emulated]
@@ -151,4 +151,16 @@ def test_what_the_console_did_not_set_stays(world, spec):
     run(bringing.bringing(provider, brought, tag=True, chosen=()), brought)
     before = world.look()
     settled(bringing.forgetting(provider, tagged=False, made_logs=False, keep_logs=False), brought)
+    assert world.look() == before
+
+
+def test_no_plan_deletes_a_bucket_that_was_there_before(world, spec):
+    provider = provider_of(world)
+    brought, _ = taken(world, spec, logs="none")
+    brought = replace(brought, complete=True)
+    settled(bringing.bringing(provider, brought, tag=True, chosen=()), brought)
+    before = world.look()
+    step = lifecycle.deletion(provider, keep_logs=False)[1][0]
+    with pytest.raises(Refused, match="was there before"):
+        step.run(brought)
     assert world.look() == before
