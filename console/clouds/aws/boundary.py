@@ -7,6 +7,7 @@ nor a role's having it. An administrator makes it, with the console's role.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from console.clouds.contract import AccountRef
@@ -23,6 +24,20 @@ def boundary_arn(account_number: str, partition: str) -> str:
 def boundary_of(account: AccountRef) -> str:
     """Return the ARN of the boundary in a linked account."""
     return boundary_arn(account.number, account.partition)
+
+
+def is_boundary(document: Any, account: AccountRef) -> bool:
+    """Return whether a policy is the boundary; an administrator may have let it name other buckets of his, too."""
+    wanted = boundary(account.number, account.partition)["Statement"]
+    found = document.get("Statement", []) if isinstance(document, dict) else []
+    if not isinstance(found, list) or not all(one in found for one in wanted):
+        return False
+    others = [one for one in found if one not in wanted]
+    return all(isinstance(one, dict) and _without_resource(one) == _without_resource(wanted[0]) for one in others)
+
+
+def _without_resource(statement: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in statement.items() if key not in {"Sid", "Resource"}}
 
 
 def boundary(account_number: str, partition: str = "aws") -> dict[str, Any]:

@@ -73,8 +73,9 @@ def needs(account: AccountRef, bucket: str) -> Sequence[Document]:
         for action in one["Action"]
         if action not in NEVER
     ]
+    sid = "UseExistingBucket" + "".join(one for one in bucket if one.isalnum())
     statement = {
-        "Sid": "UseExistingBucket",
+        "Sid": sid,
         "Effect": "Allow",
         "Action": [*dict.fromkeys(actions), "s3:GetBucketAcl", "s3:GetBucketRequestPayment"],
         "Resource": arn,
@@ -92,7 +93,7 @@ def needs(account: AccountRef, bucket: str) -> Sequence[Document]:
         Document(
             "existing-bucket-nodes.json",
             f"The boundary {BOUNDARY}",
-            json.dumps({**nodes, "Sid": "UseExistingBucketFromInstances"}, indent=2),
+            json.dumps({**nodes, "Sid": sid}, indent=2),
             f"Add this statement to the managed policy {BOUNDARY}, before nodes are given the store.",
         ),
     ]

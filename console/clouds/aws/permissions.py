@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from console.clouds.aws.boundary import BOUNDARY, boundary, boundary_arn
+from console.clouds.aws.boundary import BOUNDARY, boundary_arn, is_boundary
 from console.clouds.aws.errors import on_amazon
 from console.clouds.aws.session import HOME_REGIONS, calling_iam, calling_s3, calling_sts, statements
 from console.clouds.contract import AccountRef, Check, Outcome
@@ -304,7 +304,7 @@ def _boundary(account: AccountRef) -> Check:
         if isinstance(error, NotReady):
             raise
         return replace(check, outcome="unknown", why=error.message)
-    if document == boundary(account.number, account.partition):
+    if is_boundary(document, account):
         return check
     why = "It is not as boundary.json has it. Give it that file as its default version."
     return replace(check, outcome="fail", why=why if document else "There is none. Make it with boundary.json.")
