@@ -23,6 +23,14 @@ PORTS = range(1, 65536)
 AREA: dict[str, Any] = {"rows": 12, "spellcheck": "false", "autocomplete": "off"}
 
 
+class SecretArea(forms.Textarea):
+    """A text with secrets in it: typed, and never given back to a page."""
+
+    def format_value(self, value: Any) -> str:
+        """Return nothing."""
+        return ""
+
+
 def clean_path(text: str) -> str:
     """Return the path without slashes at its ends, "" for the whole bucket; raises Unfit."""
     path = text.strip().strip("/")
@@ -50,7 +58,7 @@ class BringInForm(forms.Form):
         required=False,
         strip=False,
         max_length=config_file.BYTES_AT_MOST,
-        widget=forms.Textarea(attrs=AREA),
+        widget=SecretArea(attrs=AREA),
     )
     stanzas = forms.CharField(label="Stanzas", max_length=400, required=False)
     path = forms.CharField(label="Path", max_length=PATH_AT_MOST + 2, required=False)

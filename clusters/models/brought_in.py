@@ -12,7 +12,10 @@ from django.utils import timezone
 
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Organisation, OwnedQuerySet, User
+from console.accounts.personal_data import KEPT, Kept
 from console.operations.snapshots import Snapshot, SnapshotQuerySet
+
+KEPT.append(Kept("repositories being brought in", "clusters.Bringing", "by", ("begun_at",)))
 
 
 class BroughtIn(models.Model):

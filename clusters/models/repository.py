@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -123,6 +124,21 @@ class Repository(models.Model):
     def holds(self, key: str) -> bool:
         """Return whether an object below its folder is its own, and not of a repository that has replaced it."""
         return self.brought is not None or REPLACEMENT.match(key.removeprefix(f"{self.prefix}/")) is None
+
+    def is_same_place(self, path: str, stanzas: Iterable[str]) -> bool:
+        """Return whether it was brought in from that path of its store, with any of these stanzas."""
+        return (
+            self.brought is not None and self.brought["path"] == path and bool({*self.brought["stanzas"]} & {*stanzas})
+        )
+
+    @property
+    def brought_again(self) -> Repository | None:
+        """Return the repository of a cluster that was brought in from the same place since; None without one."""
+        if self.brought is None or self.store_id is None:
+            return None
+        others = Repository.objects.filter(store=self.store_id, cluster__isnull=False).exclude(pk=self.pk)
+        path, stanzas = self.brought["path"], self.brought["stanzas"]
+        return next((one for one in others.exclude(brought=None) if one.is_same_place(path, stanzas)), None)
 
     @property
     def reached(self) -> dict[str, str]:

@@ -105,7 +105,8 @@ def left_behind(
 def folders_of(repository: Repository) -> list[str]:
     """Return the folders that hold the repository and nothing else, without the slashes around them."""
     if repository.brought is not None:
-        return [one.rstrip("/") for one in repository.folders]
+        # What another cluster goes on with is not this one's to empty.
+        return [] if repository.brought_again else [one.rstrip("/") for one in repository.folders]
     if not repository.replacements.exists():
         return [repository.prefix]
     nodes = {one.node for one in holding(repository).stanza_states} | {
@@ -120,6 +121,10 @@ def kept_by(repository: Repository) -> str:
         return f"{repository.cluster_name} uses it. Detach {repository.store_name} there first."
     if repository.store is None:
         return ""
+    if other := repository.brought_again:
+        return (
+            f"{other.cluster_name} has brought the same repository in again and goes on with it. Empty nothing there."
+        )
     found = holding(repository)
     if found.stanza_states:
         return (

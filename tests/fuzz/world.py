@@ -31,6 +31,7 @@ from clusters.health import judging
 from clusters.models import (
     Attachment,
     BackupPolicy,
+    BroughtIn,
     Cluster,
     Database,
     Drill,
@@ -397,7 +398,7 @@ def _organisation(name: str) -> Any:
     ):
         factories.store(other, name=f"{other.name}-orders", region=region)
         _done(clusters.create(other, name=f"{other.name}-cluster", regions=[region], stores=[], by=None))
-    factories.store(account, name="spare", region="us-east-1", versions_days=30, lock_days=7)
+    spare = factories.store(account, name="spare", region="us-east-1", versions_days=30, lock_days=7)
     degraded = factories.store(account, name="degraded", state=State.DEGRADED)
     factories.failed_store(account, name="failed")
     line = ControlStatus(
@@ -471,6 +472,7 @@ def _organisation(name: str) -> Any:
         repository=cluster.repositories.get(), node="n2", name="ledger", seen_at=now, lost=[lost], lost_since=now,
         sizes=[["2026-01-01", 4, 0], ["2026-01-09", 0, 0]], made=[["20260101-010000F", 1_767_229_260, 60, 4]],
     )  # fmt: skip
+    _brought_in(account, spare)
     drill = Drill.objects.create(cluster=cluster, schedule="0 3 * * 0", machine="drills-1", checks="SELECT 1 => 1")
     Drill.objects.create(cluster=cluster, schedule="0 4 * * 0", what="verify")
     DrillRun.objects.create(
@@ -492,6 +494,18 @@ def _organisation(name: str) -> Any:
     judging.judge_due()
     activity.record("Made the world", name, organisation=organisation, by=None)
     return organisation
+
+
+def _brought_in(account: Any, store: Any) -> None:
+    """A cluster whose repository was there before it, and is watched only."""
+    cluster = clusters.create(account, name="kept", regions=["us-east-1"], stores=[store], by=None)
+    _done(cluster)
+    Database.objects.create(cluster=cluster, name="main", version="15", data_directory="/var/lib/postgresql/15/main")
+    own = {"path": "backups", "node": "n1", "stanzas": ["main"], "kept": [["bundle", "y"]], "retention": {"full": "2"}}
+    Repository.objects.filter(cluster=cluster).update(brought=own)
+    remarks = [["repo2", "It is in no store of this account."]]
+    file = {"shown": ["[global]", "repo1-path=/backups"], "lines": [], "remarks": remarks, "left": ["repo2"]}
+    BroughtIn.objects.create(cluster=cluster, file=file)
 
 
 def _done(cluster: Any) -> None:

@@ -279,7 +279,8 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
     else:
         lacks = (
             f"{spec.name} has no key for the nodes yet, and its server makes none for the console. Make one there by "
-            f"hand, limited to {access.prefix}/ in {spec.bucket}, and enter it on the cluster's page (Details, Nodes' "
+            f"hand, limited to {' and '.join(f'{one}/' if one else 'all' for one in access.folders(spec.bucket))} in "
+            f"{spec.bucket}, and enter it on the cluster's page (Details, Nodes' "
             "Key)."
         )
     secret = frozenset({"s3-key", "s3-key-secret"})

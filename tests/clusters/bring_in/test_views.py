@@ -14,6 +14,7 @@ from django.utils import timezone
 from clusters import actions
 from clusters.models import Bringing, BroughtIn, Cluster, Inventory, Node, Repository
 from clusters.node_setup import node_setups
+from clusters.repositories.retained import folders_of, kept_by
 from console.audit.models import AuditEvent
 from console.operations import snapshots
 from tests import factories
@@ -158,6 +159,7 @@ def test_what_is_wrong_is_said_beside_it(as_alice, store, given, field, message)
     answer = as_alice.post("/clusters/bring-in/", {"store": store.pk, "name": "prod", **given})
     assert answer.status_code == 422
     assert message in beside(answer, field), plain(answer)
+    assert "pg1-path=/a" not in answer.content.decode()  # a file has secrets in it
     assert not Bringing.objects.exists()
 
 
@@ -356,7 +358,7 @@ def test_no_other_primary_writes_there(brought):
     assert actions.add_nodes(brought, regions=["eu-west-1"], first=first, by=None) == ["n2"]
 
 
-def test_its_cluster_s_deletion_leaves_it(brought, bucket, alice, amazon):
+def test_its_cluster_s_deletion_leaves_it(brought, bring, text, bucket, alice, amazon):
     from tests.clusters.conftest import work
 
     before = dict(bucket.objects)
@@ -368,3 +370,9 @@ def test_its_cluster_s_deletion_leaves_it(brought, bucket, alice, amazon):
     assert (kept.passphrase, kept.folder) == (PASSPHRASE, "/backups/prod")
     assert bucket.objects == before
     assert kept.folders == ["backups/prod/archive/main/", "backups/prod/backup/main/"]
+    assert folders_of(kept) == ["backups/prod/archive/main", "backups/prod/backup/main"]
+    # Brought in again, nobody is told to empty what the new cluster goes on with.
+    row, page = bring(text=text, stanzas="main", name="back again")
+    assert row.cluster, plain(page)
+    assert folders_of(kept) == []
+    assert "back again has brought the same repository in again" in kept_by(kept)

@@ -1,0 +1,57 @@
+"""A repository that was there before its cluster: what its nodes may reach beside the cluster's folder, per cloud."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from console.clouds import CLOUDS
+from console.clouds.contract import AccessSpec, AccountRef
+from console.clouds.google.access import condition
+from console.clouds.s3api.nodes import policy
+
+ACCOUNT = AccountRef(UUID(int=1), "123456789012", "aws", {}, {})
+
+
+def spec(kept, **more):
+    return AccessSpec(UUID(int=2), "orders", ACCOUNT, "c-abcdefghijkl", ("one", "two"), kept=kept, **more)
+
+
+def test_s3_reaches_the_path_in_its_bucket_alone():
+    found = policy(spec({"one": "backups/prod"}))["Statement"]
+    resources = [one["Resource"] for one in found]
+    assert resources == [
+        "arn:aws:s3:::one",
+        "arn:aws:s3:::one/c-abcdefghijkl/*",
+        "arn:aws:s3:::one",
+        "arn:aws:s3:::one/backups/prod/*",
+        "arn:aws:s3:::two",
+        "arn:aws:s3:::two/c-abcdefghijkl/*",
+    ]
+    assert found[2]["Condition"] == {"StringLike": {"s3:prefix": ["backups/prod", "backups/prod/*"]}}
+
+
+def test_s3_reaches_all_of_a_bucket_for_its_root():
+    listing, objects, *_ = policy(spec({"one": ""}))["Statement"]
+    assert (listing["Resource"], "Condition" in listing, objects["Resource"]) == (
+        "arn:aws:s3:::one",
+        False,
+        "arn:aws:s3:::one/*",
+    )
+
+
+def test_google_reaches_the_path():
+    expression = condition(spec({"one": "backups/prod"}), "one")["expression"]
+    assert '/objects/backups/prod/")' in expression
+    assert '"").startsWith("backups/prod/")' in expression
+    assert "backups" not in condition(spec({"one": "backups/prod"}), "two")["expression"]
+
+
+def test_nothing_changes_without_one():
+    assert spec({}).folders("one") == ("c-abcdefghijkl",)
+
+
+@pytest.mark.parametrize(("key", "reaches"), [("aws", True), ("s3", True), ("google", True), ("azure", False)])
+def test_which_clouds_reach_it(key, reaches):
+    assert CLOUDS[key].access.reaches_kept is reaches
