@@ -46,7 +46,8 @@ ON_BOTH := tests/overview/test_views.py tests/overview/test_troubles.py tests/op
   tests/operations/test_releases.py tests/accounts/test_installation.py tests/accounts/test_database_checks.py \
   tests/restoration/test_holding.py tests/restoration/test_taking.py tests/clusters/test_enrolment.py \
   tests/clusters/test_pace.py tests/clusters/health/test_judging.py tests/alerts/test_evaluation.py \
-  tests/alerts/test_deliveries.py tests/alerts/test_deadman.py tests/alerts/test_rules.py
+  tests/alerts/test_deliveries.py tests/alerts/test_deadman.py tests/alerts/test_rules.py \
+  tests/api/test_reading.py tests/api/test_tokens.py tests/api/test_writing.py
 # On PostgreSQL alone: outages, since a database that goes away is a server; real workers and their leases, which the
 # crash matrix has on SQLite; and generated requests, where PostgreSQL takes less than SQLite does.
 ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/operations/test_worker.py \

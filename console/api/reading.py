@@ -3,7 +3,6 @@
 # No `from __future__ import annotations` here: ninja reads the annotations themselves.
 
 from collections.abc import Iterator
-from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -32,6 +31,7 @@ from console.overview import states
 from stores.models import Store, StoreQuerySet
 
 CLOSED = Field(description="As on the page.")
+DAY = Field(pattern=r"^(\d{4}-\d\d-\d\d)?$", description="A day (UTC), such as 2026-11-30.")
 
 
 @reads("/me", None, shapes.Me)
@@ -127,7 +127,7 @@ class VerdictList(Searched):
     store_id: UUID | None = None
 
 
-@reads("/verdicts", Permission.SEE_STORES, shapes.Page[shapes.Verdict], asked=VerdictList)
+@reads("/verdicts", Permission.SEE_STORES, shapes.Page[shapes.JudgedDatabase], asked=VerdictList)
 def list_verdicts(request: CallRequest, asked: Query[VerdictList]) -> HttpResponse:
     """List for each database of each node in each store whether it can be restored and to when; the worst first."""
     rows = states.pairs(request.membership)
@@ -233,8 +233,8 @@ class AuditList(ListQuery):
     action: str = ""
     subject: Annotated[str, Field(description="An ID, or the beginning of a name.")] = ""
     outcome: Annotated[str, CLOSED] = ""
-    since: date | None = None
-    until: date | None = None
+    since: Annotated[str, DAY] = ""
+    until: Annotated[str, DAY] = ""
 
 
 @reads("/audit", Permission.SEE_AUDIT, shapes.Page[shapes.AuditEvent], asked=AuditList)

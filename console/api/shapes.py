@@ -127,7 +127,7 @@ class Reason(Shape):
     advice: str
 
 
-class Verdict(Shape):
+class JudgedDatabase(Shape):
     """Whether one database of one node can be restored from one store."""
 
     cluster_id: UUID
@@ -266,7 +266,7 @@ class NewStore(Schema):
 
     model_config = ConfigDict(extra="forbid", str_max_length=500)
 
-    name: str
+    name: Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": 60})]
     cloud_account_id: UUID
     region: Annotated[str, Field(description="A code or a place; not needed where the account has only one.")] = ""
     versions_days: Annotated[

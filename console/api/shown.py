@@ -1,4 +1,4 @@
-"""Rows as the API shows them: each function returns what the shape of the same name has."""
+"""Rows as the API shows them: each function returns what one of the shapes has."""
 
 from __future__ import annotations
 

@@ -89,7 +89,8 @@ def token_revoke(request: MemberRequest, pk: UUID) -> HttpResponse:
 @require_permission(Permission.MANAGE_MEMBERS)
 def service_create(request: MemberRequest) -> HttpResponse:
     """Make a service account."""
-    form = ServiceAccountForm(posted(request), membership=request.membership)
+    initial = {"role": Membership.Role.VIEWER}
+    form = ServiceAccountForm(posted(request), membership=request.membership, initial=initial)
     if form.is_bound and form.is_valid():
         try:
             made = tokens.make_service_account(request.membership.organisation, **form.cleaned_data, by=request.user)
