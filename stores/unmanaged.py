@@ -14,6 +14,7 @@ from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS, foreign
 from console.clouds.contract import UnmanagedBucket
+from console.clouds.naming import base32
 from console.operations.models import Operation
 from console.operations.snapshots import SnapshotQuerySet
 from console.restoration import models as restoration
@@ -76,6 +77,7 @@ class ExplainedBucket:
     bucket: UnmanagedBucket
     account: CloudAccount
     what: str
+    proof: str = ""  # what says whose it is: its tag, or its name on a server that keeps no tags
     name: str = ""  # of the store that it was, as the history of its organisation has it
     adoptable: bool = False
     store: Store | None = None  # that has its ID and other buckets
@@ -164,6 +166,9 @@ def _explainer(organisation: Organisation, is_copy: bool, found: list[UnmanagedB
         store = stores.get(pk) if pk else None
         ours = store is not None and store.organisation_id == organisation.pk
         word, tag = account.cloud.vocabulary.bucket, account.cloud.vocabulary.tag
+        # Our tags have the store's name beside its ID; without tags the ID is that in the bucket's name.
+        is_by_name = pk is not None and not leftover.store_name and base32(pk.bytes) in leftover.name
+        proof = "name" if is_by_name else tag
         noun = {"backup": f"Backup {word}", "log": f"Log {word}"}.get(leftover.kind, word.capitalize())
         name, adoptable = "", False
         if leftover.kind == "probe":
@@ -179,7 +184,7 @@ def _explainer(organisation: Organisation, is_copy: bool, found: list[UnmanagedB
         elif store and ours:
             where = "" if store.cloud_account_id == account.pk else f" of {store.cloud_account}"
             what = (
-                f"Its {tag} says that it is a {word} of {store.name}, which uses other {word}s now{where}. Look what "
+                f"Its {proof} says that it is a {word} of {store.name}, which uses other {word}s now{where}. Look what "
                 "is in it before anybody deletes it."
             )
         elif pk and pk in names and not store:
@@ -189,8 +194,8 @@ def _explainer(organisation: Organisation, is_copy: bool, found: list[UnmanagedB
             name, adoptable = leftover.store_name, True
             what = f"{noun} of a store that was made after the copy from which this console was restored. Adopt it."
         else:
-            what = f"{noun} whose {tag} names a store that your organisation never had in this console."
-        return ExplainedBucket(leftover, account, what, name, adoptable, store if ours else None, forgotten)
+            what = f"{noun} whose {proof} is that of a store that your organisation never had in this console."
+        return ExplainedBucket(leftover, account, what, proof, name, adoptable, store if ours else None, forgotten)
 
     return explain
 

@@ -47,5 +47,6 @@ def listed(parts: tuple[str, ...]) -> str:
 
 
 def lower_first(label: str) -> str:
-    """Return a label as in the middle of a sentence; an abbreviation keeps its capitals."""
-    return label if label[:2].isupper() else label[0].lower() + label[1:]
+    """Return a label as in the middle of a sentence; an abbreviation and a name (Object Lock) keep their capitals."""
+    is_name = label[:2].isupper() or any(word[:1].isupper() and word[1:2].islower() for word in label.split()[1:])
+    return label if is_name else label[:1].lower() + label[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from uuid import uuid4
 
 import boto3
@@ -12,6 +13,8 @@ from django.test import Client
 
 from console.audit.models import AuditEvent
 from console.clouds.aws import storage as aws_storage
+from console.clouds.contract import UnmanagedBucket
+from console.clouds.naming import base32
 from console.clouds.s3 import session as s3_session
 from console.clouds.s3api import buckets, clients
 from console.operations import snapshots
@@ -493,3 +496,17 @@ def test_an_s3_server_is_swept_and_its_store_adopted(acme, alice, as_alice, obje
         for name in (store.bucket, store.log_bucket, "pgbk-probe-0123456789abcdef", "another-bucket"):
             s3.delete_bucket(Bucket=name)
         clients.forget_clients()
+
+
+def test_a_bucket_on_a_server_without_tags_is_explained_by_its_name(acme):
+    """Its ID is in its name, and no tag can say more."""
+    pk = uuid4()
+    account = factories.server(acme, has="")
+    found = UnmanagedBucket(f"pgbk-{base32(pk.bytes)}", "us-east-1", "", "backup", str(pk))
+    explain = unmanaged._explainer(acme, False, [found])
+    assert explain(found, account, None).proof == "name"
+    assert "whose name is that of a store" in explain(found, account, None).what
+    tagged = replace(found, store_name="Orders")
+    assert explain(tagged, account, None).proof == "tag"
+    assert "whose tag is that of a store" in explain(tagged, account, None).what
+    assert explain(replace(found, name="pgbk-other"), account, None).proof == "tag"

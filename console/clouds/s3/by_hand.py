@@ -82,7 +82,7 @@ def _in_ceph(spec: AccessSpec) -> str:
     console = f"radosgw-admin user info --access-key={shlex.quote(account.settings.get('access_key_id', ''))}"
     return "\n".join(
         [
-            "# On a machine of the Ceph cluster. The first answer shows the nodes' key; a \\/ in its secret stands for /.",
+            "# On a machine of the Ceph cluster. The first answer shows the nodes' key, with \\/ for a / in it.",
             f"radosgw-admin user create --uid={name} --display-name={shlex.quote(f'Nodes of {spec.name}')}",
             f"radosgw-admin user modify --uid={name} --max-buckets=-1",
             "radosgw-admin caps add --uid=ADMIN --caps='user-policy=*'",
