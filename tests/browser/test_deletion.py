@@ -52,7 +52,7 @@ def test_counts_appear_while_the_name_is_typed(visit, demo):
     )
     assert (rows["Objects"], rows["Older versions"], rows["Size"]) == ("2", "1", "15\N{NO-BREAK SPACE}bytes")
     deletion_preview.get_by_text("Commands that empty it").click()
-    expect(deletion_preview.locator("pre")).to_contain_text(f"aws s3 rm s3://{bucket} --recursive")
+    expect(deletion_preview.locator("pre")).to_contain_text(f"aws s3api list-object-versions --bucket {bucket}")
     # Counted: the dialog falls silent.
     requests = []
     page.on("request", lambda request: requests.append(request.url))

@@ -62,7 +62,7 @@ def test_remove_counts_versions_markers_and_uploads(amazon, store):
     with pytest.raises(Refused) as raised:
         run(plans.deletion(AWS), store)
     assert "holds 3 objects, 3 older versions, 1 delete marker and 1 unfinished upload." in raised.value.message
-    assert "DeleteMarkers[]" in raised.value.details["commands"]
+    assert "[Versions, DeleteMarkers][]" in raised.value.details["commands"]
     assert "abort-multipart-upload" in raised.value.details["commands"]
     empty(store, store.bucket)
     run(plans.deletion(AWS), store)

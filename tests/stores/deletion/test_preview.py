@@ -219,10 +219,10 @@ def test_refusal_comes_without_the_permission_to_read_the_lock(account, amazon, 
 
 
 def test_commands_name_the_versions_of_a_bucket_that_keeps_them(store, s3):
-    """Without this, `aws s3 rm` would leave a delete marker and a version for each object."""
+    """`aws s3 rm` would leave a delete marker and a version for each object."""
     s3.put_bucket_versioning(Bucket=store.bucket, VersioningConfiguration={"Status": "Enabled"})
     s3.put_object(Bucket=store.bucket, Key="a", Body=b"1")
-    assert "Versions[]" in counted(store).content["commands"]
+    assert "[Versions, DeleteMarkers]" in counted(store).content["commands"]
 
 
 # --- The dialog -----------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_dialog_opens_without_asking_the_cloud_and_polls_until_it_is_counted(as_
     assert "every 1s" not in polled
     for words in ("Objects", "Older versions", "Delete markers", "Unfinished uploads", "35", "Commands that empty"):
         assert words in polled
-    assert f"aws s3 rm s3://{store.bucket} --recursive" in polled
+    assert f"aws s3api list-object-versions --bucket {store.bucket}" in polled
 
 
 def test_dialog_shows_the_age_of_old_counts(as_alice, store):
