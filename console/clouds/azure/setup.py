@@ -13,7 +13,7 @@ from pathlib import Path
 
 from console.clouds import scripts
 from console.clouds.azure.linking import FIELDS
-from console.clouds.azure.session import BY_FEDERATION, FEDERATION, SECRET
+from console.clouds.azure.session import BY_FEDERATION, FEDERATION
 from console.clouds.contract import AccountRef
 from console.clouds.proof import TAG, goes_into_files
 
@@ -24,7 +24,7 @@ LABELS = {field.name: field.label for field in FIELDS}
 
 def command(account: AccountRef) -> str:
     """Return how the script is run: with what it has to be told while the account is not linked."""
-    return again(account) or f"sh {FILE} {SECRET} SUBSCRIPTION-ID RESOURCE-GROUP"
+    return again(account) or f"sh {FILE} SIGN-IN SUBSCRIPTION-ID RESOURCE-GROUP"
 
 
 def again(account: AccountRef) -> str:

@@ -15,7 +15,7 @@ from console.clouds import scripts
 from console.clouds.contract import AccountRef
 from console.clouds.google.linking import FIELDS
 from console.clouds.google.permissions import Role
-from console.clouds.google.session import BY_FEDERATION, FEDERATION, KEY
+from console.clouds.google.session import BY_FEDERATION, FEDERATION
 from console.clouds.proof import TAG, goes_into_files
 
 FILE = "storekeeper-setup.sh"
@@ -27,7 +27,7 @@ VIEWER = "roles/iam.serviceAccountViewer"
 
 def command(account: AccountRef) -> str:
     """Return how the script is run: with what it has to be told while the project is not linked."""
-    return again(account) or f"sh {FILE} {KEY} PROJECT-ID"
+    return again(account) or f"sh {FILE} SIGN-IN PROJECT-ID"
 
 
 def again(account: AccountRef) -> str:

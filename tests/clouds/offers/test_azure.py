@@ -177,7 +177,7 @@ def test_a_resource_group_is_made_where_one_is_wanted(az):
     [
         (),
         ("secret",),
-        ("secret", "SUBSCRIPTION-ID", "RESOURCE-GROUP"),
+        ("SIGN-IN", "SUBSCRIPTION-ID", "RESOURCE-GROUP"),
         ("secret", SUBSCRIPTION),
         ("all", SUBSCRIPTION, GROUP),
         ("secret", SUBSCRIPTION, "it's"),
