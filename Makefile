@@ -186,7 +186,7 @@ thorough: ## The suite with its longest matrices whole: before a release
 
 live-test: setup azurite system ## The contract of one provider on a real account: make live-test PROVIDER=aws (tests/worlds/live.py)
 	@test -n "$(PROVIDER)" || { echo "Say which: make live-test PROVIDER=aws" >&2; exit 1; }
-	LIVE_PROVIDER=$(PROVIDER) $(BIN)/python -m pytest -q -p no:xdist tests/clouds/contract -m "not emulated"
+	LIVE_PROVIDER=$(PROVIDER) $(BIN)/python -m pytest -q -n 0 tests/clouds/contract -m "not emulated"
 
 # Strict: a dependency that cannot be looked up is no dependency without holes.
 audit: setup ## Look up the known holes of every dependency; asks PyPI, so it is no part of the tests
