@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.contrib import messages
@@ -65,26 +66,25 @@ def settle(request: MemberRequest) -> HttpResponse:
 @require_permission(Permission.MANAGE_STORES)
 def go_on(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Let a task go on that was held back."""
-    operation = _held(request, pk)
-    try:
-        holding.go_on(operation, by=request.user)
-    except NotNow as error:
-        messages.error(request, str(error))
-        return _changed(request)
-    return _changed(request, f"{operation.title}: {operation.subject_name} goes on.")
+    return _decided(request, pk, holding.go_on, "goes on")
 
 
 @require_POST
 @require_permission(Permission.MANAGE_STORES)
 def give_up(request: MemberRequest, pk: UUID) -> HttpResponse:
     """End a task that was held back, where it is."""
+    return _decided(request, pk, holding.give_up, "was given up")
+
+
+def _decided(request: MemberRequest, pk: UUID, decide: Callable[..., None], words: str) -> HttpResponse:
+    """Decide what becomes of a task that was held back, and say so."""
     operation = _held(request, pk)
     try:
-        holding.give_up(operation, by=request.user)
+        decide(operation, by=request.user)
     except NotNow as error:
         messages.error(request, str(error))
         return _changed(request)
-    return _changed(request, f"{operation.title}: {operation.subject_name} was given up.")
+    return _changed(request, f"{operation.title}: {operation.subject_name} {words}.")
 
 
 @sensitive_post_parameters("text")
