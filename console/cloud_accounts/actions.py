@@ -34,7 +34,7 @@ Ending = Callable[[CloudAccount], None]  # what else is written in the transacti
 FOUND_OUT = frozenset({"has", "claims", "breaks", "tls_condition", "plain"})
 # For all that is asked when an account is linked or verified while somebody waits; when that is done daily; and when
 # an account is changed, which looks up what it may do, too.
-IDENTIFY_SECONDS, VERIFY_SECONDS, CHANGE_SECONDS = 15.0, 60.0, 30.0
+IDENTIFY_SECONDS, VERIFY_SECONDS, CHANGE_SECONDS = 30.0, 60.0, 30.0
 
 # Called after the commit with an account of which something else is true than was: refused, lost, or verified again.
 turned: list[Callable[[CloudAccount], None]] = []

@@ -85,7 +85,7 @@ log = logging.getLogger(__name__)
 PROBE_KEY = "probe"
 # What is answered to the creation of a bucket with Object Lock where there is none.
 NO_LOCKED_BUCKETS = frozenset({"InvalidRequest", "InvalidArgument", "InvalidBucketState"})
-TIDY_SECONDS = 5.0  # for deleting what a server was tried out with
+TIDY_SECONDS = 30.0  # for deleting what a server was tried out with
 
 
 def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
@@ -329,7 +329,11 @@ def _locks(probe: StoreSpec, made: list[str]) -> bool:
 # What servers answer to the first call, beside the form field that it is about.
 REFUSALS = {
     "InvalidAccessKeyId": ("This server does not know this access key ID.", "access_key_id"),
-    "SignatureDoesNotMatch": ("This secret does not belong to the access key ID.", "secret_access_key"),
+    "SignatureDoesNotMatch": (
+        "This secret does not belong to the access key ID; or a proxy on the way changes the path or the Host header, "
+        "which are signed.",
+        "secret_access_key",
+    ),
     "AuthorizationHeaderMalformed": ("The server does not accept this region.", "region"),
     "RequestTimeTooSkewed": (
         "The clocks of the console and of the server differ by more than 15 minutes. Set them, then try again.",
@@ -449,8 +453,13 @@ def _remove_probe(probe: StoreSpec, made: list[str]) -> str:
 def _is_gone(probe: StoreSpec, name: str) -> bool:
     """Return whether the bucket is gone; whatever goes wrong here hides nothing that went wrong before."""
     bucket = bucket_of(probe, name)
-    with suppress(Exception):  # what matters is whether the bucket goes
+    try:
         bucket.empty()
+    except Exception:  # it may be our own policy that refuses this
+        with suppress(Exception):
+            remove_policy(probe, name)
+        with suppress(Exception):  # what matters is whether the bucket goes
+            bucket.empty()
     try:
         return bucket.delete()
     except StepError as error:
