@@ -119,7 +119,8 @@ def _feature(account: AccountRef, wish: Wish) -> Feature:
             wish.label,
             "claims",
             f"While it blocks {words}, the server refuses what a backup does: write, read, list or delete. So stores "
-            f"are made without {'that part' if len(left_out) == 1 else 'these parts'}. {wish.without}",
+            f"are made without {'that part' if len(left_out) == 1 else 'these parts'}: what it would stop, somebody "
+            "can still do by mistake. Its other parts are in force.",
         )
     if claims(account, wish.name):
         return Feature(wish.label, "claims", wish.claimed or wish.without)
