@@ -40,8 +40,8 @@ class State(models.TextChoices):
 class Logs(models.TextChoices):
     """Where the access logs of a store go whose bucket was there before; any other store has a log bucket made."""
 
-    MADE = "made", "Into a new bucket that the console makes and looks after"
-    NAMED = "named", "Into a bucket that is there"
+    MADE = "made", "Into one that is made"
+    NAMED = "named", "Into one that is named"
     NONE = "none", "Nowhere"
 
 

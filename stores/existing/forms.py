@@ -104,8 +104,13 @@ class DecisionForm(forms.Form):
         super().__init__(
             data, initial={"seen": agreed(lines), "name": look.name, "logs": logs, "logs_into": into, "tag": False}
         )
-        if not has_logs:
-            self.fields["logs"].choices = [one for one in Logs.choices if one[0] != Logs.MADE]  # type: ignore[attr-defined]
+        word = look.cloud_account.cloud.vocabulary.bucket
+        offered = [
+            *([(Logs.MADE.value, f"Into a new {word}, which the console makes and looks after")] if has_logs else []),
+            (Logs.NAMED.value, f"Into a {word} that is there"),
+            (Logs.NONE.value, Logs.NONE.label),
+        ]
+        self.fields["logs"].choices = offered  # type: ignore[attr-defined]
         self.choices = choices_of(lines)
         for line in self.choices:
             self.fields[f"control_{line.key}"] = forms.ChoiceField(

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='store',
             name='logs',
-            field=models.CharField(choices=[('made', 'Into a new bucket that the console makes and looks after'), ('named', 'Into a bucket that is there'), ('none', 'Nowhere')], editable=False, max_length=10, null=True),
+            field=models.CharField(choices=[('made', 'Into one that is made'), ('named', 'Into one that is named'), ('none', 'Nowhere')], editable=False, max_length=10, null=True),
         ),
         migrations.AddField(
             model_name='store',

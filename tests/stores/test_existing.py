@@ -361,7 +361,7 @@ def test_a_list_is_looked_at_then_added_one_operation_for_each(as_alice, account
     for bucket in ("archive", "second", "missing"):
         read(bucket)
     page = text_of(as_alice.get(LIST))
-    assert "Add 2 stores" in page
+    assert "Add 2 stores, and set the tags" in page
     assert as_alice.post(ALL, {}).status_code == 302
     assert not Store.objects.exists()  # no tag, and the console may set none
     as_alice.post(ALL, {"tag": "on"})
