@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from console.clouds.contract import AccountRef, Control, Document, StoreSpec
+# Those of contract.py, which knows this module.
+AccountRef = Control = Document = StoreSpec = Any
 
 
 @dataclass(frozen=True)
