@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 # Those of contract.py, which knows this module.
-AccountRef = Control = Document = StoreSpec = Any
+AccountRef: TypeAlias = Any
+Control: TypeAlias = Any
+Document: TypeAlias = Any
+StoreSpec: TypeAlias = Any
 
 
 @dataclass(frozen=True)
