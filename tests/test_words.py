@@ -28,6 +28,12 @@ SEVERAL_CLOUDS = {
     "templates/admin/find.html": {"arn", "bucket"},
     "templates/admin/support_index.html": {"arn", "bucket"},
     "templates/clusters/node_edit.html": {"project"},  # PostgreSQL's
+    "stores/existing/forms.py": {"bucket"},
+    "stores/existing/views.py": {"bucket"},
+    "templates/stores/existing/add.html": {"bucket"},
+    "templates/stores/existing/detail.html": {"bucket"},
+    "templates/stores/existing/import.html": {"bucket"},
+    "templates/stores/existing/list.html": {"bucket", "tag"},
     "templates/stores/_retained.html": {"bucket"},
     "templates/stores/_unmanaged.html": {"bucket"},
     "templates/stores/edition.html": {"bucket"},

@@ -144,7 +144,7 @@ def _letting_go(cloud: Cloud, *, tagged: bool) -> Stage:
 def _stop_logging(cloud: Cloud, spec: StoreSpec) -> StepResult | None:
     if not _is_still_ours(cloud, spec):
         return None
-    left = "Access logging could not be turned off; it goes into a bucket that is not there."
+    left = "Access logging could not be turned off; it leads nowhere now."
     return _if_possible(partial(cloud.existing.stop_logging, spec), left)
 
 

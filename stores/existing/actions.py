@@ -60,9 +60,7 @@ def look_at(wishes: Sequence[Wish], *, by: Membership) -> list[BucketLook]:
         looks = BucketLook.objects.filter(cloud_account__organisation=by.organisation_id)
         looks.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
         if looks.count() + len(wishes) > LOOKS_AT_MOST:
-            raise TooMany(
-                f"{by.organisation} looks at {LOOKS_AT_MOST} buckets at most. Forget some of those that are listed."
-            )
+            raise TooMany(f"{by.organisation} looks at {LOOKS_AT_MOST} at most. Forget some of those that are listed.")
         found = [_look(wish) for wish in wishes]
         ask(BucketLook.objects.filter(pk__in=[one.pk for one in found]))
     return found
@@ -103,11 +101,11 @@ def obstacle(look: BucketLook, *, by: Membership, known: Collection[str] | None 
     """
     if not look.content:
         return "It has not been looked at yet."
+    words = look.cloud_account.cloud.vocabulary
     if here := taken_here(look.bucket) if known is None or look.bucket in known else None:
         ours = here.organisation_id == by.organisation_id
-        return f"This console has a store with a bucket of this name already{f', {here}' if ours else ''}."
+        return f"This console has a store with a {words.bucket} of this name already{f', {here}' if ours else ''}."
     if look.content["owner"] == "other":
-        words = look.cloud_account.cloud.vocabulary
         return f"It carries the {words.tag} of another store, {look.content['tag']}. It is left alone."
     if fixed := [one for one in lines_of(look) if one.state == "off" and one.fixed]:
         return f"It cannot be used: {fixed[0].sentence}"
@@ -144,19 +142,20 @@ def bring(look: BucketLook, decision: Decision, *, name: str, by: Membership) ->
             if why := obstacle(look, by=by):
                 raise NotNow(why)
             if not look.content["owner"] and not decision.tag:
-                raise NotNow("Nothing shows yet that you may add it. Set the tag and check, or let the console set it.")
+                tag = look.cloud_account.cloud.vocabulary.tag
+                raise NotNow(f"Nothing shows yet that you may add it. Set its {tag} and check, or let the console.")
             no_more_stores(Organisation.locked(by.organisation_id))
             store = _write_down(look, decision, by)
             begin(store, "bring", by=by.user)
             after = {"bucket": store.bucket, "logs": str(store.logs), "set": sorted(decision.chosen)}
-            activity.record("Added an existing bucket", store, organisation=by.organisation, by=by.user, after=after)
+            activity.record("Added an existing store", store, organisation=by.organisation, by=by.user, after=after)
             look.delete()
     except IntegrityError as error:
         if Store.objects.filter(organisation_id=by.organisation_id).named(name).exists():
             raise NameTaken from error
-        raise NotNow("Somebody has just added this bucket. Reload the page.") from error
+        raise NotNow("Somebody has just added it. Reload the page.") from error
     except BucketLook.DoesNotExist:
-        raise NotNow("Somebody has just added this bucket, or forgotten it. Reload the page.") from None
+        raise NotNow("Somebody has just added it, or forgotten it. Reload the page.") from None
     return store
 
 

@@ -91,7 +91,7 @@ class DecisionForm(forms.Form):
         widget=forms.RadioSelect,
         error_messages={"required": "Say where the access logs go.", "invalid_choice": "Choose one of these."},
     )
-    logs_into = forms.CharField(max_length=63, required=False, label="That bucket")
+    logs_into = forms.CharField(max_length=63, required=False, label="Its name")
     tag = forms.BooleanField(required=False)
 
     def __init__(self, data: Any = None, *, look: BucketLook, membership: Membership) -> None:
