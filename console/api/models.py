@@ -58,9 +58,11 @@ class ServiceAccount(models.Model):
 
 class TokenQuerySet(OwnedQuerySet):
     def shown_to(self, membership: Membership) -> Self:
-        """Return the member's own tokens; of who manages members, all of the organisation."""
+        """Return the member's own tokens; of who manages members, all of the organisation; of support, none."""
         mine = self.visible_to(membership)
-        return mine if membership.may["manage_members"] else mine.filter(membership=membership.pk)
+        if membership.may["manage_members"]:
+            return mine
+        return mine.filter(membership=membership.pk) if membership.pk else mine.none()  # NULL is a service account's
 
     def good(self) -> Self:
         """Return those that are neither revoked nor over."""

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from console.accounts import members
+from console.accounts.models import Membership
 from console.api import tokens
 from console.api.models import ServiceAccount, Token
 from console.audit.models import AuditEvent
@@ -118,3 +119,10 @@ def test_there_are_only_so_many(as_alice, deployer, monkeypatch):
     monkeypatch.setattr(ServiceAccount, "AT_MOST", 1)
     answer = as_alice.post(f"{PATH}create/", {"name": "other", "role": "viewer"})
     assert (answer.status_code, "There are 1" in answer.content.decode()) == (422, True)
+
+
+def test_support_that_looks_sees_no_token_of_theirs(acme, alice, deployer):
+    give_service(deployer, alice)
+    looking = Membership(organisation=acme, user=factories.support(), role="support")
+    assert Token.objects.shown_to(alice.memberships.get()).count() == 1
+    assert not Token.objects.shown_to(looking).exists()
