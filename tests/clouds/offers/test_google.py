@@ -147,7 +147,15 @@ def test_somebody_who_may_not_is_told_so_and_somebody_who_may_finishes_it(gcloud
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("key",), ("SIGN-IN", "PROJECT-ID"), ("key", "PROJECT-ID"), ("all", PROJECT), ("key", "a'b"), ("federation", PROJECT)],
+    [
+        (),
+        ("key",),
+        ("SIGN-IN", "PROJECT-ID"),
+        ("key", "PROJECT-ID"),
+        ("all", PROJECT),
+        ("key", "a'b"),
+        ("federation", PROJECT),
+    ],
     ids=lambda value: "-".join(value) or "nothing",
 )
 def test_what_it_was_not_told_it_asks_for_and_makes_nothing(gcloud, arguments):
