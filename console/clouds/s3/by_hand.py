@@ -38,10 +38,11 @@ def policy(spec: AccessSpec) -> dict[str, Any]:
     if not has(spec.account, CEPH) or spec.reads_until:
         return nodes.policy(spec)
     statements = []
-    for arn in map(bucket_arn, spec.buckets):
-        listing, objects = nodes.statements(arn, spec.prefix)
-        del listing["Condition"]
-        statements += [listing, objects, {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": arn}]
+    for bucket in spec.buckets:
+        arn = bucket_arn(bucket)
+        objects = [nodes.statements(arn, folder)[1] for folder in spec.folders(bucket)]
+        listing, _ = nodes.statements(arn, "")
+        statements += [listing, *objects, {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": arn}]
     return {"Version": "2012-10-17", "Statement": statements}
 
 
@@ -62,21 +63,23 @@ def key_documents(spec: AccessSpec) -> list[Document]:
     )
     return [
         Document("nodes.json", "Permissions of the nodes", text, hint),
-        Document("console.json", "Permission of the console", json.dumps(_reading(), indent=2), reads),
+        Document("console.json", "Permission of the console", json.dumps(_reading(spec), indent=2), reads),
         Document("ceph.sh", "Commands", _in_ceph(spec), "ADMIN is a user of Ceph that may set policies."),
     ]
 
 
-def _reading() -> dict[str, Any]:
-    """Return the policy with which the console reads what nodes write, in all of its buckets.
+def _reading(spec: AccessSpec) -> dict[str, Any]:
+    """Return the policy with which the console reads what nodes write, in all of its buckets and those of the cluster.
 
     Ceph's * ends at the first character that follows it in the pattern, so "c-*/backup/*" fits no node's folder.
     """
-    return {"Version": "2012-10-17", "Statement": [READING]}
+    kept = [{**READING, "Resource": f"{bucket_arn(bucket)}/*"} for bucket in spec.kept]
+    return {"Version": "2012-10-17", "Statement": [READING, *kept]}
 
 
 def _in_ceph(spec: AccessSpec) -> str:
     name, account = node_name(spec), spec.account
+    reads = f"{READ_BACKUPS}-{spec.prefix}" if spec.kept else READ_BACKUPS  # no cluster's policy replaces another's
     endpoint, region = (shlex.quote(account.settings[name]) for name in ("endpoint", "region"))
     put = f"aws iam put-user-policy --endpoint-url {endpoint} --region {region}"
     console = f"radosgw-admin user info --access-key={shlex.quote(account.settings.get('access_key_id', ''))}"
@@ -89,7 +92,7 @@ def _in_ceph(spec: AccessSpec) -> str:
             f'console=$({console} | sed -n \'s/^ *"user_id": "\\(.*\\)",$/\\1/p\')',
             "# With ADMIN's key in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY:",
             f"{put} --user-name {name} --policy-name {POLICY} --policy-document file://nodes.json",
-            f'{put} --user-name "$console" --policy-name {READ_BACKUPS} --policy-document file://console.json',
+            f'{put} --user-name "$console" --policy-name {reads} --policy-document file://console.json',
         ]
     )
 

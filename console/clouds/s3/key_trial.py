@@ -76,7 +76,7 @@ def try_key(spec: AccessSpec, keys: Mapping[str, str], log_buckets: Iterable[str
     try:
         with streams.within(SECONDS, math.inf):
             for bucket in spec.buckets:
-                trial.try_folder(bucket)
+                trial.try_bucket(bucket)
             for bucket in log_buckets:
                 trial.try_log_bucket(bucket)
     except _WrongKey as error:
@@ -108,17 +108,31 @@ class _Trial:
         self.left: list[str] = []
         self.untried = ""
         self.written: list[tuple[str, str]] = []  # buckets and keys
-        name = f"key-test-{secrets.token_hex(6)}"
-        # Like the files that the console reads of a repository, so that its own policy covers it, and in no stanza.
-        self.own = f"{spec.prefix}/{name}/backup/1/backup.info"
-        self.parts, self.outside = f"{spec.prefix}/{name}/parts", f"c-{name}/backup/1/backup.info"
+        self.name = f"key-test-{secrets.token_hex(6)}"
+        self.outside = f"c-{self.name}/backup/1/backup.info"
+        self._go_to(spec.prefix)
         self.s3: S3Client = s3_client(nodes)
         self.s3.meta.events.register("before-call.s3.DeleteObjects", _with_md5)
 
     # One bucket
 
-    def try_folder(self, bucket: str) -> None:
-        """Do in the cluster's folder what pgBackRest does, and outside of it what it should not."""
+    def try_bucket(self, bucket: str) -> None:
+        """Do in each folder that the cluster has there what pgBackRest does, and outside of them what it should not."""
+        folders = self.spec.folders(bucket)
+        for folder in folders:
+            self._go_to(folder)
+            self._try_folder(bucket)
+        if "" not in folders:
+            self._go_to(self.spec.prefix)
+            self._try_outside(bucket)
+
+    def _go_to(self, folder: str) -> None:
+        self.below = f"{folder}/" if folder else ""  # as keys begin there
+        # Like the files that the console reads of a repository, so that its own policy covers it, and in no stanza.
+        self.own = f"{self.below}{self.name}/backup/1/backup.info"
+        self.parts = f"{self.below}{self.name}/parts"
+
+    def _try_folder(self, bucket: str) -> None:
         lists = self._lists(bucket)
         asks = self._may(
             bucket, "Asking for a file that is not there", "s3:ListBucket", partial(self._asks, bucket), lists
@@ -135,10 +149,9 @@ class _Trial:
             if self._may(bucket, "Writing a file in parts", "parts", partial(self._puts_parts, bucket)):
                 self._may(bucket, "Deleting a file", "s3:DeleteObject", partial(self._deletes, bucket, self.parts))
             self._may(bucket, "Deleting several files at once", "s3:DeleteObject", partial(self._deletes_many, bucket))
-        self._try_outside(bucket)
 
     def _lists(self, bucket: str) -> bool:
-        below = f"{self.spec.prefix}/archive/"
+        below = f"{self.below}archive/"
         listing = partial(self.s3.list_objects_v2, Bucket=bucket, Prefix=below, Delimiter="/")
         return self._may(bucket, "Listing its folder", "s3:ListBucket", listing)
 
@@ -206,7 +219,7 @@ class _Trial:
 
     def _try_outside(self, bucket: str) -> None:
         """Note what the key may do outside of the cluster's folder."""
-        folder, arn = f"{self.spec.prefix}/", bucket_arn(bucket)
+        folder, arn = self.below, bucket_arn(bucket)
         if self._can(partial(self.s3.list_objects_v2, Bucket=bucket, MaxKeys=1)):
             self.broad.append(f"It may list all of {bucket}, not just {folder}. {self._wide_list()}")
         self.written.append((bucket, self.outside))
@@ -236,18 +249,19 @@ class _Trial:
         if has(self.spec.account, SWIFT):
             return "Swift cannot limit that to a folder: attach this store to one cluster only."
         return (
-            f"Limit {actions} to {arn}/{self.spec.prefix}/*, or, where this server cannot, attach this store to one "
+            f"Limit {actions} to {arn}/{self.below}*, or, where this server cannot, attach this store to one "
             "cluster only."
         )
 
     def _other_file(self, bucket: str) -> str | None:
         """Return a file that is outside of the cluster's folder, as the console sees it; None without one."""
         with suppress(StepError):
+            mine = tuple(f"{folder}/" for folder in self.spec.folders(bucket))
             for after in ("", f"{self.spec.prefix}0"):  # which comes after all that begin with its name and a slash
                 with self._as_console("ListObjectsV2", bucket) as s3:
                     page = s3.list_objects_v2(Bucket=bucket, MaxKeys=1, StartAfter=after)
                 for one in page.get("Contents", []):
-                    if not one["Key"].startswith(f"{self.spec.prefix}/"):
+                    if not one["Key"].startswith(mine):
                         return str(one["Key"])
         return None
 
@@ -284,9 +298,9 @@ class _Trial:
                     "looks at no prefix, and pgBackRest takes its 403 for trouble. The nodes may then list the whole "
                     "bucket."
                 )
-            return f"Allow s3:ListBucket on {arn}, for the prefix {self.spec.prefix}/*."
+            return f"Allow s3:ListBucket on {arn}, for the prefix {self.below}*."
         action = "s3:PutObject" if permission == "parts" else permission
-        added = f"Allow {action} on {arn}/{self.spec.prefix}/*."
+        added = f"Allow {action} on {arn}/{self.below}*."
         if "several" in label:
             added += f" If it is allowed there, this server wants it on {arn}, too (Ceph 16 does)."
         return added

@@ -41,13 +41,13 @@ class Server:
     def __init__(self, answers=(), outside=()):
         self.files, self.answers, self.outside = {}, dict(answers), set(outside)
         self.meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_: None))
-        self.called = []
+        self.called, self.folders = [], (PREFIX,)
 
     def _call(self, operation, key=PREFIX):
         self.called.append(operation)
         if error := self.answers.get(operation):
             raise error
-        if not key.startswith(PREFIX) and operation not in self.outside:
+        if not key.startswith(self.folders) and operation not in self.outside:
             raise refusal(operation, "AccessDenied", 403)
 
     def list_objects_v2(self, Bucket, Prefix="", **_):
@@ -98,7 +98,7 @@ class Server:
 def trying(monkeypatch):
     """Try a key on a server in memory; `console` has the operations that the console's own key may not do."""
 
-    def go(server, console=(), kind="", logs=()):
+    def go(server, console=(), kind="", logs=(), kept=None):
         @contextmanager
         def as_console(operation, subject):
             if operation in console:
@@ -107,7 +107,7 @@ def trying(monkeypatch):
 
         monkeypatch.setattr(key_trial, "s3_client", lambda account: server)
         monkeypatch.setattr(key_trial, "calling_s3", as_console)
-        spec = AccessSpec(uuid4(), "Orders", an_account(has=kind), PREFIX, ("pgbk-store",))
+        spec = AccessSpec(uuid4(), "Orders", an_account(has=kind), PREFIX, ("pgbk-store",), kept=kept or {})
         return key_trial.try_key(spec, {"access_key_id": "NODE", "secret_access_key": "S"}, logs)
 
     def replace_answers(server):
@@ -136,6 +136,17 @@ def test_a_key_that_may_do_just_what_it_should_passes(trying):
     assert trying(server) == KeyTrial()
     assert server.files == {}
     assert set(NEEDED) <= set(server.called)
+
+
+def test_a_repository_that_was_there_before_is_tried_where_it_is(trying):
+    found = trying(Server(), kept={"pgbk-store": "old/repo"})
+    assert any("s3:PutObject on arn:aws:s3:::pgbk-store/old/repo/*" in one for one in found.refused)
+    server = Server()
+    server.folders = (PREFIX, "old/repo/")
+    assert trying(server, kept={"pgbk-store": "old/repo"}) == KeyTrial()
+    assert server.files == {}
+    server.folders = ("",)
+    assert trying(server, kept={"pgbk-store": ""}) == KeyTrial()  # all of the bucket is the repository's
 
 
 @pytest.mark.parametrize("operation", NEEDED)
