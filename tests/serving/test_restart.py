@@ -75,19 +75,6 @@ def test_web_server_and_workers_are_replaced_and_no_request_fails(
     assert set(Operation.objects.values_list("state", flat=True)) == {"done"}
 
 
-def test_a_reload_replaces_the_processes_and_no_request_fails(start_web, client, alice):
-    web = start_web("--workers", "2", "--respawn-interval", "20")  # so long a new one has to load the code
-    web.wait_until_ready(2)
-    before = {*web.children()}
-    with visits(web, client, alice) as answers:
-        os.kill(web.process.pid, signal.SIGHUP)  # as systemctl reload does
-        wait_until(lambda: len(there := {*web.children()}) == 2 and not there & before, 120)
-        answered = len(answers)
-        wait_until(lambda: len(answers) > answered + 20)
-    assert {*answers} == {(302, "/")}, Counter(map(str, answers))
-    assert web.process.poll() is None
-
-
 def test_the_command_that_operators_are_given_has_what_this_is_tried_with():
     web = (DEPLOY / "run").read_text().partition("\nweb)")[2].partition(";;")[0]
     assert {one for one in OPTIONS if one.startswith("--")} <= {*web.split()}
