@@ -99,10 +99,13 @@ WANTS_MD5 = each(
     without_md5("MissingContentMD5"),
 ) | {"DeleteObjects": without_md5("MissingContentMD5")}
 VERSIONS = frozenset({"versioning", "object_lock"})
+EXPIRY = frozenset({"upload_expiry", "version_expiry", "log_expiry"})
 POLICY = each("Get Put Delete", "BucketPolicy", NOT_IMPLEMENTED)
 TAGS = each("Get Put Delete", "BucketTagging", NOT_IMPLEMENTED)
 NO_IAM = {"IAM": NOT_IMPLEMENTED}
 GUARD = {"DeleteBucket": lambda request: Answer(409, "BucketNotEmpty") if request.holds() else None}
+
+NO_MULTI_DELETE = Row("servers that say 405", {"DeleteObjects": Answer(405, "MethodNotAllowed")})
 
 ROWS: dict[str, Row] = {
     "SeaweedFS as it is": Row("the server behind this layer"),
@@ -127,7 +130,7 @@ ROWS: dict[str, Row] = {
             **each("Get Put", "BucketLifecycleConfiguration", NOT_IMPLEMENTED),
             "*": with_checksum,
         },
-        frozenset({"bucket_policy", "tags", "ownership", "iam_users", "upload_expiry", "version_expiry"}),
+        EXPIRY | {"bucket_policy", "tags", "ownership", "iam_users"},
     ),
     "Wasabi": Row(
         "Wasabi S3 API reference (no public access block, no ownership controls); its lifecycle wants an expiry",
@@ -171,13 +174,10 @@ ROWS: dict[str, Row] = {
             "ListMultipartUploads": LIST_OF_OBJECTS,
             **NO_IAM,
         },
-        VERSIONS | {"bucket_policy", "tags", "ownership", "iam_users", "upload_expiry", "version_expiry"},
+        VERSIONS | EXPIRY | {"bucket_policy", "tags", "ownership", "iam_users"},
     ),
     "wants Content-MD5": Row("S3 API reference, PutBucketLifecycle: Content-MD5 is required", {**WANTS_MD5, **GUARD}),
-    "has no multi-delete, no list of uploads": Row(
-        "Google's XML API before 2024; servers that say 405",
-        {"DeleteObjects": Answer(405, "MethodNotAllowed"), "ListMultipartUploads": NOT_IMPLEMENTED},
-    ),
+    "has no list of uploads": Row("servers that say 501", {"ListMultipartUploads": NOT_IMPLEMENTED}),
     "empty tags for every name": Row(
         "openstack/swift swift/common/middleware/s3api/controllers/tagging.py",
         {"GetBucketTagging": NO_TAGS, "PutBucketTagging": NOT_IMPLEMENTED},

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from console.clouds.contract import LinkError
+from console.clouds.s3.session import bucket_of
 from console.clouds.steps import Refused
 from tests.clouds import plans
 from tests.clouds.contract.running import PREFIX, settled
-from tests.clouds.quirks.table import ROWS
+from tests.clouds.quirks.table import NO_MULTI_DELETE, ROWS
 from tests.clouds.s3_accounts import S3, SEAWEED, an_account, make_spec
 
 pytestmark = pytest.mark.slow
@@ -92,4 +93,16 @@ def test_what_is_somebody_elses_is_never_touched(layer, administrator, stands, n
     assert S3.storage.owner(spec, spec.bucket) == ("" if "tags" in has.split() else str(spec.id))
     administrator.delete_object(Bucket=spec.bucket, Key="theirs")
     administrator.delete_bucket(Bucket=spec.bucket)
+    assert not stands()
+
+
+def test_what_has_no_call_for_many_is_emptied_one_by_one(layer, administrator, stands):
+    spec = make_spec(through(layer, NO_MULTI_DELETE))
+    administrator.create_bucket(Bucket=spec.log_bucket)
+    for name in ("access/1", "access/2"):
+        administrator.put_object(Bucket=spec.log_bucket, Key=name, Body=b"a line")
+    bucket_of(spec, spec.log_bucket).empty()
+    assert bucket_of(spec, spec.log_bucket).left().is_empty
+    assert "DeleteObject" in layer.seen
+    administrator.delete_bucket(Bucket=spec.log_bucket)
     assert not stands()
