@@ -326,7 +326,18 @@ def test_the_file_goes_on_with_what_was_set(brought):
 def test_the_hand_over_gives_access_to_the_path(brought, as_alice, amazon):
     url = f"{brought.get_absolute_url()}hand-over/"
     page = as_alice.get(url)
-    assert "/etc/pgbackrest.conf" in plain(page)
+    said = plain(page)
+    assert "/etc/pgbackrest.conf" in said
+    order = (
+        "sudo grep -rnE",
+        "pgrep -af",
+        "Download the set-up script",
+        "stanza-create",
+        "archive-push %p",
+        "SHOW archive",
+    )
+    assert [said.find(one) for one in order] == sorted(said.find(one) for one in order)
+    assert -1 not in [said.find(one) for one in order]
     assert as_alice.post(url, {"full_schedule": "0 1 * * 0", "incr_schedule": ""}).status_code == 302
     cluster = Cluster.objects.with_node_setup().get(pk=brought.pk)
     assert not cluster.is_watched_only
