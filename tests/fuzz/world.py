@@ -59,6 +59,7 @@ from console.alerts.models import (
     MaintenanceWindow,
     new_secret,
 )
+from console.api import tokens
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds.contents import Contents
 from console.clouds.contract import UnmanagedBucket
@@ -489,6 +490,9 @@ def _organisation(name: str) -> Any:
     factories.user(f"guest of {name}", organisation, "viewer")
     owner = factories.user(f"host of {name}", organisation, "owner")
     members.invite(organisation, email="nina@example.com", role="viewer", by=owner)
+    service = tokens.make_service_account(organisation, name="deployer", role="viewer", by=owner)
+    good = {"kind": "token", "scopes": ["see_stores"], "expires_at": timezone.now() + timedelta(days=30)}
+    tokens.issue(service, name="pipeline", **good, by=owner)
     enrolled, _ = enrolment.begin(organisation, nodes=[first, second], hostnames={}, hours=4, by=owner)
     enrolled.places.filter(node=first).update(taken_at=now, times=1)
     judging.judge_due()
