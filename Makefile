@@ -76,6 +76,7 @@ INSTALLED_ON = $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON),/u
 
 .PHONY: help setup install uninstall image lock azurite system demo env release lint check quick test thorough live-test \
   servers servers-test audit bench
+.PHONY: help setup install uninstall image lock azurite system demo env release lint check quick test thorough live-test localstack-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -208,6 +209,8 @@ servers: setup system .venv/servers/.done ## Install the S3 servers of make serv
 
 servers-test: servers ## A store's life on real S3 servers, with pgBackRest (root): make servers-test SERVERS="Ceph RGW 16"
 	SERVERS="$(or $(SERVERS),all)" $(BIN)/python -m pytest -q -p no:xdist tests/servers
+localstack-test: setup ## The same on LocalStack, a second emulated Amazon: downloads it from PyPI once (tests/localstack.py)
+	$(BIN)/python -m tests.localstack
 
 # Strict: a dependency that cannot be looked up is no dependency without holes.
 audit: setup ## Look up the known holes of every dependency; asks PyPI, so it is no part of the tests
