@@ -83,7 +83,7 @@ def test_linking_leaves_small_rows(acme, alice, peer):
     check(AuditEvent.objects.get(action="Linked cloud account"))
 
 
-def test_why_it_was_refused_is_said_beside_what_was_left_over(acme, alice, peer):
+def test_why_it_was_refused_is_said_and_nothing_is_made_where_no_deletion_is_answered(acme, alice, peer):
     known = an_account(peer.url, peer.ca_certificate)
     with pytest.raises(LinkError) as raised:
         actions.link(
@@ -92,7 +92,8 @@ def test_why_it_was_refused_is_said_beside_what_was_left_over(acme, alice, peer)
     if peer.behaviour == "body that drips":
         assert "stopped reading what" in str(raised.value)
         assert "did not end within" in str(raised.value)
-        assert "could not delete" in str(raised.value)
+        assert "could not delete" not in str(raised.value)
+        assert {one.split(" ")[0] for one in peer.asked} <= {"DELETE"}
         assert (raised.value.field, raised.value.passing) == ("endpoint", True)
 
 
