@@ -37,6 +37,7 @@ class Archive:
             "lock-path": below / "lock",
             "spool-path": below / "spool",
             "log-level-console": "warn",
+            "io-timeout": 300,  # a server on a machine that does other things, too
             "start-fast": "y",
             "compress-type": "none",
         }
