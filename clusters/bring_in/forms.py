@@ -10,6 +10,7 @@ from django import forms
 from clusters.models import BackupPolicy, Cluster
 from clusters.pgbackrest import config_file, grammar, kept
 from clusters.pgbackrest.grammar import Unfit
+from clusters.pgbackrest.options import CONTAINERS, CUSTOMER_KEY
 from clusters.pgbackrest.schedules import Unusable, parse
 from console.accounts.models import Membership
 from console.cloud_accounts.forms import SecretField, named_region
@@ -191,9 +192,9 @@ def check_file(file: config_file.ConfigFile) -> None:
         if one.cipher not in {"none", "aes-256-cbc"}:
             raise Unfit(f"repo{one.number}-cipher-type is none or aes-256-cbc.")
         if one.sse_key:
-            raise Unfit(f"repo{one.number} has repo-s3-sse-customer-key: the console could not read the objects.")
-        if one.bucket and one.container == "" and one.type == "azure":
-            raise Unfit(f"repo{one.number} has no azure-container.")
+            raise Unfit(f"repo{one.number} has {CUSTOMER_KEY}: the console could not read the objects.")
+        if one.bucket and one.container == "" and one.type in CONTAINERS:
+            raise Unfit(f"repo{one.number} has no {CONTAINERS[one.type]}.")
         if one.bucket:
             clean_path(one.path)
         _numbers(one)

@@ -13,15 +13,9 @@ from typing import Any
 
 from clusters.pgbackrest.config_file import GLOBAL, ConfigFile, Line
 from clusters.pgbackrest.grammar import is_a_line
+from clusters.pgbackrest.options import ACCESS, BUCKETS, CONTAINERS, CUSTOMER_KEY, SIGNS_IN
 
 PLACES = frozenset({"archive-async", "spool-path", "lock-path", "log-path", "log-level-console", "log-level-file"})
-# Of a repository, without repoN-: how it is reached and opened, which is the store's and its cluster's now.
-ACCESS = re.compile(
-    r"type|path|cipher-(?:type|pass)|local|host(?:-.*)?"
-    r"|s3-(?:bucket|endpoint|region|key|key-secret|key-type|token|role|process-cmd|service|sts-host|uri-style)"
-    r"|azure-.*|gcs-(?:bucket|endpoint|key|key-type)|sftp-.*|storage-(?:host|port|verify-tls|ca-file|ca-path)"
-)
-BUCKETS = {"s3": "s3-bucket", "azure": "azure-account", "gcs": "gcs-bucket"}  # that name a store's bucket, by type
 RETENTION = "retention-"
 HOST = re.compile(r"pg1-(?:path|port)")
 WARNINGS = {
@@ -125,7 +119,7 @@ def _repository(number: int, seen: Mapping[str, tuple[str, ...]]) -> FormerRepos
         type=kind,
         path=first.get("path", "/var/lib/pgbackrest").strip("/"),
         bucket=first.get(BUCKETS.get(kind, ""), ""),
-        container=first.get("azure-container", "") if kind == "azure" else "",
+        container=first.get(CONTAINERS.get(kind, ""), ""),
         passphrase=first.get("cipher-pass", ""),
         cipher=first.get("cipher-type", "none"),
         behind=first.get("host", ""),
@@ -133,10 +127,10 @@ def _repository(number: int, seen: Mapping[str, tuple[str, ...]]) -> FormerRepos
         kept=tuple(
             (name, value)
             for name, values in options.items()
-            if not ACCESS.fullmatch(name) and not name.startswith(RETENTION) and name != "s3-sse-customer-key"
+            if not ACCESS.fullmatch(name) and not name.startswith(RETENTION) and name != CUSTOMER_KEY
             for value in values
         ),
-        sse_key="s3-sse-customer-key" in options,
+        sse_key=CUSTOMER_KEY in options,
     )
 
 
@@ -181,7 +175,7 @@ def _remarks(line: Line) -> Iterator[Remark]:
         yield Remark(what, "The console's own replaces it.")
     elif option.name == "repo-storage-verify-tls" and line.values == ("n",):
         yield Remark(what, "Whoever is in between could read the key. It is left out: the certificate is checked.")
-    elif option.name in {"repo-s3-role", "repo-s3-token", "repo-s3-process-cmd"}:
+    elif option.name in SIGNS_IN:
         yield Remark(what, "The node signs in as its cluster's access has it. It is left out.")
     elif option.group == "pg" and line.name.number > 1:
         yield Remark(what, "Another host: say under Replication which nodes are hosts of one replication. Left out.")

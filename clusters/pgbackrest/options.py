@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -208,3 +209,14 @@ FORMER = MappingProxyType(
         "repo-s3-region": "repo-s3-region",
     }
 )
+
+# Of a repository, without repoN-: how it is reached and opened, which is the store's and its cluster's now.
+ACCESS = re.compile(
+    r"type|path|cipher-(?:type|pass)|local|host(?:-.*)?"
+    r"|s3-(?:bucket|endpoint|region|key|key-secret|key-type|token|role|process-cmd|service|sts-host|uri-style)"
+    r"|azure-.*|gcs-(?:bucket|endpoint|key|key-type)|sftp-.*|storage-(?:host|port|verify-tls|ca-file|ca-path)"
+)
+BUCKETS = {"s3": "s3-bucket", "azure": "azure-account", "gcs": "gcs-bucket"}  # that name a store's bucket, by type
+CONTAINERS = {"azure": "azure-container"}  # that are below the bucket, by type
+CUSTOMER_KEY = "s3-sse-customer-key"
+SIGNS_IN = frozenset({"repo-s3-role", "repo-s3-token", "repo-s3-process-cmd"})
