@@ -46,8 +46,13 @@ def me(request: CallRequest) -> HttpResponse:
 def stores(membership: Membership) -> StoreQuerySet:
     """Return the organisation's stores with all that is shown of them, without secrets, in two queries."""
     mine: StoreQuerySet = Store.objects.visible_to(membership).select_related("cloud_account", "operation")
-    mine = mine.defer("cloud_account__secrets", "operation__steps", "operation__details")
-    return mine.prefetch_related(Prefetch("attachments", Attachment.objects.order_by("repository__number")))
+    mine = mine.only(
+        *(one.name for one in Store._meta.concrete_fields),
+        "cloud_account__provider_key",
+        *(f"operation__{one}" for one in ("title", "state", "updated_at")),
+    )
+    attached = Attachment.objects.order_by("repository__number").only("cluster", "store", "state")
+    return mine.prefetch_related(Prefetch("attachments", attached))
 
 
 class StoreList(Searched):
