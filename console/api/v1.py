@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -123,6 +124,7 @@ def _file() -> bytes:
     return FILE.read_bytes()
 
 
+@csrf_exempt  # a POST is the wrong method, and nothing worse
 @require_GET
 def openapi_file(request: HttpRequest) -> HttpResponse:
     """Hand out the OpenAPI file, to everybody."""
