@@ -28,6 +28,9 @@ SEVERAL_CLOUDS = {
     "templates/admin/find.html": {"arn", "bucket"},
     "templates/admin/support_index.html": {"arn", "bucket"},
     "templates/clusters/node_edit.html": {"project"},  # PostgreSQL's
+    "clusters/bring_in/forms.py": {"bucket"},
+    "templates/clusters/bring_in.html": {"bucket"},
+    "templates/clusters/hand_over.html": {"bucket"},
     "stores/existing/forms.py": {"bucket"},
     "stores/existing/views.py": {"bucket"},
     "templates/stores/existing/add.html": {"bucket"},
@@ -85,7 +88,8 @@ def shared():
         name = path.relative_to(ROOT).as_posix()
         if (
             not re.match(
-                r"(console/clouds/(aws|azure|google|s3|s3api)/|console/clouds/(?:contract|vocabulary)\.py|console/demo/|tests/|\.venv/)",
+                r"(console/clouds/(aws|azure|google|s3|s3api)/|console/clouds/(?:contract|vocabulary)\.py|clusters/pgbackrest/options\.py|"
+                r"console/demo/|tests/|\.venv/)",
                 name,
             )
             and "/migrations/" not in name

@@ -19,7 +19,7 @@ from console.web.middleware import client_address
 
 OURS = "/api/"
 COMPATIBLE = re.compile(r"/(account/|byoc/)?v1/")
-KEPT = ("Retry-After", "Allow", "WWW-Authenticate")
+BODY = {"content-type", "content-length", "content-encoding", "etag", "last-modified", "vary"}  # of what is replaced
 WORDS = {
     400: "The request makes no sense.",
     403: "This is not allowed.",
@@ -39,10 +39,11 @@ def answers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
             return get_response(request)
         response = get_response(request)
         if response.status_code >= 400 and not _is_json(response):
-            response = _as_json(response, is_compatible=is_compatible)
+            response = _in_place_of(response, _as_json(response, is_compatible=is_compatible))
         usage = getattr(request, "usage", None) or limits.count(f"address:{client_address(request)}")
         if usage.is_over and response.status_code in {401, 404}:  # who guesses
-            response = _as_json(too_many(usage).answer(), is_compatible=is_compatible)
+            refused = _in_place_of(response, too_many(usage).answer())
+            response = _in_place_of(refused, _as_json(refused, is_compatible=True)) if is_compatible else refused
         for name, value in usage.headers.items():
             response.headers[name] = value
         return response
@@ -69,6 +70,14 @@ def _is_json(response: HttpResponse) -> bool:
     return response.get("Content-Type", "").partition(";")[0] in {"application/json", PROBLEM}
 
 
+def _in_place_of(response: HttpResponse, other: HttpResponse) -> HttpResponse:
+    """Return the other one with the headers of the first that are not about its body: what all answers carry."""
+    for name, value in response.headers.items():
+        if name.lower() not in BODY:
+            other.headers.setdefault(name, value)
+    return other
+
+
 def _as_json(response: HttpResponse, *, is_compatible: bool) -> HttpResponse:
     status = response.status_code
     text = "" if response.streaming else response.content.decode(errors="replace").strip()
@@ -76,9 +85,8 @@ def _as_json(response: HttpResponse, *, is_compatible: bool) -> HttpResponse:
     said = WORDS.get(status) or (text if is_line else HTTPStatus(status).phrase)
     if is_line and text and status not in {404, 500}:
         said = text
-    kept = {name: response[name] for name in KEPT if name in response}
     if not is_compatible:
-        return problem(status, said, headers=kept)
+        return problem(status, said)
     if status == 404:  # no address of ours: without a code, which tells it from a row that is gone
         return JsonResponse({"message": "Not Found"}, status=404)
-    return JsonResponse({"code": status, "message": said}, status=status, headers=kept)
+    return JsonResponse({"code": status, "message": said}, status=status)

@@ -313,5 +313,5 @@ def test_what_is_missing_comes_with_the_very_command_to_run_again(as_alice, acco
 def test_nothing_is_offered_to_run_again_before_an_account_is_linked(as_alice):
     for cloud in LINKED:
         page = as_alice.get("/cloud-accounts/link/", {"provider": cloud}).content.decode()
-        assert "terraform apply" not in page
+        assert "Run this again, as whoever administers" not in page
         assert "create-policy-version" not in page

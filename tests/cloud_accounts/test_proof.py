@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from clusters.models import Attachment, Cluster, Inventory, RecoveryIdentity, Repository
+from clusters.models import Attachment, Bringing, Cluster, Inventory, RecoveryIdentity, Repository
 from clusters.node_setup import node_setups
 from console.accounts.models import Membership
 from console.audit.models import AuditEvent
@@ -23,7 +23,7 @@ from console.clouds.proof import FOUND
 from console.operations import registry, snapshots
 from console.operations.actions import NotNow, begin
 from console.restoration.models import FolderScan, NodeFile, Restoration
-from stores.models import DeletionPreview, DriftReport, RetainedLogs, UnmanagedScan
+from stores.models import BucketLook, DeletionPreview, DriftReport, RetainedLogs, UnmanagedScan
 from tests import factories
 from tests.cloud_accounts.linking import submit
 from tests.responses import HTMX
@@ -175,6 +175,12 @@ def rows(account, store, cluster):
             organisation=account.organisation, cloud_account=account, bucket=store.bucket, until=timezone.now()
         ),
         FolderScan.objects.get_or_create(store=store)[0],
+        BucketLook.objects.create(cloud_account=account, bucket="archive", name="archive"),
+        Bringing.objects.create(
+            organisation=account.organisation,
+            cloud_account=account,
+            entered={"name": "old", "store": str(store.pk), "path": "/old", "stanzas": ["main"]},
+        ),
         NodeFile.objects.create(
             organisation=account.organisation, cloud_account=account, node="n1", entered={"text": node_s_file(cluster)}
         ),
@@ -303,7 +309,6 @@ def test_a_proven_link_cannot_be_changed_to_another_s_account(as_alice, linked):
 @pytest.mark.django_db(transaction=True)
 def test_links_that_exist_get_an_external_id_and_have_to_prove_themselves():
     executor = MigrationExecutor(connection)
-    executor.migrate([("cloud_accounts", "0001_initial")])
     try:
         acme = factories.organisation("Acme")
         earlier = {"external_id": "", FOUND: ""}
@@ -319,8 +324,9 @@ def test_links_that_exist_get_an_external_id_and_have_to_prove_themselves():
             factories.server(acme),
         ]
         kept = [one.settings for one in others]
+        executor.migrate([("cloud_accounts", "0001_initial")])
         executor.loader.build_graph()
-        executor.migrate([("cloud_accounts", "0002_links_prove_themselves")])
+        executor.migrate(executor.loader.graph.leaf_nodes())
         for one in (*links, *others):
             one.refresh_from_db()
         given = {one.settings["external_id"] for one in links}

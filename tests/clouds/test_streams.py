@@ -360,6 +360,7 @@ KNOWN = {
     "console/clouds/google/session.py": "prepares both of its sessions: a test below",
     "console/clouds/s3/guard.py": "chooses where a connection goes, and limits it again",
     "console/alerts/sending.py": "chooses where one goes, and limits it again; mail in ten seconds",
+    "console/clouds/s3/plain_http.py": "chooses where one goes, and limits it",
     "console/clouds/calls.py": "the events of botocore",
     "console/clouds/s3api/settings.py": "how botocore spells the name of a call",
     "console/accounts/oidc.py": "a limited session",

@@ -28,7 +28,8 @@ EVERYWHERE = {
     "Reporting-Endpoints": 'csp="/csp-reports/"',
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains; preload",
 }
-VALUES = {"uuid": "c0ffee00-0000-4000-8000-000000000000", "int": "1", "str": "x", "slug": "x", "path": "x"}
+UUID = "c0ffee00-0000-4000-8000-000000000000"
+VALUES = {"uuid": UUID, "uuidstr": UUID, "int": "1", "str": "x", "slug": "x", "path": "x"}
 
 
 def _paths(patterns, prefix=""):
