@@ -19,6 +19,8 @@ from stores.models import State, Store
 
 # What stands in a policy of the cloud and in a shell's command; `*`, `?` and `$` mean something there.
 PATH = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+# As Azure has them ("Naming and Referencing Containers"); they get into commands that people run, too.
+CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
 PATH_AT_MOST, STANZAS_AT_MOST = 300, 20
 PORTS = range(1, 65536)
 AREA: dict[str, Any] = {"rows": 12, "spellcheck": "false", "autocomplete": "off"}
@@ -147,15 +149,23 @@ class BringInForm(forms.Form):
     def _file(self, data: dict[str, Any], text: str) -> None:
         try:
             file = config_file.read(text)
-            check_file(file)
+            there = check_file(file)
+            names = _fit(_names(data["stanzas"]) or there)
+            if missing := [one for one in names if one not in there]:
+                raise forms.ValidationError(f"The file has no stanza {missing[0]}.")
+            # Of these stanzas: the section of each may say something else of a repository than [global] does.
+            found = kept.former(file, names)
+            check_repositories(found)
         except (config_file.Refused, Unfit) as error:
             self.add_error("upload" if data.get("upload") else "text", str(error))
             return
-        names = _names(data["stanzas"]) or file.stanzas
-        if missing := [one for one in names if one not in file.stanzas]:
-            raise forms.ValidationError(f"The file has no stanza {missing[0]}.")
-        data["stanzas"], data["text"] = _fit(names), text
-        _check_stanzas(kept.former(file, names))
+        data["stanzas"], data["text"] = names, text
+        _check_stanzas(found)
+        if other := kept.of_another_repository(file, names):
+            raise forms.ValidationError(
+                f"{names[0]} and {other} have different options of a repository. Bring them in one after the other, "
+                "and give each its own cluster."
+            )
 
     def entered(self) -> dict[str, Any]:
         """Return what a worker needs, as it is kept."""
@@ -182,19 +192,26 @@ def _fit(names: list[str]) -> list[str]:
     return names
 
 
-def check_file(file: config_file.ConfigFile) -> None:
-    """Raise Unfit for what the console cannot go on with."""
-    if not file.stanzas:
+def check_file(file: config_file.ConfigFile) -> list[str]:
+    """Return the names of the stanzas of a file; raises Unfit where the console cannot go on with it as a whole."""
+    if not (names := file.stanzas):
         raise Unfit("No stanza is in it. Take the file of the machine that runs PostgreSQL, with its stanzas.")
     if line := kept.unprintable(file):
         raise Unfit(f"Line {line.numbers[0]}: the value has a character that cannot be seen. Write it anew.")
-    for one in kept.former(file, file.stanzas).repositories:
+    return names
+
+
+def check_repositories(found: kept.Former) -> None:
+    """Raise Unfit for a repository that the console cannot go on with, as the stanzas that are brought in see it."""
+    for one in found.repositories:
         if one.cipher not in {"none", "aes-256-cbc"}:
             raise Unfit(f"repo{one.number}-cipher-type is none or aes-256-cbc.")
         if one.sse_key:
             raise Unfit(f"repo{one.number} has {CUSTOMER_KEY}: the console could not read the objects.")
         if one.bucket and one.container == "" and one.type in CONTAINERS:
             raise Unfit(f"repo{one.number} has no {CONTAINERS[one.type]}.")
+        if one.container and not CONTAINER.fullmatch(one.container):
+            raise Unfit(f"repo{one.number} has a {CONTAINERS[one.type]} that Azure does not take.")
         if one.bucket:
             clean_path(one.path)
         _numbers(one)

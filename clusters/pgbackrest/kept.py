@@ -7,7 +7,7 @@ stay. Access, the places of locks, spool and logs, and asynchronous archiving ar
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,7 +89,8 @@ def former(file: ConfigFile, stanzas: Collection[str]) -> Former:
     """Return what the file says of these stanzas."""
     names = [one for one in file.stanzas if one in stanzas]
     seen = file.seen_by(names[0]) if names else {}
-    mine = [one for one in file.lines if one.section.partition(":")[0] in {GLOBAL, *names}]
+    sections = {GLOBAL, *names}
+    mine = [one for one in file.lines if one.section.partition(":")[0] in sections]
     return Former(
         repositories=tuple(_repository(number, seen) for number in file.numbers("repo")),
         stanzas=tuple(_stanza(name, file.seen_by(name)) for name in names),
@@ -105,8 +106,23 @@ def with_passphrase(found: Former, passphrase: str) -> Former:
 
 
 def unprintable(file: ConfigFile) -> Line | None:
-    """Return an option with a value that is not one line of what can be seen, if there is any."""
-    return next((one for one in file.lines if not all(map(is_a_line, (one.name.written, *one.values)))), None)
+    """Return an option with a value that is not one line of what can be seen, or in such a section, if there is any."""
+    return next(
+        (
+            one
+            for one in file.lines
+            if not (one.section.isprintable() and all(map(is_a_line, (one.name.written, *one.values))))
+        ),
+        None,
+    )
+
+
+def of_another_repository(file: ConfigFile, stanzas: Sequence[str]) -> str:
+    """Return a stanza that has other options of a repository than the first one, "" without one."""
+    first, *others = [
+        {name: values for name, values in file.seen_by(one).items() if name.startswith("repo")} for one in stanzas
+    ]
+    return next((one for one, seen in zip(stanzas[1:], others, strict=True) if seen != first), "")
 
 
 def _repository(number: int, seen: Mapping[str, tuple[str, ...]]) -> FormerRepository:

@@ -21,6 +21,20 @@ from tests import factories
 from tests.clusters.bring_in.conftest import PASSPHRASE, stanza
 from tests.clusters.pgbackrest.repository_files import encrypted
 
+# A file whose first stanza says nothing of a repository, and the second does.
+OWN = """[global]
+repo1-type=s3
+repo1-s3-bucket=b
+repo1-path=/a
+[first]
+pg1-path=/first
+pg1-port=5433
+[main]
+pg1-path=/a
+repo1-{}
+"""
+AZURE = "[main]\npg1-path=/a\nrepo1-type=azure\nrepo1-azure-account=b\nrepo1-path=/x\nrepo1-azure-container={}\n"
+
 
 def plain(answer):
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.content.decode())).split())
@@ -145,6 +159,15 @@ def test_an_uploaded_file(as_alice, text, bucket, store):
             "text",
             "A path has letters",
         ),
+        # What is brought in is asked, and not the first stanza of the file.
+        ({"text": OWN.format("path=/*"), "stanzas": "main"}, "text", "A path has letters"),
+        ({"text": OWN.format("path=/a'b"), "stanzas": "main"}, "text", "A path has letters"),
+        ({"text": OWN.format("retention-full=0"), "stanzas": "main"}, "text", "1 to 9999999"),
+        ({"text": OWN.format("s3-sse-customer-key=k"), "stanzas": "main"}, "text", "could not read the objects"),
+        ({"text": OWN.format("path=/b")}, "stanzas", "first and main have different options of a repository"),
+        ({"text": AZURE.format("a;id"), "stanzas": "main"}, "text", "that Azure does not take"),
+        ({"text": AZURE.format("a*b"), "stanzas": "main"}, "text", "that Azure does not take"),
+        ({"text": "[main]\npg1-path=/a\n[main:\x1b]\nexclude=x\n"}, "text", "cannot be seen"),
         ({"path": "/a/../b", "stanzas": "main"}, "path", "A path has letters"),
         ({"stanzas": "main"}, "path", "Give the path as repo1-path has it"),
         ({"path": "/a"}, "stanzas", "Name the stanzas"),
