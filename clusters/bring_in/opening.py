@@ -57,12 +57,9 @@ def entered(row: Bringing) -> Former:
 def look(row: Bringing) -> Any:
     """Return what opened, by repository number and stanza; raises Failed or NotReady with the field in its details."""
     found = entered(row)
-    if Cluster.objects.filter(organisation=row.organisation_id).named(row.entered["name"]).exists():
-        raise Failed("A cluster of this name exists. Choose another name.", field="name")
-    there = places(row, found)
+    there = free_places(row, found)
     opened: dict[str, dict[str, Info]] = {}
     for place in there:
-        _refuse_owned(place, [one.name for one in found.stanzas])
         objects = place.store.cloud.storage.objects(place.store.spec())
         opened[str(place.former.number)] = {
             one.name: _open(objects, place, one.name) for one in found.stanzas[:STANZAS_AT_MOST]
@@ -70,6 +67,16 @@ def look(row: Bringing) -> Any:
     for one in found.stanzas:
         _agree(one.name, [infos[one.name] for infos in opened.values() if infos[one.name]])
     return {"opened": opened, "stores": {str(one.former.number): str(one.store.pk) for one in there}}
+
+
+def free_places(row: Bringing, found: Former) -> list[Place]:
+    """Return the same as places(), where name and places are nobody's; nothing is asked of a cloud."""
+    if Cluster.objects.filter(organisation=row.organisation_id).named(row.entered["name"]).exists():
+        raise Failed("A cluster of this name exists. Choose another name.", field="name")
+    there = places(row, found)
+    for place in there:
+        _refuse_owned(place, [one.name for one in found.stanzas])
+    return there
 
 
 def places(row: Bringing, found: Former) -> list[Place]:

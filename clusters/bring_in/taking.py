@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from clusters.bring_in.opening import Place, entered, left_out, places
+from clusters.bring_in.opening import Place, entered, free_places, left_out
 from clusters.models import (
     Attachment,
     BackupPolicy,
@@ -25,8 +25,9 @@ from clusters.pgbackrest import config_file
 from clusters.pgbackrest.kept import Former, FormerRepository, Remark
 from clusters.repositories import inventory
 from console.accounts import activity
-from console.accounts.models import Membership, User
+from console.accounts.models import Membership, Organisation, User
 from console.cloud_accounts.models import CloudAccount
+from console.clouds.steps import StepError
 from console.operations.actions import ask
 from console.operations.snapshots import SnapshotQuerySet
 
@@ -50,9 +51,21 @@ def of_all() -> SnapshotQuerySet:
 
 
 def take(row: Bringing) -> None:
-    """Make the cluster of what look() has found, in the transaction that keeps it."""
+    """Make the cluster of what look() has found, in the transaction that keeps it.
+
+    Another one may have taken the name or the place since. Of two at once the second waits here, and is refused.
+    """
+    Organisation.locked(row.organisation_id)
     given, found = row.entered, entered(row)
-    there = places(row, found)
+    try:
+        there = free_places(row, found)
+    except StepError as error:
+        Bringing.objects.filter(pk=row.pk).update(error=error.message, details=error.details, content={})
+        return
+    _make(row, given, found, there)
+
+
+def _make(row: Bringing, given: dict[str, Any], found: Former, there: list[Place]) -> None:
     cluster = Cluster.objects.create(
         organisation_id=row.organisation_id,
         cloud_account_id=row.cloud_account_id,

@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from clusters import actions
+from clusters.bring_in import opening, taking
 from clusters.models import Bringing, BroughtIn, Cluster, Inventory, Node, Repository
 from clusters.node_setup import node_setups
 from clusters.repositories.retained import folders_of, kept_by
@@ -276,6 +277,21 @@ def test_it_is_brought_in_once(bring, bucket, text):
     assert "prod has brought it in already, as repo1" in plain(page)
     row, _ = bring(text=text, stanzas="other", name="another machine")
     assert row.cluster
+
+
+@pytest.mark.parametrize(("name", "field"), [("again", "text"), ("prod", "name")])
+def test_of_two_at_once_one_is_taken(as_alice, store, bucket, text, name, field):
+    for one in ("prod", name):
+        given = {"store": store.pk, "name": one, "text": text, "stanzas": "main"}
+        assert as_alice.post("/clusters/bring-in/", given).status_code == 302
+    rows = list(Bringing.objects.order_by("pk"))
+    for row in rows:
+        row.content = opening.look(row)
+    for row in rows:
+        taking.take(row)
+    Bringing.objects.update(tried_at=timezone.now())
+    assert [one.name for one in Cluster.objects.all()] == ["prod"]
+    assert beside(as_alice.get(f"/clusters/bring-in/?bringing={rows[1].key}"), field)
 
 
 def test_a_bucket_that_is_no_store(bring, bucket, text, store):
