@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +20,7 @@ from console.operations.actions import NotNow, ask, begin
 from stores.actions import NameTaken, no_more_stores
 from stores.control_status import ControlStatus, agreed
 from stores.drift import Changed
-from stores.existing.reading import taken_here
+from stores.existing.reading import held_here, taken_here
 from stores.models import BucketLook, Logs, State, Store
 
 LOOKS_AT_MOST = 200  # of an organisation that are kept
@@ -102,7 +103,8 @@ def obstacle(look: BucketLook, *, by: Membership, known: Collection[str] | None 
     if not look.content:
         return "It has not been looked at yet."
     words = look.cloud_account.cloud.vocabulary
-    if here := taken_here(look.bucket) if known is None or look.bucket in known else None:
+    is_known = known is None or look.bucket in known
+    if here := taken_here(look.bucket, look.cloud_account) if is_known else None:
         ours = here.organisation_id == by.organisation_id
         return f"This console has a store with a {words.bucket} of this name already{f', {here}' if ours else ''}."
     if look.content["owner"] == "other":
@@ -141,6 +143,8 @@ def bring(look: BucketLook, decision: Decision, *, name: str, by: Membership) ->
                 raise Changed
             if why := obstacle(look, by=by):
                 raise NotNow(why)
+            if why := _cannot_log(look, decision):
+                raise NotNow(why)
             if not look.content["owner"] and not decision.tag:
                 tag = look.cloud_account.cloud.vocabulary.tag
                 raise NotNow(f"Nothing shows yet that you may add it. Set its {tag} and check, or let the console.")
@@ -157,6 +161,23 @@ def bring(look: BucketLook, decision: Decision, *, name: str, by: Membership) ->
     except BucketLook.DoesNotExist:
         raise NotNow("Somebody has just added it, or forgotten it. Reload the page.") from None
     return store
+
+
+def _cannot_log(look: BucketLook, decision: Decision) -> str:
+    """Return why the access logs cannot go where they were named, in a sentence; "" when they can.
+
+    That may be where the bucket itself says that they go, and whoever runs its server says that.
+    """
+    if decision.logs != Logs.NAMED:
+        return ""
+    existing, words = look.cloud_account.cloud.existing, look.cloud_account.cloud.vocabulary
+    if not re.fullmatch(existing.legal, decision.logs_into):
+        return f"Its access logs go into a {words.bucket} without a usable name. {existing.legal_words}"
+    if decision.logs_into == look.bucket:
+        return f"It logs into itself and never stops growing. Name another {words.bucket} for its logs."
+    if held_here(decision.logs_into):
+        return f"A store of this console uses the {words.bucket} that its logs go into. Name another."
+    return ""
 
 
 def _write_down(look: BucketLook, decision: Decision, by: Membership) -> Store:

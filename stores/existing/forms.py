@@ -39,7 +39,7 @@ def other_bucket(account: CloudAccount, text: str, bucket: str) -> str:
     name = bucket_name(account, text)
     if name == bucket:
         raise ValidationError("A bucket that logs into itself never stops growing. Name another.")
-    if taken_here(name):
+    if taken_here(name, account):
         raise ValidationError("A store of this console uses this bucket. Name another.")
     return name
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
+from console.cloud_accounts.models import CloudAccount
 from console.clouds import bringing, foreign
 from console.clouds.contents import Objects
 from console.clouds.contract import StoreSpec
@@ -124,7 +125,16 @@ def repositories_in(objects: Objects, tell: Callable[[str], None]) -> tuple[list
     return found, True
 
 
-def taken_here(bucket: str) -> Store | RetainedLogs | None:
-    """Return what in this console has a bucket of the name already, whoever's: it knows each name once."""
-    uses = Q(bucket=bucket) | Q(log_bucket=bucket) | Q(logs_into=bucket)
-    return Store.objects.filter(uses).first() or RetainedLogs.objects.filter(bucket=bucket).first()
+def taken_here(bucket: str, account: CloudAccount) -> Store | RetainedLogs | None:
+    """Return what in this console has a bucket of the name already, whoever's: it knows each name once.
+
+    As the place of a store's logs a name counts in its own account alone: anybody may write any name there.
+    """
+    of_account = Q(cloud_account__provider_key=account.provider_key, cloud_account__number=account.number)
+    return held_here(bucket) or Store.objects.filter(of_account, logs_into=bucket).first()
+
+
+def held_here(bucket: str) -> Store | RetainedLogs | None:
+    """Return what in this console has the bucket as its own, whoever's."""
+    mine = Store.objects.filter(Q(bucket=bucket) | Q(log_bucket=bucket)).first()
+    return mine or RetainedLogs.objects.filter(bucket=bucket).first()

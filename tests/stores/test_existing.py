@@ -329,6 +329,27 @@ def test_logs_go_into_a_bucket_that_is_named(as_alice, account, archive, s3, ama
     assert {one["Name"] for one in s3.list_buckets()["Buckets"]} == {"archive", "our-logs"}
 
 
+@pytest.mark.parametrize("target", ["*", "x;id", "a" * 80, "archive", "of a store"])
+def test_where_a_bucket_says_that_it_logs_to_is_no_name_to_trust(as_alice, account, archive, s3, amazon, target):
+    other = factories.store(factories.account(factories.organisation("Other"), number="999999999999"), name="theirs")
+    look = look_at(as_alice, account)
+    [logging] = (one for one in look.content["lines"] if one["key"] == "logging")
+    logging |= {"observed": {"bucket": other.bucket if target == "of a store" else target}, "state": "off"}
+    look.save()
+    said = text_of(as_alice.post(ALL, {"tag": "on"}, follow=True))
+    assert "0 stores are being added, 1 left out" in said
+    assert Store.objects.get() == other
+
+
+def test_nobody_reserves_a_name_by_writing_that_logs_go_there(as_alice, account, archive, s3, amazon):
+    theirs = factories.account(factories.organisation("Other"), number="999999999999")
+    factories.store(theirs, name="theirs", logs="named", logs_into="archive")
+    look = look_at(as_alice, account)
+    assert actions.obstacle(look, by=as_alice_membership(account)) == ""
+    factories.store(account, name="ours", logs="named", logs_into="archive")
+    assert "already, ours" in actions.obstacle(look, by=as_alice_membership(account))
+
+
 HEAD = "account,bucket,region,name,log_bucket\n"
 
 
