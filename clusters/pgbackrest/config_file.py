@@ -58,7 +58,7 @@ class Line:
     @property
     def is_secret(self) -> bool:
         """Return whether a value must not be shown: what nobody knows may be a secret with a slip of the pen."""
-        return self.name.option is None or self.name.option.is_secret
+        return self.name.option is None or self.name.option.is_hidden
 
     @property
     def ignored(self) -> str:

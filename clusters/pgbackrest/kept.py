@@ -172,7 +172,7 @@ def _kept(line: Line) -> Iterator[KeptLine]:
     # Those of a repository are kept with it, those of a command here.
     if of_repository and (is_plain or ACCESS.fullmatch(of_repository) or option.is_secret):
         return
-    yield from (KeptLine(line.section, line.name.canonical, one) for one in line.values)
+    yield from (KeptLine(line.section, line.name.canonical, one, option.is_hidden) for one in line.values)
 
 
 def _is_of_own_host(line: Line) -> bool:

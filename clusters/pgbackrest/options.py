@@ -21,6 +21,8 @@ SECRET = frozenset(
         "repo-sftp-private-key-passphrase",
     }
 )
+# What pgBackRest shows and people put passwords into: a standby's primary_conninfo, a program with its arguments.
+HIDDEN = frozenset({"recovery-option", "repo-s3-process-cmd"})
 
 NEGATED = frozenset({"config"})  # beside all that are y or n
 
@@ -50,6 +52,11 @@ class Option:
     def is_secret(self) -> bool:
         """Return whether its value is a secret."""
         return self.name in SECRET
+
+    @property
+    def is_hidden(self) -> bool:
+        """Return whether no page shows its value: it is a secret, or may hold one."""
+        return self.is_secret or self.name in HIDDEN
 
 
 _GLOBAL = "global"

@@ -362,6 +362,20 @@ def test_the_file_goes_on_with_what_was_set(brought):
         assert line not in text
 
 
+def test_no_page_shows_a_password_that_a_standby_signs_in_with(bring, text, bucket, as_alice, client, bob):
+    option = "recovery-option=primary_conninfo=host=db1 user=repl password=hunter4"
+    row, _ = bring(text=f"{text}{option}\n[main:restore]\n{option}\n", stanzas="main other")
+    node = f"{row.cluster.get_absolute_url()}nodes/n1/"
+    client.force_login(bob)
+    for who, url in ((client, node), (as_alice, node), (as_alice, f"{row.cluster.get_absolute_url()}hand-over/")):
+        page = who.get(url)
+        assert page.status_code == 200
+        assert "hunter4" not in page.content.decode(), url
+    assert _file(row.cluster).count(option) == 2
+    # What viewers see of the file once it is handed over.
+    assert "hunter4" not in node_setups(Cluster.objects.with_node_setup().get(pk=row.cluster.pk))[0].masked
+
+
 def test_the_hand_over_gives_access_to_the_path(brought, as_alice, amazon):
     url = f"{brought.get_absolute_url()}hand-over/"
     page = as_alice.get(url)
