@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from uuid import uuid4
 
 import pytest
 from django.test import Client
 
 from console.audit.models import AuditEvent
+from console.clouds.s3api import existing
 from console.operations import snapshots
 from console.operations.actions import cancel
 from stores import actions as stores
@@ -348,6 +350,31 @@ def test_nobody_reserves_a_name_by_writing_that_logs_go_there(as_alice, account,
     assert actions.obstacle(look, by=as_alice_membership(account)) == ""
     factories.store(account, name="ours", logs="named", logs_into="archive")
     assert "already, ours" in actions.obstacle(look, by=as_alice_membership(account))
+
+
+@pytest.mark.parametrize(("said", "kept"), [(10**12, 36_500), (-5, 1), (0, 1), (7, 7)])
+def test_days_of_any_number_fit_a_store(monkeypatch, said, kept):
+    rule = {"Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": said}}
+    answers = {"versioning": "Enabled", "lifecycle": [rule]}
+    monkeypatch.setattr(existing.Setting, "read", lambda one, there: answers.get(one.key))
+    monkeypatch.setattr(existing, "_read_lock", lambda there: {"days": said})
+    monkeypatch.setattr(existing, "_open_acl", lambda there: False)
+    monkeypatch.setattr(existing, "_payer", lambda there: "")
+    found = existing.describe(Bucket("archive"), "eu-west-1", "")
+    assert (found.versions_days, found.lock_days) == (kept, kept if said else 0)
+
+
+class Bucket:
+    def __init__(self, name):
+        self.name = name
+
+
+def test_a_tag_hides_nothing_in_the_command_that_is_shown(account):
+    spec = factories.store(account).spec()
+    command = existing.tag_command(spec, {"team": "a\u202eb\x9bc'd"}, "")
+    assert command.isascii()
+    [document] = [one for one in shlex.split(command) if one.startswith("{")]
+    assert {"Key": "team", "Value": "a\u202eb\x9bc'd"} in json.loads(document)["TagSet"]
 
 
 HEAD = "account,bucket,region,name,log_bucket\n"

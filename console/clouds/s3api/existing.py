@@ -132,7 +132,7 @@ def stop_logging(spec: StoreSpec, bucket: Bucket) -> None:
 def tag_command(spec: StoreSpec, found: Mapping[str, str], options: str) -> str:
     """Return the command of the AWS CLI that sets the store's tags; S3 knows no other way than to set all at once."""
     given = [{"Key": key, "Value": text} for key, text in {**found, **tags(spec)}.items()]
-    document = shlex.quote(json.dumps({"TagSet": given}, ensure_ascii=False))
+    document = shlex.quote(json.dumps({"TagSet": given}))  # in ASCII: nobody sees what else may be in a tag
     return f"aws s3api put-bucket-tagging --bucket {shlex.quote(spec.bucket)} {options} --tagging {document}"
 
 
@@ -166,10 +166,16 @@ def _kept(bucket: Bucket) -> _Kept:
         for rule in rules
         if rule.get("Status") == "Enabled" and "NoncurrentVersionExpiration" in rule
     ]
-    lock = (_or_nothing(lambda: _read_lock(bucket)) or {}).get("days", 0)
+    locked = (_or_nothing(lambda: _read_lock(bucket)) or {}).get("days", 0)
+    lock = _days(locked) if locked else 0
     if days:
-        return _Kept(min(days) or 1, lock)
+        return _Kept(_days(min(days)), lock)
     return _Kept(DAYS_AT_MOST, lock, ("It keeps every version for ever: no rule of its lifecycle ends that.",))
+
+
+def _days(said: int) -> int:
+    """Return a number of days as a store has one, whatever a server says."""
+    return min(max(said, 1), DAYS_AT_MOST)
 
 
 def _read_lock(bucket: Bucket) -> Any:
