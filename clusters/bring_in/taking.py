@@ -32,11 +32,21 @@ from console.operations.actions import ask
 from console.operations.snapshots import SnapshotQuerySet
 
 NODE = "n1"
+AT_ONCE = 20  # of an organisation that are kept with what was entered: each holds a file, and asks a worker to look
+
+
+class TooMany(Exception):
+    """As many are being brought in as may be; the message says what to do."""
 
 
 def begin(membership: Membership, account: CloudAccount, given: dict[str, Any], *, by: User) -> Bringing:
-    """Keep what was entered, encrypted, until a worker has opened it."""
+    """Keep what was entered, encrypted, until a worker has opened it; raises TooMany."""
     with transaction.atomic():
+        Organisation.locked(membership.organisation_id)
+        kept = Bringing.objects.visible_to(membership).filter(cluster=None, begun_at__gt=Now() - Bringing.KEPT)
+        if kept.count() >= AT_ONCE:
+            minutes = int(Bringing.KEPT.total_seconds() // 60)
+            raise TooMany(f"{AT_ONCE} repositories were tried within {minutes} minutes. Wait until those are over.")
         row: Bringing = Bringing.objects.create(
             organisation=membership.organisation, cloud_account=account, entered=given, by=by
         )

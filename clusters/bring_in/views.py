@@ -39,9 +39,13 @@ def bring_in(request: MemberRequest) -> HttpResponse:
         form = BringInForm(request.POST, request.FILES, membership=request.membership)
         if form.is_valid():
             account = form.cleaned_data["store"].cloud_account
-            made = taking.begin(request.membership, account, form.entered(), by=request.user)
-            url = f"{request.path}?{urlencode({'bringing': str(made.key)})}"
-            return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
+            try:
+                made = taking.begin(request.membership, account, form.entered(), by=request.user)
+            except taking.TooMany as error:
+                form.add_error(None, str(error))
+            else:
+                url = f"{request.path}?{urlencode({'bringing': str(made.key)})}"
+                return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
     else:
         form = BringInForm(membership=request.membership, initial={"store": request.GET.get("store", "")})
     return _dialog(request, form)

@@ -310,6 +310,17 @@ def test_a_second_repository_elsewhere_is_left_out(bring, bucket, text, as_alice
     assert "repo2" not in node_setups(Cluster.objects.with_node_setup().get())[0].configuration.render(secrets=True)
 
 
+def test_only_so_many_are_tried(as_alice, store, monkeypatch):
+    monkeypatch.setattr(taking, "AT_ONCE", 2, raising=False)
+    given = {"store": store.pk, "name": "prod", "path": "/a", "stanzas": "main", "passphrase": PASSPHRASE}
+    assert [as_alice.post("/clusters/bring-in/", given).status_code for _ in range(3)] == [302, 302, 422]
+    answer = as_alice.post("/clusters/bring-in/", given)
+    assert "2 repositories were tried within 10 minutes" in plain(answer)
+    assert PASSPHRASE not in answer.content.decode()
+    Bringing.objects.update(begun_at=timezone.now() - timedelta(minutes=11))
+    assert as_alice.post("/clusters/bring-in/", given).status_code == 302
+
+
 # Who may
 
 
