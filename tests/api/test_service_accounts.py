@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from console.accounts import members
+from console.accounts import activity, members
 from console.accounts.models import Membership
 from console.api import tokens
 from console.api.models import ServiceAccount, Token
@@ -126,3 +126,14 @@ def test_support_that_looks_sees_no_token_of_theirs(acme, alice, deployer):
     looking = Membership(organisation=acme, user=factories.support(), role="support")
     assert Token.objects.shown_to(alice.memberships.get()).count() == 1
     assert not Token.objects.shown_to(looking).exists()
+
+
+def test_what_one_is_refused_hides_nothing_of_another(deployer, alice, acme, monkeypatch):
+    monkeypatch.setattr(activity, "REFUSALS_AN_HOUR", 2)
+    other = tokens.make_service_account(acme, name="another", role="viewer", by=alice)
+    for account in (deployer, deployer, deployer, other):
+        ServiceAccount.objects.filter(pk=account.pk).update(role="viewer")
+        account.refresh_from_db()
+        assert Caller(give_service(account, alice)[1]).get("/audit").status_code == 403
+    refused = AuditEvent.objects.filter(action="Was refused").order_by("created_at")
+    assert [one.actor_name.partition(" ")[0] for one in refused] == ["deployer", "deployer", "another"]
