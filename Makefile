@@ -75,8 +75,7 @@ DONE := .venv/.done-$(ENV)
 INSTALLED_ON = $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON),/usr/bin/python3)
 
 .PHONY: help setup install uninstall image lock azurite system demo env release lint check quick test thorough live-test \
-  servers servers-test audit bench
-.PHONY: help setup install uninstall image lock azurite system demo env release lint check quick test thorough live-test localstack-test audit bench
+  servers servers-test localstack-test audit bench
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -208,7 +207,8 @@ servers: setup system .venv/servers/.done ## Install the S3 servers of make serv
 	@touch $@
 
 servers-test: servers ## A store's life on real S3 servers, with pgBackRest (root): make servers-test SERVERS="Ceph RGW 16"
-	SERVERS="$(or $(SERVERS),all)" $(BIN)/python -m pytest -q -p no:xdist tests/servers
+	SERVERS="$(or $(SERVERS),all)" $(BIN)/python -m pytest -q -n 0 tests/servers
+
 localstack-test: setup ## The same on LocalStack, a second emulated Amazon: downloads it from PyPI once (tests/localstack.py)
 	$(BIN)/python -m tests.localstack
 

@@ -215,16 +215,18 @@ SERVER_ACTIONS = {
 #   4.48 (logging) and Ceph 16.2 (ownership) were seen to do.
 # - MalformedXML: it reads what it knows of the form, and this is not in it (Swift 2.30 of ownership).
 # - MalformedPolicy, InvalidPolicyDocument: the same of a policy's words (SeaweedFS 4.48 of BoolIfExists).
+# - InvalidTargetBucketForLogging: it logs only where a policy lets it, and keeps no policy that a store can have.
 # - The others are how S3 says that a bucket has no Object Lock (S3 API reference, PutObjectLockConfiguration).
 FOREIGN = ["BucketAlreadyExists", "BucketAlreadyOwnedByYou", "InvalidArgument", "MalformedXML"]
 LACKING = {
     **{
         f"Put{name}": FOREIGN
         for name in (
-            *("BucketTagging", "BucketOwnershipControls", "PublicAccessBlock", "BucketLogging", "BucketVersioning"),
+            *("BucketTagging", "BucketOwnershipControls", "PublicAccessBlock", "BucketVersioning"),
             "BucketLifecycleConfiguration",
         )
     },
+    "PutBucketLogging": [*FOREIGN, "InvalidTargetBucketForLogging"],
     "PutBucketPolicy": [*FOREIGN, "MalformedPolicy", "InvalidPolicyDocument"],
     "PutObjectLockConfiguration": [
         *(*FOREIGN, "InvalidBucketState", "InvalidRequest", "ObjectLockConfigurationNotFoundError"),

@@ -183,6 +183,11 @@ ROWS: dict[str, Row] = {
         {"GetBucketTagging": NO_TAGS, "PutBucketTagging": NOT_IMPLEMENTED},
         frozenset({"tags"}),
     ),
+    "logs only where a policy lets it": Row(
+        "S3 user guide, Troubleshoot server access logging; moto 5 behind nginx, where no policy is kept",
+        {"PutBucketLogging": Answer(400, "InvalidTargetBucketForLogging"), **POLICY},
+        frozenset({"access_logging", "bucket_policy"}),
+    ),
     "lists buckets without dates": Row(
         "ListBuckets of servers that keep none",
         changes={"ListBuckets": lambda data: re.sub(rb"<CreationDate>.*?</CreationDate>", b"", data)},
