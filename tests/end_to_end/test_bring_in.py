@@ -178,8 +178,12 @@ def _go_on(console, clock, by_hand, stores, tmp_path):
     script.write_text(console.get(f"{pages['main']}restore.sh?folder={copy}&port={node.port + 1}"))
     subprocess.run(["sh", script], check=True, capture_output=True, text=True)
     node.start(copy / "data", "-c", f"config_file={copy}/postgresql.conf")
-    query = ("psql", "-h", copy, "-p", node.port + 1, "-d", "postgres", "-XAtc", "SELECT count(*) FROM receipts")
-    assert node.run(*query).stdout.strip() == "60000"
+    psql = ("psql", "-h", copy, "-p", node.port + 1, "-d", "postgres", "-XAtc")
+    until = time.monotonic() + 120
+    while node.run(*psql, "SELECT pg_is_in_recovery()").stdout.strip() == "t":  # it answers before it is done
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert node.run(*psql, "SELECT count(*) FROM receipts").stdout.strip() == "60000"
     node.stop(copy / "data")
     clock.lap("restored")
 
