@@ -91,6 +91,11 @@ def test_what_chooses_tests_by_their_place_names_places_that_are_there():
     assert [one for one in sorted(named) if not (ROOT / one).exists()] == []
 
 
+def test_no_target_runs_the_tests_without_xdist():
+    """tests/conftest.py sets its marker, and without it nothing is collected: `-n 0` keeps a run in one process."""
+    assert "no:xdist" not in (ROOT / "Makefile").read_text()
+
+
 def test_no_test_module_imports_another():
     """What two of them need stands in a module of its own, or in a conftest: moving a test must break no other."""
     for path in (ROOT / "tests").rglob("*.py"):
