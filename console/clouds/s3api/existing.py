@@ -43,8 +43,10 @@ Put = Callable[[Setting, Any], StepResult | None]  # gives the bucket a value, a
 # What was there stays
 
 
-def joined_policy(found: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def joined_policy(found: Any, wanted: Mapping[str, Any] | None) -> Any:
     """Return the policy with those of the wanted statements that it lacks; raises Failed for one that is unreadable."""
+    if wanted is None:  # this server is better off without ours
+        return found
     if not found:
         return dict(wanted)
     if "unreadable" in found:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from console.clouds import bringing, lifecycle
 from console.clouds.contract import LinkError
+from console.clouds.existing import TakenOver
 from console.clouds.s3.session import bucket_of
+from console.clouds.s3api.settings import POLICY
 from console.clouds.steps import Refused
 from tests.clouds import plans
 from tests.clouds.contract.running import PREFIX, settled
@@ -106,3 +110,38 @@ def test_what_has_no_call_for_many_is_emptied_one_by_one(layer, administrator, s
     assert "DeleteObject" in layer.seen
     administrator.delete_bucket(Bucket=spec.log_bucket)
     assert not stands()
+
+
+@pytest.mark.parametrize("what", ["claims", "breaks"])
+def test_a_bucket_is_brought_in_with_its_policy_where_none_of_ours_is_any_good(layer, administrator, what):
+    """As behind a proxy that ends TLS: there is no policy to add, and what the bucket has stays."""
+    has = " ".join({*SEAWEED.split()} - {"bucket_policy"})
+    account = through(layer, ROWS["SeaweedFS as it is"])
+    account = replace(account, settings={**account.settings, "has": has, what: "bucket_policy"})
+    spec = replace(make_spec(account), log_bucket="", complete=True)
+    administrator.create_bucket(Bucket=spec.bucket)
+    try:
+        for policy in (None, {"Version": "2012-10-17", "Statement": [refusing_writes(spec.bucket)]}):
+            if policy:
+                administrator.put_bucket_policy(Bucket=spec.bucket, Policy=json.dumps(policy))
+            lines = {one.key: one for one in bringing.look(S3, spec)}
+            assert lines["policy"].state == "ok"
+            brought = replace(spec, taken_over=TakenOver({key: one.observed for key, one in lines.items()}))
+            chosen = [lifecycle.Differing(False, "policy", "policy")]
+            settled(bringing.bringing(S3, brought, tag=True, chosen=chosen), brought)
+            assert S3.existing.owner(brought) == str(spec.id)
+            assert (POLICY.read(bucket_of(spec, spec.bucket)) or {}).get("Statement") == (policy or {}).get("Statement")
+            settled(bringing.forgetting(S3, tagged=True, made_logs=False, keep_logs=False), brought)
+    finally:
+        administrator.delete_bucket(Bucket=spec.bucket)
+
+
+def refusing_writes(bucket):
+    """A statement of somebody else's."""
+    return {
+        "Sid": "Theirs",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/theirs/*",
+    }
