@@ -11,7 +11,18 @@ import pytest
 
 # What a server cannot do, whatever the console does: the step has to fail there.
 KNOWN = {("s3rver", "objects"): "s3rver 3.7 lists no folders, so pgBackRest finds no backups there"}
-STEPS = ("link", "create", "posture", "node access", "objects", "pgBackRest", "deletion", "protected", "orphans")
+STEPS = (
+    "link",
+    "create",
+    "posture",
+    "node access",
+    "objects",
+    "pgBackRest",
+    "deletion",
+    "protected",
+    "orphans",
+    "brought in",
+)
 
 
 class Table:

@@ -11,8 +11,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from console.clouds import bringing, lifecycle
+from console.clouds.existing import TakenOver
 from console.clouds.s3 import session as s3_session
-from console.clouds.steps import Refused
+from console.clouds.steps import Failed, Refused
 from tests.clouds import plans
 from tests.clouds.contract.running import PREFIX, access_to, settled, with_keys
 from tests.clouds.s3_accounts import S3, an_account, make_spec
@@ -179,3 +181,46 @@ def test_orphans_are_found(named, table):
         assert {found[one].store_id for one in (spec.bucket, spec.log_bucket)} == {str(spec.id)}
         assert not any(found[one].error for one in (spec.bucket, spec.log_bucket))
     settled(plans.deletion(S3), replace(spec, complete=True))
+
+
+def test_a_bucket_that_was_there_is_brought_in_and_given_back(named, table):
+    name, server = named
+    account = an_account(server.endpoint, server.ca_file.read_text(), server.key.id, server.key.secret, has="")
+    account = replace(account, settings={**account.settings, **S3.linking.identify(account).found})
+    spec, s3 = replace(make_spec(account), complete=True), client_of(server, server.key)
+    s3.create_bucket(Bucket=spec.bucket)
+    try:
+        with table.step(name, "brought in") as say:
+            if "tags" not in account.settings["has"].split():
+                with pytest.raises(Failed, match="keeps no tags"):
+                    S3.existing.find(account, spec.bucket)
+                say("not offered")
+                return
+            _brought_in_and_given_back(s3, spec)
+    finally:
+        s3.delete_object(Bucket=spec.bucket, Key="theirs")
+        s3.delete_bucket(Bucket=spec.bucket)
+
+
+def _brought_in_and_given_back(s3, spec):
+    tags = [{"Key": "team", "Value": "web"}]
+    s3.put_bucket_tagging(Bucket=spec.bucket, Tagging={"TagSet": tags})
+    s3.put_object(Bucket=spec.bucket, Key="theirs", Body=b"1")
+    found = S3.existing.find(spec.account, spec.bucket)
+    assert (found.versions_days, found.lock_days, S3.existing.owner(spec)) == (0, 0, "")
+    lines = bringing.look(S3, spec)
+    there = {one.key: one.observed for one in lines if one.state in {"ok", "off"}}
+    spec = replace(spec, taken_over=TakenOver(there, logs_named=False))
+    chosen = [
+        lifecycle.Differing(False, one.key, one.label)
+        for one in lines
+        if one.state == "off" and one.key not in {"tags", "logging"}
+    ]
+    settled(bringing.bringing(S3, spec, tag=True, chosen=chosen), spec)
+    assert [one.key for one in lifecycle.check(S3, spec) if one.state != "ok"] == []
+    assert S3.existing.owner(spec) == str(spec.id)
+    assert s3.get_object(Bucket=spec.bucket, Key="theirs")["Body"].read() == b"1"
+    settled(bringing.forgetting(S3, tagged=True, made_logs=True, keep_logs=False), spec)
+    assert s3.get_bucket_tagging(Bucket=spec.bucket)["TagSet"] == tags
+    assert s3.get_object(Bucket=spec.bucket, Key="theirs")["Body"].read() == b"1"
+    assert S3.existing.owner(spec) == ""
