@@ -60,6 +60,8 @@ def do_own_work(spec: StoreSpec, bucket: str) -> bool:
         _tidy(spec, bucket, key, version)
         raise
     delete(spec, bucket, key, version)
+    if not version:
+        _sweep(spec, bucket)
     if not same or seen != [key]:
         wrong = "does not give back what it was given" if not same else "does not list what it was given"
         raise Failed(f"The server takes objects into {bucket} and {wrong}.", bucket=bucket)
@@ -77,6 +79,16 @@ def delete(spec: StoreSpec, bucket: str, key: str, version: str = "") -> None:
             raise ClientError(
                 {"Error": {"Code": refused.get("Code", ""), "Message": refused.get("Message", "")}}, "DeleteObjects"
             )
+
+
+def _sweep(spec: StoreSpec, bucket: str) -> None:
+    """Delete the trial's own folder where the server lists it once it is empty, as JuiceFS does; a store has to be."""
+    with suppress(Failed):
+        with _calling("ListObjectsV2", spec, bucket) as s3:
+            page = s3.list_objects_v2(Bucket=bucket, Prefix=FOLDER)  # with the slash it is not listed
+        if any(one["Key"] == f"{FOLDER}/" for one in page.get("Contents", [])):
+            with _calling("DeleteObject", spec, bucket) as s3:
+                s3.delete_object(Bucket=bucket, Key=f"{FOLDER}/")
 
 
 def _versions(spec: StoreSpec, bucket: str, key: str) -> list[str]:

@@ -300,14 +300,17 @@ class Bucket:
 
     def empty(self, patience: float = 86400) -> None:
         """Delete all that is in it, versions and unfinished uploads too; raises NotReady when there is very much."""
+        before: list[ObjectIdentifierTypeDef] = []
         for _ in range(PAGES_PER_RUN):
             # Always the first page: what it listed is gone when the next one is asked for.
             if not (objects := self._first_page()):
                 break
-            if not self._delete_together(objects):
+            # JuiceFS, for one, keeps and lists the folders of what was deleted together; one by one they go.
+            if objects == before or not self._delete_together(objects):
                 for one in objects:
                     with self.calling("DeleteObject") as s3:
                         s3.delete_object(Bucket=self.name, **one, **self.expected)  # type: ignore[misc]
+            before = objects
         else:
             raise NotReady("Deleting the access logs: there are many.", patience=patience)
         with suppress(NotListed):

@@ -107,6 +107,47 @@ GUARD = {"DeleteBucket": lambda request: Answer(409, "BucketNotEmpty") if reques
 
 NO_MULTI_DELETE = Row("servers that say 405", {"DeleteObjects": Answer(405, "MethodNotAllowed")})
 
+TRIAL = "storekeeper-trial/"
+
+
+class Folders:
+    """A multi-delete leaves the folder of what it deleted, listed like an object; only DeleteObject takes it away."""
+
+    def __init__(self):
+        self.left = set()
+
+    def answers(self):
+        return {"DeleteObjects": self._many, "DeleteObject": self._one, "DeleteBucket": self._bucket}
+
+    def changes(self):
+        return {
+            "ListObjectsV2": lambda data: self._listed(data, "Contents", "</ListBucketResult>"),
+            "ListObjectVersions": lambda data: self._listed(data, "Version", "</ListVersionsResult>"),
+        }
+
+    def _many(self, request):
+        if f"{TRIAL}object".encode() in request.body:
+            self.left.add(request.bucket)
+
+    def _one(self, request):
+        if not request.path.endswith(f"/{TRIAL}"):
+            return None
+        self.left.discard(request.bucket)
+        return Answer(204)
+
+    def _bucket(self, request):
+        return Answer(409, "BucketNotEmpty") if request.bucket in self.left else None
+
+    def _listed(self, data, tag, end):
+        name, prefix = (re.search(rb"<%s>(.*?)</%s>" % (one, one), data) for one in (b"Name", b"Prefix"))
+        if not name or name[1].decode() not in self.left or (prefix and not TRIAL.encode().startswith(prefix[1])):
+            return data
+        entry = f"<{tag}><Key>{TRIAL}</Key><VersionId>null</VersionId><Size>0</Size></{tag}>{end}"
+        return data.replace(end.encode(), entry.encode())
+
+
+FOLDERS = Folders()
+
 ROWS: dict[str, Row] = {
     "SeaweedFS as it is": Row("the server behind this layer"),
     "R2": Row(
@@ -188,6 +229,7 @@ ROWS: dict[str, Row] = {
         {"PutBucketLogging": Answer(400, "InvalidTargetBucketForLogging"), **POLICY},
         frozenset({"access_logging", "bucket_policy"}),
     ),
+    "keeps empty folders": Row("JuiceFS 1.4, S3 gateway", FOLDERS.answers(), changes=FOLDERS.changes()),
     "lists buckets without dates": Row(
         "ListBuckets of servers that keep none",
         changes={"ListBuckets": lambda data: re.sub(rb"<CreationDate>.*?</CreationDate>", b"", data)},
