@@ -83,6 +83,7 @@ class Facts:
     lost_since: datetime | None = None
     since: datetime | None = None  # when the store was attached, or the node made
     plan: Plan = field(default_factory=Plan)
+    is_watched: bool = False  # somebody else's schedule makes the backups, which nobody has told the console
     may_drop: bool = False  # pgBackRest was told to drop WAL that waits too long
     rpo: timedelta | None = None
     proof_within: timedelta | None = None

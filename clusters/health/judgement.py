@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from clusters.health import schedule
@@ -28,6 +29,8 @@ TRIED = timedelta(minutes=2)  # after it is due, it was looked again, or that ha
 OVERDUE = timedelta(minutes=30)  # of a look: it is due by the store's own interval
 QUEUE_BEHIND, QUEUE_AT_RISK = 16, 256  # segments that wait on the node: with 16 MB, 256 MB and 4 GB
 RPO_AT_LEAST = timedelta(hours=1)  # where none is set: twice the schedule's longest interval
+RHYTHM = 10  # backups whose times tell a schedule that the console does not know
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,11 @@ def _of_the_schedule(facts: Facts, seen: Window, missed: Sequence[Missed], clock
         if len(missed) > 1:
             words = f"{len(missed)} {kinds} backups were not made, the last that of {_at(missed[0].at)}."
         yield Problem("missed", AT_RISK if len(missed) > 1 else BEHIND, words, _look_at_log(facts))
-    rpo = facts.rpo or _rpo_by_schedule(facts)
+    rhythm = _rhythm(seen.reach.usable) if facts.is_watched and facts.plan.is_empty else None
+    if rhythm and clock.passed((at := _stopped(seen.reach.usable[-1])) + rhythm):
+        words = f"The newest backup was complete {_at(at)}: by those before it, another one would have come since."
+        yield Problem("missed", BEHIND, words, "See why its machine makes none: the console only watches it.")
+    rpo = facts.rpo or _rpo_by_schedule(facts) or rhythm
     if rpo is None or seen.newest is None:
         return
     if facts.rpo is None and seen.is_idle:
@@ -226,6 +233,17 @@ def _of_the_schedule(facts: Facts, seen: Window, missed: Sequence[Missed], clock
 def _rpo_by_schedule(facts: Facts) -> timedelta | None:
     longest = facts.plan.longest
     return max(RPO_AT_LEAST, 2 * longest) if longest else None
+
+
+def _rhythm(backups: Sequence[Backup]) -> timedelta:
+    """Return twice the longest time between the last backups, where nobody has said when they are planned."""
+    stops = [_stopped(one) for one in backups[-RHYTHM:]]
+    longest = max((b - a for a, b in pairwise(stops)), default=WEEK)
+    return max(DAY, 2 * longest)
+
+
+def _stopped(backup: Backup) -> datetime:
+    return datetime.fromtimestamp(backup.stopped, UTC)
 
 
 def _is_known(facts: Facts, clock: Clock) -> bool:

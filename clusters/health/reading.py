@@ -125,6 +125,7 @@ def _pair(where: _Where, plan: Plan, both: str, row: Health | None, *, proof: Pr
         lost_since=known.lost_since if known else None,
         since=where.since,
         plan=plan,
+        is_watched=cluster.is_watched_only,
         may_drop=bool(where.policy.queue_max),
         rpo=timedelta(minutes=cluster.rpo_minutes) if cluster.rpo_minutes else None,
         proof_within=timedelta(days=cluster.proof_days) if cluster.proof_days else None,

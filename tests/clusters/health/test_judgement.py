@@ -436,3 +436,26 @@ def test_damage_that_a_verification_found_is_not_mended_by_a_later_restore():
     found = judge(facts(proof=Proof(NOW - HOUR, 60, NOW - DAY, "Verification: 2 files are damaged.")))
     assert (found.verdict, found.problems[0]["code"]) == ("at_risk", "proof_failed")
     assert found.problems[0]["words"] == "The last try failed 25 Nov 12:00 UTC. Verification: 2 files are damaged."
+
+
+def _watched(now, **values):
+    look = Look(read_at=now - MINUTE, due_at=now + HOUR)
+    return facts(now=now, look=look, host=Host("n1"), plan=Plan({}), is_watched=True, **values)
+
+
+def _codes(known):
+    return [one["code"] for one in judge(known).problems]
+
+
+def test_who_watches_only_knows_the_schedule_by_its_backups():
+    # One a day; WAL goes on, or stops.
+    late = NOW + 7 * DAY
+    goes_on = state(last_wal_at=(late - MINUTE).isoformat())
+    assert judge(_watched(NOW)).verdict == Verdict.RECOVERABLE
+    assert _codes(_watched(late, state=goes_on)) == ["missed"]
+    assert _codes(_watched(late)) == ["rpo", "missed"]
+    # A schedule that the console has is not guessed, and one backup tells nothing but that a week is long.
+    assert _codes(replace(_watched(late), is_watched=False)) == []
+    once = state(backups=BACKUPS[:1], last_wal_at=(SUNDAY + HOUR).isoformat())
+    assert _codes(_watched(SUNDAY + 13 * DAY, state=once)) == []
+    assert _codes(_watched(SUNDAY + 15 * DAY, state=once)) == ["rpo", "missed"]
