@@ -278,7 +278,7 @@ def plan_backups(cluster: Cluster, node: Node | None, *, by: User | None, **valu
         BackupPolicy.objects.update_or_create(
             cluster=cluster, node=node, defaults=values, create_defaults={**kept, **values}
         )
-        if before and any(before.get(one) != values[one] for one in RETENTION if one in values):
+        if any(had[one] != values[one] for one in RETENTION if one in values):
             _end_own_retention(cluster)
         memory.note_retentions(cluster)
         _note("Planned backups", node or cluster, by, before=before, after=values)

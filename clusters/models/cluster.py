@@ -258,6 +258,19 @@ class Cluster(ManagedResource):
         return found is not None and found.handed_over_at is None
 
     @property
+    def is_being_handed_over(self) -> bool:
+        """Return whether its hand-over has begun, and no node has reported one of the console's files."""
+        found = getattr(self, "brought_in", None)
+        if found is None or found.handed_over_at is None:
+            return False
+        return not any(one.applied_sha256 for one in self.nodes.all())
+
+    @property
+    def own_retentions(self) -> list[tuple[str, str]]:
+        """Return its repositories that expire as the file had it that they were brought in with, and how."""
+        return [(str(one), one.own_retention) for one in self.repositories.all() if one.own_retention]
+
+    @property
     def can_update(self) -> bool:
         """Return whether its stores and nodes may be changed now."""
         return self.may("update")

@@ -138,7 +138,16 @@ class Repository(models.Model):
             return None
         others = Repository.objects.filter(store=self.store_id, cluster__isnull=False).exclude(pk=self.pk)
         path, stanzas = self.brought["path"], self.brought["stanzas"]
-        return next((one for one in others.exclude(brought=None) if one.is_same_place(path, stanzas)), None)
+        return next((one for one in others.exclude(brought__isnull=True) if one.is_same_place(path, stanzas)), None)
+
+    @property
+    def own_retention(self) -> str:
+        """Return how one that was brought in expires, where that is as its file had it; "" where the policy says."""
+        own = self.brought.get("retention") if self.brought else None
+        if own is None:
+            return ""
+        said = [f"retention-{name}={value}" for name, value in own.items()]
+        return ", ".join(said if "full" in own else ["no full backup expires by itself", *said])
 
     @property
     def reached(self) -> dict[str, str]:

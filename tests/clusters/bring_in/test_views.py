@@ -433,6 +433,12 @@ def test_no_other_primary_writes_there(brought):
     assert actions.add_nodes(brought, regions=["eu-west-1"], first=first, by=None) == ["n2"]
 
 
+    # Who has begun finds the steps again, until the node has its file.
+    for page in (cluster.get_absolute_url(), f"{cluster.get_absolute_url()}nodes/n1/"):
+        assert "The hand-over has begun" in plain(as_alice.get(page))
+        assert url in as_alice.get(page).content.decode()
+    Node.objects.filter(cluster=cluster).update(applied_sha256="a" * 64)
+    assert "The hand-over has begun" not in plain(as_alice.get(cluster.get_absolute_url()))
 def test_its_cluster_s_deletion_leaves_it(brought, bring, text, bucket, alice, amazon):
     from tests.clusters.conftest import work
 
@@ -448,6 +454,24 @@ def test_its_cluster_s_deletion_leaves_it(brought, bring, text, bucket, alice, a
     assert folders_of(kept) == ["backups/prod/archive/main", "backups/prod/backup/main"]
     # Brought in again, nobody is told to empty what the new cluster goes on with.
     row, page = bring(text=text, stanzas="main", name="back again")
+def test_pages_say_how_it_expires_until_somebody_changes_that(brought, as_alice, alice):
+    policy = f"{brought.get_absolute_url()}policy/"
+    for page in (brought.get_absolute_url(), policy):
+        assert "repo1" in plain(as_alice.get(page))
+        assert "retention-full=3" in plain(as_alice.get(page))
+    assert "each of them expires by that" in plain(as_alice.get(policy))
+    # Also by a node's own, which its page says then
+    node = brought.nodes.get()
+    actions.plan_backups(brought, node, by=alice, retention_full=90, retention_type="time", retention_diff=None)
+    assert "repo1-retention-full=90\n" in _file(brought)
+    assert "former file" not in plain(as_alice.get(policy))
+
+
+def test_a_repository_without_retention_expires_nothing(bring, bucket, text, as_alice):
+    row, _ = bring(text=text.replace("repo1-retention-full=3\n", ""), stanzas="main")
+    assert "no full backup expires by itself" in plain(as_alice.get(row.cluster.get_absolute_url()))
+
+
     assert row.cluster, plain(page)
     assert folders_of(kept) == []
     assert "back again has brought the same repository in again" in kept_by(kept)
