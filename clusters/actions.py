@@ -168,6 +168,8 @@ def replace_passphrase(repository: Repository, *, by: User | None) -> Repository
             raise NotAttachable(why)
         if cluster.is_busy or attachment is None:
             raise NotAttachable(f"{cluster.name} does not use {repository} now, or is at work. Reload the page.")
+        if cluster.is_watched_only:
+            raise NotAttachable(f"{cluster.name} is watched only: hand its node over first, which is to write there.")
         number = next_number(cluster)
         if number > REPOSITORIES_AT_MOST:
             raise NotAttachable(
@@ -286,7 +288,7 @@ def plan_backups(cluster: Cluster, node: Node | None, *, by: User | None, **valu
 
 def _end_own_retention(cluster: Cluster) -> None:
     """Have repositories that were brought in expire as the cluster does, since somebody has said how."""
-    for one in Repository.objects.filter(cluster=cluster).exclude(brought=None):
+    for one in Repository.objects.filter(cluster=cluster).exclude(brought__isnull=True):
         Repository.objects.filter(pk=one.pk).update(brought={**one.brought, "retention": None})
 
 
@@ -335,10 +337,26 @@ def describe_machine(node: Node, *, differences: Mapping[int, Mapping[str, Any]]
 
 
 def add_database(cluster: Cluster, database: Database, *, by: User | None) -> None:
-    """Keep a database of the cluster's, and that its nodes are to archive it."""
+    """Keep a database of the cluster's, and that its nodes are to archive it; raises NotAttachable."""
     with transaction.atomic():
         database.save()
+        _keep_stanza(cluster, database.name)
         _note("Added a database", cluster, by, after={"database": database.name})
+
+
+def _keep_stanza(cluster: Cluster, name: str) -> None:
+    """Have the stanza looked for where repositories of the cluster were brought in; raises NotAttachable."""
+    for one in Repository.objects.select_for_update().filter(cluster=cluster).exclude(brought__isnull=True):
+        if cluster.is_watched_only:
+            raise NotAttachable(f"{cluster.name} is watched only. Hand its node over first, then add the database.")
+        others = Repository.objects.filter(store=one.store_id, cluster__isnull=False).exclude(pk=one.pk)
+        for other in others.exclude(brought__isnull=True):
+            if other.is_same_place(one.brought["path"], [name]):
+                raise NotAttachable(
+                    f"{other.cluster_name} has the stanza {name} in {one}. Give the database another name."
+                )
+        stanzas = list(dict.fromkeys([*one.brought["stanzas"], name]))
+        Repository.objects.filter(pk=one.pk).update(brought={**one.brought, "stanzas": stanzas})
 
 
 def remove_database(database: Database, *, by: User | None) -> None:

@@ -55,12 +55,12 @@ def access(cluster: Cluster) -> Plan:
     """Return the plan that leaves the nodes with access to the wanted stores, and to nothing else."""
     wanted = cluster.attachments.exclude(state=Attachment.State.DETACHING)
     if cluster.is_watched_only:  # its own repositories are only read, and by the console itself
-        wanted = wanted.filter(repository__brought=None)
-        if not wanted.exists():
-            return ()
+        wanted = wanted.filter(repository__brought__isnull=True)
     if wanted.exists():
         return cluster.cloud.access.grant
-    return cluster.cloud.access.revoke if cluster.repositories.exists() else ()
+    # Also of a store beside them, which was attached and is no longer.
+    ever = cluster.repositories.filter(brought__isnull=True) if cluster.is_watched_only else cluster.repositories.all()
+    return cluster.cloud.access.revoke if ever.exists() else ()
 
 
 def dismissal(cluster: Cluster) -> Plan:

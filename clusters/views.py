@@ -330,6 +330,8 @@ def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
             actions.add_database(cluster, form.instance, by=request.user)
         except IntegrityError:
             form.add_error(None, "Somebody added a database like it at the same time. Look at the cluster first.")
+        except actions.NotAttachable as error:
+            form.add_error("name", str(error))
         else:
             message = f"{form.instance.name} is a stanza on each node of {cluster.name} now."
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)

@@ -33,7 +33,8 @@ def refusal(cluster: Cluster) -> str:
     if not cluster.cloud.access.reaches_kept:
         return (
             f"The nodes of a cluster reach only its own place on {cluster.cloud.label}, and this repository is in "
-            "another one. It is watched, and can be restored; to archive through the console, attach another store."
+            "another one. It is watched, and can be restored; to archive through the console, make another cluster for "
+            "the node."
         )
     return cluster.blocked
 

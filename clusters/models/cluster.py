@@ -293,6 +293,11 @@ class Cluster(ManagedResource):
 
     def _spec(self, rows: Iterable[tuple[str, dict[str, Any] | None]]) -> AccessSpec:
         found = {bucket: brought for bucket, brought in rows if not (self.is_watched_only and brought is not None)}
+        kept = {bucket: brought["path"] for bucket, brought in found.items() if brought is not None}
+        if getattr(self, "brought_in", None) and not self.is_watched_only:
+            # What was replaced since the hand-over is still expired by the node, and restored there.
+            left = (one for one in self.repositories.all() if one.brought is not None and one.bucket in found)
+            kept = {one.bucket: one.brought["path"] for one in left} | kept
         return AccessSpec(
             id=self.id,
             name=self.name,
@@ -301,7 +306,7 @@ class Cluster(ManagedResource):
             buckets=tuple(found),
             keys=self.keys,
             former=self.former_keys,
-            kept={bucket: brought["path"] for bucket, brought in found.items() if brought is not None},
+            kept=kept,
         )
 
 

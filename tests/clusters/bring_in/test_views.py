@@ -11,9 +11,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from clusters import actions
+from clusters import actions, plans
+from clusters.bring_in import hand_over as handing
 from clusters.bring_in import opening, taking
-from clusters.models import Bringing, BroughtIn, Cluster, Inventory, Node, Repository
+from clusters.models import Attachment, Bringing, BroughtIn, Cluster, Inventory, Node, Repository
 from clusters.node_setup import node_setups
 from clusters.repositories.retained import folders_of, kept_by
 from console.audit.models import AuditEvent
@@ -433,12 +434,62 @@ def test_no_other_primary_writes_there(brought):
     assert actions.add_nodes(brought, regions=["eu-west-1"], first=first, by=None) == ["n2"]
 
 
-    # Who has begun finds the steps again, until the node has its file.
-    for page in (cluster.get_absolute_url(), f"{cluster.get_absolute_url()}nodes/n1/"):
-        assert "The hand-over has begun" in plain(as_alice.get(page))
-        assert url in as_alice.get(page).content.decode()
-    Node.objects.filter(cluster=cluster).update(applied_sha256="a" * 64)
-    assert "The hand-over has begun" not in plain(as_alice.get(cluster.get_absolute_url()))
+@pytest.fixture
+def handed_over(brought, alice):
+    handing.hand_over(brought, schedules={"full_schedule": "0 1 * * 0"}, by=alice)
+    Cluster.objects.filter(pk=brought.pk).update(state="available")
+    return Cluster.objects.get(pk=brought.pk)
+
+
+def _add(as_alice, cluster, name):
+    folder, port = f"/var/lib/postgresql/15/{name}", 5500 + ord(name[0])
+    given = {"name": name, "version": "15", "data_directory": folder, "port": str(port)}
+    return as_alice.post(f"{cluster.get_absolute_url()}databases/add/", given)
+
+
+def test_a_database_that_is_added_is_looked_for(bring, text, handed_over, as_alice):
+    assert _add(as_alice, handed_over, "third").status_code == 302
+    repository = handed_over.repositories.get()
+    assert repository.brought["stanzas"] == ["main", "third"]
+    assert "backups/prod/backup/third/" in repository.folders
+    # Not one that another machine writes there.
+    row, _ = bring(text=text, stanzas="other", name="another machine")
+    assert row.cluster
+    answer = _add(as_alice, handed_over, "other")
+    assert answer.status_code == 422
+    assert "another machine has the stanza other in repo1" in beside(answer, "name")
+    assert not handed_over.databases.filter(name="other").exists()
+
+
+def test_a_database_is_added_after_the_hand_over(brought, as_alice):
+    answer = _add(as_alice, brought, "third")
+    assert answer.status_code == 422
+    assert "Hand its node over first" in beside(answer, "name")
+    assert not brought.databases.filter(name="third").exists()
+
+
+def test_what_was_replaced_is_still_reached(handed_over, brought, alice):
+    actions.replace_passphrase(handed_over.repositories.get(), by=alice)
+    spec = Cluster.objects.get(pk=handed_over.pk).spec()
+    assert [*spec.kept.values()] == ["backups/prod"]
+    assert Cluster.objects.with_node_setup().get(pk=handed_over.pk).spec_as_read().kept == spec.kept
+
+
+def test_no_passphrase_is_replaced_of_what_is_watched(brought, alice):
+    with pytest.raises(actions.NotAttachable, match="watched only"):
+        actions.replace_passphrase(brought.repositories.get(), by=alice)
+
+
+def test_a_store_beside_it_is_closed_again(brought, account):
+    beside_it = factories.store(account, name="beside it", region="eu-west-1")
+    assert plans.access(brought) == ()
+    repository = Repository.objects.create(cluster=brought, store=beside_it, number=2)
+    row = Attachment.objects.create(cluster=brought, store=beside_it, repository=repository, state="attached")
+    assert plans.access(brought) == brought.cloud.access.grant
+    Attachment.objects.filter(pk=row.pk).update(state="detaching")
+    assert plans.access(brought) == brought.cloud.access.revoke
+
+
 def test_its_cluster_s_deletion_leaves_it(brought, bring, text, bucket, alice, amazon):
     from tests.clusters.conftest import work
 
