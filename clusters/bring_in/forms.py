@@ -138,7 +138,11 @@ class BringInForm(forms.Form):
             return
         if not (names := _names(data["stanzas"])):
             raise forms.ValidationError("Name the stanzas, or give the file that has them.")
-        data["stanzas"] = _fit(names)
+        if len(_fit(names)) > 1:
+            raise forms.ValidationError(
+                "Without the file nobody knows the ports and data directories of several. Name one, or give the file."
+            )
+        data["stanzas"] = names
         try:
             data["path"] = clean_path(data.get("path", ""))
         except Unfit as error:

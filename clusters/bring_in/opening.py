@@ -109,7 +109,7 @@ def _refuse_owned(place: Place, stanzas: Iterable[str]) -> None:
         owner = mine.get(path.partition("/")[0])
         words = f"It is the folder of {owner.name}" if owner else "It is the folder of a cluster that a console made"
         raise Failed(f"{words}: that has it already, and nobody else may write there.", field=_field(place))
-    for other in Repository.objects.filter(store=store, cluster__isnull=False).exclude(brought=None):
+    for other in Repository.objects.filter(store=store, cluster__isnull=False).exclude(brought__isnull=True):
         if other.is_same_place(path, stanzas):
             raise Failed(f"{other.cluster_name} has brought it in already, as {other}.", field=_field(place))
 

@@ -32,6 +32,16 @@ from console.operations.actions import ask
 from console.operations.snapshots import SnapshotQuerySet
 
 NODE = "n1"
+GUESSED = (
+    Remark(
+        "pg1-path, pg1-port",
+        "No file told them, so they are guessed. Say on the node's page what its machine is like, before its set-up "
+        "script runs there.",
+    ),
+    Remark(
+        "repo1-retention-full", "No file told it, so no full backup expires by itself until you change the retention."
+    ),
+)
 AT_ONCE = 20  # of an organisation that are kept with what was entered: each holds a file, and asks a worker to look
 
 
@@ -154,7 +164,7 @@ def _file(given: dict[str, Any], found: Former, there: list[Place]) -> dict[str,
     return {
         "shown": config_file.read(given["text"]).shown() if given.get("text") else [],
         "lines": [one.as_json() for one in mine],
-        "remarks": [[one.what, one.why] for one in (*left, *found.remarks)],
+        "remarks": [[one.what, one.why] for one in (*(() if given.get("text") else GUESSED), *left, *found.remarks)],
         "left": [one.what for one in left],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 
@@ -119,10 +120,11 @@ def test_the_file_s_secrets_are_kept_nowhere_else(bring, text, bucket, as_alice)
         assert PASSPHRASE not in str(cursor.fetchall())
 
 
-def test_path_and_passphrase_without_a_file(bring, bucket):
+def test_path_and_passphrase_without_a_file(bring, bucket, as_alice):
     row, _ = bring(path="/backups/prod/", stanzas="main", passphrase=PASSPHRASE)
     assert row.cluster.repositories.get().brought["path"] == "backups/prod"
     assert row.cluster.databases.get().data_directory == "/var/lib/postgresql/15/main"
+    assert "so they are guessed" in plain(as_alice.get(f"{row.cluster.get_absolute_url()}hand-over/"))
 
 
 def test_the_root_of_a_bucket(bring, bucket):
@@ -176,6 +178,7 @@ def test_an_uploaded_file(as_alice, text, bucket, store):
         ({"path": "/a", "stanzas": "main", "region": "atlantis"}, "region", "There is no region atlantis"),
         ({"path": "/a", "stanzas": "main", "passphrase": "a\nb"}, "passphrase", "one line"),
         ({"path": "/a", "stanzas": " ".join(f"s{n}" for n in range(21))}, "stanzas", "At most 20"),
+        ({"path": "/a", "stanzas": "main other"}, "stanzas", "Name one, or give the file"),
         ({"name": "", "path": "/a", "stanzas": "main"}, "name", "Give the cluster a name"),
     ],
     ids=lambda one: None if not isinstance(one, str) else re.sub(r"\W+", "-", one)[:30],
@@ -295,6 +298,23 @@ def test_of_two_at_once_one_is_taken(as_alice, store, bucket, text, name, field)
     assert beside(as_alice.get(f"/clusters/bring-in/?bringing={rows[1].key}"), field)
 
 
+def test_of_two_who_bring_it_in_at_once_one_is_told(bring, bucket, text, monkeypatch):
+    look, second = opening.look, []
+
+    def slow(row):
+        found = look(row)
+        if not second:
+            second.append(row)
+            second.append(bring(text=text, stanzas="main", name="faster")[0])
+        return found
+
+    monkeypatch.setitem(snapshots._sources, "bringing", replace(snapshots._sources["bringing"], read=slow))
+    row, page = bring(text=text, stanzas="main")
+    assert second[1].cluster
+    assert row.cluster is None
+    assert "faster has brought it in already, as repo1" in plain(page)
+
+
 def test_a_bucket_that_is_no_store(bring, bucket, text, store):
     row, page = bring(text=text.replace(store.bucket, "somebody-elses"), stanzas="main")
     assert row.cluster is None
@@ -412,6 +432,12 @@ def test_the_hand_over_gives_access_to_the_path(brought, as_alice, amazon):
     assert f"arn:aws:s3:::{bucket}/backups/prod/*" in allowed
     assert cluster.policy.schedules == {"full": "0 1 * * 0"}
     assert as_alice.post(url, {"full_schedule": "0 1 * * 0"}).status_code == 422  # once
+    # Who has begun finds the steps again, until the node has its file.
+    for page in (cluster.get_absolute_url(), f"{cluster.get_absolute_url()}nodes/n1/"):
+        assert "The hand-over has begun" in plain(as_alice.get(page))
+        assert url in as_alice.get(page).content.decode()
+    Node.objects.filter(cluster=cluster).update(applied_sha256="a" * 64)
+    assert "The hand-over has begun" not in plain(as_alice.get(cluster.get_absolute_url()))
     assert "repo1-retention-full=3" in _file(cluster)
 
 
@@ -425,6 +451,24 @@ def test_the_hand_over_wants_full_backups(brought, as_alice):
 def test_a_retention_that_somebody_sets_goes_before_the_file_s(brought, alice):
     actions.plan_backups(brought, None, by=alice, retention_full=9, retention_type="count", retention_diff=None)
     assert "repo1-retention-full=9\n" in _file(brought)
+
+
+def test_pages_say_how_it_expires_until_somebody_changes_that(brought, as_alice, alice):
+    policy = f"{brought.get_absolute_url()}policy/"
+    for page in (brought.get_absolute_url(), policy):
+        assert "repo1" in plain(as_alice.get(page))
+        assert "retention-full=3" in plain(as_alice.get(page))
+    assert "each of them expires by that" in plain(as_alice.get(policy))
+    # Also by a node's own, which its page says then
+    node = brought.nodes.get()
+    actions.plan_backups(brought, node, by=alice, retention_full=90, retention_type="time", retention_diff=None)
+    assert "repo1-retention-full=90\n" in _file(brought)
+    assert "former file" not in plain(as_alice.get(policy))
+
+
+def test_a_repository_without_retention_expires_nothing(bring, bucket, text, as_alice):
+    row, _ = bring(text=text.replace("repo1-retention-full=3\n", ""), stanzas="main")
+    assert "no full backup expires by itself" in plain(as_alice.get(row.cluster.get_absolute_url()))
 
 
 def test_no_other_primary_writes_there(brought):
@@ -505,24 +549,6 @@ def test_its_cluster_s_deletion_leaves_it(brought, bring, text, bucket, alice, a
     assert folders_of(kept) == ["backups/prod/archive/main", "backups/prod/backup/main"]
     # Brought in again, nobody is told to empty what the new cluster goes on with.
     row, page = bring(text=text, stanzas="main", name="back again")
-def test_pages_say_how_it_expires_until_somebody_changes_that(brought, as_alice, alice):
-    policy = f"{brought.get_absolute_url()}policy/"
-    for page in (brought.get_absolute_url(), policy):
-        assert "repo1" in plain(as_alice.get(page))
-        assert "retention-full=3" in plain(as_alice.get(page))
-    assert "each of them expires by that" in plain(as_alice.get(policy))
-    # Also by a node's own, which its page says then
-    node = brought.nodes.get()
-    actions.plan_backups(brought, node, by=alice, retention_full=90, retention_type="time", retention_diff=None)
-    assert "repo1-retention-full=90\n" in _file(brought)
-    assert "former file" not in plain(as_alice.get(policy))
-
-
-def test_a_repository_without_retention_expires_nothing(bring, bucket, text, as_alice):
-    row, _ = bring(text=text.replace("repo1-retention-full=3\n", ""), stanzas="main")
-    assert "no full backup expires by itself" in plain(as_alice.get(row.cluster.get_absolute_url()))
-
-
     assert row.cluster, plain(page)
     assert folders_of(kept) == []
     assert "back again has brought the same repository in again" in kept_by(kept)
