@@ -19,7 +19,7 @@ from console.accounts.models import User
 from console.operations.actions import begin
 
 FORMER = "/etc/pgbackrest.conf"
-SCHEDULES = "/etc/crontab /etc/cron.d /var/spool/cron /etc/systemd/system"
+SCHEDULES = "/etc/crontab /etc/cron.d /etc/cron.*ly /var/spool/cron /etc/systemd/system"
 
 
 class Refused(Exception):
@@ -48,13 +48,13 @@ def difference(node_setup: NodeSetup) -> str:
 
 def before(node_setup: NodeSetup) -> list[Command]:
     """Return what to do on the machine before its set-up script runs, in this order."""
-    configuration = node_setup.configuration
-    names = [one.name for one in configuration.stanzas]
-    pattern = shlex.quote("pgbackrest.*(" + "|".join(names) + ")")
+    names = "|".join(one.name for one in node_setup.configuration.stanzas)
+    pattern = shlex.quote(f"pgbackrest|stanza.*({names})")
     return [
         Command(
             "Find what makes and expires backups now, and end it: comment out its lines, or disable its timers. Two "
-            "schedules would expire by two rules, and hold each other's locks up",
+            "schedules would expire by two rules, and one's backup fails while the other's runs. This does not find a "
+            "script of your own that calls pgBackRest, nor what another machine runs, such as a repository host",
             f"sudo grep -rnE {pattern} {SCHEDULES}",
         ),
         Command("See that no backup runs: this says nothing then", "pgrep -af 'pgbackrest.* (backup|expire)'"),

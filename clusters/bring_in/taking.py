@@ -202,3 +202,11 @@ def facts(cluster: Cluster) -> Iterator[tuple[str, str]]:
             own = [f"{name}={value}" for name, value in one.brought["kept"]]
             own += [f"retention-{name}={value}" for name, value in (one.brought.get("retention") or {}).items()]
             yield str(one), ", ".join(own) or "none"
+
+
+def counted(cluster: Cluster) -> Iterator[tuple[str, int]]:
+    """Return the repositories that keep a number of full backups, as their file had it, and how many."""
+    for one in cluster.repositories.all():
+        own = (one.brought or {}).get("retention") or {}
+        if "full" in own and own.get("full-type") != "time":
+            yield str(one), int(own["full"])

@@ -119,6 +119,7 @@ def _shown(cluster: Cluster, form: HandOverForm) -> dict[str, Any]:
         "remarks": cluster.brought_in.file.get("remarks", []),
         "left": cluster.brought_in.file.get("left", []),
         "kept": [*taking.facts(cluster)],
+        "counted": [*taking.counted(cluster)],
         "whole": whole,
         "refusal": handing.refusal(cluster),
         "before": handing.before(node_setup),

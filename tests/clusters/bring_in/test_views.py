@@ -413,6 +413,8 @@ def test_the_hand_over_gives_access_to_the_path(brought, as_alice, amazon):
     page = as_alice.get(url)
     said = plain(page)
     assert "/etc/pgbackrest.conf" in said
+    assert "repo1 keeps 3 full backups. Full backups that come more often" in said
+    assert "nor what another machine runs" in said
     order = (
         "sudo grep -rnE",
         "pgrep -af",
