@@ -128,6 +128,11 @@ def _beginning(facts: Facts, missed: Sequence[Missed]) -> Iterator[Problem]:
     if state and state.status in {"damaged", "encrypted"}:
         yield _unreadable(state.note)
         return
+    if facts.is_watched:
+        if facts.look.read_at is not None:
+            words = f"There is no backup of {facts.database} in {facts.store}."
+            yield Problem("first_backup", NOT_SET_UP, words, "Its machine makes them: the console only watches it.")
+        return
     run_script = f"Download the set-up script on the page of {host.node}, and run it there."
     if host.reported_at is None:
         yield Problem(

@@ -459,3 +459,10 @@ def test_who_watches_only_knows_the_schedule_by_its_backups():
     once = state(backups=BACKUPS[:1], last_wal_at=(SUNDAY + HOUR).isoformat())
     assert _codes(_watched(SUNDAY + 13 * DAY, state=once)) == []
     assert _codes(_watched(SUNDAY + 15 * DAY, state=once)) == ["rpo", "missed"]
+
+
+def test_who_is_watched_only_is_not_asked_to_run_a_script():
+    bare = replace(never(plan=Plan({})), is_watched=True, host=Host("n1"))
+    [problem] = judge(bare).problems
+    assert problem["code"] == "first_backup"
+    assert "script" not in problem["words"] + problem["advice"]
