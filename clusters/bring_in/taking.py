@@ -133,6 +133,7 @@ def _repository(cluster: Cluster, place: Place, found: Former) -> Repository:
             "stanzas": [one.name for one in found.stanzas],
             "kept": [[name, value] for name, value in former.kept],
             "retention": dict(former.retention),
+            "guessed": not former.type,  # no file told it
         },
     )
     state = Attachment.State.ATTACHED

@@ -141,11 +141,19 @@ class Repository(models.Model):
         return next((one for one in others.exclude(brought__isnull=True) if one.is_same_place(path, stanzas)), None)
 
     @property
+    def is_retention_unknown(self) -> bool:
+        """Return whether its machine expires by something that nobody has told the console."""
+        guessed = self.brought is not None and self.brought.get("guessed", False)
+        return guessed and self.cluster is not None and self.cluster.is_watched_only
+
+    @property
     def own_retention(self) -> str:
         """Return how one that was brought in expires, where that is as its file had it; "" where the policy says."""
         own = self.brought.get("retention") if self.brought else None
         if own is None:
             return ""
+        if self.is_retention_unknown:
+            return "not known, since no file told it"
         said = [f"retention-{name}={value}" for name, value in own.items()]
         return ", ".join(said if "full" in own else ["no full backup expires by itself", *said])
 

@@ -270,6 +270,8 @@ def own_retention(found: Repository) -> dict[str, Any] | None:
     own = found.brought.get("retention") if found.brought else None
     if own is None:
         return None
+    if found.is_retention_unknown:  # so that no backup which its machine expires is told of as lost
+        return {"by_time": False, "full": 1, "diff": 1}
     # Without repo-retention-full nothing expires by itself (pgBackRest's configuration reference).
     full = int(own.get("full", NEVER))
     return {

@@ -17,6 +17,7 @@ from clusters.bring_in import hand_over as handing
 from clusters.bring_in import opening, taking
 from clusters.models import Attachment, Bringing, BroughtIn, Cluster, Inventory, Node, Repository
 from clusters.node_setup import node_setups
+from clusters.repositories import memory
 from clusters.repositories.retained import folders_of, kept_by
 from console.audit.models import AuditEvent
 from console.operations import snapshots
@@ -125,6 +126,15 @@ def test_path_and_passphrase_without_a_file(bring, bucket, as_alice):
     assert row.cluster.repositories.get().brought["path"] == "backups/prod"
     assert row.cluster.databases.get().data_directory == "/var/lib/postgresql/15/main"
     assert "so they are guessed" in plain(as_alice.get(f"{row.cluster.get_absolute_url()}hand-over/"))
+
+
+def test_what_expires_by_an_unknown_retention_is_not_lost(bring, bucket, as_alice, alice):
+    row, _ = bring(path="/backups/prod", stanzas="main", passphrase=PASSPHRASE)
+    page = plain(as_alice.get(row.cluster.get_absolute_url()))
+    assert "not known, since no file told it" in page
+    assert memory.own_retention(Repository.objects.get()) == {"by_time": False, "full": 1, "diff": 1}
+    handing.hand_over(row.cluster, schedules={"full_schedule": "0 1 * * 0"}, by=alice)
+    assert memory.own_retention(Repository.objects.get())["full"] == memory.NEVER
 
 
 def test_the_root_of_a_bucket(bring, bucket):
