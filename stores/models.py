@@ -212,7 +212,9 @@ class Store(ManagedResource):
     @property
     def protection(self) -> str:
         """Return what a protected store promises, in words."""
-        lock = f"; Object Lock (governance) for {self.lock_days} days" if self.lock_days else ""
+        found = (self.taken_over or {}).get("found", {}).get("object_lock") or {}
+        mode = str(found.get("mode") or "governance").lower()  # that of one which was there before is its owner's
+        lock = f"; Object Lock ({mode}) for {self.lock_days} days" if self.lock_days else ""
         if self.versions_days == DAYS_AT_MOST:  # as it was found: no rule ends them
             return f"every version kept{lock}"
         return f"versions kept {self.versions_days} days{lock}" if self.versions_days else ""

@@ -471,3 +471,11 @@ def test_a_store_that_was_created_is_deleted_as_before(account, alice, amazon):
 def test_whoever_asks_for_its_deletion_gets_a_plan_that_deletes_nothing(as_alice, account, archive, s3, amazon):
     store = added(as_alice, look_at(as_alice, account), logs="none", tag="on")
     assert [step.key for stage in delete_plan(store) for step in stage] == ["let_go"]
+
+
+def test_its_object_lock_is_said_as_it_is():
+    locked = {"found": {"object_lock": {"mode": "COMPLIANCE", "days": 30}}}
+    assert Store(versions_days=40, lock_days=30, taken_over=locked).protection.endswith(
+        "Object Lock (compliance) for 30 days"
+    )
+    assert Store(versions_days=40, lock_days=30).protection.endswith("Object Lock (governance) for 30 days")
