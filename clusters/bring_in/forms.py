@@ -165,10 +165,10 @@ class BringInForm(forms.Form):
             return
         data["stanzas"], data["text"] = names, text
         _check_stanzas(found)
-        if other := kept.of_another_repository(file, names):
+        if option := kept.differing(file, names):
             raise forms.ValidationError(
-                f"{names[0]} and {other} have different options of a repository. Bring them in one after the other, "
-                "and give each its own cluster."
+                f"{option} is not the same for these stanzas, and a cluster has one for all. Bring them in one after "
+                "the other: name those that have it alike, and give the rest a cluster of their own."
             )
 
     def entered(self) -> dict[str, Any]:

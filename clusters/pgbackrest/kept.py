@@ -7,7 +7,7 @@ stay. Access, the places of locks, spool and logs, and asynchronous archiving ar
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from clusters.pgbackrest.options import ACCESS, BUCKETS, CONTAINERS, CUSTOMER_KE
 
 PLACES = frozenset({"archive-async", "spool-path", "lock-path", "log-path", "log-level-console", "log-level-file"})
 RETENTION = "retention-"
+REPOSITORY_COMMANDS = ("archive-get", "archive-push", "backup", "expire", "restore")  # whose options it is kept by
 HOST = re.compile(r"pg1-(?:path|port)")
 WARNINGS = {
     "expire-auto": ("n", "No backup expires by itself."),
@@ -90,7 +91,14 @@ def former(file: ConfigFile, stanzas: Collection[str]) -> Former:
     names = [one for one in file.stanzas if one in stanzas]
     seen = file.seen_by(names[0]) if names else {}
     sections = {GLOBAL, *names}
-    mine = [one for one in file.lines if one.section.partition(":")[0] in sections]
+    # A stanza's own goes before that of a command in [global:command]; where it is put into [global], it would not.
+    own = {name for each in names for name in file.of_section(each)}
+    mine = [
+        one
+        for one in file.lines
+        if one.section.partition(":")[0] in sections
+        and not (one.section.startswith(f"{GLOBAL}:") and one.name.canonical in own and _option(one))
+    ]
     return Former(
         repositories=tuple(_repository(number, seen) for number in file.numbers("repo")),
         stanzas=tuple(_stanza(name, file.seen_by(name)) for name in names),
@@ -100,8 +108,15 @@ def former(file: ConfigFile, stanzas: Collection[str]) -> Former:
 
 
 def with_passphrase(found: Former, passphrase: str) -> Former:
-    """Return it with this passphrase for each repository that has none."""
-    ours = (replace(one, passphrase=one.passphrase or passphrase) for one in found.repositories)
+    """Return it with this passphrase for each repository that has none: those that are encrypted, if any lacks its own.
+
+    Who takes the passphrase out may take the line before it out, too.
+    """
+    lacks = [one.number for one in found.repositories if not one.passphrase]
+    named = [one.number for one in found.repositories if one.number in lacks and one.cipher != "none"]
+    ours = (
+        replace(one, passphrase=passphrase) if one.number in (named or lacks) else one for one in found.repositories
+    )
     return replace(found, repositories=tuple(ours))
 
 
@@ -117,12 +132,20 @@ def unprintable(file: ConfigFile) -> Line | None:
     )
 
 
-def of_another_repository(file: ConfigFile, stanzas: Sequence[str]) -> str:
-    """Return a stanza that has other options of a repository than the first one, "" without one."""
-    first, *others = [
-        {name: values for name, values in file.seen_by(one).items() if name.startswith("repo")} for one in stanzas
-    ]
-    return next((one for one, seen in zip(stanzas[1:], others, strict=True) if seen != first), "")
+def differing(file: ConfigFile, stanzas: Collection[str]) -> str:
+    """Return an option of a repository that does not go for all of these stanzas alike; "" when there is none.
+
+    The console keeps those of a repository once: of two retentions one would be lost, and backups with it.
+    """
+    names = [one for one in file.stanzas if one in stanzas]
+    for command in ("", *REPOSITORY_COMMANDS):
+        seen = [
+            {key: one for key, one in file.seen_by(name, command).items() if key.startswith("repo")} for name in names
+        ]
+        keys = dict.fromkeys(key for each in seen for key in each)
+        if found := next((key for key in keys if any(each.get(key) != seen[0].get(key) for each in seen)), ""):
+            return found
+    return ""
 
 
 def _repository(number: int, seen: Mapping[str, tuple[str, ...]]) -> FormerRepository:

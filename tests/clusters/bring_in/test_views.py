@@ -178,7 +178,7 @@ def test_an_uploaded_file(as_alice, text, bucket, store):
         ({"text": OWN.format("path=/a'b"), "stanzas": "main"}, "text", "A path has letters"),
         ({"text": OWN.format("retention-full=0"), "stanzas": "main"}, "text", "1 to 9999999"),
         ({"text": OWN.format("s3-sse-customer-key=k"), "stanzas": "main"}, "text", "could not read the objects"),
-        ({"text": OWN.format("path=/b")}, "stanzas", "first and main have different options of a repository"),
+        ({"text": OWN.format("path=/b")}, "stanzas", "repo1-path is not the same for these stanzas"),
         ({"text": AZURE.format("a;id"), "stanzas": "main"}, "text", "that Azure does not take"),
         ({"text": AZURE.format("a*b"), "stanzas": "main"}, "text", "that Azure does not take"),
         ({"text": "[main]\npg1-path=/a\n[main:\x1b]\nexclude=x\n"}, "text", "cannot be seen"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clusters.pgbackrest.config_file import read
-from clusters.pgbackrest.kept import former, with_passphrase
+from clusters.pgbackrest.kept import differing, former, with_passphrase
 from clusters.pgbackrest.options import OPTIONS
 
 WHOLE = """[global]
@@ -115,3 +115,28 @@ def test_former_never_keeps_a_secret_in_the_clear(name):
 def test_with_passphrase_gives_it_where_none_is():
     found = with_passphrase(former(read(WHOLE), ["main"]), "typed")
     assert [one.passphrase for one in found.repositories] == ["p1", "typed"]
+
+
+RETENTIONS = """[global:expire]
+repo1-retention-full=7
+[main]
+pg1-path=/a
+repo1-retention-full=30
+[other]
+pg1-path=/b
+"""
+
+
+def test_former_a_stanza_s_own_goes_before_that_of_a_command():
+    [repository] = former(read(RETENTIONS), ["main"]).repositories
+    assert repository.retention == {"full": "30"}
+    assert former(read(RETENTIONS), ["main"]).lines == ()  # in its file it would go before
+    assert [one.value for one in former(read(RETENTIONS), ["other"]).lines] == ["7"]
+
+
+def test_differing_looks_at_commands_too():
+    same = RETENTIONS.replace("[other]", "[other]\nrepo1-retention-full=30")
+    assert differing(read(same), ["main", "other"]) == ""
+    assert differing(read(RETENTIONS), ["main", "other"]) == "repo1-retention-full"
+    late = same + "[other:backup]\nrepo1-bundle=y\n"
+    assert differing(read(late), ["main", "other"]) == "repo1-bundle"
