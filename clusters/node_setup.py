@@ -33,8 +33,9 @@ from clusters.pgbackrest.layout import File, Layout
 from clusters.pgbackrest.restore import Command
 from clusters.replication import first_host, groups, hosts, primary, reports, strangers
 from clusters.reports.shown import ReportView
-from console.clouds.contract import AccessSpec, MachineStep
+from console.clouds.contract import MachineStep
 from console.clouds.regions import distance_km
+from console.clouds.specs import AccessSpec
 from stores.models import Store
 
 

@@ -422,7 +422,7 @@ LOGGING = {
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "console.web.reports.Filter"
 
-# What goes for all linked accounts of a cloud (console.clouds.contract.DeploymentSettings).
+# What goes for all linked accounts of a cloud (console.clouds.specs.DeploymentSettings).
 PRINCIPAL = "arn:aws:iam::123456789012:role/storekeeper"  # an example
 AWS_PRINCIPAL_UNSET = "arn:aws:iam::CONSOLE-ACCOUNT-ID:root"  # in whose place somebody writes the right one
 DEPLOYMENT_SETTINGS: dict[str, dict[str, Any]] = {

@@ -19,8 +19,9 @@ from django.utils import timezone
 from console.accounts.models import Organisation, OwnedQuerySet, User
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.contents import Contents
-from console.clouds.contract import DAYS_AT_MOST, Cloud, StoreSpec
+from console.clouds.contract import DAYS_AT_MOST, Cloud
 from console.clouds.existing import TakenOver
+from console.clouds.specs import StoreSpec
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
 from console.operations.snapshots import Snapshot, SnapshotQuerySet
 from console.web.validators import NameField

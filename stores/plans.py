@@ -14,7 +14,7 @@ from console.cloud_accounts.actions import learn as learn_of
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import bringing, lifecycle
-from console.clouds.contract import StoreSpec
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import Conflict, Plan
 from console.operations.actions import ask
 from console.operations.models import Operation

@@ -20,7 +20,7 @@ from console.alerts.conditions import Condition, Organisations, Rule, Severity
 from console.alerts.models import Alert
 from console.alerts.upkeep import of
 from console.clouds import CLOUDS
-from console.clouds.contract import AccessSpec
+from console.clouds.specs import AccessSpec
 from console.operations.models import Heartbeat
 
 OPENS = MACHINE_SILENT + timedelta(minutes=10)  # of silence: one that misses a few reports is no news

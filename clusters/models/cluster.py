@@ -29,8 +29,9 @@ from clusters.validators import (
 )
 from console.accounts.encryption import EncryptedJSONField
 from console.cloud_accounts.models import CloudAccount
-from console.clouds.contract import AccessSpec, Cloud, Document
+from console.clouds.contract import Cloud, Document
 from console.clouds.regions import Region
+from console.clouds.specs import AccessSpec
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
 from stores.models import Store
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount
-from console.clouds.contract import AccessSpec
+from console.clouds.specs import AccessSpec
 from console.operations.snapshots import Snapshot, SnapshotQuerySet
 
 

@@ -20,7 +20,8 @@ from clusters.pgbackrest.grammar import Unfit, stanza
 from clusters.pgbackrest.layout import ABOVE
 from clusters.pgbackrest.repository import StanzaState
 from clusters.repositories.retained import Holding, holding
-from console.clouds.contract import AccessSpec, RepositoryOptions
+from console.clouds.contract import RepositoryOptions
+from console.clouds.specs import AccessSpec
 
 PLACE = f"{ABOVE}/recovery"  # apart from what a node was handed: no cluster is called so
 CIPHER = "aes-256-cbc"

@@ -16,7 +16,8 @@ from clusters.pgbackrest import rescue
 from clusters.pgbackrest.configuration import Target
 from clusters.pgbackrest.grammar import STANZA
 from clusters.pgbackrest.layout import Layout, called
-from console.clouds.contract import AccessSpec, Document
+from console.clouds.contract import Document
+from console.clouds.specs import AccessSpec
 from stores.models import Store
 
 

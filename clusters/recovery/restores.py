@@ -20,7 +20,8 @@ from clusters.pgbackrest.window import Window, database_of, is_prior, window
 from clusters.pictures.recovery_window import Line, Seen, lines
 from clusters.replication import groups, primary, reports
 from clusters.repositories.backups import Row, StanzaView
-from console.clouds.contract import AccessSpec, RepositoryOptions
+from console.clouds.contract import RepositoryOptions
+from console.clouds.specs import AccessSpec
 
 LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?", re.ASCII)  # as pgBackRest makes them
 

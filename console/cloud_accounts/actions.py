@@ -21,8 +21,9 @@ from console.accounts.models import Membership, Organisation, User
 from console.cloud_accounts import preflight
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds import foreign, streams
-from console.clouds.contract import AccountRef, Capabilities, Check, Identity, LinkError, Unproven
+from console.clouds.contract import Capabilities, Check, Identity, LinkError, Unproven
 from console.clouds.proof import FOUND
+from console.clouds.specs import AccountRef
 from console.clouds.steps import NotReady, StepError
 from console.operations.actions import ask
 

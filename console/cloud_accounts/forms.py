@@ -13,10 +13,11 @@ from django import forms
 from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet, LookBudget, deployment_settings
 from console.clouds import CLOUDS
-from console.clouds.contract import AccountRef, Cloud, Document, Field, LinkError
+from console.clouds.contract import Cloud, Document, Field, LinkError
 from console.clouds.naming import lower_first
 from console.clouds.proof import SignIn
 from console.clouds.regions import Region, matching, regions
+from console.clouds.specs import AccountRef
 from console.web.forms import NameField
 
 

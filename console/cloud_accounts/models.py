@@ -19,9 +19,10 @@ from django.utils import timezone
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Membership, Organisation, OwnedQuerySet
 from console.clouds import CLOUDS, proof
-from console.clouds.contract import AccountRef, Capabilities, Check, Cloud, DeploymentSettings, Document, Fact
+from console.clouds.contract import Capabilities, Check, Cloud, Document, Fact
 from console.clouds.proof import SignIn
 from console.clouds.regions import Region
+from console.clouds.specs import AccountRef, DeploymentSettings
 from console.operations.snapshots import HELD, Snapshot, SnapshotQuerySet
 from console.web.validators import NameField
 

@@ -11,11 +11,12 @@ from dataclasses import replace
 from functools import partial
 
 from console.clouds import lifecycle
-from console.clouds.contract import Cloud, StoreSpec
+from console.clouds.contract import Cloud
 from console.clouds.existing import TakenOver
 from console.clouds.inspection import PRESENCE, Finding, inspect, judged
 from console.clouds.lifecycle import ACCESS_LOGGING, Differing
 from console.clouds.naming import lower_first
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import Failed, NotReady, Plan, Stage, Step, StepError, StepResult
 
 TAGS = "tags"  # the key of the control that says whose a bucket is

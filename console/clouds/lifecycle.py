@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from console.clouds.contents import Contents
-from console.clouds.contract import AlreadyExists, Cloud, Control, Setting, StoreSpec
+from console.clouds.contract import AlreadyExists, Cloud, Control, Setting
 from console.clouds.inspection import Finding, inspect
 from console.clouds.naming import listed, lower_first
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import Failed, NotReady, Plan, Refused, Stage, Step, StepResult, TooLate
 
 ACCESS_LOGGING = "logging"  # the key of the setting that needs the log bucket

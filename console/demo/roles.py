@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from console.clouds.azure import documents as azure_documents
-from console.clouds.contract import AccountRef
 from console.clouds.google import permissions as google_permissions
+from console.clouds.specs import AccountRef
 
 NOBODY = UUID(int=0)
 

@@ -17,7 +17,7 @@ from clusters.models import State as ClusterState
 from console.accounts.models import Membership
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
-from console.clouds.contract import AccessSpec
+from console.clouds.specs import AccessSpec
 from console.operations.models import Operation
 from console.web.notices import SHOWN, Notice, Subject
 from stores.models import State as StoreState

@@ -20,7 +20,7 @@ from clusters.pgbackrest.backup_info import Unreadable, decrypt, parse
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.repository import INFO_AT_MOST
 from console.accounts import activity
-from console.clouds.contract import AccessSpec
+from console.clouds.specs import AccessSpec
 from console.clouds.steps import Failed, NotReady
 from console.restoration import node_file
 from console.restoration.models import NodeFile, is_open

@@ -13,8 +13,8 @@ from django.utils import timezone
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import bringing, foreign
 from console.clouds.contents import Objects
-from console.clouds.contract import StoreSpec
 from console.clouds.existing import FoundBucket
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import Failed
 from console.operations.models import Operation
 from console.restoration import models as restoration

@@ -8,7 +8,7 @@ from uuid import uuid4
 from moto.iam.models import iam_backends
 
 from console.clouds.aws.boundary import BOUNDARY, boundary, boundary_arn
-from console.clouds.contract import AccountRef
+from console.clouds.specs import AccountRef
 from console.demo.emulators.aws.emulator import Emulator
 
 NUMBER = Emulator.account_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from console.clouds import lifecycle
-from console.clouds.contract import AccountRef, StoreSpec
+from console.clouds.specs import AccountRef, StoreSpec
 
 PLAIN = StoreSpec(UUID(int=0), "plain", AccountRef(UUID(int=0), "", "", {}, {}), "", "", "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccountRef, DeploymentSettings, StoreSpec
+from console.clouds.specs import AccountRef, DeploymentSettings, StoreSpec
 
 S3 = CLOUDS["s3"]
 SEAWEED = "bucket_policy iam_users log_expiry object_lock ownership tags upload_expiry version_expiry versioning"

@@ -13,8 +13,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from console.clouds import CLOUDS, addresses
-from console.clouds.contract import DeploymentSettings, LinkError
+from console.clouds.contract import LinkError
 from console.clouds.s3 import session as s3_session
+from console.clouds.specs import DeploymentSettings
 from console.clouds.steps import Failed
 from console.demo.object_server import ObjectServer
 from tests.clouds import plans

@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccessSpec, StoreSpec
 from console.clouds.s3api import errors
 from console.clouds.s3api.objects import S3Objects
+from console.clouds.specs import AccessSpec, StoreSpec
 from console.clouds.steps import NotReady
 from tests.clouds import plans
 

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccessSpec, AccountRef
 from console.clouds.google.access import condition
 from console.clouds.s3api.nodes import policy
+from console.clouds.specs import AccessSpec, AccountRef
 
 ACCOUNT = AccountRef(UUID(int=1), "123456789012", "aws", {}, {})
 

@@ -14,8 +14,9 @@ import pytest
 
 from console.clouds import CLOUDS, lifecycle
 from console.clouds.contents import Contents
-from console.clouds.contract import AccountRef, AlreadyExists, Control, Setting, StoreSpec
+from console.clouds.contract import AlreadyExists, Control, Setting
 from console.clouds.lifecycle import Differing
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Failed, NotReady, Pace, Refused, StepResult, TooLate
 
 OURS, ANOTHER = UUID(int=1), UUID(int=2)

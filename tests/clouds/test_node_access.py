@@ -14,8 +14,8 @@ from console.clouds import CLOUDS
 from console.clouds.aws import access as aws_access
 from console.clouds.aws import session as aws_session
 from console.clouds.aws.errors import ACTIONS, IAM_ACTIONS
-from console.clouds.contract import AccessSpec
 from console.clouds.s3api import clients
+from console.clouds.specs import AccessSpec
 from console.clouds.steps import Failed, NotReady
 from tests.clouds.aws_accounts import NUMBER, drop_boundary, key_account, make_boundary
 from tests.clouds.plans import run, steps

@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccessSpec, AccountRef, StoreSpec
 from console.clouds.s3api import undelete_script
 from console.clouds.s3api.recovery import SCRIPT
+from console.clouds.specs import AccessSpec, AccountRef, StoreSpec
 
 AT = datetime(2026, 11, 29, 1, 7, tzinfo=UTC)
 PREFIX = "c-k3v9x2m7q4ta"

@@ -18,7 +18,7 @@ from google.auth.transport.requests import AuthorizedSession, Request
 from google.oauth2.service_account import Credentials
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccessSpec, StoreSpec
+from console.clouds.specs import AccessSpec, StoreSpec
 from console.clouds.steps import LeaseLost, NotReady, StepError, is_held
 from tests.clouds import plans
 

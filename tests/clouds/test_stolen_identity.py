@@ -19,7 +19,7 @@ from console.clouds import CLOUDS
 from console.clouds.aws import session as aws_session
 from console.clouds.aws.boundary import boundary, boundary_arn
 from console.clouds.aws.errors import ACTIONS
-from console.clouds.contract import AccessSpec, StoreSpec
+from console.clouds.specs import AccessSpec, StoreSpec
 from console.demo.emulators.aws.emulator import EVERYTHING, Emulator
 from console.demo.emulators.aws.permissions import Asked, as_list, judge
 from tests.clouds.aws_accounts import key_account

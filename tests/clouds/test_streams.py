@@ -22,10 +22,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from console.clouds import CLOUDS, calls, foreign, inspection, sessions, streams
 from console.clouds.azure import session as azure_session
-from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, LinkError, StoreSpec
+from console.clouds.contract import LinkError
 from console.clouds.google import session as google_session
 from console.clouds.s3 import probe
 from console.clouds.s3api import clients
+from console.clouds.specs import AccessSpec, AccountRef, DeploymentSettings, StoreSpec
 from console.clouds.steps import Failed, StepError
 from tests import hostile
 from tests.characters import CATEGORIES, of_category

@@ -12,7 +12,7 @@ from clusters.models import Database, NodeDatabase
 from clusters.pgbackrest.layout import SLUG_AT_MOST, Layout, called, slug
 from console.audit.models import AuditEvent
 from console.clouds import CLOUDS
-from console.clouds.contract import AccessSpec, AccountRef
+from console.clouds.specs import AccessSpec, AccountRef
 from tests.clusters.nodes import at, node_setup
 from tests.responses import HTMX, text_of
 

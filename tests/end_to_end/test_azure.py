@@ -18,7 +18,7 @@ from clusters.pgbackrest import repository
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
 from clusters.pgbackrest.layout import Layout
 from console.clouds.azure import AZURE
-from console.clouds.contract import AccessSpec, StoreSpec
+from console.clouds.specs import AccessSpec, StoreSpec
 from tests.clouds import plans
 from tests.worlds.azure import opened
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from console.clouds.aws.errors import EXPIRED, on_bucket, step_error
-from console.clouds.contract import AccountRef, StoreSpec
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import NotReady
 from tests.faults.layer import Fault
 

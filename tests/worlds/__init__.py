@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from console.clouds.contract import AccountRef, StoreSpec
+from console.clouds.specs import AccountRef, StoreSpec
 
 
 class World(Protocol):

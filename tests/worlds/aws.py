@@ -13,8 +13,8 @@ from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 
 from console.clouds.aws.session import trust_policy
-from console.clouds.contract import AccountRef
 from console.clouds.s3api import clients
+from console.clouds.specs import AccountRef
 from console.demo.emulators.aws.emulator import Emulator
 from tests.cloud_accounts.linking import make_role
 from tests.clouds.aws_accounts import make_boundary

@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from console.clouds.azure import session as azure_session
-from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings
+from console.clouds.specs import AccessSpec, AccountRef, DeploymentSettings
 from console.demo.credentials import AZURE_IDENTITY, azure_token
 from console.demo.emulators.azure.emulator import FAULTS, Emulator
 from console.demo.roles import azure_roles

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from console.clouds.contract import AccessSpec, AccountRef, DeploymentSettings, StoreSpec
 from console.clouds.google.linking import FIELDS
 from console.clouds.google.session import forget_sessions
+from console.clouds.specs import AccessSpec, AccountRef, DeploymentSettings, StoreSpec
 from console.demo.credentials import GOOGLE
 from console.demo.emulators.google.emulator import NUMBER, PROJECT, Emulator, trust_console
 from console.demo.roles import google_roles

@@ -13,7 +13,7 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccountRef, DeploymentSettings, StoreSpec
+from console.clouds.specs import AccountRef, DeploymentSettings, StoreSpec
 
 TESTED = os.environ.get("LIVE_PROVIDER", "")
 

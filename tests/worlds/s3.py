@@ -10,7 +10,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccountRef, DeploymentSettings
+from console.clouds.specs import AccountRef, DeploymentSettings
 from console.demo.object_server import ObjectServer
 from tests.worlds import boto
 

@@ -1,8 +1,9 @@
 """Amazon Web Services: what a store gets on Amazon S3, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess
+from console.clouds.contract import Capabilities, Cloud, Linking, NodeAccess
 from console.clouds.prices import Prices
 from console.clouds.s3api import CREATION
+from console.clouds.specs import AccountRef
 from console.clouds.vocabulary import Vocabulary
 
 from .access import DELETE, GRANT, REVOKE, facts, machine_steps, outdated, policy, refusal, repository

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from console.clouds.aws.boundary import boundary_of
 from console.clouds.aws.errors import on_amazon
 from console.clouds.aws.session import HOME_REGIONS, calling_iam, instance_service
-from console.clouds.contract import AccessSpec, BroughtKey, MachineStep, RepositoryOptions, StoreSpec
+from console.clouds.contract import BroughtKey, MachineStep, RepositoryOptions
 from console.clouds.naming import CLUSTER_TAG
 from console.clouds.s3api import nodes
 from console.clouds.s3api.errors import CallTarget, code_of
@@ -25,6 +25,7 @@ from console.clouds.s3api.nodes import (
     of_bucket,
     or_nothing,
 )
+from console.clouds.specs import AccessSpec, StoreSpec
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from console.clouds.contract import AccountRef
 from console.clouds.s3api.errors import bucket_arn
+from console.clouds.specs import AccountRef
 
 BOUNDARY = "storekeeper-nodes"  # the name of the managed policy, one for each account
 

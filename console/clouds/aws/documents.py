@@ -13,8 +13,9 @@ from typing import Any
 from console.clouds import scripts
 from console.clouds.aws.boundary import BOUNDARY, boundary, boundary_arn
 from console.clouds.aws.session import ROLE_NAME, statements, trust_policy
-from console.clouds.contract import AccountRef, Document
+from console.clouds.contract import Document
 from console.clouds.regions import regions
+from console.clouds.specs import AccountRef
 
 BOUNDARY_FILE = "boundary.json"
 BOUNDARY_HINT = (

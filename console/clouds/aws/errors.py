@@ -12,7 +12,6 @@ from botocore.parsers import ResponseParserError
 
 from console.clouds import streams
 from console.clouds.aws.boundary import BOUNDARY
-from console.clouds.contract import AccountRef, StoreSpec
 from console.clouds.s3api.errors import (
     BUSY,
     CHANGING,
@@ -27,6 +26,7 @@ from console.clouds.s3api.errors import (
     by_code,
     wait,
 )
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Conflict, Denied, Failed, StepError
 
 # The actions that IAM checks for its own calls (Service Authorization Reference, "AWS Identity and Access Management").

@@ -10,12 +10,13 @@ from uuid import UUID
 from console.clouds.aws.boundary import BOUNDARY, boundary
 from console.clouds.aws.session import HOME_REGIONS, calling, statements
 from console.clouds.aws.storage import AWSStorage, _bucket
-from console.clouds.contract import AccountRef, Control, Document, StoreSpec
+from console.clouds.contract import Control, Document
 from console.clouds.existing import ExistingBuckets, FoundBucket
 from console.clouds.s3api import existing
 from console.clouds.s3api.buckets import LEGAL_REGION, PAGE, all_buckets
 from console.clouds.s3api.errors import bucket_arn
 from console.clouds.s3api.settings import Setting
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Failed
 
 # What the console does with its own buckets alone.

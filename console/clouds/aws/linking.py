@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 from console.clouds.aws.session import ROLE_ARN
-from console.clouds.contract import AccountRef, Field, LinkError, key_part
+from console.clouds.contract import Field, LinkError, key_part
 from console.clouds.proof import SignIn
+from console.clouds.specs import AccountRef
 
 ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
 ROLE, KEY = "role", "access_key"

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from console.clouds.aws.boundary import BOUNDARY, boundary_arn, is_boundary
 from console.clouds.aws.errors import on_amazon
 from console.clouds.aws.session import HOME_REGIONS, calling_iam, calling_s3, calling_sts, statements
-from console.clouds.contract import AccountRef, Check, Outcome
+from console.clouds.contract import Check, Outcome
 from console.clouds.regions import find
 from console.clouds.s3api.errors import CallTarget
 from console.clouds.s3api.nodes import IAM_PATH, or_nothing
+from console.clouds.specs import AccountRef
 from console.clouds.steps import NotReady, StepError
 
 if TYPE_CHECKING:

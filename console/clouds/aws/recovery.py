@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from console.clouds.contract import Document, Recovery, StoreSpec
+from console.clouds.contract import Document, Recovery
 from console.clouds.s3api import recovery
+from console.clouds.specs import StoreSpec
 
 
 def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:

@@ -24,7 +24,7 @@ from console.clouds.aws.errors import (
     on_bucket,
     step_error,
 )
-from console.clouds.contract import AccountRef, Fact, Identity, LinkError, StoreSpec
+from console.clouds.contract import Fact, Identity, LinkError
 from console.clouds.proof import NO_ID
 from console.clouds.s3api.clients import (
     FOREVER,
@@ -37,6 +37,7 @@ from console.clouds.s3api.clients import (
 )
 from console.clouds.s3api.errors import NO_ANSWER, ON_OBJECTS, CallTarget, bucket_arn, code_of, no_answer
 from console.clouds.s3api.nodes import IAM_PATH
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import NotReady
 
 if TYPE_CHECKING:

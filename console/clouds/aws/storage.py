@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from console.clouds.aws.session import HOME_REGIONS, calling
 from console.clouds.contents import Contents, Objects
-from console.clouds.contract import AccountRef, AlreadyExists, Control, StoreSpec, UnmanagedBucket
+from console.clouds.contract import AlreadyExists, Control, UnmanagedBucket
 from console.clouds.naming import LOG_DAYS, PREFIX, STORE_TAG
 from console.clouds.regions import Region, find, regions
 from console.clouds.s3api.buckets import (
@@ -49,6 +49,7 @@ from console.clouds.s3api.settings import (
     lock,
     own_tags,
 )
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Failed, NotReady, StepResult
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """Microsoft Azure: what a store gets on Azure Storage, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting
+from console.clouds.contract import Capabilities, Cloud, Linking, NodeAccess, Setting
 from console.clouds.prices import Prices
+from console.clouds.specs import AccountRef
 from console.clouds.vocabulary import Vocabulary
 
 from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, due, facts, key_id, machine_steps, policy

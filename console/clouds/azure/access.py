@@ -17,13 +17,9 @@ from uuid import uuid5
 from console.clouds.azure.accounts import SHARED_KEYS, StorageAccount, owner_in
 from console.clouds.azure.errors import GONE, CallTarget, group_id, resource_id
 from console.clouds.azure.session import ask, gives_signatures
-from console.clouds.contract import (
-    AccessSpec,
-    AccountRef,
-    MachineStep,
-    StoreSpec,
-)
+from console.clouds.contract import MachineStep
 from console.clouds.naming import CLUSTER_TAG, cluster_tags
+from console.clouds.specs import AccessSpec, AccountRef, StoreSpec
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
 if TYPE_CHECKING:

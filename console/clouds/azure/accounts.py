@@ -12,8 +12,9 @@ from typing import Any
 
 from console.clouds.azure.errors import GONE, CallTarget, on_bucket, resource_id
 from console.clouds.azure.session import ask, gives_signatures
-from console.clouds.contract import Control, StoreSpec
+from console.clouds.contract import Control
 from console.clouds.naming import LOG_DAYS, STORE_TAG, store_tags
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import Failed
 
 LOGS_VERSION, LOCKS_VERSION = "2021-05-01-preview", "2020-05-01"

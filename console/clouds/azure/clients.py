@@ -37,8 +37,8 @@ from urllib3.util import Retry
 from console.clouds import streams
 from console.clouds.azure.errors import NoAnswer, Refusal
 from console.clouds.azure.session import BY_FEDERATION, sign_in
-from console.clouds.contract import AccountRef
 from console.clouds.sessions import limited
+from console.clouds.specs import AccountRef
 from console.clouds.steps import ensure_lease
 
 ARM = "https://management.azure.com"

@@ -13,8 +13,9 @@ from console.clouds.azure import setup
 from console.clouds.azure.access import CONTRIBUTOR
 from console.clouds.azure.errors import ALWAYS, BY_IDENTITY, BY_SIGNATURE, DATA_ACTIONS
 from console.clouds.azure.session import BY_FEDERATION, GROUP_NAME, gives_signatures, scope_of
-from console.clouds.contract import AccountRef, Document
+from console.clouds.contract import Document
 from console.clouds.proof import TAG, goes_into_files
+from console.clouds.specs import AccountRef
 
 ROLE = "Storekeeper"
 DESCRIPTION = "What Storekeeper does: backup stores, and the access of database nodes to them. It writes no backups."

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from console.clouds import foreign
-from console.clouds.contract import AccountRef, StoreSpec
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, StepError
 
 STORAGE = "Microsoft.Storage/storageAccounts"

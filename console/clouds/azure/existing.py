@@ -9,8 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from console.clouds.azure.accounts import PUBLIC, StorageAccount, _meanings, kept_days, tags
-from console.clouds.contract import AccountRef, Control, StoreSpec
+from console.clouds.contract import Control
 from console.clouds.existing import ExistingBuckets, FoundBucket
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Failed, NotReady, StepError
 
 

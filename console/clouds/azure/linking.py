@@ -30,8 +30,9 @@ from console.clouds.azure.session import (
     gives_signatures,
     sign_in,
 )
-from console.clouds.contract import AccountRef, Fact, Field, Identity, LinkError, Unproven
+from console.clouds.contract import Fact, Field, Identity, LinkError, Unproven
 from console.clouds.proof import FOUND, NO_ID, TAG, on_trial, stands_in
+from console.clouds.specs import AccountRef
 
 
 def _guid(what: str, field: str) -> Callable[[str], str]:

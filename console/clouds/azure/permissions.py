@@ -24,8 +24,9 @@ from console.clouds.azure.errors import (
     role_part,
 )
 from console.clouds.azure.session import ask, gives_signatures
-from console.clouds.contract import AccountRef, Check
+from console.clouds.contract import Check
 from console.clouds.proof import NotProven
+from console.clouds.specs import AccountRef
 from console.clouds.steps import NotReady, StepError
 
 PERMISSIONS_VERSION = "2022-04-01"

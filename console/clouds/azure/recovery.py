@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from datetime import UTC, datetime
 
-from console.clouds.contract import Document, Recovery, StoreSpec
+from console.clouds.contract import Document, Recovery
+from console.clouds.specs import StoreSpec
 
 
 def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:

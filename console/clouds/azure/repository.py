@@ -5,7 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from console.clouds.azure.session import gives_signatures
-from console.clouds.contract import AccessSpec, BroughtKey, KeyPart, Need, RepositoryOptions, StoreSpec
+from console.clouds.contract import BroughtKey, KeyPart, Need, RepositoryOptions
+from console.clouds.specs import AccessSpec, StoreSpec
 
 
 def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:

@@ -18,8 +18,8 @@ from console.clouds.azure.errors import (
     Refusal,
     step_error,
 )
-from console.clouds.contract import AccountRef
 from console.clouds.proof import TAG, SignIn, ensure_proven
+from console.clouds.specs import AccountRef
 from console.clouds.steps import ensure_lease
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from pathlib import Path
 from console.clouds import scripts
 from console.clouds.azure.linking import FIELDS
 from console.clouds.azure.session import BY_FEDERATION, FEDERATION
-from console.clouds.contract import AccountRef
 from console.clouds.proof import TAG, goes_into_files
+from console.clouds.specs import AccountRef
 
 FILE = "storekeeper-setup.sh"
 KEEPS = "permissions"  # the argument that neither makes a secret nor trusts anybody

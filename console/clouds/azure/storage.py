@@ -31,9 +31,10 @@ from console.clouds.azure.blobs import COUNT_AT_MOST, Blobs, count
 from console.clouds.azure.errors import STORAGE, NoAnswer, Refusal, on_group, resource_id, step_error
 from console.clouds.azure.session import ask, call, gives_signatures
 from console.clouds.contents import Contents, Objects
-from console.clouds.contract import AccountRef, AlreadyExists, Control, StoreSpec, UnmanagedBucket
+from console.clouds.contract import AlreadyExists, Control, UnmanagedBucket
 from console.clouds.naming import LOG_DAYS, NAME_TAG, STORE_TAG
 from console.clouds.regions import Region, regions
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import NotReady, StepResult, ensure_lease
 
 BACKUPS, LOGS = "pgbk", "pgbl"

@@ -1,7 +1,8 @@
 """Google Cloud: what a store gets on Google Cloud Storage, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import AccountRef, Capabilities, Cloud, Linking, NodeAccess, Setting
+from console.clouds.contract import Capabilities, Cloud, Linking, NodeAccess, Setting
 from console.clouds.prices import Prices
+from console.clouds.specs import AccountRef
 from console.clouds.vocabulary import Vocabulary
 
 from .access import DELETE, END_KEYS, GRANT, REVOKE, SECOND_KEY, facts, key_id, machine_steps, policy, repository

@@ -8,20 +8,12 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from console.clouds.contract import (
-    AccessSpec,
-    AccountRef,
-    BroughtKey,
-    KeyPart,
-    MachineStep,
-    RepositoryOptions,
-    SecretFile,
-    StoreSpec,
-)
+from console.clouds.contract import BroughtKey, KeyPart, MachineStep, RepositoryOptions, SecretFile
 from console.clouds.google.buckets import Bucket, kind_of
 from console.clouds.google.errors import CallTarget
 from console.clouds.google.session import call, pages, token_uri
 from console.clouds.naming import PREFIX
+from console.clouds.specs import AccessSpec, AccountRef, StoreSpec
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepResult
 
 MARK = "storekeeper-cluster-id"  # in the description, since service accounts have no labels

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from console.clouds.contents import Contents, DeletedEntry, Entry, Reading
-from console.clouds.contract import StoreSpec
 from console.clouds.google.errors import Answer, CallTarget, NoEntry, Silence
 from console.clouds.google.session import call, pages, read, reported
 from console.clouds.naming import LOG_DAYS, PREFIX, base32, id_from
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import NotReady
 
 STORE_LABEL = "storekeeper-store-id"  # whose bucket it is; the console touches none that has another's

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from console.clouds.contract import Control, StoreSpec
+from console.clouds.contract import Control
 from console.clouds.google.buckets import (
     DAY,
     LOG_ROLE,
@@ -19,6 +19,7 @@ from console.clouds.google.buckets import (
     value_of,
 )
 from console.clouds.google.errors import on_bucket
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import Failed
 
 Bindings = list[dict[str, Any]]

@@ -9,12 +9,13 @@ import json
 from pathlib import Path
 
 from console.clouds import scripts
-from console.clouds.contract import AccountRef, Document
+from console.clouds.contract import Document
 from console.clouds.google import setup
 from console.clouds.google.errors import who
 from console.clouds.google.permissions import Role, roles
 from console.clouds.google.session import BY_FEDERATION, NAME, PROJECT
 from console.clouds.proof import TAG, goes_into_files
+from console.clouds.specs import AccountRef
 
 PROOF_HINT = (
     "Lets your organisation, and no other, link the project by workload identity. Other text may stand there too."

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Literal
 
 from console.clouds import foreign
-from console.clouds.contract import AccountRef, StoreSpec
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, StepError
 
 Service = Literal["storage", "iam", "cloudresourcemanager"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from console.clouds.contract import AccountRef, Control, Document, StoreSpec
+from console.clouds.contract import Control, Document
 from console.clouds.existing import ExistingBuckets, FoundBucket
 from console.clouds.google.buckets import DAY, SOFT_DAYS, labels, logging_target, value_of
 from console.clouds.google.controls import EVERYBODY, bucket_of, open_to
@@ -16,6 +16,7 @@ from console.clouds.google.errors import who
 from console.clouds.google.permissions import roles
 from console.clouds.google.storage import GoogleStorage, _foreign_project
 from console.clouds.naming import PREFIX
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Failed, NotReady, StepError
 
 LEGAL = r"[a-z0-9](?!.*\.\.)[a-z0-9._-]{1,61}[a-z0-9]"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from console.clouds.contract import AccountRef, Check
+from console.clouds.contract import Check
 from console.clouds.google.access import ROLE
 from console.clouds.google.buckets import LOG_ROLE, kind_of
 from console.clouds.google.errors import CALLS, CallTarget, on_project
 from console.clouds.google.session import call
 from console.clouds.naming import PREFIX
+from console.clouds.specs import AccountRef
 from console.clouds.steps import StepError
 
 # What breaks without a permission. Each of those that a call takes (google_errors.CALLS) is here, and no other.

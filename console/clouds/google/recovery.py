@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from datetime import UTC, datetime
 
-from console.clouds.contract import Document, Recovery, StoreSpec
+from console.clouds.contract import Document, Recovery
 from console.clouds.google.buckets import LOG_PREFIX, kept_days
+from console.clouds.specs import StoreSpec
 
 # Of each object the generation that was live at the time (JSON API, "Objects": timeCreated, timeDeleted), unless it
 # still is.

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from console.clouds import calls, streams
-from console.clouds.contract import AccountRef, Fact, Identity, LinkError, Unproven
+from console.clouds.contract import Fact, Identity, LinkError, Unproven
 from console.clouds.google.errors import (
     CALLS,
     Answer,
@@ -30,6 +30,7 @@ from console.clouds.google.errors import (
     who,
 )
 from console.clouds.proof import FOUND, NO_ID, TAG, SignIn, ensure_proven, on_trial, stands_in
+from console.clouds.specs import AccountRef
 from console.clouds.steps import ensure_lease
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from console.clouds import scripts
-from console.clouds.contract import AccountRef
 from console.clouds.google.linking import FIELDS
 from console.clouds.google.permissions import Role
 from console.clouds.google.session import BY_FEDERATION, FEDERATION
 from console.clouds.proof import TAG, goes_into_files
+from console.clouds.specs import AccountRef
 
 FILE = "storekeeper-setup.sh"
 KEEPS = "permissions"  # the argument that neither makes a key nor trusts anybody

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from console.clouds.contents import Contents, Objects
-from console.clouds.contract import AccountRef, AlreadyExists, Control, StoreSpec, UnmanagedBucket
+from console.clouds.contract import AlreadyExists, Control, UnmanagedBucket
 from console.clouds.google.buckets import (
     LEGAL_NAME,
     NAME_LABEL,
@@ -26,6 +26,7 @@ from console.clouds.google.errors import on_project
 from console.clouds.google.session import pages
 from console.clouds.naming import LOG_DAYS, PREFIX
 from console.clouds.regions import Region, regions
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Conflict, Failed, NotReady, Pace
 
 # "Quotas and limits", Cloud Storage: "Maximum rate of bucket creation and deletion".

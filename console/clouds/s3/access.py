@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import AccessSpec, AccountRef, BroughtKey, Need, RepositoryOptions, StoreSpec
+from console.clouds.contract import BroughtKey, Need, RepositoryOptions
 from console.clouds.naming import CLUSTER_TAG, KEY_PART
 from console.clouds.s3.by_hand import kind_of
 from console.clouds.s3.session import Lacking, calling_iam, calling_s3, has, host, on_server, verifies
@@ -30,6 +30,7 @@ from console.clouds.s3api.nodes import (
     policy,
 )
 from console.clouds.s3api.settings import same_document
+from console.clouds.specs import AccessSpec, AccountRef, StoreSpec
 from console.clouds.steps import Failed, NotReady, Stage, Step, StepError, StepResult
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from console.clouds.contract import AccessSpec, Document
+from console.clouds.contract import Document
 from console.clouds.s3.session import has
 from console.clouds.s3api import nodes
 from console.clouds.s3api.errors import bucket_arn
 from console.clouds.s3api.nodes import POLICY, node_name
+from console.clouds.specs import AccessSpec
 
 CEPH, SWIFT = "ceph", "swift"  # as an account's settings list what its server is
 CEPH_REQUEST = re.compile(r"tx[0-9a-f]{21}-[0-9a-f]{10}-[0-9a-f]+-\S+")  # rgw_common.cc, "gen_rgw_trans_id"

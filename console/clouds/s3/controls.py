@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import StoreSpec
 from console.clouds.s3.session import Lacking, bucket_of, calling
 from console.clouds.s3api.buckets import logging_target
 from console.clouds.s3api.errors import code_of
 from console.clouds.s3api.settings import LOGGING, Setting
+from console.clouds.specs import StoreSpec
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

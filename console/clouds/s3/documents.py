@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from console.clouds.contract import AccountRef, Document
+from console.clouds.contract import Document
 from console.clouds.s3.access import USERS
 from console.clouds.s3.session import SERVER_ACTIONS, has
 from console.clouds.s3.trial import FOLDER
 from console.clouds.s3api.errors import ON_OBJECTS, bucket_arn
 from console.clouds.s3api.nodes import IAM_PATH
+from console.clouds.specs import AccountRef
 
 PROBE = "pgbk-probe-*"  # the buckets with which a server is tried out
 

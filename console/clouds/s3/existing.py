@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from console.clouds.contract import AccountRef, Control, StoreSpec
+from console.clouds.contract import Control
 from console.clouds.existing import ExistingBuckets, FoundBucket
 from console.clouds.naming import STORE_TAG
 from console.clouds.s3.controls import keeps, stop_logging
@@ -15,6 +15,7 @@ from console.clouds.s3.storage import _note, cli
 from console.clouds.s3api import existing
 from console.clouds.s3api.buckets import all_buckets
 from console.clouds.s3api.settings import Setting
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Failed, StepResult
 
 

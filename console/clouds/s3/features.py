@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.clouds.contract import AccountRef, Capabilities, Feature
+from console.clouds.contract import Capabilities, Feature
 from console.clouds.naming import listed, lower_first
 from console.clouds.s3.access import USERS
 from console.clouds.s3.session import breaks, claims, has
 from console.clouds.s3api.settings import BLOCKS, CLOSED
+from console.clouds.specs import AccountRef
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from uuid import uuid4
 from botocore.exceptions import ClientError
 
 from console.clouds import foreign, streams
-from console.clouds.contract import AccessSpec, AccountRef
 from console.clouds.key_trial import KeyTrial
 from console.clouds.s3.by_hand import CEPH, READING, SWIFT
 from console.clouds.s3.session import calling_s3, has, host, on_server, s3_client, trouble
 from console.clouds.s3api.clients import forget_clients
 from console.clouds.s3api.errors import NO_ANSWER, REFUSED, bucket_arn, bucket_resource, code_of, no_answer
+from console.clouds.specs import AccessSpec, AccountRef
 from console.clouds.steps import Failed, StepError
 
 if TYPE_CHECKING:

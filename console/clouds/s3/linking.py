@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from console.clouds.contract import AccountRef, Fact, Field, LinkError, key_part
+from console.clouds.contract import Fact, Field, LinkError, key_part
 from console.clouds.proof import SignIn
 from console.clouds.regions import find, find_place, places
 from console.clouds.s3.session import own_region, verifies
+from console.clouds.specs import AccountRef
 
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
 SIGNING_REGION = re.compile(r"(?!\d+$)(?!-)[a-zA-Z0-9-]{1,40}(?<!-)", re.ASCII)  # what botocore takes for a region

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from console.clouds import streams
 from console.clouds.addresses import checked
-from console.clouds.contract import AccountRef
+from console.clouds.specs import AccountRef
 from console.clouds.steps import ensure_lease
 
 # HTTP's own, then where servers listen unless they are told otherwise: Ceph RGW 7480, Swift and others 8080, SeaweedFS

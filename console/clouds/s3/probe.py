@@ -23,7 +23,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from console.clouds import addresses, streams
-from console.clouds.contract import AccountRef, Check, Identity, LinkError, StoreSpec
+from console.clouds.contract import Check, Identity, LinkError
 from console.clouds.naming import listed
 from console.clouds.s3.access import node_ways
 from console.clouds.s3.controls import (
@@ -75,6 +75,7 @@ from console.clouds.s3api.settings import (
     TAGS,
     VERSIONING,
 )
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Failed, NotReady, StepError
 
 if TYPE_CHECKING:

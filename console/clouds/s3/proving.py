@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from console.clouds.contract import StoreSpec
 from console.clouds.s3.controls import keeps
 from console.clouds.s3.session import Lacking, breaks, bucket_of, claims
 from console.clouds.s3.trial import (
@@ -29,6 +28,7 @@ from console.clouds.s3api.settings import (
     Setting,
     same_document,
 )
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import Denied, Failed, StepResult
 
 TLS_ONLY = "DenyInsecureTransport"  # the Sid of the statement

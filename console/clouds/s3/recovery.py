@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from datetime import datetime
 
-from console.clouds.contract import Document, Recovery, StoreSpec
+from console.clouds.contract import Document, Recovery
 from console.clouds.s3.session import has, verifies
 from console.clouds.s3api import recovery
+from console.clouds.specs import StoreSpec
 
 
 def _options(spec: StoreSpec) -> list[str]:

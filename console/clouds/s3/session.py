@@ -31,7 +31,6 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import InsecureRequestWarning
 
 from console.clouds import addresses, streams
-from console.clouds.contract import AccountRef, StoreSpec
 from console.clouds.regions import Region, find, places
 from console.clouds.s3.guard import guard
 from console.clouds.s3api.buckets import Bucket
@@ -50,6 +49,7 @@ from console.clouds.s3api.errors import (
     no_answer,
     wait,
 )
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, StepError
 
 if TYPE_CHECKING:

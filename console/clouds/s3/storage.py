@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from console.clouds.contents import Contents, Objects
-from console.clouds.contract import AccountRef, AlreadyExists, Control, StoreSpec, UnmanagedBucket
+from console.clouds.contract import AlreadyExists, Control, UnmanagedBucket
 from console.clouds.naming import LOG_DAYS, PREFIX, STORE_TAG, listed
 from console.clouds.regions import Region
 from console.clouds.s3.controls import create_bucket, keeps, keeps_logging, stop_logging
@@ -47,6 +47,7 @@ from console.clouds.s3api.settings import (
     lock,
     own_tags,
 )
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Failed, StepResult
 
 

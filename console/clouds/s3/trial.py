@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import AccountRef, StoreSpec
 from console.clouds.naming import listed
 from console.clouds.s3.controls import keeps
 from console.clouds.s3.session import breaks, bucket_of, calling_s3, claims, on_server
 from console.clouds.s3api.buckets import only_tls as refuse_plain_http
 from console.clouds.s3api.errors import bucket_arn, code_of
 from console.clouds.s3api.settings import BLOCKS, OWNERSHIP, POLICY, PUBLIC_ACCESS_BLOCK, VERSIONING
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Denied, Failed, NotReady
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from botocore.exceptions import ClientError
 
 from console.clouds.calls import pages
 from console.clouds.contents import Contents
-from console.clouds.contract import DAYS_AT_MOST, StoreSpec, UnmanagedBucket
+from console.clouds.contract import DAYS_AT_MOST, UnmanagedBucket
 from console.clouds.naming import LOG_DAYS, NAME_TAG, STORE_TAG, base32, id_from, store_tags
 from console.clouds.s3api.errors import NOT_THERE, code_of
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import Failed, NotReady, StepError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 
 from console.clouds import calls, streams
-from console.clouds.contract import AccountRef
+from console.clouds.specs import AccountRef
 from console.clouds.steps import ensure_lease
 
 # Few attempts, and no adaptive mode, which sleeps inside a worker: the operation's own backoff, which is recorded and

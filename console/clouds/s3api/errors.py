@@ -17,7 +17,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from console.clouds import foreign
-from console.clouds.contract import AccountRef
+from console.clouds.specs import AccountRef
 from console.clouds.steps import Denied, Failed, NotReady, StepError
 
 # The actions that S3 checks for each of our calls (Service Authorization Reference, "Amazon S3"). An operation that is

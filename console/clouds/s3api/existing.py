@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import DAYS_AT_MOST, Control, StoreSpec
+from console.clouds.contract import DAYS_AT_MOST, Control
 from console.clouds.existing import FoundBucket
 from console.clouds.naming import NAME_TAG, OURS, STORE_TAG
 from console.clouds.s3api.buckets import LOCK_TAG, NO_LOCK, VERSIONS_TAG, Bucket, logging_target, tags, upload_expiry
@@ -29,6 +29,7 @@ from console.clouds.s3api.settings import (
     Setting,
     same_document,
 )
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import Failed, NotReady, StepError, StepResult
 
 LEGAL = r"[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{1,61}[A-Za-z0-9]"

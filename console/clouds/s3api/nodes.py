@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import AccessSpec, KeyPart
+from console.clouds.contract import KeyPart
 from console.clouds.naming import CLUSTER_TAG, cluster_tags
 from console.clouds.s3api.errors import bucket_arn, code_of
+from console.clouds.specs import AccessSpec
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import TagTypeDef

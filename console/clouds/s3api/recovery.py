@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from console.clouds.contract import Document, StoreSpec
+from console.clouds.contract import Document
+from console.clouds.specs import StoreSpec
 
 SCRIPT = Path(__file__).with_name("undelete_script.py")
 # Before it, pgBackRest ends with error 029 where one folder has more than 1,000 versions (pgbackrest, issue 2854).

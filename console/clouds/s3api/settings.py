@@ -14,10 +14,11 @@ from typing import Any
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import Control, StoreSpec
+from console.clouds.contract import Control
 from console.clouds.naming import STORE_TAG, listed
 from console.clouds.s3api.buckets import Bucket, tags
 from console.clouds.s3api.errors import code_of
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import Failed
 
 

@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 
 from console.clouds import CLOUDS
 from console.clouds.aws import session as aws_session
-from console.clouds.contract import AccountRef, StoreSpec
+from console.clouds.specs import AccountRef, StoreSpec
 from tests.clouds.aws_accounts import NUMBER, key_account
 
 AWS = CLOUDS["aws"]

@@ -9,8 +9,8 @@ import pytest
 
 from console.clouds.aws.boundary import boundary, is_boundary
 from console.clouds.aws.existing import needs
-from console.clouds.contract import AccountRef
 from console.clouds.s3api.existing import joined_policy, joined_rules
+from console.clouds.specs import AccountRef
 
 ACCOUNT = AccountRef(uuid4(), "123456789012", "aws", {}, {})
 

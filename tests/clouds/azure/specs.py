@@ -8,7 +8,7 @@ from azure.storage.blob import ContainerClient
 
 from console.clouds.azure import AZURE
 from console.clouds.azure import access as azure_access
-from console.clouds.contract import StoreSpec
+from console.clouds.specs import StoreSpec
 
 OTHER = "00000000-1111-4222-8333-444444444444"
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccessSpec, StoreSpec
+from console.clouds.specs import AccessSpec, StoreSpec
 from console.clouds.steps import LeaseLost, NotReady, StepError, is_held
 from tests.sampling import THOROUGH
 

@@ -8,8 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from console.clouds.contract import AccessSpec, LinkError, StoreSpec, Unproven
+from console.clouds.contract import LinkError, Unproven
 from console.clouds.proof import FOUND, NotProven, is_proven
+from console.clouds.specs import AccessSpec, StoreSpec
 from tests.clouds import plans
 from tests.clouds.contract.running import PREFIX, emulated, failure, provider_of, settled, steps
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccountRef, DeploymentSettings
 from console.clouds.regions import regions
+from console.clouds.specs import AccountRef, DeploymentSettings
 from tests.clouds import plans
 from tests.clouds.contract.running import emulated, failure, make_spec, provider_of, run, steps
 

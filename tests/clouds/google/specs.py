@@ -4,7 +4,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from console.clouds import CLOUDS
-from console.clouds.contract import StoreSpec
+from console.clouds.specs import StoreSpec
 from console.demo.emulators.google.emulator import PROJECT
 
 GOOGLE = CLOUDS["google"]

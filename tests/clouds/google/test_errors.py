@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from console.clouds.contract import DeploymentSettings
+from console.clouds.specs import DeploymentSettings
 from console.clouds.steps import Failed, NotReady, StepError
 from console.demo.emulators.google.emulator import NUMBER, PROJECT
 from console.demo.emulators.google.iam import service_disabled

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from console.clouds.contract import DeploymentSettings, LinkError, Unproven
+from console.clouds.contract import LinkError, Unproven
 from console.clouds.google import session as google_session
 from console.clouds.google.linking import FIELDS
+from console.clouds.specs import DeploymentSettings
 from console.demo.emulators.google.emulator import NUMBER, PROJECT
 from tests.clouds import plans
 from tests.clouds.google.specs import GOOGLE, forget_key, make_spec, run, take_permission

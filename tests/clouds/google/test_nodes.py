@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from console.clouds.contract import DeploymentSettings
+from console.clouds.specs import DeploymentSettings
 from console.clouds.steps import Failed, NotReady
 from console.demo.emulators.google.administration import Administration
 from console.demo.emulators.google.emulator import PROJECT

@@ -13,7 +13,7 @@ import pytest
 
 from console.clouds.azure import AZURE
 from console.clouds.azure.documents import access_documents, condition, definition, permissions
-from console.clouds.contract import AccountRef
+from console.clouds.specs import AccountRef
 from console.demo.credentials import AZURE as GIVEN
 from tests.clouds.offers import az as stand_in
 

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import pytest
 
-from console.clouds.contract import AccountRef
 from console.clouds.google import GOOGLE
 from console.clouds.google.permissions import needed, roles
+from console.clouds.specs import AccountRef
 from console.demo.emulators.google.emulator import NUMBER, PROJECT
 from tests.clouds.offers import gcloud as stand_in
 

@@ -17,8 +17,8 @@ import pytest
 
 from console.clouds import CLOUDS
 from console.clouds.azure import documents as azure_documents
-from console.clouds.contract import AccountRef, DeploymentSettings
 from console.clouds.google import permissions as google_permissions
+from console.clouds.specs import AccountRef, DeploymentSettings
 
 SCHEMAS = json.loads((Path(__file__).parent / "terraform.json").read_text())["resources"]
 META = {"count", "for_each", "depends_on", "lifecycle", "provider"}

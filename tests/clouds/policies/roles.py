@@ -8,7 +8,7 @@ from uuid import uuid4
 import boto3
 
 from console.clouds import CLOUDS
-from console.clouds.contract import AccountRef
+from console.clouds.specs import AccountRef
 from console.demo.emulators.aws.emulator import Emulator
 from console.demo.emulators.aws.permissions import as_list
 

@@ -15,7 +15,7 @@ import pytest
 from console.clouds import CLOUDS
 from console.clouds.aws import session as aws_session
 from console.clouds.aws.boundary import BOUNDARY, boundary
-from console.clouds.contract import AccountRef, DeploymentSettings
+from console.clouds.specs import AccountRef, DeploymentSettings
 from tests.clouds.policies.roles import AWS, NUMBER, PRINCIPAL
 
 

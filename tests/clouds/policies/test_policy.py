@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 
 from console.clouds.aws import session as aws_session
-from console.clouds.contract import AccessSpec, StoreSpec
 from console.clouds.s3 import documents as s3_documents
 from console.clouds.s3api.nodes import node_name
+from console.clouds.specs import AccessSpec, StoreSpec
 from console.clouds.steps import Failed, Refused
 from console.demo.emulators.aws.permissions import Asked, judge
 from tests.clouds import plans

@@ -11,7 +11,7 @@ import pytest
 from console.clouds.aws import permissions as aws_permissions
 from console.clouds.aws import session as aws_session
 from console.clouds.aws.boundary import BOUNDARY
-from console.clouds.contract import AccountRef
+from console.clouds.specs import AccountRef
 from console.demo.emulators.aws.emulator import Emulator
 from console.demo.emulators.aws.permissions import as_list
 from tests.clouds.aws_accounts import drop_boundary, make_boundary

@@ -8,10 +8,10 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import AccessSpec
 from console.clouds.s3 import session as s3_session
 from console.clouds.s3api import clients
 from console.clouds.s3api.errors import code_of
+from console.clouds.specs import AccessSpec
 from tests.worlds.boto import Body
 
 slow = pytest.mark.slow

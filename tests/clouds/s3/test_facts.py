@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from console.clouds import CLOUDS, lifecycle
-from console.clouds.contract import StoreSpec
 from console.clouds.s3 import session as s3_session
 from console.clouds.s3api import clients, settings
+from console.clouds.specs import StoreSpec
 from console.clouds.steps import StepResult
 from tests.clouds import plans
 from tests.clouds.aws_accounts import key_account

@@ -14,11 +14,11 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from console.clouds.contract import AccessSpec
 from console.clouds.key_trial import KeyTrial
 from console.clouds.s3 import access as s3_access
 from console.clouds.s3 import by_hand, key_trial
 from console.clouds.s3api.nodes import node_name
+from console.clouds.specs import AccessSpec
 from console.clouds.steps import Denied
 from tests.clouds.plans import steps
 from tests.clouds.s3.buckets import node_spec, slow

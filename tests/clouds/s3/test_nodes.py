@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import AccountRef, DeploymentSettings
 from console.clouds.s3 import access as s3_access
 from console.clouds.s3 import session as s3_session
+from console.clouds.specs import AccountRef, DeploymentSettings
 from console.clouds.steps import Failed
 from tests.clouds import plans
 from tests.clouds.plans import run, steps
