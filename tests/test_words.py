@@ -28,7 +28,7 @@ SEVERAL_CLOUDS = {
     "templates/admin/find.html": {"arn", "bucket"},
     "templates/admin/support_index.html": {"arn", "bucket"},
     "templates/clusters/node_edit.html": {"project"},  # PostgreSQL's
-    "clusters/bring_in/forms.py": {"bucket"},
+    "clusters/bring_in/forms.py": {"azure", "bucket"},
     "templates/clusters/bring_in.html": {"bucket"},
     "templates/clusters/hand_over.html": {"bucket"},
     "stores/existing/forms.py": {"bucket"},
