@@ -244,7 +244,7 @@ def _try_policy(probe: StoreSpec, found: _Found, port: int) -> None:
             continue
         harmless = True
         if port:
-            is_followed = read(account, port, bucket, PROBE_KEY)[0] != HTTPStatus.OK
+            is_followed = _refuses(account, port, bucket)
         else:
             opposite = refusing_reading(bucket, condition, "true")
             is_followed = keeps(POLICY, probe, bucket, opposite) and not is_readable(probe, bucket, PROBE_KEY)
@@ -256,6 +256,15 @@ def _try_policy(probe: StoreSpec, found: _Found, port: int) -> None:
     if harmless:  # and another one would have refused TLS
         found.breaks.discard("bucket_policy")
         found.claims.add("bucket_policy")
+
+
+def _refuses(account: AccountRef, port: int, bucket: str) -> bool:
+    """Return whether the object is refused over plain HTTP: what gives no answer, or is in trouble, refuses nothing."""
+    for _ in range(3):
+        status, _ = read(account, port, bucket, PROBE_KEY)
+        if status and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return status >= HTTPStatus.BAD_REQUEST
+    return False
 
 
 def _conditions(account: AccountRef, port: int) -> tuple[str, str]:

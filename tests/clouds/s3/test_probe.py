@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from console.clouds.contract import LinkError
-from console.clouds.s3 import plain_http, trial
+from console.clouds.s3 import plain_http, probe, trial
 from console.clouds.s3 import session as s3_session
 from console.clouds.s3.proving import LOCKED_OUT, ensure_policy
 from console.clouds.s3.trial import Part, left_out, tls_statement
@@ -152,6 +152,25 @@ def test_a_policy_that_is_kept_and_not_followed_is_claimed(object_server, accoun
     assert (found["claims"], found["breaks"], found["tls_condition"]) == ("bucket_policy", "", "")
     assert "answers plain HTTP all the same" in rows(account, found)["TLS-only policy"].without
     assert not probes(s3)
+
+
+@pytest.mark.parametrize(
+    ("answers", "refuses"),
+    [
+        ((403,), True),
+        ((0, 403), True),
+        ((503, 0, 401), True),
+        ((200,), False),
+        ((0, 200), False),
+        ((0, 0, 0), False),
+        ((302,), False),
+    ],
+    ids=["refused", "late", "busy first", "given", "given late", "no answer", "redirected"],
+)
+def test_a_port_that_gives_no_answer_refuses_nothing(monkeypatch, answers, refuses):
+    told = iter(answers)
+    monkeypatch.setattr(probe, "read", lambda *_: (next(told), b""))
+    assert probe._refuses(an_account(), 80, "bucket") is refuses
 
 
 @slow
