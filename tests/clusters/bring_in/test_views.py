@@ -6,23 +6,20 @@ import json
 import re
 from dataclasses import replace
 from datetime import timedelta
-from html import unescape
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from clusters import actions, plans
 from clusters.bring_in import hand_over as handing
 from clusters.bring_in import opening, taking
-from clusters.models import Attachment, Bringing, BroughtIn, Cluster, Inventory, Node, Repository
+from clusters.models import Bringing, BroughtIn, Cluster, Inventory, Repository
 from clusters.node_setup import node_setups
 from clusters.repositories import memory
-from clusters.repositories.retained import folders_of, kept_by
 from console.audit.models import AuditEvent
 from console.operations import snapshots
 from tests import factories
-from tests.clusters.bring_in.conftest import PASSPHRASE, stanza
+from tests.clusters.bring_in.conftest import PASSPHRASE, beside, plain, stanza
 from tests.clusters.pgbackrest.repository_files import encrypted
 
 # A file whose first stanza says nothing of a repository, and the second does.
@@ -38,16 +35,6 @@ pg1-path=/a
 repo1-{}
 """
 AZURE = "[main]\npg1-path=/a\nrepo1-type=azure\nrepo1-azure-account=b\nrepo1-path=/x\nrepo1-azure-container={}\n"
-
-
-def plain(answer):
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.content.decode())).split())
-
-
-def beside(answer, field):
-    """Return what is said beside a field."""
-    found = re.search(rf'id="id_{field}_error">(.*?)</p>', answer.content.decode(), re.DOTALL)
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", found[1])).split()) if found else ""
 
 
 def test_a_file_becomes_a_cluster_that_is_watched(bring, text, bucket, store):
@@ -377,190 +364,3 @@ def test_a_viewer_brings_nothing_in(client, bob, store):
 
 
 # The hand-over
-
-
-@pytest.fixture
-def brought(bring, text, bucket):
-    row, _ = bring(text=text, stanzas="main")
-    return row.cluster
-
-
-def _file(cluster):
-    return node_setups(Cluster.objects.with_node_setup().get(pk=cluster.pk))[0].configuration.render(secrets=True)
-
-
-def test_the_file_goes_on_with_what_was_set(brought):
-    text = _file(brought)
-    for line in (
-        "repo1-path=/backups/prod",
-        f"repo1-cipher-pass={PASSPHRASE}",
-        "repo1-retention-full=3",
-        "repo1-bundle=y",
-        "compress-type=lz4",
-        "pg1-path=/var/lib/postgresql/15/main",
-    ):
-        assert f"\n{line}\n" in text
-    for line in ("/var/spool/mine", "block", "retention-full-type", "process-max", "start-fast", "former", "[other]"):
-        assert line not in text
-
-
-def test_no_page_shows_a_password_that_a_standby_signs_in_with(bring, text, bucket, as_alice, client, bob):
-    option = "recovery-option=primary_conninfo=host=db1 user=repl password=hunter4"
-    row, _ = bring(text=f"{text}{option}\n[main:restore]\n{option}\n", stanzas="main other")
-    node = f"{row.cluster.get_absolute_url()}nodes/n1/"
-    client.force_login(bob)
-    for who, url in ((client, node), (as_alice, node), (as_alice, f"{row.cluster.get_absolute_url()}hand-over/")):
-        page = who.get(url)
-        assert page.status_code == 200
-        assert "hunter4" not in page.content.decode(), url
-    assert _file(row.cluster).count(option) == 2
-    # What viewers see of the file once it is handed over.
-    assert "hunter4" not in node_setups(Cluster.objects.with_node_setup().get(pk=row.cluster.pk))[0].masked
-
-
-def test_the_hand_over_gives_access_to_the_path(brought, as_alice, amazon):
-    url = f"{brought.get_absolute_url()}hand-over/"
-    page = as_alice.get(url)
-    said = plain(page)
-    assert "/etc/pgbackrest.conf" in said
-    assert "repo1 keeps 3 full backups. Full backups that come more often" in said
-    assert "nor what another machine runs" in said
-    order = (
-        "sudo grep -rnE",
-        "pgrep -af",
-        "Download the set-up script",
-        "stanza-create",
-        "archive-push %p",
-        "SHOW archive",
-    )
-    assert [said.find(one) for one in order] == sorted(said.find(one) for one in order)
-    assert -1 not in [said.find(one) for one in order]
-    assert as_alice.post(url, {"full_schedule": "0 1 * * 0", "incr_schedule": ""}).status_code == 302
-    cluster = Cluster.objects.with_node_setup().get(pk=brought.pk)
-    assert not cluster.is_watched_only
-    [bucket] = cluster.spec().buckets
-    assert cluster.spec().kept == {bucket: "backups/prod"}
-    allowed = json.dumps(cluster.cloud.access.policy(cluster.spec()))
-    assert f"arn:aws:s3:::{bucket}/backups/prod/*" in allowed
-    assert cluster.policy.schedules == {"full": "0 1 * * 0"}
-    assert as_alice.post(url, {"full_schedule": "0 1 * * 0"}).status_code == 422  # once
-    # Who has begun finds the steps again, until the node has its file.
-    for page in (cluster.get_absolute_url(), f"{cluster.get_absolute_url()}nodes/n1/"):
-        assert "The hand-over has begun" in plain(as_alice.get(page))
-        assert url in as_alice.get(page).content.decode()
-    Node.objects.filter(cluster=cluster).update(applied_sha256="a" * 64)
-    assert "The hand-over has begun" not in plain(as_alice.get(cluster.get_absolute_url()))
-    assert "repo1-retention-full=3" in _file(cluster)
-
-
-def test_the_hand_over_wants_full_backups(brought, as_alice):
-    answer = as_alice.post(f"{brought.get_absolute_url()}hand-over/", {"full_schedule": "", "incr_schedule": "x"})
-    assert answer.status_code == 422
-    assert beside(answer, "incr_schedule")
-    assert BroughtIn.objects.get().handed_over_at is None
-
-
-def test_a_retention_that_somebody_sets_goes_before_the_file_s(brought, alice):
-    actions.plan_backups(brought, None, by=alice, retention_full=9, retention_type="count", retention_diff=None)
-    assert "repo1-retention-full=9\n" in _file(brought)
-
-
-def test_pages_say_how_it_expires_until_somebody_changes_that(brought, as_alice, alice):
-    policy = f"{brought.get_absolute_url()}policy/"
-    for page in (brought.get_absolute_url(), policy):
-        assert "repo1" in plain(as_alice.get(page))
-        assert "retention-full=3" in plain(as_alice.get(page))
-    assert "each of them expires by that" in plain(as_alice.get(policy))
-    # Also by a node's own, which its page says then
-    node = brought.nodes.get()
-    actions.plan_backups(brought, node, by=alice, retention_full=90, retention_type="time", retention_diff=None)
-    assert "repo1-retention-full=90\n" in _file(brought)
-    assert "former file" not in plain(as_alice.get(policy))
-
-
-def test_a_repository_without_retention_expires_nothing(bring, bucket, text, as_alice):
-    row, _ = bring(text=text.replace("repo1-retention-full=3\n", ""), stanzas="main")
-    assert "no full backup expires by itself" in plain(as_alice.get(row.cluster.get_absolute_url()))
-
-
-def test_no_other_primary_writes_there(brought):
-    with pytest.raises(actions.NodesRefused, match="brought in for one node"):
-        actions.add_nodes(brought, regions=["eu-west-1"], by=None)
-    first = Node.objects.get(cluster=brought)
-    assert actions.add_nodes(brought, regions=["eu-west-1"], first=first, by=None) == ["n2"]
-
-
-@pytest.fixture
-def handed_over(brought, alice):
-    handing.hand_over(brought, schedules={"full_schedule": "0 1 * * 0"}, by=alice)
-    Cluster.objects.filter(pk=brought.pk).update(state="available")
-    return Cluster.objects.get(pk=brought.pk)
-
-
-def _add(as_alice, cluster, name):
-    folder, port = f"/var/lib/postgresql/15/{name}", 5500 + ord(name[0])
-    given = {"name": name, "version": "15", "data_directory": folder, "port": str(port)}
-    return as_alice.post(f"{cluster.get_absolute_url()}databases/add/", given)
-
-
-def test_a_database_that_is_added_is_looked_for(bring, text, handed_over, as_alice):
-    assert _add(as_alice, handed_over, "third").status_code == 302
-    repository = handed_over.repositories.get()
-    assert repository.brought["stanzas"] == ["main", "third"]
-    assert "backups/prod/backup/third/" in repository.folders
-    # Not one that another machine writes there.
-    row, _ = bring(text=text, stanzas="other", name="another machine")
-    assert row.cluster
-    answer = _add(as_alice, handed_over, "other")
-    assert answer.status_code == 422
-    assert "another machine has the stanza other in repo1" in beside(answer, "name")
-    assert not handed_over.databases.filter(name="other").exists()
-
-
-def test_a_database_is_added_after_the_hand_over(brought, as_alice):
-    answer = _add(as_alice, brought, "third")
-    assert answer.status_code == 422
-    assert "Hand its node over first" in beside(answer, "name")
-    assert not brought.databases.filter(name="third").exists()
-
-
-def test_what_was_replaced_is_still_reached(handed_over, brought, alice):
-    actions.replace_passphrase(handed_over.repositories.get(), by=alice)
-    spec = Cluster.objects.get(pk=handed_over.pk).spec()
-    assert [*spec.kept.values()] == ["backups/prod"]
-    assert Cluster.objects.with_node_setup().get(pk=handed_over.pk).spec_as_read().kept == spec.kept
-
-
-def test_no_passphrase_is_replaced_of_what_is_watched(brought, alice):
-    with pytest.raises(actions.NotAttachable, match="watched only"):
-        actions.replace_passphrase(brought.repositories.get(), by=alice)
-
-
-def test_a_store_beside_it_is_closed_again(brought, account):
-    beside_it = factories.store(account, name="beside it", region="eu-west-1")
-    assert plans.access(brought) == ()
-    repository = Repository.objects.create(cluster=brought, store=beside_it, number=2)
-    row = Attachment.objects.create(cluster=brought, store=beside_it, repository=repository, state="attached")
-    assert plans.access(brought) == brought.cloud.access.grant
-    Attachment.objects.filter(pk=row.pk).update(state="detaching")
-    assert plans.access(brought) == brought.cloud.access.revoke
-
-
-def test_its_cluster_s_deletion_leaves_it(brought, bring, text, bucket, alice, amazon):
-    from tests.clusters.conftest import work
-
-    before = dict(bucket.objects)
-    brought.attachments.all().delete()  # as a detached store leaves it
-    actions.delete(Cluster.objects.get(pk=brought.pk), by=alice)
-    work(brought)
-    assert not Cluster.objects.exists()
-    kept = Repository.objects.get()
-    assert (kept.passphrase, kept.folder) == (PASSPHRASE, "/backups/prod")
-    assert bucket.objects == before
-    assert kept.folders == ["backups/prod/archive/main/", "backups/prod/backup/main/"]
-    assert folders_of(kept) == ["backups/prod/archive/main", "backups/prod/backup/main"]
-    # Brought in again, nobody is told to empty what the new cluster goes on with.
-    row, page = bring(text=text, stanzas="main", name="back again")
-    assert row.cluster, plain(page)
-    assert folders_of(kept) == []
-    assert "back again has brought the same repository in again" in kept_by(kept)
