@@ -21,6 +21,7 @@ WATCH = """
 document.addEventListener("securitypolicyviolation", (e) =>
   reportViolation(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber} ${e.sample}`));
 """
+DROPPED = ("htmx:sendAbort,", "htmx:afterRequest,")  # what htmx says of a request that ended: see_failure judges why
 EXPECTED_STATUS = {401, 403, 404, 422}  # answers that a person is meant to see
 
 
@@ -146,6 +147,7 @@ def visit(browser, demo, signed_in):
             lambda message: (
                 message.type not in {"error", "warning"}
                 or "Failed to load resource" in message.text  # judged by its status instead
+                or message.text.startswith(DROPPED)
                 or seen.append(f"console: {message.text}")
             ),
         )
