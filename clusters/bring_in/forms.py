@@ -278,6 +278,6 @@ class HandOverForm(forms.ModelForm):  # type: ignore[type-arg]
                     parse(expression)
             except Unusable as error:
                 self.add_error(field, str(error))
-        if not data["full_schedule"] and not self.errors:
+        if not data.get("full_schedule") and not self.errors:
             self.add_error("full_schedule", "Plan full backups: the former schedule is to end.")
         return data

@@ -163,5 +163,5 @@ def test_accessibility_of_an_s3_compatible_server(visit, inspector):
     inspector.check(page, "a server")
     page.goto("/stores/create/?provider=s3")
     page.select_option("[name=cloud_account]", index=1)
-    expect(page.get_by_text("What this server can do")).to_be_visible()
+    expect(page.get_by_role("table", name="What this server can do")).to_be_visible()
     inspector.check(page, "create a store on a server")

@@ -11,6 +11,7 @@ from django.utils import timezone
 from clusters import actions, enrolment
 from clusters.models import Cluster, Database, Drill
 from console.alerts.models import Alert, Channel
+from console.api import tokens
 from console.operations.models import Operation
 from tests import factories
 from tests.delivery import deliver
@@ -66,7 +67,12 @@ def given(make, stores, account, acme, alice, bob):
     channel = Channel.objects.create(organisation=acme, kind="webhook", name="hook", shown="x", secrets=hook)
     enrolled, _ = enrolment.begin(acme, nodes=list(cluster.nodes.all()), hostnames={}, hours=1, by=alice)
     drill = Drill.objects.create(cluster=cluster, schedule="0 3 * * 0", machine="drills-1")
+    service = tokens.make_service_account(acme, name="deployer", role="viewer", by=alice)
+    good = {"kind": "token", "scopes": ["see_stores"], "expires_at": timezone.now() + timedelta(days=1)}
+    token, _ = tokens.issue(service, name="pipeline", **good, by=alice)
     return {
+        "api-tokens/service-accounts/": {"pk": service.pk},
+        "api-tokens/": {"pk": token.pk},
         "organisation/members/": {"pk": acme.memberships.get(user=bob).pk, "user_id": bob.pk},
         "organisation/": {"token": "t" * 32, "pk": account.pk},
         "clusters/repositories/": {"pk": cluster.repositories.first().pk},

@@ -473,7 +473,6 @@ def _organisation(name: str) -> Any:
         repository=cluster.repositories.get(), node="n2", name="ledger", seen_at=now, lost=[lost], lost_since=now,
         sizes=[["2026-01-01", 4, 0], ["2026-01-09", 0, 0]], made=[["20260101-010000F", 1_767_229_260, 60, 4]],
     )  # fmt: skip
-    _brought_in(account, spare)
     drill = Drill.objects.create(cluster=cluster, schedule="0 3 * * 0", machine="drills-1", checks="SELECT 1 => 1")
     Drill.objects.create(cluster=cluster, schedule="0 4 * * 0", what="verify")
     DrillRun.objects.create(
@@ -497,13 +496,16 @@ def _organisation(name: str) -> Any:
     enrolled.places.filter(node=first).update(taken_at=now, times=1)
     judging.judge_due()
     activity.record("Made the world", name, organisation=organisation, by=None)
+    _brought_in(account, spare)  # not judged: what is not well comes first on the first page
     return organisation
 
 
 def _brought_in(account: Any, store: Any) -> None:
     """A cluster whose repository was there before it, and is watched only."""
-    cluster = clusters.create(account, name="kept", regions=["us-east-1"], stores=[store], by=None)
+    cluster = clusters.create(account, name="watched", regions=["us-east-1"], stores=[store], by=None)
     _done(cluster)
+    # Lists have it last: addresses are taken from the first page that has them, and it has fewer.
+    Cluster.objects.filter(pk=cluster.pk).update(created_at=timezone.now() - timedelta(days=9))
     Database.objects.create(cluster=cluster, name="main", version="15", data_directory="/var/lib/postgresql/15/main")
     own = {"path": "backups", "node": "n1", "stanzas": ["main"], "kept": [["bundle", "y"]], "retention": {"full": "2"}}
     Repository.objects.filter(cluster=cluster).update(brought=own)
