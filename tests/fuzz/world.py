@@ -97,7 +97,7 @@ class Sender(RequestFactory):
 
 gate.open = True  # it would write down whose database this is, in the midst of a request
 SENDER, TOKEN = Sender(), "t" * 32
-VISITS = 4  # of one page, with different query strings
+VISITS = 6  # of one page, with different query strings, and of one cluster after another: there are five
 QUERIES_OF_AN_ADMIN_LIST = (
     "q",
     "o",
