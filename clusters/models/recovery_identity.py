@@ -9,6 +9,7 @@ from uuid import uuid4
 from django.db import models
 from django.utils import timezone
 
+from clusters.models.repository import Repository
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount
@@ -63,6 +64,7 @@ class RecoveryIdentity(Snapshot):
 
     def spec(self) -> AccessSpec:
         """Return it as its cloud needs it."""
+        repository = Repository.objects.filter(pk=self.repository_id).first()  # it may have gone since this was read
         return AccessSpec(
             id=self.key,
             name=self.cluster_name,
@@ -71,7 +73,7 @@ class RecoveryIdentity(Snapshot):
             buckets=(self.bucket,),
             keys=self.keys,
             reads_until=self.until,
-            kept=self.repository.reached if self.repository else {},
+            kept=repository.reached if repository else {},
         )
 
     @property

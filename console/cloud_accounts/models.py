@@ -245,7 +245,7 @@ class Preflight(Snapshot):
         return self.cloud_account.cloud.linking.merge_statements(found) if found else ""
 
     @property
-    def mending(self) -> list[Document]:
+    def remedies(self) -> list[Document]:
         """Return the files with what is missing that are run again; what does all of it at once comes first."""
         found = [one for one in self.cloud_account.documents if one.again] if self.statements else []
         return sorted(found, key=lambda one: not one.filename.endswith((".sh", ".template.json")))

@@ -297,7 +297,7 @@ def test_what_is_missing_comes_with_the_very_command_to_run_again(as_alice, acco
     found, _ = Preflight.objects.update_or_create(
         cloud_account=account, defaults={"content": [missing], "tried_at": timezone.now(), "read_at": timezone.now()}
     )
-    first = found.mending[0]
+    first = found.remedies[0]
     assert first.again.startswith(AGAIN[cloud])
     page = as_alice.get(url(account)).content.decode()
     assert "Run this again, as whoever administers" in page

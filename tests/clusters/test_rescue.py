@@ -252,7 +252,6 @@ def test_identity_is_removed_although_repository_store_and_cluster_are_gone(as_a
     Store.objects.filter(pk=store.pk).delete()
     RecoveryIdentity.objects.update(until=ago(seconds=1), due_at=ago(seconds=1))
     assert due(RecoveryIdentity.LABEL) == [identity.pk]
-    identity.refresh_from_db()
     name = f"pgbk-{identity.spec().label}"
     assert read(identity) is None
     assert name not in json.dumps(aws_session.iam_client(account.credentials()).list_roles()["Roles"], default=str)
