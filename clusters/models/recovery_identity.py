@@ -64,7 +64,7 @@ class RecoveryIdentity(Snapshot):
 
     def spec(self) -> AccessSpec:
         """Return it as its cloud needs it."""
-        repository = Repository.objects.filter(pk=self.repository_id).first()  # it may have gone since this was read
+        repository = Repository.objects.filter(recovery_identity=self).first()  # it may have gone since this was read
         return AccessSpec(
             id=self.key,
             name=self.cluster_name,
