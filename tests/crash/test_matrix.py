@@ -27,6 +27,8 @@ from stores.unmanaged import known_names
 from tests.worker_process import database_url
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.crash import killed_worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(1800)]
@@ -147,6 +149,18 @@ def everything_foreign() -> dict[str, Any]:
     return {name: one for name, one in there.items() if "storekeeper:store-id" not in json.dumps(one["tags"])}
 
 
+def differences(wanted: Any, found: Any, place: str = "") -> Iterator[str]:
+    """Yield each place at which two outcomes differ, with what was wanted and what was found there."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key in sorted(wanted.keys() | found.keys()):
+            yield from differences(wanted.get(key), found.get(key), f"{place}.{key}")
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for number, pair in enumerate(zip(wanted, found, strict=True)):
+            yield from differences(*pair, f"{place}[{number}]")
+    elif wanted != found:
+        yield f"{place}: {wanted!r:.200} is {found!r:.200}"
+
+
 def kind(cell: tuple[str, str]) -> str:
     """Return what a boundary is of, whatever the work and however often it was passed; of commits each counts."""
     boundary = cell[1]
@@ -202,7 +216,7 @@ def test_work_goes_on_after_a_kill_at_any_boundary(
     ]
     todo = [(work, one) for work, one in todo if one not in tried.get(work, ()) or "CreateBucket" in one]
     cells = kill_at(sample("crashes: boundaries", todo, by=kind))
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240  # where the machine is busy; whoever is late then hangs
     while Operation.objects.unfinished().exists() and time.monotonic() < until:
         time.sleep(0.1)
 
@@ -221,9 +235,10 @@ def test_work_goes_on_after_a_kill_at_any_boundary(
         f"another worker went on after {statistics.median(waits):.1f} s (median), {max(waits):.1f} s (longest); "
         f"{time.monotonic() - started:.0f} s for all of it"
     )
-    for cell, one in list(strayed.items())[:3]:
-        print(cell, one.fence, json.dumps(one.found), json.dumps(wanted[cell.work].found), sep="\n")
-    assert not strayed
+    assert not {
+        f"{cell.work}, {cell.deadly}, fence {one.fence}": list(differences(wanted[cell.work].found, one.found))[:9]
+        for cell, one in strayed.items()
+    }
     assert not unmanaged
     # What is not ours is as it was; what the stranger has taken meanwhile is as all of the stranger's buckets are.
     assert everything_foreign() == {**everything_foreign(), **foreign}
