@@ -49,11 +49,14 @@ redis.Transport.Channel = Channel
 
 @celeryd_init.connect
 @beat_init.connect
-def look_first(**_: Any) -> None:
-    """Keep a worker, or beat, from starting on another console's database or broker."""
+def look_first(options: dict[str, Any] | None = None, **_: Any) -> None:
+    """Keep a worker, or beat, from starting on another console's database or broker, or so that it harms its own."""
     from console.accounts.installation import before_work  # noqa: PLC0415 - models are there from now on
+    from console.web.database import fork_nothing  # noqa: PLC0415
 
     with or_exit():
+        if options is not None:  # a worker's
+            fork_nothing(options)
         before_work()
 
 

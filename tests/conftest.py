@@ -285,7 +285,7 @@ def broker(tmp_path):
 
 @pytest.fixture
 def start_worker(broker, amazon, tmp_path):
-    """A function that starts a worker process, with beat in it."""
+    """A function that starts a worker process, and a beat beside it."""
     from tests.worker_process import Workers
 
     workers = Workers(broker, tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -58,30 +57,36 @@ class Broker:
 
 
 class Workers:
-    """Worker processes with beat in them, all of which are gone at the end."""
+    """Worker processes, each with a beat beside it, all of which are gone at the end.
+
+    Not in it (`--beat`): that one is forked, and SQLite's file does not survive it (console.web.database.fork_nothing).
+    """
 
     def __init__(self, broker: Broker, folder: Path) -> None:
         self.broker, self.folder = broker, folder
         self.log = folder / "worker.log"
         self.started: list[subprocess.Popen[bytes]] = []
+        self.beats: list[subprocess.Popen[bytes]] = []
 
     def __call__(
         self, *options: str, celery: str = "celery", settings: str = "console.settings", beat: bool = True
     ) -> subprocess.Popen[bytes]:
         """Start one and return it; `celery` is the module that is run."""
-        command = [sys.executable, "-m", celery, "-A", "console", "worker", "--pool", "threads", "--concurrency", "8"]
         if beat:
-            options = ("--beat", *options)
-        return self._start([*command, "--pidfile", "", *options], settings)
+            self.beat_alone(celery, settings)
+        worker = ["worker", "--pool", "threads", "--concurrency", "8", "--pidfile", "", *options]
+        self.started.append(self._start(celery, worker, settings))
+        return self.started[-1]
 
-    def beat_alone(self) -> subprocess.Popen[bytes]:
-        """Start a beat that is no part of a worker, and return it."""
-        return self._start([sys.executable, "-m", "celery", "-A", "console", "beat", "--pidfile", ""])
+    def beat_alone(self, celery: str = "celery", settings: str = "console.settings") -> subprocess.Popen[bytes]:
+        """Start a beat, and return it."""
+        self.beats.append(self._start(celery, ["beat", "--pidfile", ""], settings))
+        return self.beats[-1]
 
-    def _start(self, command: list[str], settings: str = "console.settings") -> subprocess.Popen[bytes]:
+    def _start(self, celery: str, command: list[str], settings: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                command,
+            return subprocess.Popen(
+                [sys.executable, "-m", celery, "-A", "console", *command],
                 cwd=ROOT,
                 env={
                     **os.environ,
@@ -93,8 +98,6 @@ class Workers:
                 stderr=log,
                 start_new_session=True,
             )
-        self.started.append(process)
-        return process
 
     def wait_until_ready(self) -> None:
         """Wait until all that were started take work."""
@@ -106,7 +109,7 @@ class Workers:
         return next(process for process in self.started if process.pid == pid)
 
     def kill(self) -> None:
-        for process in self.started:
+        for process in self.started + self.beats:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with it the beat in it, which outlives a killed worker
+                process.kill()
             process.wait()

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 MARGIN = 6  # connections for people and commands: migrate, psql, a backup, monitoring
@@ -114,6 +115,24 @@ def checkpoint() -> None:
     if connection.vendor == "sqlite" and not connection.in_atomic_block:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(FULL)")
+
+
+def fork_nothing(options: dict[str, Any]) -> None:
+    """Refuse a worker that would fork, as `--beat` and Celery's own pool do, on SQLite; raises ImproperlyConfigured.
+
+    A forked process believes in locks that only its parent holds, and the file is damaged when both write
+    (sqlite.org/howtocorrupt.html, "Carrying an open database connection across a fork()").
+    """
+    from celery.concurrency import prefork  # noqa: PLC0415 - only a worker needs it
+
+    if connections["default"].vendor != "sqlite":
+        return
+    if options.get("beat"):
+        raise ImproperlyConfigured(
+            "on SQLite beat has to be a process of its own. Leave out --beat, and start: celery -A console beat"
+        )
+    if issubclass(options["pool"], prefork.TaskPool):
+        raise ImproperlyConfigured("on SQLite a worker must not fork. Start it with --pool threads.")
 
 
 def close() -> None:
