@@ -45,7 +45,7 @@ def trouble():
 
 
 def test_a_full_broker_stops_no_page_and_loses_no_work(start_worker, sends, valkey, amazon, account, caplog):
-    start_worker(settings="tests.crash.quick")
+    start_worker(settings="tests.crash.quiet")
     create(account, "before")
     wait_until(lambda: Store.objects.filter(state=State.AVAILABLE).count() == 1)
     valkey.config_set("maxmemory", 1)
