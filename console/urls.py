@@ -10,7 +10,7 @@ from console.accounts.member_views import join, joining_strength
 from console.accounts.views import SignIn, stop_seeing
 from console.api import oauth, v1
 from console.metrics import metrics
-from console.overview.views import home
+from console.overview.views import home, search
 from console.support.sizes import sizes
 from console.support.views import find, front
 from console.web.csp import csp_reports
@@ -31,6 +31,7 @@ urlpatterns = [
     path("invitations/<str:token>/", join, name="join"),
     path("invitations/<str:token>/strength/", joining_strength, name="joining_strength"),
     path("organisation/", include("console.accounts.organisation_urls")),
+    path("search/", search, name="search"),
     path("overview/", include("console.overview.urls")),
     path("stores/preflight/", include("console.cloud_accounts.preflight_urls")),
     path("stores/", include("stores.urls")),

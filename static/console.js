@@ -272,15 +272,27 @@ function renew() {
   htmx.trigger(region, "renewal-due");
 }
 
+// The key / opens the search, unless somebody types.
+function startSearch() {
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || dialog.open) return;
+    if (event.target.closest?.("input, textarea, select, [contenteditable]")) return;
+    const link = document.querySelector(".search-opener");
+    if (link) event.preventDefault();
+    link?.click();
+  });
+}
+
 // What only some pages need is loaded where it is first seen.
-function loadChoices() {
+function loadParts() {
   if (document.querySelector("[data-choice]")) import("./choice.js");
+  if (document.querySelector("[data-finder]")) import("./finder.js");
 }
 
 function afterSettle({ detail }) {
   prepare(detail.target?.isConnected ? detail.target : document);
   announce();
-  loadChoices();
+  loadParts();
 }
 
 function start() {
@@ -292,10 +304,11 @@ function start() {
   startForms();
   startTroubles();
   startRenewing();
+  startSearch();
   prepare(document);
   setInterval(updateTimes, 30000);
   announce();
-  loadChoices();
+  loadParts();
   document.addEventListener("htmx:afterSettle", afterSettle);
 }
 

@@ -16,7 +16,7 @@ from django_htmx.http import trigger_client_event
 from clusters.health.verdicts import Verdict
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
-from console.overview import beginning, fleet, freshness, states, troubles
+from console.overview import beginning, finding, fleet, freshness, states, troubles
 from console.web import notices
 from console.web.pages import fragment_or_page, searched
 
@@ -112,6 +112,16 @@ def fleet_map(request: MemberRequest) -> HttpResponse:
     """Return the fleet's map as an ES module."""
     script = fleet.module(fleet.places(request.membership), settings.MAP_TILES)
     return HttpResponse(script, content_type="text/javascript; charset=utf-8")
+
+
+@require_GET
+@require_permission(Permission.SEE_ACCOUNTS)
+def search(request: MemberRequest) -> HttpResponse:
+    """Show what ?q= finds, things and pages; while one types in the dialog, the list alone."""
+    query = searched(request)
+    partial = "found" if request.htmx.target == "found" else "dialog"
+    context = {"query": query, "groups": finding.find(request.membership, query), "shortest": finding.SHORTEST}
+    return fragment_or_page(request, "overview/search.html", partial, context)
 
 
 def _page(request: HttpRequest) -> int:

@@ -208,7 +208,7 @@ OF_A_BROWSER = re.compile(
     r"account/|confirm/|login/|logout/|invitations/|stop-seeing/|admin/|healthz|readyz|metrics|csp-reports/"
     r"|v1/|api/v1/|api-tokens/|enrol/|alerts/confirm/|.*\.js$|overview/map/|clusters/navigation/"
     r"|clusters/<uuid:pk>/nodes/<slug:name>/(applied|drill)/|clusters/<uuid:pk>/drills/<int:drill>/report/"
-    r"|organisation/switch/"
+    r"|organisation/switch/|search/"
 )
 
 

@@ -336,3 +336,26 @@ def test_a_drag_out_of_the_dialog_keeps_what_was_typed(visit):
     assert page.input_value("dialog [name=name]") == "half typed"
     page.mouse.click(5, 5)
     expect(page.locator("dialog")).not_to_be_visible()
+
+
+def test_the_search_is_had_by_its_key_and_used_without_a_mouse(visit):
+    page = visit(path="/tasks/")
+    page.keyboard.press("/")
+    field = page.locator("dialog #finder-q")
+    expect(field).to_be_focused()
+    page.keyboard.type("orders-or")
+    hit = page.locator("dialog #found a", has_text="orders-oregon").first
+    expect(hit).to_be_visible()
+    expect(page.locator("dialog #found")).not_to_contain_text("Cloud Accounts")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("dialog #found a").first).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(field).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text("orders-oregon")
+    # Whoever types somewhere else types a slash.
+    page.goto("/stores/")
+    page.focus("#q")
+    page.keyboard.press("/")
+    expect(page.locator("#q")).to_have_value("/")
+    expect(page.locator("dialog")).not_to_be_visible()
