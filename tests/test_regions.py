@@ -95,6 +95,7 @@ def nodes_form(account, *texts):
     return AddNodesForm(data, cluster=Cluster(cloud_account=account))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_both_forms_take_code_city_and_country_or_name_the_codes(cloud, alice, acme):
     for region in regions(cloud):

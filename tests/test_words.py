@@ -86,12 +86,13 @@ def sentences_of_template(text):
 
 def shared():
     """Every file of the product that belongs to no cloud, with its sentences."""
-    for path in [*ROOT.glob("*/**/*.py"), *ROOT.glob("templates/**/*.html")]:
+    python = [path for top in ("console", "stores", "clusters") for path in (ROOT / top).rglob("*.py")]
+    for path in [*python, *ROOT.glob("templates/**/*.html")]:
         name = path.relative_to(ROOT).as_posix()
         if (
             not re.match(
                 r"(console/clouds/(aws|azure|google|s3|s3api)/|console/clouds/(?:contract|vocabulary)\.py|clusters/pgbackrest/options\.py|"
-                r"console/demo/|tests/|\.venv/)",
+                r"console/demo/)",
                 name,
             )
             and "/migrations/" not in name

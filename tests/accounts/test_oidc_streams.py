@@ -86,6 +86,7 @@ def person(**values):
     return lambda path: json.dumps(said).encode()
 
 
+@pytest.mark.slow
 def test_what_the_provider_says_of_a_person_is_kept_cut_and_cleaned(client, acme, alice, peer):
     members.invite(acme, email="nina@example.com", role="admin", by=alice)
     name = f"N\x00\u202eina{'x' * 100_000}"

@@ -64,6 +64,7 @@ def test_strength_takes_no_time_whatever_is_typed():
         assert time.process_time() - began < 2, length
 
 
+@pytest.mark.slow
 @given(text(alphabet=characters(), max_size=40) | text(alphabet=characters(categories=["Nd", "Nl", "No", "Sc"])))
 def test_strength_of_whatever_is_typed(password):
     assert strength(password).level

@@ -39,6 +39,7 @@ def test_a_code_is_taken_once(client, totp):
         client.logout()
 
 
+@pytest.mark.slow
 def test_codes_cannot_be_guessed(client, totp, clock):
     sign_in(client)
     for _ in range(30):

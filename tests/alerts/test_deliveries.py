@@ -240,6 +240,7 @@ def test_a_channel_has_one_test_on_its_way(channel, receiver, alice):
     actions.test_channel(one, by=alice)
 
 
+@pytest.mark.slow
 def test_what_waits_of_one_organisation_keeps_nobody_else_s_waiting(channel, monkeypatch):
     monkeypatch.setattr(messages, "waiting", lambda queue: 0)
     monkeypatch.setattr(deliveries, "SWEPT", 4)

@@ -122,6 +122,7 @@ def ago(minutes):
     return timezone.now() - timedelta(minutes=minutes)
 
 
+@pytest.mark.slow
 def test_a_node_that_comes_and_goes_has_one_alert_that_ends_after_twenty_minutes_of_reports(cluster):
     Node.objects.update(reported_at=ago(27))
     evaluate()

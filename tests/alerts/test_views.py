@@ -192,6 +192,7 @@ def history(organisation, number):
     )
 
 
+@pytest.mark.slow
 def test_ten_thousand_alerts_page_as_ten_do(alice_s, acme, holding, django_assert_num_queries):
     history(acme, 60)
     alice_s.get("/alerts/")

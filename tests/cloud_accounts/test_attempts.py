@@ -313,6 +313,7 @@ class Killed(BaseException):
     """The process is killed."""
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_that_is_killed_at_any_moment_leaves_nothing_half_done(as_alice, cloud, monkeypatch):
     monkeypatch.setattr(tasks.read, "apply_async", lambda given, **options: None)

@@ -124,6 +124,7 @@ def test_what_workers_read_leaves_small_rows(theirs):
         check(row)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_what_a_task_meets_leaves_small_rows(theirs, alice):
     store = store_actions.create(theirs, name="orders", region="us-east-1", by=alice)

@@ -79,6 +79,7 @@ def put(world, answers, external_id):
     world.prove(CloudAccount(provider_key=world.key, settings=settings).credentials())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", WAYS, indirect=True, ids=lambda way: "-".join(way).strip("-"))
 def test_a_second_organisation_is_refused_with_the_first_one_s_answers(as_alice, client, acme, charlie, given):
     world, way, public, answers = given
@@ -267,6 +268,7 @@ def test_a_link_is_used_once_it_has_proved_itself_and_no_more_when_the_proof_is_
     assert world.look() == untouched
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", UNGUARDED, indirect=True, ids="-".join)
 def test_a_link_without_a_proof_can_be_unlinked(as_alice, linked):
     _, account, store, cluster = linked

@@ -104,6 +104,7 @@ CLOUDS = {
 ODD = re.compile(r"None\b|null|<|says: *$|says: [.,]|\(\)|: :|: *\.|:$|  |\{|\}|\[|\bno reason given| \.|\\")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_every_odd_answer_ends_as_a_sentence(cloud):
     answer, operations = CLOUDS[cloud]

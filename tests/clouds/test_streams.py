@@ -251,6 +251,7 @@ LISTING = {
 }
 
 
+@pytest.mark.slow
 def test_a_list_has_an_end(cloud, peer, account, ready, monkeypatch):
     monkeypatch.setattr(calls, "PAGES", 3)
     monkeypatch.setattr(streams, "SECONDS", 5.0)

@@ -300,6 +300,7 @@ def logged_in(client, person):
     return client
 
 
+@pytest.mark.slow
 def test_hundreds_are_shown_page_by_page_in_a_fixed_number_of_queries(
     as_alice, acme, account, django_assert_max_num_queries
 ):

@@ -233,6 +233,7 @@ def ill_formed(document):
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("provider", CLOUDS)
 def test_what_linking_accepts_every_document_can_hold(provider, say):
@@ -256,6 +257,7 @@ def test_what_linking_accepts_every_document_can_hold(provider, say):
     say(texts_entered=entered, texts_accepted=accepted)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("field", ["access_key_id", "secret_access_key"])
 def test_a_key_is_what_a_header_can_hold(field):

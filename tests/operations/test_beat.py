@@ -149,6 +149,7 @@ def test_beat_says_that_it_is_there_and_what_waits(one, waiting):
     assert row.waiting == {"beat": 0, "celery": 3, "snapshots": 200}
 
 
+@pytest.mark.slow
 def test_on_sqlite_beat_alone_moves_what_was_written_into_the_file(transactional_db, sent, waiting):
     """Its connections do not, however much they have written: two of them at once can lose pages before 3.51.3."""
     if connection.vendor != "sqlite":

@@ -172,6 +172,7 @@ def test_admin_sets_an_edition_and_limits_and_nothing_else(as_support, acme, bob
     assert event.before == {"edition": "enterprise", **dict(zip(limits, (50, 20, 12), strict=True))}
 
 
+@pytest.mark.slow
 def test_admin_lets_support_change_nothing_but_what_the_table_says(as_support):
     """Each page of each model in the admin: added to, changed and deleted by nobody but who may; the rest is seen."""
     may_change = {name for name in SUPPORT_MAY if ".change_" in name}

@@ -23,6 +23,7 @@ def shown(client):
     return " ".join(re.sub(r"<[^>]*>", " ", current[1]).split()) if current else "", text
 
 
+@pytest.mark.slow
 def test_each_step_is_checked_off_by_what_is_there(as_alice, alice, acme, client, bob):
     mine = Membership.objects.get(user=alice)
     client.force_login(bob)

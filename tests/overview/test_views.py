@@ -95,6 +95,7 @@ def test_the_matrix_says_ages_and_verdicts_in_words(as_alice, account, dub, iad)
     assert table.count('class="verdict-behind"') == 1
 
 
+@pytest.mark.slow
 def test_many_clusters_show_only_those_with_trouble_until_all_are_asked_for(as_alice, account, dub):
     for number in range(14):
         cluster = judged.cluster(account, f"c{number:02}", stores=[dub])
@@ -154,6 +155,7 @@ def test_what_is_wrong_leads_to_the_page_that_puts_it_right(as_alice, account, d
     )
 
 
+@pytest.mark.slow
 def test_queries_do_not_grow_with_the_clusters(as_alice, account, dub, iad):
     def asked(path):
         with CaptureQueriesContext(connection) as queries:

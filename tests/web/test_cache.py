@@ -79,6 +79,7 @@ def test_too_many_rows_make_room(monkeypatch):
     assert cache.get("for-ever") == 1
 
 
+@pytest.mark.slow
 def test_nothing_of_ours_and_nothing_that_is_set_unpickles(settings):
     """Our code imports none of it, and of Django's and Celery's parts none that would do it is set."""
     for top in ("console", "stores", "clusters"):

@@ -105,6 +105,7 @@ def test_vendored_files_are_those_that_the_list_names():
         assert b"sourceMappingURL" not in data  # collectstatic fails on a map that is not there
 
 
+@pytest.mark.slow
 def test_outline_is_the_one_that_the_list_describes():
     digest = hashlib.sha256((STATIC / "world.json").read_bytes()).hexdigest()
     assert digest in (STATIC / "vendor/README.md").read_text()

@@ -48,6 +48,7 @@ def test_the_whole_life_takes_all_calls_and_only_the_roles_that_are_asked_for(wo
     assert sorted(one for role in roles(world.account()) for one in role.permissions) == sorted(CONSEQUENCES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("permission", CONSEQUENCES)
 def test_each_permission_is_needed(world, permission):
     take_permission(world, permission)

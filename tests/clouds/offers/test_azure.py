@@ -113,6 +113,7 @@ def test_another_secret_leaves_the_first_one_valid(az):
     assert [one["password"] for one in az.state["apps"][0]["passwords"]] == [old, new]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "after",
     [
@@ -144,6 +145,7 @@ def test_what_is_not_known_everywhere_at_once_is_waited_for(az):
     assert "Enter this" not in answer.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("denied", ["ad app create", "role definition create", "role assignment create", "ad app list"])
 def test_somebody_who_may_not_is_told_so_and_somebody_who_may_finishes_it(az, denied):
     az.change(denied=[denied])

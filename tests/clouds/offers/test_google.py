@@ -107,6 +107,7 @@ def test_another_key_is_made_beside_the_first_and_never_over_a_file(gcloud):
     assert len(gcloud.state["accounts"][EMAIL]["keys"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "after",
     [
@@ -130,6 +131,7 @@ def test_what_is_not_known_everywhere_at_once_is_waited_for(gcloud):
     assert policy(gcloud) == wanted_policy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "denied", ["projects describe", "services enable", "iam roles create", "projects add-iam-policy-binding"]
 )

@@ -231,6 +231,7 @@ ANYWHERE = {"NotImplemented", "501", "MethodNotAllowed", "405"}
 AS_A_CREATION = {"BucketAlreadyExists", "BucketAlreadyOwnedByYou", "InvalidArgument", "MalformedXML"}
 
 
+@pytest.mark.slow
 def test_lacking_is_a_short_list():
     codes = {*ANYWHERE, *AS_A_CREATION, *(code for _, code in TROUBLE if code), *(code for _, code in LACKING)}
     codes |= {"AccessDenied", "SlowDown", "InternalError", "NoSuchBucket", "RequestTimeout", "BadDigest", "Odd"}

@@ -134,6 +134,7 @@ def test_a_proof_is_overdue_after_the_clusters_days(cluster, base, as_alice):
     assert "Overdue" in as_alice.get(base).content.decode()
 
 
+@pytest.mark.slow
 def test_the_page_costs_the_same_for_any_number_of_runs(cluster, base, as_alice, django_assert_max_num_queries):
     known(cluster)
     plan = drill(cluster)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from clusters.evidence import report
 from clusters.evidence.report import RUNS_AT_MOST, Counted, Made, Row, Schedule, backups, kept_schedule
 from clusters.models import KnownStanza
@@ -107,6 +109,7 @@ def test_a_schedule_is_worked_out_once_for_a_page_and_all_of_them_have_an_end(mo
     assert counted.left == 0
 
 
+@pytest.mark.slow
 def test_a_page_of_two_hundred_schedules_of_every_minute_comes_in_seconds():
     counted = Counted()
     began = perf_counter()

@@ -78,6 +78,7 @@ def sequences(draw):
     return [wrong[n] for n in range(LENGTH)]
 
 
+@pytest.mark.slow
 @examples
 @given(sequences())
 def test_what_is_shorter_than_its_hold_never_shows_whatever_else_is_wrong(sequence):
@@ -113,6 +114,7 @@ def test_what_stands_as_long_as_its_hold_always_shows_or_what_says_it_too(sequen
                 assert said[n].verdict in {kind.verdict, worse} or said[n].verdict.rank < kind.verdict.rank
 
 
+@pytest.mark.slow
 @examples
 @given(sequences(), st.sampled_from(KINDS))
 def test_what_counts_of_a_problem_does_not_go_by_what_else_is_wrong(sequence, kind):
@@ -134,6 +136,7 @@ def test_an_alert_goes_on_while_nobody_can_look(sequence):
             assert other.since <= NOW + n * STEP - UNKNOWN_FOR
 
 
+@pytest.mark.slow
 @examples
 @given(sequences())
 def test_the_time_at_which_something_changes_by_itself_is_told(sequence):

@@ -147,6 +147,7 @@ def test_last_is_of_the_current_database():
     assert [one.archive for one in state.timelines] == ["15-1", "15-2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_counting_follows_an_archive_through_its_life(seed, monkeypatch):
     """Pushes, promotions, expiry, in any order: what each look says is what there is, without listing all of it."""

@@ -258,6 +258,7 @@ def test_ten_thousand_backups_are_bounded_work_and_a_short_page():
     assert len(json.dumps(repository.as_json([state]))) < 4 * 1024 * 1024  # what a snapshot may have
 
 
+@pytest.mark.slow
 def test_many_backups_of_one_stanza_leave_room_for_the_others():
     objects = {
         f"c-abc/n1/backup/{name}/backup.info": info(*many(10_000 if name == "a" else 20)).encode() for name in "ab"

@@ -73,6 +73,7 @@ def test_the_changes_of_a_year():
     assert list(clocks.changes(ZoneInfo("Asia/Tokyo"), NOW)) == []
 
 
+@pytest.mark.slow
 def test_cron_runs_are_those_of_its_loop():
     tried = 0
     for zone, change in changes():

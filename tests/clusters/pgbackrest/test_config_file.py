@@ -190,6 +190,7 @@ def _read(text):
         return error
 
 
+@pytest.mark.slow
 @needs_pgbackrest
 def test_pgbackrest_sees_the_same(tmp_path):
     path, seen, refused = tmp_path / "pgbackrest.conf", 0, 0

@@ -111,6 +111,7 @@ def test_what_expires_at_the_old_end_is_no_gap():
     assert look(bucket, wal).gaps == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "full"), [(2**20, 4096), (2**26, 64), (2**30, 4)])
 def test_segments_of_another_size_make_no_gaps(size, full, monkeypatch):
     bucket = Archive(full)
@@ -146,6 +147,7 @@ def test_what_comes_late_closes_the_gap_in_the_news_too():
     assert numbers(archive.news(bucket, BASE, wal)) == [(510, 513)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_gaps_follow_an_archive_through_its_life(seed, monkeypatch):
     some = random.Random(seed)

@@ -45,6 +45,7 @@ def test_the_record_is_of_these_expressions():
     assert [line[0] for line in recorded()] == list(expressions(SEED, NUMBER))
 
 
+@pytest.mark.slow
 def test_what_we_take_cron_takes_and_reads_as_we_do(say):
     taken = 0
     for expression, answer, *_ in recorded():
@@ -58,6 +59,7 @@ def test_what_we_take_cron_takes_and_reads_as_we_do(say):
     say(expressions=len(recorded()), taken=taken)
 
 
+@pytest.mark.slow
 def test_what_cron_takes_and_we_refuse_never_runs_or_is_not_what_it_seems(say):
     count = 0
     for expression, answer, *_ in recorded():
@@ -69,6 +71,7 @@ def test_what_cron_takes_and_we_refuse_never_runs_or_is_not_what_it_seems(say):
     say(taken_by_cron_alone=count)
 
 
+@pytest.mark.slow
 def test_our_timers_come_when_cron_runs(say):
     timers = 0
     for expression, _, *rest in recorded():

@@ -119,6 +119,7 @@ JSON = st.recursive(
 PARTS = [*content(), "primary_since"]
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(PARTS), JSON, max_size=4), st.dictionaries(st.sampled_from([*stanza()]), JSON))
 def test_whatever_comes_is_read_or_refused(values, inner):
