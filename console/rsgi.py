@@ -27,7 +27,12 @@ from django.urls import get_resolver
 
 from console.api.middleware import refusal
 from console.clouds import streams
-from console.web import database, unavailable, watchdog
+from console.web import (
+    database,
+    map_layers,  # noqa: F401 - loaded here, so that nobody waits for it at the first map
+    unavailable,
+    watchdog,
+)
 from console.web.logs import Origin, origin
 from console.web.middleware import content_security_policy
 from console.wsgi import application as wsgi
