@@ -126,6 +126,7 @@ class World:
 
     def __init__(self) -> None:
         self.routes = walk.routes()
+        self._routes: dict[str, Route | None] = {}  # by path
         self.organisation, self.neighbour = _organisation("Acme"), _organisation("Neighbour")
         people = {role: factories.user(role, self.organisation, role) for role in ("owner", "admin", "viewer")}
         people["stranger"] = factories.user("stranger", self.neighbour, "admin")
@@ -145,7 +146,7 @@ class World:
         )
         self._borrow_arguments()
         with _restored(self.organisation, self.neighbour):
-            self._walk("owner", ["/restoration/"])
+            self._walk("owner", ["/restoration/"], "restoration/")
             self._name_the_neighbours()
         self._read_sources()
         self.values: dict[str, list[str]] = {}  # by name, whatever page sends it
@@ -160,22 +161,27 @@ class World:
 
     # What there is
 
-    def _walk(self, role: str, starts: list[str]) -> None:
-        """Follow every link and form, and keep what the addresses and the fields were."""
+    def _walk(self, role: str, starts: list[str], below: str = "") -> None:
+        """Follow every link and form, and keep what the addresses and the fields were.
+
+        A page is visited VISITS times, and once if its address is not below what is given.
+        """
         waiting, visits = starts, Counter[str]()
         seen = set()
         while waiting:
             address = waiting.pop(0)
-            route = walk.find(address, self.routes)
-            if route is None or address in seen:
+            if address in seen:
                 continue
             seen.add(address)
+            route = self._route(address)
+            if route is None:
+                continue
             found, parts = self.found[route.pattern], urlsplit(address)
             found.own = found.own or walk.arguments(address)
             for name, value in parse_qsl(parts.query, keep_blank_values=True):
                 found.queries.setdefault(name, set()).add(value)
             visits[route.pattern] += 1
-            if visits[route.pattern] > (1 if route.is_admin else VISITS):
+            if visits[route.pattern] > (VISITS if route.pattern.startswith(below) and not route.is_admin else 1):
                 continue
             with undone():
                 answer = self.ask(role, "GET", address)
@@ -186,7 +192,7 @@ class World:
             harvest = Harvest(parts.path, answer.content.decode())
             waiting.extend(harvest.links if not route.is_admin else ())
             for method, action, values in harvest.forms:
-                if leads := walk.find(action, self.routes):
+                if leads := self._route(action):
                     known = self.found[leads.pattern]
                     known.own = known.own or walk.arguments(action)
                     for name, value in parse_qsl(urlsplit(action).query):
@@ -198,6 +204,13 @@ class World:
                         where.setdefault(name, set()).update(given)
                     if method == "get" and leads is route:
                         waiting.extend(f"{parts.path}?{urlencode({n: v})}" for n, vs in values.items() for v in vs if v)
+
+    def _route(self, address: str) -> Route | None:
+        """The route of an address: pages link to the same few again and again."""
+        path = urlsplit(address).path
+        if path not in self._routes:
+            self._routes[path] = walk.find(path, self.routes)
+        return self._routes[path]
 
     def _row(self, route: Route) -> dict[str, Any] | None:
         """The first row of an admin's page; None for a page that has none."""
@@ -213,8 +226,12 @@ class World:
             if found.own or not route.arguments:
                 continue
             others = [one for one in self.routes if {*route.arguments} <= {*self.found[one.pattern].own}]
+            tried: list[dict[str, Any]] = []
             for one in sorted(others, key=lambda one: -len(commonpath((one.pattern, route.pattern)))):
                 values = {name: self.found[one.pattern].own[name] for name in route.arguments}
+                if values in tried:  # many pages are about the same row
+                    continue
+                tried.append(values)
                 with undone():
                     status = self.ask("owner", "GET", route.path(values)).status_code
                     if status == 405:  # it takes nothing but POST
