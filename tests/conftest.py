@@ -195,7 +195,7 @@ def django_db_modify_db_settings(migrated):
 
 @pytest.fixture(scope="session")
 def django_db_keepdb(migrated):
-    """whether there is a database already, with all migrations: they take seven seconds."""
+    """Whether there is a database already, with all migrations: they take seven seconds."""
     return bool(migrated and migrated.is_copy)
 
 
