@@ -9,7 +9,6 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from hashlib import sha256
 from io import StringIO
 from itertools import cycle
 from os.path import commonpath
@@ -29,10 +28,7 @@ from clusters import actions as clusters
 from clusters import enrolment
 from clusters.health import judging
 from clusters.models import (
-    Attachment,
     BackupPolicy,
-    BroughtIn,
-    Cluster,
     Database,
     Drill,
     DrillRun,
@@ -50,15 +46,6 @@ from console.accounts import activity, members
 from console.accounts.installation import gate
 from console.accounts.models import Membership
 from console.accounts.sign_in import CONFIRMED_AT
-from console.alerts.models import (
-    Alert,
-    AlertEvent,
-    AlertSettings,
-    Channel,
-    Delivery,
-    MaintenanceWindow,
-    new_secret,
-)
 from console.api import tokens
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds.contents import Contents
@@ -71,6 +58,7 @@ from stores.control_status import ControlStatus
 from stores.models import BucketLook, DeletionPreview, DriftReport, IgnoredBucket, RetainedLogs, State, UnmanagedScan
 from tests import factories, walk
 from tests.clusters.reports.sent import content, stanza
+from tests.fuzz.rows import alerts, brought_in, done, seen
 from tests.walk import Harvest, Route
 
 # What may change although the answer was a refusal: sessions, and the records of refusals themselves.
@@ -367,43 +355,6 @@ def _cookie(person: Any, later: float = 24 * 3600) -> str:
     return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 
-def _alerts(organisation: Any, cluster: Any) -> None:
-    """An alert that is open, one that is closed, a channel of each sort, a message, a window."""
-    now = timezone.now()
-    common = {"organisation": organisation, "group": "g", "rule": "silent", "severity": "warning", "weight": 10}
-    opened = Alert.objects.create(
-        key="open", title="n1 is silent", cluster=cluster.pk, cluster_name="cluster", **common
-    )
-    AlertEvent.objects.create(alert=opened, kind="opened")
-    Alert.objects.create(key="closed", title="n2 was silent", closed_at=now, **common)
-    hook = {"url": "https://hooks.example.org/x", "secret": new_secret()}
-    for kind, held, confirmed in (("webhook", hook, now), ("email", {"address": "ops@example.org"}, None)):
-        channel = Channel.objects.create(
-            organisation=organisation, kind=kind, name=kind, shown="x", secrets=held, confirmed_at=confirmed,
-            token_sha256=sha256(b"link").hexdigest(),
-        )  # fmt: skip
-        Delivery.objects.create(organisation=organisation, channel=channel, kind="alerts", subject="n1 is silent")
-    MaintenanceWindow.objects.create(
-        organisation=organisation, starts_at=now, ends_at=now + timedelta(days=1), why="move", by_name="alice"
-    )
-    AlertSettings.objects.create(organisation=organisation)
-
-
-def _seen(bucket: str) -> dict[str, Any]:
-    """What was found of a bucket that somebody may add."""
-    line = ControlStatus(
-        "policy", "Policy", bucket, False, "off", "ours", "another", {}, {"a": 1}, False, "", timezone.now().isoformat()
-    )
-    return {
-        "found": {
-            "region": "eu-west-1", "created": "", "versions_days": 0, "lock_days": 0, "warnings": ["It is public."],
-        },
-        "owner": "", "tag": "", "store_id": str(uuid4()), "lines": [line.kept()], "is_whole": True,
-        "contents": asdict(Contents(objects=3, size=9)),
-        "repositories": [{"path": "/pg", "stanzas": ["main"], "halves": ["archive", "backup"]}],
-    }  # fmt: skip
-
-
 def _organisation(name: str) -> Any:
     """An organisation in which every page has something to show."""
     organisation = factories.organisation(name)
@@ -415,7 +366,7 @@ def _organisation(name: str) -> Any:
         (factories.google(organisation), "europe-west1"),
     ):
         factories.store(other, name=f"{other.name}-orders", region=region)
-        _done(clusters.create(other, name=f"{other.name}-cluster", regions=[region], stores=[], by=None))
+        done(clusters.create(other, name=f"{other.name}-cluster", regions=[region], stores=[], by=None))
     spare = factories.store(account, name="spare", region="us-east-1", versions_days=30, lock_days=7)
     degraded = factories.store(account, name="degraded", state=State.DEGRADED)
     factories.failed_store(account, name="failed")
@@ -454,7 +405,7 @@ def _organisation(name: str) -> Any:
     IgnoredBucket.objects.create(cloud_account=account, bucket=hidden, by_name="alice")
     BucketLook.objects.create(
         cloud_account=account, bucket=f"{name.lower()}-archive", name="archive", read_at=timezone.now(),
-        content=_seen(f"{name.lower()}-archive"),
+        content=seen(f"{name.lower()}-archive"),
     )  # fmt: skip
     RetainedLogs.objects.create(
         organisation=organisation, cloud_account=account, store_id=uuid4(), store_name="old", region="eu-west-1",
@@ -462,10 +413,10 @@ def _organisation(name: str) -> Any:
     )  # fmt: skip
     Preflight.objects.create(cloud_account=account, content=[], read_at=timezone.now())
     cluster = clusters.create(account, name="cluster", regions=["eu-west-1", "us-east-1"], stores=[store], by=None)
-    _done(cluster)
+    done(cluster)
     busy = clusters.create(server, name="by-hand", regions=["us-east-1"], stores=[], by=None)
     CloudAccount.objects.filter(pk=server.pk).update(settings={**server.settings, "has": "ownership versioning"})
-    _done(busy)
+    done(busy)
     Database.objects.create(cluster=cluster, name="ledger", version="17", data_directory="/var/lib/postgresql/17/main")
     first, second = cluster.nodes.all()
     Node.objects.filter(pk=first.pk).update(
@@ -502,7 +453,7 @@ def _organisation(name: str) -> Any:
         bucket=store.bucket, region=store.region, number=1, secrets=new_passphrase(), detached_at=timezone.now(),
     )  # fmt: skip
     KnownStanza.objects.create(repository=retained, node="n1", name="ledger", postgresql="17", data_directory="/data")
-    _alerts(organisation, cluster)
+    alerts(organisation, cluster)
     factories.user(f"guest of {name}", organisation, "viewer")
     owner = factories.user(f"host of {name}", organisation, "owner")
     members.invite(organisation, email="nina@example.com", role="viewer", by=owner)
@@ -513,26 +464,5 @@ def _organisation(name: str) -> Any:
     enrolled.places.filter(node=first).update(taken_at=now, times=1)
     judging.judge_due()
     activity.record("Made the world", name, organisation=organisation, by=None)
-    _brought_in(account, spare)  # not judged: what is not well comes first on the first page
+    brought_in(account, spare)  # not judged: what is not well comes first on the first page
     return organisation
-
-
-def _brought_in(account: Any, store: Any) -> None:
-    """A cluster whose repository was there before it, and is watched only."""
-    cluster = clusters.create(account, name="watched", regions=["us-east-1"], stores=[store], by=None)
-    _done(cluster)
-    # Lists have it last: addresses are taken from the first page that has them, and it has fewer.
-    Cluster.objects.filter(pk=cluster.pk).update(created_at=timezone.now() - timedelta(days=9))
-    Database.objects.create(cluster=cluster, name="main", version="15", data_directory="/var/lib/postgresql/15/main")
-    own = {"path": "backups", "node": "n1", "stanzas": ["main"], "kept": [["bundle", "y"]], "retention": {"full": "2"}}
-    Repository.objects.filter(cluster=cluster).update(brought=own)
-    remarks = [["repo2", "It is in no store of this account."]]
-    file = {"shown": ["[global]", "repo1-path=/backups"], "lines": [], "remarks": remarks, "left": ["repo2"]}
-    BroughtIn.objects.create(cluster=cluster, file=file)
-
-
-def _done(cluster: Any) -> None:
-    Operation.objects.filter(pk=cluster.operation_id).update(state="done", finished_at=timezone.now())
-    Attachment.objects.filter(cluster=cluster).update(state=Attachment.State.ATTACHED)
-    Cluster.objects.filter(pk=cluster.pk).update(state="available")
-    Node.objects.filter(cluster=cluster).update(reported_at=timezone.now())
