@@ -46,6 +46,20 @@ def s3(amazon):
     )
 
 
+@pytest.fixture
+def made(account, alice, amazon):
+    """A function that makes a store with its buckets."""
+
+    def made(name="orders", region="eu-west-1", **promised):
+        store = actions.create(account, name=name, region=region, by=alice, **promised)
+        deliver(store.operation_id)
+        store.refresh_from_db()
+        assert store.state == "available"
+        return store
+
+    return made
+
+
 def due(label):
     """Return the keys of the readings of one kind that are due."""
     return [pk for kind, pk in snapshots.due() if kind == label]
