@@ -10,6 +10,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
+from clusters import keys
 from clusters.models import (
     NODES_AT_MOST,
     REPOSITORIES_AT_MOST,
@@ -23,7 +24,7 @@ from clusters.models import (
     RemovedNode,
     Repository,
 )
-from clusters.node_setup import pass_on
+from clusters.node_setup import NodeSetup, pass_on
 from clusters.pgbackrest.schedules import KINDS
 from clusters.recovery.kit import RepositoryKit, kit_of
 from clusters.repositories import inventory, memory
@@ -399,6 +400,15 @@ def delete(cluster: Cluster, *, by: User | None) -> None:
         memory.note_setup(cluster)
         if attached := [Use(str(name)) for name in cluster.stores.order_by("name").values_list("name", flat=True)]:
             raise InUse(attached)
+
+
+def hand_out(node_setup: NodeSetup, what: str, *, by: User | None) -> None:
+    """Have it written down that somebody is shown a node's files with their secrets, and what is in these."""
+    memory.note_setup(node_setup.cluster)  # what is out may be all that is left of it some day
+    keys.note_file(node_setup)
+    node, cluster = node_setup.node, node_setup.cluster
+    after = {"cluster": cluster.name}
+    activity.record(f"Was shown {what}", node, organisation=cluster.organisation, by=by, after=after)
 
 
 def take_kit(subject: Cluster | Repository, *, by: User | None) -> list[RepositoryKit]:

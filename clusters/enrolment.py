@@ -75,7 +75,7 @@ def begin(
     return enrolment, token
 
 
-def revoke(enrolment: Enrolment, *, by: User) -> bool:
+def revoke(enrolment: Enrolment, *, by: User | None) -> bool:
     """Have its token taken no more; False where it was not any more already."""
     with transaction.atomic():
         if not Enrolment.objects.open().filter(pk=enrolment.pk).update(revoked_at=timezone.now()):
@@ -85,7 +85,7 @@ def revoke(enrolment: Enrolment, *, by: User) -> bool:
     return True
 
 
-def allow_again(place: EnrolmentPlace, *, by: User) -> bool:
+def allow_again(place: EnrolmentPlace, *, by: User | None) -> bool:
     """Let the node be taken once more; False where it was not taken, or its token is not taken any more."""
     node, enrolment = place.node, place.enrolment
     with transaction.atomic():
@@ -183,9 +183,8 @@ def setup_for(place: EnrolmentPlace, asked: Asked) -> NodeSetup:
         raise NotHandedOut(f"Another machine reports as {place} now. Stop that one first, or say which node this is.")
     cluster = Cluster.objects.with_node_setup().get(pk=node.cluster_id)
     node_setup = next(one for one in node_setups(cluster) if one.node.pk == node.pk)
-    if not node_setup.configuration.is_complete:
-        missing = "a database" if node_setup.configuration.targets else "a backup store"
-        raise NotHandedOut(f"{cluster.name} has no configuration yet: give it {missing} first.")
+    if node_setup.missing:
+        raise NotHandedOut(node_setup.missing)
     return node_setup
 
 

@@ -49,7 +49,7 @@ def enrolment_list(request: MemberRequest) -> HttpResponse:
 def enrolment_detail(request: MemberRequest, pk: int) -> HttpResponse:
     """Show which nodes of an enrolment have taken their files, when and from where, and which wait."""
     enrolment = get_object_or_404(_enrolments(request), pk=pk)
-    context = {"enrolment": enrolment, "command": _command(request)}
+    context = {"enrolment": enrolment, "command": enrolment_command(request)}
     return fragment_or_page(request, "clusters/enrolment.html", "enrolment", context)
 
 
@@ -67,7 +67,12 @@ def enrolment_create(request: MemberRequest) -> HttpResponse:
             hours=int(form.cleaned_data["hours"]),
             by=request.user,
         )
-        context = {"enrolment": enrolment, "token": token, "command": _command(request), "number": len(form.nodes)}
+        context = {
+            "enrolment": enrolment,
+            "token": token,
+            "command": enrolment_command(request),
+            "number": len(form.nodes),
+        }
         response = fragment_or_page(request, "clusters/enrolment_made.html", "dialog", context)
         response["HX-Trigger"] = CHANGED[0]
         return response
@@ -116,7 +121,8 @@ def _script(request: HttpRequest) -> str:
     return enrolment_script(console_address(request, reverse("enrol")), settings.PUBLIC_CA)
 
 
-def _command(request: HttpRequest) -> str:
+def enrolment_command(request: HttpRequest) -> str:
+    """Return what a machine runs; it asks for the token."""
     sha256 = hashlib.sha256(_script(request).encode()).hexdigest()
     return command(console_address(request, reverse("enrol_script")), sha256, own_ca=bool(settings.PUBLIC_CA))
 

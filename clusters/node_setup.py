@@ -223,6 +223,14 @@ class NodeSetup:
         return self.configuration.sha256
 
     @property
+    def missing(self) -> str:
+        """Return what has to be there before pgBackRest could work with its files, in a sentence; "" when all is."""
+        if self.configuration.is_complete:
+            return ""
+        missing = "a database" if self.configuration.targets else "a backup store"
+        return f"{self.cluster.name} has no configuration yet: give it {missing} first."
+
+    @property
     def troubles(self) -> list[str]:
         """Return what will not work on the node, in sentences."""
         return [*strangers(self.cluster, self.node), *troubles(self.configuration, self.node.applied_version)]

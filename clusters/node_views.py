@@ -23,12 +23,10 @@ from clusters.pictures.week import of_cluster, weeks
 from clusters.proximity import round_trip_ms
 from clusters.recovery.kit import delete_commands, expire_commands
 from clusters.reports.shown import primaries
-from clusters.repositories import memory
 from clusters.repositories.backups import bookcases
 from clusters.repositories.detaching import held_for
 from clusters.repositories.losses import losses
 from clusters.repositories.removed import Removed, removed_nodes
-from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.clouds.regions import distance_km
@@ -160,25 +158,11 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
 # What holds secrets: for who manages, has just given the password, and is written down for having looked.
 
 
-def _secret(request: MemberRequest, node_setup: NodeSetup, what: str) -> None:
-    memory.note_setup(node_setup.cluster)  # what is out may be all that is left of it some day
-    keys.note_file(node_setup)
-    activity.record(
-        f"Was shown {what}",
-        node_setup.node,
-        organisation=request.membership.organisation,
-        by=request.user,
-        after={"cluster": node_setup.cluster.name},
-    )
-
-
 def _unfinished(node_setup: NodeSetup) -> HttpResponse | None:
     """Return the refusal of a file that pgBackRest could not work with, such as one that writes to a local disk."""
-    if node_setup.configuration.is_complete:
+    if not node_setup.missing:
         return None
-    missing = "a database" if node_setup.configuration.targets else "a backup store"
-    text = f"{node_setup.cluster.name} has no configuration yet: give it {missing} first.\n"
-    return HttpResponse(text, status=409, content_type="text/plain; charset=utf-8")
+    return HttpResponse(f"{node_setup.missing}\n", status=409, content_type="text/plain; charset=utf-8")
 
 
 @require_GET
@@ -190,7 +174,7 @@ def node_configuration(request: MemberRequest, pk: UUID, name: str) -> HttpRespo
     node_setup = _node_setup(request, pk, name)
     if refused := _unfinished(node_setup):
         return refused
-    _secret(request, node_setup, "pgbackrest.conf with its secrets")
+    actions.hand_out(node_setup, "pgbackrest.conf with its secrets", by=request.user)
     return text_file(node_setup.configuration.render(secrets=True), "pgbackrest.conf")
 
 
@@ -203,7 +187,7 @@ def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     node_setup = _node_setup(request, pk, name)
     if refused := _unfinished(node_setup):
         return refused
-    _secret(request, node_setup, "the set-up script with its secrets")
+    actions.hand_out(node_setup, "the set-up script with its secrets", by=request.user)
     return text_file(node_setup.setup(report_address(request, node_setup.node)), node_setup.layout.script(name))
 
 
@@ -213,7 +197,7 @@ def node_setup(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
 def node_files(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     """Show the files that hold secrets, to be copied."""
     node_setup = _node_setup(request, pk, name)
-    _secret(request, node_setup, "pgbackrest.conf and the report script with their secrets")
+    actions.hand_out(node_setup, "pgbackrest.conf and the report script with their secrets", by=request.user)
     context = {
         "cluster": node_setup.cluster,
         "node": node_setup.node,

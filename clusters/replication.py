@@ -48,6 +48,15 @@ def followers(cluster: Cluster, node: Node) -> list[Node]:
     return [one for one in cluster.nodes.all() if one.folder == node.name and one.pk != node.pk]
 
 
+def replicating(cluster: Cluster, node: Node | None) -> list[Node]:
+    """Return the hosts of the cluster that share a folder with another one; of those, the node's alone if one is given.
+
+    They are who can choose on which of them backups are made.
+    """
+    shared = [there for there in groups(cluster).values() if len(there) > 1 and (node is None or node in there)]
+    return [host for there in shared for host in there]
+
+
 def folders_left(cluster: Cluster, names: Iterable[str]) -> set[str]:
     """Return the folders that no node writes to once these are removed, and those that they wrote to before."""
     going = {*names}

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 from clusters import replication_actions
 from clusters.models import Cluster, Node
 from clusters.node_setup import node_setups, policy_of
-from clusters.replication import first_host, groups, holds_own
+from clusters.replication import first_host, holds_own, replicating
 from clusters.replication_forms import ArchivingForm, ReplicationForm
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
@@ -73,8 +73,7 @@ def archiving(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
         node, back = None, cluster.get_absolute_url()
     found = policy_of(cluster, node) if node else cluster.policy
     own = bool(node and found.node_id)
-    of_all = [there for there in groups(cluster).values() if len(there) > 1 and (node is None or node in there)]
-    there = [host for one in of_all for host in one]
+    there = replicating(cluster, node)
     form = ArchivingForm(posted(request), instance=found, there=there)
     if form.is_bound and form.is_valid():
         replication_actions.plan_archiving(cluster, node, by=request.user, **form.cleaned_data)

@@ -77,7 +77,7 @@ def _see(node_setup: NodeSetup, stanza: StanzaConfiguration) -> Command:
     )
 
 
-def hand_over(cluster: Cluster, *, schedules: Mapping[str, str], by: User) -> None:
+def hand_over(cluster: Cluster, *, schedules: Mapping[str, str], by: User | None) -> None:
     """Plan the backups, and have a worker open the repositories to the nodes; raises Refused and NotNow."""
     with transaction.atomic():
         locked = Cluster.objects.select_for_update().get(pk=cluster.pk)

@@ -41,6 +41,12 @@ def remove(drill: Drill, *, by: User | None) -> None:
         _note("Removed a restore drill", drill.cluster, by, before, {})
 
 
+def hand_out(drill: Drill, *, by: User | None) -> None:
+    """Have it written down that somebody is shown the set-up script of a plan's drill machine, with its secrets."""
+    after = {"machine": drill.machine}
+    _note("Was shown a drill machine's set-up script with its secrets", drill, by, {}, after)
+
+
 def _facts(drill: Drill) -> dict[str, Any]:
     return {name: str(getattr(drill, name) or "") for name in TOLD}
 

@@ -16,7 +16,6 @@ from clusters.drills.forms import DrillForm
 from clusters.drills.machines import MachineSetup
 from clusters.models import Cluster, Drill, DrillRun
 from clusters.node_setup import node_setups
-from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.web.pages import dialog_done, dialog_form, file_download, fragment_or_page, paginate, posted, text_file
@@ -106,12 +105,6 @@ def drill_setup(request: MemberRequest, pk: UUID, drill: int) -> HttpResponse:
     setup = MachineSetup(cluster, found)
     if setup.missing:
         return HttpResponse(f"{setup.missing}\n", status=409, content_type="text/plain; charset=utf-8")
-    activity.record(
-        "Was shown a drill machine's set-up script with its secrets",
-        found,
-        organisation=request.membership.organisation,
-        by=request.user,
-        after={"cluster": cluster.name, "machine": found.machine},
-    )
+    actions.hand_out(found, by=request.user)
     address = console_address(request, reverse("clusters:drill_report", args=[pk, found.pk]))
     return text_file(setup.script(address), setup.script_name)

@@ -17,8 +17,7 @@ from clusters.models import Cluster, Health, Repository
 from clusters.pgbackrest.restore import MACHINE
 from clusters.pgbackrest.restore_script import restore_script
 from clusters.recovery.restore_forms import RestoreForm
-from clusters.recovery.restores import Source, drawn, of_cluster, of_repository
-from console.accounts import activity
+from clusters.recovery.restores import Source, drawn, hand_out, of_cluster, of_repository
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.web.pages import file_download, fragment_or_page, text_file
@@ -106,12 +105,5 @@ def _script(request: MemberRequest, subject: Cluster | Repository, sources: list
             "; ".join(" ".join(map(str, found)) for found in form.errors.values()) if form else "There is no backup."
         )
         return HttpResponse(f"{wrong}\n", status=422, content_type="text/plain; charset=utf-8")
-    found = form.restore
-    activity.record(
-        "Was shown a restore script with its secrets",
-        subject,
-        organisation=request.membership.organisation,
-        by=request.user,
-        after={"database": f"{found.stanza} on {found.node}", "repository": form.source.name, "to": found.where},
-    )
-    return text_file(restore_script(found, secrets=True), found.script_name)
+    script = hand_out(form.restore, form.source, subject, by=request.user)
+    return text_file(script, form.restore.script_name)

@@ -16,10 +16,13 @@ from clusters.pgbackrest import restore
 from clusters.pgbackrest.configuration import BY_NUMBER, StanzaConfiguration, Target
 from clusters.pgbackrest.layout import Layout, called
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
+from clusters.pgbackrest.restore_script import restore_script
 from clusters.pgbackrest.window import Window, database_of, is_prior, window
 from clusters.pictures.recovery_window import Line, Seen, lines
 from clusters.replication import groups, primary, reports
 from clusters.repositories.backups import Row, StanzaView
+from console.accounts import activity
+from console.accounts.models import User
 from console.clouds.contract import RepositoryOptions
 from console.clouds.specs import AccessSpec
 
@@ -231,3 +234,11 @@ def drawn(sources: list[Source], health: Iterable[Health], moment: datetime | No
         for one in sources
     ]
     return lines(rows, timezone.now(), moment)
+
+
+def hand_out(found: restore.Restore, source: Source, subject: Cluster | Repository, *, by: User | None) -> str:
+    """Return the complete script of a restore, with its secrets, and have it written down who was shown it."""
+    after = {"database": f"{found.stanza} on {found.node}", "repository": source.name, "to": found.where}
+    action = "Was shown a restore script with its secrets"
+    activity.record(action, subject, organisation=subject.organisation, by=by, after=after)
+    return restore_script(found, secrets=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from ninja import Router
+from pydantic import BaseModel
 
 from console.accounts.permissions import Permission
 from console.api.authentication import NAMES, Bearer
@@ -23,24 +24,68 @@ def reads(path: str, permission: Permission | None, shape: Any, *, asked: Any = 
     return _call(router.get, path, permission, {200: shape}, asked)
 
 
-def creates(path: str, permission: Permission, shape: Any) -> Callable[[View], View]:
-    """Make the view a POST that begins something, and answers with the row (202)."""
-    return _call(router.post, path, permission, {202: shape}, None)
+def hands_out(path: str, permission: Permission, *, asked: Any = None) -> Callable[[View], View]:
+    """Make the view a GET that answers with a text, such as a file."""
+    return _call(router.get, path, permission, {200: str}, asked, answers_text=True)
 
 
-def deletes(path: str, permission: Permission, shape: Any, *, asked: Any = None) -> Callable[[View], View]:
+def creates(path: str, permission: Permission, shape: Any, *, status: int = 202) -> Callable[[View], View]:
+    """Make the view a POST that begins something, and answers with the row (202); 201 where it is there at once."""
+    return _call(router.post, path, permission, {status: shape}, None)
+
+
+def does(
+    path: str, permission: Permission, shape: Any, *, status: int = 200, match: str = ""
+) -> Callable[[View], View]:
+    """Make the view a POST that does something to what is there: done when it is answered (200), or begun (202)."""
+    return _call(router.post, path, permission, {status: shape}, None, match=match)
+
+
+def changes(path: str, permission: Permission, shape: Any, *, match: str = "") -> Callable[[View], View]:
+    """Make the view a PATCH: what is not sent stays as it is. `match`: as of takes_away()."""
+    return _call(router.patch, path, permission, {200: shape}, None, match=match)
+
+
+def sets(
+    path: str, permission: Permission, shape: Any, *, statuses: Sequence[int] = (200,), match: str = ""
+) -> Callable[[View], View]:
+    """Make the view a PUT, which sends the whole of something; 202 where that takes time."""
+    return _call(router.put, path, permission, dict.fromkeys(statuses, shape), None, match=match)
+
+
+def takes_away(
+    path: str, permission: Permission, shape: Any, *, asked: Any = None, match: str = ""
+) -> Callable[[View], View]:
+    """Make the view a DELETE that is done when it is answered.
+
+    `match` says that it looks at If-Match: "may", or "must" where it refuses to work without (428).
+    """
+    return _call(router.delete, path, permission, {200: shape}, asked, match=match)
+
+
+def deletes(
+    path: str, permission: Permission, shape: Any, *, asked: Any = None, match: str = ""
+) -> Callable[[View], View]:
     """Make the view a DELETE that begins to delete, and answers with the row (202)."""
-    return _call(router.delete, path, permission, {202: shape}, asked)
+    return _call(router.delete, path, permission, {202: shape}, asked, match=match)
 
 
-def answered(content: Any, *, status: int = 200, location: str = "") -> HttpResponse:
+def answered(content: Any, *, status: int = 200, location: str = "", etag: str = "") -> HttpResponse:
     """Return ready JSON: what is shown has its shape, which the tests hold against each answer."""
-    headers = {"Location": location} if location else {}
+    given = {"Location": location, "ETag": etag}
+    headers = {name: value for name, value in given.items() if value}
     return HttpResponse(json.dumps(content), status=status, content_type="application/json", headers=headers)
 
 
 def _call(
-    register: Callable[..., Any], path: str, permission: Permission | None, answers: dict[int, Any], asked: Any
+    register: Callable[..., Any],
+    path: str,
+    permission: Permission | None,
+    answers: dict[int, Any],
+    asked: Any,
+    *,
+    match: str = "",
+    answers_text: bool = False,
 ) -> Callable[[View], View]:
     names = frozenset(asked.model_fields) if asked else frozenset()
 
@@ -48,10 +93,13 @@ def _call(
         @wraps(view)
         def checked(request: HttpRequest, **given: Any) -> HttpResponseBase:
             refuse_unknown(request, names)
+            refuse_unreadable(given)
             return view(request, **given)
 
         # What ninja reads: the annotations are the view's own, and so are the names in them.
-        needs = {"x-permission": NAMES[permission]} if permission else {}
+        needs: dict[str, Any] = {"x-permission": NAMES[permission]} if permission else {}
+        # For the OpenAPI file, which writes them out.
+        needs |= {"x-once": hasattr(view, "is_once"), "x-match": match, "x-text": answers_text}
         name = view.__name__
         register(
             path,
@@ -80,3 +128,28 @@ def refuse_unknown(request: HttpRequest, names: frozenset[str]) -> None:
             wrong.append((f"/{shown}", "NUL is no character of a text."))
     if wrong:
         raise fields(wrong)
+
+
+def refuse_unreadable(given: Mapping[str, Any]) -> None:
+    """Raise Problem for a text of the body that no database keeps: with NUL, or half of a character."""
+    wrong = []
+    for asked in given.values():
+        if isinstance(asked, BaseModel):
+            for pointer, text in _texts(asked.model_dump(), ""):
+                if "\x00" in text:
+                    wrong.append((pointer, "NUL is no character of a text."))
+                elif any("\ud800" <= one <= "\udfff" for one in text):
+                    wrong.append((pointer, "This holds half of a character."))
+    if wrong:
+        raise fields(wrong)
+
+
+def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield pointer, value
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from _texts(one, f"{pointer}/{name}")
+    elif isinstance(value, list):
+        for at, one in enumerate(value):
+            yield from _texts(one, f"{pointer}/{at}")

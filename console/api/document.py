@@ -16,8 +16,10 @@ REFUSALS = {
     "403": "Role or token may not do this.",
     "404": "There is no such row, or it is another organisation's.",
     "409": "It cannot be done now: the detail says why.",
+    "412": "It was changed since If-Match was read: read it again.",
     "413": "The body is too large.",
     "422": "Fields are wrong, or an Idempotency-Key was used for another call.",
+    "428": "This asks for If-Match, with the ETag of what was read.",
     "429": "Too many calls: see Retry-After.",
 }
 ONCE = {
@@ -27,6 +29,15 @@ ONCE = {
     "description": "The same key again within 24 hours does nothing, and is answered as the first call was.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
+MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag that was read; refused (412) when it was changed since.",
+    "schema": {"type": "string", "maxLength": 200},
+}
+NEEDED = {**MATCH, "description": "The ETag that was read. Without it nothing is taken away (428)."}
+TEXT = {"text/plain; charset=utf-8": {"schema": {"type": "string"}}}
 LOCATION = {"description": "Where the task is.", "schema": {"type": "string"}}
 
 
@@ -55,14 +66,24 @@ def render(api: NinjaAPI, prefix: str) -> str:
 
 
 def _share(call: dict[str, Any], *, method: str, has_key: bool) -> None:
+    is_once, match, is_text = (call.pop(name) for name in ("x-once", "x-match", "x-text"))
     statuses = ["401", "403", "422", "429"]
     if has_key:
         statuses.append("404")
+    if method != "get" or is_text:
+        statuses.append("409")
     if method != "get":
-        statuses += ["409", "413"]
-        call["responses"]["202"]["headers"] = {"Location": LOCATION}
-    if method == "post":
+        statuses.append("413")
+    if method in {"post", "patch", "put"}:
         statuses.append("400")
+    if match:
+        call["parameters"] = [*call["parameters"], NEEDED if match == "must" else MATCH]
+        statuses += ["412", "428"]
+    if is_once:
         call["parameters"] = [*call["parameters"], ONCE]
+    if is_text:
+        call["responses"]["200"]["content"] = TEXT
+    if "202" in call["responses"]:
+        call["responses"]["202"]["headers"] = {"Location": LOCATION}
     for status in statuses:
         call["responses"][status] = {"$ref": f"#/components/responses/Problem{status}"}

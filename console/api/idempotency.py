@@ -48,6 +48,7 @@ def once(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             )
         return done
 
+    answer.is_once = True  # type: ignore[attr-defined]
     return answer
 
 

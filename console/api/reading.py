@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: ninja reads the annotations themselves.
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -105,7 +105,8 @@ def clusters(membership: Membership) -> Any:
         .defer("cloud_account__secrets", "keys", "former_keys", "operation__steps", "operation__details")
         .prefetch_related(
             "databases",
-            Prefetch("nodes", Node.objects.defer("secrets", "status", "known_files")),
+            "policies",
+            Prefetch("nodes", Node.objects.defer("secrets", "status", "known_files").prefetch_related("chosen")),
             Prefetch("attachments", attachments.order_by("repository__number")),
         )
     )
@@ -120,7 +121,8 @@ def list_clusters(request: CallRequest, asked: Query[Searched]) -> HttpResponse:
 @reads("/clusters/{uuid:pk}", Permission.SEE_STORES, shapes.Cluster)
 def get_cluster(request: CallRequest, pk: UUID) -> HttpResponse:
     """Show one cluster with its nodes, databases and attached stores."""
-    return answered(shown.cluster(get_object_or_404(clusters(request.membership), pk=pk)))
+    told = shown.cluster(get_object_or_404(clusters(request.membership), pk=pk))
+    return answered(told, etag=shown.cluster_etag(told))
 
 
 # What can be restored
@@ -251,11 +253,14 @@ def list_audit_events(request: CallRequest, asked: Query[AuditList]) -> HttpResp
     return answered(page(form.found(AuditEvent.objects.visible_to(request.membership)), asked, shown.audit_event))
 
 
-def of_form(form: Any, names: dict[str, str] | None = None) -> Problem:
-    """Return the refusal that says what a form has found; `names` are what the call calls its fields."""
+def of_form(form: Any, names: Mapping[str, str] | None = None, *, below: str = "") -> Problem:
+    """Return the refusal that says what a form has found.
+
+    `names` are what the call calls its fields; `below` is the pointer to the object that holds them.
+    """
     named = names or {}
     wrong = [
-        (f"/{named.get(field, field)}" if field != "__all__" else "", " ".join(map(str, errors)))
+        (f"{below}/{named.get(field, field)}" if field != "__all__" else below, " ".join(map(str, errors)))
         for field, errors in form.errors.items()
     ]
     return fields(wrong)

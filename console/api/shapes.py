@@ -80,12 +80,33 @@ class CloudAccount(Shape):
     created_at: datetime
 
 
+class Policy(Shape):
+    """How long backups are kept, when they are made, and how WAL is archived."""
+
+    retention_type: Annotated[str, Field(description="time (days) or count (full backups).")]
+    retention_full: int
+    retention_diff: int | None
+    full_schedule: Annotated[str, Field(description="A cron expression, read by the node's clock; empty: never.")]
+    diff_schedule: str
+    incr_schedule: str
+    backup_from: Annotated[str, Field(description="primary or standby.")]
+    queue_max: Annotated[int | None, Field(description="GiB of WAL that wait for a store, beyond which it is dropped.")]
+    io_timeout: Annotated[int | None, Field(description="Seconds.")]
+
+
 class Node(Shape):
     name: str
     region: str
     folder: Annotated[str, Field(description="Whose folder in a store it shares: of a replication, the first host's.")]
     writes_to: str
+    store_ids: Annotated[list[UUID], Field(description="Where writes_to is chosen: the stores.")]
     pgbackrest_version: str
+    pgbackrest_chosen: Annotated[str, Field(description="For which pgBackRest its configuration is; empty: each.")]
+    system: str
+    os_user: str
+    address: str
+    ssh_port: int
+    policy: Annotated[Policy | None, Field(description="Its own; null: the cluster's, or its first host's.")]
     reported_at: datetime | None
     is_silent: bool
 
@@ -113,6 +134,9 @@ class Cluster(Shape):
     version: int
     cloud_account_id: UUID
     cloud_account_type: str
+    rpo_minutes: Annotated[int | None, Field(description="How old the newest moment may be; null: by the schedule.")]
+    proof_days: Annotated[int | None, Field(description="Within how many days a restore has to be proved.")]
+    policy: Policy
     nodes: list[Node]
     databases: list[Database]
     attachments: list[Attachment]

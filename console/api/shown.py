@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,8 +68,21 @@ def cloud_account(row: CloudAccount) -> dict[str, Any]:
     }
 
 
+PLANNED = (
+    *("retention_type", "retention_full", "retention_diff", "full_schedule", "diff_schedule", "incr_schedule"),
+    *("backup_from", "queue_max", "io_timeout"),
+)
+
+
+def policy(row: clusters.BackupPolicy) -> dict[str, Any]:
+    """Show how backups are kept and made, of a cluster or of a node."""
+    return {name: getattr(row, name) for name in PLANNED}
+
+
 def cluster(row: clusters.Cluster) -> dict[str, Any]:
-    """Show a cluster that came with_story()."""
+    """Show a cluster that came as reading.clusters() has it."""
+    own = {one.node_id: policy(one) for one in row.policies.all()}
+    stores = {one.pk: str(one.store_id) for one in row.attachments.all()}
     return {
         "id": str(row.pk),
         "name": row.name,
@@ -75,7 +91,10 @@ def cluster(row: clusters.Cluster) -> dict[str, Any]:
         "version": row.version,
         "cloud_account_id": str(row.cloud_account_id),
         "cloud_account_type": row.cloud_account.provider_key,
-        "nodes": [_node(one) for one in row.nodes.all()],
+        "rpo_minutes": row.rpo_minutes,
+        "proof_days": row.proof_days,
+        "policy": policy(row.policy),
+        "nodes": [node(one, own.get(one.pk), stores) for one in row.nodes.all()],
         "databases": [
             {"name": one.name, "postgresql": one.version, "data_directory": one.data_directory, "port": one.port}
             for one in row.databases.all()
@@ -96,12 +115,34 @@ def cluster(row: clusters.Cluster) -> dict[str, Any]:
     }
 
 
-def _node(row: clusters.Node) -> dict[str, Any]:
+CHOSEN = ("name", "region", "folder", "writes_to", "store_ids", "pgbackrest_chosen", "system", "os_user", "address")
+
+
+def cluster_etag(told: Mapping[str, Any]) -> str:
+    """Return the ETag of a cluster that is shown so: of what people have chosen, and of nothing that happens to it."""
+    chosen = {name: told[name] for name in ("id", "name", "rpo_minutes", "proof_days", "policy", "databases")}
+    chosen["nodes"] = [{name: one[name] for name in (*CHOSEN, "ssh_port", "policy")} for one in told["nodes"]]
+    chosen["stores"] = [one["store_id"] for one in told["attachments"] if one["state"] != "detaching"]
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+    return f'"{told["version"]}-{digest[:16]}"'
+
+
+def node(
+    row: clusters.Node, own: Mapping[str, Any] | None = None, stores: Mapping[int, str] | None = None
+) -> dict[str, Any]:
+    """Show a node with its own policy; `stores` are the IDs of the cluster's, by the key of the attachment."""
     return {
         "name": row.name,
         "region": row.region,
         "folder": row.repository_folder,
         "writes_to": row.writes_to,
+        "store_ids": [stores[one.pk] for one in row.chosen.all() if one.pk in stores] if stores else [],
+        "pgbackrest_chosen": row.pgbackrest_version,
+        "system": row.system,
+        "os_user": row.os_user,
+        "address": row.address,
+        "ssh_port": row.ssh_port,
+        "policy": own,
         "pgbackrest_version": row.applied_version or row.pgbackrest_version,
         "reported_at": moment(row.reported_at),
         "is_silent": row.is_silent,

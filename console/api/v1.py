@@ -15,7 +15,16 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
-from console.api import reading, task_calls, writing
+from console.api import (
+    cluster_calls,
+    drill_calls,
+    key_calls,
+    node_calls,
+    reading,
+    recovery_calls,
+    task_calls,
+    writing,
+)
 from console.api.calls import router
 from console.api.document import render
 from console.api.problems import Problem, fields, problem
@@ -52,7 +61,16 @@ api = NinjaAPI(
     urls_namespace="api",
     parser=JSONBody(),
 )
-PARTS = (reading, task_calls, writing)  # which have put their calls on the router
+PARTS = (
+    reading,
+    task_calls,
+    writing,
+    cluster_calls,
+    node_calls,
+    key_calls,
+    recovery_calls,
+    drill_calls,
+)  # which have put their calls on the router
 api.add_router("", router)
 
 
