@@ -132,21 +132,23 @@ def scan_for_unmanaged(account: CloudAccount) -> None:
     ask(unmanaged.scans().filter(cloud_account=account))
 
 
-def forget(explained: ExplainedBucket, *, by: User) -> None:
+def forget(explained: ExplainedBucket, *, by: User | None) -> None:
     """Show the bucket no more among those that belong to no store; nothing changes in the cloud."""
     IgnoredBucket.objects.get_or_create(
-        cloud_account=explained.account, bucket=explained.bucket.name, defaults={"by": by, "by_name": by.username}
+        cloud_account=explained.account,
+        bucket=explained.bucket.name,
+        defaults={"by": by, "by_name": activity.name_of(by)},
     )
     _note("Forgot an unmanaged bucket", explained, by)
 
 
-def remember(explained: ExplainedBucket, *, by: User) -> None:
+def remember(explained: ExplainedBucket, *, by: User | None) -> None:
     """Show the bucket again."""
     IgnoredBucket.objects.filter(cloud_account=explained.account, bucket=explained.bucket.name).delete()
     _note("Listed an unmanaged bucket again", explained, by)
 
 
-def _note(action: str, explained: ExplainedBucket, by: User) -> None:
+def _note(action: str, explained: ExplainedBucket, by: User | None) -> None:
     activity.record(action, explained.bucket.name, organisation=explained.account.organisation, by=by)
 
 
@@ -207,9 +209,9 @@ def verify(store: Store) -> None:
 
 def accept(store: Store, *, name: str, seen: str, by: Membership) -> ControlStatus:
     """Accept what was found of one control as meant; raises drift.Changed when something else was found since."""
-    line = drift.accept(store, name=name, seen=seen, by=by.user)
+    line = drift.accept(store, name=name, seen=seen, by=by.person)
     found = {"control": name, "found": line.sentence}
-    activity.record("Accepted a deviation", store, organisation=by.organisation, by=by.user, after=found)
+    activity.record("Accepted a deviation", store, organisation=by.organisation, by=by.person, after=found)
     return line
 
 
@@ -217,4 +219,4 @@ def reconsider(store: Store, *, name: str, by: Membership) -> None:
     """Take back that a deviation was accepted; raises drift.Changed when there is none."""
     drift.reconsider(store, name=name)
     was = {"control": name}
-    activity.record("Took back an accepted deviation", store, organisation=by.organisation, by=by.user, before=was)
+    activity.record("Took back an accepted deviation", store, organisation=by.organisation, by=by.person, before=was)

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from console.accounts import activity
 from console.accounts.models import User
 from console.clouds import lifecycle
 from console.clouds.inspection import PRESENCE
@@ -70,7 +71,7 @@ def locked(store: Store) -> DriftReport:
     return drift_report
 
 
-def accept(store: Store, *, name: str, seen: str, by: User) -> ControlStatus:
+def accept(store: Store, *, name: str, seen: str, by: User | None) -> ControlStatus:
     """Accept what was found of one control as meant; raises Changed when something else has been found since."""
     with transaction.atomic():
         drift_report = locked(store)
@@ -79,7 +80,7 @@ def accept(store: Store, *, name: str, seen: str, by: User) -> ControlStatus:
         )
         if line is None or line.seen != seen or line.fixed or line.key == PRESENCE:
             raise Changed
-        entry = {"seen": seen, "by": by.get_username(), "at": timezone.now().isoformat(), "words": line.words}
+        entry = {"seen": seen, "by": activity.name_of(by), "at": timezone.now().isoformat(), "words": line.words}
         drift_report.accepted = {**drift_report.accepted, name: entry}
         drift_report.save(update_fields=["accepted"])
         settle(drift_report)

@@ -18,6 +18,7 @@ from clusters.evidence.report import STANZAS_AT_MOST, backups, rows, stanzas
 from clusters.models import Cluster, DrillRun, KnownStanza
 from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
+from console.accounts.models import Membership
 from console.accounts.permissions import Permission
 from console.audit.models import AuditEvent, AuditEventQuerySet
 from console.audit.views import Line, safe
@@ -71,13 +72,16 @@ def evidence_csv(request: MemberRequest) -> HttpResponseBase:
     if not form.is_valid():
         wrong = "\n".join(str(one) for found in form.errors.values() for one in found)
         return HttpResponse(f"{wrong}\n", status=422, content_type="text/plain; charset=utf-8")
+    return exported(form, request.membership)
+
+
+def exported(form: EvidenceForm, membership: Membership) -> StreamingHttpResponse:
+    """Return the backups of the period that a valid form asks for as a file, and note who takes it away."""
     cluster, since, until = form.cleaned_data["cluster"], form.since, form.until
     period = {name: str(form.cleaned_data[name]) for name in ("from", "to")}
-    organisation = request.membership.organisation
-    activity.record(
-        "Downloaded the backups of a period", cluster or "", organisation=organisation, by=request.user, after=period
-    )
-    found = stanzas(request.membership, cluster).defer(None).iterator(chunk_size=50)
+    organisation, by = membership.organisation, membership.person
+    activity.record("Downloaded the backups of a period", cluster or "", organisation=organisation, by=by, after=period)
+    found = stanzas(membership, cluster).defer(None).iterator(chunk_size=50)
     lines = _csv((known, one) for known in found for one in backups(known) if since <= one.stopped < until)
     answer = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="backups-{period["from"]}-{period["to"]}.csv"'

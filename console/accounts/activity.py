@@ -13,6 +13,7 @@ from django.db.models import Model, TextChoices
 from django.dispatch import Signal
 
 from console.accounts.models import Organisation, User
+from console.web.logs import origin
 
 REFUSALS_AN_HOUR = 60  # of one person that are written down: a script that runs into a wall must not fill the table
 
@@ -48,6 +49,11 @@ class Event:
     def subject_id(self) -> str:
         """Return the row's key; nothing for what is no row."""
         return str(self.subject.pk) if isinstance(self.subject, Model) else ""
+
+
+def name_of(by: User | None) -> str:
+    """Return how whoever does this is written down: a person's user name, a service account's; "": the console."""
+    return by.username if by else origin.get().actor
 
 
 def record(

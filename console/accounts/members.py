@@ -17,6 +17,7 @@ from console.accounts import activity
 from console.accounts.addresses import normalised
 from console.accounts.models import Invitation, Membership, Organisation, User
 from console.accounts.permissions import ROLES, Permission
+from console.accounts.sign_in import has_second_factor
 
 INVITED_FOR = timedelta(days=7)
 NAME_TAKEN = "Somebody has this user name already. Choose another one."
@@ -81,7 +82,7 @@ def send(invitation: Invitation, link: str) -> str:
     return "sent"
 
 
-def revoke(invitation: Invitation, *, by: User) -> None:
+def revoke(invitation: Invitation, *, by: User | None) -> None:
     """Take the invitation back: its link leads nowhere any more."""
     with transaction.atomic():
         before = {"role": invitation.role}
@@ -136,7 +137,7 @@ def sign_up(invitation: Invitation, *, username: str, password: str) -> Membersh
         return join(invitation, user)
 
 
-def change_role(membership: Membership, role: str, *, by: User) -> None:
+def change_role(membership: Membership, role: str, *, by: User | None) -> None:
     """Give the member another role; raises Refused for the last owner."""
     action, member, organisation = "Changed role", membership.user, membership.organisation
     try:
@@ -156,7 +157,7 @@ def change_role(membership: Membership, role: str, *, by: User) -> None:
         raise
 
 
-def remove(membership: Membership, *, by: User) -> None:
+def remove(membership: Membership, *, by: User | None) -> None:
     """End the membership: by an owner, or by the member; raises Refused for the last owner."""
     action, member, organisation = "Removed member", membership.user, membership.organisation
     try:
@@ -171,8 +172,13 @@ def remove(membership: Membership, *, by: User) -> None:
         raise
 
 
-def require_second_factor(organisation: Organisation, required: bool, *, by: User) -> None:
-    """Ask a second factor of every member from their next click on, or no longer."""
+def require_second_factor(organisation: Organisation, required: bool, *, by: User | None) -> None:
+    """Ask a second factor of every member from their next click on, or no longer.
+
+    Raises Refused for a person who has none: they would lock themselves out.
+    """
+    if required and by and not has_second_factor(by):
+        raise MembershipRefused("Set up a second factor of your own first: you would lock yourself out.")
     with transaction.atomic():
         Organisation.objects.filter(pk=organisation.pk).update(second_factor_required=required)
         activity.record(
@@ -205,7 +211,7 @@ def _keep_an_owner(membership: Membership) -> None:
         )
 
 
-def _note_refusal(action: str, membership: Membership, by: User, refusal: MembershipRefused) -> None:
+def _note_refusal(action: str, membership: Membership, by: User | None, refusal: MembershipRefused) -> None:
     activity.record(
         action,
         membership.user,

@@ -112,6 +112,11 @@ class Membership(models.Model):
         return f"{self.user}, {self.get_role_display()} of {self.organisation}"
 
     @property
+    def person(self) -> User | None:
+        """Return who it is; None of what stands for a service account's, which is no person's."""
+        return self.user if self.user_id else None
+
+    @property
     def may(self) -> dict[str, bool]:
         """Return, for each permission, whether the member has it."""
         return {permission.value: permission in ROLES[self.role] for permission in Permission}

@@ -58,7 +58,7 @@ def renew(model: type[models.Model], name: str) -> int:
         with transaction.atomic():
             for pk, token in batch:
                 if not is_newest(token) and (fresh := _rotated(token)):
-                    same = _tokens(model, name).filter(pk=pk, token=token)
+                    same = _tokens(model, name).filter(pk=pk, ciphertext=token)
                     renewed += same.update(**{name: Value(fresh, models.BinaryField())})
     return renewed
 
@@ -101,9 +101,9 @@ def _rotated(token: bytes) -> bytes | None:
 
 
 def _tokens(model: type[models.Model], name: str, using: str = DEFAULT_DB_ALIAS) -> QuerySet[models.Model]:
-    """Return the rows with what the database itself holds of the field, as `token`."""
+    """Return the rows with what the database itself holds of the field, as `ciphertext`, which no model has."""
     raw = ExpressionWrapper(F(name), output_field=models.BinaryField())
-    rows = model._base_manager.using(using).annotate(token=raw)
+    rows = model._base_manager.using(using).annotate(ciphertext=raw)
     held: QuerySet[models.Model] = rows.exclude(**{f"{name}__isnull": True})
     return held
 
@@ -111,7 +111,7 @@ def _tokens(model: type[models.Model], name: str, using: str = DEFAULT_DB_ALIAS)
 def _batches(
     model: type[models.Model], name: str, using: str = DEFAULT_DB_ALIAS
 ) -> Iterator[list[tuple[object, bytes]]]:
-    rows, after = _tokens(model, name, using).order_by("pk").values_list("pk", "token"), None
+    rows, after = _tokens(model, name, using).order_by("pk").values_list("pk", "ciphertext"), None
     while batch := [(pk, bytes(token)) for pk, token in (rows.filter(pk__gt=after) if after else rows)[:BATCH]]:
         yield batch
         after = batch[-1][0]

@@ -23,7 +23,6 @@ from console.accounts.models import User
 from console.accounts.passwords import strength
 from console.accounts.permissions import Permission
 from console.accounts.personal_data import personal_data
-from console.accounts.sign_in import has_second_factor
 from console.web.pages import dialog_done, file_download, fragment_or_page
 
 
@@ -104,10 +103,11 @@ def second_factor(request: MemberRequest) -> HttpResponse:
     organisation = request.membership.organisation
     refusal, wanted = "", not organisation.second_factor_required
     if request.method == "POST":
-        if wanted and not has_second_factor(request.user):
-            refusal = "Set up a second factor of your own first: you would lock yourself out."
-        else:
+        try:
             members.require_second_factor(organisation, wanted, by=request.user)
+        except members.MembershipRefused as refused:
+            refusal = str(refused)
+        else:
             message = "Members need a second factor now." if wanted else "Members need no second factor any more."
             return dialog_done(request, reverse("organisation:members"), "members-changed", message=message)
     context = {"organisation": organisation, "wanted": wanted, "refusal": refusal}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from secrets import token_urlsafe
@@ -61,12 +61,12 @@ def nudge(organisation: UUID) -> None:
 
 
 @transaction.atomic
-def acknowledge(alert: Alert, *, why: str, by: User) -> None:
+def acknowledge(alert: Alert, *, why: str, by: User | None) -> None:
     """Say that somebody is at it: it is not told again, until it gets worse. Raises Refused."""
     AlertSettings.lock(alert.organisation_id)
     now = timezone.now()
     rows = Alert.objects.filter(pk=alert.pk, closed_at=None)
-    said = {"acknowledged_by": by, "acknowledged_by_name": by.username, "acknowledged_why": why}
+    said = {"acknowledged_by": by, "acknowledged_by_name": activity.name_of(by), "acknowledged_why": why}
     if not rows.update(acknowledged_at=now, **said):
         raise Refused("It is closed already: there is nothing to acknowledge.")
     _note(alert, Kind.ACKNOWLEDGED, why, by)
@@ -76,7 +76,7 @@ def acknowledge(alert: Alert, *, why: str, by: User) -> None:
 
 
 @transaction.atomic
-def unacknowledge(alert: Alert, *, by: User) -> None:
+def unacknowledge(alert: Alert, *, by: User | None) -> None:
     """Take the acknowledgement back: it is told again when its time comes. Raises Refused."""
     AlertSettings.lock(alert.organisation_id)
     rows = Alert.objects.filter(pk=alert.pk, closed_at=None).exclude(acknowledged_at=None)
@@ -87,10 +87,10 @@ def unacknowledge(alert: Alert, *, by: User) -> None:
 
 
 @transaction.atomic
-def silence(alert: Alert, *, until: datetime, why: str, by: User) -> None:
+def silence(alert: Alert, *, until: datetime, why: str, by: User | None) -> None:
     """Have nobody told of it until then; if it still holds then, it is told again. Raises Refused."""
     AlertSettings.lock(alert.organisation_id)
-    said = {"silenced_by": by, "silenced_by_name": by.username, "silenced_why": why}
+    said = {"silenced_by": by, "silenced_by_name": activity.name_of(by), "silenced_why": why}
     if not Alert.objects.filter(pk=alert.pk, closed_at=None).update(silenced_until=until, **said):
         raise Refused("It is closed already: nobody is told of it any more.")
     _note(alert, Kind.SILENCED, f"until {until:%Y-%m-%d %H:%M} UTC: {why}", by)
@@ -99,7 +99,7 @@ def silence(alert: Alert, *, until: datetime, why: str, by: User) -> None:
 
 
 @transaction.atomic
-def unsilence(alert: Alert, *, by: User) -> None:
+def unsilence(alert: Alert, *, by: User | None) -> None:
     """Have people told of it again, from now on. Raises Refused."""
     AlertSettings.lock(alert.organisation_id)
     rows = Alert.objects.filter(pk=alert.pk).exclude(silenced_until=None)
@@ -110,8 +110,8 @@ def unsilence(alert: Alert, *, by: User) -> None:
     nudge(alert.organisation_id)
 
 
-def _note(alert: Alert, kind: str, words: str, by: User) -> None:
-    AlertEvent.objects.create(alert=alert, kind=kind, words=words[:300], by=by, by_name=by.username)
+def _note(alert: Alert, kind: str, words: str, by: User | None) -> None:
+    AlertEvent.objects.create(alert=alert, kind=kind, words=words[:300], by=by, by_name=activity.name_of(by))
 
 
 def _tell_incidents(alert: Alert) -> None:
@@ -138,7 +138,7 @@ def add_channel(
     values: dict[str, str],
     at_least: str,
     rules: Sequence[str],
-    by: User,
+    by: User | None,
 ) -> Channel:
     """Add a channel. A webhook gets a secret; an e-mail address is told nothing before confirm(). Raises Refused."""
     if kind == Channel.Kind.EMAIL and not settings.EMAIL_HOST:
@@ -181,7 +181,7 @@ def shown(kind: str, held: dict[str, str]) -> str:
 
 
 @transaction.atomic
-def change_channel(channel: Channel, *, name: str, at_least: str, rules: Sequence[str], by: User) -> None:
+def change_channel(channel: Channel, *, name: str, at_least: str, rules: Sequence[str], by: User | None) -> None:
     """Have the channel tell of other alerts, or call it something else. Raises Refused."""
     before = {"name": channel.name, "at_least": channel.at_least, "rules": channel.rules}
     after = {"name": name, "at_least": at_least, "rules": list(rules)}
@@ -196,7 +196,7 @@ def change_channel(channel: Channel, *, name: str, at_least: str, rules: Sequenc
 
 
 @transaction.atomic
-def delete_channel(channel: Channel, *, by: User) -> None:
+def delete_channel(channel: Channel, *, by: User | None) -> None:
     """Delete the channel, with what was sent to it."""
     before = {"kind": channel.kind, "to": channel.shown}
     activity.record("Deleted an alert channel", channel, organisation=channel.organisation, by=by, before=before)
@@ -204,10 +204,10 @@ def delete_channel(channel: Channel, *, by: User) -> None:
 
 
 @transaction.atomic
-def switch_channel(channel: Channel, *, on: bool, by: User) -> None:
+def switch_channel(channel: Channel, *, on: bool, by: User | None) -> None:
     """Turn it on or off."""
     now = None if on else timezone.now()
-    why = "" if on else f"Turned off by {by.username}."
+    why = "" if on else f"Turned off by {activity.name_of(by)}."
     Channel.objects.filter(pk=channel.pk).update(disabled_at=now, disabled_why=why[:300], failing_since=None)
     action = "Turned an alert channel on" if on else "Turned an alert channel off"
     activity.record(action, channel, organisation=channel.organisation, by=by)
@@ -216,7 +216,7 @@ def switch_channel(channel: Channel, *, on: bool, by: User) -> None:
 
 
 @transaction.atomic
-def replace_secret(channel: Channel, *, by: User) -> str:
+def replace_secret(channel: Channel, *, by: User | None) -> str:
     """Give a webhook another secret, and return it, this one time; messages have both signatures for a day."""
     held, fresh = channel.secrets, new_secret()
     until = (timezone.now() + BOTH_SECRETS).isoformat()
@@ -227,7 +227,7 @@ def replace_secret(channel: Channel, *, by: User) -> str:
 
 
 @transaction.atomic
-def test_channel(channel: Channel, *, by: User) -> Delivery:
+def test_channel(channel: Channel, *, by: User | None) -> Delivery:
     """Send a message that says that it is a test. Raises Refused where the channel is off, or not confirmed.
 
     One at a time: whoever could ask for thousands would have the workers at nothing else.
@@ -243,7 +243,7 @@ def test_channel(channel: Channel, *, by: User) -> Delivery:
         rule="test",
         severity="warning",
         title="This is a test of Storekeeper's alerts",
-        words=f"{by.username} asked for it. Nothing is wrong.",
+        words=f"{activity.name_of(by)} asked for it. Nothing is wrong.",
         key="test",
     )
     incident = {"group": f"test {channel.pk} {item.id}", "action": "trigger"} if channel.has_incidents else {}
@@ -295,6 +295,18 @@ def send_link(channel: Channel, link: str) -> sending.Answer:
     return answer
 
 
+def send_confirmation(channel: Channel, link: Callable[[str], str]) -> str:
+    """Send a link that confirms the channel's address, made of its token; return what came of it, in words."""
+    try:
+        token = ask_to_confirm(channel)
+    except Refused as refusal:
+        return str(refusal)
+    answer = send_link(channel, link(token))
+    if answer.is_good:
+        return f"A link is on its way to {channel.shown}. It gets alerts once somebody has opened that."
+    return f"The link to {channel.shown} could not be sent: {answer.text} Correct that, then send the link again."
+
+
 def find_channel(token: str) -> Channel | None:
     """Return the channel whose address the token confirms, while it is good."""
     rows = Channel.objects.select_related("organisation").filter(asked_at__gt=timezone.now() - CONFIRM_WITHIN)
@@ -320,7 +332,13 @@ def _digest(token: str) -> str:
 
 @transaction.atomic
 def add_window(
-    organisation: Organisation, *, cluster: UUID | None, starts_at: datetime, ends_at: datetime, why: str, by: User
+    organisation: Organisation,
+    *,
+    cluster: UUID | None,
+    starts_at: datetime,
+    ends_at: datetime,
+    why: str,
+    by: User | None,
 ) -> MaintenanceWindow:
     """Have nobody told of alerts of the cluster (None: of any) in that time. Raises Refused."""
     known = clusters_of(organisation.pk)
@@ -334,7 +352,7 @@ def add_window(
         ends_at=ends_at,
         why=why,
         by=by,
-        by_name=by.username,
+        by_name=activity.name_of(by),
     )
     after = {"from": starts_at.isoformat(), "to": ends_at.isoformat(), "why": why}
     activity.record("Planned a maintenance window", window, organisation=organisation, by=by, after=after)
@@ -342,7 +360,7 @@ def add_window(
 
 
 @transaction.atomic
-def end_window(window: MaintenanceWindow, *, by: User) -> None:
+def end_window(window: MaintenanceWindow, *, by: User | None) -> None:
     """End it now, or drop it before it has begun. Raises Refused when it is over."""
     now = timezone.now()
     if window.ends_at <= now:
@@ -353,7 +371,7 @@ def end_window(window: MaintenanceWindow, *, by: User) -> None:
 
 
 @transaction.atomic
-def change_repeat(organisation: Organisation, *, hours: int, by: User) -> None:
+def change_repeat(organisation: Organisation, *, hours: int, by: User | None) -> None:
     """Have open alerts told again after so many hours; 0: never."""
     row = AlertSettings.of(organisation)
     before, row.repeat_hours = row.repeat_hours, hours
@@ -363,7 +381,7 @@ def change_repeat(organisation: Organisation, *, hours: int, by: User) -> None:
 
 
 @transaction.atomic
-def set_deadman(organisation: Organisation, *, url: str, minutes: int, by: User) -> None:
+def set_deadman(organisation: Organisation, *, url: str, minutes: int, by: User | None) -> None:
     """Have the address asked every so many minutes while the console works; "": none."""
     AlertSettings.lock(organisation.pk)  # the whole row is written
     row = AlertSettings.of(organisation)

@@ -85,14 +85,9 @@ def _added(request: MemberRequest, channel: Channel) -> HttpResponse:
 
 
 def _sent(request: MemberRequest, channel: Channel) -> str:
-    try:
-        token = actions.ask_to_confirm(channel)
-    except actions.Refused as refusal:
-        return str(refusal)
-    answer = actions.send_link(channel, request.build_absolute_uri(reverse("alerts:confirm", args=[token])))
-    if answer.is_good:
-        return f"A link is on its way to {channel.shown}. It gets alerts once somebody has opened that."
-    return f"The link to {channel.shown} could not be sent: {answer.text} Correct that, then send the link again."
+    return actions.send_confirmation(
+        channel, lambda token: request.build_absolute_uri(reverse("alerts:confirm", args=[token]))
+    )
 
 
 def _secret(request: MemberRequest, channel: Channel, secret: str) -> HttpResponse:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from ninja import Router
+from ninja.constants import NOT_SET
 from pydantic import BaseModel
 
 from console.accounts.permissions import Permission
@@ -17,6 +18,7 @@ from console.api.problems import fields
 
 router = Router()  # one for all: a second one would hide what the first has at the same address
 View = Callable[..., HttpResponseBase]
+NOTHING = {b"", b"{}"}  # bodies of a call that takes none
 
 
 def reads(path: str, permission: Permission | None, shape: Any, *, asked: Any = None) -> Callable[[View], View]:
@@ -41,9 +43,15 @@ def does(
     return _call(router.post, path, permission, {status: shape}, None, match=match)
 
 
-def changes(path: str, permission: Permission, shape: Any, *, match: str = "") -> Callable[[View], View]:
-    """Make the view a PATCH: what is not sent stays as it is. `match`: as of takes_away()."""
-    return _call(router.patch, path, permission, {200: shape}, None, match=match)
+def changes(
+    path: str, permission: Permission, shape: Any, *, begun: Any = None, match: str = ""
+) -> Callable[[View], View]:
+    """Make the view a PATCH: what is not sent stays as it is. `begun` is answered where that takes time (202).
+
+    `match`: as of takes_away().
+    """
+    answers = {200: shape, **({202: begun} if begun else {})}
+    return _call(router.patch, path, permission, answers, None, match=match)
 
 
 def sets(
@@ -70,10 +78,26 @@ def deletes(
     return _call(router.delete, path, permission, {202: shape}, asked, match=match)
 
 
+def removes(path: str, permission: Permission) -> Callable[[View], View]:
+    """Make the view a DELETE that is done when it is answered, with nothing left to show (204)."""
+    return _call(router.delete, path, permission, {204: None}, None)
+
+
+def exports(path: str, permission: Permission, *, asked: Any) -> Callable[[View], View]:
+    """Make the view a GET that answers with rows as CSV."""
+    rows = {
+        "description": "The rows, with a line of titles.",
+        "content": {"text/csv; charset=utf-8": {"schema": {"type": "string"}}},
+    }
+    return _call(router.get, path, permission, NOT_SET, asked, extra={"responses": {200: rows}})
+
+
 def answered(content: Any, *, status: int = 200, location: str = "", etag: str = "") -> HttpResponse:
     """Return ready JSON: what is shown has its shape, which the tests hold against each answer."""
     given = {"Location": location, "ETag": etag}
     headers = {name: value for name, value in given.items() if value}
+    if status == 204:
+        return HttpResponse(status=204, headers=headers)
     return HttpResponse(json.dumps(content), status=status, content_type="application/json", headers=headers)
 
 
@@ -81,23 +105,28 @@ def _call(
     register: Callable[..., Any],
     path: str,
     permission: Permission | None,
-    answers: dict[int, Any],
+    answers: Any,
     asked: Any,
     *,
     match: str = "",
     answers_text: bool = False,
+    extra: dict[str, Any] | None = None,
 ) -> Callable[[View], View]:
     names = frozenset(asked.model_fields) if asked else frozenset()
 
     def decorate(view: View) -> View:
+        takes = [one for one in view.__annotations__.values() if isinstance(one, type) and issubclass(one, BaseModel)]
+
         @wraps(view)
         def checked(request: HttpRequest, **given: Any) -> HttpResponseBase:
             refuse_unknown(request, names)
             refuse_unreadable(given)
+            if not takes and request.method != "GET" and request.body.strip() not in NOTHING:
+                raise fields([("", "This call takes no body.")])
             return view(request, **given)
 
         # What ninja reads: the annotations are the view's own, and so are the names in them.
-        needs: dict[str, Any] = {"x-permission": NAMES[permission]} if permission else {}
+        needs = {**(extra or {}), **({"x-permission": NAMES[permission]} if permission else {})}
         # For the OpenAPI file, which writes them out.
         needs |= {"x-once": hasattr(view, "is_once"), "x-match": match, "x-text": answers_text}
         name = view.__name__

@@ -38,7 +38,7 @@ MATCH = {
 }
 NEEDED = {**MATCH, "description": "The ETag that was read. Without it nothing is taken away (428)."}
 TEXT = {"text/plain; charset=utf-8": {"schema": {"type": "string"}}}
-LOCATION = {"description": "Where the task is.", "schema": {"type": "string"}}
+LOCATION = {"description": "Where it is, or the task that is at it.", "schema": {"type": "string"}}
 
 
 def render(api: NinjaAPI, prefix: str) -> str:
@@ -74,7 +74,7 @@ def _share(call: dict[str, Any], *, method: str, has_key: bool) -> None:
         statuses.append("409")
     if method != "get":
         statuses.append("413")
-    if method in {"post", "patch", "put"}:
+    if "requestBody" in call or method == "post":
         statuses.append("400")
     if match:
         call["parameters"] = [*call["parameters"], NEEDED if match == "must" else MATCH]
@@ -83,7 +83,7 @@ def _share(call: dict[str, Any], *, method: str, has_key: bool) -> None:
         call["parameters"] = [*call["parameters"], ONCE]
     if is_text:
         call["responses"]["200"]["content"] = TEXT
-    if "202" in call["responses"]:
-        call["responses"]["202"]["headers"] = {"Location": LOCATION}
+    for status in {"201", "202"} & call["responses"].keys():
+        call["responses"][status]["headers"] = {"Location": LOCATION}
     for status in statuses:
         call["responses"][status] = {"$ref": f"#/components/responses/Problem{status}"}

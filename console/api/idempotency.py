@@ -41,12 +41,21 @@ def once(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             kept = _take(request, key, asked)
             if kept is not None:
                 return _again(kept, asked)
-            done = view(request, **given)
             mine = KeptAnswer.objects.filter(token=request.token, key=key)
-            mine.update(
-                status=done.status_code, content=json.loads(done.content), location=done.headers.get("Location", "")
-            )
-        return done
+            try:
+                done = view(request, **given)
+            except Problem as problem:  # what was written down of the refusal stays
+                mine.delete()
+                refusal = problem
+            else:
+                # Encrypted: some answers hold a secret that is shown once.
+                mine.update(
+                    status=done.status_code,
+                    sealed={"content": json.loads(done.content or b"null")},
+                    location=done.headers.get("Location", ""),
+                )
+                return done
+        raise refusal
 
     answer.is_once = True  # type: ignore[attr-defined]
     return answer
@@ -66,6 +75,7 @@ def _take(request: CallRequest, key: str, asked: str) -> KeptAnswer | None:
 def _again(kept: KeptAnswer, asked: str) -> HttpResponse:
     if kept.asked_sha256 != asked:
         raise Problem(422, "This Idempotency-Key was used for another call. Take a new one for each call.")
-    response = answered(kept.content, status=kept.status, location=kept.location)
+    content = kept.content if kept.sealed is None else kept.sealed["content"]
+    response = answered(content, status=kept.status, location=kept.location)
     response.headers["Idempotency-Replayed"] = "true"
     return response

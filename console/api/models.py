@@ -12,6 +12,7 @@ from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.functional import cached_property
 
+from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Membership, Organisation, OwnedQuerySet, User
 from console.accounts.permissions import ROLES, Permission
 from console.web.validators import NameField
@@ -179,7 +180,8 @@ class KeptAnswer(models.Model):
     key = models.CharField(max_length=255)
     asked_sha256 = models.CharField(max_length=64)  # of method, address and body
     status = models.PositiveSmallIntegerField(default=0)
-    content: Any = models.JSONField(default=dict)
+    content: Any = models.JSONField(default=dict)  # of an answer that an older release has kept
+    sealed = EncryptedJSONField(null=True)  # content
     location = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

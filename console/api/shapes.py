@@ -263,6 +263,7 @@ class AuditEvent(Shape):
 
 
 class Member(Shape):
+    id: int
     name: str
     username: str
     email: str

@@ -278,6 +278,7 @@ def audit_event(row: AuditEvent) -> dict[str, Any]:
 def member(row: Membership) -> dict[str, Any]:
     """Show a member."""
     return {
+        "id": row.pk,
         "name": str(row.user),
         "username": row.user.username,
         "email": row.user.email,

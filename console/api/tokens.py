@@ -50,7 +50,13 @@ class NameTaken(Exception):
 
 
 def issue(
-    of: Membership | ServiceAccount, *, name: str, kind: str, scopes: Collection[str], expires_at: datetime, by: User
+    of: Membership | ServiceAccount,
+    *,
+    name: str,
+    kind: str,
+    scopes: Collection[str],
+    expires_at: datetime,
+    by: User | None,
 ) -> tuple[Token, str]:
     """Make a token of a member, or of a service account; returns it with its text, which is kept nowhere.
 
@@ -79,7 +85,7 @@ def issue(
     return token, text
 
 
-def make_service_account(organisation: Organisation, *, name: str, role: str, by: User) -> ServiceAccount:
+def make_service_account(organisation: Organisation, *, name: str, role: str, by: User | None) -> ServiceAccount:
     """Make a service account, which has no token yet; raises NameTaken and TooMany."""
     with transaction.atomic():
         organisation = Organisation.locked(organisation.pk)
@@ -94,7 +100,7 @@ def make_service_account(organisation: Organisation, *, name: str, role: str, by
     return made
 
 
-def remove_service_account(account: ServiceAccount, *, by: User) -> None:
+def remove_service_account(account: ServiceAccount, *, by: User | None) -> None:
     """Remove it with all of its tokens."""
     with transaction.atomic():
         before = {"role": account.role, "tokens": account.tokens.count()}
@@ -104,7 +110,7 @@ def remove_service_account(account: ServiceAccount, *, by: User) -> None:
         account.delete()
 
 
-def revoke(token: Token, *, by: User) -> None:
+def revoke(token: Token, *, by: User | None) -> None:
     """End it, and all access tokens that were got with it, now."""
     with transaction.atomic():
         if Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now()):

@@ -16,13 +16,22 @@ from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
 from console.api import (
+    account_calls,
+    alert_calls,
+    channel_calls,
     cluster_calls,
     drill_calls,
     key_calls,
+    member_calls,
     node_calls,
+    overview_calls,
     reading,
     recovery_calls,
+    restoration_calls,
+    store_calls,
     task_calls,
+    token_calls,
+    unmanaged_calls,
     writing,
 )
 from console.api.calls import router
@@ -70,6 +79,15 @@ PARTS = (
     key_calls,
     recovery_calls,
     drill_calls,
+    store_calls,
+    unmanaged_calls,
+    account_calls,
+    alert_calls,
+    channel_calls,
+    member_calls,
+    token_calls,
+    restoration_calls,
+    overview_calls,
 )  # which have put their calls on the router
 api.add_router("", router)
 
@@ -115,6 +133,17 @@ WORDS = {
     "model_attributes_type": "Send an object.",
     "model_type": "Send an object.",
     "string_too_long": "This is too long.",
+    "string_unicode": "This is no text: it has half of a character.",
+    "string_sub_type": "Send a text.",
+    "too_long": "There are too many.",
+    "list_type": "Send a list.",
+    "dict_type": "Send an object.",
+    "bool_type": "Send true or false.",
+    "literal_error": "Choose one of those that the OpenAPI file names.",
+    "timezone_aware": "Send a time with its zone, such as 2026-11-30T12:00:00Z.",
+    "datetime_from_date_parsing": "Send a time with its zone, such as 2026-11-30T12:00:00Z.",
+    "datetime_parsing": "Send a time with its zone, such as 2026-11-30T12:00:00Z.",
+    "datetime_type": "Send a time with its zone, such as 2026-11-30T12:00:00Z.",
 }
 
 

@@ -27,7 +27,7 @@ from stores.models import Store
 NAMES = {"cloud_account": "cloud_account_id", "provider": "cloud_account_id", "protected": "versions_days"}
 
 
-def _begun(request: CallRequest, store: Store) -> HttpResponse:
+def begun(request: CallRequest, store: Store) -> HttpResponse:
     """Answer with the row and where its task is."""
     row = stores(request.membership).get(pk=store.pk)
     return answered(shown.store(row), status=202, location=f"/api/v1/tasks/{row.operation_id}")
@@ -55,7 +55,7 @@ def create_store(request: CallRequest, asked: shapes.NewStore) -> HttpResponse:
         raise fields([("/name", NAME_TAKEN)]) from error
     except (actions.LimitReached, NotNow) as error:
         raise Problem(409, str(error)) from error
-    return _begun(request, store)
+    return begun(request, store)
 
 
 class Deletion(Schema):
@@ -74,4 +74,4 @@ def delete_store(request: CallRequest, pk: UUID, asked: Query[Deletion]) -> Http
         raise Problem(409, str(error)) from error
     except InUse as error:
         raise Problem(409, f"{store.name} is in use: {error}. Detach it there first; nothing was changed.") from error
-    return _begun(request, store)
+    return begun(request, store)

@@ -11,7 +11,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 from prometheus_client import Counter
 
-from console.accounts.activity import Event, happened
+from console.accounts.activity import Event, happened, name_of
 from console.accounts.personal_data import KEPT, Kept
 from console.audit.models import AuditEvent
 from console.web.logs import origin
@@ -39,7 +39,7 @@ def write_down(event: Event, **_: Any) -> None:
     row = AuditEvent.objects.create(
         organisation=event.organisation,
         actor=event.by,
-        actor_name=event.by.username if event.by else where.actor,
+        actor_name=name_of(event.by),
         action=event.action,
         subject=str(event.subject)[:200],
         subject_kind=event.subject_kind,

@@ -58,6 +58,19 @@ def begin(
     return attempt
 
 
+def change(membership: Membership, account: CloudAccount, entered: dict[str, Any]) -> Attempt | None:
+    """Have a worker try what the account is to have; None where only its name is another, which is changed now.
+
+    Raises LinkError, with nothing changed.
+    """
+    asked = entered["asked"]
+    seen = {"number": account.number, "settings": account.settings, "secrets": account.secrets}
+    if any(asked[name] != seen[name] for name in ("settings", "secrets")):
+        return begin(membership, Attempt.Verb.CHANGE, account=account, entered={**entered, "seen": seen})
+    actions.change(account, **asked, by=membership.person)  # of another name at most: nobody is asked
+    return None
+
+
 def find(membership: Membership, key: str, verb: Attempt.Verb, account: CloudAccount | None = None) -> Attempt | None:
     """Return the member's own attempt, if there is one of this key that is about this."""
     try:

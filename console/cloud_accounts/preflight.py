@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds import CLOUDS
+from console.clouds.regions import matching
 from console.operations.snapshots import SnapshotQuerySet
 
 CHOSEN_AT_MOST = 5  # regions that somebody has chosen lately, without a store there yet
@@ -31,6 +32,26 @@ def _of(accounts: QuerySet[CloudAccount]) -> SnapshotQuerySet:
     missing = accounts.filter(preflight=None)
     Preflight.objects.bulk_create([Preflight(cloud_account=one) for one in missing], ignore_conflicts=True)
     return Preflight.objects.filter(cloud_account__in=accounts)
+
+
+def found(account: CloudAccount) -> Preflight:
+    """Return what was found of the account last; an empty one where nobody has looked."""
+    return Preflight.objects.filter(cloud_account=account).first() or Preflight(cloud_account=account)
+
+
+def found_where_used(account: CloudAccount) -> Preflight:
+    """Return the same for the regions of its stores, once there are some.
+
+    A region that was only chosen for a moment is nobody's trouble, once there are stores elsewhere.
+    """
+    used = set(account.stores.values_list("region", flat=True))
+    return found(account).within(used) if used else found(account)
+
+
+def chosen_region(account: CloudAccount, text: str) -> str:
+    """Return the code of the one region that the text names; nothing where it names none, or an account has but one."""
+    named = [] if account.cloud.storage.one_region else matching(text, account.store_regions)
+    return named[0].code if len(named) == 1 else ""
 
 
 def look(preflight: Preflight) -> Any:

@@ -11,8 +11,8 @@ from django.views.decorators.http import require_GET, require_POST
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.cloud_accounts import actions
-from console.cloud_accounts.models import CloudAccount, Preflight
-from console.clouds.regions import matching
+from console.cloud_accounts.models import CloudAccount
+from console.cloud_accounts.preflight import chosen_region, found, found_where_used
 from console.web.pages import announced, fragment_or_page
 
 
@@ -21,27 +21,14 @@ def _account(request: MemberRequest, pk: UUID | str) -> CloudAccount:
     return account
 
 
-def _preflight(account: CloudAccount) -> Preflight:
-    return Preflight.objects.filter(cloud_account=account).first() or Preflight(cloud_account=account)
-
-
 @require_GET
 @require_permission(Permission.SEE_ACCOUNTS)
 def preflight_table(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show every line of an account; what nobody has looked up yet is asked for by the page itself."""
     account = _account(request, pk)
-    preflight = _preflight(account)
-    # A region that was only chosen for a moment is nobody's trouble, once there are stores elsewhere.
-    if used := set(account.stores.values_list("region", flat=True)):
-        preflight = preflight.within(used)
+    preflight = found_where_used(account)
     context = {"account": account, "preflight": preflight, "busy": preflight.is_awaited}
     return fragment_or_page(request, "cloud_accounts/preflight_table.html", "table", context)
-
-
-def _chosen_region(account: CloudAccount, text: str) -> str:
-    """Return the code of the one region that the text names; nothing where it names none, or an account has but one."""
-    found = [] if account.cloud.storage.one_region else matching(text, account.store_regions)
-    return found[0].code if len(found) == 1 else ""
 
 
 @require_GET
@@ -53,10 +40,10 @@ def preflight_notice(request: MemberRequest) -> HttpResponse:
     except ValueError:
         return fragment_or_page(request, "cloud_accounts/preflight_notice.html", "notice", {})
     account = _account(request, pk)
-    region = _chosen_region(account, request.GET.get("region", ""))
+    region = chosen_region(account, request.GET.get("region", ""))
     if not region and not account.cloud.storage.one_region:  # not chosen yet, or still being typed
         return fragment_or_page(request, "cloud_accounts/preflight_notice.html", "notice", {})
-    preflight = _preflight(account)
+    preflight = found(account)
     never = preflight.wanted_at is None and preflight.tried_at is None
     context = {
         "account": account,
@@ -74,5 +61,5 @@ def preflight_notice(request: MemberRequest) -> HttpResponse:
 def preflight_check(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Have the account looked at now, and the region of it that is named, if it has it."""
     account = _account(request, pk)
-    actions.check_account(account, region=_chosen_region(account, request.POST.get("region", "")))
+    actions.check_account(account, region=chosen_region(account, request.POST.get("region", "")))
     return announced(request, account.get_absolute_url(), "preflight-changed")

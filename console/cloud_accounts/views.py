@@ -261,17 +261,12 @@ def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
 
 
 def _change(request: MemberRequest, form: ChangeForm, account: CloudAccount) -> HttpResponse | None:
-    entered = form.entered()
-    asked = entered["asked"]
-    seen = {"number": account.number, "settings": account.settings, "secrets": account.secrets}
-    if any(asked[name] != seen[name] for name in ("settings", "secrets")):
-        return _begin(request, form, Attempt.Verb.CHANGE, {**entered, "seen": seen}, account)
     try:
-        actions.change(account, **asked, by=request.user)  # of another name at most: nobody is asked
+        attempt = attempts.change(request.membership, account, form.entered())
     except LinkError as error:
         _say_beside(form, error.field, str(error))
         return None
-    return _changed(request, account)
+    return _shown(request, attempt) if attempt else _changed(request, account)
 
 
 def _changed(request: MemberRequest, account: CloudAccount) -> HttpResponse:

@@ -87,11 +87,32 @@ def look_again(organisation: Organisation) -> None:
     inventory.readable().filter(repository__organisation=organisation).wanted()
 
 
-def settle(restoration: Restoration, key: str, title: str, *, by: User) -> None:
+class NotTheirs(Exception):
+    """Whoever may settle the others may not settle this one; the message says who may."""
+
+
+def settle_found(
+    restoration: Restoration, key: str, member: Membership, *, may_members: bool, by: User | None
+) -> str | None:
+    """Leave one of the things that are open as it is, and return its title; None when it is none of them any more.
+
+    Raises NotTheirs for who is a member, which only somebody says who manages members (`may_members`).
+    """
+    open_now = findings.of(restoration, member).open
+    one = next((one for one in open_now if one.key == key and one.leaves), None)
+    if one is None:
+        return None
+    if one.kind == "members" and not may_members:
+        raise NotTheirs("Who is a member is for an owner to say.")
+    settle(restoration, key, one.title, by=by)
+    return one.title
+
+
+def settle(restoration: Restoration, key: str, title: str, *, by: User | None) -> None:
     """Note that somebody has looked at this and leaves it as it is."""
     with transaction.atomic():
         _, made = Decision.objects.get_or_create(
-            restoration=restoration, key=key, defaults={"by": by, "by_name": by.username}
+            restoration=restoration, key=key, defaults={"by": by, "by_name": activity.name_of(by)}
         )
         if made:
             activity.record(
@@ -103,7 +124,7 @@ def settle(restoration: Restoration, key: str, title: str, *, by: User) -> None:
             )
 
 
-def end(restoration: Restoration, member: Membership, *, by: User) -> None:
+def end(restoration: Restoration, member: Membership, *, by: User | None) -> None:
     """End the comparison; raises NotSettled while anything is open."""
     with transaction.atomic():
         locked = Restoration.objects.select_for_update().get(pk=restoration.pk)
@@ -133,7 +154,7 @@ def _close(restoration: Restoration, by: User | None) -> None:
 
 
 def give_file(
-    restoration: Restoration, account: CloudAccount, given: Given, *, text: str, name: str, by: User
+    restoration: Restoration, account: CloudAccount, given: Given, *, text: str, name: str, by: User | None
 ) -> NodeFile:
     """Keep a node's file until a worker has tried it; one of the same node that was given before is forgotten."""
     with transaction.atomic():

@@ -50,16 +50,15 @@ def look(request: MemberRequest) -> HttpResponse:
 @require_permission(Permission.MANAGE_STORES)
 def settle(request: MemberRequest) -> HttpResponse:
     """Leave one thing as it is."""
-    restoration, key = _open(request), request.POST.get("key", "")
-    found = findings.of(restoration, request.membership)
-    one = next((one for one in found.open if one.key == key and one.leaves), None)
-    if one is None:
+    key, may = request.POST.get("key", ""), request.membership.may[Permission.MANAGE_MEMBERS]
+    try:
+        title = actions.settle_found(_open(request), key, request.membership, may_members=may, by=request.user)
+    except actions.NotTheirs as error:
+        raise PermissionDenied(str(error)) from error
+    if title is None:
         messages.error(request, "That has changed meanwhile. Look at the page again.")
         return _changed(request)
-    if one.kind == "members" and not request.membership.may[Permission.MANAGE_MEMBERS]:
-        raise PermissionDenied("Who is a member is for an owner to say.")
-    actions.settle(restoration, key, one.title, by=request.user)
-    return _changed(request, f"Settled: {one.title}.")
+    return _changed(request, f"Settled: {title}.")
 
 
 @require_POST

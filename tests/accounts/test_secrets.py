@@ -37,7 +37,7 @@ from clusters.models import (
 from clusters.node_setup import node_setups
 from console.accounts import installation, rotation
 from console.alerts.models import AlertSettings, Channel
-from console.api.models import Token
+from console.api.models import KeptAnswer, Token
 from console.cloud_accounts import actions as cloud_accounts
 from console.cloud_accounts import preflight, verification
 from console.cloud_accounts.models import Attempt, CloudAccount, Verification
@@ -80,9 +80,10 @@ def planted(acme, alice):
     NodeFile.objects.create(organisation=acme, cloud_account=server, node="n1", tried_at=account.created_at)
     Channel.objects.create(organisation=acme, kind="slack", name="slack", shown="a.example.org", secrets={"url": ""})
     AlertSettings.objects.create(organisation=acme, deadman_shown="a.example.org", secrets={"url": ""})
-    Token.objects.create(
+    token = Token.objects.create(
         organisation=acme, membership=alice.memberships.get(), name="ci", key="A" * 12, expires_at=timezone.now()
     )
+    KeptAnswer.objects.create(token=token, key="k1", sealed={"content": ""})
     for model, name in rotation.fields():
         rows = list(model._base_manager.all())
         assert rows, f"{model.__name__} keeps secrets, and this test plants none there"

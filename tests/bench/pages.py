@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from tests.bench import drift, overview, worldmap
+from tests.bench import api, drift, overview, worldmap
 
 Figure = tuple[str, float, str]
 REPEATS = 40
@@ -70,6 +70,7 @@ def _measure(folder: Path) -> Iterator[Figure]:
     yield "page_100000_to_10_ratio", times["page", 100_000] / times["page", 10], "x"
     last = "/stores/" + _far_cursor(account)
     yield "page_100000_far_page_time", _median(browser, last), "ms"
+    yield from api.measure(organisation, owner)
     yield from worldmap.measure(browser, organisation)
     yield from drift.measure(organisation)
     yield from overview.measure()
