@@ -393,13 +393,23 @@ def repair(cluster: Cluster, *, by: User | None) -> None:
     begin(cluster, "update", by=by)
 
 
-def delete(cluster: Cluster, *, by: User | None) -> None:
-    """Begin to delete the cluster; raises NotNow, and InUse with the stores that are still attached."""
+def delete(cluster: Cluster, *, detach: bool = False, by: User | None) -> None:
+    """Begin to delete the cluster; raises NotNow, and InUse with the stores that are still attached.
+
+    With `detach` these are left with the cluster, which is written down: their repositories are retained, as those of a
+    store that was detached before.
+    """
     with transaction.atomic():
         begin(cluster, "delete", by=by)
         memory.note_setup(cluster)
-        if attached := [Use(str(name)) for name in cluster.stores.order_by("name").values_list("name", flat=True)]:
-            raise InUse(attached)
+        attached = list(cluster.stores.order_by("name").values_list("name", flat=True))
+        if not attached:
+            return
+        if not detach:
+            raise InUse([Use(str(name)) for name in attached])
+        # From now on nobody may call the cluster's access what it was, also if the task fails half-way.
+        cluster.attachments.update(state=Attachment.State.DETACHING)
+        _note("Deleted a cluster with its stores attached", cluster, by, before={"stores": attached})
 
 
 def hand_out(node_setup: NodeSetup, what: str, *, by: User | None) -> None:

@@ -79,6 +79,12 @@ def settle(cluster: Cluster) -> None:
     cluster.nodes.filter(writes_to=Node.WritesTo.CHOSEN, chosen=None).update(writes_to=Node.WritesTo.NEAREST)
 
 
+def left(cluster: Cluster) -> None:
+    """Leave the stores that are still attached, in the transaction that deletes the cluster."""
+    cluster.attachments.all().delete()
+    cluster.repositories.filter(detached_at=None).update(detached_at=timezone.now())
+
+
 def ended(cluster: Cluster) -> None:
     """Forget the former key, which opens nothing any more."""
     settle(cluster)
@@ -171,7 +177,7 @@ register(
         keep=keys.keep,
     )
 )
-register(Workflow(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec))
+register(Workflow(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec, done=left))
 register_source(
     SnapshotSource(
         model=Inventory,

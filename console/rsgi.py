@@ -25,6 +25,7 @@ from celery.signals import before_task_publish
 from django.conf import settings
 from django.urls import get_resolver
 
+from console.api.following import FOLLOW, Follower, Followers
 from console.api.middleware import refusal
 from console.clouds import streams
 from console.web import (
@@ -92,6 +93,7 @@ class Server:
         self.pages = Lane("request", threads, places)
         self.files = Lane("file", 2, 256)
         self.probes = Lane("probe", 2, 8)
+        self.followers = Followers()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to serve: from now on all threads share this process's connections to the database."""
@@ -116,7 +118,28 @@ class Server:
         except _Refused as refused:
             log.info("Refused a request with %s: %s", refused.status, refused.why)
             answered = _refusal(scope, refused)
-        protocol.response_bytes(*answered)
+        status, headers, content = answered
+        told = [value for name, value in headers if name == FOLLOW]
+        headers = [one for one in headers if one[0] != FOLLOW]
+        if told and (follower := self.followers.admit(told[0])):
+            await self._follow(protocol, headers, content, follower)
+        else:
+            protocol.response_bytes(status, headers, content)
+
+    async def _follow(self, protocol: Any, headers: list[tuple[str, str]], first: bytes, follower: Follower) -> None:
+        """Send what there is, and then what comes; whoever has gone is noticed at the next of it."""
+        headers = [one for one in headers if one[0].lower() != "content-length"]
+        stream = protocol.response_stream(200, headers)
+        events = self.followers.events(follower)
+        try:
+            if first:
+                await stream.send_bytes(first)
+            async for one in events:
+                await stream.send_bytes(one)
+        except Exception as error:  # the client has gone: the server raises one of its own
+            log.debug("A follower has gone: %s", type(error).__name__)
+        finally:
+            await events.aclose()
 
     def _lane(self, path: str) -> Lane:
         if path.startswith(settings.STATIC_URL):

@@ -9,6 +9,7 @@ from console.accounts.confirmation import confirm_password
 from console.accounts.member_views import join, joining_strength
 from console.accounts.views import SignIn, stop_seeing
 from console.api import oauth, v1
+from console.api.compatible import surface
 from console.metrics import metrics
 from console.overview.views import home, search
 from console.support.sizes import sizes
@@ -53,6 +54,15 @@ urlpatterns = [
     path("api/v1/", include((v1.urls(), "api"))),
     path("v1/oauth/token", oauth.token, name="oauth_token"),
     path("account/v1/oauth/token", oauth.token, name="account_oauth_token"),
+    *(
+        one
+        for name, prefixes in surface.PREFIXES.items()
+        for prefix in prefixes
+        for one in (
+            path(f"{prefix}openapi.json", surface.openapi_file, {"name": name, "prefix": prefix}),
+            path(prefix, include((surface.urls(name), f"compatible-{prefix.replace('/', '-')}"))),
+        )
+    ),
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),

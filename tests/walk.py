@@ -35,7 +35,7 @@ class Route:
     @property
     def is_api(self) -> bool:
         """Whether it takes tokens and no cookies: tests/api asks it."""
-        return self.pattern.startswith(("api/v1/", "v1/", "account/v1/"))
+        return self.pattern.startswith(("api/v1/", "v1/", "account/v1/", "byoc/v1/"))
 
     def path(self, values: Mapping[str, Any]) -> str:
         return "/" + ARGUMENT.sub(lambda found: quote(str(values[found[2]]), safe=""), self.pattern)

@@ -134,6 +134,10 @@ class Cluster(ManagedResource):
     rpo_minutes = models.PositiveIntegerField("recovery point objective", null=True, blank=True, validators=RPO)
     # Within how many days a restore of each database has to have been proved; null: whenever.
     proof_days = models.PositiveSmallIntegerField("proof of a restore", null=True, blank=True, validators=PROOF)
+    # What a client of the compatible API has sent and reads again, which the console itself never uses: node_location,
+    # networks, firewall_rules, resource_tags, capacity, ssh_key_id, regions, backup_store_ids (their order), and nodes:
+    # by the node's name, what was sent of it. Null: no such client has made it.
+    declared: Any = models.JSONField(null=True, editable=False)
     # When its databases are judged next (clusters.health); null: at once, since something about them was changed.
     judge_at = models.DateTimeField(null=True, editable=False)
 

@@ -85,5 +85,9 @@ def _share(call: dict[str, Any], *, method: str, has_key: bool) -> None:
         call["responses"]["200"]["content"] = TEXT
     for status in {"201", "202"} & call["responses"].keys():
         call["responses"][status]["headers"] = {"Location": LOCATION}
+    if call["operationId"] == "follow_task":
+        told = call["responses"]["200"]["content"]
+        told["text/event-stream"] = told.pop("application/json")  # of each event, the data
+        call["responses"]["204"] = {"description": "The task has ended, and Last-Event-ID says that this is known."}
     for status in statuses:
         call["responses"][status] = {"$ref": f"#/components/responses/Problem{status}"}

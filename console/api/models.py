@@ -104,10 +104,13 @@ class Token(models.Model):
     service_account = models.ForeignKey(ServiceAccount, models.CASCADE, null=True, related_name="tokens")
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.TOKEN)
     name = NameField(max_length=60)
+    # Of client credentials that were made over the compatible API. Null: nothing was said.
+    description: Any = NameField(max_length=300, null=True, editable=False)  # type: ignore[misc]
     key = models.CharField(max_length=12, unique=True, editable=False)  # by which it is found: no secret
     digest = models.CharField(max_length=64, editable=False)  # HMAC-SHA256 of the whole text, under SECRET_KEY
     scopes: Any = models.JSONField(default=list)  # of SCOPES
     created_at = models.DateTimeField("created", default=timezone.now, editable=False)
+    changed_at = models.DateTimeField(null=True, editable=False)  # name or description; null: never
     expires_at = models.DateTimeField("ends")
     last_used_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True, editable=False)

@@ -15,7 +15,7 @@ from ninja import Query, Schema
 from pydantic import ConfigDict, Field
 
 from console.accounts.permissions import Permission
-from console.api import shapes, shown
+from console.api import following, shapes, shown
 from console.api.authentication import CallRequest
 from console.api.calls import answered, reads
 from console.api.lists import Searched, page
@@ -88,3 +88,22 @@ def _waited(pk: UUID, seconds: float) -> bool:
     finally:
         WAITERS.release()
     return True
+
+
+@reads("/tasks/{uuid:pk}/events", Permission.SEE_STORES, shapes.Task)
+def follow_task(request: CallRequest, pk: UUID) -> HttpResponse:
+    """Tell of each change of a task as it comes, as server-sent events, until it has ended, or five minutes are over.
+
+    The data of each event is the task. Who comes again with Last-Event-ID is told what is new; 204 says that all is
+    told. Where too many are told already, the answer ends after the first event, and the client comes again.
+    """
+    rows = Operation.objects.visible_to(request.membership).select_related("requested_by")
+    key, text, is_over = following.event(get_object_or_404(rows, pk=pk))
+    is_known = request.headers.get("Last-Event-ID", "") == key
+    if is_over and is_known:
+        return HttpResponse(status=204)
+    # identity: what is sent later is not compressed with what is sent now.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": "identity"}
+    if not is_over:
+        headers[following.FOLLOW] = f"{pk} {request.token.pk} {key}"
+    return HttpResponse(b"" if is_known else text, content_type="text/event-stream", headers=headers)

@@ -45,6 +45,8 @@ class CloudAccount(models.Model):
     # Nothing secret: role ARN and external ID, or access key ID; the external ID that was found, where we look for it.
     settings = models.JSONField(default=dict)
     secrets = EncryptedJSONField(default=dict)
+    # What whoever linked it over the compatible API has said of it; no page asks for it. Null: nothing.
+    description: Any = NameField(max_length=300, null=True, editable=False)  # type: ignore[misc]
     created_at = models.DateTimeField("linked", default=timezone.now, editable=False)
     key_since = models.DateTimeField(null=True, editable=False)  # of key or role; null: since it was linked
     verified_at = models.DateTimeField(null=True, editable=False)

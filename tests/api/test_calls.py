@@ -327,7 +327,7 @@ DONE_BY = {
 # Pages of a browser alone: what a client has no use for, or asks in another way.
 OF_A_BROWSER = re.compile(
     r"account/|confirm/|login/|logout/|invitations/|stop-seeing/|admin/|healthz|readyz|metrics|csp-reports/"
-    r"|v1/|api/v1/|enrol/|alerts/confirm/|.*\.js$|clusters/navigation/"
+    r"|v1/|byoc/v1/|api/v1/|enrol/|alerts/confirm/|.*\.js$|clusters/navigation/"
     r"|clusters/<uuid:pk>/nodes/<slug:name>/(applied|drill)/|clusters/<uuid:pk>/drills/<int:drill>/report/"
     r"|organisation/switch/|search/"
 )
