@@ -75,7 +75,7 @@ DONE := .venv/.done-$(ENV)
 # On what an installed console runs: Debian's own, since a service cannot reach into somebody's home.
 INSTALLED_ON = $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON),/usr/bin/python3)
 
-.PHONY: help setup install uninstall image lock azurite system demo env release lint check quick test thorough live-test \
+.PHONY: help setup install uninstall image lock azurite system demo client env release lint check quick test thorough live-test \
   servers servers-test localstack-test audit bench
 .DEFAULT_GOAL := help
 
@@ -151,6 +151,11 @@ system: ## Install what the tests need beside Python: Chromium, PostgreSQL, pgBa
 demo: setup ## Run the console with everything that it needs: make demo ARGS="--port 8000 --data DIR --latency MS"
 	-@$(MAKE) --no-print-directory azurite
 	@exec $(BIN)/python manage.py demo $(ARGS)
+
+# uv has the builder of its wheels built in, so nothing is downloaded.
+client: setup ## Make the API's client of the OpenAPI file, and a wheel of it in dist/, to be installed with pip or pipx
+	$(BIN)/python console/client/maker.py
+	$(BIN)/uv build --quiet --wheel --out-dir dist console/client
 
 FILE ?= storekeeper.env
 env: ## Write a file with all settings and new keys: make env FILE=/etc/storekeeper/storekeeper.env ARGS="--host NAME"

@@ -16,6 +16,7 @@ LONGEST_FIRST = (
     "tests/deploy/test_debian.py",
     "tests/serving/",
     "tests/deploy/",
+    "tests/client/test_console.py",
     "tests/clouds/test_streams.py",
     "tests/clouds/contract/",
 )

@@ -135,6 +135,16 @@ def test_the_units_lines_run_as_their_users_until_all_is_ready(installed, runnin
     assert [service.stop() for service in services.values()] == [0, 0, 0]
 
 
+def test_the_clients_commands_need_no_root_and_all_others_do(installed):
+    anybody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    shown = units.run(installed, *anybody, "storekeeper", "stores", "--help")
+    assert (shown.returncode, "storekeeper stores COMMAND" in shown.stdout) == (0, True)
+    asked = units.run(installed, *anybody, "env", "HOME=/nonexistent", "storekeeper", "stores", "list")
+    assert (asked.returncode, "Which console?" in asked.stdout) == (2, True)
+    refused = units.run(installed, *anybody, "storekeeper", "migrate")
+    assert (refused.returncode, "run it as root" in refused.stdout) == (1, True)
+
+
 def test_install_once_more_finds_all_of_it(installed, make_again):
     keys = {path: path.read_bytes() for path in (installed / "etc/credstore").iterdir()}
     assert "Release 0.1.0 is there already." in make_again("install")

@@ -1,0 +1,5 @@
+"""`python -m storekeeper` is the command."""
+
+from .command import run
+
+run()
