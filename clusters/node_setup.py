@@ -16,7 +16,7 @@ from clusters.handover.report_script import report_script
 from clusters.handover.setup_script import Known, check_script, setup_script
 from clusters.handover.timers_script import timers_script
 from clusters.models import Attachment, BackupPolicy, Cluster, Database, Node, NodeDatabase, Repository
-from clusters.pgbackrest import clocks
+from clusters.pgbackrest import clocks, own_key
 from clusters.pgbackrest.configuration import (
     BY_NUMBER,
     Archiving,
@@ -174,11 +174,14 @@ class NodeSetup:
     def _target(self, store: Store, repository: Repository, folder: str = "") -> Target:
         account = self.cluster.cloud_account
         store.cloud_account = account  # which it has in common with the cluster
+        options = account.cloud.access.repository(store.spec(), replace(self.access, kept=repository.reached))
+        if key := self.cluster.own_keys.get(repository.number):
+            options = own_key.signed_in(options, key)
         return Target(
             number=repository.number,
             store=f"{store.name}, {store.region}",
             path=f"/{repository.place_of(folder or self.node.repository_folder)}",
-            repository=account.cloud.access.repository(store.spec(), self.access),
+            repository=options,
             cipher_pass=repository.secrets["cipher_pass"],
             retention_type=self.policy.retention_type,
             retention_full=self.policy.retention_full,
@@ -332,6 +335,8 @@ class NodeSetup:
     @property
     def machine_steps(self) -> Sequence[MachineStep]:
         """Return what the machine needs first, where it is the machine that signs in to the stores."""
+        if {*self.numbers} <= {*self.cluster.own_keys} and self.numbers:  # it signs in as before
+            return []
         return self.cluster.cloud.access.machine_steps(self.access, self.node.region)
 
     @property

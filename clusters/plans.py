@@ -53,19 +53,23 @@ from stores.models import (
 
 def access(cluster: Cluster) -> Plan:
     """Return the plan that leaves the nodes with access to the wanted stores, and to nothing else."""
-    wanted = cluster.attachments.exclude(state=Attachment.State.DETACHING)
+    own = [*cluster.own_keys]
+    wanted = cluster.attachments.exclude(state=Attachment.State.DETACHING).exclude(repository__number__in=own)
     if cluster.is_watched_only:  # its own repositories are only read, and by the console itself
         wanted = wanted.filter(repository__brought__isnull=True)
     if wanted.exists():
         return cluster.cloud.access.grant
     # Also of a store beside them, which was attached and is no longer.
-    ever = cluster.repositories.filter(brought__isnull=True) if cluster.is_watched_only else cluster.repositories.all()
+    ever = cluster.repositories.exclude(number__in=own)
+    if cluster.is_watched_only and not cluster.brought_in.was_granted:
+        ever = ever.filter(brought__isnull=True)
     return cluster.cloud.access.revoke if ever.exists() else ()
 
 
 def dismissal(cluster: Cluster) -> Plan:
     """Return the plan that takes back what the cloud has for the cluster, if it ever had anything."""
-    return cluster.cloud.access.delete if cluster.repositories.exists() else ()
+    made = cluster.repositories.exclude(number__in=[*cluster.own_keys])
+    return cluster.cloud.access.delete if made.exists() else ()
 
 
 def settle(cluster: Cluster) -> None:

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from clusters import enrolment_views, key_views, machine_views, node_views, replication_views, views
+from clusters.bring_in import list_views
 from clusters.bring_in import views as bring_in_views
 from clusters.drills import report_views as drill_report_views
 from clusters.drills import views as drill_views
@@ -15,7 +16,13 @@ urlpatterns = [
     path("", views.cluster_list, name="list"),
     path("create/", views.cluster_create, name="create"),
     path("bring-in/", bring_in_views.bring_in, name="bring_in"),
+    path("bring-in/lists/", list_views.bring_in_list, name="bring_in_list"),
+    path("bring-in/lists/<uuid:batch>/", list_views.bring_in_found, name="bring_in_found"),
+    path("bring-in/lists/<uuid:batch>/add/", list_views.bring_in_add, name="bring_in_add"),
+    path("bring-in/lists/<uuid:batch>/look/", list_views.bring_in_look, name="bring_in_look"),
+    path("bring-in/lists/<uuid:batch>/forget/", list_views.bring_in_forget, name="bring_in_forget"),
     path("<uuid:pk>/hand-over/", bring_in_views.hand_over, name="hand_over"),
+    path("<uuid:pk>/hand-over/back/", bring_in_views.take_back, name="take_back"),
     path("navigation/", views.cluster_navigation, name="navigation"),
     path("proximity/", views.cluster_proximity, name="proximity"),
     path("regions.js", views.region_map, name="region_map"),

@@ -29,7 +29,7 @@ SEVERAL_CLOUDS = {
     "templates/admin/support_index.html": {"arn", "bucket"},
     "templates/clusters/node_edit.html": {"project"},  # PostgreSQL's
     "clusters/bring_in/forms.py": {"azure", "bucket"},
-    "templates/clusters/bring_in.html": {"bucket"},
+    "templates/clusters/bring_in.html": {"azure", "bucket"},
     "templates/clusters/hand_over.html": {"bucket"},
     "console/overview/finding.py": {"bucket"},
     "templates/overview/search.html": {"bucket"},

@@ -14,6 +14,7 @@ from clusters.pgbackrest.options import CONTAINERS, CUSTOMER_KEY
 from clusters.pgbackrest.schedules import Unusable, parse
 from console.accounts.models import Membership
 from console.cloud_accounts.forms import SecretField, named_region
+from console.clouds.key_trial import KeyTrial
 from console.web.forms import NameField
 from stores.models import State, Store
 
@@ -23,6 +24,7 @@ PATH = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
 CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
 PATH_AT_MOST, STANZAS_AT_MOST = 300, 20
 PORTS = range(1, 65536)
+GIVEN, OWN = "given", "own"  # whose key a node signs in with after its hand-over
 AREA: dict[str, Any] = {"rows": 12, "spellcheck": "false", "autocomplete": "off"}
 
 
@@ -147,6 +149,8 @@ class BringInForm(forms.Form):
             data["path"] = clean_path(data.get("path", ""))
         except Unfit as error:
             self.add_error("path", str(error))
+        if data.get("path") == "" and data["store"].cloud.access.in_containers and self.data.get("path", "").strip():
+            self.add_error("path", "Begin with the container, such as /backups/prod for /prod in backups.")
         if not self.data.get("path", "").strip():
             self.add_error("path", "Give the path as repo1-path has it; / is the whole bucket.")
 
@@ -249,10 +253,34 @@ def _check_stanzas(found: kept.Former) -> None:
             )
 
 
+class TakeBackForm(forms.Form):
+    """That the machine has its former file and schedule again, before its access is taken back."""
+
+    done = forms.BooleanField(
+        required=False, label="Its machine archives and makes backups by the former file again, with a key of its own."
+    )
+
+    def clean_done(self) -> bool:
+        """Return whether it is so; raises ValidationError where it is not."""
+        if not self.cleaned_data["done"]:
+            raise forms.ValidationError("Do that first: without access its WAL stays in pg_wal until that is full.")
+        return True
+
+
 class HandOverForm(forms.ModelForm):  # type: ignore[type-arg]
     """When backups are made from now on, and that what is left out has been seen."""
 
     left = forms.BooleanField(required=False)
+    access = forms.ChoiceField(choices=[(GIVEN, GIVEN), (OWN, OWN)], required=False)
+    own = forms.CharField(
+        label="The former file, or its lines with the key",
+        required=False,
+        strip=False,
+        max_length=config_file.BYTES_AT_MOST,
+        widget=SecretArea(attrs={**AREA, "rows": 5}),
+    )
+    anyway = forms.BooleanField(required=False)
+    trial: KeyTrial | None = None  # what became of trying the key, when that keeps it from being taken
 
     class Meta:
         model = BackupPolicy
@@ -268,6 +296,22 @@ class HandOverForm(forms.ModelForm):  # type: ignore[type-arg]
             raise forms.ValidationError("Say that you have seen which repositories get nothing any more.")
         return bool(self.cleaned_data["left"])
 
+    @property
+    def is_own(self) -> bool:
+        """Return whether the node is to go on with the key that it has."""
+        return (self["access"].value() or GIVEN) == OWN
+
+    def accepts(self, trial: KeyTrial) -> bool:
+        """Return whether the key is to be taken after this trial; what is wrong with it is said beside its field."""
+        if not (trial.refused or trial.unread or trial.untried):
+            return True
+        if trial.may_be_kept_anyway and self.cleaned_data["anyway"]:
+            return True
+        self.trial = trial
+        why = trial.untried or "What nodes write with it could not be read." if not trial.refused else trial.refused[0]
+        self.add_error("own", f"{why} Nothing was changed.")
+        return False
+
     def clean(self) -> dict[str, Any]:
         """Check that each schedule comes, and that full backups are among them."""
         data = super().clean() or {}
@@ -278,6 +322,8 @@ class HandOverForm(forms.ModelForm):  # type: ignore[type-arg]
                     parse(expression)
             except Unusable as error:
                 self.add_error(field, str(error))
+        if self.is_own and not (data.get("own") or "").strip() and "own" not in self.errors:
+            self.add_error("own", "Give the former file once more, or its lines with the key.")
         if not data.get("full_schedule") and not self.errors:
             self.add_error("full_schedule", "Plan full backups: the former schedule is to end.")
         return data

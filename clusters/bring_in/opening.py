@@ -16,7 +16,7 @@ from clusters.pgbackrest.backup_info import NotOurs, Unreadable, decrypt
 from clusters.pgbackrest.kept import Former, FormerRepository, FormerStanza
 from clusters.pgbackrest.repository import INFO_AT_MOST
 from console.clouds.contents import Objects
-from console.clouds.steps import Failed, NotReady
+from console.clouds.steps import Denied, Failed, NotReady
 from stores.models import State, Store
 
 CLUSTERS_FOLDER = re.compile(r"c-[a-z2-7]{12}(?:/.*)?")  # that the console gives its clusters
@@ -32,9 +32,8 @@ class Place:
     store: Store
 
 
-def entered(row: Bringing) -> Former:
+def entered(given: dict[str, Any]) -> Former:
     """Return what was entered, from the file or from the fields alone; the form has seen that it can be read."""
-    given = row.entered
     if given.get("text"):
         found = kept.former(config_file.read(given["text"]), given["stanzas"])
         if not given.get("passphrase"):
@@ -56,14 +55,19 @@ def entered(row: Bringing) -> Former:
 
 def look(row: Bringing) -> Any:
     """Return what opened, by repository number and stanza; raises Failed or NotReady with the field in its details."""
-    found = entered(row)
+    found = entered(row.entered)
     there = free_places(row, found)
     opened: dict[str, dict[str, Info]] = {}
     for place in there:
         objects = place.store.cloud.storage.objects(place.store.spec())
-        opened[str(place.former.number)] = {
-            one.name: _open(objects, place, one.name) for one in found.stanzas[:STANZAS_AT_MOST]
-        }
+        try:
+            opened[str(place.former.number)] = {
+                one.name: _open(objects, place, one.name) for one in found.stanzas[:STANZAS_AT_MOST]
+            }
+        except Denied as error:
+            store, path = place.store, path_of(place.former)
+            needs = store.cloud.existing.lists_need(store.cloud_account.credentials(), store.bucket, path)
+            raise Failed(" ".join(filter(None, (error.message, needs))), **error.details) from error
     for one in found.stanzas:
         _agree(one.name, [infos[one.name] for infos in opened.values() if infos[one.name]])
     return {"opened": opened, "stores": {str(one.former.number): str(one.store.pk) for one in there}}
@@ -103,7 +107,7 @@ def places(row: Bringing, found: Former) -> list[Place]:
 
 def _refuse_owned(place: Place, stanzas: Iterable[str]) -> None:
     """Raise Failed for a folder that is, or may be, a cluster's; nothing of another organisation's is told."""
-    path, store = _path(place), place.store
+    path, store = path_of(place.former), place.store
     if CLUSTERS_FOLDER.fullmatch(path):
         mine = {one.prefix: one for one in Cluster.objects.filter(organisation=store.organisation_id)}
         owner = mine.get(path.partition("/")[0])
@@ -114,9 +118,9 @@ def _refuse_owned(place: Place, stanzas: Iterable[str]) -> None:
             raise Failed(f"{other.cluster_name} has brought it in already, as {other}.", field=_field(place))
 
 
-def _path(place: Place) -> str:
+def path_of(former: FormerRepository) -> str:
     """Return where its keys begin, without a slash; on Azure that begins with the container."""
-    return "/".join(filter(None, (place.former.container, place.former.path)))
+    return "/".join(filter(None, (former.container, former.path)))
 
 
 def _field(place: Place) -> str:
@@ -125,7 +129,7 @@ def _field(place: Place) -> str:
 
 def _open(objects: Objects, place: Place, stanza: str) -> Info:
     """Return whose stanza it is and what it holds; nothing of one that is not there, as stanza-create makes it."""
-    path = _path(place)
+    path = path_of(place.former)
     base, name = f"{path}/" if path else "", f"repo{place.former.number}"
     backups = _read(objects, f"{base}backup/{stanza}/backup.info", place, stanza, backup_info.parse)
     archive = _read(objects, f"{base}archive/{stanza}/archive.info", place, stanza, archive_info.parse)

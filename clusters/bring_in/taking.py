@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models.functions import Now
 
-from clusters.bring_in.opening import Place, entered, free_places, left_out
+from clusters.bring_in.opening import Place, entered, free_places, left_out, path_of
 from clusters.models import (
     Attachment,
     BackupPolicy,
@@ -19,6 +22,7 @@ from clusters.models import (
     Database,
     KnownStanza,
     Node,
+    NodeDatabase,
     Repository,
 )
 from clusters.pgbackrest import config_file
@@ -45,6 +49,10 @@ GUESSED = (
 AT_ONCE = 20  # of an organisation that are kept with what was entered: each holds a file, and asks a worker to look
 
 
+IN_LISTS = 200  # the same of those in lists
+CHANGED = "What is there has changed since it was shown. Look at what was found now, and add it then."
+
+
 class TooMany(Exception):
     """As many are being brought in as may be; the message says what to do."""
 
@@ -53,7 +61,9 @@ def begin(membership: Membership, account: CloudAccount, given: dict[str, Any], 
     """Keep what was entered, encrypted, until a worker has opened it; raises TooMany."""
     with transaction.atomic():
         Organisation.locked(membership.organisation_id)
-        kept = Bringing.objects.visible_to(membership).filter(cluster=None, begun_at__gt=Now() - Bringing.KEPT)
+        kept = Bringing.objects.visible_to(membership).filter(
+            cluster=None, batch=None, begun_at__gt=Now() - Bringing.KEPT
+        )
         if kept.count() >= AT_ONCE:
             minutes = int(Bringing.KEPT.total_seconds() // 60)
             raise TooMany(f"{AT_ONCE} repositories were tried within {minutes} minutes. Wait until those are over.")
@@ -64,25 +74,98 @@ def begin(membership: Membership, account: CloudAccount, given: dict[str, Any], 
     return row
 
 
+def begin_list(
+    membership: Membership, wishes: Sequence[tuple[CloudAccount, dict[str, Any]]], *, by: User | None
+) -> UUID:
+    """Keep what the lines of a list say, encrypted, and have a worker look at each; raises TooMany."""
+    batch = uuid4()
+    with transaction.atomic():
+        Organisation.locked(membership.organisation_id)
+        kept = Bringing.objects.visible_to(membership).filter(batch__isnull=False, cluster=None)
+        if kept.count() + len(wishes) > IN_LISTS:
+            raise TooMany(
+                f"Lists with {IN_LISTS} repositories are kept at most. Add or forget what is on the others first."
+            )
+        Bringing.objects.bulk_create(
+            Bringing(
+                organisation_id=membership.organisation_id, cloud_account=account, entered=given, by=by, batch=batch
+            )
+            for account, given in wishes
+        )
+        ask(Bringing.objects.filter(batch=batch))
+    return batch
+
+
+def agree(rows: Iterable[Bringing], seen: Collection[str]) -> tuple[list[Bringing], list[Bringing]]:
+    """Have those added of which exactly that was found; a worker looks once more before it adds one.
+
+    Returns them, and those that are left since something else was found.
+    """
+    taken, left = [], []
+    for row in rows:
+        if not row.is_ready:
+            continue
+        if (digest := seen_of(row.content)) not in seen:
+            left.append(row)
+            continue
+        given = {**row.entered, "agreed": digest}
+        if Bringing.objects.filter(pk=row.pk, cluster=None).update(entered=given, tried_at=None):
+            taken.append(row)
+    ask(Bringing.objects.filter(pk__in=[row.pk for row in taken]))
+    return taken, left
+
+
+def look_again(rows: Iterable[Bringing]) -> int:
+    """Have a worker look anew at those that were refused; return how many."""
+    refused = [row for row in rows if row.error and not row.cluster_id]
+    for row in refused:
+        Bringing.objects.filter(pk=row.pk, cluster=None).update(error="", details={}, tried_at=None)
+    ask(Bringing.objects.filter(pk__in=[row.pk for row in refused]))
+    return len(refused)
+
+
+def seen_of(content: dict[str, Any]) -> str:
+    """Return a digest of what was found: which databases of which versions, where; backups come and go."""
+    opened = {
+        number: {name: [info.get("system_id"), info.get("postgresql")] for name, info in infos.items()}
+        for number, infos in content["opened"].items()
+    }
+    return hashlib.sha256(json.dumps([opened, content["stores"]], sort_keys=True).encode()).hexdigest()
+
+
 def of_all() -> SnapshotQuerySet:
     """Return those that a worker is to open, and forget those that are over, with what was entered."""
-    Bringing.objects.filter(begun_at__lte=Now() - Bringing.KEPT).delete()
+    Bringing.objects.all().over().delete()
     return Bringing.objects.waiting()
 
 
 def take(row: Bringing) -> None:
-    """Make the cluster of what look() has found, in the transaction that keeps it.
+    """Make the cluster of what look() has found, in the transaction that keeps it; of a list, once that was agreed to.
 
     Another one may have taken the name or the place since. Of two at once the second waits here, and is refused.
     """
+    if row.batch and not _is_agreed(row):
+        return
     Organisation.locked(row.organisation_id)
-    given, found = row.entered, entered(row)
+    given, found = row.entered, entered(row.entered)
     try:
         there = free_places(row, found)
     except StepError as error:
-        Bringing.objects.filter(pk=row.pk).update(error=error.message, details=error.details, content={})
+        kept = row.content if row.batch else {}
+        Bringing.objects.filter(pk=row.pk).update(error=error.message, details=error.details, content=kept)
         return
     _make(row, given, found, there)
+
+
+def _is_agreed(row: Bringing) -> bool:
+    """Return whether what was found now is what somebody saw and takes; what is not taken needs that anew."""
+    if not (agreed := row.entered.get("agreed")):
+        return False
+    if agreed == seen_of(row.content):
+        return True
+    given = {name: one for name, one in row.entered.items() if name != "agreed"}
+    Bringing.objects.filter(pk=row.pk).update(entered=given, error=CHANGED, details={})
+    return False
 
 
 def _make(row: Bringing, given: dict[str, Any], found: Former, there: list[Place]) -> None:
@@ -91,7 +174,7 @@ def _make(row: Bringing, given: dict[str, Any], found: Former, there: list[Place
         cloud_account_id=row.cloud_account_id,
         name=given["name"],
         state="available",
-        nodes_made=1,
+        nodes_made=1 + len(given.get("machines", ())),
     )
     node = Node.objects.create(
         cluster=cluster, name=NODE, region=given["region"], writes_to=Node.WritesTo.ALL, os_user="postgres"
@@ -107,6 +190,7 @@ def _make(row: Bringing, given: dict[str, Any], found: Former, there: list[Place
             data_directory=folder.rstrip("/"),
             port=one.port,
         )
+    _add_machines(cluster, given.get("machines", ()))
     made = [_repository(cluster, place, found) for place in there]
     for repository in made:
         _remember(repository, cluster, node, versions)
@@ -119,16 +203,39 @@ def _make(row: Bringing, given: dict[str, Any], found: Former, there: list[Place
     ask(inventory.of(cluster.pk))
 
 
+def _add_machines(cluster: Cluster, machines: Sequence[dict[str, Any]]) -> None:
+    """Make a node of each other machine of the list, in the same folder: they are hosts of one replication."""
+    databases = list(Database.objects.filter(cluster=cluster))
+    for number, machine in enumerate(machines, 2):
+        node = Node.objects.create(
+            cluster=cluster,
+            name=f"n{number}",
+            region=machine["region"],
+            folder=NODE,
+            writes_to=Node.WritesTo.ALL,
+            os_user="postgres",
+        )
+        for database in databases:
+            own = machine["databases"].get(database.name, {})
+            folder, port = own.get("data_directory", "").rstrip("/"), own.get("port", database.port)
+            differs = {}
+            if folder and folder != database.data_directory:
+                differs["data_directory"] = folder
+            if port != database.port:
+                differs["port"] = port
+            if differs:
+                NodeDatabase.objects.create(node=node, database=database, **differs)
+
+
 def _repository(cluster: Cluster, place: Place, found: Former) -> Repository:
     former = place.former
-    path = "/".join(filter(None, (former.container, former.path)))
     repository: Repository = Repository.objects.create(
         cluster=cluster,
         store=place.store,
         number=former.number,
         secrets={"cipher_pass": former.passphrase},
         brought={
-            "path": path,
+            "path": path_of(former),
             "node": NODE,
             "stanzas": [one.name for one in found.stanzas],
             "kept": [[name, value] for name, value in former.kept],
@@ -165,9 +272,19 @@ def _file(given: dict[str, Any], found: Former, there: list[Place]) -> dict[str,
     return {
         "shown": config_file.read(given["text"]).shown() if given.get("text") else [],
         "lines": [one.as_json() for one in mine],
-        "remarks": [[one.what, one.why] for one in (*(() if given.get("text") else GUESSED), *left, *found.remarks)],
+        "remarks": [
+            [one.what, one.why]
+            for one in (*(() if given.get("text") else GUESSED), *left, *_differences(given), *found.remarks)
+        ],
         "left": [one.what for one in left],
     }
+
+
+def _differences(given: dict[str, Any]) -> Iterator[Remark]:
+    """Yield what another machine's file has otherwise than the first one's, by the names of the options alone."""
+    for number, machine in enumerate(given.get("machines", ()), 2):
+        for name in machine["differs"]:
+            yield Remark(name, f"The file of n{number} has it otherwise. All nodes go on with what {NODE} has.")
 
 
 def _is_of_others(name: str, numbers: set[int]) -> bool:

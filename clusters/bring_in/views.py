@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from clusters.bring_in import hand_over as handing
 from clusters.bring_in import taking
-from clusters.bring_in.forms import BringInForm, HandOverForm
+from clusters.bring_in.forms import BringInForm, HandOverForm, TakeBackForm
 from clusters.models import BackupPolicy, Bringing, Cluster
 from clusters.node_setup import node_setups
 from console.accounts.access import MemberRequest, require_permission
@@ -85,6 +86,7 @@ def _dialog(request: MemberRequest, form: BringInForm) -> HttpResponse:
     return dialog_form(request, "clusters/bring_in.html", context)
 
 
+@sensitive_post_parameters("own")
 @require_http_methods(["GET", "POST"])
 @require_permission(Permission.MANAGE_CLUSTERS)
 def hand_over(request: MemberRequest, pk: UUID) -> HttpResponse:
@@ -96,16 +98,53 @@ def hand_over(request: MemberRequest, pk: UUID) -> HttpResponse:
         usual = BackupPolicy()
         policy.full_schedule, policy.incr_schedule = usual.full_schedule, usual.incr_schedule
     form = HandOverForm(posted(request), leaves=bool(file.get("left")), instance=policy)
+    if form.is_bound and form.is_valid() and (message := _begun(request, cluster, form)) is not None:
+        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    return dialog_form(request, "clusters/hand_over.html", _shown(cluster, form))
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission(Permission.MANAGE_CLUSTERS)
+def take_back(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Go back to watching a cluster that was handed over."""
+    clusters = Cluster.objects.visible_to(request.membership).filter(brought_in__isnull=False)
+    cluster = get_object_or_404(clusters.with_node_setup(), pk=pk)
+    form = TakeBackForm(posted(request))
     if form.is_bound and form.is_valid():
-        schedules = {name: form.cleaned_data[name] for name in HandOverForm.Meta.fields}
         try:
-            handing.hand_over(cluster, schedules=schedules, by=request.user)
+            handing.take_back(cluster, by=request.user)
         except (handing.Refused, NotNow) as error:
             form.add_error(None, str(error))
         else:
-            message = f"{cluster.name} gets access to its repositories. Then run the set-up script on its node."
+            message = f"{cluster.name} is watched only. Its nodes' access is being taken back."
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
-    return dialog_form(request, "clusters/hand_over.html", _shown(cluster, form))
+    context = {"form": form, "cluster": cluster, "refusal": handing.no_way_back(cluster)}
+    return dialog_form(request, "clusters/take_back.html", context)
+
+
+def _begun(request: MemberRequest, cluster: Cluster, form: HandOverForm) -> str | None:
+    """Begin the hand-over and return what is said of it; None where it cannot begin, which the form then says."""
+    own = None
+    if form.is_own:
+        try:
+            own = handing.own_keys(cluster, form.cleaned_data["own"])
+        except handing.Refused as error:
+            form.add_error("own", str(error))
+            return None
+        trial = handing.try_own(cluster, own)
+        if not form.accepts(trial):
+            return None
+        for one in [*trial.broad, *trial.left]:
+            messages.warning(request, one)
+    schedules = {name: form.cleaned_data[name] for name in HandOverForm.Meta.fields}
+    try:
+        handing.hand_over(cluster, schedules=schedules, own=own, by=request.user)
+    except (handing.Refused, NotNow) as error:
+        form.add_error(None, str(error))
+        return None
+    if own:
+        return f"{cluster.name} goes on with its key. Run the set-up script on its node."
+    return f"{cluster.name} gets access to its repositories. Then run the set-up script on its node."
 
 
 def _shown(cluster: Cluster, form: HandOverForm) -> dict[str, Any]:
@@ -121,11 +160,20 @@ def _shown(cluster: Cluster, form: HandOverForm) -> dict[str, Any]:
         "kept": [*taking.facts(cluster)],
         "counted": [*taking.counted(cluster)],
         "whole": whole,
+        "containers": [*_containers(cluster)],
         "refusal": handing.refusal(cluster),
         "before": handing.before(node_setup),
         "after": handing.after(node_setup),
         "node_url": reverse("clusters:node", args=[cluster.pk, node_setup.node.name]),
     }
+
+
+def _containers(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Yield the containers that the node may use, with their stores, where a path begins with one."""
+    if cluster.cloud.access.in_containers:
+        for one in cluster.attachments.all():
+            if one.repository.brought is not None:
+                yield one.repository.brought["path"].partition("/")[0], one.store.name
 
 
 def _is_whole(brought: dict[str, Any] | None) -> bool:

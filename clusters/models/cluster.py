@@ -208,6 +208,16 @@ class Cluster(ManagedResource):
         return f"/{self.prefix}"
 
     @property
+    def opened(self) -> list[str]:
+        """Return the folders that the nodes' key opens, each with its stores."""
+        spec, names = self.spec(), {one.store.bucket: one.store.name for one in self.wanted}
+        found: dict[str, list[str]] = {}
+        for bucket in spec.buckets:
+            for folder in spec.folders(bucket):
+                found.setdefault(f"/{folder}", []).append(names.get(bucket, bucket))
+        return [f"{folder} in {' and '.join(there)}" for folder, there in found.items()]
+
+    @property
     def wanted(self) -> list[Attachment]:
         """Return the attachments that are to be, by repository number."""
         return [one for one in self.attachments.all() if one.state != Attachment.State.DETACHING]
@@ -227,7 +237,8 @@ class Cluster(ManagedResource):
     @property
     def facts(self) -> list[tuple[str, str]]:
         """Return what the cloud has for the nodes: label and exact value, such as the ARN of their role."""
-        return list(self.cloud.access.facts(self.spec())) if self.repositories.exists() else []
+        mine = self.repositories.exclude(number__in=[*self.own_keys])
+        return list(self.cloud.access.facts(self.spec())) if mine.exists() else []
 
     @property
     def permissions(self) -> str:
@@ -271,6 +282,12 @@ class Cluster(ManagedResource):
         return not any(one.applied_sha256 for one in self.nodes.all())
 
     @property
+    def own_keys(self) -> dict[int, dict[str, str]]:
+        """Return the keys that its nodes had before, by number of repository: for these the cloud makes none."""
+        found = getattr(self, "brought_in", None)
+        return {} if found is None or found.handed_over_at is None else found.own_keys
+
+    @property
     def own_retentions(self) -> list[tuple[str, str]]:
         """Return its repositories that expire as the file had it that they were brought in with, and how."""
         return [(str(one), one.own_retention) for one in self.repositories.all() if one.own_retention]
@@ -288,20 +305,28 @@ class Cluster(ManagedResource):
     def spec(self) -> AccessSpec:
         """Return the cluster as its cloud needs it, with the backup buckets that its nodes may use, as they are now."""
         attachments = self.attachments.exclude(state=Attachment.State.DETACHING)
-        rows = attachments.order_by("repository__number").values_list("store__bucket", "repository__brought")
+        rows = attachments.order_by("repository__number").values_list(
+            "store__bucket", "repository__brought", "repository__number"
+        )
         return self._spec(rows)
 
     def spec_as_read(self) -> AccessSpec:
         """Return the same by the attachments that were read with the cluster, without a query of its own."""
         wanted = sorted(self.wanted, key=lambda one: one.repository.number)
-        return self._spec((one.store.bucket, one.repository.brought) for one in wanted)
+        return self._spec((one.store.bucket, one.repository.brought, one.repository.number) for one in wanted)
 
-    def _spec(self, rows: Iterable[tuple[str, dict[str, Any] | None]]) -> AccessSpec:
-        found = {bucket: brought for bucket, brought in rows if not (self.is_watched_only and brought is not None)}
+    def _spec(self, rows: Iterable[tuple[str, dict[str, Any] | None, int]]) -> AccessSpec:
+        own = self.own_keys
+        found = {
+            bucket: brought
+            for bucket, brought, number in rows
+            if number not in own and not (self.is_watched_only and brought is not None)
+        }
         kept = {bucket: brought["path"] for bucket, brought in found.items() if brought is not None}
         if getattr(self, "brought_in", None) and not self.is_watched_only:
             # What was replaced since the hand-over is still expired by the node, and restored there.
             left = (one for one in self.repositories.all() if one.brought is not None and one.bucket in found)
+            left = (one for one in left if one.number not in own)
             kept = {one.bucket: one.brought["path"] for one in left} | kept
         return AccessSpec(
             id=self.id,

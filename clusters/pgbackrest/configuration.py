@@ -94,7 +94,7 @@ class Target:
 
     number: int
     store: str  # its name, for people
-    path: str  # of this node's repository in the bucket
+    path: str  # of this node's repository in the bucket, which on some clouds begins with a container
     repository: RepositoryOptions
     cipher_pass: str
     retention_type: str  # time (days) or count
@@ -120,7 +120,7 @@ class Target:
         for name, value in self.repository.options:
             yield Option(f"repo{self.number}-{name}", value, name in self.repository.secret)
             if name == "type":
-                yield Option(f"repo{self.number}-path", self.path)
+                yield Option(f"repo{self.number}-path", self.repository.own_path(self.path))
         for file in self.repository.files:
             yield Option(f"repo{self.number}-{file.option}", self.place(file))
         if self.repository.ca_certificate:

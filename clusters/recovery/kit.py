@@ -249,6 +249,7 @@ def _options(repository: Repository) -> RepositoryOptions:
         account=store.cloud_account.credentials(),
         prefix=repository.cluster_prefix,
         buckets=(store.bucket,),
+        kept=repository.reached,
     )
     return store.cloud.access.repository(store.spec(), access)
 
@@ -290,7 +291,7 @@ def _node(
                 repository_number=repository.number,
             )
         )
-    path = f"/{repository.place_of(name)}"
+    path = options.own_path(f"/{repository.place_of(name)}")
     lines = "".join(f"{line}\n" for line in _lines(repository, options, path, file, found))
     return NodeKit(name, path, file, lines, options.ca_certificate, found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from clusters.models import Attachment, Cluster, Database, Health, KnownStanza, Node, Repository
 from clusters.node_setup import databases_of, layout_of, node_setups
-from clusters.pgbackrest import restore
+from clusters.pgbackrest import own_key, restore
 from clusters.pgbackrest.configuration import BY_NUMBER, StanzaConfiguration, Target
 from clusters.pgbackrest.layout import Layout, called
 from clusters.pgbackrest.repository import Backup, StanzaState, from_json
@@ -138,7 +138,9 @@ class Source:
             access = self.cluster.spec()
         else:
             access = AccessSpec(store.pk, found.cluster_name, account.credentials(), found.cluster_prefix, ())
-        return account.cloud.access.repository(store.spec(), access)
+        options = account.cloud.access.repository(store.spec(), replace(access, kept=found.reached))
+        key = self.cluster.own_keys.get(found.number) if self.is_attached and self.cluster else None
+        return own_key.signed_in(options, key) if key else options
 
     @property
     def needs_key(self) -> bool:

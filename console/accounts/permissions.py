@@ -112,6 +112,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:drill_edit": HOUR,
     "clusters:drill_remove": HOUR,  # what nobody tries any more, nobody knows
     "clusters:hand_over": HOUR,  # a node writes elsewhere, or by another schedule, from then on
+    "clusters:take_back": HOUR,  # its nodes lose their access
     "clusters:key": HOUR,
     "clusters:key_end": HOUR,
     "clusters:key_replace": HOUR,
@@ -156,6 +157,10 @@ ASKS_AGAIN: dict[str, int | str] = {
     "cloud_accounts:verify": "looks",
     "clusters:backups_refresh": "looks",
     "clusters:bring_in": "takes up what is there; who knows its passphrase can read it already",
+    "clusters:bring_in_add": "takes up what is there; who knows its passphrase can read it already",
+    "clusters:bring_in_forget": "nothing has come of it",
+    "clusters:bring_in_list": "looks",
+    "clusters:bring_in_look": "looks",
     "clusters:create": "adds",
     "clusters:database_add": "adds",
     "clusters:enrolment_revoke": "takes away a token that was to end today anyway",

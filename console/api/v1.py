@@ -18,6 +18,7 @@ from ninja.parser import Parser
 from console.api import (
     account_calls,
     alert_calls,
+    bring_in_calls,
     channel_calls,
     cluster_calls,
     drill_calls,
@@ -73,6 +74,7 @@ api = NinjaAPI(
 PARTS = (
     reading,
     task_calls,
+    bring_in_calls,
     writing,
     cluster_calls,
     node_calls,

@@ -149,6 +149,13 @@ class RepositoryOptions:
     needs: tuple[Need, ...] = ()  # of the node's pgBackRest
     lacks: str = ""  # why nodes cannot sign in yet, and what to do, in sentences
     brought_key: BroughtKey | None = None
+    # What of a place is no part of repoN-path, since another option names it: Azure's container of a repository that
+    # was there before its cluster.
+    above: str = ""
+
+    def own_path(self, place: str) -> str:
+        """Return repoN-path of a place in the store, which begins with a slash."""
+        return f"/{place.removeprefix(f'/{self.above}').lstrip('/')}" if self.above else place
 
 
 @dataclass(frozen=True)
@@ -381,7 +388,9 @@ class NodeAccess:
     machine_steps: Callable[[AccessSpec, str], Sequence[MachineStep]] = lambda spec, region: ()
     # Why `grant` should run again on what an earlier version of the console made, in a sentence; "" when it need not.
     outdated: Callable[[AccessSpec], str] = lambda spec: ""
-    reaches_kept: bool = False  # `grant` opens what AccessSpec.kept names, too
+    # What a key of the nodes' own needs beside reading and writing, in a sentence.
+    own_key_needs: str = ""
+    in_containers: bool = False  # a place in a store begins with a container, so nothing is at its root
     # From when on `grant` makes the nodes' keys anew, where the cloud makes keys that end some day.
     keys_due: Callable[[AccessSpec], datetime | None] | None = None
 

@@ -55,3 +55,6 @@ class ExistingBuckets:
     tag_command: Callable[[StoreSpec, Mapping[str, str]], str]
     # What an administrator adds to the console's permissions for a bucket that is not named like ours; often nothing.
     needs: Callable[[AccountRef, str], Sequence[Document]] = lambda account, bucket: ()
+    # What lets the console read the lists of a repository that it did not make, by account, bucket and path, in
+    # sentences; "" where a linked account may do it already.
+    lists_need: Callable[[AccountRef, str, str], str] = lambda account, bucket, path: ""

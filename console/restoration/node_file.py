@@ -118,7 +118,14 @@ def _sections(given: Given, configuration: str) -> None:
     if not given.repositories:
         raise NotOurs("No repository is in it. Is it the whole file?")
     for part in given.repositories:
-        where = PATH.fullmatch(part.options.get("path", ""))
+        path = part.options.get("path", "")
+        where = PATH.fullmatch(path)
+        if path and not where:
+            raise NotOurs(
+                f"repo{part.number} is in {path[:100]}, which is no folder of the console's: that repository was "
+                "brought in. Bring it in once more with this file (Clusters, Bring in a Repository), and hand its node "
+                "over."
+            )
         if not where or not part.passphrase:
             raise NotOurs(
                 f"repo{part.number} lacks its path or its passphrase: the file was cut, or its secrets hidden."

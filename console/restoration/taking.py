@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.utils import timezone
@@ -270,8 +270,12 @@ def _keys(cluster: Cluster, given: Given, stores: dict[int, Store]) -> Iterator[
         buckets=tuple(store.bucket for store in stores.values()),
         keys=_Asked(),
     )
+    reached = {one.number: one.reached for one in Repository.objects.filter(cluster=cluster)}
     for part in given.repositories:
-        wanted = cloud.access.repository(stores[part.number].spec(), asked)
+        if part.number in cluster.own_keys:
+            continue
+        kept = reached.get(part.number, {})
+        wanted = cloud.access.repository(stores[part.number].spec(), replace(asked, kept=kept))
         for option, value in wanted.options:
             if value.startswith("\x00") and option in part.options:
                 made[value.removeprefix("\x00")] = part.options[option]

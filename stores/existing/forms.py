@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from console.accounts.models import Membership
 from console.cloud_accounts.forms import AccountForm
 from console.cloud_accounts.models import CloudAccount
+from console.web.csv_lines import CSVForm
 from console.web.forms import NameField
 from stores.control_status import ControlStatus, agreed
 from stores.existing.actions import Decision, Wish, choices_of, lines_of, target_of
@@ -21,9 +22,6 @@ from stores.forms import NAME_TAKEN, free_name
 from stores.models import BucketLook, Logs, Store
 
 SET, ACCEPT = "set", "accept"
-LINES_AT_MOST = 100
-SIZE_AT_MOST = 64 * 1024  # characters of a list
-COLUMNS = ("account", "bucket", "region", "name", "log_bucket")
 
 
 def bucket_name(account: CloudAccount, text: str) -> str:
@@ -155,66 +153,37 @@ class DecisionForm(forms.Form):
         return Decision(data["logs"], into, data["tag"], chosen, data["seen"])
 
 
-class ImportForm(forms.Form):
+class ImportForm(CSVForm):
     """A list of buckets to look at, one a line, as CSV with a head."""
 
-    lines = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false"}),
-        label="Buckets",
-        max_length=SIZE_AT_MOST,
-        error_messages={"required": "Paste the list.", "max_length": "The list is too long. Import it in parts."},
-    )
+    columns = ("account", "bucket", "region", "name", "log_bucket")
 
     def __init__(self, data: Any = None, *, membership: Membership) -> None:
         super().__init__(data)
+        self.fields["lines"].label = "Buckets"
         self.membership = membership
-        self.problems: list[str] = []
         self.wishes: list[Wish] = []
 
-    def clean_lines(self) -> str:
-        """Return the list, if each line of it can be looked at; raises ValidationError with all that is wrong."""
-        text = str(self.cleaned_data["lines"])
-        reader = csv.reader(text.splitlines(), strict=True, skipinitialspace=True)
-        try:
-            rows = [(reader.line_num, [one.strip() for one in row]) for row in reader if any(map(str.strip, row))]
-        except csv.Error as error:
-            raise forms.ValidationError(f"Line {reader.line_num} is no CSV: {error}.") from None
-        if not rows or tuple(rows[0][1]) != COLUMNS:
-            raise forms.ValidationError(f"The first line has to be: {','.join(COLUMNS)}")
-        if not rows[1:]:
-            raise forms.ValidationError("There is no line after the first one.")
-        if len(rows) - 1 > LINES_AT_MOST:
-            raise forms.ValidationError(f"There are {len(rows) - 1:,} lines. Import at most {LINES_AT_MOST} at once.")
-        self._read(rows[1:])
-        if self.problems:
-            raise forms.ValidationError(f"Nothing was changed. Correct {len(self.problems)} of {len(rows) - 1} lines.")
-        return text
-
-    def _read(self, rows: Sequence[tuple[int, list[str]]]) -> None:
-        accounts: dict[str, list[CloudAccount]] = {}
+    @cached_property
+    def accounts(self) -> dict[str, list[CloudAccount]]:
+        """Return the linked accounts by name and by number."""
+        found: dict[str, list[CloudAccount]] = {}
         for one in CloudAccount.objects.visible_to(self.membership):
-            accounts.setdefault(one.name.lower(), []).append(one)
-            accounts.setdefault(one.number.lower(), []).append(one)
-        buckets, names = set[tuple[Any, str]](), set[str]()
-        for number, row in rows:
-            try:
-                wish = self._wish(row, accounts)
-                if (wish.account.pk, wish.bucket) in buckets:
-                    raise forms.ValidationError("the bucket is named twice")
-                if wish.name.lower() in names:
-                    raise forms.ValidationError("the name is given twice")
-            except ValidationError as error:
-                self.problems.append(f"Line {number}: {' '.join(error.messages)}")
-                continue
-            buckets.add((wish.account.pk, wish.bucket))
-            names.add(wish.name.lower())
-            self.wishes.append(wish)
+            found.setdefault(one.name.lower(), []).append(one)
+            found.setdefault(one.number.lower(), []).append(one)
+        return found
 
-    def _wish(self, row: list[str], accounts: dict[str, list[CloudAccount]]) -> Wish:
-        if len(row) != len(COLUMNS):
-            raise forms.ValidationError(f"{len(row)} values instead of {len(COLUMNS)}.")
-        given = dict(zip(COLUMNS, row, strict=True))
-        found = accounts.get(given["account"].lower(), [])
+    def take(self, number: int, row: dict[str, str]) -> None:
+        """Keep the wish of a line; raises ValidationError."""
+        wish = self._wish(row)
+        if any((one.account.pk, one.bucket) == (wish.account.pk, wish.bucket) for one in self.wishes):
+            raise forms.ValidationError("the bucket is named twice")
+        if any(one.name.lower() == wish.name.lower() for one in self.wishes):
+            raise forms.ValidationError("the name is given twice")
+        self.wishes.append(wish)
+
+    def _wish(self, given: dict[str, str]) -> Wish:
+        found = self.accounts.get(given["account"].lower(), [])
         if len(found) != 1:
             said = "no linked account" if not found else "several linked accounts"
             raise forms.ValidationError(f"{said} of this name or number.")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import pytest
-
-from console.clouds import CLOUDS
+from console.clouds.azure.access import policy as azure_policy
 from console.clouds.google.access import condition
 from console.clouds.s3api.nodes import policy
 from console.clouds.specs import AccessSpec, AccountRef
@@ -52,6 +50,6 @@ def test_nothing_changes_without_one():
     assert spec({}).folders("one") == ("c-abcdefghijkl",)
 
 
-@pytest.mark.parametrize(("key", "reaches"), [("aws", True), ("s3", True), ("google", True), ("azure", False)])
-def test_which_clouds_reach_it(key, reaches):
-    assert CLOUDS[key].access.reaches_kept is reaches
+def test_azure_reaches_the_container():
+    scopes = [one["scope"] for one in azure_policy(spec({"one": "backups/prod"}))["roleAssignments"]]
+    assert [one.rpartition("/containers/")[2] for one in scopes] == ["c-abcdefghijkl", "backups", "c-abcdefghijkl"]

@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -15,6 +16,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from clusters.handover.steps import archive_command
 from clusters.pgbackrest import repository
+from clusters.pgbackrest.backup_info import decrypt, parse
 from clusters.pgbackrest.configuration import BY_NUMBER, Configuration, StanzaConfiguration, Target, troubles
 from clusters.pgbackrest.layout import Layout
 from console.clouds.azure import AZURE
@@ -49,12 +51,12 @@ def granted(spec, prefix):
     return run(AZURE.access.grant, AccessSpec(uuid4(), "e2e", spec.account, prefix, (spec.bucket,)))
 
 
-def hand_over(node, spec, access):
+def hand_over(node, spec, access, place=""):
     """Put the node's files into their places, as the set-up script does."""
     target = Target(
         1,
         "e2e",
-        f"/{access.prefix}/n1",
+        f"/{place or f'{access.prefix}/n1'}",
         AZURE.access.repository(spec, access),
         PASSPHRASE,
         "count",
@@ -127,6 +129,82 @@ def test_backups_into_an_azure_store_and_back(world, node):
     failed = node.run(*stanza, "--io-timeout=3", "--protocol-timeout=10", "check", check=False, timeout=200)
     assert failed.returncode
     assert "AuthenticationFailed" in failed.stdout + failed.stderr
+
+
+BY_HAND = """[global]
+repo1-type=azure
+repo1-path=/{path}
+repo1-azure-account={account}
+repo1-azure-container=backups
+repo1-azure-key={key}
+repo1-azure-key-type=shared
+repo1-azure-endpoint={host}
+repo1-azure-uri-style=path
+repo1-storage-port={port}
+repo1-storage-ca-file={ca}
+repo1-cipher-type=aes-256-cbc
+repo1-cipher-pass={passphrase}
+repo1-retention-full=2
+log-path={folder}
+lock-path={folder}/lock
+[main]
+pg1-path={node.data}
+pg1-port={node.port}
+"""
+
+
+@pytest.mark.parametrize("path", ["prod", ""], ids=["path", "root"])
+def test_a_repository_made_by_hand_goes_on_in_its_container(world, node, path):
+    account, store_id = world.account(), uuid4()
+    spec = StoreSpec(
+        store_id, "e2e", account, "westeurope", *AZURE.storage.names(store_id, "westeurope", account.number)
+    )
+    run(plans.creation(AZURE), spec)
+    world.emulator.blobs.make(f"{spec.bucket}/backups")
+    place, where = f"backups/{path}".rstrip("/"), urlsplit(world.emulator.url)
+    ca = node.folder / "ca.pem"
+    ca.write_text(Path(world.emulator.ca_file).read_text())
+    ca.chmod(0o644)
+    former = node.folder / "former.conf"
+    former.write_text(
+        BY_HAND.format(
+            path=path,
+            account=spec.bucket,
+            key=world.emulator.state["accounts"][spec.bucket]["keys"][0],
+            host=where.hostname,
+            port=where.port,
+            ca=ca,
+            passphrase=PASSPHRASE,
+            folder=node.folder,
+            node=node,
+        )
+    )
+    former.chmod(0o644)
+    node.start()
+    by_hand = ("pgbackrest", f"--config={former}", "--stanza=main")
+    node.run(*by_hand, "stanza-create")
+    node.sql("ALTER SYSTEM SET archive_mode = on")
+    node.sql(f"ALTER SYSTEM SET archive_command = '{' '.join(by_hand)} archive-push %p'")
+    node.stop()
+    node.start()
+    node.run(*by_hand, "--type=full", "backup")
+    objects, base = AZURE.storage.objects(spec), f"{place}/backup/main/backup.info"
+    first = parse(decrypt(objects.read(base, 1 << 20).data, PASSPHRASE))["backups"]
+
+    access = AccessSpec(uuid4(), "e2e", account, "c-k3v9x2m7q4tb", (spec.bucket,), kept={spec.bucket: place})
+    configuration = hand_over(node, spec, run(AZURE.access.grant, access), place)
+    lines = configuration.render(secrets=True).splitlines()
+    assert {"repo1-azure-container=backups", f"repo1-path=/{path}"} <= {*lines}
+    node.sql(f"ALTER SYSTEM SET archive_command = '{archive_command(configuration, 'main')}'")
+    node.sql("SELECT pg_reload_conf()")
+    stanza = ("pgbackrest", f"--config={configuration.layout.configuration}", "--stanza=main")
+    node.run(*stanza, "check")
+    node.run(*stanza, "--type=incr", "backup")
+    found = parse(decrypt(objects.read(base, 1 << 20).data, PASSPHRASE))["backups"]
+    assert len(found) == len(first) + 1
+    assert node.run(*by_hand, "check").returncode == 0  # the former file still opens it
+    # The console sees what it wrote, by the keys that begin with the container.
+    assert any(one.key.startswith(f"{place}/archive/main/") for one in objects.entries(f"{place}/"))
 
 
 def refuse_all_that_is_not_the_node_s(world, spec, access, other):

@@ -13,6 +13,7 @@ from django.utils import timezone
 from clusters import actions as clusters
 from clusters.models import (
     Attachment,
+    Bringing,
     BroughtIn,
     Cluster,
     Database,
@@ -82,6 +83,12 @@ def brought_in(account: Any, store: Any) -> None:
     remarks = [["repo2", "It is in no store of this account."]]
     file = {"shown": ["[global]", "repo1-path=/backups"], "lines": [], "remarks": remarks, "left": ["repo2"]}
     BroughtIn.objects.create(cluster=cluster, file=file)
+    opened = {"1": {"main": {"system_id": "7", "postgresql": "17", "backups": 3}}}
+    Bringing.objects.create(
+        organisation=account.organisation, cloud_account=account, batch=uuid4(), tried_at=timezone.now(),
+        entered={"name": "of a list", "store": str(store.pk), "text": "", "path": "a", "stanzas": ["main"]},
+        content={"opened": opened, "stores": {"1": str(store.pk)}}, wanted_at=None,
+    )  # fmt: skip
 
 
 def done(cluster: Any) -> None:

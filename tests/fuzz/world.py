@@ -29,6 +29,7 @@ from clusters import enrolment
 from clusters.health import judging
 from clusters.models import (
     BackupPolicy,
+    Bringing,
     Database,
     Drill,
     DrillRun,
@@ -245,7 +246,11 @@ class World:
             BucketLook.objects.filter(cloud_account__organisation=one).order_by("pk").values_list("key", flat=True)
             for one in (self.organisation, self.neighbour)
         ]
-        self.twins |= {str(mine): its for mine, its in zip(*keys, strict=True)}
+        keys_of_lists = [
+            Bringing.objects.filter(organisation=one, batch__isnull=False).values_list("batch", flat=True)
+            for one in (self.organisation, self.neighbour)
+        ]
+        self.twins |= {str(mine): its for two in (keys, keys_of_lists) for mine, its in zip(*two, strict=True)}
         # Repositories have numbers, too.
         ours, theirs = (
             Repository.objects.filter(organisation=one).order_by("pk").values_list("pk", flat=True)

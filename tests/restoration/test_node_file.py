@@ -46,7 +46,7 @@ def test_read_takes_the_report_script_behind_it_and_windows_line_ends():
         ("[global]\nrepo1-path=/x", "does not begin"),
         (FILE[:300], "No repository is in it"),
         (FILE.replace("third", ""), "repo3 lacks"),
-        (FILE.replace("/c-abcdefghijka/r3/n1", "/elsewhere"), "repo3 lacks"),
+        (FILE.replace("/c-abcdefghijka/r3/n1", "/elsewhere"), "repo3 is in /elsewhere, .* was brought in"),
         (FILE.replace("/c-abcdefghijka/r3", "/c-bbbbbbbbbbba/r3"), "several clusters"),
         (FILE + SCRIPT.replace("/n2/", "/n7/"), "report.sh is of n7"),
         (FILE + SCRIPT.replace(ID, "-" * 36), "names no cluster"),

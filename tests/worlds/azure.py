@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -93,15 +94,18 @@ class Azure:
         }
 
     def put(self, spec, key, data):
-        container = key.partition("/")[0]
+        """Put a blob; in a container that is no cluster's its name is what follows the container."""
+        container, _, below = key.partition("/")
         name = f"{spec.bucket}/{container}"
+        key = key if re.fullmatch("c-[a-z0-9]{12,}", container) else below
         if name not in self.emulator.state["containers"]:
             self.emulator.blobs.make(name)
         self.emulator.blobs.put(name, key, data)
 
     def take(self, spec, key):
-        name = f"{spec.bucket}/{key.partition('/')[0]}"
-        self.emulator.blobs.take(name, key)
+        container, _, below = key.partition("/")
+        blob = key if re.fullmatch("c-[a-z0-9]{12,}", container) else below
+        self.emulator.blobs.take(f"{spec.bucket}/{container}", blob)
 
     def put_log(self, spec):
         name = f"{spec.log_bucket}/insights-logs-storageread"

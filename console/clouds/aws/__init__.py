@@ -58,7 +58,8 @@ AWS = Cloud(
         policy=policy,
         refusal=refusal,
         repository=repository,
-        reaches_kept=True,
+        own_key_needs="Where a KMS key encrypts the bucket, it also has to have kms:GenerateDataKey and kms:Decrypt on "
+        "that key.",
         key_options=(
             ("s3-key-type", "shared"),
             ("s3-key", "FILL-IN-THE-ACCESS-KEY-ID"),

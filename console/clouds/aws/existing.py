@@ -100,7 +100,18 @@ def needs(account: AccountRef, bucket: str) -> Sequence[Document]:
     ]
 
 
+def lists_need(account: AccountRef, bucket: str, path: str) -> str:
+    """Return what the console's role lacks for a repository outside of the folders that it makes, in sentences."""
+    base = f"{bucket_arn(bucket, account.partition)}/{path}".rstrip("/")
+    names = f"{base}/backup/*/backup.info* and {base}/archive/*/archive.info*"
+    return (
+        f"The console's policy opens the lists of its own folders alone. Allow s3:GetObject on {names}, and name both "
+        "in NotResource of its statement NeverReadBackups; then try again."
+    )
+
+
 EXISTING = ExistingBuckets(
+    lists_need=lists_need,
     legal=existing.LEGAL,
     legal_words=existing.LEGAL_WORDS,
     find=find,

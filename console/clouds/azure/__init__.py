@@ -69,6 +69,7 @@ AZURE = Cloud(
         policy=policy,
         refusal=lambda spec: "",
         repository=repository,
+        in_containers=True,
         key_options=(
             ("azure-key-type", "sas"),
             ("azure-key", "FILL-IN-A-SHARED-ACCESS-SIGNATURE"),

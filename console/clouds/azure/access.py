@@ -16,6 +16,7 @@ from uuid import uuid5
 
 from console.clouds.azure.accounts import SHARED_KEYS, StorageAccount, owner_in
 from console.clouds.azure.errors import GONE, CallTarget, group_id, resource_id
+from console.clouds.azure.places import account_in, container_in, places
 from console.clouds.azure.session import ask, gives_signatures
 from console.clouds.contract import MachineStep
 from console.clouds.naming import CLUSTER_TAG, cluster_tags
@@ -32,6 +33,8 @@ RIGHTS = "racwdl"  # read, add, create, write, delete, list
 VALID = timedelta(days=365)
 RENEWED = timedelta(days=30)  # before it expires: so long the old signature is as good as the new one
 NO_IDENTITY = "The nodes sign in with a signature, so they need no identity."
+NAMED = "storekeeper-"  # begins the names of our stored policies
+POLICIES_AT_MOST = 5  # of a container ("Define a stored access policy")
 POLICY = " policy"  # ends the names of what is kept of the stored policies
 ROLE = " role"  # ends the names of what is kept of the roles that were given
 
@@ -49,9 +52,10 @@ def identity_id(spec: AccessSpec) -> str:
     return f"{group_id(spec.account)}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{node_name(spec)}"
 
 
-def container_id(spec: AccessSpec, bucket: str) -> str:
-    """Return the resource ID of the cluster's container in this storage account."""
-    return f"{resource_id(spec.account, bucket)}/blobServices/default/containers/{spec.prefix}"
+def container_id(spec: AccessSpec, place: str) -> str:
+    """Return the resource ID of a container that the nodes may use; of a storage account, the cluster's own there."""
+    account = resource_id(spec.account, account_in(place))
+    return f"{account}/blobServices/default/containers/{container_in(spec, place)}"
 
 
 def role_id(account: AccountRef) -> str:
@@ -62,6 +66,7 @@ def role_id(account: AccountRef) -> str:
 def facts(spec: AccessSpec) -> list[tuple[str, str]]:
     """Return what an administrator needs to start a node, each with its label."""
     found = [("Container", spec.prefix)]
+    found += [("Container", f"{container_in(spec, one)} in {account_in(one)}") for one in places(spec) if "/" in one]
     if not gives_signatures(spec.account):
         return [*found, ("Managed Identity", node_name(spec)), ("Managed Identity ID", identity_id(spec))]
     until = expires(spec)
@@ -85,7 +90,7 @@ def machine_steps(spec: AccessSpec, region: str) -> list[MachineStep]:
 
 def policy(spec: AccessSpec) -> dict[str, Any]:
     """Return what the nodes may do: role assignments, or what their signature says."""
-    scopes = [container_id(spec, bucket) for bucket in spec.buckets]
+    scopes = [container_id(spec, place) for place in places(spec)]
     if gives_signatures(spec.account):
         return {"signedResource": "c", "signedPermissions": RIGHTS, "signedProtocol": "https", "containers": scopes}
     role = {"roleDefinitionId": role_id(spec.account), "roleName": "Storage Blob Data Contributor"}
@@ -100,12 +105,13 @@ def _identity(spec: AccessSpec) -> CallTarget:
     return CallTarget(spec.account, f"managed identity {name}", identity_id(spec), details={"identity": name})
 
 
-def _container(spec: AccessSpec, bucket: str) -> CallTarget:
+def _container(spec: AccessSpec, place: str) -> CallTarget:
+    bucket, container = account_in(place), container_in(spec, place)
     return CallTarget(
         spec.account,
-        f"container {spec.prefix} of {bucket}",
-        container_id(spec, bucket),
-        details={"bucket": bucket, "container": spec.prefix},
+        f"container {container} of {bucket}",
+        container_id(spec, place),
+        details={"bucket": bucket, "container": container},
     )
 
 
@@ -150,7 +156,7 @@ def _principal(spec: AccessSpec, found: dict[str, Any] | None) -> str:
 
 
 def _assignments(spec: AccessSpec, principal: str) -> list[dict[str, str]]:
-    """Return the roles of the nodes' identity on their containers: each one's ID and whose container it is."""
+    """Return the roles of the nodes' identity on containers: each one's ID, and the place that it is on."""
     path = f"{group_id(spec.account)}/providers/Microsoft.Authorization/roleAssignments"
     asked = {"$filter": f"principalId eq '{principal}'"}
     found = ask(
@@ -159,14 +165,20 @@ def _assignments(spec: AccessSpec, principal: str) -> list[dict[str, str]]:
         lambda cloud: cloud.send("GET", path, ROLES_VERSION, **asked),
     )
     rows = [(one["id"], one["properties"]["scope"].lower()) for one in found.get("value", [])]
-    own = f"/blobservices/default/containers/{spec.prefix}"
-    return [
-        {"id": id_, "bucket": scope.removesuffix(own).rpartition("/")[2]} for id_, scope in rows if scope.endswith(own)
-    ]
+    return [{"id": id_, "place": place} for id_, scope in rows if (place := _place_at(spec, scope))]
 
 
-def _assign(spec: AccessSpec, bucket: str, principal: str) -> None:
-    scope = container_id(spec, bucket)
+def _place_at(spec: AccessSpec, scope: str) -> str:
+    """Return the place that a role is on, by its scope in small letters; "" where that is no container."""
+    account, between, container = scope.rpartition("/blobservices/default/containers/")
+    if not between or "/" in container:
+        return ""
+    bucket = account.rpartition("/")[2]
+    return bucket if container == spec.prefix else f"{bucket}/{container}"
+
+
+def _assign(spec: AccessSpec, place: str, principal: str) -> None:
+    scope = container_id(spec, place)
     name = uuid5(spec.id, f"{scope.lower()} {principal}")  # always the same, so that a second creation is none
     body = {
         "properties": {
@@ -179,21 +191,21 @@ def _assign(spec: AccessSpec, bucket: str, principal: str) -> None:
     path = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"
     ask(
         "RoleAssignments_Create",
-        _container(spec, bucket),
+        _container(spec, place),
         lambda cloud: cloud.send("PUT", path, ROLES_VERSION, body),
         {"RoleAssignmentExists"},
     )
 
 
-def _take_back(spec: AccessSpec, bucket: str, assignments: list[str]) -> None:
+def _take_back(spec: AccessSpec, place: str, assignments: list[str]) -> None:
     """Delete role assignments; the account's lock forbids that, too ("Lock your resources"), so it goes meanwhile."""
-    account = _account(spec, bucket)
+    account = _account(spec, account_in(place))
     try:
         for one in assignments:
             account.unlock()
             ask(
                 "RoleAssignments_Delete",
-                _container(spec, bucket),
+                _container(spec, place),
                 partial(_delete_assignment, one),
                 {"RoleAssignmentNotFound", GONE},
             )
@@ -248,24 +260,24 @@ def ensure_access(spec: AccessSpec) -> StepResult | None:
     note = ""
     if gives_signatures(spec.account):
         _take_roles_back(spec, keep=())
-        _withdraw(spec, keep=spec.buckets)
+        _withdraw(spec, keep=places(spec))
         kept = _all_signed(spec)
     else:
         _withdraw(spec, keep=())
         if _give_roles(spec):
             note = "Azure takes up to ten minutes until a role is in force everywhere."
-        kept = {f"{bucket}{ROLE}": "given" for bucket in spec.buckets}
+        kept = {f"{place}{ROLE}": "given" for place in places(spec)}
     return StepResult(note=note, keep=kept if kept != dict(spec.keys) else None)
 
 
 def _give_roles(spec: AccessSpec) -> bool:
     """Give the nodes' identity its role on these containers, take others back, and say whether any was given now."""
     principal = _principal(spec, _own_identity(spec))
-    there = {one["bucket"] for one in _assignments(spec, principal)}
-    missing = [bucket for bucket in spec.buckets if bucket not in there]
-    for bucket in missing:
-        _assign(spec, bucket, principal)
-    _take_roles_back(spec, keep=spec.buckets, principal=principal)
+    there = {one["place"] for one in _assignments(spec, principal)}
+    missing = [place for place in places(spec) if place not in there]
+    for place in missing:
+        _assign(spec, place, principal)
+    _take_roles_back(spec, keep=places(spec), principal=principal)
     return bool(missing)
 
 
@@ -281,9 +293,9 @@ def _take_roles_back(spec: AccessSpec, keep: tuple[str, ...], principal: str = "
     if not principal and (found := _own_identity(spec)) is not None:
         principal = _principal(spec, found)
     there = _assignments(spec, principal) if principal else []
-    for bucket in dict.fromkeys([*given, *(one["bucket"] for one in there)]):
-        if bucket not in keep:
-            _take_back(spec, bucket, [one["id"] for one in there if one["bucket"] == bucket])
+    for place in dict.fromkeys([*given, *(one["place"] for one in there)]):
+        if place not in keep:
+            _take_back(spec, place, [one["id"] for one in there if one["place"] == place])
 
 
 def make_second_signature(spec: AccessSpec) -> StepResult | None:
@@ -305,16 +317,16 @@ def key_id(keys: Mapping[str, str]) -> str:
 def _all_signed(spec: AccessSpec, *, second: bool = False) -> dict[str, str]:
     """Return what is kept of the signatures for each store; a second one leaves the kept one as it is."""
     # Never a name twice: what is signed says no more than that, so a signature that was ended would be good again.
-    name = f"storekeeper-{secrets.token_hex(4)}"
-    return {key: value for bucket in spec.buckets for key, value in _signed(spec, bucket, name, second).items()}
+    name = f"{NAMED}{secrets.token_hex(4)}"
+    return {key: value for place in places(spec) for key, value in _signed(spec, place, name, second).items()}
 
 
-def _signed(spec: AccessSpec, bucket: str, name: str, second: bool) -> dict[str, str]:
+def _signed(spec: AccessSpec, place: str, name: str, second: bool) -> dict[str, str]:
     """Return what is kept of the signature for this store: it, its policy, its end, and which key has signed it.
 
     A new one is upheld by a policy of that name; policies that uphold nothing that is kept are taken away.
     """
-    keys = _account_keys(spec, bucket)
+    bucket, keys = account_in(place), _account_keys(spec, place)
     if keys is None:
         raise NotReady(
             f"Azure does not show storage account {bucket} yet. If someone deleted it, repair the store.",
@@ -325,31 +337,31 @@ def _signed(spec: AccessSpec, bucket: str, name: str, second: bool) -> dict[str,
     account = _account(spec, bucket)
     if not SHARED_KEYS.read(account):  # the store was made when nodes still had an identity
         account.update(properties={SHARED_KEYS.name: True})
-    there = _policies(spec, bucket, keys[0])
-    kept = {key: value for key, value in spec.keys.items() if key.partition(" ")[0] == bucket}
-    known = {kept.get(f"{bucket}{POLICY}"), spec.former.get(f"{bucket}{POLICY}")}
+    there = _policies(spec, place, keys[0])
+    kept = {key: value for key, value in spec.keys.items() if key.partition(" ")[0] == place}
+    known = {kept.get(f"{place}{POLICY}"), spec.former.get(f"{place}{POLICY}")}
     wanted = {key: end for key, end in there.items() if key in known}
-    if not second and _will_do(kept, bucket, keys, there):
+    if not second and _will_do(kept, place, keys, there):
         if wanted != there:
-            _set_policies(spec, bucket, keys[0], wanted)
+            _set_policies(spec, place, keys[0], wanted)
         return kept
     until = (datetime.now(UTC) + VALID).replace(microsecond=0)
-    _set_policies(spec, bucket, keys[0], {**wanted, name: until})
+    _set_policies(spec, place, keys[0], {**wanted, name: until})
     return {
-        bucket: _signature(spec, bucket, keys[0], name),
-        f"{bucket}{POLICY}": name,
-        f"{bucket} expires": until.isoformat(),
-        f"{bucket} key": _digest(keys[0]),
+        place: _signature(spec, place, keys[0], name),
+        f"{place}{POLICY}": name,
+        f"{place} expires": until.isoformat(),
+        f"{place} key": _digest(keys[0]),
     }
 
 
-def _will_do(kept: dict[str, str], bucket: str, keys: list[str], there: dict[str, datetime]) -> bool:
-    until = there.get(kept.get(f"{bucket} policy", ""))
+def _will_do(kept: dict[str, str], place: str, keys: list[str], there: dict[str, datetime]) -> bool:
+    until = there.get(kept.get(f"{place} policy", ""))
     return bool(
-        kept.get(bucket)
+        kept.get(place)
         and until
         and until - datetime.now(UTC) > RENEWED
-        and kept.get(f"{bucket} key") in {_digest(key) for key in keys}
+        and kept.get(f"{place} key") in {_digest(key) for key in keys}
     )
 
 
@@ -357,48 +369,74 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _account_keys(spec: AccessSpec, bucket: str) -> list[str] | None:
+def _account_keys(spec: AccessSpec, place: str) -> list[str] | None:
     """Return the account's two keys, used at once and never kept; None when there is no such account."""
     found: list[str] | None = ask(
         "StorageAccounts_ListKeys",
-        _container(spec, bucket),
+        _container(spec, place),
         lambda cloud: [
-            key["value"] for key in cloud.storage.storage_accounts.list_keys(cloud.group, bucket).as_dict()["keys"]
+            key["value"]
+            for key in cloud.storage.storage_accounts.list_keys(cloud.group, account_in(place)).as_dict()["keys"]
         ],
         {GONE},
     )
     return found
 
 
-def _policies(spec: AccessSpec, bucket: str, key: str) -> dict[str, datetime]:
-    """Return the stored policies of the container, by name, with their ends."""
+def _policies(spec: AccessSpec, place: str, key: str) -> dict[str, datetime]:
+    """Return the stored policies that uphold signatures of the nodes, by name, with their ends."""
 
     def read(cloud: Any) -> dict[str, datetime]:
-        found = cloud.blobs(bucket, key).get_container_client(spec.prefix).get_container_access_policy()
-        return {one.id: one.access_policy.expiry for one in found["signed_identifiers"] if one.access_policy}
+        return {one.id: one.access_policy.expiry for one in _stored(spec, place, key, cloud)[0] if one.access_policy}
 
-    found = ask("Container_GetAccessPolicy", _container(spec, bucket), read)
+    found = ask("Container_GetAccessPolicy", _container(spec, place), read)
     return {
         name: datetime.fromisoformat(str(end).replace("Z", "+00:00")[:19] + "+00:00") for name, end in found.items()
     }
 
 
-def _set_policies(spec: AccessSpec, bucket: str, key: str, policies: dict[str, datetime]) -> None:
+def _stored(spec: AccessSpec, place: str, key: str, cloud: Any) -> tuple[list[Any], list[Any], Any]:
+    """Return the stored policies of the container, ours and those of others, and who may read it without any key.
+
+    In the cluster's own container all are ours. Another one, of a repository that was there before, is somebody's.
+    """
+    client = cloud.blobs(account_in(place), key).get_container_client(container_in(spec, place))
+    found = client.get_container_access_policy()
+    own = [one for one in found["signed_identifiers"] if "/" not in place or one.id.startswith(NAMED)]
+    return own, [one for one in found["signed_identifiers"] if one not in own], found["public_access"]
+
+
+def _set_policies(spec: AccessSpec, place: str, key: str, policies: dict[str, datetime]) -> None:
     def write(cloud: Any) -> None:
         from azure.storage.blob import AccessPolicy  # noqa: PLC0415, loaded by now
 
         given = {name: AccessPolicy(permission=RIGHTS, expiry=end) for name, end in policies.items()}
-        cloud.blobs(bucket, key).get_container_client(spec.prefix).set_container_access_policy(given)
+        client = cloud.blobs(account_in(place), key).get_container_client(container_in(spec, place))
+        if "/" not in place:
+            client.set_container_access_policy(given)
+            return
+        _, others, public = _stored(spec, place, key, cloud)  # all are written at once, and theirs stay
+        if len(others) + len(given) > POLICIES_AT_MOST:
+            raise Failed(
+                f"Container {container_in(spec, place)} of {account_in(place)} has {len(others)} stored access "
+                f"policies of others, and Azure takes {POLICIES_AT_MOST}. Take away one that nothing uses, then try "
+                "again.",
+                **_container(spec, place).details,
+            )
+        client.set_container_access_policy(
+            {**{one.id: one.access_policy for one in others}, **given}, public_access=public
+        )
 
     # Of a container or an account that is gone, or that takes no keys, no signature is of any use.
     useless = {"ContainerNotFound", "ContainerBeingDeleted", GONE, "KeyBasedAuthenticationNotPermitted"}
-    ask("Container_SetAccessPolicy", _container(spec, bucket), write, set() if policies else useless)
+    ask("Container_SetAccessPolicy", _container(spec, place), write, set() if policies else useless)
 
 
-def _signature(spec: AccessSpec, bucket: str, key: str, name: str) -> str:
+def _signature(spec: AccessSpec, place: str, key: str, name: str) -> str:
     from azure.storage.blob import generate_container_sas  # noqa: PLC0415, loaded by now
 
-    return str(generate_container_sas(bucket, spec.prefix, account_key=key, policy_id=name, protocol="https"))
+    account, container = account_in(place), container_in(spec, place)
+    return str(generate_container_sas(account, container, account_key=key, policy_id=name, protocol="https"))
 
 
 def expires(spec: AccessSpec) -> datetime | None:
@@ -418,10 +456,10 @@ def due(spec: AccessSpec) -> datetime | None:
 
 def _withdraw(spec: AccessSpec, keep: tuple[str, ...]) -> None:
     """Take the stored policies away from the containers of all stores but these: their signatures end with them."""
-    for bucket in [key for key in {**spec.former, **spec.keys} if " " not in key and key not in keep]:
-        keys = _account_keys(spec, bucket)
+    for place in [key for key in {**spec.former, **spec.keys} if " " not in key and key not in keep]:
+        keys = _account_keys(spec, place)
         if keys:
-            _set_policies(spec, bucket, keys[0], {})
+            _set_policies(spec, place, keys[0], {})
 
 
 def remove_access(spec: AccessSpec) -> StepResult | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from console.clouds import calls, streams
 from console.clouds.azure.errors import GONE, CallTarget
+from console.clouds.azure.places import blob_of, container_of, key_of
 from console.clouds.azure.session import ask
 from console.clouds.contents import Contents, DeletedEntry, Entry, Reading
 
@@ -135,25 +136,28 @@ class Blobs:
         """
         if not prefix:
             return [one["name"] for one in containers(self.subject, self.name) or [] if not is_deleted(one)]
+        below = blob_of(prefix)
         found = [
             one.name
-            for page in pages(self.subject, self.name, _container(prefix), prefix=prefix, folders=True)
+            for page in pages(self.subject, self.name, container_of(prefix), prefix=below, folders=True)
             for one in page
         ]
-        return [name.removeprefix(prefix).rstrip("/") for name in found if name.endswith("/")]
+        return [name.removeprefix(below).rstrip("/") for name in found if name.endswith("/")]
 
     def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """Return the blobs below a prefix, in the order of their names, page by page as they are asked for."""
-        for page in pages(self.subject, self.name, _container(prefix), prefix=prefix):
+        container = container_of(prefix)
+        for page in pages(self.subject, self.name, container, prefix=blob_of(prefix)):
             for one in page:
-                yield Entry(one.name, one.size, one.last_modified)
+                yield Entry(key_of(container, one.name), one.size, one.last_modified)
 
     def read(self, key: str, at_most: int, known: str = "") -> Reading:
         """Return the blob, or as much of it as `at_most` bytes; nothing of it when `known` is its ETag still."""
+        container, blob = container_of(key), blob_of(key)
         found: Reading | None = ask(
             "Blobs_Get",
             self.subject,
-            lambda cloud: _read(cloud.blobs(self.name).get_blob_client(_container(key), key), at_most, known),
+            lambda cloud: _read(cloud.blobs(self.name).get_blob_client(container, blob), at_most, known),
             {*NO_CONTAINER, "BlobNotFound"},
         )
         return found or Reading()
@@ -163,20 +167,20 @@ class Blobs:
 
         A container that was deleted shows to nobody what it holds, and comes back as a whole.
         """
-        name = _container(prefix)
+        name = container_of(prefix)
         for container in containers(self.subject, self.name) or ():
             if container["name"] == name and is_deleted(container):
                 gone = container["properties"]
                 at = [datetime.fromisoformat(gone[one]) for one in ("lastModifiedTime", "deletedTime")]
                 yield DeletedEntry(f"{name}/", 0, *at)
         kinds = ("deleted", "snapshots")
-        found = chain.from_iterable(pages(self.subject, self.name, name, prefix=prefix, include=kinds))
+        found = chain.from_iterable(pages(self.subject, self.name, name, prefix=blob_of(prefix), include=kinds))
         for _, group in groupby(found, lambda one: one.name):
             if kept := [one for one in group if one.deleted]:
                 newest = sorted(kept, key=lambda one: one.last_modified)[
                     -1
                 ]  # of one second, the one that is listed last
-                yield DeletedEntry(newest.name, newest.size, newest.last_modified, newest.deleted_time)
+                yield DeletedEntry(key_of(name, newest.name), newest.size, newest.last_modified, newest.deleted_time)
 
 
 def _read(client: Any, at_most: int, known: str) -> Reading:
@@ -200,7 +204,3 @@ def _first(chunks: Iterator[bytes], at_most: int) -> Iterator[bytes]:
         at_most -= len(chunk)
         if at_most <= 0:
             return
-
-
-def _container(key: str) -> str:
-    return key.partition("/")[0]

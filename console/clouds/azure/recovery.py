@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from datetime import UTC, datetime
 
+from console.clouds.azure.places import blob_of, container_of
 from console.clouds.contract import Document, Recovery
 from console.clouds.specs import StoreSpec
 
 
 def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:
     moment, filename = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}", f"undelete-{prefix.replace('/', '-')}.sh"
-    of_cluster = prefix.partition("/")[0]
+    of_cluster, below = container_of(prefix), shlex.quote(f"{blob_of(prefix)}/".lstrip("/"))
     account, container = shlex.quote(spec.bucket), shlex.quote(of_cluster)
     here = f"--account-name {account} --auth-mode login"
     lines = [
@@ -26,7 +27,7 @@ def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:
         f'    az storage container restore {here} --name {container} --deleted-version "$version"',
         "  done",
         "# What was deleted or overwritten since then: name, time, and of what was overwritten its snapshot.",
-        f"az storage blob list {here} --container-name {container} --prefix {shlex.quote(f'{prefix}/')} --include ds "
+        f"az storage blob list {here} --container-name {container} --prefix {below} --include ds "
         "--num-results '*' --query '[?deleted].[name, properties.deletedTime, snapshot]' --output tsv |",
         "  awk -F'\\t' -v at=\"$at\" '$2 >= at' | sort > deleted.tsv",
         "cut -f1 deleted.tsv | uniq | while IFS= read -r name; do",

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from console.clouds.azure.places import container_in, place_of
 from console.clouds.azure.session import gives_signatures
 from console.clouds.contract import BroughtKey, KeyPart, Need, RepositoryOptions
 from console.clouds.specs import AccessSpec, StoreSpec
 
 
 def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
-    """Return pgBackRest's options for the cluster's container; a node signs in as its identity or with a signature."""
-    options = [("type", "azure"), ("azure-account", spec.bucket), ("azure-container", access.prefix)]
+    """Return pgBackRest's options for the repository's container: the cluster's own, or that of one brought in.
+
+    A node signs in as its identity or with a signature.
+    """
+    place = place_of(access, spec.bucket)
+    container = container_in(access, place)
+    options = [("type", "azure"), ("azure-account", spec.bucket), ("azure-container", container)]
     needs: tuple[Need, ...] = ()
     lacks = ""
     if not gives_signatures(spec.account):
@@ -19,7 +25,7 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
         needs = (_managed_identity(spec),)
     else:
         options.append(("azure-key-type", "sas"))
-        if signature := access.keys.get(spec.bucket):
+        if signature := access.keys.get(place):
             options.append(("azure-key", signature))
         else:
             lacks = (
@@ -38,9 +44,9 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
     by_machine = {"azure-key-type", "azure-key"}
     brought = (*((name, value) for name, value in options if name not in by_machine), ("azure-key-type", "sas"))
     part = KeyPart("azure-key", "Shared access signature (SAS) of the container")
-    return RepositoryOptions(
-        tuple(options), frozenset({"azure-key"}), ca_certificate, (), needs, lacks, BroughtKey(brought, (part,))
-    )
+    key = BroughtKey(brought, (part,))
+    above = "" if place == spec.bucket else container
+    return RepositoryOptions(tuple(options), frozenset({"azure-key"}), ca_certificate, (), needs, lacks, key, above)
 
 
 def _managed_identity(spec: StoreSpec) -> Need:

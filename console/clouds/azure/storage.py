@@ -29,6 +29,7 @@ from console.clouds.azure.accounts import (
 )
 from console.clouds.azure.blobs import COUNT_AT_MOST, Blobs, count
 from console.clouds.azure.errors import STORAGE, NoAnswer, Refusal, on_group, resource_id, step_error
+from console.clouds.azure.places import blob_of
 from console.clouds.azure.session import ask, call, gives_signatures
 from console.clouds.contents import Contents, Objects
 from console.clouds.contract import AlreadyExists, Control, UnmanagedBucket
@@ -184,7 +185,7 @@ class AzureStorage:
             )
         container, _, below = prefix.partition("/")
         if below:  # another repository is in the same container
-            pattern = shlex.quote(f"{prefix}/*")
+            pattern = shlex.quote(f"{blob_of(prefix)}/*")
             lines.append(
                 f"az storage blob delete-batch --account-name {name} --auth-mode login --source {container} "
                 f"--pattern {pattern}"

@@ -83,7 +83,6 @@ GOOGLE = Cloud(
         policy=policy,
         refusal=lambda spec: "",  # each bucket has a policy of its own, with room for 1,500 principals
         repository=repository,
-        reaches_kept=True,
         key_options=(
             ("gcs-key-type", "service"),
             ("gcs-key", "FILL-IN-THE-PATH-OF-A-SERVICE-ACCOUNT-S-KEY-FILE"),

@@ -170,7 +170,17 @@ def needs(account: AccountRef, bucket: str) -> Sequence[Document]:
     return [Document("existing-bucket.sh", "gcloud", "\n".join(lines), hint)]
 
 
+def lists_need(account: AccountRef, bucket: str, path: str) -> str:
+    """Return what the console's roles lack for a repository that it did not make, in sentences."""
+    return (
+        "The role “Storekeeper: lists of backups” opens backup.info in its own buckets alone. Give the console "
+        f"storage.objects.get in {bucket} for names that end in backup.info or archive.info, with or without .copy, "
+        'such as by resource.name.extract("/archive/{stanza}/archive.info") != "" in its condition; then try again.'
+    )
+
+
 EXISTING = ExistingBuckets(
+    lists_need=lists_need,
     legal=LEGAL,
     legal_words="The name of a bucket has 3 to 63 small letters, digits, dots, hyphens and underscores.",
     find=find,

@@ -23,8 +23,8 @@ def _has_versions(spec: StoreSpec) -> bool:
 
 
 def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:
-    moment, filename = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", f"undelete-{prefix.replace('/', '-')}.sh"
-    everything = shlex.quote(f"gs://{spec.bucket}/{prefix}/**")
+    moment, filename = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", f"undelete-{prefix.replace('/', '-') or 'all'}.sh"
+    everything = shlex.quote(f"gs://{spec.bucket}/{f'{prefix}/'.lstrip('/')}**")
     project = f"--project={shlex.quote(spec.account.number)}"
     lines = [
         "#!/bin/sh",
@@ -58,7 +58,8 @@ def _undelete(spec: StoreSpec, prefix: str, at: datetime) -> Document:
 
 def _deleters(spec: StoreSpec, prefix: str) -> str:
     # "Usage logs & storage logs": the address is the second field, the method the fifth, the URI the sixth.
-    count = f"""awk -F'","' '$5 == "DELETE" && index($6, "{prefix}") {{ print $2 }}'"""
+    below = f' && index($6, "{prefix}")' if prefix else ""
+    count = f"""awk -F'","' '$5 == "DELETE"{below} {{ print $2 }}'"""
     logs = shlex.quote(f"gs://{spec.log_bucket}/{LOG_PREFIX}_usage_*")
     return f"gcloud storage cat {logs} --project={shlex.quote(spec.account.number)} | {count} | sort | uniq -c"
 

@@ -51,7 +51,6 @@ S3_COMPATIBLE = Cloud(
         policy=policy,
         refusal=lambda spec: "",  # no such server documents a fixed limit
         repository=repository,
-        reaches_kept=True,
         key_options=(("s3-key", "FILL-IN-THE-ACCESS-KEY-ID"), ("s3-key-secret", "FILL-IN-ITS-SECRET")),
         key_from="Make an access key on the server that may list the bucket and get the objects below the folder "
         "(s3:ListBucket, s3:GetObject). The nodes' own key, in the pgbackrest.conf of each of them, "

@@ -28,7 +28,7 @@ def undelete(
     """Return the script that brings the folder back, with the options of the AWS CLI that reach the bucket."""
     given = {
         'BUCKET = "{bucket}"': f"BUCKET = {json.dumps(spec.bucket)}",
-        'FOLDER = "{folder}"': f"FOLDER = {json.dumps(f'{prefix}/')}",
+        'FOLDER = "{folder}"': f"FOLDER = {json.dumps(f'{prefix}/'.lstrip('/'))}",
         'AT = "{at}"': f"AT = {json.dumps(f'{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}')}",
         "OPTIONS: list[str] = []": f"OPTIONS: list[str] = {json.dumps(list(options))}",
         'CA_CERTIFICATE = ""': f"CA_CERTIFICATE = {json.dumps(ca_certificate)}",
@@ -38,7 +38,7 @@ def undelete(
         before, found, after = text.partition(line)
         assert found, line
         text = before + filled + after
-    filename = f"undelete-{prefix.replace('/', '-')}.py"
+    filename = f"undelete-{prefix.replace('/', '-') or 'all'}.py"
     return Document(
         filename,
         "undelete",
@@ -55,7 +55,8 @@ def deleters(spec: StoreSpec, prefix: str, options: str) -> str:
     "Amazon S3 server access log format": requester is the sixth field, the address the fifth, the operation the eighth,
     the key the ninth.
     """
-    count = f"""awk '$8 ~ /DELETE/ && index($9, "{prefix}/") == 1 {{ print $6, $5 }}'"""
+    below = f' && index($9, "{prefix}/") == 1' if prefix else ""
+    count = f"""awk '$8 ~ /DELETE/{below} {{ print $6, $5 }}'"""
     return (
         f"aws s3 cp --recursive {shlex.quote(f's3://{spec.log_bucket}/access/')} {LOGS} {options}\n"
         f"cat {LOGS}/* | {count} | sort | uniq -c"

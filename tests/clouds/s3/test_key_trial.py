@@ -98,7 +98,7 @@ class Server:
 def trying(monkeypatch):
     """Try a key on a server in memory; `console` has the operations that the console's own key may not do."""
 
-    def go(server, console=(), kind="", logs=(), kept=None):
+    def go(server, console=(), kind="", logs=(), kept=None, prefix=PREFIX):
         @contextmanager
         def as_console(operation, subject):
             if operation in console:
@@ -107,7 +107,7 @@ def trying(monkeypatch):
 
         monkeypatch.setattr(key_trial, "s3_client", lambda account: server)
         monkeypatch.setattr(key_trial, "calling_s3", as_console)
-        spec = AccessSpec(uuid4(), "Orders", an_account(has=kind), PREFIX, ("pgbk-store",), kept=kept or {})
+        spec = AccessSpec(uuid4(), "Orders", an_account(has=kind), prefix, ("pgbk-store",), kept=kept or {})
         return key_trial.try_key(spec, {"access_key_id": "NODE", "secret_access_key": "S"}, logs)
 
     def replace_answers(server):
@@ -147,6 +147,19 @@ def test_a_repository_that_was_there_before_is_tried_where_it_is(trying):
     assert server.files == {}
     server.folders = ("",)
     assert trying(server, kept={"pgbk-store": ""}) == KeyTrial()  # all of the bucket is the repository's
+
+
+@pytest.mark.parametrize("place", ["old/repo", ""], ids=["path", "root"])
+def test_a_key_of_somebody_s_is_tried_in_its_repository_alone(trying, monkeypatch, place):
+    server, written = Server(), []
+    server.folders = ("old/repo/", PREFIX) if place else ("",)
+    put = server.put_object
+    monkeypatch.setattr(server, "put_object", lambda Bucket, Key, Body: (written.append(Key), put(Bucket, Key, Body)))
+    assert trying(server, prefix=place) == KeyTrial()
+    below = f"{place}/key-test-" if place else "key-test-"
+    assert any(one.startswith(below) for one in written)
+    assert not any(one.startswith(PREFIX) for one in written)
+    assert server.files == {}
 
 
 @pytest.mark.parametrize("operation", NEEDED)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.utils import timezone
 
 from clusters import actions, plans
 from clusters.bring_in import hand_over as handing
 from clusters.models import Attachment, BroughtIn, Cluster, Node, Repository
 from clusters.node_setup import node_setups
 from clusters.repositories.retained import folders_of, kept_by
+from console.operations.models import Operation
 from tests import factories
 from tests.clusters.bring_in.conftest import PASSPHRASE, beside, plain
 
@@ -200,3 +202,50 @@ def test_its_cluster_s_deletion_leaves_it(brought, bring, text, bucket, alice, a
     assert row.cluster, plain(page)
     assert folders_of(kept) == []
     assert "back again has brought the same repository in again" in kept_by(kept)
+
+
+def _finish():
+    Operation.objects.unfinished().update(state="done", finished_at=timezone.now())
+    Cluster.objects.update(state="available")
+
+
+def test_a_hand_over_is_taken_back(handed_over, as_alice, bucket):
+    before = dict(bucket.objects)
+    Node.objects.filter(cluster=handed_over).update(applied_sha256="a" * 64)
+    page = as_alice.get(handed_over.get_absolute_url())
+    url = f"{handed_over.get_absolute_url()}hand-over/back/"
+    assert url in page.content.decode()
+    assert handed_over.run_undo in plain(as_alice.get(url))
+    answer = as_alice.post(url, {})
+    assert answer.status_code == 422
+    assert "Do that first" in beside(answer, "done")
+    assert not Cluster.objects.get().is_watched_only
+    _finish()
+    assert as_alice.post(url, {"done": "on"}).status_code == 302
+    cluster = Cluster.objects.with_node_setup().get()
+    assert cluster.is_watched_only
+    assert (cluster.spec().buckets, cluster.policy.schedules) == ((), {})
+    assert plans.access(cluster) == cluster.cloud.access.revoke
+    assert Node.objects.get().applied_sha256 == ""
+    assert bucket.objects == before
+    assert as_alice.get(f"{cluster.get_absolute_url()}nodes/n1/setup.sh").status_code == 409
+    assert url not in as_alice.get(cluster.get_absolute_url()).content.decode()
+    # And handed over again
+    _finish()
+    again = as_alice.post(f"{cluster.get_absolute_url()}hand-over/", {"full_schedule": "0 1 * * 0"})
+    assert again.status_code == 302
+
+
+def test_what_was_made_here_does_not_go_back(handed_over, alice, as_alice):
+    actions.replace_passphrase(handed_over.repositories.get(), by=alice)
+    Cluster.objects.update(state="available")
+    answer = as_alice.post(f"{handed_over.get_absolute_url()}hand-over/back/", {"done": "on"})
+    assert "cannot go back" in plain(answer)
+    assert not Cluster.objects.get().is_watched_only
+
+
+def test_a_key_s_page_names_the_former_path_too(handed_over, as_alice, store):
+    assert Cluster.objects.with_node_setup().get().opened == [
+        f"/{handed_over.prefix} in {store.name}",
+        f"/backups/prod in {store.name}",
+    ]

@@ -17,6 +17,7 @@ from clusters.models import Bringing, BroughtIn, Cluster, Inventory, Repository
 from clusters.node_setup import node_setups
 from clusters.repositories import memory
 from console.audit.models import AuditEvent
+from console.clouds.steps import Denied
 from console.operations import snapshots
 from tests import factories
 from tests.clusters.bring_in.conftest import PASSPHRASE, beside, plain, stanza
@@ -364,3 +365,15 @@ def test_a_viewer_brings_nothing_in(client, bob, store):
 
 
 # The hand-over
+
+
+def test_what_the_console_s_own_policy_forbids_is_named(bring, text, bucket, monkeypatch):
+    def read(key, at_most, known=""):
+        raise Denied("AWS refused s3:GetObject.")
+
+    monkeypatch.setattr(bucket, "read", read)
+    row, page = bring(text=text)
+    assert row.cluster is None
+    said = plain(page)
+    assert "AWS refused s3:GetObject." in said
+    assert "/backups/prod/archive/*/archive.info*, and name both in NotResource" in said

@@ -276,7 +276,8 @@ class Blobs:
     def _check_key(self, request: Request, given: str) -> None:
         """Answer as in "Authorize with Shared Key", for the blob service since 2015-02-21."""
         length = request.headers.get("content-length", "")
-        names = ("content-encoding", "content-language", "", "content-md5", "content-type", "", "if-modified-since")
+        date = "" if "x-ms-date" in request.headers else "date"  # which pgBackRest sends alone
+        names = ("content-encoding", "content-language", "", "content-md5", "content-type", date, "if-modified-since")
         values = [request.headers.get(name, "") if name else "" for name in names]
         values[2] = "" if length == "0" else length
         values += [

@@ -19,6 +19,13 @@ class Attachment(TypedDict):
     attached_at: str
 
 
+class BringIn(TypedDict):
+    """A list of repositories, which is forgotten after two hours; clusters that came of it stay."""
+
+    id: str
+    clusters: list[Found]
+
+
 class Cluster(TypedDict):
     id: str
     name: str
@@ -74,6 +81,32 @@ class Drill(TypedDict):
     what: NotRequired[str]
 
 
+class Found(TypedDict):
+    """What was found of one cluster of the list."""
+
+    name: str
+    state: str
+    nodes: int
+    repositories: list[FoundRepository]
+    seen: str
+    error: str
+    error_field: str
+    cluster_id: str | None
+
+
+class FoundRepository(TypedDict):
+    number: int
+    store_id: str
+    stanzas: list[FoundStanza]
+
+
+class FoundStanza(TypedDict):
+    name: str
+    postgresql: str
+    system_id: str
+    backups: int
+
+
 class NewDatabase(TypedDict):
     """A database on each node: a stanza."""
 
@@ -81,6 +114,18 @@ class NewDatabase(TypedDict):
     postgresql: str
     data_directory: str
     port: NotRequired[int]
+
+
+class NewRepository(TypedDict):
+    """A machine's repository to bring in: its pgbackrest.conf, or path, one stanza and passphrase."""
+
+    name: str
+    store_id: str
+    file: NotRequired[str]
+    passphrase: NotRequired[str]
+    path: NotRequired[str]
+    region: NotRequired[str]
+    stanzas: NotRequired[list[str]]
 
 
 class Node(TypedDict):
@@ -196,6 +241,49 @@ class ClustersCalls(Core):
         store_ids: Available stores of the same account.
         """
         return self.begun("create_cluster", {"idempotency_key": idempotency_key, "name": name, "cloud_account_id": cloud_account_id, "regions": regions, "databases": databases, "is_replication": is_replication, "store_ids": store_ids})
+
+    def bring_in(
+        self,
+        *,
+        repositories: list[NewRepository],
+        idempotency_key: str | Omit = OMIT,
+    ) -> Begun[BringIn]:
+        """Have a worker look at repositories that were there before; nothing is written, and nothing added yet.
+
+        idempotency_key: The same key again within 24 hours does nothing, and is answered as the first call
+            was.
+        """
+        return self.begun("bring_in", {"idempotency_key": idempotency_key, "repositories": repositories})
+
+    def get_bring_in(
+        self,
+        pk: str,
+    ) -> BringIn:
+        """Show what was found of each cluster of a list."""
+        found: BringIn = self.row("get_bring_in", {"pk": pk})
+        return found
+
+    def add_bring_in(
+        self,
+        pk: str,
+        *,
+        seen: list[str],
+        idempotency_key: str | Omit = OMIT,
+    ) -> Begun[BringIn]:
+        """Add the clusters of which exactly this was seen; each is read once more before, and refused if it changed.
+
+        seen: `seen` of the clusters.
+        idempotency_key: The same key again within 24 hours does nothing, and is answered as the first call
+            was.
+        """
+        return self.begun("add_bring_in", {"pk": pk, "idempotency_key": idempotency_key, "seen": seen})
+
+    def look_bring_in(
+        self,
+        pk: str,
+    ) -> Begun[BringIn]:
+        """Have a worker look again at those that were refused."""
+        return self.begun("look_bring_in", {"pk": pk})
 
     def delete_cluster(
         self,

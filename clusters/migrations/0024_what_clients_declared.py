@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('clusters', '0022_what_does_not_count_yet'),
+        ('clusters', '0023_lists_bring_in'),
     ]
 
     operations = [
