@@ -288,9 +288,15 @@ def plan_backups(cluster: Cluster, node: Node | None, *, by: User | None, **valu
 
 
 def _end_own_retention(cluster: Cluster) -> None:
-    """Have repositories that were brought in expire as the cluster does, since somebody has said how."""
+    """Have repositories that were brought in expire as the cluster does, since somebody has said how.
+
+    What its policy does not name stays as it was: how long WAL and the history of backups are kept.
+    """
     for one in Repository.objects.filter(cluster=cluster).exclude(brought__isnull=True):
-        Repository.objects.filter(pk=one.pk).update(brought={**one.brought, "retention": None})
+        own = one.brought.get("retention") or {}
+        rest = {name: value for name, value in own.items() if name not in {"full", "full-type", "diff"}}
+        rest = {**one.brought.get("retention_rest", {}), **rest}
+        Repository.objects.filter(pk=one.pk).update(brought={**one.brought, "retention": None, "retention_rest": rest})
 
 
 def follow_cluster(node: Node, *, by: User | None) -> None:

@@ -189,6 +189,7 @@ class NodeSetup:
             folder=self.layout.folder,
             kept=own["kept"] if (own := repository.brought) else None,
             own_retention=own.get("retention") if own else None,
+            more_retention=own.get("retention_rest", {}) if own else {},
         )
 
     @cached_property

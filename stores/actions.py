@@ -189,8 +189,11 @@ def repair(store: Store, *, by: User | None, seen: str | None = None) -> None:
                 f"The bucket of {store.name} is gone. The console did not make it and does not make it again: bring it "
                 "back, or remove the store from the console."
             )
-        if seen is not None and store.state != State.FAILED and agreed(drift.locked(store).drift) != seen:
+        found = drift.locked(store).drift if seen is not None and store.state != State.FAILED else []
+        if seen is not None and store.state != State.FAILED and agreed(found) != seen:
             raise drift.Changed
+        if found and not any(one.repairable for one in found):
+            raise NotNow(found[0].advice)
         begin(store, "repair", by=by)
 
 

@@ -34,6 +34,7 @@ class ControlStatus:
     statement: str
     since: str
     noun: str = "bucket"  # what its cloud calls one
+    repairable: bool = True  # a repair makes what is wanted of it
     accepted: dict[str, str] | None = None  # by, at
 
     def kept(self) -> dict[str, Any]:
@@ -71,6 +72,16 @@ class ControlStatus:
         if self.state == "gone":
             return f"The {self.bucket_words} {self.bucket} was deleted."
         return f"{self.label} of the {self.bucket_words}: {self.words}. Wanted: {self.wanted_words}."
+
+    @property
+    def advice(self) -> str:
+        """Return what to do about drift that no repair ends, in words; "" where a repair does."""
+        if self.repairable or not self.is_drift:
+            return ""
+        return (
+            f"Somebody has changed what was in this {self.noun} before, and the console only adds its own to that. "
+            "Accept it as it is now, or change it back."
+        )
 
     @property
     def documents(self) -> tuple[str, str] | None:

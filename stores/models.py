@@ -77,8 +77,10 @@ class Store(ManagedResource):
 
     cloud_account = models.ForeignKey(CloudAccount, models.PROTECT, related_name="stores")
     region = models.CharField(max_length=40)
-    bucket = models.CharField(max_length=63, unique=True)
-    log_bucket = models.CharField(max_length=63, unique=True)
+    bucket = models.CharField(max_length=63)
+    log_bucket = models.CharField(max_length=63)
+    # What shares one space of bucket names with its account; null where the release before wrote the row.
+    namespace = models.CharField(max_length=100, null=True, editable=False)
     # A protected store keeps versions so many days after they were overwritten or deleted, and lets nobody delete one
     # so many days after it was written. Chosen when it is created, and never weakened.
     versions_days = models.PositiveIntegerField(null=True)
@@ -97,6 +99,8 @@ class Store(ManagedResource):
     class Meta:
         constraints = [
             models.UniqueConstraint("organisation", Lower("name"), name="one_store_name_per_organisation"),
+            models.UniqueConstraint(fields=["namespace", "bucket"], name="a_bucket_is_of_one_store"),
+            models.UniqueConstraint(fields=["namespace", "log_bucket"], name="a_log_bucket_is_of_one_store"),
             models.CheckConstraint(condition=~Q(name=""), name="a_store_has_a_name"),
             models.CheckConstraint(condition=~Q(bucket=F("log_bucket")), name="a_store_has_two_buckets"),
             models.CheckConstraint(
@@ -105,6 +109,12 @@ class Store(ManagedResource):
             models.CheckConstraint(condition=Q(state__in=State.values), name="a_store_is_in_a_known_state"),
         ]
         indexes = [models.Index(fields=["organisation", "-created_at", "-id"], name="stores_page_by_page")]
+
+    def save(self, **options: Any) -> None:
+        """Save it, with what shares one space of bucket names with its account when it is new."""
+        if self._state.adding:
+            self.namespace = self.namespace or self.cloud_account.namespace
+        super().save(**options)
 
     def get_absolute_url(self) -> str:
         return reverse("stores:detail", args=[self.pk])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from console.accounts.models import Membership, Organisation
-from console.cloud_accounts.models import CloudAccount
+from console.cloud_accounts.models import CloudAccount, namespace
 from console.clouds import CLOUDS, foreign
 from console.clouds.contract import UnmanagedBucket
 from console.clouds.naming import base32
@@ -28,22 +30,30 @@ TELL_EVERY = 20  # buckets: each takes a call, and a reading that tells nothing 
 # Reading
 
 
-def known_names(among: Iterable[str] | None = None) -> set[str]:
-    """Return the names of the buckets that are no unmanaged: of every store, in any state, and of retained logs.
+def known_names(among: Iterable[str] | None = None) -> set[tuple[str, str]]:
+    """Return the buckets that are no unmanaged, of every store in any state and of retained logs.
 
-    Two organisations may have linked the same account. What else the console keeps in a cloud belongs here.
+    Each by what its name is unique in (`CloudAccount.namespace`), and its name. Two organisations may have linked the
+    same account. What else the console keeps in a cloud belongs here.
     """
     stores, retained = Store.objects.all(), RetainedLogs.objects.all()
     if among is not None:
         names = list(among)
         stores = stores.filter(Q(bucket__in=names) | Q(log_bucket__in=names) | Q(logs_into__in=names))
         retained = retained.filter(bucket__in=names)
-    kept = set(retained.values_list("bucket", flat=True))
-    return kept | {name for row in stores.values_list("bucket", "log_bucket", "logs_into") for name in row if name}
+    places = [f"cloud_account__{name}" for name in ("provider_key", "partition", "number")]
+    rows = [*stores.values_list(*places, "bucket", "log_bucket", "logs_into"), *retained.values_list(*places, "bucket")]
+    return {(namespace(*row[:3]), name) for row in rows for name in row[3:] if name}
 
 
 def scans() -> SnapshotQuerySet:
-    """Return the scans of the linked accounts whose organisation has backup stores."""
+    """Return the scans of the linked accounts whose organisation has backup stores.
+
+    Stores that the release before has written meanwhile are told where their buckets' names are unique.
+    """
+    for store in Store.objects.filter(namespace=None).select_related("cloud_account")[:100]:
+        with suppress(IntegrityError), transaction.atomic():
+            Store.objects.filter(pk=store.pk).update(namespace=store.cloud_account.namespace)
     accounts = CloudAccount.objects.filter(
         organisation__edition=Organisation.Edition.ENTERPRISE, provider_key__in=CLOUDS
     )
@@ -57,7 +67,8 @@ def scan(reading: UnmanagedScan) -> list[dict[str, Any]]:
     account = reading.cloud_account
     # The names are read first: a store that is made meanwhile is left out when the list is shown.
     found: list[dict[str, Any]] = []
-    for leftover in account.cloud.storage.list_unmanaged(account.credentials(), known_names()):
+    known_here = {name for space, name in known_names() if space == account.namespace}
+    for leftover in account.cloud.storage.list_unmanaged(account.credentials(), known_here):
         known: dict[str, Any] = {name: foreign.word(getattr(leftover, name)) for name in FOREIGN}
         found.append(asdict(replace(leftover, **known)))
         if len(found) == BUCKETS_AT_MOST:
@@ -136,7 +147,7 @@ def account_scans(membership: Membership, account: UUID | None = None) -> list[A
         unmanaged = [
             explain(leftover, one, forgotten.get((one.pk, leftover.name)))
             for leftover in found.get(one.pk, [])
-            if leftover.name not in known
+            if (one.namespace, leftover.name) not in known
         ]
         shown, hidden = ([o for o in unmanaged if bool(o.forgotten) is hide] for hide in (False, True))
         answer.append(AccountScan(one, kept, shown, hidden))

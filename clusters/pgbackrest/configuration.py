@@ -105,6 +105,7 @@ class Target:
     # without repoN-.
     kept: Sequence[tuple[str, str]] | None = None
     own_retention: Mapping[str, str] | None = None
+    more_retention: Mapping[str, str] = field(default_factory=dict)  # of its own, beside that of the policy
 
     def place(self, file: SecretFile) -> str:
         """Return where the node keeps a file with a secret that the configuration names."""
@@ -136,6 +137,8 @@ class Target:
         yield Option(f"repo{self.number}-retention-full", str(self.retention_full))
         if self.retention_diff:
             yield Option(f"repo{self.number}-retention-diff", str(self.retention_diff))
+        for name, value in self.more_retention.items():
+            yield Option(f"repo{self.number}-retention-{name}", value)
 
     def encryption(self) -> Iterable[Option]:
         """Return the options with which pgBackRest encrypts and decrypts the repository; none where it does not."""

@@ -234,6 +234,7 @@ def change(
             if _signs_in(account, tried) != _signs_in(account, present):
                 known.key_since = timezone.now()
             known.save()
+            _take_along(known)
             _tell(known, stood)
             after = _told(known) | {name: "replaced" for name in secrets if secrets[name] != present.secrets.get(name)}
             changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
@@ -263,6 +264,8 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
         if moved and (left := _left_behind(account, {one.name for one in cloud.storage.list_unmanaged(tried, ())})):
             words = cloud.vocabulary
             raise LinkError(f"The {words.bucket}s of {left}, which use this account, are not there.", "endpoint")
+        for name in _brought(account) if moved else ():
+            cloud.existing.find(tried, name)
         regions = list(account.stores.order_by("region").values_list("region", flat=True).distinct())
         granted = _passed(cloud.linking.preflight(tried, regions))
     except StepError as error:
@@ -281,6 +284,16 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
     return identity
 
 
+def _take_along(account: CloudAccount) -> None:
+    """Write down where the stores' buckets are now; raises LinkError where another store has one of them."""
+    try:
+        with transaction.atomic():
+            account.stores.exclude(namespace=account.namespace).update(namespace=account.namespace)
+    except IntegrityError as error:
+        noun = account.cloud.vocabulary.bucket
+        raise LinkError(f"A {noun} of its stores is another store's there.", "endpoint") from error
+
+
 def _identities(account: CloudAccount) -> list[str]:
     """Return the names of the settings that say whom the console signs in as."""
     return [
@@ -297,9 +310,15 @@ def _passed(checks: Iterable[Check]) -> set[tuple[str, tuple[str, ...]]]:
 
 
 def _left_behind(account: CloudAccount, buckets: set[str]) -> str:
-    """Return the names of the stores whose backup bucket is in use and not among these."""
-    there = account.stores.filter(state__in=("available", "degraded"))
+    """Return the names of the stores whose backup bucket is in use and not among these, which are named like ours."""
+    there = account.stores.filter(state__in=("available", "degraded"), taken_over=None)
     return ", ".join(there.exclude(bucket__in=buckets).order_by("name").values_list("name", flat=True)[:10])
+
+
+def _brought(account: CloudAccount) -> list[str]:
+    """Return the backup buckets in use that were there before, whatever they are named."""
+    there = account.stores.filter(state__in=("available", "degraded")).exclude(taken_over=None)
+    return list(there.order_by("bucket").values_list("bucket", flat=True))
 
 
 def _verified(account: CloudAccount, identity: Identity) -> None:

@@ -33,6 +33,24 @@ def unverified(organisations: Organisations) -> Iterable[Condition]:
             )
 
 
+def weakened(organisations: Organisations) -> Iterable[Condition]:
+    """Yield the servers that were lately found to do no more all that stores need."""
+    for one in CloudAccount.objects.filter(**of(organisations)).exclude(changes=None):
+        if lost := one.recent_changes.get("lost"):
+            yield Condition(
+                organisation=one.organisation_id,
+                key=f"server:{one.pk}:{one.recent_changes['at']:%Y%m%d%H%M%S}",
+                rule="server",
+                severity=Severity.WARNING,
+                title=f"{one.name} does less than it did",
+                words=f"It does not do any more what stores need: {', '.join(lost)}.",
+                advice="Find out what was changed on it, correct that, then press Verify now.",
+                url=one.get_absolute_url(),
+                subject_kind="cloud_accounts.cloudaccount",
+                subject_id=str(one.pk),
+            )
+
+
 def old_keys(organisations: Organisations) -> Iterable[Condition]:
     """Yield the accounts whose key should be replaced by now."""
     for one in CloudAccount.objects.filter(**of(organisations)):
@@ -72,5 +90,6 @@ def spent_budgets(organisations: Organisations) -> Iterable[Condition]:
 
 
 conditions.register(Rule("account", "An account is not verified any more", unverified))
+conditions.register(Rule("server", "A server does less than it did", weakened))
 conditions.extend("key", "A key or signature is about to end", old_keys)
 conditions.extend("limit", "A limit is near", spent_budgets)

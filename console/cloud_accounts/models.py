@@ -83,6 +83,11 @@ class CloudAccount(models.Model):
         return self.cloud.capabilities(self.credentials())
 
     @property
+    def namespace(self) -> str:
+        """Return what it shares one space of bucket names with."""
+        return namespace(self.provider_key, self.partition, self.number)
+
+    @property
     def sign_in(self) -> SignIn:
         """Return how the console signs in to the account, and what proves the link."""
         return self.cloud.linking.sign_in(self.credentials())
@@ -153,6 +158,11 @@ class CloudAccount(models.Model):
         """Return the account as its cloud needs it, secrets decrypted."""
         operator_s = deployment_settings(self.provider_key)
         return AccountRef(self.id, self.number, self.partition, self.settings, self.secrets, operator_s)
+
+
+def namespace(provider: str, partition: str, number: str) -> str:
+    """Return what an account shares one space of bucket names with: there no two buckets have one name."""
+    return CLOUDS[provider].storage.namespace(partition, number) if provider in CLOUDS else f"{provider}/{number}"
 
 
 def deployment_settings(provider: str) -> DeploymentSettings:

@@ -173,6 +173,7 @@ class Control:
     describe: Callable[[Any], str]  # a value, for people
     fixed: bool = False  # was promised when the store was made: nothing else can be accepted
     offered: bool = True  # the server is known to have it, so its absence is drift
+    repairable: Callable[[Any], bool] = lambda observed: True  # whether `ensure` makes what is wanted of this
 
 
 @dataclass(frozen=True)
@@ -298,6 +299,12 @@ class Storage(Protocol):
 
     def names(self, store_id: UUID, region: str, account_number: str) -> tuple[str, str]:
         """Return the names of the backup bucket and of its log bucket."""
+
+    def namespace(self, partition: str, account_number: str) -> str:
+        """Return what the account shares one space of bucket names with: there no two buckets have one name.
+
+        At most 100 characters, with the cloud's key at its beginning.
+        """
 
     def identifier(self, account: AccountRef, bucket: str) -> str:
         """Return the bucket's ARN, resource ID or URI."""

@@ -29,6 +29,7 @@ class Finding:
     observed: Any = None
     fixed: bool = False
     statement: str = ""  # that would let the console see it
+    repairable: bool = True  # a repair would make what is wanted of it
 
 
 def inspect(controls: Iterable[Control]) -> list[Finding]:
@@ -58,7 +59,8 @@ def _look(control: Control) -> Finding:
         statement = error.details.get("statement", "")
         return _finding(control, "unseen", f"Not seen: {error.details['action']} is refused", statement=statement)
     state: Literal["ok", "off"] = "ok" if control.matches(observed) else "off"
-    return _finding(control, state, control.describe(observed), observed=observed)
+    repairable = state == "ok" or control.repairable(observed)
+    return _finding(control, state, control.describe(observed), observed=observed, repairable=repairable)
 
 
 def judged(control: Control, finding: Finding) -> Finding:
@@ -67,7 +69,8 @@ def judged(control: Control, finding: Finding) -> Finding:
         return finding
     observed = finding.observed
     state: Literal["ok", "off"] = "ok" if control.matches(observed) else "off"
-    return _finding(control, state, control.describe(observed), observed=observed)
+    repairable = state == "ok" or control.repairable(observed)
+    return _finding(control, state, control.describe(observed), observed=observed, repairable=repairable)
 
 
 def _finding(control: Control, state: Literal["ok", "off", "unseen"], words: str, **more: Any) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds.inspection import PRESENCE
 from console.operations.actions import NotNow, ask, begin
 from stores.actions import NameTaken, no_more_stores
-from stores.control_status import ControlStatus, agreed
+from stores.control_status import ControlStatus, agreed, digest
 from stores.drift import Changed
 from stores.existing.reading import held_here, taken_here
 from stores.models import BucketLook, Logs, State, Store
@@ -95,23 +95,31 @@ def choices_of(lines: Sequence[ControlStatus]) -> list[ControlStatus]:
     return [one for one in lines if one.state == "off" and one.key not in NOT_CHOSEN and not one.fixed]
 
 
-def obstacle(look: BucketLook, *, by: Membership, known: Collection[str] | None = None) -> str:
+def obstacle(look: BucketLook, *, by: Membership, known: Collection[tuple[str, str]] | None = None) -> str:
     """Return why the bucket cannot be added, in a sentence; "" when it can.
 
-    `known` are the names of buckets that the console has, of those that are asked about, where they were asked for.
+    `known` are the known_names() of those that are asked about, where they were asked for. What another organisation
+    has is told by the bucket's tag, or to an account that has read the bucket: nobody learns of it by a name alone.
     """
     if not look.content:
         return "It has not been looked at yet."
-    words = look.cloud_account.cloud.vocabulary
-    is_known = known is None or look.bucket in known
-    if here := taken_here(look.bucket, look.cloud_account) if is_known else None:
-        ours = here.organisation_id == by.organisation_id
-        return f"This console has a store with a {words.bucket} of this name already{f', {here}' if ours else ''}."
+    account, words = look.cloud_account, look.cloud_account.cloud.vocabulary
+    is_known = known is None or (account.namespace, look.bucket) in known
+    here = taken_here(look.bucket, account) if is_known else None
+    if here and here.organisation_id == by.organisation_id:
+        return f"This console has a store with this {words.bucket} already, {here}."
     if look.content["owner"] == "other":
         return f"It carries the {words.tag} of another store, {look.content['tag']}. It is left alone."
+    if here:
+        return "It is another store's. It is left alone."
     if fixed := [one for one in lines_of(look) if one.state == "off" and one.fixed]:
         return f"It cannot be used: {fixed[0].sentence}"
     return ""
+
+
+def all_seen(looks: Iterable[BucketLook]) -> str:
+    """Return a digest of all that was found, by which somebody agrees to have all of these added."""
+    return digest(sorted([str(look.key), agreed(lines_of(look))] for look in looks if look.content))
 
 
 def as_it_is(look: BucketLook, *, tag: bool) -> Decision:
@@ -175,7 +183,8 @@ def _cannot_log(look: BucketLook, decision: Decision) -> str:
         return f"Its access logs go into a {words.bucket} without a usable name. {existing.legal_words}"
     if decision.logs_into == look.bucket:
         return f"It logs into itself and never stops growing. Name another {words.bucket} for its logs."
-    if held_here(decision.logs_into):
+    here = held_here(decision.logs_into, look.cloud_account)
+    if here and here.organisation_id == look.cloud_account.organisation_id:  # whose another is, its tag says
         return f"A store of this console uses the {words.bucket} that its logs go into. Name another."
     return ""
 

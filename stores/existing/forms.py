@@ -33,11 +33,15 @@ def bucket_name(account: CloudAccount, text: str) -> str:
 
 
 def other_bucket(account: CloudAccount, text: str, bucket: str) -> str:
-    """Return the name of a bucket for the logs of another; raises ValidationError for one of a store."""
+    """Return the name of a bucket for the logs of another; raises ValidationError for one of the organisation's stores.
+
+    Whether it is another organisation's, its tag says when the store is brought in: nobody learns that by a name.
+    """
     name = bucket_name(account, text)
     if name == bucket:
         raise ValidationError("A bucket that logs into itself never stops growing. Name another.")
-    if taken_here(name, account):
+    here = taken_here(name, account)
+    if here and here.organisation_id == account.organisation_id:
         raise ValidationError("A store of this console uses this bucket. Name another.")
     return name
 
@@ -201,6 +205,7 @@ class ImportForm(CSVForm):
 
 
 class AddAllForm(forms.Form):
-    """What is done with all buckets that were looked at and can be added."""
+    """What is done with all buckets that were looked at and can be added; `seen` is all_seen() of what was shown."""
 
     tag = forms.BooleanField(required=False)
+    seen = forms.CharField(required=False, max_length=64)

@@ -126,15 +126,17 @@ def repositories_in(objects: Objects, tell: Callable[[str], None]) -> tuple[list
 
 
 def taken_here(bucket: str, account: CloudAccount) -> Store | RetainedLogs | None:
-    """Return what in this console has a bucket of the name already, whoever's: it knows each name once.
+    """Return what in this console has the bucket already, whoever's; a name counts where the cloud has it once.
 
     As the place of a store's logs a name counts in its own account alone: anybody may write any name there.
     """
     of_account = Q(cloud_account__provider_key=account.provider_key, cloud_account__number=account.number)
-    return held_here(bucket) or Store.objects.filter(of_account, logs_into=bucket).first()
+    return held_here(bucket, account) or Store.objects.filter(of_account, logs_into=bucket).first()
 
 
-def held_here(bucket: str) -> Store | RetainedLogs | None:
+def held_here(bucket: str, account: CloudAccount) -> Store | RetainedLogs | None:
     """Return what in this console has the bucket as its own, whoever's."""
-    mine = Store.objects.filter(Q(bucket=bucket) | Q(log_bucket=bucket)).first()
-    return mine or RetainedLogs.objects.filter(bucket=bucket).first()
+    stores = Store.objects.filter(Q(bucket=bucket) | Q(log_bucket=bucket)).select_related("cloud_account")
+    retained = RetainedLogs.objects.filter(bucket=bucket).select_related("cloud_account")
+    found = (one for rows in (stores, retained) for one in rows)
+    return next((one for one in found if one.cloud_account.namespace == account.namespace), None)

@@ -53,6 +53,7 @@ def existing_list(request: MemberRequest) -> HttpResponse:
         "rows": rows,
         "ready": sum(not why and bool(look.content) for look, why in rows),
         "busy": any(look.is_awaited for look in looks),
+        "seen": actions.all_seen(looks),
     }
     return fragment_or_page(request, "stores/existing/list.html", "looks", context)
 
@@ -157,10 +158,13 @@ def existing_drop(request: MemberRequest, key: UUID) -> HttpResponse:
 @require_permission(Permission.MANAGE_STORES)
 def existing_add_all(request: MemberRequest) -> HttpResponse:
     """Add all that can be: each as it is, with its logs where they are named, or nowhere."""
-    form = AddAllForm(request.POST)
-    tag = form.is_valid() and form.cleaned_data["tag"]
+    form, looks = AddAllForm(request.POST), list(_looks(request))
+    if not form.is_valid() or form.cleaned_data["seen"] != actions.all_seen(looks):
+        messages.error(request, SAW_ANOTHER)
+        return dialog_done(request, reverse("stores:existing_list"), LOOKED)
+    tag = form.cleaned_data["tag"]
     added, left = [], []
-    for look in _looks(request):
+    for look in looks:
         if not look.content:
             continue
         decision = actions.as_it_is(look, tag=tag)

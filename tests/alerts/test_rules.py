@@ -199,6 +199,20 @@ def test_an_account_that_fails_is_told_and_an_old_key_too(account):
     assert [one.title for one in found("key")] == ["The key of the account prod is old"]
 
 
+def test_a_server_that_does_less_is_told_for_a_while(account):
+    assert found("server") == []
+    now = timezone.now()
+    CloudAccount.objects.update(changes={"at": now.isoformat(), "gained": ["Tags"], "lost": []})
+    assert found("server") == []  # it does more
+    CloudAccount.objects.update(changes={"at": now.isoformat(), "gained": [], "lost": ["Tags", "Object Lock"]})
+    [one] = found("server")
+    assert (one.title, one.url) == ("prod does less than it did", account.get_absolute_url())
+    assert one.words == "It does not do any more what stores need: Tags, Object Lock."
+    long_ago = now - CloudAccount.CHANGES_SHOWN
+    CloudAccount.objects.update(changes={"at": long_ago.isoformat(), "gained": [], "lost": ["Tags"]})
+    assert found("server") == []
+
+
 def test_an_account_that_has_not_proved_itself_is_told(acme):
     factories.google(acme, external_id="8c1f-own", found_external_id="")
     CloudAccount.objects.update(settings={**CloudAccount.objects.get().settings, "external_id": "another"})

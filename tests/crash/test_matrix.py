@@ -222,7 +222,7 @@ def test_work_goes_on_after_a_kill_at_any_boundary(
 
     outcomes = {cell: Outcome(cell) for cell in cells}
     strayed = {cell: one for cell, one in outcomes.items() if one.found != wanted[cell.work].found}
-    known = known_names() | {node_name(cluster.spec()) for cluster in Cluster.objects.all()}
+    known = {name for _, name in known_names()} | {node_name(cluster.spec()) for cluster in Cluster.objects.all()}
     ours = [name for name in buckets(Emulator.account_id) if name not in foreign]
     unmanaged = [name for name in [*ours, *node_access()] if name.split()[-1] not in known]
     waits = [one.taken_over_after for one in outcomes.values() if one.taken_over_after is not None]

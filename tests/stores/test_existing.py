@@ -14,6 +14,7 @@ from console.clouds.s3api import existing
 from console.operations import snapshots
 from console.operations.actions import cancel
 from stores import actions as stores
+from stores.control_status import agreed
 from stores.existing import actions
 from stores.existing.reading import repositories_in
 from stores.models import BucketLook, DriftReport, Store
@@ -74,6 +75,11 @@ def decision(client, look, **given):
 
 def bring(client, look, **given):
     return client.post(look.get_absolute_url(), decision(client, look, **given))
+
+
+def add_all(client, **given):
+    """Press the button of the list as it is shown now."""
+    return client.post(ALL, {"seen": client.get(LIST).context["seen"], **given}, follow=True)
 
 
 def tags(s3, bucket="archive"):
@@ -238,7 +244,7 @@ def test_a_bucket_of_a_store_is_refused_and_other_tenants_are_not_told_whose(as_
     mallory.force_login(factories.user("mallory", other, "owner"))
     look = look_at(mallory, factories.account(other))
     page = text_of(mallory.get(look.get_absolute_url()))
-    assert "a bucket of this name already." in page
+    assert "It carries the tag of another store" in page
     assert "Old archive" not in page.replace(look.name, "", 1) or look.name == "Old archive"
     assert bring(mallory, look, tag="on", logs="none").status_code == 422
     assert as_alice.get(look.get_absolute_url()).status_code == 404
@@ -333,14 +339,29 @@ def test_logs_go_into_a_bucket_that_is_named(as_alice, account, archive, s3, ama
 
 @pytest.mark.parametrize("target", ["*", "x;id", "a" * 80, "archive", "of a store"])
 def test_where_a_bucket_says_that_it_logs_to_is_no_name_to_trust(as_alice, account, archive, s3, amazon, target):
-    other = factories.store(factories.account(factories.organisation("Other"), number="999999999999"), name="theirs")
+    other = factories.store(account, name="ours")
     look = look_at(as_alice, account)
     [logging] = (one for one in look.content["lines"] if one["key"] == "logging")
     logging |= {"observed": {"bucket": other.bucket if target == "of a store" else target}, "state": "off"}
     look.save()
-    said = text_of(as_alice.post(ALL, {"tag": "on"}, follow=True))
+    said = text_of(add_all(as_alice, tag="on"))
     assert "0 stores are being added, 1 left out" in said
     assert Store.objects.get() == other
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_where_another_s_logs_go_is_told_by_the_bucket_and_by_nothing_else(as_alice, account, archive, s3, is_there):
+    """Whoever names another organisation's bucket hears of it what his own account may see, and no more."""
+    theirs = factories.account(factories.organisation("Other"), number="999999999999")
+    other = factories.store(theirs, name="theirs", bucket="of-another")
+    if is_there:  # where both have linked the same account
+        s3.create_bucket(Bucket=other.bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        tag = [{"Key": TAG, "Value": str(other.pk)}]
+        s3.put_bucket_tagging(Bucket=other.bucket, Tagging={"TagSet": tag})
+    store = added(as_alice, look_at(as_alice, account), tag="on", logs="named", logs_into=other.bucket)
+    said = f"Bucket {other.bucket} is another store's" if is_there else f"There is no bucket {other.bucket}"
+    assert store.operation.error.startswith(said)
+    assert tags(s3) == {"team": "db"}  # the first step has refused
 
 
 def test_nobody_reserves_a_name_by_writing_that_logs_go_there(as_alice, account, archive, s3, amazon):
@@ -410,13 +431,49 @@ def test_a_list_is_looked_at_then_added_one_operation_for_each(as_alice, account
         read(bucket)
     page = text_of(as_alice.get(LIST))
     assert "Add 2 stores, and set the tags" in page
-    assert as_alice.post(ALL, {}).status_code == 302
+    assert "0 stores are being added, 2 left out" in text_of(add_all(as_alice))
     assert not Store.objects.exists()  # no tag, and the console may set none
-    as_alice.post(ALL, {"tag": "on"})
+    add_all(as_alice, tag="on")
     for store in Store.objects.all():
         deliver(store.operation_id)
     assert dict(Store.objects.values_list("name", "state")) == {"One": "available", "second": "available"}
     assert [one.bucket for one in BucketLook.objects.all()] == ["missing"]
+
+
+def test_all_are_added_as_they_were_shown_or_none(as_alice, account, archive, s3, amazon):
+    look_at(as_alice, account)
+    seen = as_alice.get(LIST).context["seen"]
+    assert as_alice.get(LIST).content.decode().count(seen) == 2  # in both buttons
+    s3.delete_bucket_policy(Bucket="archive")
+    read()
+    for given in ({"seen": seen, "tag": "on"}, {"tag": "on"}):
+        assert "What was found has changed since this was shown" in text_of(as_alice.post(ALL, given, follow=True))
+    assert not Store.objects.exists()
+    add_all(as_alice, tag="on")
+    assert Store.objects.count() == 1
+
+
+def test_what_the_owner_changes_later_is_told_as_what_no_repair_ends(as_alice, account, archive, s3, amazon):
+    store = added(as_alice, look_at(as_alice, account), tag="on", logs="none", control_policy="set")
+    settled()
+    policy = json.loads(s3.get_bucket_policy(Bucket="archive")["Policy"])
+    theirs = [one for one in policy["Statement"] if one["Sid"] != "Theirs"]
+    s3.put_bucket_policy(Bucket="archive", Policy=json.dumps({**policy, "Statement": theirs}))
+    store = check(store)
+    [line] = store.drift_report.drift
+    assert (line.key, line.repairable) == ("policy", False)
+    for address in (store.get_absolute_url(), f"{store.get_absolute_url()}repair/"):
+        assert "Accept it as it is now, or change it back." in text_of(as_alice.get(address))
+    refused = as_alice.post(f"{store.get_absolute_url()}repair/", {"seen": agreed([line])}, **HTMX)
+    assert (refused.status_code, again(store).state) == (422, "degraded")
+    assert "the console only adds its own" in text_of(refused)
+    as_alice.post(f"{store.get_absolute_url()}accept/", {"control": line.name, "seen": line.seen})
+    assert again(store).state == "available"
+    # What lacks the console's own is repaired, whatever else was changed.
+    s3.put_bucket_policy(Bucket="archive", Policy=json.dumps({**policy, "Statement": theirs[:1]}))
+    store = check(store)
+    [line] = store.drift_report.drift
+    assert (line.repairable, line.advice) == (True, "")
 
 
 def test_a_viewer_adds_nothing(client, acme, account):

@@ -115,6 +115,10 @@ class AWSStorage:
             return f"pgbk-{id12}-{account_number}-{region}-an", f"pgbk-{id12}-log-{account_number}-{region}-an"
         return bucket, log_bucket
 
+    def namespace(self, partition: str, account_number: str) -> str:
+        """Return the partition, in which bucket names are unique (Amazon S3 user guide, "Bucket naming rules")."""
+        return f"aws/{partition}"
+
     def identifier(self, account: AccountRef, bucket: str) -> str:
         """Return the bucket's ARN."""
         return bucket_arn(bucket, account.partition)

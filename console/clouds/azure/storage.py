@@ -82,6 +82,10 @@ class AzureStorage:
         letters = b32encode(store_id.bytes[-10:]).decode().lower()
         return BACKUPS + letters, LOGS + letters
 
+    def namespace(self, partition: str, account_number: str) -> str:
+        """Return the one space that there is: a storage account's name is part of a host's ("Storage account name")."""
+        return "azure"
+
     def identifier(self, account: AccountRef, bucket: str) -> str:
         """Return the storage account's resource ID."""
         return resource_id(account, bucket)

@@ -59,6 +59,10 @@ class GoogleStorage:
         """Return the names of the backup bucket and of its log bucket, which nobody can guess: all share one space."""
         return bucket_names(store_id)
 
+    def namespace(self, partition: str, account_number: str) -> str:
+        """Return the one space that there is: bucket names are global (Cloud Storage, "About buckets")."""
+        return "google"
+
     def identifier(self, account: AccountRef, bucket: str) -> str:
         """Return how Google's tools name the bucket."""
         return f"gs://{bucket}"

@@ -35,15 +35,17 @@ def kind_of(headers: Mapping[str, str]) -> str:
 
 
 def policy(spec: AccessSpec) -> dict[str, Any]:
-    """Return the policy of the nodes, such as their server can keep it."""
-    if not has(spec.account, CEPH) or spec.reads_until:
+    """Return the policy of the nodes, or of what recovers backups, such as their server can keep it."""
+    if not has(spec.account, CEPH):
         return nodes.policy(spec)
-    statements = []
+    statements, form = [], nodes.reading if spec.reads_until else nodes.statements
     for bucket in spec.buckets:
         arn = bucket_arn(bucket)
-        objects = [nodes.statements(arn, folder)[1] for folder in spec.folders(bucket)]
-        listing, _ = nodes.statements(arn, "")
-        statements += [listing, *objects, {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": arn}]
+        objects = [form(arn, folder)[1] for folder in spec.folders(bucket)]
+        listing, _ = form(arn, "")
+        statements += [listing, *objects]
+        if not spec.reads_until:
+            statements.append({"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": arn})
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -25,8 +25,9 @@ def find(account: AccountRef, bucket: str) -> FoundBucket:
     spec = StoreSpec(UUID(int=0), "", account, region, bucket, "")
     if not has(account, "tags"):
         raise Failed(
-            f"{who(account)} keeps no tags of buckets, so nobody can show whose a bucket is. On such a server an "
-            "existing bucket cannot be added.",
+            f"{who(account)} keeps no tags of buckets, so nothing can show whose a bucket is, and one that is there "
+            "cannot be added. Create a store on it instead and have the nodes back up there too; give up the old "
+            "bucket once nobody needs what it holds. If the server has learned tags meanwhile, verify the account.",
             bucket=bucket,
         )
     if owner(spec) is None:

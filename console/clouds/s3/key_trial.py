@@ -108,6 +108,7 @@ class _Trial:
         self.left: list[str] = []
         self.untried = ""
         self.written: list[tuple[str, str]] = []  # buckets and keys
+        self.folders: set[tuple[str, str]] = set()  # buckets and folders of the trial, where it wrote
         self.name = f"key-test-{secrets.token_hex(6)}"
         self.outside = f"c-{self.name}/backup/1/backup.info"
         self._go_to(spec.prefix)
@@ -164,6 +165,7 @@ class _Trial:
 
     def _puts(self, bucket: str, key: str) -> bool:
         self.written.append((bucket, key))
+        self.folders.add((bucket, f"{self.below}{self.name}/"))
         if self._may(bucket, "Writing a file", "s3:PutObject", partial(self._put, bucket, key)):
             return True
         self.written.remove((bucket, key))
@@ -223,6 +225,7 @@ class _Trial:
         if self._can(partial(self.s3.list_objects_v2, Bucket=bucket, MaxKeys=1)):
             self.broad.append(f"It may list all of {bucket}, not just {folder}. {self._wide_list()}")
         self.written.append((bucket, self.outside))
+        self.folders.add((bucket, f"c-{self.name}/"))
         theirs: str | None = self.outside
         if self._can(partial(self._put, bucket, self.outside)):
             self.broad.append(
@@ -325,6 +328,19 @@ class _Trial:
             raise _Unanswered(trouble(no_answer(error), self.nodes)[0]) from error
         return None
 
+    def _sweep(self, bucket: str, folder: str) -> None:
+        """Delete what is left of a folder of the trial where the server lists it once it is empty, as JuiceFS does."""
+        for _level in range(4):  # it is three deep, and an outer one shows when the inner one is gone
+            with self._as_console("ListObjectsV2", bucket) as s3:
+                page = s3.list_objects_v2(Bucket=bucket, Prefix=folder.rstrip("/"))
+            empty = [one["Key"] for one in page.get("Contents", []) if one["Key"].endswith("/")]
+            empty = [one for one in empty if f"{one}/".startswith(folder)]
+            for key in sorted(empty, key=len, reverse=True):
+                with self._as_console("DeleteObject", bucket) as s3:
+                    s3.delete_object(Bucket=bucket, Key=key)
+            if not empty:
+                return
+
     def tidy_up(self) -> None:
         """Delete what is still there, with the nodes' key or with the console's, and put down what stays."""
         for bucket, key in self.written:
@@ -337,3 +353,6 @@ class _Trial:
             except StepError:
                 where = self.spec.account.settings["endpoint"]
                 self.left.append(f"aws s3 rm s3://{bucket}/{key} --endpoint-url {where}")
+        for bucket, folder in sorted(self.folders):
+            with suppress(StepError):
+                self._sweep(bucket, folder)

@@ -6,6 +6,8 @@ access key and a signature for just that object, and nothing that opens more.
 
 from __future__ import annotations
 
+import itertools
+import time
 from urllib.parse import urlsplit
 
 from botocore.auth import S3SigV4Auth
@@ -20,16 +22,21 @@ from console.clouds.addresses import checked
 from console.clouds.specs import AccountRef
 from console.clouds.steps import ensure_lease
 
-# HTTP's own, then where servers listen unless they are told otherwise: Ceph RGW 7480, Swift and others 8080, SeaweedFS
-# 8333 (each in its documentation). MinIO has one port for both, and there speaks the one or the other.
-PORTS = (80, 7480, 8080, 8333)
+# HTTP's own, then where servers listen unless they are told otherwise, each in its documentation: Ceph RGW 7480, Swift
+# and others 8080, SeaweedFS 8333, MinIO 9000 (behind a proxy that ends the TLS: with certificates of its own it speaks
+# TLS alone there), Garage 3900, Ceph's examples and CloudServer 8000, ECS 9020, Ozone 9878, VersityGW 7070. 9090 is
+# nobody's, but what people take next to 9000. What listens at the port of the endpoint speaks TLS there, yet a
+# multiplexer (sslh, HAProxy in TCP mode) may take both.
+PORTS = (80, 7480, 8080, 8333, 9000, 3900, 8000, 9020, 9090, 9878, 7070)
 CONNECT_SECONDS, SECONDS, SIZE = 0.7, 2.0, 64 * 1024
+ALL_SECONDS = 6.0  # a firewall that answers nothing costs CONNECT_SECONDS a port: the rest is left out then
 
 
 def find_port(account: AccountRef, bucket: str, key: str, body: bytes) -> int:
     """Return the port at which the server gives this object over plain HTTP; 0 when none of those that are tried."""
-    tls = urlsplit(account.settings["endpoint"]).port or 443
-    return next((port for port in PORTS if port != tls and read(account, port, bucket, key) == (200, body)), 0)
+    own, until = urlsplit(account.settings["endpoint"]).port or 443, time.monotonic() + ALL_SECONDS
+    tried = itertools.takewhile(lambda port: time.monotonic() < until, dict.fromkeys((*PORTS, own)))
+    return next((port for port in tried if read(account, port, bucket, key) == (200, body)), 0)
 
 
 def read(account: AccountRef, port: int, bucket: str, key: str) -> tuple[int, bytes]:

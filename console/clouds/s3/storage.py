@@ -130,6 +130,10 @@ class S3Storage:
         """Return the names of the backup bucket and of its log bucket, which nobody can guess: all share one space."""
         return global_names(store_id)
 
+    def namespace(self, partition: str, account_number: str) -> str:
+        """Return the server. Some keep a space for each tenant (Ceph) or project (Swift): here those share one."""
+        return f"s3/{account_number.lower()}"
+
     def identifier(self, account: AccountRef, bucket: str) -> str:
         """Return the bucket's ARN, as policies name it."""
         return bucket_arn(bucket)

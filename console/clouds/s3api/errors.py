@@ -46,6 +46,7 @@ S3_ACTIONS = {
     "ListMultipartUploads": ("s3:ListBucketMultipartUploads",),
     "DeleteBucket": ("s3:DeleteBucket",),
     "HeadBucket": ("s3:ListBucket",),
+    "DeleteObject": ("s3:DeleteObject",),
     "DeleteObjects": ("s3:DeleteObject",),
     "AbortMultipartUpload": ("s3:AbortMultipartUpload",),
     "ListObjectsV2": ("s3:ListBucket",),

@@ -51,7 +51,9 @@ def joined_policy(found: Any, wanted: Mapping[str, Any] | None) -> Any:
     if not found:
         return dict(wanted)
     if "unreadable" in found:
-        raise Failed("The bucket's policy is not JSON, so nothing can be added to it. It was left as it is.")
+        raise Failed(
+            "The bucket's policy is not written as policies are, so nothing can be added to it. It was left as it is."
+        )
     there = _statements(found)
     names = {one.get("Sid") for one in there}
     lacking = [one for one in _statements(wanted) if not any(_same_statement(one, other) for other in there)]
@@ -100,13 +102,24 @@ def adjusted(spec: StoreSpec, control: Control, bucket: Bucket, put: Put) -> Con
 def _merged(  # noqa: PLR0917
     control: Control, setting: Setting, wanted: Any, bucket: Bucket, put: Put, join: Callable[[Any], Any]
 ) -> Control:
+    def repairable(observed: Any) -> bool:
+        try:
+            return not setting.same(join(observed), observed)
+        except Failed:
+            return False
+
     def ensure() -> StepResult | None:
         now = setting.read(bucket)
         joined = join(now)
         return None if setting.same(joined, now) else put(setting, joined)
 
     return replace(
-        control, wanted=wanted, ensure=ensure, matches=lambda observed: setting.same(wanted, observed), fixed=False
+        control,
+        wanted=wanted,
+        ensure=ensure,
+        matches=lambda observed: setting.same(wanted, observed),
+        fixed=False,
+        repairable=repairable,
     )
 
 

@@ -124,6 +124,8 @@ STATEMENTS = {
 
 
 def _policy_words(value: Mapping[str, Any] | None) -> str:
+    if value and "unreadable" in value:
+        return "One that is not written as policies are"
     statements = [] if value is None else value.get("Statement", [])
     statements = [statements] if isinstance(statements, dict) else statements
     if not statements:
@@ -307,10 +309,23 @@ LOGGING = Setting(
 
 
 def _document(text: str | None) -> Any:
+    """Return a policy; one that is no JSON, or whose statements are no objects, with its text as "unreadable"."""
+    unreadable = {"Statement": [], "unreadable": text}
     try:
-        return json.loads(text or "null")
-    except ValueError:
-        return {"Statement": [], "unreadable": text}
+        found = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return unreadable
+    if found is None:
+        return None
+    statements = found.get("Statement", []) if isinstance(found, dict) else None
+    listed_ones = [statements] if isinstance(statements, dict) else statements
+    if not isinstance(listed_ones, list) or not all(map(_is_statement, listed_ones)):
+        return unreadable
+    return found
+
+
+def _is_statement(found: Any) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("Sid", ""), str | None)
 
 
 def own_tags(spec: StoreSpec, bucket: Bucket, *, log: bool) -> Control:

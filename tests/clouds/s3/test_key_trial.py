@@ -8,6 +8,7 @@ import json
 import re
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -93,6 +94,12 @@ class Server:
             self.files.pop(one["Key"], None)
         return {}
 
+    def to_console(self):
+        """Return the server as it answers the console."""
+        free = Server(outside={"GetObject", "ListObjectsV2", "DeleteObject"})
+        free.files = self.files
+        return free
+
 
 @pytest.fixture
 def trying(monkeypatch):
@@ -103,17 +110,12 @@ def trying(monkeypatch):
         def as_console(operation, subject):
             if operation in console:
                 raise Denied(f"The server refused {operation}.", action=operation)
-            yield replace_answers(server)
+            yield server.to_console()
 
         monkeypatch.setattr(key_trial, "s3_client", lambda account: server)
         monkeypatch.setattr(key_trial, "calling_s3", as_console)
         spec = AccessSpec(uuid4(), "Orders", an_account(has=kind), prefix, ("pgbk-store",), kept=kept or {})
         return key_trial.try_key(spec, {"access_key_id": "NODE", "secret_access_key": "S"}, logs)
-
-    def replace_answers(server):
-        free = Server(outside={"GetObject", "ListObjectsV2", "DeleteObject"})
-        free.files = server.files
-        return free
 
     return go
 
@@ -238,6 +240,43 @@ def test_what_nobody_may_delete_is_named_with_the_command(trying):
     assert all(f"s3://pgbk-store/{key}" in " ".join(found.left) for key in server.files)
 
 
+def test_a_server_that_keeps_empty_folders_is_left_with_none(trying):
+    """As JuiceFS: what held the last file is listed with a slash, and one further out only then."""
+
+    class Folders(Server):
+        def shown(self):
+            parents = {key.rpartition("/")[0] for key in self.files}
+            chain = {"/".join(one.split("/")[:deep]) for one in self.made for deep in range(1, one.count("/") + 1)}
+            empty = [one for one in chain - self.gone if not any(f"{each}/".startswith(f"{one}/") for each in parents)]
+            inner = [one for one in empty if not any(each.startswith(f"{one}/") for each in empty)]
+            return sorted([*self.files, *(f"{one}/" for one in inner if "key-test" in one)])
+
+        def __init__(self):
+            super().__init__()
+            self.made, self.gone = set(), set()
+
+        def put_object(self, Bucket, Key, Body):
+            super().put_object(Bucket=Bucket, Key=Key, Body=Body)
+            self.made.add(Key)
+
+        def list_objects_v2(self, Bucket, Prefix="", **_):
+            return {"Contents": [{"Key": key} for key in self.shown() if key.startswith(Prefix)]}
+
+        def delete_object(self, Bucket, Key):
+            if Key.endswith("/"):
+                self.gone.add(Key.rstrip("/"))
+            else:
+                super().delete_object(Bucket=Bucket, Key=Key)
+
+        def to_console(self):
+            return self
+
+    server = Folders()
+    trying(server)
+    assert server.made
+    assert server.shown() == []
+
+
 def test_swifts_words_are_those_of_its_containers(trying):
     for operation in NEEDED:
         found = trying(Server({operation: refusal(operation, "AccessDenied", 403)}), kind="swift")
@@ -260,6 +299,19 @@ def test_swifts_words_are_those_of_its_containers(trying):
 )
 def test_a_server_says_which_it_is_by_the_ids_of_its_answers(headers, kind):
     assert by_hand.kind_of(headers) == kind
+
+
+def test_what_recovers_backups_on_ceph_lists_whole_buckets_and_writes_nothing():
+    found = an_account(has=f"{by_hand.CEPH} versioning")
+    spec = AccessSpec(uuid4(), "orders", found, PREFIX, ("b",), reads_until=datetime(2026, 12, 1, tzinfo=UTC))
+    listing, objects = by_hand.policy(spec)["Statement"]
+    assert listing == {
+        "Effect": "Allow",
+        "Action": ["s3:ListBucket", "s3:ListBucketVersions"],
+        "Resource": "arn:aws:s3:::b",
+    }
+    assert objects["Action"] == ["s3:GetObject", "s3:GetObjectVersion"]
+    assert objects["Resource"] == f"arn:aws:s3:::b/{PREFIX}/*"
 
 
 def test_the_policy_shown_is_the_one_that_works_there():

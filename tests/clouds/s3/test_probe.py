@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import combinations
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -141,6 +142,26 @@ def test_plain_http_is_tried_where_a_port_answers_it(object_server, account, mon
     found = S3.linking.identify(on(object_server, tls_condition=known)).found
     assert (found["plain"], found["tls_condition"]) == (str(port), "Bool")
     assert str(port) in rows(account, found)["TLS-only policy"].remark
+
+
+def test_plain_http_is_looked_for_where_servers_listen_and_no_longer_than_it_may_take(account, monkeypatch):
+    clock, asked = [0.0], []
+
+    def read(account, port, bucket, key):
+        asked.append(port)
+        clock[0] += 1.0
+        return (200, b"x") if port == answers else (0, b"")
+
+    monkeypatch.setattr(plain_http, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(plain_http, "read", read)
+    monkeypatch.setattr(plain_http, "PORTS", (80, 9000, 3900))
+    moved = replace(account, settings={**account.settings, "endpoint": "https://s3.example.com:9443"})
+    for answers in (3900, 9443):
+        assert plain_http.find_port(moved, "b", "k", b"x") == answers
+    assert asked == [80, 9000, 3900, 80, 9000, 3900, 9443]
+    asked.clear()
+    monkeypatch.setattr(plain_http, "ALL_SECONDS", 2.0)
+    assert (plain_http.find_port(moved, "b", "k", b"x"), asked) == (0, [80, 9000])
 
 
 @slow

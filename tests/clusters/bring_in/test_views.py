@@ -11,6 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
+from clusters import actions
 from clusters.bring_in import hand_over as handing
 from clusters.bring_in import opening, taking
 from clusters.models import Bringing, BroughtIn, Cluster, Inventory, Repository
@@ -123,6 +124,26 @@ def test_what_expires_by_an_unknown_retention_is_not_lost(bring, bucket, as_alic
     assert memory.own_retention(Repository.objects.get()) == {"by_time": False, "full": 1, "diff": 1}
     handing.hand_over(row.cluster, schedules={"full_schedule": "0 1 * * 0"}, by=alice)
     assert memory.own_retention(Repository.objects.get())["full"] == memory.NEVER
+
+
+def test_what_no_policy_names_stays_when_the_retention_changes(bring, text, bucket, alice):
+    more = "\n[global]\nrepo1-retention-archive=3\nrepo1-retention-archive-type=diff\nrepo1-retention-history=90\n"
+    row, _ = bring(text=text + more, stanzas="main")
+    handing.hand_over(row.cluster, schedules={"full_schedule": "0 1 * * 0"}, by=alice)
+    stays = {"archive": "3", "archive-type": "diff", "history": "90"}
+    for days in (9, 10):  # also when it changes once more
+        actions.plan_backups(row.cluster, None, by=alice, retention_full=days, retention_type="time")
+        brought = Repository.objects.get().brought
+        assert (brought["retention"], brought["retention_rest"]) == (None, stays)
+        cluster = Cluster.objects.with_node_setup().get()
+        [setup] = node_setups(cluster)
+        lines = setup.configuration.render(secrets=True).splitlines()
+        assert [one for one in lines if "retention-" in one][:2] == [
+            "repo1-retention-full-type=time",
+            f"repo1-retention-full={days}",
+        ]
+        for name, value in stays.items():
+            assert f"repo1-retention-{name}={value}" in lines
 
 
 def test_the_root_of_a_bucket(bring, bucket):
