@@ -70,7 +70,7 @@ def test_env_says_why_a_file_cannot_be_read(credentials, monkeypatch, tmp_path, 
 
 STARTS = {
     "a command": ["manage.py", "migrate", "--plan"],
-    "a worker": ["-m", "celery", "-A", "console", "worker"],
+    "a worker": ["-m", "celery", "-A", "console", "worker", "--pool", "threads"],
     "beat": ["-m", "celery", "-A", "console", "beat"],
     "the web server": ["-c", "import console.wsgi"],  # what each process of the web server loads
 }

@@ -161,7 +161,7 @@ def test_a_broker_of_another_installation_is_refused_until_it_is_taken_over(mine
 
 
 STARTS = [
-    ["-m", "celery", "-A", "console", "worker"],
+    ["-m", "celery", "-A", "console", "worker", "--pool", "threads"],
     ["-m", "celery", "-A", "console", "beat"],
     ["-c", "import console.wsgi"],
 ]

@@ -114,14 +114,19 @@ def processes(server) -> list[int]:
 
 @contextmanager
 def hung(pids):
-    """Stop processes in the middle of what they do, and let them go on afterwards."""
+    """Stop processes in the middle of what they do, and let them go on afterwards.
+
+    One that has just ended (a server process whose client has left) is missed by nobody.
+    """
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def at_once(count, work):

