@@ -22,6 +22,7 @@ from console.api import (
     channel_calls,
     cluster_calls,
     drill_calls,
+    existing_calls,
     key_calls,
     member_calls,
     node_calls,
@@ -72,6 +73,7 @@ api = NinjaAPI(
     parser=JSONBody(),
 )
 PARTS = (
+    existing_calls,
     reading,
     task_calls,
     bring_in_calls,

@@ -420,6 +420,15 @@ class Recovery:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PgEdgeNames:
+    """How pgEdge Cloud's clients link an account of this cloud (the credentials of its API's cloud accounts)."""
+
+    type: str = ""  # what they call the cloud; "" as its key
+    method: str = ""  # key of the way to sign in that their credentials are for; "" where there is but one
+    credentials: Mapping[str, str] = field(default_factory=dict)  # their name of one: ours, where those differ
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cloud:
     """One cloud, or one kind of server. Adding a cloud is adding one of these to CLOUDS."""
 
@@ -436,6 +445,7 @@ class Cloud:
     recovery: Recovery
     existing: ExistingBuckets
     capabilities: Callable[[AccountRef], Capabilities]
+    pgedge: PgEdgeNames = PgEdgeNames()
     prices: Prices | None = None  # None: nobody asks for them, or everybody something else
 
     @property

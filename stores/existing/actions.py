@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -17,10 +17,11 @@ from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.inspection import PRESENCE
 from console.operations.actions import NotNow, ask, begin
+from console.web.logs import origin
 from stores.actions import NameTaken, no_more_stores
 from stores.control_status import ControlStatus, agreed, digest
 from stores.drift import Changed
-from stores.existing.reading import held_here, taken_here
+from stores.existing.reading import held_here, spec_of, taken_here
 from stores.models import BucketLook, Logs, State, Store
 
 LOOKS_AT_MOST = 200  # of an organisation that are kept
@@ -95,6 +96,12 @@ def choices_of(lines: Sequence[ControlStatus]) -> list[ControlStatus]:
     return [one for one in lines if one.state == "off" and one.key not in NOT_CHOSEN and not one.fixed]
 
 
+def tag_command(look: BucketLook) -> str:
+    """Return the command with which its administrator shows that a bucket that was looked at may be added."""
+    found = next((one.observed for one in lines_of(look) if one.key == "tags" and one.state in {"ok", "off"}), None)
+    return str(look.cloud_account.cloud.existing.tag_command(replace(spec_of(look), name=look.name), found or {}))
+
+
 def obstacle(look: BucketLook, *, by: Membership, known: Collection[tuple[str, str]] | None = None) -> str:
     """Return why the bucket cannot be added, in a sentence; "" when it can.
 
@@ -158,9 +165,10 @@ def bring(look: BucketLook, decision: Decision, *, name: str, by: Membership) ->
                 raise NotNow(f"Nothing shows yet that you may add it. Set its {tag} and check, or let the console.")
             no_more_stores(Organisation.locked(by.organisation_id))
             store = _write_down(look, decision, by)
-            begin(store, "bring", by=by.user)
+            user = by.user if by.user_id else None  # a service account is no person
+            begin(store, "bring", by=user)
             after = {"bucket": store.bucket, "logs": str(store.logs), "set": sorted(decision.chosen)}
-            activity.record("Added an existing store", store, organisation=by.organisation, by=by.user, after=after)
+            activity.record("Added an existing store", store, organisation=by.organisation, by=user, after=after)
             look.delete()
     except IntegrityError as error:
         if Store.objects.filter(organisation_id=by.organisation_id).named(name).exists():
@@ -193,7 +201,7 @@ def _write_down(look: BucketLook, decision: Decision, by: Membership) -> Store:
     account, seen = look.cloud_account, look.content
     pk, region = UUID(seen["store_id"]), seen["found"]["region"]
     lines = lines_of(look)
-    now, who = timezone.now().isoformat(), by.user.get_username()
+    now, who = timezone.now().isoformat(), by.user.get_username() if by.user_id else origin.get().actor
     accepted = {
         one.name: {"seen": one.seen, "by": who, "at": now, "words": one.words}
         for one in lines

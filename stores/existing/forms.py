@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -157,6 +158,42 @@ class DecisionForm(forms.Form):
         return Decision(data["logs"], into, data["tag"], chosen, data["seen"])
 
 
+class Wishes:
+    """Buckets that are asked for together: no bucket and no name of a store twice."""
+
+    def __init__(self, membership: Membership) -> None:
+        self.membership = membership
+        self.found: list[Wish] = []
+
+    def add(self, account: CloudAccount, *, bucket: str, name: str, region: str, log_bucket: str) -> None:
+        """Add one; raises ValidationError, by field, for what cannot be looked at."""
+        if account.unproven:
+            raise ValidationError({"account": account.unproven})
+        with _about("bucket"):
+            bucket = bucket_name(account, bucket)
+        if len(region) > 40:
+            raise ValidationError({"region": "The region is too long."})
+        with _about("name"):
+            name = NameField().clean(name or bucket)
+        if Store.objects.filter(organisation=self.membership.organisation).named(name).exists():
+            raise ValidationError({"name": NAME_TAKEN})
+        with _about("log_bucket"):
+            log_bucket = other_bucket(account, log_bucket, bucket) if log_bucket else ""
+        if any((one.account.pk, one.bucket) == (account.pk, bucket) for one in self.found):
+            raise ValidationError({"bucket": "the bucket is named twice"})
+        if any(one.name.lower() == name.lower() for one in self.found):
+            raise ValidationError({"name": "the name is given twice"})
+        self.found.append(Wish(account, bucket, name, region, log_bucket))
+
+
+@contextmanager
+def _about(field: str) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        raise ValidationError({field: error.messages}) from error
+
+
 class ImportForm(CSVForm):
     """A list of buckets to look at, one a line, as CSV with a head."""
 
@@ -166,7 +203,6 @@ class ImportForm(CSVForm):
         super().__init__(data)
         self.fields["lines"].label = "Buckets"
         self.membership = membership
-        self.wishes: list[Wish] = []
 
     @cached_property
     def accounts(self) -> dict[str, list[CloudAccount]]:
@@ -177,31 +213,24 @@ class ImportForm(CSVForm):
             found.setdefault(one.number.lower(), []).append(one)
         return found
 
+    @cached_property
+    def asked(self) -> Wishes:
+        """Return what the lines before this one have asked for."""
+        return Wishes(self.membership)
+
+    @property
+    def wishes(self) -> list[Wish]:
+        """Return what the lines ask for."""
+        return self.asked.found
+
     def take(self, number: int, row: dict[str, str]) -> None:
         """Keep the wish of a line; raises ValidationError."""
-        wish = self._wish(row)
-        if any((one.account.pk, one.bucket) == (wish.account.pk, wish.bucket) for one in self.wishes):
-            raise forms.ValidationError("the bucket is named twice")
-        if any(one.name.lower() == wish.name.lower() for one in self.wishes):
-            raise forms.ValidationError("the name is given twice")
-        self.wishes.append(wish)
-
-    def _wish(self, given: dict[str, str]) -> Wish:
-        found = self.accounts.get(given["account"].lower(), [])
+        given = dict(row)
+        found = self.accounts.get(given.pop("account").lower(), [])
         if len(found) != 1:
             said = "no linked account" if not found else "several linked accounts"
             raise forms.ValidationError(f"{said} of this name or number.")
-        [account] = found
-        if account.unproven:
-            raise forms.ValidationError(account.unproven)
-        bucket = bucket_name(account, given["bucket"])
-        if len(given["region"]) > 40:
-            raise forms.ValidationError("The region is too long.")
-        name = NameField().clean(given["name"] or bucket)
-        if Store.objects.filter(organisation=self.membership.organisation).named(name).exists():
-            raise forms.ValidationError(NAME_TAKEN)
-        log_bucket = other_bucket(account, given["log_bucket"], bucket) if given["log_bucket"] else ""
-        return Wish(account, bucket, name, given["region"], log_bucket)
+        self.asked.add(found[0], **given)
 
 
 class AddAllForm(forms.Form):

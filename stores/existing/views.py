@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +22,6 @@ from stores.actions import LimitReached, NameTaken
 from stores.drift import Changed
 from stores.existing import actions
 from stores.existing.forms import AddAllForm, DecisionForm, ExistingForm, ImportForm
-from stores.existing.reading import spec_of
 from stores.forms import NAME_TAKEN
 from stores.models import BucketLook
 from stores.unmanaged import known_names
@@ -121,14 +119,12 @@ def _seen(request: MemberRequest, look: BucketLook) -> dict[str, Any]:
     context["needs"] = account.cloud.existing.needs(account.credentials(), look.bucket)
     if not look.content:
         return context
-    lines, spec = actions.lines_of(look), spec_of(look)
-    tags = next((one.observed or {} for one in lines if one.key == "tags" and one.state in {"ok", "off"}), {})
     return context | {
         "found": look.content["found"],
         "contents": Contents(**look.content["contents"]),
-        "lines": lines,
+        "lines": actions.lines_of(look),
         "obstacle": actions.obstacle(look, by=request.membership),
-        "tag_command": account.cloud.existing.tag_command(replace(spec, name=look.name), tags),
+        "tag_command": actions.tag_command(look),
     }
 
 

@@ -10,11 +10,4 @@ NOT_YET = {
     "clusters/repositories/<int:pk>/recover-deleted/identity/end/",
     "clusters/repositories/<int:pk>/recover-deleted/setup.sh",
     "clusters/repositories/<int:pk>/recover-deleted/undelete",
-    "stores/existing/",
-    "stores/existing/<uuid:key>/",
-    "stores/existing/<uuid:key>/drop/",
-    "stores/existing/<uuid:key>/look/",
-    "stores/existing/add-all/",
-    "stores/existing/add/",
-    "stores/existing/import/",
 }

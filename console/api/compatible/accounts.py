@@ -20,13 +20,11 @@ from console.api.problems import Problem
 from console.cloud_accounts import actions, attempts
 from console.cloud_accounts.forms import LinkForm
 from console.cloud_accounts.models import Attempt, CloudAccount
-from console.clouds.contract import LinkError
+from console.clouds import CLOUDS
+from console.clouds.contract import LinkError, PgEdgeNames
 from console.web import database
 
-OURS = {theirs: ours for ours, theirs in shown.TYPES.items()}
-# How pgEdge's clients say what a cloud's form asks for, and which way to sign in that is.
-METHODS = {"aws": {"method": "role"}, "azure": {"method": "secret"}, "google": {"method": "federation"}}
-NAMES = {"google": {"provider": "workload_provider"}}
+OURS = {shown.cloud(key): key for key in CLOUDS}
 WITHIN = 50.0  # seconds: Terraform's provider waits for a minute
 LOOK_EACH = 0.25
 WAITERS = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
@@ -65,9 +63,10 @@ def create_cloud_account(request: CallRequest, asked: shapes.NewCloudAccount) ->
         raise Problem(400, "A service account links no cloud accounts. Use client credentials of a member.")
     provider = OURS.get(asked.type, asked.type)
     said = description_of(asked.description or "")
-    known = NAMES.get(provider, {})
-    given = {known.get(name, name): value for name, value in asked.credentials.items()}
-    given |= {"provider": provider, **METHODS.get(provider, {}), "name": asked.name or _free_name(request, asked.type)}
+    known = CLOUDS[provider].pgedge if provider in CLOUDS else PgEdgeNames()
+    given = {known.credentials.get(name, name): value for name, value in asked.credentials.items()}
+    given |= {"provider": provider, "name": asked.name or _free_name(request, asked.type)}
+    given |= {"method": known.method} if known.method else {}
     form = LinkForm(
         given,
         organisation=membership.organisation,

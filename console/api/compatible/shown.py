@@ -14,11 +14,11 @@ from clusters.models import Cluster, Node
 from console.api.models import Token
 from console.api.shown import moment
 from console.cloud_accounts.models import CloudAccount
+from console.clouds import CLOUDS
 from console.clouds.regions import distance_km
 from console.operations.models import ManagedResource, Operation
 from stores.models import Store
 
-TYPES = {"google": "gcp"}  # as pgEdge calls a cloud that we call otherwise
 STATUSES = {"repairing": "modifying", "updating": "modifying"}
 KINDS = {"store": "backup_store"}
 # So long a list of one subject's tasks calls each of them running: who looks for what has just begun must find it.
@@ -39,7 +39,7 @@ def status(row: ManagedResource) -> str:
 
 def cloud(key: str) -> str:
     """Return what these clients call a cloud."""
-    return TYPES.get(key, key)
+    return CLOUDS[key].pgedge.type or key
 
 
 def _changed(row: ManagedResource) -> str:

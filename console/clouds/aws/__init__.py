@@ -1,6 +1,6 @@
 """Amazon Web Services: what a store gets on Amazon S3, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import Capabilities, Cloud, Linking, NodeAccess
+from console.clouds.contract import Capabilities, Cloud, Linking, NodeAccess, PgEdgeNames
 from console.clouds.prices import Prices
 from console.clouds.s3api import CREATION
 from console.clouds.specs import AccountRef
@@ -75,5 +75,6 @@ AWS = Cloud(
     recovery=RECOVERY,
     existing=EXISTING,
     capabilities=capabilities,
+    pgedge=PgEdgeNames(method=ROLE),
     prices=Prices(0.005, 0.0004, "S3 Standard, us-east-1", "https://aws.amazon.com/s3/pricing/"),
 )

@@ -1,6 +1,6 @@
 """Microsoft Azure: what a store gets on Azure Storage, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import Capabilities, Cloud, Linking, NodeAccess, Setting
+from console.clouds.contract import Capabilities, Cloud, Linking, NodeAccess, PgEdgeNames, Setting
 from console.clouds.prices import Prices
 from console.clouds.specs import AccountRef
 from console.clouds.vocabulary import Vocabulary
@@ -12,7 +12,7 @@ from .linking import EXPLANATION, FIELDS, account_facts, identify, linked
 from .permissions import preflight
 from .recovery import RECOVERY
 from .repository import repository
-from .session import SIGN_INS, sign_in
+from .session import SECRET, SIGN_INS, sign_in
 from .storage import AzureStorage, regions_of
 
 # Each account is closed by the very call that creates it. Then nothing waits for anything else.
@@ -87,6 +87,7 @@ AZURE = Cloud(
     recovery=RECOVERY,
     existing=EXISTING,
     capabilities=capabilities,
+    pgedge=PgEdgeNames(method=SECRET),
     prices=Prices(
         *(0.005, 0.0004, "hot tier, LRS, East US"),
         source="https://azure.microsoft.com/en-us/pricing/details/storage/blobs/",

@@ -1,6 +1,6 @@
 """Google Cloud: what a store gets on Google Cloud Storage, stage by stage, and what the cloud is made of."""
 
-from console.clouds.contract import Capabilities, Cloud, Linking, NodeAccess, Setting
+from console.clouds.contract import Capabilities, Cloud, Linking, NodeAccess, PgEdgeNames, Setting
 from console.clouds.prices import Prices
 from console.clouds.specs import AccountRef
 from console.clouds.vocabulary import Vocabulary
@@ -12,7 +12,7 @@ from .existing import EXISTING
 from .linking import FIELDS
 from .permissions import preflight
 from .recovery import RECOVERY
-from .session import SIGN_INS, account_facts, identify, sign_in
+from .session import FEDERATION, SIGN_INS, account_facts, identify, sign_in
 from .storage import GoogleStorage, regions_of
 
 # A create call takes all settings, so little is left to set: nothing is ever there half-made. Google does not look for
@@ -99,6 +99,7 @@ GOOGLE = Cloud(
     recovery=RECOVERY,
     existing=EXISTING,
     capabilities=capabilities,
+    pgedge=PgEdgeNames(type="gcp", method=FEDERATION, credentials={"provider": "workload_provider"}),
     prices=Prices(
         *(0.005, 0.0004, "Standard storage in a region, class A and class B operations"),
         source="https://cloud.google.com/storage/pricing",

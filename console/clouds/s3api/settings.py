@@ -310,7 +310,7 @@ LOGGING = Setting(
 
 def _document(text: str | None) -> Any:
     """Return a policy; one that is no JSON, or whose statements are no objects, with its text as "unreadable"."""
-    unreadable = {"Statement": [], "unreadable": text}
+    unreadable: dict[str, Any] = {"Statement": [], "unreadable": text}
     try:
         found = json.loads(text or "null")
     except (ValueError, RecursionError):

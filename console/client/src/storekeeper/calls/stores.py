@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from ..core import OMIT, Begun, Core, Omit
 from .shapes import (
+    FoundRepository,
     Store,
 )
 
@@ -14,6 +15,16 @@ from .shapes import (
 class Accepted(TypedDict):
     by: str
     at: str
+
+
+class BucketToLookAt(TypedDict):
+    """A bucket to look at: what a line of the import has."""
+
+    cloud_account_id: str
+    bucket: str
+    log_bucket: NotRequired[str]
+    name: NotRequired[str]
+    region: NotRequired[str]
 
 
 class Contents(TypedDict):
@@ -68,6 +79,40 @@ class Drift(TypedDict):
     controls: list[Control]
 
 
+class ExistingBucket(TypedDict):
+    """A bucket that is looked at; what is null or empty was not found out yet."""
+
+    id: str
+    cloud_account_id: str
+    bucket: str
+    name: str
+    region: str
+    log_bucket: str
+    state: str
+    error: str
+    looked_at: str | None
+    seen: str
+    obstacle: str
+    owner: str
+    tag_command: str
+    warnings: list[str]
+    contents: str
+    controls: list[FoundControl]
+    repositories: list[FoundRepository]
+    is_whole: bool
+
+
+class FoundControl(TypedDict):
+    """A setting of the bucket: what it is, what a store would have, and whether that can be chosen."""
+
+    key: str
+    label: str
+    state: str
+    found: str
+    wanted: str
+    can_be_set: bool
+
+
 class ProtectionCost(TypedDict):
     """What a protected store of these days promises and costs."""
 
@@ -120,6 +165,85 @@ class StoresCalls(Core):
         versions_days: For a protected store: how long deleted and overwritten files are kept.
         """
         return self.begun("create_store", {"idempotency_key": idempotency_key, "name": name, "cloud_account_id": cloud_account_id, "lock_days": lock_days, "region": region, "versions_days": versions_days})
+
+    def list_existing_buckets(
+        self,
+        *,
+        limit: int | Omit = OMIT,
+        cursor: str | Omit = OMIT,
+    ) -> Iterator[ExistingBucket]:
+        """List the buckets that are looked at, newest first.
+
+        limit: Rows of a page, 100 at most.
+        cursor: `next` of the page before.
+        """
+        return self.rows("list_existing_buckets", {"limit": limit, "cursor": cursor})
+
+    def look_at_existing_buckets(
+        self,
+        *,
+        items: list[BucketToLookAt],
+        idempotency_key: str | Omit = OMIT,
+    ) -> Begun[BucketsLookedAt]:
+        """Have buckets looked at, all of them or none; nothing is written to them.
+
+        idempotency_key: The same key again within 24 hours does nothing, and is answered as the first call
+            was.
+        """
+        return self.begun("look_at_existing_buckets", {"idempotency_key": idempotency_key, "items": items})
+
+    def forget_existing_bucket(
+        self,
+        pk: str,
+    ) -> Begun[ExistingBucket]:
+        """Think better of it; nothing was changed in the bucket."""
+        return self.begun("forget_existing_bucket", {"pk": pk})
+
+    def get_existing_bucket(
+        self,
+        pk: str,
+    ) -> ExistingBucket:
+        """Show what was found of one bucket."""
+        found: ExistingBucket = self.row("get_existing_bucket", {"pk": pk})
+        return found
+
+    def add_existing_bucket(
+        self,
+        pk: str,
+        *,
+        seen: str,
+        logs: Literal["made", "named", "none"],
+        idempotency_key: str | Omit = OMIT,
+        controls: dict[str, Literal["set", "accept"]] | Omit = OMIT,
+        logs_into: str | Omit = OMIT,
+        name: str | Omit = OMIT,
+        tag: bool | Omit = OMIT,
+    ) -> Begun[Store]:
+        """Make the bucket a store; a worker does it, whose task is at Location.
+
+        seen: `seen` of what was read: it is added as that says, or not at all.
+        logs: Where its access logs go.
+        idempotency_key: The same key again within 24 hours does nothing, and is answered as the first call
+            was.
+        controls: By the key of a control that can be set; what is not named is accepted as it is.
+        logs_into: With `named`: the bucket.
+        name: Of the store; empty: as it was named for the look.
+        tag: The console may set the store's tags on it.
+        """
+        return self.begun("add_existing_bucket", {"pk": pk, "idempotency_key": idempotency_key, "seen": seen, "logs": logs, "controls": controls, "logs_into": logs_into, "name": name, "tag": tag})
+
+    def look_again_at_existing_bucket(
+        self,
+        pk: str,
+        *,
+        idempotency_key: str | Omit = OMIT,
+    ) -> Begun[ExistingBucket]:
+        """Have the bucket looked at again.
+
+        idempotency_key: The same key again within 24 hours does nothing, and is answered as the first call
+            was.
+        """
+        return self.begun("look_again_at_existing_bucket", {"pk": pk, "idempotency_key": idempotency_key})
 
     def calculate_protection(
         self,
