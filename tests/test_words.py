@@ -31,6 +31,8 @@ SEVERAL_CLOUDS = {
     "clusters/bring_in/forms.py": {"azure", "bucket"},
     "templates/clusters/bring_in.html": {"azure", "bucket"},
     "templates/clusters/hand_over.html": {"bucket"},
+    "console/api/existing_calls.py": {"bucket", "tag"},
+    "console/api/unmanaged_calls.py": {"tag"},
     "console/overview/finding.py": {"bucket"},
     "templates/overview/search.html": {"bucket"},
     "stores/existing/forms.py": {"bucket"},

@@ -11,13 +11,7 @@ from clusters.pgbackrest.grammar import Unfit, is_a_line
 from clusters.pgbackrest.options import OPTIONS
 from console.clouds.contract import RepositoryOptions
 
-# What signs in, by pgBackRest's type, without repoN-; and the types of key that are a machine's own, so without a key.
-SIGNS = {
-    "s3": ("s3-key-type", "s3-key", "s3-key-secret", "s3-token", "s3-role"),
-    "azure": ("azure-key-type", "azure-key"),
-    "gcs": ("gcs-key-type", "gcs-key"),
-}
-OF_THE_MACHINE = {"auto", "web-id", "pod-id"}
+OF_THE_MACHINE = {"auto", "web-id", "pod-id"}  # the types of key that are a machine's own, so without a key
 
 
 def read(text: str) -> ConfigFile:
@@ -31,15 +25,16 @@ def of_repository(file: ConfigFile, number: int, stanza: str, found: RepositoryO
 
     `found` is how the store is reached by the console's own words.
     """
-    assert found.brought_key is not None  # each cloud has a way
-    kind = dict(found.options)["type"]
+    key = found.brought_key
+    assert key is not None  # each cloud has a way
     seen = file.seen_by(stanza)
-    own = {name: values[0] for name in SIGNS[kind] if (values := seen.get(f"repo{number}-{name}"))}
+    signs = (key.type, *(part.option for part in key.parts), *key.more)
+    own = {name: values[0] for name in signs if (values := seen.get(f"repo{number}-{name}"))}
     if not all(map(is_a_line, own.values())):
         raise Unfit(f"The key of repo{number} has a character that cannot be seen. Write it anew.")
-    if own.get(f"{kind}-key-type") in OF_THE_MACHINE:
+    if own.get(key.type) in OF_THE_MACHINE:
         return own
-    for part in found.brought_key.parts:
+    for part in key.parts:
         if not part.may_lack and part.option not in own:
             raise Unfit(f"repo{number}-{part.option} is not in it.")
     return own
@@ -47,9 +42,9 @@ def of_repository(file: ConfigFile, number: int, stanza: str, found: RepositoryO
 
 def signed_in(found: RepositoryOptions, own: Mapping[str, str]) -> RepositoryOptions:
     """Return how the store is reached with a key of one's own, instead of the one that the console would give."""
-    assert found.brought_key is not None
-    there = tuple((name, value) for name, value in found.brought_key.options if name not in own)
-    if "azure-key" in own and "azure-key-type" not in own:  # pgBackRest's default is another than the console's
-        there = tuple(one for one in there if one[0] != "azure-key-type")
+    key = found.brought_key
+    assert key is not None
+    # A file that does not say the key's type means pgBackRest's default, which may be another than the console's.
+    there = tuple((name, value) for name, value in key.options if name not in {*own, key.type})
     secret = frozenset(name for name in own if OPTIONS[f"repo-{name}"].is_secret)
     return replace(found, options=(*there, *own.items()), secret=secret, files=(), lacks="")

@@ -52,7 +52,7 @@ class FoundControl(shapes.Shape):
     can_be_set: bool
 
 
-class FoundRepository(shapes.Shape):
+class BucketRepository(shapes.Shape):
     path: str
     stanzas: list[str]
 
@@ -76,7 +76,7 @@ class ExistingBucket(shapes.Shape):
     warnings: list[str]
     contents: Annotated[str, Field(description="What is in it, counted, such as 3 objects.")]
     controls: list[FoundControl]
-    repositories: list[FoundRepository]
+    repositories: list[BucketRepository]
     is_whole: Annotated[bool, Field(description="Whether all folders were looked through for repositories.")]
 
 

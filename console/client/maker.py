@@ -292,7 +292,9 @@ class Maker:
                 body = self.resolved(body["content"][JSON]["schema"])[0].get("properties")  # its fields are arguments
             for one in self._reached([ok, body, call.get("parameters")]):
                 users[one].add(row["group"])
-        pages = {one for one in users if self._is_page(one)}
+        answered = [self._answers(call) for _, _, call in self.calls]
+        kept = {shape.get("$ref", "") for answers, shape in answered if shape and answers != "page"}
+        pages = {one for one in users if self._is_page(one) and f"#/components/schemas/{one}" not in kept}
         return {
             one: module(next(iter(those))) if len(those) == 1 else "shapes"
             for one, those in sorted(users.items())

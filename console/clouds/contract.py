@@ -136,6 +136,8 @@ class BroughtKey:
 
     options: tuple[tuple[str, str], ...]  # all but the key
     parts: tuple[KeyPart, ...]
+    type: str  # the option that says which kind of key it is
+    more: tuple[str, ...] = ()  # what else signs in, where a machine had a way of its own
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,6 @@ def test_a_viewer_and_a_stranger(as_owner, as_viewer, as_stranger, store, bucket
     answer = as_stranger.post(URL, {"repositories": [row]})
     assert answer.json()["errors"][0]["pointer"] == "/repositories/0/store_id"
     assert as_stranger.get(url).status_code == 404
-    for name in ("add", "look"):
-        assert as_stranger.post(f"{url}/{name}", {"seen": ["x"]}).status_code == 404
+    for name, body in (("add", {"seen": ["x"]}), ("look", b"")):
+        assert as_stranger.post(f"{url}/{name}", body).status_code == 404
     assert Bringing.objects.count() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.utils import timezone
@@ -65,7 +66,10 @@ def addressed(name, there):
         path = path.replace(known, f"{known.rpartition('/')[0]}/{value}")
     schemas = {one["name"]: one["schema"] for one in CALLS[name]["parameters"] if one["in"] == "path"}
     free = {one: "7" if schema.get("type") == "integer" else NOWHERE for one, schema in schemas.items()}
-    return method, re.sub(r"\{(\w+)\}", lambda found: free[found[1]], path)
+    path = re.sub(r"\{(\w+)\}", lambda found: free[found[1]], path)
+    asked = [one for one in CALLS[name]["parameters"] if one["in"] == "query" and one.get("required")]
+    query = urlencode({one["name"]: example(one["schema"]) for one in asked})
+    return method, f"{path}?{query}" if query else path
 
 
 def resolved(schema):
@@ -91,7 +95,9 @@ def example(schema):
     if schema.get("type") == "object":
         properties = schema.get("properties", {})
         return {one: example(properties[one]) for one in schema.get("required", ())}
-    made = {"string": "a", "integer": schema.get("minimum", 1), "boolean": True, "array": [], "number": 1, "null": None}
+    if schema.get("type") == "array":
+        return [example(schema["items"])] * schema.get("minItems", 0)
+    made = {"string": "a", "integer": schema.get("minimum", 1), "boolean": True, "number": 1, "null": None}
     formats = {"uuid": NOWHERE, "date-time": "2026-11-30T12:00:00Z", "date": "2026-11-30"}
     return formats.get(schema.get("format"), made[schema.get("type", "string")])
 
@@ -168,7 +174,9 @@ def test_what_may_not_be_is_refused_and_changes_nothing(name, there, alice, as_o
         assert stranger.send(method, path, body, **{"If-Match": "*"}).status_code == 404
     if scope := CALLS[name].get("x-permission"):
         _is_for_who_may(scope, alice, as_viewer, method, path, body)
-    assert pointers(as_owner.send(method, f"{path}?nonsense=1", body, **{"If-Match": "*"})) == ["/nonsense"]
+    assert pointers(
+        as_owner.send(method, f"{path}{'&' if '?' in path else '?'}nonsense=1", body, **{"If-Match": "*"})
+    ) == ["/nonsense"]
     if body is not None:
         assert pointers(as_owner.send(method, path, {**body, "nonsense": 1})) == ["/nonsense"]
         for other, pointer in texts(wanted(name), body):

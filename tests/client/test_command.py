@@ -162,7 +162,7 @@ def test_each_refusal_is_one_plain_line_with_its_own_code(sk, script, status, co
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["store", "list"], "There is no command 'store'. Did you mean stores"),
+        (["store", "list"], "There is no command 'store'. Did you mean repositories or stores or token?"),
         (["stores", "lst"], "There is no command stores 'lst'. Did you mean list?"),
         (["stores", "create"], "storekeeper stores create needs --name, --cloud-account-id."),
         (["stores", "list", "--nonsense"], "there is no such option or argument here: --nonsense"),

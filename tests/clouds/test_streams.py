@@ -374,7 +374,8 @@ WORDS_ONLY = re.compile(r"botocore\.(exceptions|parsers|config)|urllib3\.(except
 def test_nothing_opens_connections_but_what_is_known_to_be_limited():
     for path in [*ROOT.glob("console/**/*.py"), *ROOT.glob("stores/**/*.py"), *ROOT.glob("clusters/**/*.py")]:
         name = path.relative_to(ROOT).as_posix()
-        if name.startswith("console/demo/") or name in KNOWN:
+        # The client runs at whoever calls the console (tests/client holds it to its own deadline and size).
+        if name.startswith(("console/demo/", "console/client/src/")) or name in KNOWN:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else []

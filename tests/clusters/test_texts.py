@@ -278,7 +278,7 @@ OURS = {  # written by the console itself, from a list, or never shown in somebo
     "accounts.User": {"password", "first_name", "last_name"},
     "cloud_accounts.CloudAccount": {"provider_key", "number", "partition", "verify_error"},
     "stores.BucketLook": {"bucket", "log_bucket", "region"},
-    "stores.Store": {"region", "bucket", "log_bucket", "logs_into"},
+    "stores.Store": {"region", "bucket", "log_bucket", "logs_into", "namespace"},
     "stores.IgnoredBucket": {"bucket", "by_name"},
     "stores.RetainedLogs": {"store_name", "region", "bucket"},
     "clusters.Node": {"name", "region", "folder", "applied_sha256", "applied_version", "machine"},

@@ -187,6 +187,19 @@ def _go_on(console, clock, by_hand, stores, tmp_path):
     node.stop(copy / "data")
     clock.lap("restored")
 
+    # The other one goes on with the key that it has, which the server is asked about first
+    own = {"full_schedule": "0 1 * * 0", "access": "own", "own": by_hand.text}
+    key = re.search("repo1-s3-key-secret=(.*)", by_hand.text)[0]
+    console.post(f"{pages['other']}hand-over/", {**own, "own": by_hand.text.replace(key, f"{key}x")}, status=422)
+    assert "Watched only" in text_of(console.get(pages["other"]))
+    console.post(f"{pages['other']}hand-over/", own)
+    console.wait(pages["other"], "go on with the key that they had")
+    console.wait(pages["other"], "Available")
+    handed = console.get(f"{pages['other']}nodes/n1/pgbackrest.conf")
+    assert f"{key}\n" in handed
+    assert handed.count("s3-key-secret=") == 2
+    clock.lap("the other handed over with its own key")
+
     # Nothing is deleted with the cluster
     console.post(f"{pages['other']}backup-stores/", {"confirmed": " ".join(sorted(stores))})
     console.wait(pages["other"], "None: no store is attached.")

@@ -10,14 +10,14 @@ from botocore.exceptions import ClientError
 from console.clouds.aws.boundary import boundary_of
 from console.clouds.aws.errors import on_amazon
 from console.clouds.aws.session import HOME_REGIONS, calling_iam, instance_service
-from console.clouds.contract import BroughtKey, MachineStep, RepositoryOptions
+from console.clouds.contract import MachineStep, RepositoryOptions
 from console.clouds.naming import CLUSTER_TAG
 from console.clouds.s3api import nodes
 from console.clouds.s3api.errors import CallTarget, code_of
 from console.clouds.s3api.nodes import (
     IAM_PATH,
-    KEY_PARTS,
     POLICY,
+    brought_key_of,
     cluster_in,
     compact,
     node_name,
@@ -330,7 +330,7 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
         # Amazon's certificate is for one name below its own: bucket.s3.eu-west-1.amazonaws.com, and no dot more.
         *((("s3-uri-style", "path"),) if "." in spec.bucket else ()),
     )
-    brought_key = BroughtKey(options, KEY_PARTS)
+    brought_key = brought_key_of(options)
     return RepositoryOptions((*options, ("s3-key-type", "auto")), brought_key=brought_key)
 
 

@@ -44,7 +44,7 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
     by_machine = {"azure-key-type", "azure-key"}
     brought = (*((name, value) for name, value in options if name not in by_machine), ("azure-key-type", "sas"))
     part = KeyPart("azure-key", "Shared access signature (SAS) of the container")
-    key = BroughtKey(brought, (part,))
+    key = BroughtKey(brought, (part,), "azure-key-type")
     above = "" if place == spec.bucket else container
     return RepositoryOptions(tuple(options), frozenset({"azure-key"}), ca_certificate, (), needs, lacks, key, above)
 

@@ -297,7 +297,7 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
         with open(operator.ca_file, encoding="ascii") as file:
             ca = file.read()
     part = KeyPart("gcs-key", "Path of the service account's key file", is_file=True)
-    brought_key = BroughtKey((*options, ("gcs-key-type", "service")), (part,))
+    brought_key = BroughtKey((*options, ("gcs-key-type", "service")), (part,), "gcs-key-type")
     if is_attached(spec.account):
         automatic = (*options, ("gcs-key-type", "auto"))
         return RepositoryOptions(options=automatic, ca_certificate=ca, brought_key=brought_key)

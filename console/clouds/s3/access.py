@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import BroughtKey, Need, RepositoryOptions
+from console.clouds.contract import Need, RepositoryOptions
 from console.clouds.naming import CLUSTER_TAG, KEY_PART
 from console.clouds.s3.by_hand import kind_of
 from console.clouds.s3.session import Lacking, calling_iam, calling_s3, has, host, on_server, verifies
 from console.clouds.s3api.errors import CallTarget, code_of
 from console.clouds.s3api.nodes import (
     IAM_PATH,
-    KEY_PARTS,
     POLICY,
+    brought_key_of,
     cluster_in,
     compact,
     node_name,
@@ -271,7 +271,7 @@ def repository(spec: StoreSpec, access: AccessSpec) -> RepositoryOptions:
     if verifies(spec.account) and name.replace(".", "").isdigit():
         # 2.45 finds names only; 2.55.1 and 2.60.0 were seen to find both.
         needs = (Need("2.46", f"find an IP address ({name}) in a certificate", "give the server a name"),)
-    lacks, brought_key = "", BroughtKey(tuple(options), KEY_PARTS)
+    lacks, brought_key = "", brought_key_of(tuple(options))
     if access.keys:
         options += [
             ("s3-key", access.keys["access_key_id"]),

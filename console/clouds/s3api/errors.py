@@ -55,7 +55,12 @@ S3_ACTIONS = {
 }
 # The calls on objects, with the keys that they are ever made on: a log bucket is emptied, and of a repository nothing
 # is read but the list of its backups (pgBackRest user guide, "Backup Info"; the paths are those of its storage).
-ON_OBJECTS = {"DeleteObjects": "*", "AbortMultipartUpload": "*", "GetObject": "c-*/backup/*/backup.info*"}
+ON_OBJECTS = {
+    "DeleteObject": "*",
+    "DeleteObjects": "*",
+    "AbortMultipartUpload": "*",
+    "GetObject": "c-*/backup/*/backup.info*",
+}
 
 # What a server answers that has not heard of a call.
 NOT_THERE = frozenset({"NotImplemented", "501", "MethodNotAllowed", "405"})

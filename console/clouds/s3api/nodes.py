@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.clouds.contract import KeyPart
+from console.clouds.contract import BroughtKey, KeyPart
 from console.clouds.naming import CLUSTER_TAG, cluster_tags
 from console.clouds.s3api.errors import bucket_arn, code_of
 from console.clouds.specs import AccessSpec
@@ -25,6 +25,11 @@ KEY_PARTS = (
 )
 IAM_PATH = "/pgbk/"  # of all that the console makes in IAM for nodes: its policy allows no other
 POLICY = "backup-stores"  # the name of the nodes' policy, inline in what they sign in as
+
+
+def brought_key_of(options: tuple[tuple[str, str], ...]) -> BroughtKey:
+    """Return how a store, reached with these options, is reached with a key that somebody brings."""
+    return BroughtKey(options, KEY_PARTS, "s3-key-type", ("s3-role",))
 
 
 def node_name(spec: AccessSpec) -> str:

@@ -117,7 +117,11 @@ def test_a_machine_s_own_role_is_gone_on_with(brought, alice):
     assert own == {1: {"s3-key-type": "auto"}}
 
 
-SAS = BroughtKey((("type", "azure"), ("azure-account", "b"), ("azure-key-type", "sas")), (KeyPart("azure-key", "SAS"),))
+SAS = BroughtKey(
+    (("type", "azure"), ("azure-account", "b"), ("azure-key-type", "sas")),
+    (KeyPart("azure-key", "SAS"),),
+    "azure-key-type",
+)
 AZURE = RepositoryOptions((("type", "azure"), ("azure-key-type", "auto")), above="backups", brought_key=SAS)
 
 

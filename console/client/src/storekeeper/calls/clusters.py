@@ -7,7 +7,6 @@ from typing import NotRequired, TypedDict
 
 from ..core import OMIT, Begun, Core, File, Omit
 from .shapes import (
-    FoundRepository,
     TaskBrief,
 )
 
@@ -93,6 +92,19 @@ class Found(TypedDict):
     error: str
     error_field: str
     cluster_id: str | None
+
+
+class FoundRepository(TypedDict):
+    number: int
+    store_id: str
+    stanzas: list[FoundStanza]
+
+
+class FoundStanza(TypedDict):
+    name: str
+    postgresql: str
+    system_id: str
+    backups: int
 
 
 class NewDatabase(TypedDict):

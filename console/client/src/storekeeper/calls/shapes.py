@@ -17,11 +17,6 @@ class Attempting(TypedDict):
     begun_at: str
 
 
-class FoundRepository(TypedDict):
-    path: str
-    stanzas: list[str]
-
-
 class NewAPIToken(TypedDict):
     """A token that was made, with what is shown of it this one time."""
 

@@ -7,7 +7,6 @@ from typing import Literal, NotRequired, TypedDict
 
 from ..core import OMIT, Begun, Core, Omit
 from .shapes import (
-    FoundRepository,
     Store,
 )
 
@@ -15,6 +14,11 @@ from .shapes import (
 class Accepted(TypedDict):
     by: str
     at: str
+
+
+class BucketRepository(TypedDict):
+    path: str
+    stanzas: list[str]
 
 
 class BucketToLookAt(TypedDict):
@@ -25,6 +29,12 @@ class BucketToLookAt(TypedDict):
     log_bucket: NotRequired[str]
     name: NotRequired[str]
     region: NotRequired[str]
+
+
+class BucketsLookedAt(TypedDict):
+    """The buckets that are looked at, in the order in which they were named."""
+
+    items: list[ExistingBucket]
 
 
 class Contents(TypedDict):
@@ -98,7 +108,7 @@ class ExistingBucket(TypedDict):
     warnings: list[str]
     contents: str
     controls: list[FoundControl]
-    repositories: list[FoundRepository]
+    repositories: list[BucketRepository]
     is_whole: bool
 
 
