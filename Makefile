@@ -57,8 +57,9 @@ ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/op
 # Four at once on two cores: many tests wait for processes that they have started. On PostgreSQL they wait for little else
 # than the server, and the quick ones for the linters: each process collects all tests anew, which takes ten seconds.
 XDIST := --dist loadgroup --no-loadscope-reorder
-PYTEST := $(BIN)/python -m pytest -q -n 4 $(XDIST)
-PYTEST_ON_POSTGRESQL := $(BIN)/python -m pytest -q -n 3 $(XDIST) -m "database and not browser"
+# What fails beside others is tried once more by tests/again.py, alone, where that can be an accident.
+PYTEST := $(BIN)/python -m tests.again -q -n 4 $(XDIST)
+PYTEST_ON_POSTGRESQL := $(BIN)/python -m tests.again -q -n 3 $(XDIST) -m "database and not browser"
 QUICK := $(BIN)/python -m pytest -q -n 3 $(XDIST) -m "not slow"
 
 # What `make setup` puts into .venv: "production" what the console runs on, "tracing" that and OpenTelemetry, "demo" what
