@@ -3,6 +3,7 @@
 import gc
 import os
 import tempfile
+import zlib
 from pathlib import Path
 
 # A fifth of the time in which a process loads all modules and tests goes into looking for garbage among what stays to
@@ -24,7 +25,8 @@ if not os.environ.get("LIVE_PROVIDER"):
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loop in the test's thread
 
-# WhiteNoise warns of a folder that is not there, and warnings are errors.
-static_root = Path(tempfile.gettempdir()) / "storekeeper-tests-static"
+# WhiteNoise warns of a folder that is not there, and warnings are errors. Each checkout has its own: one that fills it
+# would take the files away under the tests of another.
+static_root = Path(tempfile.gettempdir()) / f"storekeeper-tests-static-{zlib.crc32(__file__.encode()):08x}"
 static_root.mkdir(exist_ok=True)
 os.environ["STATIC_ROOT"] = str(static_root)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 
+from django.apps import apps
+from django.db.models import JSONField
+
 from console.clouds import CLOUDS
 from tests.demo_process import ROOT
 from tests.turns import LONGEST_FIRST
@@ -79,6 +82,22 @@ def test_no_static_file_of_ours_names_a_provider():
     for path in files:
         found = word.search(path.read_text())
         assert not found, f"{path.name} names {found[0]}: let the template set a class from the provider's data"
+
+
+def test_no_query_asks_for_json_s_null_where_it_means_no_value():
+    """Django: "None" as the value of a JSONField is JSON's null, which no row of ours has; SQL's is `__isnull`."""
+    columns = {
+        column.name
+        for model in apps.get_models()
+        for column in model._meta.fields
+        if isinstance(column, JSONField) and column.null
+    }
+    assert "taken_over" in columns
+    asked = re.compile(rf"\b(?:filter|exclude|get|Q|When)\((?:[^()]|\([^()]*\))*\b({'|'.join(columns)})=None\b")
+    assert asked.search('stores.filter(state__in=("available", "degraded"), taken_over=None)')
+    for path, name in ours():
+        found = asked.search(path.read_text())
+        assert not found, f"{name} compares {found and found[1]} with JSON's null: ask {found and found[1]}__isnull"
 
 
 def test_what_chooses_tests_by_their_place_names_places_that_are_there():

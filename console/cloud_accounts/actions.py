@@ -311,13 +311,13 @@ def _passed(checks: Iterable[Check]) -> set[tuple[str, tuple[str, ...]]]:
 
 def _left_behind(account: CloudAccount, buckets: set[str]) -> str:
     """Return the names of the stores whose backup bucket is in use and not among these, which are named like ours."""
-    there = account.stores.filter(state__in=("available", "degraded"), taken_over=None)
+    there = account.stores.filter(state__in=("available", "degraded"), taken_over__isnull=True)
     return ", ".join(there.exclude(bucket__in=buckets).order_by("name").values_list("name", flat=True)[:10])
 
 
 def _brought(account: CloudAccount) -> list[str]:
     """Return the backup buckets in use that were there before, whatever they are named."""
-    there = account.stores.filter(state__in=("available", "degraded")).exclude(taken_over=None)
+    there = account.stores.filter(state__in=("available", "degraded")).exclude(taken_over__isnull=True)
     return list(there.order_by("bucket").values_list("bucket", flat=True))
 
 

@@ -35,7 +35,7 @@ def unverified(organisations: Organisations) -> Iterable[Condition]:
 
 def weakened(organisations: Organisations) -> Iterable[Condition]:
     """Yield the servers that were lately found to do no more all that stores need."""
-    for one in CloudAccount.objects.filter(**of(organisations)).exclude(changes=None):
+    for one in CloudAccount.objects.filter(**of(organisations), changes__isnull=False):
         if lost := one.recent_changes.get("lost"):
             yield Condition(
                 organisation=one.organisation_id,

@@ -39,7 +39,7 @@ def finds(account, monkeypatch):
 
 
 def events():
-    return [one.after["reason"] for one in AuditEvent.objects.filter(action="Server changed").order_by("pk")]
+    return [one.after["reason"] for one in AuditEvent.objects.filter(action="Server changed").order_by("created_at")]
 
 
 def test_a_daily_verification_says_what_a_server_lost_and_gained(account, finds, as_alice):

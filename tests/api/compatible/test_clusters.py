@@ -129,7 +129,7 @@ def test_stores_are_the_whole_new_set_and_none_detaches_all(owner, declared, mad
     work(Cluster.objects.get())
     assert not Attachment.objects.exists()
     assert all(one.passphrase for one in Repository.objects.all())
-    told = AuditEvent.objects.filter(action="Detached stores over the compatible API").order_by("pk")
+    told = AuditEvent.objects.filter(action="Detached stores over the compatible API").order_by("created_at")
     assert [one.before for one in told] == [{"stores": ["far"]}, {"stores": ["near"]}]
     assert {one.actor for one in told} == {alice}
 
