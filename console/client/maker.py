@@ -293,7 +293,7 @@ class Maker:
             for one in self._reached([ok, body, call.get("parameters")]):
                 users[one].add(row["group"])
         answered = [self._answers(call) for _, _, call in self.calls]
-        kept = {shape.get("$ref", "") for answers, shape in answered if shape and answers != "page"}
+        kept = {shape.get("$ref", "") for answers, shape in answered if isinstance(shape, dict) and answers != "page"}
         pages = {one for one in users if self._is_page(one) and f"#/components/schemas/{one}" not in kept}
         return {
             one: module(next(iter(those))) if len(those) == 1 else "shapes"
