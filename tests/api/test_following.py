@@ -16,6 +16,7 @@ from console.api.following import FOLLOW, Followers
 from console.api.models import Token
 from console.operations.models import Operation
 from stores import actions
+from tests import loops
 from tests.api.callers import Caller, give
 
 
@@ -140,7 +141,7 @@ def serve(monkeypatch, *states, protocol=None, already=0):
             await server.__rsgi__(scope, protocol)
         return server
 
-    return protocol, looks, asyncio.run(run())
+    return protocol, looks, loops.run(run())
 
 
 def test_each_change_is_sent_once_until_the_task_has_ended(monkeypatch):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from console import rsgi
+from tests import loops
 
 
 class Protocol:
@@ -61,7 +62,7 @@ def test_server_refuses_a_request_when_all_places_are_taken(blocked):
         await server.__rsgi__(*again)
         return [protocol.answer for _, protocol in (*taken, *refused, again)]
 
-    *taken, text, page, fragment, again = asyncio.run(run())
+    *taken, text, page, fragment, again = loops.run(run())
     assert [status for status, *_ in (*taken, again)] == [200, 200, 200]
     for status, headers, _ in (text, page, fragment):
         assert (status, headers["retry-after"], headers["cache-control"]) == (503, "5", "no-store")
@@ -85,7 +86,7 @@ def test_server_does_not_begin_what_has_waited_too_long(blocked, monkeypatch):
         await asyncio.gather(*tasks)
         return late[1].answer[0]
 
-    assert asyncio.run(run()) == 503
+    assert loops.run(run()) == 503
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/static/console.css"])
@@ -107,4 +108,4 @@ def test_server_answers_probes_and_files_while_all_threads_are_busy(path):
         await asyncio.gather(*tasks)
         return protocol.answer
 
-    assert asyncio.run(run())[0::2] == (200, b"ok\n")
+    assert loops.run(run())[0::2] == (200, b"ok\n")

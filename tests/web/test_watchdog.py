@@ -12,6 +12,7 @@ from celery import signals
 
 from console.celery import app
 from console.web import watchdog
+from tests import loops
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_tell_touches_a_containers_file(monkeypatch, tmp_path):
 
 
 def test_tell_on_ends_where_nobody_listens():
-    asyncio.run(asyncio.wait_for(watchdog.tell_on(), 5))
+    loops.run(asyncio.wait_for(watchdog.tell_on(), 5))
 
 
 def test_tell_on_goes_on_as_long_as_the_loop_turns(listener):
@@ -66,7 +67,7 @@ def test_tell_on_goes_on_as_long_as_the_loop_turns(listener):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(watchdog.tell_on(), 0.05)
 
-    asyncio.run(for_a_moment())
+    loops.run(for_a_moment())
     assert [listener.recv(64), listener.recv(64)] == [b"READY=1", b"WATCHDOG=1"]
 
 
