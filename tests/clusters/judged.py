@@ -12,6 +12,7 @@ from clusters.models import Attachment, BackupPolicy, Cluster, Database, Health,
 
 def cluster(account, name="orders", *, stores=(), nodes=("n1",), databases=("main",), region="eu-west-1", **values):
     """Make a cluster as the database knows it, attached to these stores; nothing is judged of it."""
+    values = {"nodes_made": len(nodes), **values}
     made = Cluster.objects.create(
         organisation=account.organisation, cloud_account=account, name=name, state="available", **values
     )
