@@ -166,6 +166,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "console.web.pages.page",
+                "console.help.links.help_link",
                 "clusters.navigation.pane",
             ],
         },

@@ -33,6 +33,7 @@ urlpatterns = [
     path("invitations/<str:token>/strength/", joining_strength, name="joining_strength"),
     path("organisation/", include("console.accounts.organisation_urls")),
     path("search/", search, name="search"),
+    path("help/", include("console.help.urls")),
     path("overview/", include("console.overview.urls")),
     path("stores/preflight/", include("console.cloud_accounts.preflight_urls")),
     path("stores/", include("stores.urls")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import fields
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from console.clouds import CLOUDS
 from console.clouds.vocabulary import Vocabulary
 from stores.actions import too_many
 from tests.demo_process import ROOT
+from tests.sentences import sentences_of_python, sentences_of_template
 
 # Of what the clouds call things, the words that everybody uses for something else, too.
 PLAIN = {"account", "account ID", "in", "in this account", "in this project", "label", "on", "server", "The server"}
@@ -47,43 +47,6 @@ SEVERAL_CLOUDS = {
     "templates/stores/list.html": {"bucket"},
     "templates/stores/unmanaged_list.html": {"bucket"},
 }
-
-
-def sentences_of_python(text):
-    """Every text in the code that people may read: of several words, and no docstring."""
-    tree = ast.parse(text)
-    said = set()
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            said.add(body[0].value)  # a docstring
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            parts = [one.value if isinstance(one, ast.Constant) else "…" for one in node.values]
-            said |= {one for one in node.values if isinstance(one, ast.Constant)}
-            yield "".join(map(str, parts))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in said:
-            yield node.value
-
-
-def sentences_of_template(text):
-    """What stands between the tags, and in the attributes that are shown or read aloud."""
-    text = re.sub(r"{% comment %}.*?{% endcomment %}", "", text, flags=re.S)
-    quoted = re.findall(r"{% (?:include|with|dialog|dialog_form|opener|post_button) .*?%}", text, flags=re.S)
-    text = re.sub(r"{{.*?}}", "…", re.sub(r"{%.*?%}", "", text, flags=re.S))
-    yield from re.findall(r'(?:aria-label|placeholder|title|alt)="([^"]*)"', text)
-    yield from (
-        one
-        for tag in quoted
-        for one in re.findall(r'(?:(?<= )|label=|title=|hint=|legend=|words=|submit=)"([^"]*)"', tag)
-    )
-    text = re.sub(r"\s*<(?!/?(?:a|b|em|strong|code|span)\b)[^>]*>\s*", "\n", text)  # where a sentence ends
-    yield from re.sub(r"<[^>]*>", "", text).splitlines()
 
 
 def shared():

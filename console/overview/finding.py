@@ -1,4 +1,4 @@
-"""What the search (key /) finds: the organisation's things by name, ID, bucket or number, and pages."""
+"""What the search (key /) finds: the organisation's things by name, ID, bucket or number, pages, and help."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from console.accounts.models import Membership
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
+from console.help import searching
 from console.operations.models import Operation
 from stores.models import Store
 
@@ -39,6 +40,7 @@ PAGES = (
     ("Audit", "audit:list", "log events evidence who"),
     ("Your account", "mfa_index", "password second factor sessions"),
     ("API tokens", "tokens:list", "keys client credentials"),
+    ("Help", "help:index", "manual documentation how to glossary"),
 )
 
 
@@ -70,6 +72,7 @@ def find(membership: Membership, text: str) -> list[Group]:
             Q(name__icontains=text) | Q(number__icontains=text)
         )
         groups.append(_group("Cloud accounts", accounts.only("name", "number"), "number", "cloud_accounts:list", text))
+        groups.append(_help(text))
     return [group for group in groups if group.hits]
 
 
@@ -107,6 +110,12 @@ def _things(membership: Membership, text: str) -> Iterator[Group]:
         for one in rows
     ]
     yield Group("Tasks", hits[:EACH], _all("tasks:list", text) if len(hits) > EACH else "")
+
+
+def _help(text: str) -> Group:
+    found = searching.search(text, most=EACH + 1)
+    hits = [Hit(one.title, one.chapter if one.chapter != one.title else "", one.url) for one in found[:EACH]]
+    return Group("Help", hits, _all("help:index", text) if len(found) > EACH else "")
 
 
 def _group(title: str, rows: QuerySet[Any], detail: str, listed: str = "", text: str = "") -> Group:

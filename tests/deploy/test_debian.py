@@ -51,6 +51,9 @@ def test_install_takes_what_production_runs_on_and_nothing_else(installed):
     for absent in ("console/demo", "tests", "static/readme", ".venv/bin/pip", ".venv/bin/uv", ".git"):
         assert not (release / absent).exists(), absent
     assert list(release.glob(".static/console.*.css"))
+    listed = re.findall(r"\]\(([^)#]+\.md)\)", (release / "docs/index.md").read_text())
+    assert len(listed) > 35
+    assert [one for one in listed if not (release / "docs" / one).is_file()] == []
     ours = [path for top in ("console", "stores", "clusters") for path in (release / top).rglob("*.py")]
     missing = [one for one in ours if not list((one.parent / "__pycache__").glob(f"{one.stem}.cpython-*.pyc"))]
     assert (len(ours) > 200, missing) == (True, [])

@@ -33,6 +33,8 @@ PUBLIC = {
     "clusters/<uuid:pk>/drills/<int:drill>/report/": "the plan's token is the key",
     "enrol/": "the enrolment's token is the key",
     "enrol/enrol.sh": "holds no secret",
+    "help/": "the manual, which holds nothing of anybody's",
+    "help/<path:chapter>/": "the manual, which holds nothing of anybody's",
     "healthz": "says that the process lives, and nothing else",
     "readyz": "says that database and broker answer, and nothing else",
     "metrics": "its token is the key",

@@ -1,0 +1,44 @@
+"""The texts of the product that people may read, found in its Python files and templates."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+
+def sentences_of_python(text):
+    """Every text in the code that people may read: of several words, and no docstring."""
+    tree = ast.parse(text)
+    said = set()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            said.add(body[0].value)  # a docstring
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [one.value if isinstance(one, ast.Constant) else "…" for one in node.values]
+            said |= {one for one in node.values if isinstance(one, ast.Constant)}
+            yield "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in said:
+            yield node.value
+
+
+def sentences_of_template(text):
+    """What stands between the tags, and in the attributes that are shown or read aloud."""
+    text = re.sub(r"{% comment %}.*?{% endcomment %}", "", text, flags=re.S)
+    quoted = re.findall(r"{% (?:include|with|dialog|dialog_form|opener|post_button) .*?%}", text, flags=re.S)
+    text = re.sub(r"{#.*?#}", "", text)
+    text = re.sub(r"{{.*?}}", "…", re.sub(r"{%.*?%}", "", text, flags=re.S))
+    yield from re.findall(r'(?:aria-label|placeholder|title|alt)="([^"]*)"', text)
+    yield from (
+        one
+        for tag in quoted
+        for one in re.findall(r'(?:(?<= )|label=|title=|hint=|legend=|words=|submit=)"([^"]*)"', tag)
+    )
+    text = re.sub(r"\s*<(?!/?(?:a|b|em|strong|code|span)\b)[^>]*>\s*", "\n", text)  # where a sentence ends
+    yield from re.sub(r"<[^>]*>", "", text).splitlines()
