@@ -99,7 +99,7 @@ def exposition(*, with_names: bool) -> str:
         verdicts = Counter(row["verdict"] for row in rows)
     else:
         rows, verdicts = [], Counter(Health.objects.order_by().values_list("verdict", flat=True))
-    lines = [*_head("databases", "Databases in stores, by what is said of them.")]
+    lines = [*_head("databases", "Databases in stores, by their verdict.")]
     lines += [f'storekeeper_databases{{verdict="{one}"}} {verdicts[one]}' for one in Verdict.values]
     if with_names:
         lines += _lines(rows, timezone.now().timestamp())

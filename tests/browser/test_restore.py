@@ -71,7 +71,7 @@ def test_the_page_follows_each_answer(visit, address):
     expect(script).to_contain_text("--archive-mode=off")
     page.get_by_label("A time", exact=True).check()
     expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
-    expect(page.get_by_role("heading", name="What to run will stand here")).to_be_visible()
+    expect(page.get_by_role("heading", name="What to run will appear here")).to_be_visible()
     page.get_by_label("Time", exact=True).fill("2020-01-01T00:00:00")
     page.get_by_label("Time", exact=True).blur()
     expect(page.locator("#id_time_error")).to_contain_text("Choose a time between")

@@ -371,7 +371,7 @@ def test_a_choice_that_changes_another_is_no_error(as_alice, cluster):
     assert "archive-iad" in text_of(answer)
     for kind in ("time", "name", "lsn", "xid"):
         answer = asked(as_alice, cluster, HTMX, target=kind)
-        assert (answer.status_code, "What to run will stand here" in text_of(answer)) == (200, True)
+        assert (answer.status_code, "What to run will appear here" in text_of(answer)) == (200, True)
     assert asked(as_alice, cluster, HTMX, target="time", time="2020-01-01T00:00").status_code == 422
 
 

@@ -24,7 +24,7 @@ HEADER = """\
 #
 # KEEP FIELD_ENCRYPTION_KEYS: without it, nothing that is encrypted in the database can ever be read again (keys of
 # cloud accounts, passphrases of backups). Keep it APART from the dumps of the database: a password store, a safe.
-# Whoever has both has everything. Keep SECRET_KEY with it. METRICS_TOKEN can be made anew at any time.
+# Whoever has both has everything. Keep SECRET_KEY with it. METRICS_TOKEN can be replaced at any time.
 """
 TOLD = """\
 Written to {path} (only its owner reads it), with new keys.
@@ -32,7 +32,7 @@ Written to {path} (only its owner reads it), with new keys.
 Keep, apart from the dumps of the database:
   FIELD_ENCRYPTION_KEYS   in your password store, and on paper in a safe: without it the secrets in every dump are lost
   SECRET_KEY              with it
-METRICS_TOKEN goes to Prometheus, and can be made anew. What is in {path} needs no backup beside these.
+METRICS_TOKEN goes to Prometheus, and can be replaced. What is in {path} needs no backup beside these.
 
 Now: {edit}
 """
