@@ -32,7 +32,7 @@ def chapter(request: HttpRequest, chapter: str) -> HttpResponse:
     context = {
         "chapter": found,
         "rendered": found.rendered,
-        "contents": contents if len(contents) >= CONTENTS_FROM else [],
+        "contents": contents if chapter and len(contents) >= CONTENTS_FROM else [],  # the index is one itself
         "previous": before,
         "next": after,
         "sections": chapters.sections(),
