@@ -92,10 +92,15 @@ def render(text: str, resolve: Callable[[str], str | None]) -> Rendered:
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     rules: dict[str, Any] = parser.renderer.rules  # type: ignore[attr-defined]
-    # A wide table scrolls by itself, by keyboard, too.
-    rules["table_open"] = lambda *_: '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>\n'
+    rules["table_open"] = _table_opened
     rules["table_close"] = lambda *_: "</table></div>\n"
     return parser
+
+
+def _table_opened(tokens: Sequence[Token], index: int, *_: Any) -> str:
+    """Return the beginning of a table: a wide one scrolls by itself, by keyboard too, so it is a region with a name."""
+    number = int(tokens[index].meta["number"])
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table {number}"><table>\n'
 
 
 def _headed(tokens: Sequence[Token], found: Rendered) -> list[Token]:
@@ -139,9 +144,13 @@ def _link(token: Token, resolve: Callable[[str], str | None], found: Rendered) -
 
 
 def _table_heads(tokens: Sequence[Token]) -> None:
-    """Say which way each head of a table goes; an empty one heads nothing."""
+    """Say which way each head of a table goes, an empty one heads nothing; and number the tables."""
+    tables = 0
     for index, token in enumerate(tokens):
-        if token.type == "th_open":
+        if token.type == "table_open":
+            tables += 1
+            token.meta["number"] = tables
+        elif token.type == "th_open":
             if tokens[index + 1].content.strip():
                 token.attrSet("scope", "col")
             else:

@@ -130,7 +130,7 @@ def test_what_is_not_there_is_found():
 
 def test_markdown_is_made_html_without_anything_raw():
     text = "# T\n\n<script>x</script> [a](javascript:x) **b** [c](other.md#d) [e](none.md)\n\n"
-    text += "| h | |\n|---|---|\n| 1 | 2 |\n"
+    text += "| h | |\n|---|---|\n| 1 | 2 |\n\n" * 2
     found = render(text, {"other.md": "/help/other/"}.get)
     assert found.title == "T"
     assert found.unknown == ["none.md"]
@@ -139,7 +139,8 @@ def test_markdown_is_made_html_without_anything_raw():
     assert '<a href="/help/other/#d">c</a>' in found.html
     assert '<a title="A file of the source: none.md">e</a>' in found.html
     assert '<th scope="col">h</th>' in found.html
-    assert found.html.count("<th") - found.html.count("<thead") == 1  # an empty head heads nothing
+    assert found.html.count("<th") - found.html.count("<thead") == 2  # an empty head heads nothing
+    assert re.findall(r'role="region" aria-label="(.*?)"', found.html) == ["Table 1", "Table 2"]
 
 
 def test_headings_of_one_name_have_anchors_of_their_own():
