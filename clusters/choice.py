@@ -43,12 +43,23 @@ class Option:
         return self.attached or self.state == State.AVAILABLE
 
     @property
-    def label(self) -> str:
-        """Return all that is to be said about it in one line, for the map."""
-        where = f"{self.name}, {self.region.code}, {self.region.place}"
+    def words(self) -> str:
+        """Return where it is, and how far from the nearest node or why it cannot be chosen."""
+        where = f"{self.region.code} · {self.region.place}"
         if not self.usable:
-            return f"{where}, cannot be chosen: it is {State(self.state).label.lower()}"
-        return f"{where}, {self.km:,} km from {self.node}" if self.node else where
+            return f"{where} · cannot be chosen: {State(self.state).label.lower()}"
+        return f"{where} · {self.km:,} km from {self.node}" if self.node else where
+
+    @property
+    def label(self) -> str:
+        """Return all that is to be said about it in one line, for a map; static/choice-field.js makes the same."""
+        return f"{self.name}, {self.words.replace(' · ', ', ')}"
+
+    @property
+    def attributes(self) -> str:
+        """Return the attributes of its checkbox that are there or not: a list has a thousand of them."""
+        there = {"data-attached": self.attached, "checked": self.chosen, "disabled": not self.usable}
+        return "".join(f" {name}" for name, is_so in there.items() if is_so)
 
     @property
     def site(self) -> Site:

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
+from django.db.models import Count, Q, Subquery
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from clusters.models import Cluster
 
 SHOWN = 12
+OPENED = re.compile(r"^/clusters/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")  # as Django reads a UUID
+
+
+@dataclass(frozen=True)
+class Pane:
+    """The clusters that are shown, by name, and how many more there are."""
+
+    clusters: list[Cluster]
+    more: int = 0
 
 
 def pane(request: HttpRequest) -> dict[str, Any]:
-    """Context of every page: the newest clusters of the open organisation, asked for only when they are drawn."""
-    return {"navigation": SimpleLazyObject(lambda: clusters(request))}
+    """Context of every page: clusters of the open organisation, asked for only when they are drawn."""
+    return {"navigation": SimpleLazyObject(lambda: clusters(request, request.path))}
 
 
-def clusters(request: HttpRequest) -> list[Cluster]:
-    """Return the newest clusters of the open organisation, by name."""
+def clusters(request: HttpRequest, path: str) -> Pane:
+    """Return the newest clusters of the open organisation, and the one whose page `path` is; in one query."""
     membership = getattr(request, "membership", None)
     if not membership or not membership.organisation.is_enterprise:
-        return []
-    rows = Cluster.objects.visible_to(membership).with_loss().with_verdict()
-    newest = rows.only("id", "name", "state").order_by("-created_at", "-pk")[:SHOWN]
-    return sorted(newest, key=lambda one: one.name.lower())
+        return Pane([])
+    mine = Cluster.objects.visible_to(membership)
+    opened = OPENED.match(path)
+    wanted = Q(pk__in=mine.order_by("-created_at", "-pk").values("pk")[:SHOWN])
+    if opened:
+        wanted |= Q(pk=UUID(opened[1]))
+    count = mine.order_by().values("organisation").annotate(found=Count("pk")).values("found")
+    rows = mine.filter(wanted).with_loss().with_verdict().annotate(every=Subquery(count)).only("id", "name", "state")
+    found = sorted(rows, key=lambda one: one.name.lower())
+    return Pane(found, found[0].every - len(found) if found else 0)  # type: ignore[attr-defined]

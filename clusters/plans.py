@@ -13,6 +13,7 @@ from django.utils import timezone
 from clusters import keys
 from clusters.bring_in import opening, taking
 from clusters.health import judging
+from clusters.health.verdicts import Verdict
 from clusters.health.words import of_rank
 from clusters.models import (
     Attachment,
@@ -30,6 +31,7 @@ from clusters.models.drill import KEPT_FOR
 from clusters.recovery import identities
 from clusters.repositories import inventory, losses, memory, pace
 from clusters.repositories.retained import holding
+from clusters.store_columns import COLUMNS
 from console.alerts.actions import nudge
 from console.cloud_accounts.actions import register_users, turned
 from console.cloud_accounts.models import CloudAccount
@@ -39,6 +41,7 @@ from console.operations.housekeeping import Rule
 from console.operations.registry import Workflow, register
 from console.operations.snapshots import SnapshotSource
 from console.operations.snapshots import register as register_source
+from stores.listing import store_columns
 from stores.models import (
     Store,
     StoreVerdicts,
@@ -134,7 +137,8 @@ last_seen_finders.append(losses.last_seen_at)
 loss_finders.append(losses.of_store)
 loss_conditions.append(losses.in_store)
 kept_finders.append(kept_in)
-store_verdicts.append(StoreVerdicts(worst_in_store, of_rank))
+store_verdicts.append(StoreVerdicts(worst_in_store, of_rank, tuple(Verdict)))
+store_columns.append(COLUMNS)
 housekeeping.register(
     Rule(
         DrillRun._meta.db_table,

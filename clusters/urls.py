@@ -14,6 +14,7 @@ from clusters.repositories import backup_views, retained_views
 app_name = "clusters"
 urlpatterns = [
     path("", views.cluster_list, name="list"),
+    path("view/", views.cluster_list_view, name="view"),
     path("create/", views.cluster_create, name="create"),
     path("bring-in/", bring_in_views.bring_in, name="bring_in"),
     path("bring-in/lists/", list_views.bring_in_list, name="bring_in_list"),

@@ -17,12 +17,13 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
-from clusters import actions, keys, proximity
+from clusters import actions, keys, listing, proximity
 from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
 from clusters.drills.shown import rows as proof_rows
 from clusters.enrolment import progress
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteClusterForm, RemoveNodesForm, StoresForm
 from clusters.models import Cluster, Database
+from clusters.navigation import clusters
 from clusters.node_setup import attached, node_setups, zone_of
 from clusters.pgbackrest.schedules import times
 from clusters.pictures.recovery_window import of_cases
@@ -43,24 +44,39 @@ from console.operations.actions import NotNow
 from console.operations.views import try_again
 from console.web import worldmap
 from console.web.forms import TypedNameForm
-from console.web.pages import announced, dialog_done, dialog_form, fragment_or_page, paginate, posted, searched
+from console.web.lists import TABLE_ROWS, is_table, keep_view, listed
+from console.web.pages import PAGE_SIZE, announced, dialog_done, dialog_form, fragment_or_page, posted
 
 
 @require_GET
 @require_permission(Permission.SEE_STORES)
 def cluster_list(request: MemberRequest) -> HttpResponse:
-    """Show the organisation's clusters, newest first, searched by ?q=."""
-    query = searched(request)
-    page = paginate(request, _clusters(request).search(query).with_story())
-    context = {"page": page, "query": query, "busy": any(cluster.is_busy for cluster in page.items)}
-    return fragment_or_page(request, "clusters/list.html", "panes", context)
+    """Show the organisation's clusters, newest first: searched, filtered and sorted as clusters.listing has it."""
+    as_table, path = is_table(request), reverse("clusters:list")
+    page = listing.page(request.membership, request.GET, path=path, size=TABLE_ROWS if as_table else PAGE_SIZE)
+    context = {
+        "page": page,
+        "as_table": as_table,
+        "as_view": reverse("clusters:view"),
+        "list_url": path,
+        "busy": any(cluster.is_busy for cluster in page.items),
+    }
+    return listed(request, "clusters/list.html", page, context, target="clusters-list", rows="panes")
+
+
+@require_POST
+@require_permission(Permission.SEE_STORES)
+def cluster_list_view(request: MemberRequest) -> HttpResponse:
+    """Keep whether lists are tables or panes, for the person."""
+    return keep_view(request, reverse("clusters:list"))
 
 
 @require_GET
 @require_permission(Permission.SEE_STORES)
 def cluster_navigation(request: MemberRequest) -> HttpResponse:
     """Show the navigation pane's clusters anew."""
-    return render(request, "clusters/_navigation.html", {"path": request.htmx.current_url_abs_path})
+    path = request.htmx.current_url_abs_path or ""
+    return render(request, "clusters/_navigation.html", {"path": path, "navigation": clusters(request, path)})
 
 
 @require_GET

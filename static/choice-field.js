@@ -26,6 +26,14 @@ export function forgetOptions(field) {
   found.delete(field);
 }
 
+// What an option says, as its attributes have it or else its row: its name, and where it is ("eu-west-1 · Dublin").
+export const nameOf = (option) => option.dataset.name ?? rowOf(option).querySelector("strong").textContent;
+export const codeOf = (option) => option.dataset.code ?? wordsOf(option).split(" · ")[0];
+
+const rowOf = (option) => option.closest("li");
+const wordsOf = (option) => rowOf(option).querySelector(".quiet-text").textContent;
+const labelOf = (option) => option.dataset.label ?? `${nameOf(option)}, ${wordsOf(option).replaceAll(" · ", ", ")}`;
+
 // What the map asks of the field: the labels and the states of its pins, and to choose one.
 export function mapApi(field) {
   return typedInput(field) ? apiOfTyped(field) : apiOfOptions(field);
@@ -56,7 +64,7 @@ function apiOfOptions(field) {
     fixed: optionsOf(field).every((option) => option.checked === undefined), // a map to look at
     judged: optionsOf(field).some((option) => "verdict" in option.dataset) || Boolean(field.querySelector("[data-spot]")),
     place: (spot) => field.querySelector(`[data-spot="${spot.map((one) => one.toFixed(3)).join()}"]`)?.dataset,
-    label: (id) => find(id)?.dataset.label ?? id,
+    label: (id) => (find(id) ? labelOf(find(id)) : id),
     state: (id) => stateOf(find(id)),
     toggle: (id) => toggle(find(id)),
   };

@@ -1,5 +1,5 @@
 // The list of a field: the chips of what is chosen, each with a button that takes it out, and the search.
-import { optionsOf, searchOf } from "./choice-field.js";
+import { codeOf, nameOf, optionsOf, searchOf } from "./choice-field.js";
 
 export function showChips(field) {
   const place = field.querySelector("[data-chips]");
@@ -11,7 +11,8 @@ export function showChips(field) {
 }
 
 function chip(option) {
-  const { name, code } = option.dataset;
+  const name = nameOf(option);
+  const code = codeOf(option);
   const item = element("li", "", { class: "chip" });
   const out = { type: "button", class: "chip-out", "data-out": option.value, "aria-label": `Take out ${name}` };
   item.append(element("strong", name), ` ${code} `, element("button", "×", out));

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, reduce
@@ -275,6 +275,7 @@ class StoreVerdicts:
 
     rank: Callable[[], Subquery]  # of the worst of its verdicts on a store, as a column of a query of stores
     of_rank: Callable[[int | None], Any]  # that verdict, with a label and a class for its colour
+    every: Sequence[Any] = ()  # all of them, the worst first, each with its value, its rank and its label
 
 
 store_verdicts: list[StoreVerdicts] = []  # of one app: appended by its plans.py

@@ -6,6 +6,7 @@ from stores.existing import views as existing_views
 app_name = "stores"
 urlpatterns = [
     path("", views.store_list, name="list"),
+    path("view/", views.store_list_view, name="view"),
     path("orphans/", unmanaged_views.unmanaged_list, name="unmanaged_list"),
     path("orphans/<uuid:account>/look/", unmanaged_views.unmanaged_scan, name="unmanaged_scan"),
     path("orphans/<uuid:account>/<str:bucket>/adopt/", unmanaged_views.unmanaged_adopt, name="unmanaged_adopt"),
@@ -25,6 +26,7 @@ urlpatterns = [
     path("create/", views.store_create, name="create"),
     path("calculator/", views.store_calculator, name="calculator"),
     path("<uuid:pk>/", views.store_detail, name="detail"),
+    path("<uuid:pk>/facts/", views.store_facts, name="facts"),
     path("<uuid:pk>/delete/", views.store_delete, name="delete"),
     path("<uuid:pk>/dossier/", views.store_deletion_preview, name="deletion_preview"),
     path("<uuid:pk>/cancel/", views.store_cancel, name="cancel"),

@@ -20,8 +20,9 @@ from console.cloud_accounts.models import CloudAccount
 from console.cloud_accounts.views import provider_tiles
 from console.operations.actions import NotNow, cancel
 from console.operations.views import try_again
-from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, posted, searched
-from stores import actions
+from console.web.lists import TABLE_ROWS, is_table, keep_view, listed
+from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
+from stores import actions, listing
 from stores.forms import NAME_TAKEN, DeleteForm, ProtectionForm, StoreForm
 from stores.models import RetainedLogs, Store
 from stores.unmanaged import account_scans
@@ -33,25 +34,43 @@ RETAINED = 100  # the newest retained logs
 @require_GET
 @require_permission(Permission.SEE_STORES)
 def store_list(request: MemberRequest) -> HttpResponse:
-    """Show the organisation's stores, newest first, searched by ?q=."""
-    organisation = request.membership.organisation
-    stores = Store.objects.visible_to(request.membership)
-    query = searched(request)
-    page = paginate(request, stores.search(query).with_story(), size=PANES)
+    """Show the organisation's stores, newest first: searched, filtered and sorted as stores.listing has it."""
+    as_table, path = is_table(request), reverse("stores:list")
+    page = listing.page(request.membership, request.GET, path=path, size=TABLE_ROWS if as_table else PANES)
+    is_first = not page.asked.is_filtered and page.asked.number == 1
     retained = RetainedLogs.objects.visible_to(request.membership)
     context = {
-        "retained": [] if query else list(retained.select_related("cloud_account")[:RETAINED]),
+        "retained": list(retained.select_related("cloud_account")[:RETAINED]) if is_first else [],
         "page": page,
-        "query": query,
+        "as_table": as_table,
+        "as_view": reverse("stores:view"),
+        "list_url": path,
         "busy": any(store.is_watched for store in page.items),
         # Stands beside the panes, which polls renew without it.
         "unmanaged": []
         if request.htmx
         else [account_scan for account_scan in account_scans(request.membership) if account_scan.unmanaged],
         # Only an empty list needs to know what the next step is.
-        "has_accounts": bool(page.items) or CloudAccount.objects.filter(organisation=organisation).exists(),
+        "has_accounts": not is_first
+        or bool(page.items)
+        or CloudAccount.objects.visible_to(request.membership).exists(),
     }
-    return fragment_or_page(request, "stores/list.html", "panes", context)
+    return listed(request, "stores/list.html", page, context, target="stores-list", rows="panes")
+
+
+@require_POST
+@require_permission(Permission.SEE_STORES)
+def store_list_view(request: MemberRequest) -> HttpResponse:
+    """Keep whether lists are tables or panes, for the person."""
+    return keep_view(request, reverse("stores:list"))
+
+
+@require_GET
+@require_permission(Permission.SEE_STORES)
+def store_facts(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Show the IDs and bucket names of a store, for its pane in the list."""
+    stores = Store.objects.visible_to(request.membership).select_related("cloud_account")
+    return fragment_or_page(request, "stores/facts.html", "facts", {"store": get_object_or_404(stores, pk=pk)})
 
 
 @require_GET

@@ -25,6 +25,8 @@ models.EmailField.register_lookup(Lower)
 class User(AbstractUser):
     """A person who signs in; what they may do comes from their membership, or from is_staff for support."""
 
+    lists_as_tables = models.BooleanField(null=True, editable=False)  # or as panes; null: never chosen
+
     def clean(self) -> None:
         """Write the address as it is kept."""
         super().clean()

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404
 from ninja import Query
 from pydantic import Field
 
+from clusters import listing as cluster_listing
 from clusters.health.verdicts import Verdict
 from clusters.models import Attachment, Cluster, Node, Repository
 from clusters.pgbackrest.repository import from_json
@@ -28,6 +29,8 @@ from console.audit.models import AuditEvent
 from console.audit.views import FilterForm
 from console.cloud_accounts.models import CloudAccount
 from console.overview import states
+from console.web.lists import Asked, Listing
+from stores import listing as store_listing
 from stores.models import Store, StoreQuerySet
 
 CLOSED = Field(description="As on the page.")
@@ -57,18 +60,31 @@ def stores(membership: Membership) -> StoreQuerySet:
 
 class StoreList(Searched):
     state: Annotated[str, CLOSED] = ""
+    verdict: Annotated[str, Field(description="The worst verdict on what is kept in it; none: nothing is judged.")] = ""
+    provider: Annotated[str, CLOSED] = ""
     cloud_account_id: UUID | None = None
+    region: Annotated[str, Field(max_length=40, description="A region's code.")] = ""
+    used: Annotated[str, Field(description="yes or no: whether a cluster uses it.")] = ""
 
 
 @reads("/stores", Permission.SEE_STORES, shapes.Page[shapes.Store], asked=StoreList)
 def list_stores(request: CallRequest, asked: Query[StoreList]) -> HttpResponse:
     """List the stores, newest first."""
-    rows = stores(request.membership).search(asked.q.strip())
-    if asked.state:
-        rows = rows.filter(state=asked.state)
-    if asked.cloud_account_id:
-        rows = rows.filter(cloud_account=asked.cloud_account_id)
-    return answered(page(rows, asked, shown.store))
+    given = {"account": str(asked.cloud_account_id or ""), **_filters(asked)}
+    chosen = _chosen(store_listing.LISTING, given)
+    rows = store_listing.search(request.membership, stores(request.membership), chosen.query)
+    return answered(page(store_listing.LISTING.filtered(store_listing.columns(rows), chosen), asked, shown.store))
+
+
+def _filters(asked: Searched) -> dict[str, str]:
+    return {key: text for key, text in asked.dict().items() if isinstance(text, str) and key != "cursor"}
+
+
+def _chosen(listing: Listing, given: Mapping[str, str]) -> Asked:
+    """Return what the filters of a list are asked; raises Problem for what can be no choice."""
+    if wrong := listing.no_choices(given):
+        raise fields([(f"/{key}", "Select a valid choice.") for key in wrong])
+    return listing.asked(given)
 
 
 @reads("/stores/{uuid:pk}", Permission.SEE_STORES, shapes.Store)
@@ -80,9 +96,7 @@ def get_store(request: CallRequest, pk: UUID) -> HttpResponse:
 @reads("/cloud-accounts", Permission.SEE_ACCOUNTS, shapes.Page[shapes.CloudAccount], asked=Searched)
 def list_cloud_accounts(request: CallRequest, asked: Query[Searched]) -> HttpResponse:
     """List the linked accounts, newest first."""
-    rows = CloudAccount.objects.visible_to(request.membership)
-    if query := asked.q.strip():
-        rows = rows.filter(name__icontains=query)
+    rows = CloudAccount.objects.visible_to(request.membership).search(asked.q.strip())
     return answered(page(rows, asked, shown.cloud_account))
 
 
@@ -112,10 +126,20 @@ def clusters(membership: Membership) -> Any:
     )
 
 
-@reads("/clusters", Permission.SEE_STORES, shapes.Page[shapes.Cluster], asked=Searched)
-def list_clusters(request: CallRequest, asked: Query[Searched]) -> HttpResponse:
+class ClusterList(Searched):
+    state: Annotated[str, CLOSED] = ""
+    verdict: Annotated[str, Field(description="The worst verdict on its databases; none: nothing is judged.")] = ""
+    provider: Annotated[str, CLOSED] = ""
+    cloud_account_id: UUID | None = None
+    stores: Annotated[str, Field(description="yes or no: whether it has a backup store.")] = ""
+
+
+@reads("/clusters", Permission.SEE_STORES, shapes.Page[shapes.Cluster], asked=ClusterList)
+def list_clusters(request: CallRequest, asked: Query[ClusterList]) -> HttpResponse:
     """List the clusters with their nodes, databases and attached stores, newest first."""
-    return answered(page(clusters(request.membership).search(asked.q.strip()), asked, shown.cluster))
+    chosen = _chosen(cluster_listing.LISTING, {"account": str(asked.cloud_account_id or ""), **_filters(asked)})
+    rows = cluster_listing.search(request.membership, clusters(request.membership), chosen.query)
+    return answered(page(cluster_listing.LISTING.filtered(cluster_listing.columns(rows), chosen), asked, shown.cluster))
 
 
 @reads("/clusters/{uuid:pk}", Permission.SEE_STORES, shapes.Cluster)

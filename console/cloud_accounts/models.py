@@ -26,11 +26,24 @@ from console.clouds.specs import AccountRef, DeploymentSettings
 from console.operations.snapshots import HELD, Snapshot, SnapshotQuerySet
 from console.web.validators import NameField
 
+SHORTEST = 3  # characters of a cloud that are searched for: fewer are in nearly all of them
+
 
 class CloudAccountQuerySet(OwnedQuerySet):
     def of_provider(self, key: str) -> Self:
         """Return the accounts of one cloud, by name."""
         return self.filter(provider_key=key).order_by(Lower("name"))
+
+    def search(self, text: str) -> Self:
+        """Return the accounts whose name, number, ID or cloud a text names."""
+        if not text:
+            return self
+        wanted = text.casefold()
+        is_long = len(wanted) >= SHORTEST
+        clouds = [one.key for one in CLOUDS.values() if is_long and wanted in f"{one.label} {one.key}".casefold()]
+        # SQLite keeps UUIDs without dashes.
+        keys = Q(id__icontains=text) | Q(id__icontains=text.replace("-", ""))
+        return self.filter(keys | Q(name__icontains=text) | Q(number__icontains=text) | Q(provider_key__in=clouds))
 
 
 class CloudAccount(models.Model):

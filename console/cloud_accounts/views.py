@@ -54,12 +54,18 @@ def provider_tiles(chosen: str) -> list[dict[str, object]]:
 @require_GET
 @require_permission(Permission.SEE_ACCOUNTS)
 def account_list(request: MemberRequest) -> HttpResponse:
-    """Show the organisation's linked accounts."""
+    """Show the organisation's linked accounts, searched by ?q= and filtered by ?provider=."""
     accounts = CloudAccount.objects.visible_to(request.membership)
-    query = searched(request)
-    if query:
-        accounts = accounts.filter(name__icontains=query)
-    context = {"page": paginate(request, accounts), "query": query}
+    query, provider = searched(request), request.GET.get("provider", "")
+    accounts = accounts.search(query)
+    if provider in CLOUDS:
+        accounts = accounts.filter(provider_key=provider)
+    context = {
+        "page": paginate(request, accounts),
+        "query": query,
+        "provider": provider if provider in CLOUDS else "",
+        "clouds": CLOUDS.values(),
+    }
     return fragment_or_page(request, "cloud_accounts/list.html", "panes", context)
 
 

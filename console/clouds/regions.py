@@ -71,6 +71,17 @@ def matching(text: str, among: Sequence[Region]) -> list[Region]:
     return []
 
 
+def mentions(region: Region, text: str) -> bool:
+    """Return whether the text is a part of the region's code, name or place, with or without accents and capitals."""
+    wanted = _slug(text)
+    return bool(wanted) and any(wanted in one for one in _searched(region))
+
+
+@cache
+def _searched(region: Region) -> frozenset[str]:
+    return _codes(region) | frozenset(map(_slug, (region.name, region.place)))
+
+
 @cache
 def _codes(region: Region) -> frozenset[str]:
     return frozenset({_slug(region.code)})

@@ -404,12 +404,14 @@ class ManagedResourceQuerySet(OwnedQuerySet):
 
     def search(self, text: str) -> Self:
         """Return the rows whose name, ID or whatever else is searched holds the text."""
-        if not text:
-            return self
+        return self.filter(self.holding(text)) if text else self
+
+    def holding(self, text: str) -> Q:
+        """Return the condition of `search`."""
         found = Q(id__icontains=text) | Q(id__icontains=text.replace("-", ""))  # SQLite keeps UUIDs without dashes
         for field in self.SEARCHED:
             found |= Q(**{f"{field}__icontains": text})
-        return self.filter(found)
+        return found
 
 
 LOST = "Backups gone"

@@ -46,3 +46,11 @@ def knows(kind: str, verb: str) -> bool:
 def find(kind: str, verb: str) -> Workflow:
     """Return what the verb means for that kind; raises KeyError when no app has said."""
     return _works[kind, verb]
+
+
+def by_kind() -> dict[str, list[Workflow]]:
+    """Return what can be done, by the kind of subject; each in the order of the titles."""
+    found: dict[str, list[Workflow]] = {}
+    for (kind, _), work in sorted(_works.items(), key=lambda item: (item[0][0], item[1].title)):
+        found.setdefault(kind, []).append(work)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.contrib import messages
@@ -12,6 +13,7 @@ from django.views.decorators.http import require_GET
 
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
+from console.operations import registry
 from console.operations.actions import NotNow, retry
 from console.operations.models import ManagedResource, Operation
 from console.web.pages import announced, fragment_or_page, paginate, searched
@@ -20,13 +22,17 @@ from console.web.pages import announced, fragment_or_page, paginate, searched
 @require_GET
 @require_permission(Permission.SEE_STORES)
 def task_list(request: MemberRequest) -> HttpResponse:
-    """Show the organisation's tasks, newest first, filtered by ?q= and ?state=."""
+    """Show the organisation's tasks, newest first, filtered by ?q=, ?kind= and ?state=."""
     tasks = Operation.objects.visible_to(request.membership)
     query, state = searched(request), request.GET.get("state", "")
     if query:
         tasks = tasks.filter(Q(subject_name__icontains=query) | Q(title__icontains=query))
     if state in Operation.State.values:
         tasks = tasks.filter(state=state)
+    kind, _, verb = request.GET.get("kind", "").partition(".")
+    works = registry.by_kind()
+    if kind in works:
+        tasks = tasks.filter(subject_kind=kind, **({"verb": verb} if registry.knows(kind, verb) else {}))
     page = paginate(request, tasks.select_related("requested_by"))
     waiting = any(task.state == Operation.State.WAITING for task in page.items)
     nobody = next((task.nobody_works for task in page.items if task.is_unfinished), "")
@@ -36,10 +42,28 @@ def task_list(request: MemberRequest) -> HttpResponse:
         "page": page,
         "query": query,
         "state": state,
+        "kind": request.GET.get("kind", "") if kind in works else "",
+        "works": works,
+        "rows": list(zip(page.items, _subjects(request, page.items), strict=True)),
         "states": Operation.State.choices,
         "busy": any(task.is_unfinished for task in page.items),
     }
     return fragment_or_page(request, "operations/task_list.html", "table", context)
+
+
+def _subjects(request: MemberRequest, tasks: Sequence[Operation]) -> list[str]:
+    """Return the page of each task's subject, "" of one that is gone: one query for each kind of them."""
+    keys: dict[str, set[UUID]] = {}
+    for task in tasks:
+        keys.setdefault(task.subject_kind, set()).add(task.subject_id)
+    works = registry.by_kind()
+    found = {
+        (kind, row.pk): row.get_absolute_url()
+        for kind, some in keys.items()
+        if kind in works
+        for row in works[kind][0].model.objects.visible_to(request.membership).filter(pk__in=some).only("pk")
+    }
+    return [found.get((task.subject_kind, task.subject_id), "") for task in tasks]
 
 
 @require_GET
@@ -50,7 +74,7 @@ def task_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "requested_by", "cancelled_by", "organisation"
     )
     task = get_object_or_404(tasks, pk=pk)
-    context = {"operation": task, "busy": task.is_unfinished}
+    context = {"operation": task, "subject": _subjects(request, [task])[0], "busy": task.is_unfinished}
     return fragment_or_page(request, "operations/task_detail.html", "task", context)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, Subquery, Value
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, NullIf
 
 from clusters.health.verdicts import Verdict, worst
@@ -89,8 +89,11 @@ class Place:
         return f"{self.name} in {self.region.place}: {told}"
 
 
-def places(membership: Membership) -> list[Place]:
-    """Return where the organisation has nodes or stores, the worst first, in three queries."""
+def places(membership: Membership, stores: QuerySet[Store] | None = None) -> list[Place]:
+    """Return where the organisation has nodes or stores, the worst first, in three queries.
+
+    With `stores`, which are the organisation's, only where these are, in one query.
+    """
     found: dict[tuple[float, float], Place] = {}
 
     def at(region: Region, code: str) -> Place:
@@ -98,11 +101,12 @@ def places(membership: Membership) -> list[Place]:
         place.codes.add(code)
         return place
 
-    for account, code, rank, count in _nodes(membership):
+    for account, code, rank, count in _nodes(membership) if stores is None else ():
         if region := account.region(code):
             place, verdict = at(region, code), of_rank(rank) or Verdict.NOT_SET_UP
             place.counts[verdict] = place.counts.get(verdict, 0) + count
-    for store in Store.objects.visible_to(membership).with_story().order_by("name", "pk")[:STORES]:
+    shown = Store.objects.visible_to(membership) if stores is None else stores
+    for store in shown.with_story().order_by("name", "pk")[:STORES]:  # type: ignore[attr-defined]
         if region := store.cloud_account.region(store.region):
             at(region, store.region).stores.append(Spot(store, region, store.verdict))
     last = len(Verdict)

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 from django_htmx.http import trigger_client_event
@@ -19,6 +20,8 @@ from console.accounts.permissions import Permission
 from console.overview import beginning, finding, fleet, freshness, states, troubles
 from console.web import notices
 from console.web.pages import fragment_or_page, searched
+from stores import listing
+from stores.models import StoreQuerySet
 
 ROWS = 50  # of the list of databases, on a page
 PAGES_AT_MOST = 100_000  # what comes after is the last page of whatever there is
@@ -96,22 +99,39 @@ def databases(request: MemberRequest) -> HttpResponse:
 @require_GET
 @require_permission(Permission.SEE_STORES)
 def fleet_page(request: MemberRequest) -> HttpResponse:
-    """Show all nodes and stores by their place, on a map and in a table."""
-    places = fleet.places(request.membership)
+    """Show all nodes and stores by their place, on a map and in a table; with the filters of the list, its stores."""
+    path = reverse("overview:fleet")
+    page = listing.without_rows(request.membership, request.GET, path=path)
+    places = fleet.places(request.membership, _filtered_stores(request))
+    is_own = request.htmx.target == "overview-fleet"
     context = {
+        "page": page,
+        "list_url": path,
+        "has_filters": is_own or not request.htmx,  # the overview shows the map without them
         "places": places,
         "spots": [spot for place in places for spot in place.stores],
         "at": fleet.digest(places),
     }
-    return fragment_or_page(request, "overview/fleet.html", "fleet", context)
+    response = fragment_or_page(request, "overview/fleet.html", "fleet", context)
+    if is_own:
+        response["HX-Push-Url"] = page.url
+    return response
 
 
 @require_GET
 @require_permission(Permission.SEE_STORES)
 def fleet_map(request: MemberRequest) -> HttpResponse:
-    """Return the fleet's map as an ES module."""
-    script = fleet.module(fleet.places(request.membership), settings.MAP_TILES)
+    """Return the fleet's map as an ES module, of the stores that the filters of the list leave."""
+    found = fleet.places(request.membership, _filtered_stores(request))
+    script = fleet.module(found, settings.MAP_TILES)
     return HttpResponse(script, content_type="text/javascript; charset=utf-8")
+
+
+def _filtered_stores(request: MemberRequest) -> StoreQuerySet | None:
+    """Return the stores that the address asks for; None when it asks for all, and for nodes beside them."""
+    if not listing.LISTING.asked(request.GET).is_filtered:
+        return None
+    return listing.asked_for(request.membership, request.GET)
 
 
 @require_GET

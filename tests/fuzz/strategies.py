@@ -148,7 +148,7 @@ KINDS = [
 ]
 HEADERS: dict[str, list[str]] = {
     "HX-Request": ["true", "false", "1"],
-    "HX-Target": ["dialog", "stores-panes", MARK],
+    "HX-Target": ["dialog", "stores-list", "stores-panes", MARK],
     "HX-Current-URL": ["http://localhost/stores/", "http://[", "//", "http://localhost:x/", "javascript:1", "%00", "http://localhost/\u00e9"],
     "HX-Current-URL-URI-AutoEncoded": ["true"],
     "HX-Prompt": [MARK],

@@ -28,23 +28,6 @@ def test_store_list_offers_the_next_step_when_empty(as_alice):
     assert reverse("cloud_accounts:link") in page  # no account yet: that is the first step
 
 
-def test_store_list_shows_what_a_pane_must_show(as_alice, account):
-    store = factories.store(account, region="eu-west-1")
-    page = as_alice.get("/stores/").content.decode()
-    for value in (
-        str(store.pk),
-        str(account.pk),
-        "eu-west-1",
-        "Dublin, Ireland",
-        store.bucket,
-        store.identifier,
-        store.log_bucket,
-        store.cloud.storage.identifier(store.cloud_account.credentials(), store.log_bucket),
-        "Show more details",
-    ):
-        assert value in page
-
-
 def test_store_list_answers_htmx_with_the_panes_alone(as_alice, account):
     factories.store(account)
     answer = as_alice.get("/stores/", headers=HTMX)
@@ -90,17 +73,17 @@ def test_store_list_turns_pages_both_ways(as_alice, account):
     assert [store.name for store in as_alice.get(back).context["page"].items] == pages[1]
 
 
-def test_store_list_takes_a_broken_cursor_for_none(as_alice, account):
+def test_store_list_takes_what_is_no_page_for_the_first(as_alice, account):
     factories.store(account)
-    for cursor in ("x", "%00", "MjAyNg", "💥"):
-        assert len(as_alice.get("/stores/", {"after": cursor}).context["page"].items) == 1
+    for page in ("x", "%00", "-1", "0", "٣", "💥", "9" * 40):
+        assert len(as_alice.get("/stores/", {"page": page}).context["page"].items) == 1
 
 
 @pytest.mark.parametrize("number", [1, 20])
 def test_store_list_asks_the_same_few_questions(as_alice, account, django_assert_num_queries, number):
     for n in range(number):
         factories.store(account, name=f"store-{n}")
-    # session, user, membership, count, stores, retained logs, scans, navigation pane
+    # session, user, membership, counts, stores, retained logs, scans, navigation pane
     with django_assert_num_queries(8):
         as_alice.get("/stores/")
 

@@ -1,0 +1,95 @@
+"""Lists for many: filtered, sorted, shown as a table and gone back to, in a real browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+
+def names_of(page):
+    return page.locator("#stores-panes .pane h2 a, #stores-panes tbody th a").all_inner_texts()
+
+
+def test_a_list_is_filtered_sorted_and_gone_back_to(visit, inspector):
+    page = visit(bypass_csp=True)
+    every = names_of(page)
+    assert len(every) > 3
+    inspector.check(page, "panes")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.evaluate("window.stillTheSamePage = true")
+    choice = page.locator("#filter-provider option[value=aws]").inner_text()
+    page.select_option("#filter-provider", "aws")
+    expect(page).to_have_url(re.compile(r"/stores/\?provider=aws$"))
+    some = names_of(page)
+    assert choice.endswith(f"({len(some)})")
+    assert 0 < len(some) < len(every)
+    page.select_option("#sort", "name")
+    expect(page).to_have_url(re.compile(r"\?provider=aws&sort=name$"))
+    assert names_of(page) == sorted(some, key=str.lower)
+    page.fill("#q", "nothing like it")
+    expect(page.locator("#stores-panes h2")).to_contain_text("No backup store matches")
+    assert page.evaluate("document.activeElement.id") == "q"  # who types is not interrupted
+    assert page.evaluate("window.stillTheSamePage")
+    inspector.check(page, "nothing found")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.get_by_role("link", name="Search: “nothing like it”").click()
+    expect(page).to_have_url(re.compile(r"\?provider=aws&sort=name$"))
+    assert names_of(page) == sorted(some, key=str.lower)
+    page.go_back()
+    expect(page.locator("#q")).to_have_value("nothing like it")
+    page.go_back()
+    expect(page.locator("#filter-provider")).to_have_value("aws")
+    expect(page.locator("#sort")).to_have_value("name")
+    assert names_of(page) == sorted(some, key=str.lower)
+
+
+def test_the_table_is_kept_and_its_headings_sort(visit, inspector):
+    page = visit("admin", "/stores/?sort=name", bypass_csp=True)
+    panes = names_of(page)
+    page.get_by_role("button", name="Table").click()
+    expect(page.locator("table.listed")).to_be_visible()
+    assert names_of(page) == panes
+    try:
+        inspector.check(page, "table")
+        page.set_viewport_size({"width": 1280, "height": 900})
+        heading = page.locator("th", has_text="Name")
+        expect(heading).to_have_attribute("aria-sort", "ascending")
+        heading.get_by_role("link").click()
+        expect(page).to_have_url(re.compile(r"\?sort=-name$"))
+        expect(heading).to_have_attribute("aria-sort", "descending")
+        assert names_of(page) == panes[::-1]
+        page.goto("/clusters/")
+        expect(page.locator("table.listed")).to_be_visible()
+        inspector.check(page, "table of clusters")
+        page.set_viewport_size({"width": 1280, "height": 900})
+    finally:
+        page.get_by_role("button", name="Panes").click()
+    expect(page.locator(".panes")).to_be_visible()
+
+
+def test_the_list_works_without_scripts(visit):
+    page = visit(java_script_enabled=False)
+    page.select_option("#filter-provider", "aws")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.locator("#filter-provider")).to_have_value("aws")
+    assert names_of(page)
+    page.locator(".pane .more > summary").first.click()
+    page.locator(".pane").first.get_by_role("link", name="IDs and bucket names").click()
+    expect(page.locator("h1")).to_contain_text("IDs and bucket names of")
+
+
+def test_the_map_shows_what_the_list_shows(visit):
+    page = visit(path="/stores/?provider=aws")
+    names = names_of(page)
+    page.get_by_role("link", name="Show on a map").click()
+    expect(page.locator("#filter-provider")).to_have_value("aws")
+    assert sorted(page.locator("table td a").all_inner_texts()) == sorted(names)
+    expect(page.locator(".leaflet-marker-icon").first).to_be_visible()
+    page.select_option("#filter-provider", "")
+    expect(page).to_have_url(re.compile("/overview/map/$"))
+    expect(page.locator("#q")).to_have_count(1)
+    expect(page.locator(".leaflet-marker-icon").first).to_be_visible()
