@@ -212,14 +212,23 @@ class ClustersCalls(Core):
         limit: int | Omit = OMIT,
         cursor: str | Omit = OMIT,
         q: str | Omit = OMIT,
+        state: str | Omit = OMIT,
+        verdict: str | Omit = OMIT,
+        provider: str | Omit = OMIT,
+        cloud_account_id: str | None | Omit = OMIT,
+        stores: str | Omit = OMIT,
     ) -> Iterator[Cluster]:
         """List the clusters with their nodes, databases and attached stores, newest first.
 
         limit: Rows of a page, 100 at most.
         cursor: `next` of the page before.
         q: What to search for, as on the page.
+        state: As on the page.
+        verdict: The worst verdict on its databases; none: nothing is judged.
+        provider: As on the page.
+        stores: yes or no: whether it has a backup store.
         """
-        return self.rows("list_clusters", {"limit": limit, "cursor": cursor, "q": q})
+        return self.rows("list_clusters", {"limit": limit, "cursor": cursor, "q": q, "state": state, "verdict": verdict, "provider": provider, "cloud_account_id": cloud_account_id, "stores": stores})
 
     def create_cluster(
         self,

@@ -145,7 +145,11 @@ class StoresCalls(Core):
         cursor: str | Omit = OMIT,
         q: str | Omit = OMIT,
         state: str | Omit = OMIT,
+        verdict: str | Omit = OMIT,
+        provider: str | Omit = OMIT,
         cloud_account_id: str | None | Omit = OMIT,
+        region: str | Omit = OMIT,
+        used: str | Omit = OMIT,
     ) -> Iterator[Store]:
         """List the stores, newest first.
 
@@ -153,8 +157,12 @@ class StoresCalls(Core):
         cursor: `next` of the page before.
         q: What to search for, as on the page.
         state: As on the page.
+        verdict: The worst verdict on what is kept in it; none: nothing is judged.
+        provider: As on the page.
+        region: A region's code.
+        used: yes or no: whether a cluster uses it.
         """
-        return self.rows("list_stores", {"limit": limit, "cursor": cursor, "q": q, "state": state, "cloud_account_id": cloud_account_id})
+        return self.rows("list_stores", {"limit": limit, "cursor": cursor, "q": q, "state": state, "verdict": verdict, "provider": provider, "cloud_account_id": cloud_account_id, "region": region, "used": used})
 
     def create_store(
         self,
