@@ -28,7 +28,7 @@ def planned_nodes(account: CloudAccount, codes: Iterable[str]) -> list[tuple[str
 class Option:
     """A store as the field offers it."""
 
-    id: str
+    id: str  # its UUID without dashes: a list has a thousand of them
     name: str
     region: Region
     node: str  # the nearest one; "" without nodes
@@ -71,6 +71,7 @@ def options(
     account: CloudAccount, nodes: Nodes, *, chosen: Collection[str] = (), attached: Collection[str] = ()
 ) -> list[Option]:
     """Return the account's stores: those attached first, then those chosen, then the rest; each nearest first."""
+    there, picked = set(map(_key, attached)), set(map(_key, chosen))
     rows = Store.objects.filter(cloud_account=account)  # which is one organisation's: whoever has found it may see them
     places: dict[str, tuple[Region, str, int] | None] = {}  # by code: an account has few regions, and many stores
     found = []
@@ -79,9 +80,13 @@ def options(
             region = account.region(code)
             places[code] = (region, *nearest(region, nodes)) if region else None
         if place := places[code]:
-            key = str(pk)
-            found.append(Option(key, name, *place, state, key in attached, key in chosen))
+            key = pk.hex
+            found.append(Option(key, name, *place, state, key in there, key in picked))
     return sorted(found, key=lambda one: (not one.attached, not one.chosen, one.km, one.name.lower()))
+
+
+def _key(text: str) -> str:
+    return text.replace("-", "").lower()
 
 
 def digest(found: Iterable[Option], nodes: Nodes) -> str:

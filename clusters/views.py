@@ -261,10 +261,10 @@ def store_map(request: MemberRequest) -> HttpResponse:
     else:
         cluster, account = None, get_object_or_404(_accounts(request), pk=_uuid(request.GET.get("cloud_account", "")))
         nodes = planned_nodes(account, request.GET.getlist("regions"))
-    found = options(account, nodes)
+    attached = {str(one.store_id) for one in cluster.wanted} if cluster else set()
+    found = options(account, nodes, attached=attached)
     if cluster and "offer" not in request.GET:
-        attached = {str(one.store_id) for one in cluster.wanted}
-        found = [one for one in found if one.id in attached]
+        found = [one for one in found if one.attached]
     return _module("stores", [worldmap.Pin(one.id, one.region.lat, one.region.lon) for one in found], nodes)
 
 

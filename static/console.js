@@ -11,7 +11,15 @@ function keepWhatTheReaderChanged() {
   const { defaults } = Idiomorph;
   defaults.ignoreActiveValue = true;
   defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.localName === "details");
-  defaults.callbacks.beforeNodeMorphed = (old, fresh) => !isSameTime(old, fresh) && !isMadeByScript(old);
+  defaults.callbacks.beforeNodeMorphed = (old, fresh) => {
+    letGoOfAnother(old, fresh);
+    return !isSameTime(old, fresh) && !isMadeByScript(old);
+  };
+}
+
+// A row of a list may become another's: then the box under the reader's hands must not keep the value that it had.
+function letGoOfAnother(old, fresh) {
+  if (old === document.activeElement && old.type === "checkbox" && old.value !== fresh.value) old.blur();
 }
 
 // A time that stays the same keeps the reader's zone; otherwise it would flicker with every poll.

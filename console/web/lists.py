@@ -337,6 +337,11 @@ class ListPage:
         return self.asked.query_string
 
     @property
+    def filter_query(self) -> str:
+        """Return what its address asks but for order and page, for what shows the same rows otherwise."""
+        return replace(self.asked, sort="", number=1).query_string
+
+    @property
     def narrowed(self) -> list[tuple[str, str, str]]:
         """Return what narrows the list: a filter's label, what is chosen, and the address without it."""
         found = [("Search", f"“{self.asked.query}”", self.asked.without("q"))] if self.asked.query else []
@@ -428,8 +433,7 @@ def is_table(request: HttpRequest) -> bool:
 
 def keep_view(request: HttpRequest, path: str) -> HttpResponse:
     """Keep for the person whether lists are tables (as=table) or panes, and go back to the list of the same address."""
-    person: Any = request.user
-    person.lists_as_tables = request.POST.get("as") == "table"
-    person.save(update_fields=["lists_as_tables"])
+    people: Any = type(request.user)._default_manager
+    people.filter(pk=request.user.pk).update(lists_as_tables=request.POST.get("as") == "table")
     query = request.META.get("QUERY_STRING", "")
     return redirect(f"{path}?{query}" if query else path)

@@ -325,6 +325,7 @@ DONE_BY = {
     "stores/<uuid:pk>/accept/": "POST /stores/{pk}/accept",
     "stores/<uuid:pk>/cancel/": "POST /stores/{pk}/cancel",
     "stores/<uuid:pk>/dossier/": "/stores/{pk}/deletion-preview",
+    "stores/<uuid:pk>/facts/": "/stores/{pk}",
     "stores/<uuid:pk>/reconsider/": "POST /stores/{pk}/reconsider",
     "stores/<uuid:pk>/repair/": "POST /stores/{pk}/repair",
     "stores/<uuid:pk>/retry/": "POST /stores/{pk}/retry",
@@ -342,7 +343,7 @@ DONE_BY = {
 # Pages of a browser alone: what a client has no use for, or asks in another way.
 OF_A_BROWSER = re.compile(
     r"account/|confirm/|login/|logout/|invitations/|stop-seeing/|admin/|healthz|readyz|metrics|csp-reports/"
-    r"|v1/|byoc/v1/|api/v1/|enrol/|alerts/confirm/|.*\.js$|clusters/navigation/"
+    r"|v1/|byoc/v1/|api/v1/|enrol/|alerts/confirm/|.*\.js$|clusters/navigation/|(stores|clusters)/view/"
     r"|clusters/<uuid:pk>/nodes/<slug:name>/(applied|drill)/|clusters/<uuid:pk>/drills/<int:drill>/report/"
     r"|organisation/switch/|search/"
 )

@@ -108,8 +108,15 @@ def test_stores_are_filtered_as_on_the_page(as_owner, account, acme):
         ({"state": "failed"}, ["ledger"]),
         ({"cloud_account_id": str(account.pk)}, ["orders"]),
         ({"q": "nothing"}, []),
+        ({"q": "other"}, ["ledger"]),
+        ({"q": "dublin", "state": "available"}, ["orders"]),
+        ({"provider": "aws", "region": "eu-west-1", "used": "no", "verdict": "none"}, ["ledger", "orders"]),
+        ({"used": "yes"}, []),
     ):
         assert [one["name"] for one in as_owner.get("/stores", query).json()["items"]] == names
+    for name in ("state", "verdict", "provider", "used"):
+        answer = as_owner.get("/stores", {name: "nothing like it"})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{name}")
     assert as_owner.get(f"/stores/{failed.pk}").json()["task"]["state"] == "failed"
 
 
@@ -120,6 +127,18 @@ def test_a_cluster_is_told_whole(as_owner, cluster):
     assert told["databases"][0]["name"] == "main"
     assert [(one["store"], one["repository"]) for one in told["attachments"]] == [("a", 1), ("b", 2)]
     assert told["verdict"] == "at_risk"
+
+
+def test_clusters_are_filtered_as_on_the_page(as_owner, cluster):
+    for query, number in (
+        ({"verdict": "at_risk", "stores": "yes", "provider": "aws", "state": cluster.state}, 1),
+        ({"verdict": "recoverable"}, 0),
+        ({"stores": "no"}, 0),
+        ({"q": cluster.cloud_account.name}, 1),
+        ({"q": "nothing"}, 0),
+    ):
+        assert len(as_owner.get("/clusters", query).json()["items"]) == number, query
+    assert as_owner.get("/clusters", {"stores": "maybe"}).status_code == 422
 
 
 def test_verdicts_are_the_data_of_the_overview_the_worst_first(as_owner, cluster):

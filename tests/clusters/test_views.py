@@ -133,8 +133,8 @@ def test_the_field_offers_the_nearest_first_and_says_what_cannot_be_chosen(as_al
 def test_cluster_stores_holds_what_is_attached_and_offers_the_rest(as_alice, make, stores):
     cluster = make(stores[:1])
     page = text_of(as_alice.get(f"/clusters/{cluster.pk}/backup-stores/"))
-    assert re.search(rf'value="{stores[0].pk}"[^>]* data-attached checked', page)
-    assert re.search(rf'value="{stores[1].pk}"(?![^>]*checked)', page)
+    assert re.search(rf'value="{stores[0].pk.hex}"[^>]* data-attached checked', page)
+    assert re.search(rf'value="{stores[1].pk.hex}"(?![^>]*checked)', page)
 
 
 def test_cluster_stores_attaches(as_alice, make, stores):
@@ -176,7 +176,7 @@ def test_cluster_stores_tells_the_second_of_two_administrators(as_alice, make, s
     page = text_of(answer)
     assert answer.status_code == 422
     assert "it has archive-dub, archive-iad now" in page
-    assert re.search(rf'value="{third.pk}"[^>]* checked', page)  # the choice is not lost
+    assert re.search(rf'value="{third.pk.hex}"[^>]* checked', page)  # the choice is not lost
     assert f'name="version" value="{shown + 1}"' in page
     assert len(Cluster.objects.with_story().get().wanted) == 2
 
@@ -279,7 +279,7 @@ def test_cluster_proximity_follows_the_choice(as_alice, make, stores):
     page = text_of(answer)
     assert "1 of 3 nodes has a store in its region" in page
     assert "(choosing archive-iad would make it 0 km)" in page
-    assert f'data-node="n2" data-store="{stores[0].pk}"' in page
+    assert f'data-node="n2" data-store="{stores[0].pk.hex}"' in page
 
 
 def test_maps_hold_no_name_and_every_pin(as_alice, make, account):
@@ -293,7 +293,7 @@ def test_maps_hold_no_name_and_every_pin(as_alice, make, account):
         answer = as_alice.get(f"/clusters/stores.js?{query}")
         script = answer.content.decode()
         assert answer["Content-Type"].startswith("text/javascript")
-        assert str(store.pk) in script
+        assert store.pk.hex in script
         assert "alert" not in script
     regions = as_alice.get(f"/clusters/regions.js?cloud_account={account.pk}").content.decode()
     assert "ap-northeast-1" in regions
