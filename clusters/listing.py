@@ -58,7 +58,8 @@ def page(membership: Membership, given: Mapping[str, str], *, path: str, size: i
         asked,
         found=search(membership, Cluster.objects.visible_to(membership), asked.query),
         columns=columns,
-        shown=lambda rows: rows.with_story(),
+        counted=columns(Cluster.objects.all()),
+        shown=Cluster.objects.with_story(),
         size=size,
         path=path,
     )

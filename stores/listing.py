@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
 from django.db.models import Exists, Q, Subquery, TextChoices
@@ -46,20 +47,29 @@ def columns(rows: StoreQuerySet) -> StoreQuerySet:
     return rows
 
 
-def sortable(rows: StoreQuerySet, asked: Asked) -> StoreQuerySet:
-    """Return the stores with what filters and the order that is asked for compare."""
-    rows = columns(rows)
+def compared(rows: StoreQuerySet, asked: Asked) -> StoreQuerySet:
+    """Return the stores with what those filters and that order compare that are asked for."""
+    sort = asked.sort.removeprefix("-")
+    for verdicts in store_verdicts if sort == "verdict" or "verdict" in asked.chosen else ():
+        rows = rows.annotate(worst_rank=verdicts.rank())
     for one in store_columns:
-        if asked.sort.endswith("newest"):
-            rows = rows.annotate(newest_backup=one.newest_backup())
-        if asked.sort.endswith("size"):
-            rows = rows.annotate(size=one.size())
+        made = {"newest_backup": one.newest_backup} if sort == "newest" else {}
+        made |= {"size": one.size} if sort == "size" else {}
+        made |= {"is_used": one.is_used} if "used" in asked.chosen else {}
+        rows = rows.annotate(**{name: make() for name, make in made.items()})
     return rows
 
 
-def shown(rows: StoreQuerySet) -> StoreQuerySet:
-    """Return the stores with all that a list shows of them, in one query."""
-    rows = rows.with_story()
+@cache  # what they are made of is known once all apps are ready, and making it takes as long as asking for it
+def counted() -> StoreQuerySet:
+    """Return all stores with what filters compare."""
+    return columns(Store.objects.all())
+
+
+@cache
+def shown() -> StoreQuerySet:
+    """Return all stores with all that a list shows of them."""
+    rows = Store.objects.with_story()
     for one in store_columns:
         rows = rows.annotate(
             newest_backup=one.newest_backup(),
@@ -212,8 +222,9 @@ def page(membership: Membership, given: Mapping[str, str], *, path: str, size: i
         LISTING,
         asked,
         found=search(membership, Store.objects.visible_to(membership), asked.query),
-        columns=lambda rows: sortable(rows, asked),
-        shown=shown,
+        columns=lambda rows: compared(rows, asked),
+        counted=counted(),
+        shown=shown(),
         size=size,
         path=path,
     )
@@ -227,7 +238,7 @@ def without_rows(membership: Membership, given: Mapping[str, str], *, path: str)
     """Return the filters of the member's stores alone, for what shows them otherwise than as a list."""
     asked = LISTING.asked({key: text for key, text in given.items() if key not in {"page", "sort"}})
     found = search(membership, Store.objects.visible_to(membership), asked.query)
-    return ListPage((), asked, tally(LISTING, columns(Store.objects.all()), asked, found), 1, is_more=False, path=path)
+    return ListPage((), asked, tally(LISTING, counted(), asked, found), 1, is_more=False, path=path)
 
 
 def asked_for(membership: Membership, given: Mapping[str, str]) -> StoreQuerySet:

@@ -386,29 +386,29 @@ def list_page(
     *,
     found: QuerySet[Any],
     columns: Callable[[QuerySet[Any]], QuerySet[Any]],
-    shown: Callable[[QuerySet[Any]], QuerySet[Any]],
+    counted: QuerySet[Any],
+    shown: QuerySet[Any],
     size: int,
     path: str,
 ) -> ListPage:
     """Return a page in two queries.
 
-    `found` are the rows that the search leaves; `columns` gives rows what filters and orders compare, `shown` what the
-    page shows. Which rows are on the page is found first, by their keys alone: so what a row shows costs nothing for
-    the rows of the pages before.
+    `found` are the rows that the search leaves; `columns` gives rows what the filters and the order that are asked for
+    compare. `counted` are all rows with the columns of all filters, `shown` all rows with what the page shows. Which
+    rows are on the page is found first, by their keys alone: so what a row shows costs nothing for the pages before.
     """
-    rows = columns(found)
-    counted = tally(listing, columns(found.model._default_manager.all()), asked, found)
-    if not counted.is_more:
-        asked = replace(asked, number=min(asked.number, max(ceil(counted.total / size), 1)))
-        counted = replace(counted, asked=asked)
+    number = tally(listing, counted, asked, found)
+    if not number.is_more:
+        asked = replace(asked, number=min(asked.number, max(ceil(number.total / size), 1)))
+        number = replace(number, asked=asked)
     first = (asked.number - 1) * size
-    keys = listing.sorted(listing.filtered(rows, asked), asked).values("pk")[first : first + size + 1]
-    page = shown(columns(found.model._default_manager.filter(pk__in=keys)))
-    items = list(listing.sorted(page, asked))
+    keys = listing.sorted(listing.filtered(columns(found), asked), asked).values("pk")[first : first + size + 1]
+    items = list(listing.sorted(shown.filter(pk__in=keys), asked))
     if not items and asked.number > 1:  # there are no longer so many, and nobody had counted them
-        first_page = replace(asked, number=1)
-        return list_page(listing, first_page, found=found, columns=columns, shown=shown, size=size, path=path)
-    return ListPage(items[:size], asked, counted, size, len(items) > size, path)
+        asked = replace(asked, number=1)
+        options: Any = {"columns": columns, "counted": counted, "shown": shown, "size": size, "path": path}
+        return list_page(listing, asked, found=found, **options)
+    return ListPage(items[:size], asked, number, size, len(items) > size, path)
 
 
 def listed(
