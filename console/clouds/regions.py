@@ -72,9 +72,12 @@ def matching(text: str, among: Sequence[Region]) -> list[Region]:
 
 
 def mentions(region: Region, text: str) -> bool:
-    """Return whether the text is a part of the region's code, name or place, with or without accents and capitals."""
+    """Return whether the text is a part of the region's code, name or place, with or without accents and capitals.
+
+    One letter is a part of nearly all of them, and names none.
+    """
     wanted = _slug(text)
-    return bool(wanted) and any(wanted in one for one in _searched(region))
+    return len(wanted) > 1 and any(wanted in one for one in _searched(region))
 
 
 @cache

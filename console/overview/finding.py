@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet
 from django.urls import resolve, reverse
 
-from clusters import listing as cluster_listing
 from clusters.models import Cluster, Database, Node
 from console.accounts.models import Membership
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
@@ -18,7 +17,6 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.help import searching
 from console.operations.models import Operation
-from stores import listing as store_listing
 from stores.models import Store
 
 EACH = 6  # of a kind: whoever sees that many goes on in the kind's own list, or types more
@@ -93,10 +91,10 @@ def _pages(membership: Membership, text: str) -> Iterator[Hit]:
 
 
 def _things(membership: Membership, text: str) -> Iterator[Group]:
-    stores = store_listing.search(membership, Store.objects.visible_to(membership), text)
+    stores = Store.objects.visible_to(membership).search(text)
     yield _group("Backup stores", stores.only("name", "bucket"), "bucket", "stores:list", text)
-    clusters = cluster_listing.search(membership, Cluster.objects.visible_to(membership), text)
-    yield _group("Clusters", clusters.only("name", "state"), "", "clusters:list", text)
+    clusters = Cluster.objects.visible_to(membership)
+    yield _group("Clusters", clusters.search(text).only("name", "state"), "", "clusters:list", text)
     nodes = Node.objects.filter(cluster__organisation=membership.organisation_id, name__icontains=text)
     yield _group("Nodes", nodes.select_related("cluster").defer("cluster__keys", "cluster__former_keys"), "cluster")
     databases = Database.objects.filter(cluster__organisation=membership.organisation_id, name__icontains=text)

@@ -121,9 +121,8 @@ class Asked:
 
     @property
     def query_string(self) -> str:
-        """Return the query string that asks this; "" for nothing."""
-        found = self.address(number=self.number)
-        return found if found != "?" else ""
+        """Return the query string that asks this, without its question mark; "" for nothing."""
+        return self.address(number=self.number).removeprefix("?")
 
     def without(self, key: str) -> str:
         """Return the query string that asks the same without this filter; "q" is the search."""
@@ -329,11 +328,11 @@ class ListPage:
     @property
     def url(self) -> str:
         """Return the address of this page of the list."""
-        return self.path + self.query
+        return f"{self.path}?{self.query}" if self.query else self.path
 
     @property
     def query(self) -> str:
-        """Return what its address asks, such as "?state=failed"; "" for nothing."""
+        """Return what its address asks, such as "state=failed"; "" for nothing."""
         return self.asked.query_string
 
     @property

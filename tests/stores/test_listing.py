@@ -45,7 +45,8 @@ def fill(organisation, seed=1, rows=ROWS):
     for number in range(rows):
         account = chance.choice(accounts)
         region = chance.choice(REGIONS.get(account.provider_key, ("us-east-1",)))
-        state = chance.choice(State.values)
+        is_used = chance.random() < 0.5
+        state = chance.choice([one for one in State.values if not is_used or one != "deleting"])
         store = factories.store(
             account,
             name=f"{chance.choice(('orders', 'Ledger', 'größe'))}-{number:03}",
@@ -71,7 +72,7 @@ def fill(organisation, seed=1, rows=ROWS):
             newest=None,
             size=None,
         )
-        if chance.random() < 0.5:
+        if is_used:
             cluster = judged.cluster(account, f"{chance.choice(('payments', 'web'))}-{number:03}", stores=[store])
             fact.used, fact.clusters = "yes", [cluster.name]
             for at in range(chance.choice((0, 1, 2))):

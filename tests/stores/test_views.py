@@ -243,7 +243,7 @@ def test_store_create_on_a_server_takes_its_region(as_alice, server, region):
     assert store.log_bucket == f"{store.bucket}-log"
     facts = {label: value for label, value, _ in store.facts}
     assert list(facts) == ["Cloud Account ID", "Region", "Bucket Name", "Log Bucket Name", "Endpoint"]
-    page = as_alice.get("/stores/").content.decode()
+    page = as_alice.get(f"/stores/{store.pk}/facts/").content.decode()
     assert "https://s3.example.com:9000" in page
     assert "arn:" not in page
 
