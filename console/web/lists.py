@@ -10,6 +10,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib.auth import get_user_model
 from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -432,7 +433,7 @@ def is_table(request: HttpRequest) -> bool:
 
 def keep_view(request: HttpRequest, path: str) -> HttpResponse:
     """Keep for the person whether lists are tables (as=table) or panes, and go back to the list of the same address."""
-    people: Any = type(request.user)._default_manager
+    people: Any = get_user_model()._default_manager
     people.filter(pk=request.user.pk).update(lists_as_tables=request.POST.get("as") == "table")
     query = request.META.get("QUERY_STRING", "")
     return redirect(f"{path}?{query}" if query else path)
