@@ -78,8 +78,8 @@ def test_the_list_works_without_scripts(visit):
     expect(page.locator("#filter-provider")).to_have_value("aws")
     assert names_of(page)
     page.locator(".pane .more > summary").first.click()
-    page.locator(".pane").first.get_by_role("link", name="IDs and bucket names").click()
-    expect(page.locator("h1")).to_contain_text("IDs and bucket names of")
+    page.locator(".pane").first.get_by_role("link", name="IDs and exact names").click()
+    expect(page.locator("h1")).to_contain_text("IDs and exact names of")
 
 
 def test_the_map_shows_what_the_list_shows(visit):

@@ -61,7 +61,8 @@ def test_task_list_asks_the_same_few_questions(client, alice, account, django_as
     for n in range(number):
         factories.failed_store(account, name=f"store-{n}")
     client.force_login(alice)
-    with django_assert_num_queries(6):
+    # session, user, membership, count, tasks, their stores, navigation pane
+    with django_assert_num_queries(7):
         client.get("/tasks/")
 
 
