@@ -103,6 +103,9 @@ class Membership(models.Model):
     external_id = models.CharField(max_length=36, blank=True, editable=False)
     created_at = models.DateTimeField("since", default=timezone.now, editable=False)
 
+    # Of what stands for a service account's, which is in no database: that one's ID.
+    service: UUID | None = None
+
     objects = OwnedQuerySet.as_manager()
 
     class Meta:

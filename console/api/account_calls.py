@@ -69,7 +69,7 @@ def _begin(
 ) -> HttpResponse:
     """Have a worker ask the cloud, and answer with that."""
     try:
-        begun = attempts.begin(_member(request), verb, account=account, entered=entered)
+        begun = attempts.begin(request.membership, verb, account=account, entered=entered)
     except LinkError as error:
         raise _refused(error) from error
     return _shown(request, begun)
@@ -78,13 +78,6 @@ def _begin(
 def _shown(request: CallRequest, begun: Attempt) -> HttpResponse:
     where = f"/api/v1/cloud-account-attempts/{begun.key}"
     return answered(_attempting(_attempt(request, begun.key)), status=202, location=where)
-
-
-def _member(request: CallRequest) -> Any:
-    if request.person is None:
-        said = "A service account links no accounts: what is entered stays a person's until a worker has tried it."
-        raise Problem(409, f"{said} Send the token of a member.")
-    return request.membership
 
 
 def _refused(error: LinkError) -> Problem:
@@ -98,7 +91,7 @@ def _pointer(name: str) -> str:
 
 
 def _attempt(request: CallRequest, key: UUID) -> Attempt:
-    found: Attempt | None = Attempt.objects.of(request.membership).filter(key=key).first() if request.person else None
+    found: Attempt | None = Attempt.objects.of(request.membership).filter(key=key).first()
     if found is None:
         raise Http404
     return found
@@ -158,7 +151,7 @@ def _file(one: Document) -> dict[str, str]:
 @reads("/cloud-account-types", Permission.MANAGE_ACCOUNTS, CloudAccountTypes)
 def list_cloud_account_types(request: CallRequest) -> HttpResponse:
     """List what can be linked, what each asks for, and the files that give the console its access there."""
-    external_id = actions.external_id(request.membership) if request.person else ""
+    external_id = actions.external_id(request.membership)
     items = []
     for cloud in CLOUDS.values():
         organisation = request.membership.organisation
@@ -224,7 +217,7 @@ def _given(credentials: dict[str, str | bool], asked: Any) -> dict[str, Any]:
 @once
 def link_cloud_account(request: CallRequest, asked: NewCloudAccount) -> HttpResponse:
     """Have a worker ask the cloud who this is; once it is known, the account is linked. Location says how far it is."""
-    member = _member(request)
+    member = request.membership
     if asked.type not in CLOUDS:
         raise fields([("/type", f"Choose one of {', '.join(CLOUDS)}.")])
     given = {**_given(asked.credentials, CLOUDS[asked.type].linking.fields), "name": asked.name, "provider": asked.type}
@@ -254,7 +247,7 @@ def change_cloud_account(request: CallRequest, pk: UUID, asked: ChangedCloudAcco
 
     What is tried must belong to the same account, and may do what the present one may.
     """
-    account, member = _account(request, pk), _member(request)
+    account, member = _account(request, pk), request.membership
     given = _given(asked.credentials, account.cloud.linking.fields)
     known = {one.name: account.settings.get(one.name, "") for one in account.cloud.linking.fields if not one.secret}
     form = ChangeForm({**known, **given, "name": account.name if asked.name is None else asked.name}, account=account)

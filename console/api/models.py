@@ -54,7 +54,9 @@ class ServiceAccount(models.Model):
     @property
     def as_member(self) -> Membership:
         """Return what stands for a membership; it is in no database, and has no person."""
-        return Membership(organisation=self.organisation, role=self.role)
+        found = Membership(organisation=self.organisation, role=self.role)
+        found.service = self.pk
+        return found
 
 
 class TokenQuerySet(OwnedQuerySet):

@@ -26,6 +26,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
 from console.api.models import SCOPES, ServiceAccount, Token
+from console.cloud_accounts.models import Attempt
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 KEY, SECRET, CHECKSUM = 12, 43, 6  # characters: 62^43 is more than 2^256, 62^6 more than 2^32
@@ -107,6 +108,7 @@ def remove_service_account(account: ServiceAccount, *, by: User | None) -> None:
         # Before, because what is deleted has lost its ID.
         organisation = account.organisation
         activity.record("Removed a service account", account, organisation=organisation, by=by, before=before)
+        Attempt.objects.filter(service=account.pk).delete()  # with what it has entered
         account.delete()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,11 +11,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
 from django.db.models import Model, ProtectedError, QuerySet
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
@@ -65,11 +67,27 @@ class InUse(Exception):
 
 
 def external_id(membership: Membership) -> str:
-    """Return the external ID of the account that the member links next: ours, and the same until one is linked."""
+    """Return the external ID of the account that the member links next: ours, and the same until one is linked.
+
+    That of a service account, which keeps none, is made of its ID and of this console's key: the first that no account
+    of the organisation has.
+    """
+    if membership.service:
+        return next(one for one in _of_service(membership.service) if not _is_used(one, membership.organisation_id))
     if not membership.external_id:
         Membership.objects.filter(pk=membership.pk, external_id="").update(external_id=str(uuid4()))
         membership.refresh_from_db(fields=["external_id"])
     return membership.external_id
+
+
+def _of_service(service: UUID) -> Iterator[str]:
+    for number in itertools.count():
+        digest = salted_hmac("console.cloud_accounts.external_id", f"{service} {number}", algorithm="sha256").digest()
+        yield str(UUID(bytes=digest[:16], version=4))
+
+
+def _is_used(external_id: str, organisation: UUID) -> bool:
+    return CloudAccount.objects.filter(organisation=organisation, settings__external_id=external_id).exists()
 
 
 def link(
@@ -90,7 +108,7 @@ def link(
         identity = _identify(account, account.credentials())
         account.number, account.partition = identity.number, identity.partition
         with _own_name(), transaction.atomic():
-            _use_up(settings.get("external_id", ""), by)
+            _use_up(settings.get("external_id", ""), by, organisation)
             _verified(account, identity)
             account.save(force_insert=True)
             activity.record("Linked cloud account", account, organisation=organisation, by=by, after=_told(account))
@@ -116,9 +134,15 @@ def _identify(account: CloudAccount, tried: AccountRef, seconds: float | None = 
     )
 
 
-def _use_up(external_id: str, by: User | None) -> None:
+def _use_up(external_id: str, by: User | None, organisation: Organisation) -> None:
     """Have the next account linked with another external ID, even if two are linked in the same moment."""
-    if external_id and by and not Membership.objects.filter(user=by, external_id=external_id).update(external_id=""):
+    if not external_id:
+        return
+    if by:
+        is_free = bool(Membership.objects.filter(user=by, external_id=external_id).update(external_id=""))
+    else:
+        is_free = not _is_used(external_id, Organisation.locked(organisation.pk).pk)
+    if not is_free:
         raise LinkError("Another account was just linked with this external ID. Reload the page: it shows a new one.")
 
 

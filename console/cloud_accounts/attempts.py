@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
-from console.accounts.models import Membership
+from console.accounts.models import Membership, Organisation
 from console.cloud_accounts import actions
 from console.cloud_accounts.models import Attempt, CloudAccount
 from console.clouds.contract import LinkError
@@ -40,9 +41,13 @@ def begin(
     Raises LinkError, with nothing written down, while others of the organisation are at it.
     """
     with transaction.atomic():
-        Membership.objects.select_for_update().get(pk=membership.pk)  # one after the other, of each member
-        waiting = Attempt.objects.waiting().filter(membership__organisation=membership.organisation_id)
-        mine: Iterable[Attempt] = waiting.filter(membership=membership, verb=verb, cloud_account=account)
+        if membership.pk:
+            Membership.objects.select_for_update().get(pk=membership.pk)  # one after the other, of each member
+        else:
+            Organisation.locked(membership.organisation_id)
+        whose = Q(organisation=membership.organisation_id) | Q(membership__organisation=membership.organisation_id)
+        waiting = Attempt.objects.waiting().filter(whose)
+        mine: Iterable[Attempt] = waiting.of(membership).filter(verb=verb, cloud_account=account)
         if same := next((one for one in mine if one.entered == entered), None):
             return same
         if waiting.count() >= AT_ONCE:
@@ -52,7 +57,13 @@ def begin(
                 passing=True,
             )
         attempt: Attempt = Attempt.objects.create(
-            membership=membership, verb=verb, cloud_account=account, entered=entered, origin=asdict(origin.get())
+            membership=membership if membership.pk else None,
+            service=membership.service,
+            organisation=membership.organisation,
+            verb=verb,
+            cloud_account=account,
+            entered=entered,
+            origin=asdict(origin.get()),
         )
         ask(Attempt.objects.filter(pk=attempt.pk))
     return attempt
@@ -106,14 +117,17 @@ def _end(attempt: Attempt, account: CloudAccount) -> None:
     if not ended.update(done_at=Now(), cloud_account=account, entered={}):
         raise LinkError(GONE, passing=True)
     earlier = Attempt.objects.filter(
-        membership=attempt.membership_id, verb=attempt.verb, cloud_account=attempt.cloud_account_id, done_at=None
+        membership=attempt.membership_id,
+        service=attempt.service,
+        verb=attempt.verb,
+        cloud_account=attempt.cloud_account_id,
+        done_at=None,
     )
     earlier.exclude(Attempt.WAITING).delete()
 
 
 def _link(attempt: Attempt, ending: Callable[[CloudAccount], None]) -> None:
-    membership = attempt.membership
-    actions.link(membership.organisation, **attempt.entered["asked"], by=membership.user, ending=ending)
+    actions.link(attempt.whose, **attempt.entered["asked"], by=attempt.person, ending=ending)
 
 
 def _account(attempt: Attempt) -> CloudAccount:
@@ -125,11 +139,11 @@ def _change(attempt: Attempt, ending: Callable[[CloudAccount], None]) -> None:
     account = _account(attempt)
     for name, value in attempt.entered["seen"].items():  # what the member saw: it may be another by now
         setattr(account, name, value)
-    actions.change(account, **attempt.entered["asked"], by=attempt.membership.user, ending=ending)
+    actions.change(account, **attempt.entered["asked"], by=attempt.person, ending=ending)
 
 
 def _verify(attempt: Attempt, ending: Callable[[CloudAccount], None]) -> None:
-    actions.verify(_account(attempt), by=attempt.membership.user, ending=ending)
+    actions.verify(_account(attempt), by=attempt.person, ending=ending)
 
 
 _WAYS = {Attempt.Verb.LINK: _link, Attempt.Verb.CHANGE: _change, Attempt.Verb.VERIFY: _verify}

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.accounts.encryption import EncryptedJSONField
-from console.accounts.models import Membership, Organisation, OwnedQuerySet
+from console.accounts.models import Membership, Organisation, OwnedQuerySet, User
 from console.clouds import CLOUDS, proof
 from console.clouds.contract import Capabilities, Check, Cloud, Document, Fact
 from console.clouds.proof import SignIn
@@ -299,7 +299,8 @@ class AttemptQuerySet(SnapshotQuerySet):
     def of(self, membership: Membership) -> Self:
         """Return the member's own, for what was entered is theirs alone; each with whether it `is_waiting`."""
         waiting = ExpressionWrapper(Attempt.WAITING, BooleanField())
-        return self.filter(membership=membership.pk).annotate(is_waiting=waiting)
+        mine = self.filter(membership=membership.pk) if membership.pk else self.filter(service=membership.service)
+        return mine.annotate(is_waiting=waiting) if membership.pk or membership.service else self.none()
 
 
 class Attempt(Snapshot):
@@ -321,7 +322,10 @@ class Attempt(Snapshot):
     WAITING: ClassVar = Q(done_at=None, tried_at=None, begun_at__gt=Now() - WITHIN)
 
     key = models.UUIDField(unique=True, default=uuid4, editable=False)
-    membership = models.ForeignKey(Membership, models.CASCADE, related_name="+")
+    # Whose it is: a member's, or a service account's (its ID).
+    membership = models.ForeignKey(Membership, models.CASCADE, null=True, related_name="+")
+    service = models.UUIDField(null=True)
+    organisation = models.ForeignKey(Organisation, models.CASCADE, null=True, related_name="+")
     cloud_account = models.ForeignKey(CloudAccount, models.CASCADE, null=True, related_name="+")
     verb = models.CharField(max_length=10, choices=Verb)
     entered = EncryptedJSONField(default=dict)  # with its secrets; nothing once it is done
@@ -334,7 +338,19 @@ class Attempt(Snapshot):
     objects: ClassVar = AttemptQuerySet.as_manager()
 
     def __str__(self) -> str:
-        return f"{self.get_verb_display()}, {self.membership}"
+        return f"{self.get_verb_display()}, {self.membership or 'a service account'}"
+
+    @property
+    def person(self) -> User | None:
+        """Return who has entered it; None of a service account."""
+        return self.membership.user if self.membership else None
+
+    @property
+    def whose(self) -> Organisation:
+        """Return the organisation in which it is made."""
+        found = self.organisation or (self.membership.organisation if self.membership else None)
+        assert found is not None, "each is somebody's"
+        return found
 
     @property
     def cloud(self) -> Cloud:

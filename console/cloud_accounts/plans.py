@@ -47,8 +47,9 @@ register(
         read=attempts.look,
         every=None,
         rows=attempts.of_all,
-        rate_key="membership",
-        related=("membership__organisation", "membership__user", "cloud_account__organisation"),
+        rate_key="organisation",
+        organisation="organisation",
+        related=("organisation", "membership__organisation", "membership__user", "cloud_account__organisation"),
         places="asks",
         queue="celery",  # what somebody has opened a dialog for goes before hundreds of snapshots
     )

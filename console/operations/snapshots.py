@@ -99,7 +99,8 @@ class SnapshotSource:
     changes what else follows, in the transaction that keeps the content. `every` says how long that lasts, of the
     row with its new content, if there is any; None until somebody asks. `rows` are those that may be read by
     themselves, `rate_key` names the cloud account, whose readings share a budget. `places` are those at which an
-    organisation waits for a cloud, `queue` is where the workers find it.
+    organisation waits for a cloud, `queue` is where the workers find it. `organisation` is how the row names whose it
+    is, where its rate key has none.
     """
 
     model: type[Snapshot]
@@ -111,6 +112,7 @@ class SnapshotSource:
     kept: Callable[[Any], None] = lambda snapshot: None
     places: str = "reads"
     queue: str = "snapshots"
+    organisation: str = ""
 
 
 def daily(key: UUID | str) -> timedelta:
@@ -171,7 +173,7 @@ def organisation_of(label: str, pk: int) -> UUID | None:
     """Return the key of the organisation whose account the snapshot is of; None when there is no such snapshot."""
     source = _sources[label]
     rows = source.model._default_manager.filter(pk=pk)
-    found: UUID | None = rows.values_list(f"{source.rate_key}__organisation", flat=True).first()
+    found: UUID | None = rows.values_list(source.organisation or f"{source.rate_key}__organisation", flat=True).first()
     return found
 
 

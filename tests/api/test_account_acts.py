@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from console.api import tokens
 from console.api.models import KeptAnswer
 from console.audit.models import AuditEvent
 from console.cloud_accounts import actions
@@ -13,7 +14,14 @@ from console.cloud_accounts.models import Attempt, CloudAccount, LookBudget, Pre
 from console.clouds.contract import LinkError
 from tests import factories
 from tests.api.callers import Caller, give_service
-from tests.cloud_accounts.linking import SECRET, work
+from tests.cloud_accounts.linking import SECRET, make_role, work
+
+
+@pytest.fixture
+def own_identity(amazon, monkeypatch):
+    """The console's own keys, with which it assumes roles."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", amazon.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", amazon.secret_access_key)
 
 
 @pytest.fixture
@@ -89,15 +97,68 @@ def test_linking_refuses_with_a_pointer(as_owner, body, changed, pointer):
     assert not Attempt.objects.exists()
 
 
-def test_attempts_are_ones_own_and_a_service_account_makes_none(as_owner, caller, acme, alice, body, as_stranger):
+@pytest.fixture
+def robot(acme, alice):
+    """An administrator that is no person, and who calls with its token."""
+    made = tokens.make_service_account(acme, name="robot", role="admin", by=alice)
+    return made, Caller(give_service(made, alice)[1])
+
+
+def test_attempts_are_ones_own(as_owner, caller, acme, alice, body, as_stranger, robot):
     answer = as_owner.post("/cloud-accounts", body)
     path = f"/cloud-account-attempts/{answer.json()['id']}"
     adam = caller(factories.user("adam", acme, "admin"))
-    robot = Caller(give_service(acme.service_accounts.create(name="robot", role="admin"), alice)[1])
-    for other in (adam, robot, as_stranger):
+    other_robot = Caller(give_service(tokens.make_service_account(acme, name="b", role="admin", by=alice), alice)[1])
+    for other in (adam, robot[1], as_stranger):
         assert other.get(path).status_code == 404
-    refused = robot.post("/cloud-accounts", {**body, "name": "b"})
-    assert (refused.status_code, "token of a member" in refused.json()["detail"]) == (409, True)
+    answer = robot[1].post("/cloud-accounts", {**body, "name": "b"})
+    path = f"/cloud-account-attempts/{answer.json()['id']}"
+    for other in (as_owner, adam, other_robot, as_stranger):
+        assert other.get(path).status_code == 404
+    assert robot[1].get(path).status_code == 200
+
+
+def test_a_service_account_links_changes_and_verifies(robot, body, amazon, acme):
+    made, calls = robot
+    answer = calls.post("/cloud-accounts", body, key="k1")
+    assert calls.post("/cloud-accounts", {**body, "name": "prod"}).json()["id"] == answer.json()["id"], "sent twice"
+    assert Attempt.objects.get().organisation == acme
+    work()
+    told = calls.get(answer["Location"].removeprefix("/api/v1")).json()
+    account = CloudAccount.objects.get()
+    assert (told["state"], told["cloud_account_id"]) == ("done", str(account.pk))
+    event = AuditEvent.objects.get(action="Linked cloud account")
+    assert (event.actor, event.actor_name, event.organisation) == (None, "robot (service account)", acme)
+    assert calls.send("PATCH", f"/cloud-accounts/{account.pk}", {"name": "renamed"}).json()["name"] == "renamed"
+    assert calls.send("POST", f"/cloud-accounts/{account.pk}/verify").status_code == 202
+    work()
+    assert [one.entered for one in Attempt.objects.exclude(done_at=None)] == [{}, {}]
+    calls.post("/cloud-accounts", {**body, "name": "other"})
+    tokens.remove_service_account(made, by=None)
+    assert not Attempt.objects.filter(done_at=None).exists(), "what it has entered is gone with it"
+
+
+def test_a_service_account_s_external_id_is_used_once_and_is_nobody_else_s(robot, amazon, own_identity, acme, alice):
+    calls = robot[1]
+
+    def shown(who=calls):
+        items = who.get("/cloud-account-types").json()["items"]
+        return next(one["external_id"] for one in items if one["type"] == "aws")
+
+    mine = shown()
+    assert shown() == mine
+    other = tokens.make_service_account(acme, name="other", role="admin", by=alice)
+    assert shown(Caller(give_service(other, alice)[1])) != mine
+    arn = make_role(amazon, mine, name="of-robot")
+    given = {"name": "role", "type": "aws", "credentials": {"method": "role", "role_arn": arn}}
+    calls.post("/cloud-accounts", given)
+    work()
+    assert CloudAccount.objects.get().settings["external_id"] == mine
+    assert shown() != mine
+    with pytest.raises(LinkError, match="just linked with this external ID"):
+        actions.link(
+            acme, provider="aws", name="again", settings={"role_arn": arn, "external_id": mine}, secrets={}, by=None
+        )
 
 
 def test_an_account_is_renamed_and_gets_another_key(as_owner, as_viewer, body, amazon, refusing):

@@ -144,7 +144,6 @@ def _tenant(request: CallRequest) -> dict[str, Any]:
         "created_at": shown.time(organisation.created_at),
         "updated_at": shown.time(organisation.created_at),
     }
-    # A service account links nothing, so it has none.
-    if membership.pk and Permission.MANAGE_ACCOUNTS in request.token.may:
+    if Permission.MANAGE_ACCOUNTS in request.token.may:
         told["external_id"] = external_id(membership)
     return told

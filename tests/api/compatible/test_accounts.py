@@ -126,10 +126,17 @@ def test_zones_are_of_no_account_but_one_s_own(owner, account, charlie):
     assert Caller(give(charlie)[1]).get(path).status_code == 404
 
 
-def test_a_service_account_links_nothing(acme, alice):
+def test_a_service_account_links_with_an_external_id_of_its_own(acme, alice, amazon, own_identity, at_once):
     service = tokens.make_service_account(acme, name="ci", role="owner", by=alice)
-    answer = Caller(give_service(service, alice)[1]).post("/cloud-accounts", {"type": "aws", "credentials": {}})
-    assert (answer.status_code, "service account" in answer.json()["message"]) == (400, True)
+    text = give_service(service, alice)[1]
+    [tenant] = Caller(text, "/account/v1").get("/tenants").json()
+    arn = make_role(amazon, tenant["external_id"], name="of-ci")
+    answer = Caller(text, "/byoc/v1").post(
+        "/cloud-accounts", {"type": "aws", "name": "a", "credentials": {"role_arn": arn}}
+    )
+    assert (answer.status_code, CloudAccount.objects.get().settings["role_arn"]) == (200, arn)
+    [after] = Caller(text, "/account/v1").get("/tenants").json()
+    assert after["external_id"] != tenant["external_id"]
 
 
 def test_only_so_many_wait_for_a_cloud(owner, monkeypatch):
