@@ -138,6 +138,7 @@ def add_channel(
     values: dict[str, str],
     at_least: str,
     rules: Sequence[str],
+    events: Sequence[str] = (),
     by: User | None,
 ) -> Channel:
     """Add a channel. A webhook gets a secret; an e-mail address is told nothing before confirm(). Raises Refused."""
@@ -154,6 +155,7 @@ def add_channel(
         secrets=held,
         at_least=at_least,
         rules=list(rules),
+        events=list(events) or None,
         by=by,
         confirmed_at=None if kind == Channel.Kind.EMAIL else timezone.now(),
     )
@@ -163,7 +165,7 @@ def add_channel(
             if Channel.objects.filter(organisation=organisation).count() >= Channel.AT_MOST:
                 raise Refused(f"There are {Channel.AT_MOST} channels, and no more may be. Delete one first.")
             channel.save(force_insert=True)
-            after = {"kind": kind, "to": channel.shown}
+            after = {"kind": kind, "to": channel.shown, **({"events": channel.news} if channel.news else {})}
             activity.record("Added an alert channel", channel, organisation=organisation, by=by, after=after)
     except IntegrityError as error:
         raise Refused("A channel has this name already. Choose another one.", "name") from error
@@ -181,13 +183,21 @@ def shown(kind: str, held: dict[str, str]) -> str:
 
 
 @transaction.atomic
-def change_channel(channel: Channel, *, name: str, at_least: str, rules: Sequence[str], by: User | None) -> None:
-    """Have the channel tell of other alerts, or call it something else. Raises Refused."""
-    before = {"name": channel.name, "at_least": channel.at_least, "rules": channel.rules}
-    after = {"name": name, "at_least": at_least, "rules": list(rules)}
+def change_channel(
+    channel: Channel,
+    *,
+    name: str,
+    at_least: str,
+    rules: Sequence[str],
+    events: Sequence[str] = (),
+    by: User | None,
+) -> None:
+    """Have the channel tell of something else, or call it something else. Raises Refused."""
+    before = {"name": channel.name, "at_least": channel.at_least, "rules": channel.rules, "events": channel.news}
+    after = {"name": name, "at_least": at_least, "rules": list(rules), "events": list(events)}
     try:
         with transaction.atomic():
-            Channel.objects.filter(pk=channel.pk).update(**after)
+            Channel.objects.filter(pk=channel.pk).update(**{**after, "events": after["events"] or None})
     except IntegrityError as error:
         raise Refused("A channel has this name already. Choose another one.", "name") from error
     activity.record(

@@ -11,7 +11,8 @@ class AlertsConfig(AppConfig):
     label = "alerts"
 
     def ready(self) -> None:
-        """Load every app's rules; tell people which rows name them, and housekeeping how long rows stay."""
+        """Load the rules of every app, and what tells housekeeping, people and webhooks of this one."""
         autodiscover_modules("alerts", "health.alerts")
         importlib.import_module("console.alerts.upkeep")
+        importlib.import_module("console.alerts.news")
         notice_finders.append(importlib.import_module("console.alerts.notices").about_channels)

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.alerts import actions, conditions
-from console.alerts.forms import FORMS, ChannelForm, DeadmanForm, RepeatForm, TellsOf, WindowForm
+from console.alerts.forms import FORMS, ChannelForm, DeadmanForm, RepeatForm, WindowForm, tells_of
 from console.alerts.models import AlertSettings, Channel, Delivery, MaintenanceWindow
 from console.web.pages import announced, dialog_done, dialog_form, fragment_or_page, paginate, posted
 
@@ -25,6 +25,7 @@ CHANGED = "alert-settings-changed"
 PAGE_SIZE = 50
 TESTED = timedelta(minutes=2)  # for which the page looks for a test's answer
 SHOWN = 20  # maintenance windows
+TOLD = {"name", "at_least", "rules", "events"}  # of the form: what a channel is called, and what it is told of
 
 
 @require_GET
@@ -65,7 +66,7 @@ def channel_create(request: MemberRequest, kind: str) -> HttpResponse:
 
 
 def _add(request: MemberRequest, form: ChannelForm) -> Channel | None:
-    given = {name: form.cleaned_data[name] for name in ("name", "at_least", "rules")}
+    given = {name: value for name, value in form.cleaned_data.items() if name in TOLD}
     try:
         organisation = request.membership.organisation
         return actions.add_channel(organisation, kind=form.kind, values=form.values, **given, by=request.user)
@@ -108,8 +109,8 @@ def _channel(request: MemberRequest, pk: UUID) -> Channel:
 def channel_edit(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Choose what the channel tells of, and its name; where it leads stays as it is."""
     channel = _channel(request, pk)
-    now = {"name": channel.name, "at_least": channel.at_least, "rules": channel.rules}
-    form = TellsOf(posted(request), initial=now)
+    now = {"name": channel.name, "at_least": channel.at_least, "rules": channel.rules, "events": channel.news}
+    form = tells_of(channel.kind)(posted(request), initial=now)
     if form.is_bound and form.is_valid():
         try:
             actions.change_channel(channel, **form.cleaned_data, by=request.user)

@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from console.alerts import deliveries, sending
-from console.alerts.models import AlertSettings, Delivery
+from console.alerts.models import NEWS, AlertSettings, Delivery
 from console.alerts.sending import Answer
 from console.operations.heartbeats import Heartbeat
 
@@ -42,10 +42,10 @@ def trouble(*, complete: bool) -> str:
 def _stuck() -> QuerySet[Delivery]:
     """Return the messages that should have been tried long ago, and do not wait for another one of their channel.
 
-    Tests tell nobody of an alert, and anybody may ask for one: those that wait silence nobody's switch.
+    Tests and news tell nobody of an alert, and anybody may make many: those that wait silence nobody's switch.
     """
     untried = Delivery.objects.filter(deliveries.in_turn(), state=Delivery.State.WAITING, tries=0)
-    return untried.filter(due_at__lte=Now() - STUCK).exclude(kind="test")
+    return untried.filter(due_at__lte=Now() - STUCK).exclude(kind__in=["test", *NEWS.values()])
 
 
 def _tried() -> QuerySet[Delivery]:

@@ -17,15 +17,15 @@ from uuid import UUID
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, Window
+from django.db.models import Case, Exists, F, OuterRef, Q, When, Window
 from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 
 from console.accounts import activity
 from console.alerts import sending
-from console.alerts.formats import FORMATS, Envelope, plain_text
-from console.alerts.messages import Message
-from console.alerts.models import Channel, Delivery
+from console.alerts.formats import FORMATS, Envelope, Request, news, plain_text
+from console.alerts.messages import Message, News
+from console.alerts.models import NEWS, Channel, Delivery
 from console.alerts.sending import Answer
 from console.operations import messages
 from console.operations.models import RateSlot
@@ -37,6 +37,7 @@ PAUSES = (10, MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR)  #
 HELD = timedelta(seconds=60)  # that a worker has for one: longer than any takes
 GRACE = timedelta(seconds=5)  # in which the message that was sent for it comes
 AT_ONCE = 4  # messages of one organisation: nobody's slow server holds up the others'
+NEWS_AT_ONCE = 2  # of them that are no alerts, in places of their own: they hold no alert up
 AGAIN = 2  # seconds until one is tried for which there was no place
 DISABLED_AFTER = timedelta(days=5)  # without one success
 SWEPT, OF_ONE = 200, 20  # sent by one sweep; of one organisation
@@ -58,22 +59,25 @@ def overdue() -> list[UUID]:
     """Return what is due and for which no message seems to be on its way: of each organisation no more than a share.
 
     The share is taken before anything is cut, and each organisation's first come before anybody's second: however much
-    of one waits, it keeps nobody else's waiting.
+    of one waits, it keeps nobody else's waiting. Of its own, alerts come before tasks and changes.
     """
     room = SWEPT - messages.waiting(messages.PEOPLE)
     if room <= 0:
         return []
-    place = Window(RowNumber(), partition_by="organisation", order_by=["due_at", "pk"])
+    after_alerts = Case(When(kind__in=NEWS.values(), then=1), default=0)
+    place = Window(RowNumber(), partition_by="organisation", order_by=[after_alerts, "due_at", "pk"])
     rows = Delivery.objects.due().filter(due_at__lte=Now() - GRACE).annotate(place=place).filter(place__lte=OF_ONE)
     return list(rows.order_by("place", "due_at").values_list("pk", flat=True)[:room])
 
 
 def deliver(pk: UUID) -> bool:
     """Send it, if it is due and nobody else does; return whether it was tried."""
-    whose = Delivery.objects.due().filter(pk=pk).values_list("organisation", flat=True).first()
-    if whose is None:
+    found = Delivery.objects.due().filter(pk=pk).values_list("organisation", "kind").first()
+    if found is None:
         return False
-    place = RateSlot.objects.hold(f"alerts {whose}", AT_ONCE, HELD.total_seconds())
+    whose, kind = found
+    name, places = ("news", NEWS_AT_ONCE) if kind in NEWS.values() else ("alerts", AT_ONCE)
+    place = RateSlot.objects.hold(f"{name} {whose}", places, HELD.total_seconds())
     if not place:
         Delivery.objects.due().filter(pk=pk).update(due_at=Now() + timedelta(seconds=AGAIN))
         return False
@@ -110,7 +114,7 @@ def _try(pk: UUID) -> bool:
 
 def carry(row: Delivery) -> Answer:
     """Hand the message to its channel, and return what came back."""
-    channel, message = row.channel, Message.from_json(row.content)
+    channel = row.channel
     envelope = Envelope(
         id=f"msg_{row.pk.hex}",
         at=int(time.time()),
@@ -118,10 +122,16 @@ def carry(row: Delivery) -> Answer:
         signing=channel.signing_secrets if channel.kind == Channel.Kind.WEBHOOK else (),
         base=settings.PUBLIC_URL,
     )
+    if row.kind in NEWS.values():
+        return _post(channel, news(News.from_json(row.content), envelope))
+    message = Message.from_json(row.content)
     if channel.kind == Channel.Kind.EMAIL:
         subject = f"[Storekeeper] {message.subject}"
         return sending.mail(channel.secrets["address"], subject, plain_text(message, envelope), row.pk.hex)
-    request = FORMATS[channel.kind](message, envelope)
+    return _post(channel, FORMATS[channel.kind](message, envelope))
+
+
+def _post(channel: Channel, request: Request) -> Answer:
     secrets = [one for one in channel.secrets.values() if isinstance(one, str)]
     return sending.post(replace(request, secrets=secrets))
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from console.alerts.messages import Item, Message
+from console.alerts.messages import Item, Message, News
 
 LINES = 10  # alerts that a chat shows
 COLOURS = {"critical": "#c0261f", "warning": "#b06a00", "ok": "#0a6b44"}
@@ -65,6 +65,16 @@ def webhook(message: Message, envelope: Envelope) -> Request:
         "more": message.more,
     }
     kind = "alerts.test" if message.items and message.items[0].event == "test" else "alerts.changed"
+    return _signed(kind, data, envelope)
+
+
+def news(message: News, envelope: Envelope) -> Request:
+    """Return a message of Standard Webhooks that says what has happened."""
+    told = {**message.content, "url": envelope.link(message.url)}
+    return _signed(message.type, {"organisation": message.organisation, message.name: told}, envelope)
+
+
+def _signed(kind: str, data: dict[str, Any], envelope: Envelope) -> Request:
     request = _json(str(envelope.secrets["url"]), {"type": kind, "timestamp": _iso(envelope.at), "data": data})
     signed = " ".join(signature(one, envelope.id, envelope.at, request.body) for one in envelope.signing)
     headers = {"webhook-id": envelope.id, "webhook-timestamp": str(envelope.at), "webhook-signature": signed}

@@ -133,6 +133,25 @@ class TellsOf(forms.Form):
         self.fields["rules"].choices = rule_choices()  # type: ignore[attr-defined]
 
 
+class Told(TellsOf):
+    """Which alerts a webhook tells of, and what it is sent beside them."""
+
+    events = forms.MultipleChoiceField(
+        label="Beside alerts",
+        choices=[
+            ("tasks", "Tasks: that one has begun, is done or has failed"),
+            ("changes", "Changes: each event of the audit log, with who did it"),
+        ],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
+def tells_of(kind: str) -> type[TellsOf]:
+    """Return the form that changes a channel of this kind."""
+    return Told if kind == Channel.Kind.WEBHOOK else TellsOf
+
+
 def _url(label: str) -> forms.CharField:
     return forms.CharField(
         label=label,
@@ -185,7 +204,7 @@ class URLForm(ChannelForm):
     field_order: Sequence[str] = ("name", "url")
 
 
-class WebhookForm(URLForm):
+class WebhookForm(Told, URLForm):
     kind = Channel.Kind.WEBHOOK
 
 

@@ -103,3 +103,24 @@ class Message:
         """Return how many are not among so many lines, in words; "" where none is."""
         left = max(0, len(self.items) - at_most) + self.more
         return f"and {left:,} more" if left else ""
+
+
+@dataclass(frozen=True)
+class News:
+    """Something that has happened, as a webhook is sent it beside alerts."""
+
+    type: str  # such as task.done, change.recorded
+    subject: str  # one line
+    organisation: str
+    name: str  # of what follows in the data: task, change
+    content: dict[str, Any]
+    url: str = ""  # of its page, as a path
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Return the news that as_json() gave."""
+        return cls(**content)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it is kept."""
+        return asdict(self)

@@ -26,6 +26,7 @@ ASK_AGAIN = timedelta(minutes=10)  # after the last link to an address
 A_DAY = timedelta(days=1)
 LINKS_A_DAY = 20  # of an organisation: anybody's address may be entered
 TITLE, WORDS, PERSON = 200, 2000, 150  # characters
+NEWS = {"tasks": "task", "changes": "change"}  # what a webhook may be sent beside alerts, and its kind of message
 
 
 def new_secret() -> str:
@@ -193,6 +194,7 @@ class Channel(models.Model):
     secrets = EncryptedJSONField(default=dict)
     at_least = models.CharField("tells of", max_length=10, choices=Severity, default=Severity.WARNING)
     rules: Any = models.JSONField(default=list)  # keys of those that it tells of; none: all
+    events: Any = models.JSONField(null=True)  # of a webhook: NEWS that it is sent beside alerts; null: none
     by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     # An e-mail address gets nothing until whoever reads it has said yes; others are confirmed from the beginning.
@@ -230,6 +232,16 @@ class Channel(models.Model):
         """Return whether the other side keeps incidents, which are opened, acknowledged and resolved there."""
         return self.kind in {self.Kind.PAGERDUTY, self.Kind.OPSGENIE}
 
+    @property
+    def news(self) -> list[str]:
+        """Return which of NEWS it is sent beside alerts."""
+        return list(self.events or ())
+
+    @property
+    def news_words(self) -> str:
+        """Return that in words; "" for nothing."""
+        return " and ".join(name for name in NEWS if name in self.news)
+
     def wants(self, alert: Alert) -> bool:
         """Return whether it tells of such an alert."""
         right = self.at_least == Severity.WARNING or alert.severity == Severity.CRITICAL
@@ -260,10 +272,11 @@ class Delivery(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="+")
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="deliveries")
-    kind = models.CharField(max_length=20)  # alerts, test, confirm; of incidents trigger, acknowledge, resolve
-    group = models.CharField(max_length=200, blank=True)  # of incidents: those of one group go in their order
+    # alerts, test, confirm; of NEWS task, change; of incidents trigger, acknowledge, resolve
+    kind = models.CharField(max_length=20)
+    group = models.CharField(max_length=200, blank=True)  # of incidents and tasks: those of one go in their order
     subject = models.CharField(max_length=TITLE)  # what it says, in a line
-    content: Any = models.JSONField(default=dict)  # console.alerts.messages.Message
+    content: Any = models.JSONField(default=dict)  # console.alerts.messages.Message, or News
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     tries = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField(db_default=Now())  # nobody sends it before

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from console.accounts.permissions import Permission
 from console.alerts import actions
-from console.alerts.forms import FORMS, LONGEST_URL, TellsOf
+from console.alerts.channel_views import TOLD
+from console.alerts.forms import FORMS, LONGEST_URL, tells_of
 from console.alerts.models import Channel, Delivery
 from console.api.alert_calls import refused
 from console.api.authentication import CallRequest
@@ -27,7 +28,8 @@ from console.api.reading import of_form
 from console.api.shapes import Page, Shape
 from console.api.shown import moment
 
-OF_A_KIND = ("address", "url", "token", "key", "region")  # fields that some kinds of channels have
+OF_A_KIND = ("events", "address", "url", "token", "key", "region")  # fields that some kinds of channels have
+EVENTS = "Of webhook, what it is sent beside alerts: tasks, changes. Changes are the audit log's, and need see_audit."
 
 
 class AlertChannel(Shape):
@@ -39,6 +41,7 @@ class AlertChannel(Shape):
     to: Annotated[str, Field(description="Where it leads, without what opens anything.")]
     at_least: str
     rules: Annotated[list[str], Field(description="Kinds of alerts that it tells of; none: all.")]
+    events: Annotated[list[str], Field(description="What a webhook is sent beside alerts: tasks, changes.")]
     is_on: bool
     why_off: str
     confirmed_at: Annotated[datetime | None, Field(description="An e-mail address gets nothing before.")]
@@ -67,6 +70,7 @@ def _shown(row: Channel) -> dict[str, Any]:
         "to": row.shown,
         "at_least": row.at_least,
         "rules": row.rules,
+        "events": row.news,
         "is_on": row.disabled_at is None,
         "why_off": row.disabled_why,
         "confirmed_at": moment(row.confirmed_at),
@@ -98,6 +102,7 @@ class ChannelToAdd(Body):
     name: str
     at_least: Annotated[str, Field(description="warning or critical.")] = "warning"
     rules: Annotated[list[str], Field(description="Keys of GET /alert-rules; none: all.", max_length=100)] = []
+    events: Annotated[list[str], Field(description=EVENTS, max_length=10)] = []
     address: Annotated[str, Field(description="Of email.")] = ""
     url: Annotated[str, Field(description="Of webhook, slack, teams and ntfy.")] = ""
     token: Annotated[str, Field(description="Of ntfy, where the topic asks for one.")] = ""
@@ -116,7 +121,8 @@ def add_alert_channel(request: CallRequest, asked: ChannelToAdd) -> HttpResponse
         raise fields([(f"/{one}", f"A channel of the kind {asked.kind} has none.") for one in wrong])
     if not form.is_valid():
         raise of_form(form)
-    given = {name: form.cleaned_data[name] for name in ("name", "at_least", "rules")}
+    _may_hear(request, asked.events)
+    given = {name: value for name, value in form.cleaned_data.items() if name in TOLD}
     organisation = request.membership.organisation
     try:
         made = actions.add_channel(organisation, kind=form.kind, values=form.values, **given, by=request.person)
@@ -124,6 +130,12 @@ def add_alert_channel(request: CallRequest, asked: ChannelToAdd) -> HttpResponse
         raise refused(error) from error
     told = {"secret": str(made.secrets.get("secret", "")), "note": _sent(request, made)}
     return answered({**_shown(made), **told}, status=201, location=f"/api/v1/alert-channels/{made.pk}")
+
+
+def _may_hear(request: CallRequest, events: list[str]) -> None:
+    """Raise Problem for changes that whoever asks may not see themselves."""
+    if "changes" in events and Permission.SEE_AUDIT not in request.token.may:
+        raise Problem(403, "Changes are what the audit log has: a token that has them sent needs see_audit.")
 
 
 def _sent(request: CallRequest, channel: Channel) -> str:
@@ -145,6 +157,7 @@ class ChangedChannel(Body):
     name: str | None = None
     at_least: str | None = None
     rules: Annotated[list[str] | None, Field(max_length=100)] = None
+    events: Annotated[list[str] | None, Field(description=EVENTS, max_length=10)] = None
     is_on: bool | None = None
 
 
@@ -154,9 +167,13 @@ def change_alert_channel(request: CallRequest, pk: UUID, asked: ChangedChannel) 
     channel = _channel(request, pk)
     given = {name: value for name, value in asked.dict(exclude={"is_on"}).items() if value is not None}
     if given:
-        form = TellsOf({"name": channel.name, "at_least": channel.at_least, "rules": channel.rules, **given})
+        kept = {"name": channel.name, "at_least": channel.at_least, "rules": channel.rules, "events": channel.news}
+        form = tells_of(channel.kind)({**kept, **given})
+        if given.get("events") and "events" not in form.fields:
+            raise fields([("/events", f"A channel of the kind {channel.kind} has none.")])
         if not form.is_valid():
             raise of_form(form)
+        _may_hear(request, given.get("events", []))
         try:
             actions.change_channel(channel, **form.cleaned_data, by=request.person)
         except actions.Refused as error:

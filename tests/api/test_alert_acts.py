@@ -123,6 +123,9 @@ def test_a_webhook_is_added_and_its_secret_shown_once(as_owner, as_viewer, as_st
         ({"kind": "pagerduty", "url": "", "key": "ab", "region": "mars"}, "/region"),
         ({"kind": "ntfy", "url": "https://ntfy.sh"}, "/url"),
         ({"secret": "mine"}, "/secret"),
+        ({"events": ["nonsense"]}, "/events"),
+        ({"events": "tasks"}, "/events"),
+        ({"kind": "slack", "events": ["tasks"]}, "/events"),
     ],
     ids=str,
 )
@@ -155,6 +158,26 @@ def test_a_channel_is_changed_turned_off_tested_and_deleted(as_owner, robot, as_
     assert as_owner.send("DELETE", path).status_code == 204
     assert [one.name for one in Channel.objects.all()] == ["hook"]
     assert as_stranger.get("/alert-deliveries").json()["items"] == []
+
+
+def test_a_webhook_is_sent_tasks_and_changes(as_owner, alice, caller):
+    body = {"kind": "webhook", "name": "hook", "url": URL, "events": ["tasks"]}
+    told = as_owner.post("/alert-channels", body).json()
+    assert told["events"] == ["tasks"]
+    path = f"/alert-channels/{told['id']}"
+    assert as_owner.send("PATCH", path, {"at_least": "critical"}).json()["events"] == ["tasks"]
+    assert as_owner.send("PATCH", path, {"events": ["tasks", "changes"]}).json()["events"] == ["tasks", "changes"]
+    assert as_owner.send("PATCH", path, {"events": ["x"]}).json()["errors"][0]["pointer"] == "/events"
+    assert as_owner.send("PATCH", path, {"events": []}).json()["events"] == []
+    slack = as_owner.post("/alert-channels", {"kind": "slack", "name": "chat", "url": URL}).json()
+    answer = as_owner.send("PATCH", f"/alert-channels/{slack['id']}", {"events": ["tasks"]})
+    assert answer.json()["errors"][0]["pointer"] == "/events"
+    # Who may not see the audit log has it sent nowhere.
+    narrow = caller(alice, "manage_alerts", "see_stores")
+    assert narrow.send("PATCH", path, {"events": ["changes"]}).status_code == 403
+    assert narrow.post("/alert-channels", {**body, "name": "b", "events": ["changes"]}).status_code == 403
+    assert narrow.send("PATCH", path, {"events": ["tasks"]}).json()["events"] == ["tasks"]
+    assert Channel.objects.count() == 2
 
 
 def test_an_address_is_sent_a_link(as_owner, settings, mailoutbox):
