@@ -8,7 +8,7 @@ from uuid import UUID
 from zlib import crc32
 
 from clusters.models import Cluster
-from clusters.proximity import Site, nearest
+from clusters.proximity import Site, Verdict, judge, nearest
 from clusters.repositories.detaching import costs
 from clusters.repositories.retained import left_behind
 from console.cloud_accounts.models import CloudAccount
@@ -87,6 +87,14 @@ def options(
 
 def _key(text: str) -> str:
     return text.replace("-", "").lower()
+
+
+def verdict(nodes: Nodes, found: Iterable[Option]) -> Verdict:
+    """Return what is to be said of the stores that are chosen, and which others would be nearer."""
+    known = list(found)
+    return judge(
+        nodes, [one.site for one in known if one.chosen], [one.site for one in known if one.usable and not one.chosen]
+    )
 
 
 def digest(found: Iterable[Option], nodes: Nodes) -> str:

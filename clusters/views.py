@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from clusters import actions, keys, listing, proximity
-from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes
+from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes, verdict
 from clusters.drills.shown import rows as proof_rows
 from clusters.enrolment import progress
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteClusterForm, RemoveNodesForm, StoresForm
@@ -119,7 +119,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "retained": len(cluster.repositories.all()) - len(cases),
         "zone": (zone := zone_of(cluster.nodes.all())),
         "times": times(cluster.policy.schedules, timezone.now(), zone),
-        "verdict": _verdict(cluster.places, found),
+        "verdict": verdict(cluster.places, found),
         "method": proximity.METHOD,
         "stores_map": f"{reverse('clusters:store_map')}?cluster={pk}&v={digest(mine, cluster.places)}",
     }
@@ -216,16 +216,11 @@ def _choice(form: Any, account: CloudAccount, nodes: Nodes, cluster: Cluster | N
     query = urlencode([*whose, ("v", digest(found, nodes))])
     return {
         "options": found,
-        "verdict": _verdict(nodes, found),
+        "verdict": verdict(nodes, found),
         "method": proximity.METHOD,
         "stores_map": f"{reverse('clusters:store_map')}?{query}",
         "verdict_url": reverse("clusters:proximity") + (f"?cluster={cluster.pk}" if cluster else ""),
     }
-
-
-def _verdict(nodes: Nodes, found: Sequence[Option]) -> proximity.Verdict:
-    chosen = [one.site for one in found if one.chosen]
-    return proximity.judge(nodes, chosen, [one.site for one in found if one.usable and not one.chosen])
 
 
 def _region_map_of(account: CloudAccount) -> str:
@@ -247,7 +242,7 @@ def cluster_proximity(request: MemberRequest) -> HttpResponse:
         account = get_object_or_404(_accounts(request), pk=_uuid(request.POST.get("cloud_account", "")))
         nodes = planned_nodes(account, request.POST.getlist("regions"))
     found = options(account, nodes, chosen=set(request.POST.getlist("backup_stores")))
-    context = {"verdict": _verdict(nodes, found), "method": proximity.METHOD}
+    context = {"verdict": verdict(nodes, found), "method": proximity.METHOD}
     return render(request, "clusters/_verdict.html", context)
 
 

@@ -40,26 +40,33 @@ def evidence(request: MemberRequest) -> HttpResponse:
     form = EvidenceForm(request.GET, membership=request.membership)
     if not form.is_valid():
         return render(request, "clusters/evidence.html", {"form": form}, status=422)
-    cluster, since, until = form.cleaned_data["cluster"], form.since, form.until
-    found = stanzas(request.membership, cluster)
-    events = _events(request, cluster).filter(created_at__gte=since, created_at__lt=until)
-    tried = _tried(request, cluster).filter(created_at__gte=since, created_at__lt=until)
+    cluster = form.cleaned_data["cluster"]
     asked = {"from": form.cleaned_data["from"], "to": form.cleaned_data["to"], "cluster": cluster.pk if cluster else ""}
-    context = {
-        "form": form,
+    context = {**gathered(form, request.membership), "form": form, "query": urlencode(asked)}
+    return render(request, "clusters/evidence.html", context)
+
+
+def gathered(form: EvidenceForm, membership: Membership) -> dict[str, Any]:
+    """Return what is known of the period that a valid form asks for, and of how much more there is.
+
+    The cluster, or None; since and until; at, which is now; rows of databases; runs of drills; events of the audit log.
+    """
+    cluster, since, until = form.cleaned_data["cluster"], form.since, form.until
+    found = stanzas(membership, cluster)
+    events = _events(membership, cluster).filter(created_at__gte=since, created_at__lt=until)
+    tried = _tried(membership, cluster).filter(created_at__gte=since, created_at__lt=until)
+    return {
         "cluster": cluster,
         "since": since,
         "until": until,
         "at": timezone.now(),
-        "rows": list(rows(found.defer(None)[:STANZAS_AT_MOST], request.membership, since, until)),
+        "rows": list(rows(found.defer(None)[:STANZAS_AT_MOST], membership, since, until)),
         "others": max(0, found.count() - STANZAS_AT_MOST),
         "runs": list(tried.order_by("created_at", "pk")[:RUNS_AT_MOST]),
         "more_runs": max(0, tried.count() - RUNS_AT_MOST),
         "events": list(events.order_by("-created_at", "-pk")[:EVENTS_AT_MOST]),
         "more_events": max(0, events.count() - EVENTS_AT_MOST),
-        "query": urlencode(asked),
     }
-    return render(request, "clusters/evidence.html", context)
 
 
 @require_GET
@@ -101,15 +108,15 @@ def _csv(found: Iterable[tuple[KnownStanza, Any]]) -> Iterator[str]:
         yield writer.writerow(safe(value) for value in values)
 
 
-def _tried(request: MemberRequest, cluster: Cluster | None) -> QuerySet[DrillRun]:
+def _tried(membership: Membership, cluster: Cluster | None) -> QuerySet[DrillRun]:
     """Return the restores and verifications of the organisation, or of a cluster."""
-    runs = DrillRun.objects.visible_to(request.membership)
+    runs = DrillRun.objects.visible_to(membership)
     return runs.filter(cluster=cluster) if cluster else runs
 
 
-def _events(request: MemberRequest, cluster: Cluster | None) -> AuditEventQuerySet:
+def _events(membership: Membership, cluster: Cluster | None) -> AuditEventQuerySet:
     """Return what was done in the organisation, or to a cluster and what belongs to it."""
-    events = AuditEvent.objects.visible_to(request.membership)
+    events = AuditEvent.objects.visible_to(membership)
     if cluster is None:
         return events
     kinds = {

@@ -16,6 +16,8 @@ from clusters.pgbackrest import rescue
 from clusters.pgbackrest.configuration import Target
 from clusters.pgbackrest.grammar import STANZA
 from clusters.pgbackrest.layout import Layout, called
+from console.accounts import activity
+from console.accounts.models import User
 from console.clouds.contract import Document
 from console.clouds.specs import AccessSpec
 from stores.models import Store
@@ -111,6 +113,11 @@ class Recovering:
         """Return whether pgBackRest can read what was deleted."""
         return self.store.cloud.recovery.has_versions(self.store.spec())
 
+    @property
+    def is_ready(self) -> bool:
+        """Return whether there is an identity with which it can be read now."""
+        return self.has_versions and self.identity is not None and self.identity.is_ready
+
     @cached_property
     def folder(self) -> str:
         """Return what is brought back as a whole: the repository, or the node's part where another one is inside."""
@@ -180,3 +187,12 @@ class Recovering:
     def deleters(self) -> str:
         """Return the commands that say who deleted; "" where there are no logs."""
         return self.store.cloud.recovery.deleters(self.store.spec(), self.folder)
+
+
+def hand_out(recovering: Recovering, *, by: User | None) -> str:
+    """Return the set-up script with the identity's secrets, and note who was shown it."""
+    repository = recovering.repository
+    after = {"cluster": repository.cluster_name, "store": recovering.store.name, "time": recovering.rescue.time}
+    said = "Was shown the recovery set-up script with its secrets"
+    activity.record(said, repository, organisation=repository.organisation, by=by, after=after)
+    return recovering.rescue.setup()

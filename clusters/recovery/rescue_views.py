@@ -13,9 +13,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from clusters.models import RecoveryIdentity, Repository
 from clusters.recovery import identities
-from clusters.recovery.rescue import Recovering, planned
+from clusters.recovery.rescue import Recovering, hand_out, planned
 from clusters.recovery.rescue_forms import IdentityForm, RescueForm
-from console.accounts import activity
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.web.pages import announced, dialog_done, dialog_form, file_download, fragment_or_page, posted, text_file
@@ -109,17 +108,10 @@ def rescue_setup(request: MemberRequest, pk: int) -> HttpResponse:
     """Return the script that puts the read-only configuration into its place, with the identity's secrets."""
     repository, store, identity = _found(request, pk)
     _, recovering = _asked(request, repository, store, identity)
-    if recovering is None or not recovering.has_versions or identity is None or not identity.is_ready:
+    if recovering is None or not recovering.is_ready:
         messages.error(request, "Choose the time first, and make a recovery identity: the script holds its key.")
         return redirect(_back(repository))
-    activity.record(
-        "Was shown the recovery set-up script with its secrets",
-        repository,
-        organisation=request.membership.organisation,
-        by=request.user,
-        after={"cluster": repository.cluster_name, "store": store.name, "time": recovering.rescue.time},
-    )
-    return text_file(recovering.rescue.setup(), recovering.setup_name)
+    return text_file(hand_out(recovering, by=request.user), recovering.setup_name)
 
 
 @require_GET

@@ -17,7 +17,7 @@ from clusters.pgbackrest import config_file
 from console.accounts.permissions import Permission
 from console.api import shapes
 from console.api.authentication import CallRequest
-from console.api.calls import answered, creates, reads
+from console.api.calls import answered, creates, reads, removes
 from console.api.idempotency import once
 from console.api.problems import Problem, fields
 from console.web.csv_lines import LINES_AT_MOST
@@ -178,3 +178,10 @@ def look_bring_in(request: CallRequest, pk: UUID) -> HttpResponse:
     """Have a worker look again at those that were refused."""
     taking.look_again(_rows(request, pk))
     return _answer(request, pk, 202)
+
+
+@removes("/clusters/bring-in/{uuid:pk}", Permission.MANAGE_CLUSTERS)
+def forget_bring_in(request: CallRequest, pk: UUID) -> HttpResponse:
+    """Forget a list with what was entered; clusters that came of it stay, and nothing is changed in any store."""
+    _rows(request, pk).delete()
+    return answered(None, status=204)

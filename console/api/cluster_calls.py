@@ -5,6 +5,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
@@ -12,11 +13,13 @@ from ninja import Query
 
 from clusters import actions, replication_actions
 from clusters.bring_in import hand_over as handing
-from clusters.bring_in.forms import HandOverForm
-from clusters.forms import ClusterForm, DatabaseForm, DeleteClusterForm, PolicyForm, StoresForm
+from clusters.bring_in.forms import GIVEN, OWN, HandOverForm, TakeBackForm
+from clusters.choice import options, planned_nodes, verdict
+from clusters.forms import ClusterForm, DatabaseForm, DeleteClusterForm, PolicyForm, StoresForm, known_regions
 from clusters.health.forms import AlarmForm
 from clusters.models import BackupPolicy, Cluster, Database, Node
 from clusters.node_setup import policy_of
+from clusters.proximity import METHOD, Verdict
 from clusters.replication import first_host, replicating
 from clusters.replication_forms import ArchivingForm
 from clusters.repositories.retained import left_behind
@@ -30,9 +33,12 @@ from console.api.idempotency import once
 from console.api.problems import Problem, fields
 from console.api.reading import of_form
 from console.cloud_accounts.actions import InUse
+from console.cloud_accounts.models import CloudAccount
 from console.operations.actions import retry
 
 MANAGE = Permission.MANAGE_CLUSTERS
+SCHEDULES = {*HandOverForm.Meta.fields}
+KEY_NAMES = {"left": "left_seen", "own": "own_key"}  # what the form of a hand-over calls otherwise
 NAME_TAKEN = "A cluster of this name exists. Choose another name."
 
 
@@ -254,20 +260,103 @@ def follow_cluster(request: CallRequest, pk: UUID, name: str) -> HttpResponse:
 # What was brought in
 
 
-@does("/clusters/{uuid:pk}/hand-over", MANAGE, shapes.Cluster, status=202)
+def _hand_over_form(cluster: Cluster, asked: asks.HandOver) -> HandOverForm:
+    """Return the form, which is valid; raises Problem."""
+    if getattr(cluster, "brought_in", None) is None:
+        raise Problem(409, f"{cluster.name} was not brought in: there is nothing to hand over.")
+    policy, usual = cluster.policy, BackupPolicy()
+    policy.full_schedule, policy.incr_schedule = usual.full_schedule, usual.incr_schedule
+    sent = filled(policy, HandOverForm.Meta.fields, asked.model_dump(include=SCHEDULES, exclude_unset=True))
+    sent |= {"left": asked.left_seen, "own": asked.own_key, "anyway": asked.save_anyway}
+    sent |= {"access": OWN if asked.own_key else GIVEN}
+    form = HandOverForm(sent, leaves=bool(cluster.brought_in.file.get("left")), instance=policy)
+    if not form.is_valid():
+        raise of_form(form, KEY_NAMES)
+    return form
+
+
+def _own(cluster: Cluster, form: HandOverForm) -> tuple[handing.Own | None, list[str]]:
+    """Return the node's own keys, which the cloud has tried, and what they may beyond that; raises Problem."""
+    if not form.is_own:
+        return None, []
+    with refusing():
+        if why := handing.refusal(cluster):
+            raise handing.Refused(why)
+    try:
+        own = handing.own_keys(cluster, form.cleaned_data["own"])
+    except handing.Refused as error:
+        raise fields([("/own_key", str(error))]) from error
+    trial = handing.try_own(cluster, own)
+    if not form.accepts(trial):
+        raise of_form(form, KEY_NAMES)
+    return own, [*trial.broad, *trial.left]
+
+
+@does("/clusters/{uuid:pk}/hand-over", MANAGE, asks.HandedOver, status=202)
 @once
 def hand_over(request: CallRequest, pk: UUID, asked: asks.HandOver) -> HttpResponse:
     """Begin to hand the node of a repository over that was brought in: the console plans its backups from then on."""
+    cluster = find(request, pk)
+    form = _hand_over_form(cluster, asked)
+    own, warnings = _own(cluster, form)  # before the cluster is held: the cloud is asked
+    with changing(request, pk) as cluster:
+        schedules = {one: form.cleaned_data[one] for one in HandOverForm.Meta.fields}
+        handing.hand_over(cluster, schedules=schedules, own=own, by=request.person)
+        return begun(request, pk, warnings=warnings)
+
+
+@does("/clusters/{uuid:pk}/hand-over/back", MANAGE, shapes.Cluster, status=202)
+@once
+def take_hand_over_back(request: CallRequest, pk: UUID, asked: asks.TakeBack) -> HttpResponse:
+    """Begin to go back to watching a cluster that was handed over: its nodes lose the access that they were given."""
     with changing(request, pk) as cluster:
         if getattr(cluster, "brought_in", None) is None:
-            raise Problem(409, f"{cluster.name} was not brought in: there is nothing to hand over.")
-        policy, usual = cluster.policy, BackupPolicy()
-        policy.full_schedule, policy.incr_schedule = usual.full_schedule, usual.incr_schedule
-        given = asked.model_dump(exclude_unset=True, exclude={"left_seen"})
-        sent = {**filled(policy, HandOverForm.Meta.fields, given), "left": asked.left_seen}
-        form = HandOverForm(sent, leaves=bool(cluster.brought_in.file.get("left")), instance=policy)
+            raise Problem(409, f"{cluster.name} was not brought in: there is no hand-over to take back.")
+        form = TakeBackForm({"done": asked.done})
         if not form.is_valid():
-            raise of_form(form, {"left": "left_seen"})
-        schedules = {one: form.cleaned_data[one] for one in HandOverForm.Meta.fields}
-        handing.hand_over(cluster, schedules=schedules, by=request.person)
+            raise of_form(form)
+        handing.take_back(cluster, by=request.person)
         return begun(request, pk)
+
+
+# Which store is near which node
+
+
+@does("/proximity", Permission.SEE_STORES, asks.Proximity)
+def judge_proximity(request: CallRequest, asked: asks.ProximityQuestion) -> HttpResponse:
+    """Say how far each node would archive, of a cluster or of one that is planned; nothing is changed."""
+    if (asked.cluster_id is None) == (asked.cloud_account_id is None):
+        raise fields([("/cluster_id", "Send cluster_id, or cloud_account_id and regions.")])
+    if asked.cluster_id:
+        mine = Cluster.objects.visible_to(request.membership).with_story().filter(pk=asked.cluster_id)
+        cluster = mine.first()
+        if cluster is None:
+            raise fields([("/cluster_id", "There is no such cluster.")])
+        account, nodes = cluster.cloud_account, cluster.places
+    else:
+        known = CloudAccount.objects.visible_to(request.membership).filter(pk=asked.cloud_account_id).first()
+        if known is None:
+            raise fields([("/cloud_account_id", "There is no such linked account.")])
+        try:
+            account, nodes = known, planned_nodes(known, known_regions(asked.regions, known))
+        except ValidationError as error:
+            raise fields([("/regions", " ".join(error.messages))]) from error
+    found = options(account, nodes, chosen={str(one) for one in asked.store_ids})
+    return answered(_proximity(verdict(nodes, found)))
+
+
+def _proximity(said: Verdict) -> dict[str, Any]:
+    nodes = [
+        {
+            "node": one.node,
+            "region": one.region.code,
+            "store_id": one.store.id if one.store else None,
+            "store_region": one.store.region.code if one.store else "",
+            "km": one.km if one.store else None,
+            "round_trip_ms": one.round_trip if one.store else None,
+            "nearer_store_id": one.better.id if one.better else None,
+            "nearer_km": one.better_km if one.better else None,
+        }
+        for one in said.reaches
+    ]
+    return {"sentence": said.sentence, "is_good": said.is_good, "nodes": nodes, "method": METHOD}

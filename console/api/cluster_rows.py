@@ -92,11 +92,14 @@ def told(request: CallRequest, pk: UUID, *, status: int = 200) -> HttpResponse:
     return answered(content, status=status, etag=shown.cluster_etag(content))
 
 
-def begun(request: CallRequest, pk: UUID) -> HttpResponse:
-    """Answer with the cluster and where its task is: in the transaction that began it, since a worker may delete it."""
+def begun(request: CallRequest, pk: UUID, **more: Any) -> HttpResponse:
+    """Answer with the cluster and where its task is: in the transaction that began it, since a worker may delete it.
+
+    `more` is what the call's answer has beside the cluster.
+    """
     content = _told(request, pk)
     location = f"/api/v1/tasks/{content['task']['id']}"
-    return answered(content, status=202, location=location, etag=shown.cluster_etag(content))
+    return answered({**content, **more}, status=202, location=location, etag=shown.cluster_etag(content))
 
 
 def filled(row: Any, names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-from console.api.shapes import Node, Shape
+from clusters.pgbackrest import config_file
+from console.api.shapes import Cluster, Node, Shape
 
 TEXT = 500  # characters, where nothing else is said
 CLUSTER = "2f0c1f5e-6d0e-4a52-9b1c-0d9f3c1d7a11"
@@ -90,6 +91,63 @@ class HandOver(Asked):
     left_seen: Annotated[bool, Field(description="Where the former file had more: that it gets nothing any more.")] = (
         False
     )
+    own_key: Annotated[
+        str,
+        Field(
+            max_length=config_file.BYTES_AT_MOST,
+            description="The former file, or its lines with the key, to go on with. Empty: it gets another.",
+        ),
+    ] = ""
+    save_anyway: Annotated[bool, Field(description="Keep that key though it could not be tried.")] = False
+
+
+class HandedOver(Cluster):
+    """A cluster whose hand-over has begun."""
+
+    warnings: Annotated[list[str], Field(description="What the key that it goes on with may beyond its repositories.")]
+
+
+class TakeBack(Asked):
+    """The yes to a hand-over that is taken back."""
+
+    model_config = example(done=True)
+
+    done: Annotated[
+        bool, Field(description="That its machine archives and makes backups by the former file again, with its key.")
+    ]
+
+
+class ProximityQuestion(Asked):
+    """Which stores, for the nodes of a cluster, or for one node in each region of an account."""
+
+    model_config = example(cloud_account_id=CLUSTER, regions=["eu-west-1"], store_ids=[STORE])
+
+    cluster_id: UUID | None = None
+    cloud_account_id: UUID | None = None
+    regions: Annotated[list[str], Field(max_length=100, description="One for each node: codes or places.")] = []
+    store_ids: Annotated[list[UUID], Field(max_length=1000)] = []
+
+
+class Reach(Shape):
+    """How far one node archives; null where no store is chosen, or none would be nearer."""
+
+    node: str
+    region: str
+    store_id: UUID | None
+    store_region: str
+    km: int | None
+    round_trip_ms: Annotated[int | None, Field(description="An estimate, by `method`.")]
+    nearer_store_id: UUID | None
+    nearer_km: int | None
+
+
+class Proximity(Shape):
+    """What is to be said of a choice of stores."""
+
+    sentence: str
+    is_good: Annotated[bool, Field(description="Each node has a store in its own region.")]
+    nodes: list[Reach]
+    method: str
 
 
 class ClusterDeletion(Asked):
@@ -324,3 +382,61 @@ class DrillRun(Shape):
     seconds: Annotated[int | None, Field(description="How long the restore took, with its recovery: the RTO.")]
     created_at: datetime
     ended_at: datetime | None
+
+
+class RecoveryIdentity(Shape):
+    """Who reads what was deleted, until a time: made and removed by a worker."""
+
+    state: Annotated[str, Field(description="being_made, ready or ended.")]
+    until: datetime
+    error: Annotated[str, Field(description="What kept the worker from it; it is tried again.")]
+
+
+class NewRecoveryIdentity(Asked):
+    """For how long an identity reads; and its key, where the server makes none."""
+
+    model_config = example(hours=24)
+
+    hours: Annotated[int, Field(description="1, 4, 24, 72 or 168.")] = 24
+    access_key_id: str = ""
+    secret_access_key: Annotated[str, Field(description="Kept encrypted until the end, and never shown again.")] = ""
+
+
+class RecoveryStep(Shape):
+    """What to run, and why."""
+
+    title: str
+    text: str
+
+
+class RecoveryPlan(Shape):
+    """How the backups of one database are had back as they were at a time; its secrets are hidden."""
+
+    at: datetime
+    folder: Annotated[str, Field(description="What is undeleted, in the bucket.")]
+    reads_versions: Annotated[bool, Field(description="pgBackRest reads what was deleted, with a recovery identity.")]
+    machine: Annotated[str, Field(description="Where pgBackRest runs.")]
+    setup_script: Annotated[str, Field(description="The name of setup.sh, which is run first.")]
+    commands: Annotated[list[RecoveryStep], Field(description="To restore from the versions.")]
+    pgbackrest_conf: str
+    undelete_script: Annotated[str, Field(description="The name of the script that brings the folder back.")]
+    undelete_command: str
+    undelete_needs: str
+    shut_out: Annotated[str, Field(description="How whoever deleted it is shut out.")]
+    deleters_command: Annotated[str, Field(description="Says who deleted; empty where there are no logs.")]
+    full_backup_command: str
+
+
+class Recovery(Shape):
+    """What can be had back of a repository of which backups were deleted."""
+
+    repository_id: int
+    store_id: UUID
+    kept_days: Annotated[
+        int | None, Field(description="For how long the store keeps what was deleted; null: it does not.")
+    ]
+    stanzas: Annotated[list[str], Field(description="What is or was in it, such as n1/main.")]
+    seen_whole_at: Annotated[datetime | None, Field(description="The last look at which all was there.")]
+    identity: RecoveryIdentity | None
+    no_identity: Annotated[str, Field(description="Why no identity can be made; empty: one can.")]
+    plan: Annotated[RecoveryPlan | None, Field(description="Where `stanza` and `at` were sent.")]

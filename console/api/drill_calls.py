@@ -18,7 +18,7 @@ from clusters.drills.machines import MachineSetup
 from clusters.models import Cluster, Drill, DrillRun
 from console.accounts.permissions import Permission
 from console.api import cluster_shapes as asks
-from console.api import shapes
+from console.api import shapes, shown
 from console.api.authentication import CallRequest
 from console.api.calls import answered, changes, creates, hands_out, reads, takes_away
 from console.api.cluster_rows import changing, find
@@ -123,25 +123,4 @@ def list_drill_runs(request: CallRequest, asked: Query[RunList]) -> HttpResponse
     rows = DrillRun.objects.visible_to(request.membership)
     if asked.cluster_id:
         rows = rows.filter(cluster=asked.cluster_id)
-    return answered(page(rows, asked, _run))
-
-
-def _run(row: DrillRun) -> dict[str, Any]:
-    return {
-        "id": row.pk,
-        "cluster_id": str(row.cluster_id) if row.cluster_id else None,
-        "cluster": row.cluster_name,
-        "node": row.node,
-        "database": row.database,
-        "repository": row.number,
-        "store": row.store,
-        "machine": row.machine,
-        "what": row.what,
-        "state": row.state,
-        "words": row.words,
-        "backup": row.label,
-        "restored_to": moment(row.restored_to),
-        "seconds": row.seconds,
-        "created_at": moment(row.created_at),
-        "ended_at": moment(row.ended_at),
-    }
+    return answered(page(rows, asked, shown.drill_run))

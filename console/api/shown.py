@@ -275,6 +275,28 @@ def audit_event(row: AuditEvent) -> dict[str, Any]:
     }
 
 
+def drill_run(row: clusters.DrillRun) -> dict[str, Any]:
+    """Show what a drill or a verification has shown."""
+    return {
+        "id": row.pk,
+        "cluster_id": str(row.cluster_id) if row.cluster_id else None,
+        "cluster": row.cluster_name,
+        "node": row.node,
+        "database": row.database,
+        "repository": row.number,
+        "store": row.store,
+        "machine": row.machine,
+        "what": row.what,
+        "state": row.state,
+        "words": row.words,
+        "backup": row.label,
+        "restored_to": moment(row.restored_to),
+        "seconds": row.seconds,
+        "created_at": moment(row.created_at),
+        "ended_at": moment(row.ended_at),
+    }
+
+
 def member(row: Membership) -> dict[str, Any]:
     """Show a member."""
     return {

@@ -12,9 +12,11 @@ from clusters.bring_in import taking
 from clusters.models import Bringing, Cluster
 from console.api.models import KeptAnswer
 from console.operations import snapshots
+from console.operations.models import Operation
 from tests import factories
 from tests.clusters.bring_in.conftest import FILE, PASSPHRASE, stanza
 from tests.clusters.pgbackrest.repository_files import Bucket
+from tests.delivery import deliver
 
 URL = "/clusters/bring-in"
 
@@ -132,3 +134,61 @@ def test_a_viewer_and_a_stranger(as_owner, as_viewer, as_stranger, store, bucket
     for name, body in (("add", {"seen": ["x"]}), ("look", b"")):
         assert as_stranger.post(f"{url}/{name}", body).status_code == 404
     assert Bringing.objects.count() == 1
+
+
+def test_a_list_is_forgotten_and_what_came_of_it_stays(as_owner, as_viewer, as_stranger, watched):
+    url = f"{URL}/{Bringing.objects.get().batch}"
+    assert as_viewer.delete(url).status_code == 403
+    assert as_stranger.delete(url).status_code == 404
+    assert Bringing.objects.exists()
+    assert as_owner.delete(url).status_code == 204
+    assert as_owner.get(url).status_code == 404
+    assert not Bringing.objects.exists()
+    assert Cluster.objects.get().is_watched_only
+
+
+@pytest.fixture
+def watched(as_owner, bucket, row):
+    """A cluster that was brought in."""
+    url = as_owner.post(URL, {"repositories": [{**row, "passphrase": PASSPHRASE}]})["Location"].removeprefix("/api/v1")
+    look()
+    as_owner.post(f"{url}/add", {"seen": [as_owner.get(url).json()["clusters"][0]["seen"]]})
+    look()
+    return Cluster.objects.get()
+
+
+def test_a_node_goes_on_with_the_key_that_it_has(as_owner, watched, amazon):
+    path, key = f"/clusters/{watched.pk}/hand-over", "repo1-s3-key=AKIAFORMERKEY\nrepo1-s3-key-secret=former-hunter2\n"
+    for given, said in (("nonsense", "there is no ="), (key, "cannot try the key of repo1 itself")):
+        refused = as_owner.post(path, {"own_key": given})
+        [error] = refused.json()["errors"]
+        assert (refused.status_code, error["pointer"]) == (422, "/own_key")
+        assert said in error["detail"]
+        assert "hunter2" not in refused.content.decode()
+    assert Cluster.objects.get().is_watched_only
+    answer = as_owner.post(path, {"own_key": key, "save_anyway": True}, key="k1")
+    assert (answer.status_code, answer.json()["warnings"]) == (202, [])
+    assert "hunter2" not in answer.content.decode()
+    file = as_owner.get(f"/clusters/{watched.pk}/nodes/n1/pgbackrest.conf").content.decode()
+    assert "repo1-s3-key-secret=former-hunter2" in file
+    assert "hunter2" not in str([*KeptAnswer.objects.values_list("content", "sealed")])
+
+
+def test_a_cluster_is_handed_over_and_taken_back(as_owner, as_viewer, as_stranger, watched, amazon):
+    cluster = watched
+    path = f"/clusters/{cluster.pk}/hand-over"
+    assert as_owner.post(f"{path}/back", {"done": True}).status_code == 409
+    answer = as_owner.post(path, {"left_seen": True})
+    assert answer.status_code == 202
+    assert as_owner.post(f"{path}/back", {"done": True}).status_code == 409, "its task is not over"
+    deliver(Operation.objects.get(verb="update").pk)
+    cluster.refresh_from_db()
+    assert (cluster.state, cluster.is_watched_only) == ("available", False)
+    refused = as_owner.post(f"{path}/back", {"done": False})
+    assert [one["pointer"] for one in refused.json()["errors"]] == ["/done"]
+    assert as_viewer.post(f"{path}/back", {"done": True}).status_code == 403
+    assert as_stranger.post(f"{path}/back", {"done": True}).status_code == 404
+    assert not Cluster.objects.get().is_watched_only
+    answer = as_owner.post(f"{path}/back", {"done": True})
+    assert (answer.status_code, "/tasks/" in answer["Location"]) == (202, True)
+    assert Cluster.objects.get().is_watched_only

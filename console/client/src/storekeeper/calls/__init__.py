@@ -22,6 +22,7 @@ from .me import MeCalls
 from .members import MembersCalls
 from .organisation import OrganisationCalls
 from .overview import OverviewCalls
+from .proximity import ProximityCalls
 from .repositories import RepositoriesCalls
 from .restoration import RestorationCalls
 from .service_accounts import ServiceAccountsCalls
@@ -53,6 +54,7 @@ class Calls(
     MembersCalls,
     OrganisationCalls,
     OverviewCalls,
+    ProximityCalls,
     RepositoriesCalls,
     RestorationCalls,
     ServiceAccountsCalls,

@@ -20,6 +20,7 @@ class AlertChannel(TypedDict):
     to: str
     at_least: str
     rules: list[str]
+    events: list[str]
     is_on: bool
     why_off: str
     confirmed_at: str | None
@@ -40,6 +41,7 @@ class NewAlertChannel(TypedDict):
     to: str
     at_least: str
     rules: list[str]
+    events: list[str]
     is_on: bool
     why_off: str
     confirmed_at: str | None
@@ -79,6 +81,7 @@ class AlertChannelsCalls(Core):
         idempotency_key: str | Omit = OMIT,
         address: str | Omit = OMIT,
         at_least: str | Omit = OMIT,
+        events: list[str] | Omit = OMIT,
         key: str | Omit = OMIT,
         region: str | Omit = OMIT,
         rules: list[str] | Omit = OMIT,
@@ -92,13 +95,15 @@ class AlertChannelsCalls(Core):
             was.
         address: Of email.
         at_least: warning or critical.
+        events: Of webhook, what it is sent beside alerts: tasks, changes. Changes are the audit log's, and
+            need see_audit.
         key: Of pagerduty and opsgenie.
         region: Of pagerduty and opsgenie: us or eu.
         rules: Keys of GET /alert-rules; none: all.
         token: Of ntfy, where the topic asks for one.
         url: Of webhook, slack, teams and ntfy.
         """
-        found: NewAlertChannel = self.row("add_alert_channel", {"idempotency_key": idempotency_key, "kind": kind, "name": name, "address": address, "at_least": at_least, "key": key, "region": region, "rules": rules, "token": token, "url": url})
+        found: NewAlertChannel = self.row("add_alert_channel", {"idempotency_key": idempotency_key, "kind": kind, "name": name, "address": address, "at_least": at_least, "events": events, "key": key, "region": region, "rules": rules, "token": token, "url": url})
         return found
 
     def delete_alert_channel(
@@ -121,12 +126,17 @@ class AlertChannelsCalls(Core):
         pk: str,
         *,
         at_least: str | None | Omit = OMIT,
+        events: list[str] | None | Omit = OMIT,
         is_on: bool | None | Omit = OMIT,
         name: str | None | Omit = OMIT,
         rules: list[str] | None | Omit = OMIT,
     ) -> AlertChannel:
-        """Choose what a channel tells of, its name, and whether it is on."""
-        found: AlertChannel = self.row("change_alert_channel", {"pk": pk, "at_least": at_least, "is_on": is_on, "name": name, "rules": rules})
+        """Choose what a channel tells of, its name, and whether it is on.
+
+        events: Of webhook, what it is sent beside alerts: tasks, changes. Changes are the audit log's, and
+            need see_audit.
+        """
+        found: AlertChannel = self.row("change_alert_channel", {"pk": pk, "at_least": at_least, "events": events, "is_on": is_on, "name": name, "rules": rules})
         return found
 
     def send_confirmation_link(

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypedDict
 
 from ..core import OMIT, Core, File, Omit
-
-
-class AuditEvent(TypedDict):
-    id: str
-    created_at: str
-    who: str
-    token: str
-    what: str
-    subject_kind: str
-    subject_id: str
-    subject: str
-    outcome: str
-    address: str
-    request_id: str
-    before: dict[str, Any]
-    after: dict[str, Any]
+from .shapes import (
+    AuditEvent,
+)
 
 
 class AuditCalls(Core):

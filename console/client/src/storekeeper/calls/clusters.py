@@ -107,6 +107,28 @@ class FoundStanza(TypedDict):
     backups: int
 
 
+class HandedOver(TypedDict):
+    """A cluster whose hand-over has begun."""
+
+    id: str
+    name: str
+    state: str
+    verdict: str
+    version: int
+    cloud_account_id: str
+    cloud_account_type: str
+    rpo_minutes: int | None
+    proof_days: int | None
+    policy: Policy
+    nodes: list[Node]
+    databases: list[Database]
+    attachments: list[Attachment]
+    task: TaskBrief | None
+    created_at: str
+    updated_at: str
+    warnings: list[str]
+
+
 class NewDatabase(TypedDict):
     """A database on each node: a stanza."""
 
@@ -263,6 +285,13 @@ class ClustersCalls(Core):
             was.
         """
         return self.begun("bring_in", {"idempotency_key": idempotency_key, "repositories": repositories})
+
+    def forget_bring_in(
+        self,
+        pk: str,
+    ) -> None:
+        """Forget a list with what was entered; clusters that came of it stay, and nothing is changed in any store."""
+        self.nothing("forget_bring_in", {"pk": pk})
 
     def get_bring_in(
         self,
@@ -506,7 +535,9 @@ class ClustersCalls(Core):
         full_schedule: str | Omit = OMIT,
         incr_schedule: str | Omit = OMIT,
         left_seen: bool | Omit = OMIT,
-    ) -> Begun[Cluster]:
+        own_key: str | Omit = OMIT,
+        save_anyway: bool | Omit = OMIT,
+    ) -> Begun[HandedOver]:
         """Begin to hand the node of a repository over that was brought in: the console plans its backups from then
         on.
 
@@ -516,8 +547,26 @@ class ClustersCalls(Core):
         full_schedule: A cron expression, read by the node's own clock; empty: never.
         incr_schedule: A cron expression, read by the node's own clock; empty: never.
         left_seen: Where the former file had more: that it gets nothing any more.
+        own_key: The former file, or its lines with the key, to go on with. Empty: it gets another.
+        save_anyway: Keep that key though it could not be tried.
         """
-        return self.begun("hand_over", {"pk": pk, "idempotency_key": idempotency_key, "diff_schedule": diff_schedule, "full_schedule": full_schedule, "incr_schedule": incr_schedule, "left_seen": left_seen})
+        return self.begun("hand_over", {"pk": pk, "idempotency_key": idempotency_key, "diff_schedule": diff_schedule, "full_schedule": full_schedule, "incr_schedule": incr_schedule, "left_seen": left_seen, "own_key": own_key, "save_anyway": save_anyway})
+
+    def take_hand_over_back(
+        self,
+        pk: str,
+        *,
+        done: bool,
+        idempotency_key: str | Omit = OMIT,
+    ) -> Begun[Cluster]:
+        """Begin to go back to watching a cluster that was handed over: its nodes lose the access that they were
+        given.
+
+        done: That its machine archives and makes backups by the former file again, with its key.
+        idempotency_key: The same key again within 24 hours does nothing, and is answered as the first call
+            was.
+        """
+        return self.begun("take_hand_over_back", {"pk": pk, "idempotency_key": idempotency_key, "done": done})
 
     def set_node_key(
         self,

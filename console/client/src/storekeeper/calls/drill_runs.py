@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypedDict
 
 from ..core import OMIT, Core, Omit
-
-
-class DrillRun(TypedDict):
-    """A run of a plan for one database in one repository, as its machine reported it."""
-
-    id: int
-    cluster_id: str | None
-    cluster: str
-    node: str
-    database: str
-    repository: int
-    store: str
-    machine: str
-    what: str
-    state: str
-    words: str
-    backup: str
-    restored_to: str | None
-    seconds: int | None
-    created_at: str
-    ended_at: str | None
+from .shapes import (
+    DrillRun,
+)
 
 
 class DrillRunsCalls(Core):

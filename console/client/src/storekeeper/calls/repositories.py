@@ -5,11 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypedDict
 
-from ..core import OMIT, Core, File, Omit
+from ..core import OMIT, Begun, Core, File, Omit
 
 
 class Forgotten(TypedDict):
     number: int
+
+
+class Recovery(TypedDict):
+    """What can be had back of a repository of which backups were deleted."""
+
+    repository_id: int
+    store_id: str
+    kept_days: int | None
+    stanzas: list[str]
+    seen_whole_at: str | None
+    identity: RecoveryIdentity | None
+    no_identity: str
+    plan: RecoveryPlan | None
+
+
+class RecoveryIdentity(TypedDict):
+    """Who reads what was deleted, until a time: made and removed by a worker."""
+
+    state: str
+    until: str
+    error: str
+
+
+class RecoveryPlan(TypedDict):
+    """How the backups of one database are had back as they were at a time; its secrets are hidden."""
+
+    at: str
+    folder: str
+    reads_versions: bool
+    machine: str
+    setup_script: str
+    commands: list[RecoveryStep]
+    pgbackrest_conf: str
+    undelete_script: str
+    undelete_command: str
+    undelete_needs: str
+    shut_out: str
+    deleters_command: str
+    full_backup_command: str
+
+
+class RecoveryStep(TypedDict):
+    """What to run, and why."""
+
+    title: str
+    text: str
 
 
 class Repository(TypedDict):
@@ -104,6 +150,87 @@ class RepositoriesCalls(Core):
         """
         found: Repository = self.row("replace_passphrase", {"pk": pk, "idempotency_key": idempotency_key})
         return found
+
+    def preview_recovery(
+        self,
+        pk: int,
+        *,
+        stanza: str | Omit = OMIT,
+        at: str | Omit = OMIT,
+        zone: str | Omit = OMIT,
+        offset: str | Omit = OMIT,
+    ) -> Recovery:
+        """Show what was in a repository, who can read what was deleted of it, and what to run to have it back.
+
+        stanza: One of `stanzas`, such as n1/main.
+        at: The time before the loss, such as 2026-11-29T10:00:00.
+        zone: The time zone of `at`.
+        offset: Which of the two, where a clock was set back: +02:00.
+        """
+        found: Recovery = self.row("preview_recovery", {"pk": pk, "stanza": stanza, "at": at, "zone": zone, "offset": offset})
+        return found
+
+    def end_recovery_identity(
+        self,
+        pk: int,
+    ) -> Begun[Recovery]:
+        """Have a worker remove the identity now."""
+        return self.begun("end_recovery_identity", {"pk": pk})
+
+    def make_recovery_identity(
+        self,
+        pk: int,
+        *,
+        idempotency_key: str | Omit = OMIT,
+        access_key_id: str | Omit = OMIT,
+        hours: int | Omit = OMIT,
+        secret_access_key: str | Omit = OMIT,
+    ) -> Begun[Recovery]:
+        """Have a worker make an identity that reads what was deleted, in this folder alone, and ends.
+
+        idempotency_key: The same key again within 24 hours does nothing, and is answered as the first call
+            was.
+        hours: 1, 4, 24, 72 or 168.
+        secret_access_key: Kept encrypted until the end, and never shown again.
+        """
+        return self.begun("make_recovery_identity", {"pk": pk, "idempotency_key": idempotency_key, "access_key_id": access_key_id, "hours": hours, "secret_access_key": secret_access_key})
+
+    def get_recovery_script(
+        self,
+        pk: int,
+        *,
+        stanza: str,
+        at: str,
+        zone: str | Omit = OMIT,
+        offset: str | Omit = OMIT,
+    ) -> File:
+        """Hand out the script that sets the reading of what was deleted up, with its secrets; it is written down.
+
+        stanza: One of `stanzas`, such as n1/main.
+        at: The time before the loss, such as 2026-11-29T10:00:00.
+        zone: The time zone of `at`.
+        offset: Which of the two, where a clock was set back: +02:00.
+        """
+        return self.file("get_recovery_script", {"pk": pk, "stanza": stanza, "at": at, "zone": zone, "offset": offset})
+
+    def get_undelete_script(
+        self,
+        pk: int,
+        *,
+        stanza: str,
+        at: str,
+        zone: str | Omit = OMIT,
+        offset: str | Omit = OMIT,
+    ) -> File:
+        """Hand out the script that brings the folder back, for an administrator of the cloud; nothing in it is
+        secret.
+
+        stanza: One of `stanzas`, such as n1/main.
+        at: The time before the loss, such as 2026-11-29T10:00:00.
+        zone: The time zone of `at`.
+        offset: Which of the two, where a clock was set back: +02:00.
+        """
+        return self.file("get_undelete_script", {"pk": pk, "stanza": stanza, "at": at, "zone": zone, "offset": offset})
 
     def preview_repository_restore(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class Attempting(TypedDict):
@@ -15,6 +15,43 @@ class Attempting(TypedDict):
     field: str
     cloud_account_id: str | None
     begun_at: str
+
+
+class AuditEvent(TypedDict):
+    id: str
+    created_at: str
+    who: str
+    token: str
+    what: str
+    subject_kind: str
+    subject_id: str
+    subject: str
+    outcome: str
+    address: str
+    request_id: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class DrillRun(TypedDict):
+    """A run of a plan for one database in one repository, as its machine reported it."""
+
+    id: int
+    cluster_id: str | None
+    cluster: str
+    node: str
+    database: str
+    repository: int
+    store: str
+    machine: str
+    what: str
+    state: str
+    words: str
+    backup: str
+    restored_to: str | None
+    seconds: int | None
+    created_at: str
+    ended_at: str | None
 
 
 class NewAPIToken(TypedDict):
