@@ -46,15 +46,14 @@ def test_each_change_of_a_task_comes_as_it_happens(client):
     account = next(one for one in client.list_cloud_accounts() if one["name"] == "Acme production")
     for _ in range(3):  # a worker that was very quick leaves nothing to follow
         begun = client.create_store(name=NAME, cloud_account_id=account["id"], region="eu-west-1")
-        task = f"/api/v1/tasks/{begun['task']['id']}"
-        _, events = follow(client, task)
+        _, events = follow(client, begun.place)
         begun.wait(timeout=300)
-        client.delete_store(begun["id"]).wait(timeout=300)
+        client.delete_store(begun.row["id"]).wait(timeout=300)
         if len(events) > 1:
             break
     first, last = events[0][2], events[-1][2]
     assert (first["is_finished"], last["is_finished"], last["state"]) == (False, True, "done")
-    assert first["id"] == last["id"] == begun["task"]["id"]
+    assert first["id"] == last["id"] == begun.task
     assert len({key for _, key, _ in events}) == len(events)
     assert events[0][0] < events[-1][0], "the first did not wait for the last"
-    assert follow(client, task, last=events[-1][1]) == (204, [])
+    assert follow(client, begun.place, last=events[-1][1]) == (204, [])
