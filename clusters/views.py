@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from clusters import actions, keys, listing, proximity
-from clusters.choice import Nodes, Option, changed_meanwhile, digest, options, planned_nodes, verdict
+from clusters.choice import Nodes, changed_meanwhile, digest, options, planned_nodes, verdict
 from clusters.drills.shown import rows as proof_rows
 from clusters.enrolment import progress
 from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteClusterForm, RemoveNodesForm, StoresForm
