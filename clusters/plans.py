@@ -33,8 +33,10 @@ from clusters.repositories import inventory, losses, memory, pace
 from clusters.repositories.retained import holding
 from clusters.store_columns import COLUMNS
 from console.alerts.actions import nudge
+from console.cloud_accounts import places
 from console.cloud_accounts.actions import register_users, turned
 from console.cloud_accounts.models import CloudAccount
+from console.clouds.specs import Place
 from console.clouds.steps import Plan
 from console.operations import housekeeping
 from console.operations.housekeeping import Rule
@@ -132,6 +134,18 @@ turned.append(judge_clusters_of)
 register_users(CloudAccount, lambda account: account.clusters.all())
 register_users(CloudAccount, lambda account: account.recovery_identities.all())
 register_users(Store, lambda store: store.attachments.all())
+
+
+def brought_in(account: CloudAccount) -> list[Place]:
+    """Return where repositories are that were brought in, those of clusters that are gone too: they are still read."""
+    found = Repository.objects.filter(store__cloud_account=account, brought__isnull=False)
+    return [
+        Place(bucket, repositories=(brought["path"],))
+        for bucket, brought in found.values_list("store__bucket", "brought")
+    ]
+
+
+places.register(brought_in)
 newest_backup_finders.append(newest_backup_at)
 last_seen_finders.append(losses.last_seen_at)
 loss_finders.append(losses.of_store)

@@ -10,11 +10,12 @@ from uuid import uuid4
 from django.utils import timezone
 
 from console.accounts.personal_data import KEPT, Kept
+from console.cloud_accounts import places
 from console.cloud_accounts.actions import learn as learn_of
 from console.cloud_accounts.actions import register_users
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import bringing, lifecycle
-from console.clouds.specs import StoreSpec
+from console.clouds.specs import Place, StoreSpec
 from console.clouds.steps import Conflict, Plan
 from console.operations.actions import ask
 from console.operations.models import Operation
@@ -165,6 +166,12 @@ def check_soon(store: Store) -> None:
 
 
 register_users(CloudAccount, lambda account: account.stores.all())
+places.register(
+    lambda account: [
+        Place(bucket, is_existing=True)
+        for bucket in account.stores.filter(taken_over__isnull=False).values_list("bucket", flat=True)
+    ]
+)
 register_users(CloudAccount, lambda account: account.retained_logs.all())
 register(
     Workflow(

@@ -67,7 +67,14 @@ def look(row: Bringing) -> Any:
         except Denied as error:
             store, path = place.store, path_of(place.former)
             needs = store.cloud.existing.lists_need(store.cloud_account.credentials(), store.bucket, path)
-            raise Failed(" ".join(filter(None, (error.message, needs))), **error.details) from error
+            if not needs:
+                raise
+            # The statement of the error is for the lists that the console has by itself, and would not do.
+            details = {name: one for name, one in error.details.items() if name != "statement"}
+            action = details.get("action", "reading")
+            raise Failed(
+                f"{store.cloud.vocabulary.name} refused {action} in {store.bucket}. {needs}", **details
+            ) from error
     for one in found.stanzas:
         _agree(one.name, [infos[one.name] for infos in opened.values() if infos[one.name]])
     return {"opened": opened, "stores": {str(one.former.number): str(one.store.pk) for one in there}}

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -30,6 +31,7 @@ from clusters.pgbackrest.kept import Former, FormerRepository, Remark
 from clusters.repositories import inventory
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
+from console.cloud_accounts import preflight
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.steps import StepError
 from console.operations.actions import ask
@@ -201,6 +203,7 @@ def _make(row: Bringing, given: dict[str, Any], found: Former, there: list[Place
     after = {"repositories": [one.title for one in made], "stanzas": [one.name for one in found.stanzas]}
     activity.record("Brought in a repository", cluster, organisation=cluster.organisation, by=row.by, after=after)
     ask(inventory.of(cluster.pk))
+    preflight.of(cluster.cloud_account).soon(timedelta())  # its permissions have to name the repositories now
 
 
 def _add_machines(cluster: Cluster, machines: Sequence[dict[str, Any]]) -> None:

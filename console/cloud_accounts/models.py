@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -18,8 +19,10 @@ from django.utils import timezone
 
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Membership, Organisation, OwnedQuerySet, User
-from console.clouds import CLOUDS, proof
+from console.cloud_accounts import places
+from console.clouds import CLOUDS, bringing, proof
 from console.clouds.contract import Capabilities, Check, Cloud, Document, Fact
+from console.clouds.existing import Proof
 from console.clouds.proof import SignIn
 from console.clouds.regions import Region
 from console.clouds.specs import AccountRef, DeploymentSettings
@@ -165,7 +168,16 @@ class CloudAccount(models.Model):
     @property
     def documents(self) -> list[Document]:
         """Return the files that give the console its access to the account."""
-        return list(self.cloud.linking.documents(self.credentials()))
+        return list(self.cloud.linking.documents(self.with_places()))
+
+    @property
+    def bucket_proof(self) -> Proof:
+        """Return what shows on a bucket that was there before whose it is."""
+        return bringing.proof(self.cloud, self.credentials())
+
+    def with_places(self) -> AccountRef:
+        """Return the credentials with what the account's permissions name beside the console's own buckets."""
+        return replace(self.credentials(), places=places.of(self))
 
     def credentials(self) -> AccountRef:
         """Return the account as its cloud needs it, secrets decrypted."""
@@ -272,7 +284,8 @@ class Preflight(Snapshot):
     @property
     def remedies(self) -> list[Document]:
         """Return the files with what is missing that are run again; what does all of it at once comes first."""
-        found = [one for one in self.cloud_account.documents if one.again] if self.statements else []
+        in_files = any(one.in_files and one.outcome == "fail" for one in self.checks)
+        found = [one for one in self.cloud_account.documents if one.again] if self.statements or in_files else []
         return sorted(found, key=lambda one: not one.filename.endswith((".sh", ".template.json")))
 
 

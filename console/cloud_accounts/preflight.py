@@ -59,4 +59,4 @@ def look(preflight: Preflight) -> Any:
     account = preflight.cloud_account
     used = account.stores.order_by("region").values_list("region", flat=True).distinct()
     regions = list(dict.fromkeys([*used, *preflight.chosen]))
-    return [asdict(check) for check in account.cloud.linking.preflight(account.credentials(), regions)]
+    return [asdict(check) for check in account.cloud.linking.preflight(account.with_places(), regions)]

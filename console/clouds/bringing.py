@@ -12,14 +12,20 @@ from functools import partial
 
 from console.clouds import lifecycle
 from console.clouds.contract import Cloud
-from console.clouds.existing import TakenOver
+from console.clouds.existing import Proof, TakenOver
 from console.clouds.inspection import PRESENCE, Finding, inspect, judged
 from console.clouds.lifecycle import ACCESS_LOGGING, Differing
 from console.clouds.naming import lower_first
-from console.clouds.specs import StoreSpec
+from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Failed, NotReady, Plan, Stage, Step, StepError, StepResult
 
 TAGS = "tags"  # the key of the control that says whose a bucket is
+
+
+def proof(cloud: Cloud, account: AccountRef) -> Proof:
+    """Return what shows on a bucket of the account whose it is."""
+    words = cloud.vocabulary
+    return cloud.existing.other_proof(account) or Proof(words.tag, f"{words.tag}s", f"{words.owner_tag}=")
 
 
 # Looking
@@ -45,7 +51,7 @@ def bringing(cloud: Cloud, spec: StoreSpec, *, tag: bool, chosen: Iterable[Diffe
 
     `tag` lets the console set the store's tags, on a bucket that carries none. Whose it is is read again at the end.
     """
-    noun, tags = cloud.vocabulary.bucket, f"{cloud.vocabulary.tag}s"
+    noun, tags = cloud.vocabulary.bucket, proof(cloud, spec.account).all
     checked = Step("check_owner", f"Checking whose the {noun} is", partial(_check_owner, cloud, tag))
     stages = [Stage(checked)]
     if tag:
@@ -77,20 +83,20 @@ def _has_own_log_bucket(spec: StoreSpec) -> bool:
 
 def _check_owner(cloud: Cloud, may_lack_tag: bool, spec: StoreSpec) -> None:
     """Raise Failed unless the bucket shows that it is this store's, or nobody's where the console may say so."""
-    words = cloud.vocabulary
+    words, shows = cloud.vocabulary, proof(cloud, spec.account)
     found = cloud.existing.owner(spec)
     if found is None:
         raise Failed(f"There is no {words.bucket} {spec.bucket} {words.here} any more.", bucket=spec.bucket)
     if found == "" and not may_lack_tag:
         raise Failed(
-            f"{words.bucket.capitalize()} {spec.bucket} does not carry the {words.tag} {words.owner_tag}={spec.id}, so "
+            f"{words.bucket.capitalize()} {spec.bucket} does not carry the {shows.one} {shows.before}{spec.id}, so "
             "nothing shows that it may be added. Set it, then try again.",
             bucket=spec.bucket,
         )
     if found not in {"", str(spec.id)}:
         raise Failed(
-            f"{words.bucket.capitalize()} {spec.bucket} carries the {words.tag} of another store, {found}. It was left "
-            "alone.",
+            f"{words.bucket.capitalize()} {spec.bucket} carries the {shows.one} of another store, {found}. It was "
+            "left alone.",
             bucket=spec.bucket,
         )
     if spec.taken_over and spec.taken_over.logs_named:
@@ -137,8 +143,8 @@ def _ending_logs(cloud: Cloud, *, made_logs: bool, keep_logs: bool) -> list[Stag
 
 
 def _letting_go(cloud: Cloud, *, tagged: bool) -> Stage:
-    noun, tags = cloud.vocabulary.bucket, f"{cloud.vocabulary.tag}s"
-    title = f"Taking the store's {tags} off the {noun}" if tagged else f"Leaving the {noun} as it is"
+    noun = cloud.vocabulary.bucket
+    title = f"Giving the {noun} back to its owner" if tagged else f"Leaving the {noun} as it is"
     return Stage(Step("let_go", title, partial(_let_go, cloud, tagged)))
 
 
@@ -150,12 +156,12 @@ def _stop_logging(cloud: Cloud, spec: StoreSpec) -> StepResult | None:
 
 
 def _let_go(cloud: Cloud, tagged: bool, spec: StoreSpec) -> StepResult | None:
-    words = cloud.vocabulary
+    shows = proof(cloud, spec.account)
     if not tagged:
-        return StepResult(note=f"Its {words.tag}s were not set by the console. They stay.")
+        return StepResult(note=f"Its {shows.all}, which the console has not set, stayed.")
     if not _is_still_ours(cloud, spec):
-        return StepResult(note=f"It carries no {words.tag} of this store, or is not shown to the console any more.")
-    return _if_possible(partial(cloud.existing.untag, spec), f"Its {words.tag}s could not be taken off.")
+        return StepResult(note=f"It carries no {shows.one} of this store, or is not shown to the console any more.")
+    return _if_possible(partial(cloud.existing.untag, spec), f"Its {shows.all} could not be taken off.")
 
 
 def _is_still_ours(cloud: Cloud, spec: StoreSpec) -> bool:

@@ -88,6 +88,7 @@ class Check:
     statement: str = ""  # JSON of the policy statement that would allow it
     regions: Sequence[str] = ()  # those that the line is about; none: all
     required: bool = True  # the plans fail without it, or stop half-way
+    in_files: bool = False  # no statement would do, and the account's files, run again, have it
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,15 @@ class FoundBucket:
     warnings: tuple[str, ...] = ()  # sentences that somebody has to read before he adds it
 
 
+@dataclass(frozen=True)
+class Proof:
+    """What shows on a bucket whose it is, as in the middle of a sentence."""
+
+    one: str  # tag
+    all: str  # tags: that a store has there
+    before: str  # what stands before the store's ID, such as storekeeper:store-id=
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExistingBuckets:
     """How a cloud deals with buckets that were there before. Whatever goes wrong leaves as a StepError."""
@@ -53,6 +62,8 @@ class ExistingBuckets:
     stop_logging: Callable[[StoreSpec], None]  # ends the logging into the store's own log bucket, and no other
     # The command that gives the bucket the store's tags, beside those that were found.
     tag_command: Callable[[StoreSpec, Mapping[str, str]], str]
+    # What shows whose a bucket is in an account where that is no tag.
+    other_proof: Callable[[AccountRef], Proof | None] = lambda account: None
     # What an administrator adds to the console's permissions for a bucket that is not named like ours; often nothing.
     needs: Callable[[AccountRef, str], Sequence[Document]] = lambda account, bucket: ()
     # What lets the console read the lists of a repository that it did not make, by account, bucket and path, in

@@ -26,6 +26,15 @@ class DeploymentSettings:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A bucket of which the console uses what it did not make: all of it, or repositories in it."""
+
+    bucket: str
+    is_existing: bool = False  # the bucket was there before; else only the repositories were
+    repositories: tuple[str, ...] = ()  # their paths, without slashes at their ends; "": at the bucket's root
+
+
+@dataclass(frozen=True)
 class AccountRef:
     """A linked cloud account as its cloud needs it; `secrets` never leaves this object."""
 
@@ -37,6 +46,8 @@ class AccountRef:
     settings: Mapping[str, str]  # what the fields of `Linking.fields` say, those that are no secrets; see each cloud
     secrets: Mapping[str, str]  # and those that are
     deployment: DeploymentSettings = DeploymentSettings()
+    # What its permissions have to name beside our own buckets; known where those are shown and looked up, only.
+    places: tuple[Place, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation
+from console.cloud_accounts import preflight
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.inspection import PRESENCE
 from console.operations.actions import NotNow, ask, begin
@@ -116,7 +117,7 @@ def obstacle(look: BucketLook, *, by: Membership, known: Collection[tuple[str, s
     if here and here.organisation_id == by.organisation_id:
         return f"This console has a store with this {words.bucket} already, {here}."
     if look.content["owner"] == "other":
-        return f"It carries the {words.tag} of another store, {look.content['tag']}. It is left alone."
+        return f"It carries the {account.bucket_proof.one} of another store, {look.content['tag']}. It is left alone."
     if here:
         return "It is another store's. It is left alone."
     if fixed := [one for one in lines_of(look) if one.state == "off" and one.fixed]:
@@ -161,8 +162,8 @@ def bring(look: BucketLook, decision: Decision, *, name: str, by: Membership) ->
             if why := _cannot_log(look, decision):
                 raise NotNow(why)
             if not look.content["owner"] and not decision.tag:
-                tag = look.cloud_account.cloud.vocabulary.tag
-                raise NotNow(f"Nothing shows yet that you may add it. Set its {tag} and check, or let the console.")
+                shows = look.cloud_account.bucket_proof.one
+                raise NotNow(f"Nothing shows yet that you may add it. Set its {shows} and check, or let the console.")
             no_more_stores(Organisation.locked(by.organisation_id))
             store = _write_down(look, decision, by)
             user = by.user if by.user_id else None  # a service account is no person
@@ -170,6 +171,7 @@ def bring(look: BucketLook, decision: Decision, *, name: str, by: Membership) ->
             after = {"bucket": store.bucket, "logs": str(store.logs), "set": sorted(decision.chosen)}
             activity.record("Added an existing store", store, organisation=by.organisation, by=user, after=after)
             look.delete()
+            preflight.of(store.cloud_account).soon(timedelta())  # its permissions have to name the bucket now
     except IntegrityError as error:
         if Store.objects.filter(organisation_id=by.organisation_id).named(name).exists():
             raise NameTaken from error

@@ -143,11 +143,9 @@ class DecisionForm(forms.Form):
             except ValidationError as error:
                 self.add_error("logs_into", error)
         if self.look.content and not self.look.content["owner"] and not data.get("tag"):
-            words = account.cloud.vocabulary
-            self.add_error(
-                "tag",
-                f"Nothing shows yet that you may add it. Set the {words.tag} and check, or let the console set it.",
-            )
+            shows = account.bucket_proof.one
+            said = f"Nothing shows yet that you may add it. Set the {shows} and check, or let the console set it."
+            self.add_error("tag", said)
         return data
 
     def decision(self) -> Decision:

@@ -116,6 +116,7 @@ def existing(request: MemberRequest, key: UUID) -> HttpResponse:
 def _seen(request: MemberRequest, look: BucketLook) -> dict[str, Any]:
     account = look.cloud_account
     context = {"look": look, "account": account, "busy": look.is_awaited, "vocabulary": account.cloud.vocabulary}
+    context["shows"] = account.bucket_proof
     context["needs"] = account.cloud.existing.needs(account.credentials(), look.bucket)
     if not look.content:
         return context

@@ -7,11 +7,14 @@ nor a role's having it. An administrator makes it, with the console's role.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
+from console.clouds.aws.places import USES
 from console.clouds.s3api.errors import bucket_arn
-from console.clouds.specs import AccountRef
+from console.clouds.s3api.places import existing
+from console.clouds.specs import AccountRef, Place
 
 BOUNDARY = "storekeeper-nodes"  # the name of the managed policy, one for each account
 
@@ -36,12 +39,39 @@ def is_boundary(document: Any, account: AccountRef) -> bool:
     return all(isinstance(one, dict) and _without_resource(one) == _without_resource(wanted[0]) for one in others)
 
 
+def unnamed(document: Any, account: AccountRef) -> list[str]:
+    """Return the buckets that were there before and the boundary does not name: nodes could not use those."""
+    named = [
+        arn for one in document["Statement"] if one.get("Effect") == "Allow" for arn in as_list(one.get("Resource", []))
+    ]
+    return [
+        bucket
+        for bucket in existing(account.places)
+        if not all(any(fnmatchcase(arn, one) for one in named) for arn in _both(bucket, account.partition))
+    ]
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return what a policy may write as one value, or as a list of them."""
+    return value if isinstance(value, list) else [value]
+
+
+def _both(bucket: str, partition: str) -> list[str]:
+    return [bucket_arn(bucket, partition), bucket_arn(f"{bucket}/*", partition)]
+
+
+def usage_of_nodes(sid: str, buckets: Sequence[str], account_number: str, partition: str) -> dict[str, Any]:
+    """Return the statement that lets nodes use these buckets as they use ours."""
+    arns = [arn for one in buckets for arn in _both(one, partition)]
+    return {**boundary(account_number, partition)["Statement"][0], "Sid": sid, "Resource": arns}
+
+
 def _without_resource(statement: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in statement.items() if key not in {"Sid", "Resource"}}
 
 
-def boundary(account_number: str, partition: str = "aws") -> dict[str, Any]:
-    """Return the policy: what pgBackRest does in the account's own stores, and only on a machine of EC2.
+def boundary(account_number: str, partition: str = "aws", places: Sequence[Place] = ()) -> dict[str, Any]:
+    """Return the policy: what pgBackRest does in the account's stores, and only on a machine of EC2.
 
     Versions are for recovery identities (contract.Recovery); no policy of a node allows them.
 
@@ -72,5 +102,6 @@ def boundary(account_number: str, partition: str = "aws") -> dict[str, Any]:
                 "Resource": "*",
                 "Condition": {"Null": {"ec2:SourceInstanceARN": "true"}},
             },
+            *([usage_of_nodes(USES, buckets, account_number, partition)] if (buckets := existing(places)) else ()),
         ],
     }

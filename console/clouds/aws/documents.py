@@ -24,6 +24,7 @@ BOUNDARY_HINT = (
 PERMISSIONS_FILE = "permissions.json"
 CREATE_POLICY = f"aws iam create-policy --policy-name {BOUNDARY} --policy-document file://{BOUNDARY_FILE}"
 NUMBER = "YOUR-ACCOUNT-ID"  # stands in a policy for the number that is not known before the account is linked
+MANAGED_AT_MOST = 6144  # characters, without white space ("IAM and AWS STS quotas")
 DESCRIPTION = "Lets the Storekeeper console make and watch backup stores, and give database nodes their own."
 BOUNDARY_DESCRIPTION = "The most that the IAM roles of database nodes, which Storekeeper makes, can be allowed."
 TEMPLATE = f"{ROLE_NAME}-role.template.json"
@@ -67,18 +68,21 @@ def _for_all_regions(document: Document, where: str) -> Document:
 
 def _user_files(account: AccountRef, principal: str, partition: str, global_names: bool) -> list[Document]:
     number, user = account.number or NUMBER, "user/${aws:username}"
-    policy = statements(number, partition, global_names=global_names, principal=user)
+    policy = statements(number, partition, global_names=global_names, principal=user, places=account.places)
     hint = "For the user whose access key it is, as a managed policy: a user's own policies end at 2,048 characters."
+    if len(json.dumps(policy, separators=(",", ":"))) > MANAGED_AT_MOST:
+        hint = f"AWS takes {MANAGED_AT_MOST:,} characters in a managed policy, and this one is longer: use a role."
     make = f"aws iam create-policy --policy-name {ROLE_NAME} --policy-document file://{PERMISSIONS_FILE}"
     again = _new_version(f"arn:{partition}:iam::{number}:policy/{ROLE_NAME}", PERMISSIONS_FILE)
     return [
         Document(PERMISSIONS_FILE, "Permissions", _json(policy), hint, make, again),
-        _boundary_file(number, partition),
+        _boundary_file(account, number, partition),
     ]
 
 
-def _boundary_file(number: str, partition: str) -> Document:
-    text, again = _json(boundary(number, partition)), _new_version(boundary_arn(number, partition), BOUNDARY_FILE)
+def _boundary_file(account: AccountRef, number: str, partition: str) -> Document:
+    text = _json(boundary(number, partition, account.places))
+    again = _new_version(boundary_arn(number, partition), BOUNDARY_FILE)
     return Document(BOUNDARY_FILE, "Nodes' boundary", text, BOUNDARY_HINT, CREATE_POLICY, again)
 
 
@@ -93,10 +97,11 @@ def _role_files(account: AccountRef, principal: str, partition: str, global_name
     path, _, name = f"/{role}".rpartition("/")
 
     def permissions(number: str) -> dict[str, Any]:
-        return statements(number, partition, global_names=global_names, principal=f"role/{role}")
+        own = f"role/{role}"
+        return statements(number, partition, global_names=global_names, principal=own, places=account.places)
 
     def both(number: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        return permissions(number), boundary(number, partition)
+        return permissions(number), boundary(number, partition, account.places)
 
     template = cloudformation(name, f"{path}/", trust, *both("${AWS::AccountId}"))
     module = terraform(name, f"{path}/", trust, *both("${data.aws_caller_identity.current.account_id}"))
@@ -107,7 +112,7 @@ def _role_files(account: AccountRef, principal: str, partition: str, global_name
     return [
         Document(PERMISSIONS_FILE, "Permissions", _json(policy), told, put, put),
         Document("trust.json", "Trust policy", _json(trust), "Who may assume the role: the console alone."),
-        _boundary_file(account.number or NUMBER, partition),
+        _boundary_file(account, account.number or NUMBER, partition),
         Document(TEMPLATE, "CloudFormation", _json(template), "Makes the role with all of them.", DEPLOY, DEPLOY),
         Document(f"{ROLE_NAME}-role.tf", "Terraform", module, "Makes the role with all of them.", again=scripts.APPLY),
     ]

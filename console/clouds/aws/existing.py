@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from console.clouds.aws.boundary import BOUNDARY, boundary
+from console.clouds.aws.boundary import BOUNDARY, usage_of_nodes
+from console.clouds.aws.places import usage
 from console.clouds.aws.session import HOME_REGIONS, calling, statements
 from console.clouds.aws.storage import AWSStorage, _bucket
 from console.clouds.contract import Control, Document
 from console.clouds.existing import ExistingBuckets, FoundBucket
 from console.clouds.s3api import existing
 from console.clouds.s3api.buckets import LEGAL_REGION, PAGE, all_buckets
-from console.clouds.s3api.errors import bucket_arn
+from console.clouds.s3api.places import lists
 from console.clouds.s3api.settings import Setting
-from console.clouds.specs import AccountRef, StoreSpec
+from console.clouds.specs import AccountRef, Place, StoreSpec
 from console.clouds.steps import Failed
 
-# What the console does with its own buckets alone.
-NEVER = {"s3:CreateBucket", "s3:DeleteBucket", "s3:TagResource"}
+LATER = "Once it is there, the files of the account's page name it: run one of them again to have this kept."
 
 
 def find(account: AccountRef, bucket: str) -> FoundBucket:
@@ -65,36 +65,22 @@ def tag_command(spec: StoreSpec, found: Mapping[str, str]) -> str:
 
 def needs(account: AccountRef, bucket: str) -> Sequence[Document]:
     """Return what the console's role, and the boundary of the nodes' roles, have to name beside our own buckets."""
-    arn, objects = bucket_arn(bucket, account.partition), bucket_arn(f"{bucket}/*", account.partition)
     given = statements(account.number, account.partition)["Statement"]
-    actions = [
-        action
-        for one in given
-        if one["Sid"] in {"CheckedBeforeItExists", "ConfigureStoreBuckets"}
-        for action in one["Action"]
-        if action not in NEVER
-    ]
     sid = "UseExistingBucket" + "".join(one for one in bucket if one.isalnum())
-    statement = {
-        "Sid": sid,
-        "Effect": "Allow",
-        "Action": [*dict.fromkeys(actions), "s3:GetBucketAcl", "s3:GetBucketRequestPayment"],
-        "Resource": arn,
-        "Condition": {"StringEquals": {"aws:ResourceAccount": account.number}},
-    }
-    nodes = {**boundary(account.number, account.partition)["Statement"][0], "Resource": [arn, objects]}
+    statement = usage(sid, [bucket], given, account.partition)
+    nodes = usage_of_nodes(sid, [bucket], account.number, account.partition)
     return [
         Document(
             "existing-bucket.json",
             "The console's role",
             json.dumps(statement, indent=2),
-            "Add this statement to the policy of the console's role or user: that names only buckets called pgbk-. To "
-            "have its backups listed, name the bucket's backup.info files in NotResource of NeverReadBackups, too.",
+            "Add this statement to the policy of the console's role or user, which names only what the console has. "
+            f"{LATER}",
         ),
         Document(
             "existing-bucket-nodes.json",
             f"The boundary {BOUNDARY}",
-            json.dumps({**nodes, "Sid": sid}, indent=2),
+            json.dumps(nodes, indent=2),
             f"Add this statement to the managed policy {BOUNDARY}, before nodes are given the store.",
         ),
     ]
@@ -102,11 +88,10 @@ def needs(account: AccountRef, bucket: str) -> Sequence[Document]:
 
 def lists_need(account: AccountRef, bucket: str, path: str) -> str:
     """Return what the console's role lacks for a repository outside of the folders that it makes, in sentences."""
-    base = f"{bucket_arn(bucket, account.partition)}/{path}".rstrip("/")
-    names = f"{base}/backup/*/backup.info* and {base}/archive/*/archive.info*"
+    names = " and ".join(lists([Place(bucket, repositories=(path,))], account.partition))
     return (
-        f"The console's policy opens the lists of its own folders alone. Allow s3:GetObject on {names}, and name both "
-        "in NotResource of its statement NeverReadBackups; then try again."
+        f"The console's policy opens only the lists that it names. Allow s3:GetObject on {names}, and name both in "
+        f"NotResource of its statement NeverReadBackups; then try again. {LATER}"
     )
 
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from console.clouds.aws.boundary import BOUNDARY, boundary_arn, is_boundary
+from console.clouds.aws.boundary import BOUNDARY, as_list, boundary_arn, is_boundary, unnamed
 from console.clouds.aws.errors import on_amazon
+from console.clouds.aws.places import READS, USES
 from console.clouds.aws.session import HOME_REGIONS, calling_iam, calling_s3, calling_sts, statements
 from console.clouds.contract import Check, Outcome
+from console.clouds.naming import listed
 from console.clouds.regions import find
 from console.clouds.s3api.errors import CallTarget
 from console.clouds.s3api.nodes import IAM_PATH, or_nothing
@@ -62,6 +64,8 @@ CONSEQUENCES = {
     SIMULATES: "The console cannot say beforehand what it may do here. All else works.",
 }
 CONSEQUENCES_BY_STATEMENT = {
+    USES: "The store of this bucket, which was there before, is neither compared with what it should be nor repaired.",
+    READS: "The backups in what was brought in are not shown.",
     "ConfigureStoreBuckets": "Whether a store's buckets are still as they should be cannot be seen or restored.",
     "GiveNodeRolesTheirBounds": f"{NO_NODES}.",
     "ManageNodeRoles": f"{NO_NODES}.",
@@ -70,6 +74,10 @@ CONSEQUENCES_BY_STATEMENT = {
 ROOT = (
     "The access key is the root user's, whom no policy of the account limits; IAM does not simulate it. Use a role or "
     "a user with just these permissions."
+)
+NOT_NAMED = (
+    "A policy denies it. The console's own does while it does not name this place: replace it with the file of the "
+    "account's page. If that was done, another policy denies it, which has to change."
 )
 # What would make the boundary worthless: changing roles that have another one or none, taking it off, changing it.
 AROUND_BOUNDARY = {
@@ -95,6 +103,7 @@ class Probe:
     check: Check  # as it is while nobody has been asked
     example: str
     context: tuple[tuple[str, str], ...]
+    is_place: bool = False  # which the console's own policy denies as long as it does not name it
 
 
 def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
@@ -138,11 +147,16 @@ def _probes(account: AccountRef, principal: str, regions: Sequence[str]) -> Iter
             account.partition,
             global_names=not namespace,
             principal=principal.partition(f":{account.number}:")[2],
+            places=account.places,
         )
         for statement in policy["Statement"]:
             if statement["Effect"] == "Deny":
                 continue
-            if statement["Sid"] == "CreateStoreBuckets":  # which policies limit to regions, if anything
+            if statement["Sid"] in {USES, READS}:
+                if number == 0:
+                    for resource in statement["Resource"]:
+                        yield from _probes_of({**statement, "Resource": resource}, [])
+            elif statement["Sid"] == "CreateStoreBuckets":  # which policies limit to regions, if anything
                 for code in codes:
                     yield from _probes_of(statement, [code])
             elif ":s3:::" in str(statement["Resource"]):
@@ -154,8 +168,8 @@ def _probes(account: AccountRef, principal: str, regions: Sequence[str]) -> Iter
 def _probes_of(statement: Mapping[str, Any], regions: Sequence[str]) -> Iterator[Probe]:
     conditions, region = statement.get("Condition", {}), next(iter(regions), "")
     context = {key: value for test in conditions.values() for key, value in test.items()}
-    for action in _as_list(statement["Action"]):
-        resources = _as_list(statement["Resource"])
+    for action in as_list(statement["Action"]):
+        resources = as_list(statement["Resource"])
         kind = ":instance-profile/" if "InstanceProfile" in action else ":role/"
         resource = next((one for one in resources if kind in one), resources[0])
         allow = {"Effect": "Allow", "Action": action, "Resource": resource}
@@ -163,16 +177,18 @@ def _probes_of(statement: Mapping[str, Any], regions: Sequence[str]) -> Iterator
             label=action,
             on=resource.replace("-*-an", f"-{region}-an") if action == CREATES else resource,
             outcome="unknown",
-            without=CONSEQUENCES.get(action) or CONSEQUENCES_BY_STATEMENT[statement["Sid"]],
+            without=_consequence(action, statement["Sid"]),
             statement=json.dumps(allow | ({"Condition": conditions} if conditions else {}), indent=2),
             regions=tuple(regions),
             required=action not in {SIMULATES, *READS_BOUNDARY},
         )
-        yield Probe(check, _example(resource, region), tuple((context | _always(region)).items()))
+        is_place = statement["Sid"] in {USES, READS}
+        yield Probe(check, _example(resource, region), tuple((context | _always(region)).items()), is_place)
 
 
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _consequence(action: str, sid: str) -> str:
+    """Return what breaks without the action of this statement."""
+    return (sid not in {USES, READS} and CONSEQUENCES.get(action)) or CONSEQUENCES_BY_STATEMENT[sid]
 
 
 def _always(region: str) -> dict[str, str]:
@@ -241,7 +257,8 @@ def _decided(probe: Probe, result: EvaluationResultTypeDef | None) -> Check:
     if result["EvalDecision"] == "allowed":
         return replace(probe.check, outcome="pass", statement="")
     outcome, why, a_statement_helps = _denied(probe, result)
-    return replace(probe.check, outcome=outcome, why=why, statement=probe.check.statement if a_statement_helps else "")
+    statement = probe.check.statement if a_statement_helps else ""
+    return replace(probe.check, outcome=outcome, why=why, statement=statement, in_files=why == NOT_NAMED)
 
 
 def _denied(probe: Probe, result: EvaluationResultTypeDef) -> tuple[Outcome, str, bool]:
@@ -256,6 +273,8 @@ def _denied(probe: Probe, result: EvaluationResultTypeDef) -> tuple[Outcome, str
     if result["EvalDecision"] == "explicitDeny":
         names = sorted({one.get("SourcePolicyId", "") for one in result.get("MatchedStatements", [])} - {""})
         which = f" ({', '.join(names)})" if names else ""
+        if probe.is_place:
+            return "fail", NOT_NAMED, False
         why = f"A policy{which} denies it. An explicit deny wins over any permission: it is that policy which has to "
         return "fail", f"{why}change.", False
     return "fail", "No policy of the role or user allows it.", True
@@ -305,10 +324,13 @@ def _boundary(account: AccountRef) -> Check:
         if isinstance(error, NotReady):
             raise
         return replace(check, outcome="unknown", why=error.message)
-    if is_boundary(document, account):
-        return check
     why = "It is not as boundary.json has it. Give it that file as its default version."
-    return replace(check, outcome="fail", why=why if document else "There is none. Make it with boundary.json.")
+    if is_boundary(document, account):
+        if not (lacking := unnamed(document, account)):
+            return check
+        why = f"It does not name {listed(tuple(lacking))}. Give it boundary.json as its default version."
+    why = why if document else "There is none. Make it with boundary.json."
+    return replace(check, outcome="fail", why=why, in_files=True)
 
 
 def _way_around(account: AccountRef, principal: str) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -24,8 +24,10 @@ from console.clouds.aws.errors import (
     on_bucket,
     step_error,
 )
+from console.clouds.aws.places import statements_of
 from console.clouds.contract import Fact, Identity, LinkError
 from console.clouds.proof import NO_ID
+from console.clouds.s3api import places as s3_places
 from console.clouds.s3api.clients import (
     FOREVER,
     NETWORK,
@@ -37,7 +39,7 @@ from console.clouds.s3api.clients import (
 )
 from console.clouds.s3api.errors import NO_ANSWER, ON_OBJECTS, CallTarget, bucket_arn, code_of, no_answer
 from console.clouds.s3api.nodes import IAM_PATH
-from console.clouds.specs import AccountRef, StoreSpec
+from console.clouds.specs import AccountRef, Place, StoreSpec
 from console.clouds.steps import NotReady
 
 if TYPE_CHECKING:
@@ -295,9 +297,14 @@ def _link_error(error: ClientError, meanings: dict[str, tuple[str, str]]) -> Lin
 
 
 def statements(
-    account_number: str, partition: str = "aws", *, global_names: bool = False, principal: str = f"role/{ROLE_NAME}"
+    account_number: str,
+    partition: str = "aws",
+    *,
+    global_names: bool = False,
+    principal: str = f"role/{ROLE_NAME}",
+    places: Sequence[Place] = (),
 ) -> dict[str, Any]:
-    """Return the policy of the console's role or user: all that it ever does, on its own buckets only.
+    """Return the policy of the console's role or user: all that it ever does, on its own buckets and these places only.
 
     `global_names` also allows names without the account's own namespace, for the few regions that lack it; `principal`
     ends the ARN of the role or user that gets the policy.
@@ -319,38 +326,44 @@ def statements(
     elsewhere = {*ON_OBJECTS, *IAM_ACTIONS, *BOUNDARY_ACTIONS, *early, "CreateBucket", "ListBuckets", "AssumeRole"}
     configure = [op for op in ACTIONS if op not in elsewhere | {"SimulatePrincipalPolicy"}]
     before = [action for op in ("CreateBucket", *early) for action in ACTIONS[op] if action != "s3:CreateBucket"]
+    allowed: list[dict[str, Any]] = [
+        create,
+        {
+            "Sid": "CheckedBeforeItExists",
+            "Effect": "Allow",
+            "Action": list(dict.fromkeys(before)),
+            "Resource": own,
+        },
+        {
+            "Sid": "ConfigureStoreBuckets",
+            "Effect": "Allow",
+            "Action": [action for op in configure for action in ACTIONS[op]],
+            "Resource": own,
+            "Condition": in_account,
+        },
+        {
+            "Sid": "EmptyLogBucketOnDelete",
+            "Effect": "Allow",
+            "Action": empties,
+            "Resource": emptied,
+            "Condition": in_account,
+        },
+        {
+            "Sid": "ReadListsOfBackups",
+            "Effect": "Allow",
+            "Action": [*ACTIONS["GetObject"]],
+            "Resource": lists,
+            "Condition": in_account,
+        },
+    ]
+    allowed += statements_of(places, allowed, partition)
+    read = [lists, *s3_places.lists(places, partition)] if places else lists
+    objects = [f"{own}/*", *(bucket_arn(f"{one}/*", partition) for one in s3_places.existing(places))]
     return {
         "Version": "2012-10-17",
         "Statement": [
-            create,
-            {
-                "Sid": "CheckedBeforeItExists",
-                "Effect": "Allow",
-                "Action": list(dict.fromkeys(before)),
-                "Resource": own,
-            },
-            {
-                "Sid": "ConfigureStoreBuckets",
-                "Effect": "Allow",
-                "Action": [action for op in configure for action in ACTIONS[op]],
-                "Resource": own,
-                "Condition": in_account,
-            },
-            {
-                "Sid": "EmptyLogBucketOnDelete",
-                "Effect": "Allow",
-                "Action": empties,
-                "Resource": emptied,
-                "Condition": in_account,
-            },
-            {
-                "Sid": "ReadListsOfBackups",
-                "Effect": "Allow",
-                "Action": [*ACTIONS["GetObject"]],
-                "Resource": lists,
-                "Condition": in_account,
-            },
-            *_denials(f"{own}/*", lists, emptied, empties),
+            *allowed,
+            *_denials(objects if len(objects) > 1 else objects[0], read, emptied, empties),
             {"Sid": "FindStoreBuckets", "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"},
             *_node_statements(account_number, partition),
             {
@@ -363,7 +376,9 @@ def statements(
     }
 
 
-def _denials(objects: str, lists: str, emptied: str | list[str], empties: list[str]) -> list[dict[str, Any]]:
+def _denials(
+    objects: str | list[str], lists: str | list[str], emptied: str | list[str], empties: list[str]
+) -> list[dict[str, Any]]:
     """Return what the console is denied of objects, whatever else allows it: it may write buckets' policies itself."""
     reads = [*ACTIONS["GetObject"]]
     return [

@@ -13,7 +13,7 @@ from console.clouds.existing import ExistingBuckets, FoundBucket
 from console.clouds.google.buckets import DAY, SOFT_DAYS, labels, logging_target, value_of
 from console.clouds.google.controls import EVERYBODY, bucket_of, open_to
 from console.clouds.google.errors import who
-from console.clouds.google.permissions import roles
+from console.clouds.google.permissions import existing_roles
 from console.clouds.google.storage import GoogleStorage, _foreign_project
 from console.clouds.naming import PREFIX
 from console.clouds.specs import AccountRef, StoreSpec
@@ -149,24 +149,21 @@ def needs(account: AccountRef, bucket: str) -> Sequence[Document]:
     Without what deletes: the console does neither to a bucket that it did not make, nor to what is in it.
     """
     project, member = account.number, shlex.quote(f"serviceAccount:{who(account)}")
-    ours = f'resource.name.startsWith("projects/_/buckets/{PREFIX}")'
     lines = []
-    for role in roles(account):
-        permissions = [one for one in role.permissions if not one.endswith(".delete")]
-        if not role.condition or not permissions:
-            continue
-        name = f"{role.id}Existing"
+    for role in existing_roles(account):
         lines.append(
-            f"gcloud iam roles create {name} --project={project} --title={shlex.quote(f'{role.title}, existing')} "
-            f"--stage=GA --permissions={','.join(permissions)} || true"
+            f"gcloud iam roles create {role.id} --project={project} --title={shlex.quote(role.title)} "
+            f"--stage=GA --permissions={','.join(role.permissions)} || true"
         )
-        condition = role.condition.removeprefix(ours).removeprefix(" && ")
-        given = f"^;^expression={condition};title={name}" if condition else "None"
+        given = f"^;^expression={role.condition};title={role.id}" if role.condition else "None"
         lines.append(
             f"gcloud storage buckets add-iam-policy-binding gs://{bucket} --member={member} "
-            f"--role=projects/{project}/roles/{name} --condition={shlex.quote(given)}"
+            f"--role=projects/{project}/roles/{role.id} --condition={shlex.quote(given)}"
         )
-    hint = "The console's roles are for buckets named pgbk-. An owner of the project gives it this one, too."
+    hint = (
+        "The console's roles are for buckets named pgbk-. An owner of the project gives it this one, too. Once it is "
+        "added, the files of the account's page name it."
+    )
     return [Document("existing-bucket.sh", "gcloud", "\n".join(lines), hint)]
 
 
@@ -175,7 +172,8 @@ def lists_need(account: AccountRef, bucket: str, path: str) -> str:
     return (
         "The role “Storekeeper: lists of backups” opens backup.info in its own buckets alone. Give the console "
         f"storage.objects.get in {bucket} for names that end in backup.info or archive.info, with or without .copy, "
-        'such as by resource.name.extract("/archive/{stanza}/archive.info") != "" in its condition; then try again.'
+        'such as by resource.name.extract("/archive/{stanza}/archive.info") != "" in its condition; then try again. '
+        "Once it is brought in, the files of the account's page name it."
     )
 
 

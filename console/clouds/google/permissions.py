@@ -12,7 +12,7 @@ from console.clouds.google.errors import CALLS, CallTarget, on_project
 from console.clouds.google.session import call
 from console.clouds.naming import PREFIX
 from console.clouds.specs import AccountRef
-from console.clouds.steps import StepError
+from console.clouds.steps import NotReady, StepError
 
 # What breaks without a permission. Each of those that a call takes (google_errors.CALLS) is here, and no other.
 CONSEQUENCES = {
@@ -34,6 +34,7 @@ CONSEQUENCES = {
     "iam.serviceAccountKeys.list": "Nodes get no key.",
     "iam.serviceAccountKeys.delete": "Keys that nobody keeps stay valid.",
 }
+NOT_KEPT = "The store of this bucket, which was there before, is neither compared with what it should be nor repaired."
 KEYS = frozenset(one for one in CONSEQUENCES if one.startswith("iam.serviceAccountKeys."))
 # These are asked of the project itself, so no condition on a bucket's name is ever true of them.
 OF_PROJECT = frozenset({"storage.buckets.create", "storage.buckets.list", "resourcemanager.projects.get"})
@@ -46,6 +47,9 @@ GRANTED = (
     *(ROLE, LOG_ROLE, "roles/storage.objectViewer"),
     *(f"roles/storage.legacy{one}" for one in ("BucketOwner", "BucketReader", "ObjectOwner", "ObjectReader")),
 )
+BACKUPS, WAL = "/backup/{stanza}/backup.info", "/archive/{stanza}/archive.info"  # a repository's lists
+LISTS_ROLE = "storekeeperLists"
+OURS = f'resource.name.startsWith("projects/_/buckets/{PREFIX}")'
 ON_OBJECTS = frozenset({"storage.objects.delete", "storage.objects.get"})  # and these of each object
 
 
@@ -76,7 +80,7 @@ def roles(account: AccountRef) -> tuple[Role, ...]:
     every service account of the project; attached to machines, it cannot.
     """
     wanted = needed(account)
-    ours = f'resource.name.startsWith("projects/_/buckets/{PREFIX}")'
+    ours = OURS
     logs = f'{ours} && resource.name.extract("projects/_/buckets/{{bucket}}/").endsWith("-log")'
     lists = f'{ours} && resource.name.extract("/backup/{{stanza}}/backup.info") != ""'
     of_project = tuple(one for one in wanted if one in OF_PROJECT or one.startswith("iam."))
@@ -88,8 +92,59 @@ def roles(account: AccountRef) -> tuple[Role, ...]:
         Role("storekeeperBuckets", "Storekeeper: its own buckets", of_buckets, ours),
         Role("storekeeperGrants", "Storekeeper: who may use its buckets", (GRANTS,), limited),
         Role("storekeeperLogs", "Storekeeper: access logs", ("storage.objects.delete",), logs),
-        Role("storekeeperLists", "Storekeeper: lists of backups", ("storage.objects.get",), lists),
+        Role(LISTS_ROLE, "Storekeeper: lists of backups", ("storage.objects.get",), lists),
     )
+
+
+# What the console did not make
+
+
+@dataclass(frozen=True)
+class Binding:
+    """That the console has a role on one bucket, which it did not make."""
+
+    bucket: str
+    role: str
+    condition: str = ""
+
+
+def existing_roles(account: AccountRef) -> tuple[Role, ...]:
+    """Return the roles for buckets that were there before: what the console does with its own, but nothing deletes.
+
+    They are bound on each such bucket itself. The conditions are those of the bindings.
+    """
+    found = []
+    for role in roles(account):
+        permissions = tuple(one for one in role.permissions if not one.endswith(".delete"))
+        if role.condition and permissions:
+            condition = role.condition.removeprefix(OURS).removeprefix(" && ")
+            found.append(Role(f"{role.id}Existing", f"{role.title}, existing", permissions, condition))
+    return tuple(found)
+
+
+def roles_of_places(account: AccountRef) -> tuple[Role, ...]:
+    """Return those of these roles that are bound for the account's places; none without any."""
+    bound = {one.role for one in bindings(account)}
+    return tuple(one for one in existing_roles(account) if one.id in bound)
+
+
+def bindings(account: AccountRef) -> list[Binding]:
+    """Return what the account's places take: each bucket that was there before, each repository that was brought in."""
+    found, lists = [], f"{LISTS_ROLE}Existing"
+    for place in account.places:
+        below: list[tuple[str, ...]] = [(f"{one}/" if one else "", BACKUPS, WAL) for one in place.repositories]
+        if place.is_existing and not place.bucket.startswith(PREFIX):
+            own = [one for one in existing_roles(account) if one.id != lists]
+            found += [Binding(place.bucket, one.id, one.condition) for one in own]
+            below.insert(0, ("c-", BACKUPS))  # where clusters have their folders
+        found += [Binding(place.bucket, lists, _lists_below(place.bucket, *one)) for one in below]
+    return found
+
+
+def _lists_below(bucket: str, prefix: str, *lists: str) -> str:
+    """Return the condition that opens these lists below a prefix."""
+    either = " || ".join(f'resource.name.extract("{one}") != ""' for one in lists)
+    return f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{prefix}") && ({either})'
 
 
 def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
@@ -101,7 +156,26 @@ def preflight(account: AccountRef, regions: Sequence[str]) -> list[Check]:
         asked = [one for one in wanted if one.startswith("storage.") and one not in OF_PROJECT]
         there = CallTarget(account, f"bucket {bucket}", {"bucket": bucket}, path={"bucket": bucket})
         of_bucket = set(call("buckets.testIamPermissions", there, permissions=asked).get("permissions", []))
-    return [*_lines(account, wanted, granted | of_bucket, bucket)]
+    return [*_lines(account, wanted, granted | of_bucket, bucket), *_of_places(account)]
+
+
+def _of_places(account: AccountRef) -> Iterator[Check]:
+    """Yield a line for each permission on each bucket that was there before; what is asked of objects is not known."""
+    wanted = [one for role in roles_of_places(account) for one in role.permissions if one not in ON_OBJECTS]
+    for bucket in dict.fromkeys(one.bucket for one in bindings(account) if not one.role.startswith(LISTS_ROLE)):
+        there = CallTarget(account, f"bucket {bucket}", {"bucket": bucket}, path={"bucket": bucket})
+        check = Check(label="", on=f"bucket {bucket}", outcome="pass", without=NOT_KEPT)
+        try:
+            granted = call("buckets.testIamPermissions", there, permissions=wanted).get("permissions", [])
+        except NotReady:
+            raise
+        except StepError as error:
+            yield replace(check, label="Permissions on the bucket", outcome="unknown", why=error.message)
+            continue
+        for one in wanted:
+            line = replace(check, label=one)
+            why = "No role of the console's grants it there. The account's files name this bucket: run one again."
+            yield line if one in granted else replace(line, outcome="fail", why=why, in_files=True)
 
 
 def _some_bucket(account: AccountRef, granted: set[str]) -> str:

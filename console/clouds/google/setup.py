@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
 from pathlib import Path
 
 from console.clouds import scripts
 from console.clouds.google.linking import FIELDS
-from console.clouds.google.permissions import Role
+from console.clouds.google.permissions import Binding, Role, bindings, roles, roles_of_places
 from console.clouds.google.session import BY_FEDERATION, FEDERATION
 from console.clouds.proof import TAG, goes_into_files
 from console.clouds.specs import AccountRef
@@ -35,8 +34,8 @@ def again(account: AccountRef) -> str:
     return f"sh {FILE}" if account.number else ""
 
 
-def script(account: AccountRef, roles: Iterable[Role]) -> str:
-    """Return the script, which makes these roles and binds them."""
+def script(account: AccountRef) -> str:
+    """Return the script, which makes the console's roles and binds them."""
     settings = account.settings
     usual = (FEDERATION if settings.get("method") == FEDERATION else KEEPS) if account.number else ""
     return scripts.filled(
@@ -46,7 +45,8 @@ def script(account: AccountRef, roles: Iterable[Role]) -> str:
         email=settings.get("client_email") or settings.get("service_account", ""),
         provider=settings.get("workload_provider", ""),
         services=" ".join((*SERVICES, *FEDERATED)),
-        roles="\n".join(line for role in roles for line in _role(role)),
+        roles="\n".join(line for role in roles(account) for line in (_made(role), _bound(role))),
+        places="\n".join([*map(_made, roles_of_places(account)), *map(_bound_on_bucket, bindings(account))]),
         tag=TAG,
         viewer=VIEWER,
         external_id=settings.get("external_id", "") if goes_into_files(BY_FEDERATION, settings) else "",
@@ -54,7 +54,14 @@ def script(account: AccountRef, roles: Iterable[Role]) -> str:
     )
 
 
-def _role(role: Role) -> tuple[str, str]:
+def _made(role: Role) -> str:
     listed = ",\\\n".join(role.permissions)
-    made = f'role {role.id} {shlex.quote(role.title)} "\\\n{listed}"'
-    return made, f"bind {role.id} {shlex.quote(role.condition or 'None')}"
+    return f'role {role.id} {shlex.quote(role.title)} "\\\n{listed}"'
+
+
+def _bound(role: Role) -> str:
+    return f"bind {role.id} {shlex.quote(role.condition or 'None')}"
+
+
+def _bound_on_bucket(one: Binding) -> str:
+    return f"bind_bucket {one.bucket} {one.role} {shlex.quote(one.condition or 'None')}"

@@ -84,7 +84,18 @@ bind() {  # ID, condition or None
 }
 condition() { if [ "$2" = None ]; then echo None; else printf '^;^expression=%s;title=%s' "$2" "$1"; fi; }
 
+# Of a bucket that was there before, or a repository that was brought in: that one alone. Its other bindings stay.
+bind_bucket() {  # bucket, ID, condition or None
+  set -- "gs://$1" "$2" "$3" --role="projects/$project/roles/$2" --member="serviceAccount:$email"
+  there=$(gcloud storage buckets get-iam-policy "$1" --flatten='bindings[].members' \
+    --filter="bindings.role=\"projects/$project/roles/$2\" AND bindings.members=\"serviceAccount:$email\"" \
+    --format='value(bindings.role,bindings.condition.expression)' | sed "s/^[^$tab]*$tab*//; s/^\$/None/")
+  has "$there" "$3" || patiently run "binding of role $2 on $1" storage buckets add-iam-policy-binding "$1" "$4" "$5" \
+    --condition="$(condition "$2" "$3")"
+}
+
 @roles@
+@places@
 
 # How the console signs in.
 grant() {  # a role on the service account, to whom

@@ -78,7 +78,9 @@ WISHES = (
         "Object Lock",
         "Protected stores keep versions, and who may delete versions on the server can still delete those.",
     ),
-    Wish("tags", "Bucket tags", "Whose a bucket is, only its name tells."),
+    Wish(
+        "tags", "Bucket tags", "Whose a bucket is, only its name tells; of one that was there before, an object in it."
+    ),
     Wish(
         USERS,
         "IAM users",

@@ -29,7 +29,7 @@ class Setting:
     key: str
     label: str
     name: str  # of the API's calls, after Get and Put
-    unset: str  # the code with which S3 says that there is none
+    unset: str  # the codes with which S3, or another server, says that there is none
     parse: Callable[[Any], Any]  # what Get answers: the value
     form: Callable[[Any], dict[str, Any]]  # a value: what Put is given
     words: Callable[[Any], str]  # a value, in a sentence without its end
@@ -40,7 +40,7 @@ class Setting:
             try:
                 answer = getattr(s3, xform_name(f"Get{self.name}"))(Bucket=bucket.name, **bucket.expected)
             except ClientError as error:
-                if code_of(error) == self.unset:
+                if code_of(error) in self.unset.split():
                     return None
                 raise
         return self.parse(answer)
@@ -219,7 +219,7 @@ TAGS = Setting(
     "tags",
     "Tags",
     "BucketTagging",
-    "NoSuchTagSet",
+    "NoSuchTagSet NoSuchTagSetError",  # the second: Ceph before 17.2.7
     lambda answer: {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagSet", [])},
     lambda value: {"Tagging": {"TagSet": [{"Key": key, "Value": text} for key, text in value.items()]}},
     lambda value: ", ".join(f"{key}={text}" for key, text in (value or {}).items()) or "None",

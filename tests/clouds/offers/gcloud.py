@@ -27,6 +27,8 @@ COMMANDS = {  # each with its own flags, and whether it takes a name
     "iam service-accounts update": ({"--description"}, True),
     "iam service-accounts get-iam-policy": (set(), True),
     "iam service-accounts add-iam-policy-binding": ({"--role", "--member", "--condition"}, True),
+    "storage buckets get-iam-policy": (set(), True),
+    "storage buckets add-iam-policy-binding": ({"--role", "--member", "--condition"}, True),
     "iam service-accounts keys list": ({"--iam-account", "--managed-by"}, False),
     "iam service-accounts keys create": ({"--iam-account"}, True),
     **{f"iam workload-identity-pools {verb}": ({"--location"}, True) for verb in ("describe", "create", "undelete")},
@@ -122,6 +124,20 @@ class Gcloud:
         if wanted not in self.state["policy"]:
             raise Refused("Policy binding with the specified principal, role, and condition not found!")
         self.state["policy"].remove(wanted)
+
+    def bucket(self):
+        assert self.name.startswith("gs://"), self.name
+        self.name = self.name.removeprefix("gs://")
+        return self.there(self.state["buckets"], "bucket")
+
+    def storage_buckets_get_iam_policy(self):
+        return matching(self.bucket(), self.given)
+
+    def storage_buckets_add_iam_policy_binding(self):
+        self.known(self.given["--member"].removeprefix("serviceAccount:"))
+        if self.given["--role"].rpartition("/")[2] not in self.state["roles"]:
+            raise Refused("INVALID_ARGUMENT: Role is not supported for this resource.")
+        added(self.bucket(), self.given)
 
     def services_list(self):
         assert "--enabled" in self.given

@@ -7,13 +7,14 @@ import re
 import shutil
 import subprocess
 from copy import deepcopy
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
 from console.clouds.google import GOOGLE
-from console.clouds.google.permissions import needed, roles
-from console.clouds.specs import AccountRef
+from console.clouds.google.permissions import existing_roles, needed, roles
+from console.clouds.specs import AccountRef, Place
 from console.demo.emulators.google.emulator import NUMBER, PROJECT
 from tests.clouds.offers import gcloud as stand_in
 
@@ -44,7 +45,7 @@ def gcloud(shell):
         {
             "projects": {PROJECT: NUMBER},
             **{name: [] for name in ("services", "policy", "denied")},
-            **{name: {} for name in ("accounts", "roles", "pools", "providers", "slow")},
+            **{name: {} for name in ("accounts", "buckets", "roles", "pools", "providers", "slow")},
             "dies_after": "",
         },
     )
@@ -245,6 +246,57 @@ def test_a_project_that_lacks_permissions_has_them_all_after_the_command_of_its_
     assert failing(account) == set()
 
 
+PLACES = (Place("archive", True, ("pg",)), Place("pgbk-own", False, ("old/repo",)))
+
+
+def test_a_bucket_that_was_there_is_named_by_the_script_and_no_other_is_opened(gcloud, google):
+    account = replace(google.account(), places=PLACES)
+    email, storage = google.key_file["client_email"], google.emulator.storage
+    for name in ("archive", "pgbk-own", "other"):
+        storage.insert(google.root(), {"project": PROJECT}, {"name": name, "location": "EU"})
+    first(gcloud)
+    give(google, gcloud.state, email)
+    lacking = [one for one in GOOGLE.linking.preflight(account, []) if one.outcome == "fail"]
+    assert {one.on for one in lacking} == {"bucket archive"}
+    assert all(one.in_files and not one.statement for one in lacking)
+    assert {one.label for one in lacking} > {"storage.buckets.get", "storage.buckets.setIamPolicy"}
+
+    gcloud.change(buckets={"archive": [], "pgbk-own": []})
+    text = document(replace(linked(), places=PLACES)).text
+    answer = gcloud.run(text)
+    assert answer.returncode == 0, answer.stderr
+    assert CHANGES.findall(gcloud.run(text).stdout) == []
+    made = {one for role in existing_roles(account) for one in role.permissions}
+    assert not [one for one in made if one.endswith(".delete")]
+    give(google, gcloud.state, email)
+    for name, policy_of in gcloud.state["buckets"].items():
+        grant_on_bucket(google, storage.buckets[name], policy_of, email)
+    assert failing(account) == set()
+    for name, key, expected in (
+        ("archive", "pg/backup/main/backup.info", True),
+        ("archive", "pg/archive/main/archive.info.copy", True),
+        ("archive", "c-k3v9/n1/backup/main/backup.info", True),
+        ("archive", "pg/backup/main/1/file", False),
+        ("archive", "elsewhere/backup/main/backup.info", False),
+        ("pgbk-own", "old/repo/backup/main/backup.info", True),
+        ("pgbk-own", "old/repo/archive/main/archive.info", True),
+        ("pgbk-own", "old/archive/main/archive.info", False),
+        ("other", "pg/backup/main/backup.info", False),
+    ):
+        assert storage.may(email, "storage.objects.get", storage.buckets[name], key) is expected, (name, key)
+    for name, expected in (("archive", True), ("other", False)):
+        for one in ("get", "update", "getIamPolicy"):
+            assert storage.may(email, f"storage.buckets.{one}", storage.buckets[name]) is expected
+    assert not storage.may(email, "storage.buckets.delete", storage.buckets["archive"])
+
+
+def grant_on_bucket(google, bucket, policy_of, email):
+    """Have the emulated bucket's policy have these bindings, beside its own."""
+    for one in policy_of:
+        binding = {"role": one["role"], "members": [f"serviceAccount:{email}"]}
+        bucket.policy["bindings"].append(binding | ({"condition": one["condition"]} if one["condition"] else {}))
+
+
 def failing(account):
     return {one.label for one in GOOGLE.linking.preflight(account, []) if one.outcome == "fail"}
 
@@ -271,13 +323,18 @@ def google():
 
 @pytest.mark.parametrize(
     "account",
-    [unlinked(), linked(), linked(method="federation", external_id="sk-1", service_account=EMAIL)],
-    ids=["new", "key", "federation"],
+    [
+        unlinked(),
+        linked(),
+        linked(method="federation", external_id="sk-1", service_account=EMAIL),
+        replace(linked(), places=(Place("archive", True, ("pg",)), Place("pgbk-own", False, ("old/repo",)))),
+    ],
+    ids=["new", "key", "federation", "places"],
 )
 def test_the_script_is_in_order(account):
     text = document(account).text
     subprocess.run(["sh", "-n"], input=text, text=True, check=True)
-    assert max(len(line) for line in text.splitlines() if not line.startswith("bind ")) <= 160
+    assert max(len(line) for line in text.splitlines() if not line.startswith("bind")) <= 160
     if shutil.which("shellcheck"):
         found = subprocess.run(["shellcheck", "-"], input=text, text=True, capture_output=True, check=False)
         assert found.returncode == 0, found.stdout

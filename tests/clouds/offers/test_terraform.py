@@ -18,7 +18,7 @@ import pytest
 from console.clouds import CLOUDS
 from console.clouds.azure import documents as azure_documents
 from console.clouds.google import permissions as google_permissions
-from console.clouds.specs import AccountRef, DeploymentSettings
+from console.clouds.specs import AccountRef, DeploymentSettings, Place
 
 SCHEMAS = json.loads((Path(__file__).parent / "terraform.json").read_text())["resources"]
 META = {"count", "for_each", "depends_on", "lifecycle", "provider"}
@@ -46,8 +46,11 @@ LINKED = {
         "external_id": "sk-1",
         "client_email": "sk@other-1.iam.gserviceaccount.com",
     },
+    "google places": {"method": "key", "client_email": EMAIL},
     "aws role": {"role_arn": "arn:aws:iam::123456789012:role/team/sk", "external_id": "8c1f"},
+    "aws places": {"role_arn": "arn:aws:iam::123456789012:role/team/sk", "external_id": "8c1f"},
 }
+PLACES = (Place("archive", True, ("pg",)), Place("pgbk-abcdef", False, ("old/repo", "")))
 CASES = [*LINKED, "azure", "google", "aws"]  # those without settings are not linked yet
 
 
@@ -56,7 +59,9 @@ def account(case):
     settings = LINKED.get(case, {"external_id": "sk-1"})
     deployment = DeploymentSettings(principal="arn:aws:iam::999999999999:root")
     partition = "aws" if cloud == "aws" else ""
-    return AccountRef(UUID(int=1), NUMBERS[cloud] if case in LINKED else "", partition, settings, {}, deployment)
+    places = PLACES if case.endswith("places") else ()
+    number = NUMBERS[cloud] if case in LINKED else ""
+    return AccountRef(UUID(int=1), number, partition, settings, {}, deployment, places)
 
 
 def module(case):

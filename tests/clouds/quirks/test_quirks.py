@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -12,7 +14,7 @@ from console.clouds.contract import LinkError
 from console.clouds.existing import TakenOver
 from console.clouds.s3.session import bucket_of
 from console.clouds.s3api.settings import POLICY
-from console.clouds.steps import Refused
+from console.clouds.steps import Failed, Refused
 from tests.clouds import plans
 from tests.clouds.contract.running import PREFIX, settled
 from tests.clouds.quirks.table import NO_MULTI_DELETE, ROWS
@@ -134,6 +136,97 @@ def test_a_bucket_is_brought_in_with_its_policy_where_none_of_ours_is_any_good(l
             settled(bringing.forgetting(S3, tagged=True, made_logs=False, keep_logs=False), brought)
     finally:
         administrator.delete_bucket(Bucket=spec.bucket)
+
+
+def looked_at(spec):
+    """Return the store as it is once somebody has decided to set all that differs, and what that is."""
+    lines = bringing.look(S3, spec)
+    there = {one.key: one.observed for one in lines if one.state in {"ok", "off"}}
+    wanted = [one for one in lines if one.state == "off" and one.key not in {"tags", "logging"}]
+    chosen = [lifecycle.Differing(False, one.key, one.label) for one in wanted]
+    return replace(spec, taken_over=TakenOver(there)), chosen
+
+
+@pytest.fixture
+def theirs(administrator):
+    """Makes a bucket that somebody uses; it has to be as it was, but for what was set on it."""
+    made = []
+
+    def make(bucket):
+        administrator.create_bucket(Bucket=bucket)
+        administrator.put_object(Bucket=bucket, Key="pg/backup/main/backup.info", Body=b"1")
+        made.append(bucket)
+
+    yield make
+    for bucket in made:
+        for one in administrator.list_objects_v2(Bucket=bucket).get("Contents", []):
+            administrator.delete_object(Bucket=bucket, Key=one["Key"])
+        administrator.delete_bucket(Bucket=bucket)
+
+
+def keys_in(administrator, bucket):
+    return [one["Key"] for one in administrator.list_objects_v2(Bucket=bucket)["Contents"]]
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.refused])
+def test_a_bucket_that_was_there_is_brought_in_and_given_back_on_each_server(layer, administrator, theirs, name):
+    account = linked(through(layer, ROWS[name]))
+    spec = replace(make_spec(account), log_bucket="", complete=True)
+    theirs(spec.bucket)
+    assert S3.existing.find(account, spec.bucket).region == "us-east-1"
+    assert S3.existing.owner(spec) == ""
+    brought, chosen = looked_at(spec)
+    with pytest.raises(Failed, match=f"{spec.id}, so nothing shows"):
+        settled(bringing.bringing(S3, brought, tag=False, chosen=()), brought)
+    settled(bringing.bringing(S3, brought, tag=True, chosen=chosen), brought)
+    assert S3.existing.owner(brought) == str(spec.id)
+    assert [one.key for one in lifecycle.check(S3, brought) if one.state != "ok"] == []
+    marked = [f"storekeeper-owner/{spec.id}"] if "tags" not in account.settings["has"].split() else []
+    assert keys_in(administrator, spec.bucket) == ["pg/backup/main/backup.info", *marked]
+    settled(bringing.forgetting(S3, tagged=True, made_logs=False, keep_logs=False), brought)
+    assert S3.existing.owner(brought) == ""
+    assert keys_in(administrator, spec.bucket) == ["pg/backup/main/backup.info"]
+
+
+@pytest.fixture
+def marked(layer, theirs):
+    """A store that was brought in on a server without tags."""
+    account = linked(through(layer, ROWS["Garage"]))
+    spec = replace(make_spec(account), log_bucket="", complete=True)
+    theirs(spec.bucket)
+    spec, chosen = looked_at(spec)
+    settled(bringing.bringing(S3, spec, tag=True, chosen=chosen), spec)
+    return spec
+
+
+def test_another_stores_marker_wins_and_is_left_alone(marked, administrator):
+    other = f"storekeeper-owner/{uuid4()}"
+    administrator.put_object(Bucket=marked.bucket, Key=other, Body=b"")
+    assert S3.existing.owner(marked) == other.rpartition("/")[2]
+    [line] = [one for one in lifecycle.check(S3, marked) if one.state != "ok"]
+    assert (line.key, line.label, line.repairable, other in line.words) == ("tags", "Marker", False, True)
+    with pytest.raises(Failed, match="another store"):
+        settled(bringing.bringing(S3, marked, tag=True, chosen=()), marked)
+    settled(bringing.forgetting(S3, tagged=True, made_logs=False, keep_logs=False), marked)
+    assert other in keys_in(administrator, marked.bucket)
+
+
+def test_a_marker_that_is_gone_is_found_and_put_back(marked, administrator):
+    administrator.delete_object(Bucket=marked.bucket, Key=f"storekeeper-owner/{marked.id}")
+    [line] = [one for one in lifecycle.check(S3, marked) if one.state != "ok"]
+    assert (line.key, line.words, line.repairable) == ("tags", "None", True)
+    repairs = lifecycle.repair(S3, marked, gone=(), differing=[lifecycle.Differing(False, "tags", "Marker")])
+    settled(repairs, marked)
+    assert S3.existing.owner(marked) == str(marked.id)
+
+
+def test_the_command_puts_the_marker(marked, administrator):
+    *_, line = S3.existing.tag_command(marked, {}).splitlines()
+    words = shlex.split(line)
+    given = dict(zip(words[3::2], words[4::2], strict=True))
+    assert words[:3] == ["aws", "s3api", "put-object"]
+    assert (given["--bucket"], given["--key"]) == (marked.bucket, f"storekeeper-owner/{marked.id}")
+    assert "--body" not in given  # empty
 
 
 def refusing_writes(bucket):

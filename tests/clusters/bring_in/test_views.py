@@ -390,11 +390,13 @@ def test_a_viewer_brings_nothing_in(client, bob, store):
 
 def test_what_the_console_s_own_policy_forbids_is_named(bring, text, bucket, monkeypatch):
     def read(key, at_most, known=""):
-        raise Denied("AWS refused s3:GetObject.")
+        said = "AWS refused s3:GetObject. Allow it (the statement is in the details)."
+        raise Denied(said, action="s3:GetObject", statement="of the console's own folders")
 
     monkeypatch.setattr(bucket, "read", read)
     row, page = bring(text=text)
     assert row.cluster is None
     said = plain(page)
-    assert "AWS refused s3:GetObject." in said
+    assert "AWS refused s3:GetObject in pgbk-" in said
+    assert ("statement" in row.details, "in the details" in said) == (False, False)
     assert "/backups/prod/archive/*/archive.info*, and name both in NotResource" in said
