@@ -43,6 +43,7 @@ class Proof:
     one: str  # tag
     all: str  # tags: that a store has there
     before: str  # what stands before the store's ID, such as storekeeper:store-id=
+    hint: str = ""  # what somebody should know of it, in sentences
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,7 @@ def untag(spec: StoreSpec) -> None:
 
 def other_proof(account: AccountRef) -> Proof | None:
     """Return that a marker shows whose a bucket is, on a server without tags."""
-    return None if has(account, "tags") else Proof("marker", "marker", marker.FOLDER)
+    return None if has(account, "tags") else Proof("marker", "marker", marker.FOLDER, marker.HINT)
 
 
 EXISTING = ExistingBuckets(

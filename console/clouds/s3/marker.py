@@ -16,6 +16,10 @@ from console.clouds.specs import StoreSpec
 from console.clouds.steps import Failed
 
 FOLDER = "storekeeper-owner/"
+HINT = (
+    "This server keeps no tags of buckets. An empty object, the marker, stands for them: whoever may write into the "
+    "bucket can put one."
+)
 AT_MOST = 10  # that are read: one is enough to know, a second one is another store's
 
 
