@@ -19,7 +19,7 @@ from console.accounts.models import Membership
 from console.cloud_accounts.forms import AccountForm, SecretField, named_region
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.key_trial import KeyTrial
-from console.clouds.regions import Region
+from console.clouds.regions import Region, matching
 from console.web.forms import NameField, TypedNameForm
 from stores.models import State, Store
 
@@ -44,6 +44,11 @@ class RegionsField(forms.MultipleChoiceField):
 
     def __init__(self) -> None:
         super().__init__(error_messages={"required": "Choose at least one region: each gets one node."})
+
+    def to_python(self, value: Any) -> list[str]:
+        """Return the codes and places, also those that were typed with commas between."""
+        texts = [part.strip() for one in super().to_python(value) for part in one.split(",")]
+        return [text for text in texts if text]
 
     def valid_value(self, value: Any) -> bool:
         """Leave it to the form, which knows the cloud."""
@@ -79,11 +84,21 @@ def chosen_stores(
 
 
 def known_regions(codes: list[str], account: CloudAccount) -> list[str]:
-    """Return the codes of the regions, if the account can reach them all; raises ValidationError."""
+    """Return the codes of the regions, if the account can reach them all; raises ValidationError.
+
+    A region that is chosen by its code and typed by its place is meant once.
+    """
     if len(codes) > NODES_AT_MOST:
         raise forms.ValidationError(f"A cluster has at most {NODES_AT_MOST} nodes; {len(codes)} were asked for.")
     offered = account.regions
-    return [named_region(text, account, offered) for text in codes]
+    found = [named_region(text, account, offered) for text in codes]
+    return [code for text, code in zip(codes, found, strict=True) if text == code or code not in codes]
+
+
+def found_regions(texts: list[str], account: CloudAccount) -> list[str]:
+    """Return the codes of those texts that name one region, for a form that is not complete yet."""
+    found = (matching(text, account.regions) for text in RegionsField().to_python(texts))
+    return list(dict.fromkeys(one[0].code for one in found if len(one) == 1))
 
 
 class ClusterForm(AccountForm):
@@ -106,7 +121,7 @@ class ClusterForm(AccountForm):
     def chosen_regions(self) -> list[tuple[str, Region]]:
         """Return the nodes that the chosen regions would make, as far as the regions exist."""
         account = self.account
-        return planned_nodes(account, [str(code) for code in self["regions"].value() or []]) if account else []
+        return planned_nodes(account, found_regions(self["regions"].value() or [], account)) if account else []
 
     def clean_name(self) -> str:
         """Return the name, if no other cluster of the organisation has it."""
@@ -143,7 +158,7 @@ class StoresForm(forms.Form):
         self.membership, self.cluster = membership, cluster
         self.attached = {one.store_id for one in cluster.wanted}
         self.warnings: list[str] = []
-        self.confirmation = ""
+        self.confirmation = self.question = ""  # asked where nothing is wrong, but a yes is needed
 
     def clean(self) -> dict[str, Any]:
         """Check the stores, and that whoever detaches some has been told what that means."""
@@ -164,7 +179,10 @@ class StoresForm(forms.Form):
             self.names = " and ".join(one.store.name for one in self.cluster.wanted if one.store_id in removed)
             self.confirmation = " ".join(sorted(str(pk) for pk in removed))
             if self.warnings and data["confirmed"] != self.confirmation:
-                raise forms.ValidationError("Nothing was changed yet. Read what detaching means, then say yes below.")
+                self.question = f"Detach {self.names}?"
+                raise forms.ValidationError(
+                    f"{self.question} Nothing has changed yet: read what it means, then say yes."
+                )
         return data
 
 

@@ -17,6 +17,7 @@ from clusters.forms import KeyForm, ReplaceForm
 from clusters.models import Cluster, Node, Repository
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
+from console.operations import outcomes
 from console.operations.actions import NotNow
 from console.web.pages import announced, dialog_done, dialog_form, posted
 
@@ -58,8 +59,11 @@ def key_replace(request: MemberRequest, pk: UUID) -> HttpResponse:
         except NotNow as error:
             form.add_error(None, str(error))
         else:
-            message = f"The key of {cluster.name}'s nodes is being replaced."
-            return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+            message, follow = (
+                f"The key of {cluster.name}'s nodes is being replaced.",
+                outcomes.address(cluster.operation),
+            )
+            return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message, follow=follow)
     context = {"form": form, "cluster": cluster, "key_ends": cluster.cloud.access.key_ends}
     return dialog_form(request, "clusters/key_replace.html", context)
 

@@ -32,6 +32,7 @@ from clusters.recovery import identities
 from clusters.repositories import inventory, losses, memory, pace
 from clusters.repositories.retained import holding
 from clusters.store_columns import COLUMNS
+from console.accounts.models import Organisation
 from console.alerts.actions import nudge
 from console.cloud_accounts import places
 from console.cloud_accounts.actions import register_users, turned
@@ -52,6 +53,8 @@ from stores.models import (
     loss_conditions,
     loss_finders,
     newest_backup_finders,
+    node_region_finders,
+    size_finders,
     store_verdicts,
 )
 
@@ -106,6 +109,19 @@ def newest_backup_at(store: Store) -> datetime | None:
     return max((at for one in repositories if (at := one.newest_backup_at)), default=None)
 
 
+def size_of(store: Store) -> int | None:
+    """Return the bytes of backups and WAL in the store, as each stanza of it was last seen; None before any look."""
+    known = KnownStanza.objects.filter(repository__store=store).values_list("sizes", flat=True)
+    newest = [row[-1] for row in known if row]
+    return sum(backups + wal for _, backups, wal in newest) if newest else None
+
+
+def node_regions(organisation: Organisation, provider: str) -> list[str]:
+    """Return the codes of the regions in which the organisation has nodes in this cloud."""
+    nodes = Node.objects.filter(cluster__organisation=organisation, cluster__cloud_account__provider_key=provider)
+    return list(nodes.order_by("region").values_list("region", flat=True).distinct())
+
+
 def kept_in(store: Store) -> list[str]:
     """Return in words the repositories in the store that no cluster uses any more and that may hold something."""
     rows = Repository.objects.filter(store=store).retained().with_inventory()
@@ -147,6 +163,8 @@ def brought_in(account: CloudAccount) -> list[Place]:
 
 places.register(brought_in)
 newest_backup_finders.append(newest_backup_at)
+size_finders.append(size_of)
+node_region_finders.append(node_regions)
 last_seen_finders.append(losses.last_seen_at)
 loss_finders.append(losses.of_store)
 loss_conditions.append(losses.in_store)
@@ -162,15 +180,28 @@ housekeeping.register(
     )
 )
 housekeeping.register(Rule(KnownStanza._meta.db_table, memory.BOUND, memory.outdated, "seen_at"))
-for verb, title in (("create", "Create Cluster"), ("update", "Update Backup Stores")):
+for verb, title, ended in (
+    ("create", "Create Cluster", "is created"),
+    ("update", "Update Backup Stores", "is up to date: its nodes have access to its stores"),
+):
     register(
-        Workflow(model=Cluster, verb=verb, title=title, plan=access, spec=Cluster.spec, done=settle, keep=keys.keep)
+        Workflow(
+            model=Cluster,
+            verb=verb,
+            title=title,
+            plan=access,
+            spec=Cluster.spec,
+            done=settle,
+            keep=keys.keep,
+            ended=ended,
+        )
     )
 register(
     Workflow(
         model=Cluster,
         verb="replace_key",
         title="Replace the Nodes' Key",
+        ended="has a new key for its nodes",
         plan=lambda cluster: (*access(cluster), *cluster.cloud.access.second_key),
         spec=Cluster.spec,
         done=settle,
@@ -182,6 +213,7 @@ register(
         model=Cluster,
         verb="replace_key_at_once",
         title="Replace the Nodes' Key at Once",
+        ended="has a new key for its nodes",
         plan=lambda cluster: (*cluster.cloud.access.end_keys, *access(cluster)),
         spec=Cluster.spec,
         done=settle,
@@ -193,13 +225,24 @@ register(
         model=Cluster,
         verb="end_key",
         title="End the Former Key of the Nodes",
+        ended="has ended the former key of its nodes",
         plan=access,
         spec=lambda cluster: replace(cluster.spec(), former={}),
         done=ended,
         keep=keys.keep,
     )
 )
-register(Workflow(model=Cluster, verb="delete", title="Delete Cluster", plan=dismissal, spec=Cluster.spec, done=left))
+register(
+    Workflow(
+        model=Cluster,
+        verb="delete",
+        title="Delete Cluster",
+        plan=dismissal,
+        spec=Cluster.spec,
+        done=left,
+        ended="is deleted",
+    )
+)
 register_source(
     SnapshotSource(
         model=Inventory,

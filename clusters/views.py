@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +20,15 @@ from clusters import actions, keys, listing, proximity
 from clusters.choice import Nodes, changed_meanwhile, digest, options, planned_nodes, verdict
 from clusters.drills.shown import rows as proof_rows
 from clusters.enrolment import progress
-from clusters.forms import AddNodesForm, ClusterForm, DatabaseForm, DeleteClusterForm, RemoveNodesForm, StoresForm
+from clusters.forms import (
+    AddNodesForm,
+    ClusterForm,
+    DatabaseForm,
+    DeleteClusterForm,
+    RemoveNodesForm,
+    StoresForm,
+    found_regions,
+)
 from clusters.models import Cluster, Database
 from clusters.navigation import clusters
 from clusters.node_setup import attached, node_setups, zone_of
@@ -40,12 +47,14 @@ from console.cloud_accounts.actions import InUse
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.regions import regions
+from console.operations import outcomes
 from console.operations.actions import NotNow
 from console.operations.views import try_again
 from console.web import worldmap
 from console.web.forms import TypedNameForm
 from console.web.lists import TABLE_ROWS, is_table, keep_view, listed
-from console.web.pages import PAGE_SIZE, announced, dialog_done, dialog_form, fragment_or_page, posted
+from console.web.pages import PAGE_SIZE, announced, began, dialog_done, dialog_form, fragment_or_page, posted
+from stores.forms import near_nodes
 
 
 @require_GET
@@ -153,7 +162,7 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
             except NotNow as error:
                 form.add_error(None, str(error))
             else:
-                messages.success(request, f"{cluster.name} is being created.")
+                began(request, f"{cluster.name} is being created.", follow=outcomes.address(cluster.operation))
                 if request.htmx:
                     return HttpResponseClientRedirect(cluster.get_absolute_url())
                 return dialog_done(request, cluster.get_absolute_url())
@@ -164,10 +173,9 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
     account, nodes = form.account, form.chosen_regions
     context: dict[str, Any] = {"form": form, "has_accounts": form.fields["cloud_account"].queryset.exists()}  # type: ignore[attr-defined]
     if account:
-        codes = [str(code) for code in form["regions"].value() or []]
         context |= {
             "account": account,
-            "regions": _region_choice(account.regions, codes),
+            "regions": _region_choice(account, form["regions"].value() or []),
             "regions_map": _region_map_of(account),
             **_choice(form, account, nodes),
         }
@@ -195,8 +203,10 @@ def cluster_stores(request: MemberRequest, pk: UUID) -> HttpResponse:
             except NotNow as error:
                 form.add_error(None, str(error))
             else:
-                message = f"The stores of {cluster.name} are being updated." if changed else "Nothing to change."
-                return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+                url, message = cluster.get_absolute_url(), f"The stores of {cluster.name} are being updated."
+                follow = outcomes.address(cluster.operation) if changed else ""
+                message = message if changed else "Nothing to change."
+                return dialog_done(request, url, "clusters-changed", message=message, follow=follow)
     else:
         given = request.POST.getlist("backup_stores")
         first = given if request.method == "POST" else [str(one.store_id) for one in cluster.wanted]
@@ -227,7 +237,9 @@ def _region_map_of(account: CloudAccount) -> str:
     return f"{reverse('clusters:region_map')}?cloud_account={account.pk}"
 
 
-def _region_choice(offered: Sequence[Any], chosen: Sequence[str]) -> list[dict[str, Any]]:
+def _region_choice(account: CloudAccount, asked: list[str]) -> list[dict[str, Any]]:
+    chosen = found_regions(asked, account)
+    offered = near_nodes(account.regions, account.organisation, account.provider_key)
     return [{"region": region, "chosen": region.code in chosen} for region in offered]
 
 
@@ -305,7 +317,7 @@ def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
     context = {
         "form": form,
         "cluster": cluster,
-        "regions": _region_choice(cluster.cloud_account.regions, form["regions"].value() or []),
+        "regions": _region_choice(cluster.cloud_account, form["regions"].value() or []),
         "regions_map": _region_map_of(cluster.cloud_account),
     }
     return dialog_form(request, "clusters/node_add.html", context)
@@ -384,8 +396,8 @@ def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
                 None, f"Stores are attached to {cluster.name}: {error}. Take them off with Update Backup Stores first."
             )
         else:
-            message = f"{cluster.name} is being deleted."
-            return dialog_done(request, reverse("clusters:list"), "clusters-changed", message=message)
+            follow, message = outcomes.address(cluster.operation), f"{cluster.name} is being deleted."
+            return dialog_done(request, reverse("clusters:list"), "clusters-changed", message=message, follow=follow)
     return dialog_form(request, "clusters/delete.html", {"form": form, "cluster": cluster, "left": left})
 
 
@@ -407,8 +419,8 @@ def cluster_repair(request: MemberRequest, pk: UUID) -> HttpResponse:
     except NotNow as error:
         messages.error(request, str(error))
         return announced(request, cluster.get_absolute_url(), "clusters-changed")
-    message = f"The access of {cluster.name}'s nodes is being repaired."
-    return announced(request, cluster.get_absolute_url(), "clusters-changed", message=message)
+    follow, message = outcomes.address(cluster.operation), f"The access of {cluster.name}'s nodes is being repaired."
+    return announced(request, cluster.get_absolute_url(), "clusters-changed", message=message, follow=follow)
 
 
 def _clusters(request: MemberRequest) -> Any:

@@ -213,7 +213,7 @@ function announce() {
 function* observed() {
   for (const pane of document.querySelectorAll(".pane[id]")) {
     const badge = pane.querySelector(".badge")?.textContent;
-    const name = pane.querySelector("h2 a")?.textContent ?? "";
+    const name = pane.querySelector("h1, h2 a")?.textContent ?? "";
     if (badge) yield [pane.id, badge, `${name} ${badge}`.trim()];
   }
   const count = document.querySelector("#content .count, #content .empty h2")?.textContent.trim();

@@ -51,12 +51,16 @@ export function checkConfirmation(form) {
   button.disabled = form.elements.name.value !== form.dataset.confirm;
 }
 
-// The place of the region whose code stands in the field.
+// The place of the region whose code stands in the field; the codes of the place that does.
 export function showPlace(field) {
   const output = document.querySelector(`[data-place-of="${field.id}"]`);
   if (!output) return;
-  const code = field.value.trim().toLowerCase();
-  output.textContent = [...(field.list?.options ?? [])].find((option) => option.value === code)?.textContent ?? "";
+  const text = field.value.trim().toLowerCase();
+  const options = text ? [...(field.list?.options ?? [])] : [];
+  const code = options.find((option) => option.value === text);
+  const names = (place) => [place, ...place.split(", ")];
+  const places = code ? [] : options.filter((option) => names(option.textContent.toLowerCase()).includes(text));
+  output.textContent = code?.textContent ?? places.map((option) => `${option.value}, ${option.textContent}`).join(" or ");
 }
 
 // Who gives a time means one in their own zone; a time that came without one is in UTC, and stays so.
@@ -80,9 +84,15 @@ function describeField(field) {
   control.setAttribute("aria-describedby", texts.join(" "));
 }
 
+// The first field that is wrong, of the form above which that is said.
+function firstWrong(told) {
+  const fields = told.closest("form")?.querySelectorAll("[aria-invalid=true]") ?? [];
+  return [...fields].find((field) => field.offsetParent !== null && !field.disabled);
+}
+
 function takeFocus(root) {
   const first = root.querySelector("[data-focus]");
   if (!first) return;
   delete first.dataset.focus; // once: what refreshes itself beside it must not take the focus back
-  first.focus();
+  (firstWrong(first) ?? first).focus();
 }

@@ -7,13 +7,15 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_http_methods, require_POST
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.clouds.naming import lower_first
+from console.operations import outcomes
 from console.operations.actions import NotNow
-from console.web.pages import dialog_done, dialog_form, posted
+from console.web.pages import dialog_done, dialog_form, outcome, posted
 from stores import actions, drift
 from stores.control_status import agreed
 from stores.forms import RepairForm
@@ -36,7 +38,24 @@ def store_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
         actions.verify(store)
     except NotNow as error:
         messages.error(request, str(error))
-    return dialog_done(request, store.get_absolute_url(), "stores-changed")
+        return dialog_done(request, store.get_absolute_url(), "stores-changed")
+    follow, message = reverse("stores:verified", args=[store.pk]), f"{store.name} is being checked."
+    return dialog_done(request, store.get_absolute_url(), "stores-changed", message=message, follow=follow)
+
+
+@require_GET
+@require_permission(Permission.SEE_STORES)
+def store_verified(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Tell a message that follows a check what it found."""
+    store = _store(request, pk)
+    report = getattr(store, "drift_report", None)
+    url = store.get_absolute_url()
+    if report is None or report.is_awaited:
+        return outcome(request, url, text="", level="")
+    if report.error:
+        return outcome(request, url, text=f"{store.name} could not be checked: {report.error}", level="error")
+    level = "success" if report.is_as_wanted else "warning"
+    return outcome(request, url, text=f"{store.name}: {report.summary}, just now.", level=level)
 
 
 @require_http_methods(["GET", "POST"])
@@ -53,8 +72,8 @@ def store_repair(request: MemberRequest, pk: UUID) -> HttpResponse:
         except drift.Changed:
             form.add_error(None, CHANGED)
         else:
-            message = f"{store.name} is being repaired."
-            return dialog_done(request, store.get_absolute_url(), "stores-changed", message=message)
+            follow, message = outcomes.address(store.operation), f"{store.name} is being repaired."
+            return dialog_done(request, store.get_absolute_url(), "stores-changed", message=message, follow=follow)
     found = store.drift_report.drift if hasattr(store, "drift_report") else []
     context = {"store": store, "form": form, "drift": found, "seen": agreed(found)}
     return dialog_form(request, "stores/repair.html", context)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 
-from console.accounts.models import Organisation
+from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.forms import AccountForm, named_region
 from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet
 from console.clouds import CLOUDS
 from console.clouds.contract import DAYS_AT_MOST, Capabilities, Cloud
-from console.clouds.regions import Region, regions
+from console.clouds.regions import Region, find, nearest_first, regions
 from console.web.forms import NameField, TypedNameForm
-from stores.models import Store
+from stores.models import Store, node_region_finders
 from stores.protection import USUAL_VERSIONS, Protection
 
 NAME_TAKEN = "A backup store of this name exists. Choose another name."
@@ -24,6 +25,26 @@ def free_name(name: str, organisation: Organisation) -> str:
     if Store.objects.filter(organisation=organisation).named(name).exists():
         raise forms.ValidationError(NAME_TAKEN)
     return name
+
+
+def near_nodes(offered: Sequence[Region], organisation: Organisation, provider: str) -> list[Region]:
+    """Return the regions, those nearest to a node that the organisation has in this cloud first."""
+    codes = [code for of in node_region_finders for code in of(organisation, provider)] if offered else []
+    return nearest_first(offered, [region for code in codes if (region := find(provider, code))])
+
+
+def offered_by(accounts: CloudAccountQuerySet, organisation: Organisation) -> list[Region]:
+    """Return the regions of the clouds of these accounts, those near to the organisation's nodes first in each."""
+    keys = accounts.order_by("provider_key").values_list("provider_key", flat=True).distinct()
+    several = (near_nodes(regions(key), organisation, key) for key in keys if not CLOUDS[key].storage.one_region)
+    return [region for offered in several for region in offered]
+
+
+def only_provider(membership: Membership) -> dict[str, str]:
+    """Return the cloud of all linked accounts, as the form has it, where there is only one: it need not be chosen."""
+    keys = CloudAccount.objects.visible_to(membership).order_by("provider_key").values_list("provider_key", flat=True)
+    found = list(keys.distinct()[:2])
+    return {"provider": found[0]} if len(found) == 1 else {}
 
 
 class AdoptForm(forms.Form):
@@ -109,9 +130,9 @@ class StoreForm(AccountForm):
         """Return the cloud that is chosen so far."""
         return CLOUDS.get(self.provider_key)
 
-    def regions(self) -> tuple[Region, ...]:
-        """Return the regions that the chosen cloud offers."""
-        return regions(self.provider_key)
+    def regions(self) -> list[Region]:
+        """Return the regions that the chosen cloud offers, those near to the organisation's nodes first."""
+        return near_nodes(regions(self.provider_key), self.membership.organisation, self.provider_key)
 
     @property
     def offers_protection(self) -> bool:

@@ -169,6 +169,12 @@ class Store(ManagedResource):
         return max((at for at in found if at), default=None)
 
     @property
+    def size(self) -> int | None:
+        """Return the bytes of the backups and WAL that were last seen in it; None while nobody has looked."""
+        found = [size for find in size_finders if (size := find(self)) is not None]
+        return sum(found) if found else None
+
+    @property
     def last_seen_at(self) -> datetime | None:
         """Return when anything of a backup was last seen in it."""
         found = (find(self) for find in last_seen_finders)
@@ -263,6 +269,10 @@ class Store(ManagedResource):
 
 # Each tells when the newest backup in a store was complete, as far as its app knows: appended by the apps' plans.py.
 newest_backup_finders: list[Callable[[Store], datetime | None]] = []
+# The regions of an organisation's nodes in one cloud, as its app knows them: what is near to them is offered first.
+node_region_finders: list[Callable[[Organisation, str], list[str]]] = []
+# And how many bytes were last seen in it; None where nobody has looked.
+size_finders: list[Callable[[Store], int | None]] = []
 # And when there was last anything in it, what of that is gone, and whether anything is, as a condition on stores.
 last_seen_finders: list[Callable[[Store], datetime | None]] = []
 loss_finders: list[Callable[[Store], list[Loss]]] = []
@@ -319,6 +329,29 @@ class DriftReport(Snapshot):
     def unseen(self) -> list[ControlStatus]:
         """Return what the console may not see."""
         return [line for line in self.lines if line.state == "unseen"]
+
+    @property
+    def summary(self) -> str:
+        """Return what was found in a few words, such as "12 of 13 as wanted, 1 differs"; nothing before a check."""
+        lines = self.lines
+        if not lines:
+            return ""
+        parts = [f"{sum(line.state == 'ok' for line in lines)} of {len(lines)} as wanted"]
+        accepted, differ, unseen = sum(bool(one.accepted) for one in lines), len(self.drift), len(self.unseen)
+        parts += [f"{accepted} accepted"] if accepted else []
+        parts += [f"{differ} differ{'s' if differ == 1 else ''}"] if differ else []
+        parts += [f"{unseen} could not be seen"] if unseen else []
+        return ", ".join(parts)
+
+    @property
+    def differs(self) -> bool:
+        """Return whether anything that was looked at is not as it is wanted, be it accepted or unseen."""
+        return any(line.state != "ok" for line in self.lines)
+
+    @property
+    def is_as_wanted(self) -> bool:
+        """Return whether all was seen, and is as it is wanted or was accepted."""
+        return bool(self.content) and not self.drift and not self.unseen
 
     @property
     def is_overdue(self) -> bool:

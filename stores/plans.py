@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from django.urls import reverse
 from django.utils import timezone
 
+from console.accounts.permissions import Permission
 from console.accounts.personal_data import KEPT, Kept
 from console.cloud_accounts import places
 from console.cloud_accounts.actions import learn as learn_of
@@ -19,7 +21,7 @@ from console.clouds.specs import Place, StoreSpec
 from console.clouds.steps import Conflict, Plan
 from console.operations.actions import ask
 from console.operations.models import Operation
-from console.operations.registry import Workflow, register
+from console.operations.registry import Following, Workflow, register
 from console.operations.snapshots import SnapshotSource, daily
 from console.operations.snapshots import register as register_source
 from stores import drift, unmanaged
@@ -173,11 +175,18 @@ places.register(
     ]
 )
 register_users(CloudAccount, lambda account: account.retained_logs.all())
+IN_A_CLUSTER = Following(
+    "New Cluster with it",
+    lambda store: f"{reverse('clusters:create')}?cloud_account={store.cloud_account_id}&backup_stores={store.pk}",
+    Permission.MANAGE_CLUSTERS,
+)
 register(
     Workflow(
         model=Store,
         verb="create",
         title="Create Backup Store",
+        ended="is created",
+        following=IN_A_CLUSTER,
         plan=create_plan,
         spec=Store.spec,
         resolve=take_new_name,
@@ -190,6 +199,7 @@ register(
         model=Store,
         verb="repair",
         title="Repair Backup Store",
+        ended="is repaired",
         plan=repair_plan,
         spec=Store.spec,  # and no other name: nodes write to this bucket, and backups may be in it
         done=check_soon,
@@ -201,6 +211,7 @@ register(
         model=Store,
         verb="delete",
         title="Delete Backup Store",
+        ended="is deleted",
         plan=delete_plan,
         spec=spec_of,
         done=retain_logs,
@@ -212,6 +223,8 @@ register(
         model=Store,
         verb="bring",
         title="Add Existing Store",
+        ended="is added",
+        following=IN_A_CLUSTER,
         plan=bring_plan,
         spec=Store.spec,
         done=accept_soon,
@@ -223,6 +236,7 @@ register(
         model=Store,
         verb="forget",
         title="Remove Store from the Console",
+        ended="is removed from the console",
         plan=forget_plan,
         spec=spec_of,
         done=retain_logs,

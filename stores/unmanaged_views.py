@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.cloud_accounts.models import CloudAccount
+from console.operations import outcomes
 from console.operations.actions import NotNow
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
 from stores import actions, unmanaged
@@ -63,7 +64,8 @@ def unmanaged_adopt(request: MemberRequest, account: UUID, bucket: str) -> HttpR
             form.add_error(None, str(error))
         else:
             message = f"{store.name} is being taken back; nothing that it holds is changed."
-            return dialog_done(request, store.get_absolute_url(), CHANGED, "stores-changed", message=message)
+            url, follow = store.get_absolute_url(), outcomes.address(store.operation)
+            return dialog_done(request, url, CHANGED, "stores-changed", message=message, follow=follow)
     context = {"form": form, "explained": explained, "pair": pair, "too_many": actions.too_many(explained)}
     return dialog_form(request, "stores/unmanaged_adopt.html", context)
 

@@ -32,6 +32,7 @@ urlpatterns = [
     path("<uuid:pk>/cancel/", views.store_cancel, name="cancel"),
     path("<uuid:pk>/retry/", views.store_retry, name="retry"),
     path("<uuid:pk>/verify/", drift_views.store_verify, name="verify"),
+    path("<uuid:pk>/verified/", drift_views.store_verified, name="verified"),
     path("<uuid:pk>/repair/", drift_views.store_repair, name="repair"),
     path("<uuid:pk>/accept/", drift_views.store_accept, name="accept"),
     path("<uuid:pk>/reconsider/", drift_views.store_reconsider, name="reconsider"),

@@ -18,12 +18,13 @@ from console.accounts.permissions import Permission
 from console.cloud_accounts.actions import InUse, users_of
 from console.cloud_accounts.models import CloudAccount
 from console.cloud_accounts.views import provider_tiles
+from console.operations import outcomes
 from console.operations.actions import NotNow, cancel
 from console.operations.views import try_again
 from console.web.lists import TABLE_ROWS, is_table, keep_view, listed
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
 from stores import actions, listing
-from stores.forms import NAME_TAKEN, DeleteForm, ProtectionForm, StoreForm
+from stores.forms import NAME_TAKEN, DeleteForm, ProtectionForm, StoreForm, only_provider
 from stores.models import RetainedLogs, Store
 from stores.unmanaged import account_scans
 
@@ -110,11 +111,11 @@ def store_create(request: MemberRequest) -> HttpResponse:
             except (actions.LimitReached, NotNow) as error:
                 form.add_error(None, str(error))
             else:
-                return dialog_done(
-                    request, reverse("stores:list"), "stores-changed", message=f"{store.name} is being created."
-                )
+                follow, message = outcomes.address(store.operation), f"{store.name} is being created."
+                return dialog_done(request, reverse("stores:list"), "stores-changed", message=message, follow=follow)
     else:
-        form = StoreForm(membership=request.membership, initial=(request.POST or request.GET).dict())
+        given = (request.POST or request.GET).dict()
+        form = StoreForm(membership=request.membership, initial={**only_provider(request.membership), **given})
     context = {
         "form": form,
         "number": Store.objects.visible_to(request.membership).count(),
@@ -152,8 +153,8 @@ def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
         except InUse as error:
             form.add_error(None, f"{store.name} is in use: {error}. Detach it there first; nothing was changed.")
         else:
-            message = f"{store.name} is being deleted."
-            return dialog_done(request, reverse("stores:list"), "stores-changed", message=message)
+            follow, message = outcomes.address(store.operation), f"{store.name} is being deleted."
+            return dialog_done(request, reverse("stores:list"), "stores-changed", message=message, follow=follow)
     return dialog_form(request, "stores/delete.html", {"form": form, **_deletion_preview(store)})
 
 
@@ -180,13 +181,14 @@ def _deletion_preview(store: Store) -> dict[str, Any]:
 def store_cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Cancel the deletion of a store, as long as that can be done."""
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
-    message = f"Cancelling the deletion of {store.name}."
+    message, follow = f"Cancelling the deletion of {store.name}.", ""
     try:
         cancel(store, by=request.user)
+        follow = outcomes.address(store.operation)
     except NotNow as error:
         messages.error(request, str(error))
         message = ""
-    return dialog_done(request, reverse("stores:list"), "stores-changed", message=message)
+    return dialog_done(request, reverse("stores:list"), "stores-changed", message=message, follow=follow)
 
 
 @require_POST

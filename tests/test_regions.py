@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from django.forms import BaseForm
 from django.http import QueryDict
 
-from clusters.forms import AddNodesForm
-from clusters.models import Cluster
+from clusters.bring_in.forms import BringInForm
+from clusters.forms import AddNodesForm, ClusterForm
+from clusters.models import Cluster, Node
 from console.cloud_accounts.models import CloudAccount
-from console.clouds.regions import matching, regions, table
-from stores.forms import StoreForm
+from console.clouds.contract import LinkError
+from console.clouds.regions import distance_km, matching, nearest_first, regions, table
+from console.clouds.s3 import linking
+from stores.existing.forms import ExistingForm
+from stores.forms import StoreForm, near_nodes
 from stores.models import Store
-from tests import factories
+from tests import factories, walk
 
 CLOUDS = sorted({provider for provider, _ in table()})
 
@@ -154,3 +159,115 @@ def test_the_notice_about_a_region_knows_its_place_too(client, alice, acme):
     account = factories.account(acme)
     answer = client.get(f"/stores/preflight/?cloud_account={account.pk}&region=Ireland")
     assert answer.context["region"] == "eu-west-1"
+
+
+# What a form's field for a region is given, and what it makes of that: of every form that has one. A form that is not
+# named here fails the walk below.
+def typed_into_existing(organisation, account, text):
+    data = {"cloud_account": str(account.pk), "bucket": "their-backups", "name": "theirs", "region": text}
+    return ExistingForm(data, membership=organisation.memberships.get())
+
+
+def typed_into_cluster(organisation, account, text):
+    data = QueryDict(mutable=True)
+    data.update({"name": "ledger", "cloud_account": str(account.pk), "regions": text})
+    return ClusterForm(data, membership=organisation.memberships.get())
+
+
+def typed_into_nodes(organisation, account, text):
+    return nodes_form(account, text)
+
+
+def typed_into_bring_in(organisation, account, text):
+    store = Store.objects.filter(cloud_account=account).first() or factories.store(account)
+    data = {"store": str(store.pk), "name": "old", "region": text, "stanzas": "main", "path": "/backups"}
+    return BringInForm(data, {}, membership=organisation.memberships.get())
+
+
+TYPED = {
+    StoreForm: store_form,
+    ExistingForm: typed_into_existing,
+    ClusterForm: typed_into_cluster,
+    AddNodesForm: typed_into_nodes,
+    BringInForm: typed_into_bring_in,
+}
+
+
+def all_forms(form=BaseForm):
+    for one in form.__subclasses__():
+        yield one
+        yield from all_forms(one)
+
+
+def test_the_walk_has_every_form_with_a_field_for_a_region():
+    list(walk.routes())  # which imports all of them
+    ours = {one for one in all_forms() if one.__module__.split(".")[0] in {"clusters", "console", "stores"}}
+    with_region = {
+        one
+        for one in ours
+        for name, field in getattr(one, "base_fields", {}).items()
+        if name in {"region", "regions"} and not getattr(field, "choices", None)  # that of a service has its two
+    }
+    assert with_region == {*TYPED}
+
+
+@pytest.mark.parametrize("form", TYPED, ids=lambda form: form.__name__)
+@pytest.mark.parametrize(
+    ("text", "code"), [("Ireland", "eu-west-1"), ("london", "eu-west-2"), (" TOKYO ", "ap-northeast-1")]
+)
+def test_each_form_takes_a_country_or_a_city(acme, alice, account, form, text, code):
+    filled = TYPED[form](acme, account, text)
+    filled.is_valid()
+    [field] = {"region", "regions"} & {*filled.fields}
+    assert field not in filled.errors
+    assert filled.cleaned_data[field] in (code, [code])
+
+
+@pytest.mark.parametrize("form", TYPED, ids=lambda form: form.__name__)
+def test_each_form_names_the_codes_of_a_country_with_several(acme, alice, account, form):
+    filled = TYPED[form](acme, account, "Japan")
+    filled.is_valid()
+    [field] = {"region", "regions"} & {*filled.fields}
+    assert "ap-northeast-1 (Tokyo), ap-northeast-3 (Osaka)" in filled.errors[field][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("Ireland", "dublin"), ("london", "london"), ("São Paulo, Brazil", "sao-paulo")]
+)
+def test_a_server_stands_at_a_country_or_a_city(text, code):
+    assert linking.clean({"region": "garage", "location": text})["location"] == code
+
+
+def test_a_server_in_a_country_with_several_places_is_asked_which():
+    with pytest.raises(LinkError, match=r"There are 2 places in Japan: Osaka, Tokyo\. Enter one of them\.") as refused:
+        linking.clean({"region": "garage", "location": "Japan"})
+    assert refused.value.field == "location"
+
+
+def test_what_is_near_to_a_node_is_offered_first(as_alice, acme, account):
+    cluster = Cluster.objects.create(organisation=acme, cloud_account=account, name="ledger")
+    Node.objects.create(cluster=cluster, name="n1", region="ap-northeast-1")
+    near = ["ap-northeast-1", "ap-northeast-3", "ap-northeast-2"]
+    given = {"provider": "aws", "cloud_account": str(account.pk), "continue": "1"}
+    assert [one.code for one in as_alice.post("/stores/create/", given).context["regions"]][:3] == near
+    offered = as_alice.post("/clusters/create/", given).context["regions"]
+    assert [one["region"].code for one in offered][:3] == near
+    others = factories.account(factories.organisation("Others"), name="other")
+    assert near_nodes(regions("aws"), others.organisation, "aws") == [*regions("aws")]  # theirs are nobody else's
+
+
+def test_nearest_first_is_by_the_distance_to_the_nearest(acme):
+    offered = regions("aws")
+    for near in (offered[:1], offered[3:5], offered[-3:]):
+        found = nearest_first(offered, near)
+        assert {*found} == {*offered}
+        away = [min(distance_km(one, other) for other in near) for one in found]
+        assert away == sorted(away)
+
+
+def test_places_can_be_typed_without_scripts(as_alice, account):
+    given = {"name": "ledger", "cloud_account": str(account.pk), "regions": ["Ireland, Tokyo", "eu-west-1", ""]}
+    shown = as_alice.post("/clusters/create/", {**given, "continue": "1"})
+    assert {one["region"].code for one in shown.context["regions"] if one["chosen"]} == {"eu-west-1", "ap-northeast-1"}
+    assert as_alice.post("/clusters/create/", given).status_code == 302
+    assert [*Node.objects.order_by("name").values_list("region", flat=True)] == ["eu-west-1", "ap-northeast-1"]

@@ -14,8 +14,11 @@ from clusters.pgbackrest.options import CONTAINERS, CUSTOMER_KEY
 from clusters.pgbackrest.schedules import Unusable, parse
 from console.accounts.models import Membership
 from console.cloud_accounts.forms import SecretField, named_region
+from console.cloud_accounts.models import CloudAccount
 from console.clouds.key_trial import KeyTrial
+from console.clouds.regions import Region
 from console.web.forms import NameField
+from stores.forms import offered_by
 from stores.models import State, Store
 
 # What stands in a policy of the cloud and in a shell's command; `*`, `?` and `$` mean something there.
@@ -79,6 +82,12 @@ class BringInForm(forms.Form):
     def stores(self) -> forms.ModelChoiceField[Store]:
         """Return the field that chooses the store."""
         return cast("forms.ModelChoiceField[Store]", self.fields["store"])
+
+    @property
+    def suggestions(self) -> list[Region]:
+        """Return the regions of the stores' clouds, by code and place, to choose from while typing."""
+        accounts = CloudAccount.objects.visible_to(self.membership).filter(stores__in=self.stores.queryset)
+        return offered_by(accounts, self.membership.organisation)
 
     def clean_store(self) -> Store:
         """Return the store, if its account has proved itself."""

@@ -29,6 +29,8 @@ class AccountForm(forms.Form):
         self.membership = membership
         self.accounts.queryset = self.offered(CloudAccount.objects.visible_to(membership))
         self.accounts.label_from_instance = lambda account: f"{account.name} ({account.number})"  # type: ignore
+        if not self.initial.get("cloud_account") and len(only := list(self.accounts.queryset[:2])) == 1:
+            self.initial["cloud_account"] = str(only[0].pk)  # there is nothing to choose
 
     def offered(self, accounts: CloudAccountQuerySet) -> CloudAccountQuerySet:
         """Return those of the organisation's accounts that can be chosen, in their order."""
@@ -247,6 +249,14 @@ class LinkForm(forms.Form):
     def documents(self) -> list[Document]:
         """Return the files that give the console its access, as far as they can be written before it has any."""
         return list(self.chosen.linking.documents(self._unlinked(self.chosen))) if self.chosen else []
+
+    def set_ups(self) -> list[tuple[str, list[Document]]]:
+        """Return these files by the tool that they are for, those of a whole way first; by hand is the last."""
+        found: dict[str, list[Document]] = {}
+        for document in self.documents():
+            found.setdefault(document.way, []).append(document)
+        by_hand = found.pop("", [])
+        return [*found.items(), *([("By hand", by_hand)] if by_hand and found else [("", by_hand)] if by_hand else [])]
 
     def _unlinked(self, provider: Cloud) -> AccountRef:
         """Return the account as it is known while nobody has asked for it."""

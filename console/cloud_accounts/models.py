@@ -74,6 +74,8 @@ class CloudAccount(models.Model):
     CHANGES_SHOWN: ClassVar = timedelta(days=30)
     KEY_IS_OLD: ClassVar = timedelta(days=90)
 
+    shown_preflight: Preflight  # where preflight.show() has given it one
+
     objects = CloudAccountQuerySet.as_manager()
 
     class Meta:

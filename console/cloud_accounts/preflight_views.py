@@ -7,6 +7,7 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import trigger_client_event
 
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
@@ -28,7 +29,10 @@ def preflight_table(request: MemberRequest, pk: UUID) -> HttpResponse:
     account = _account(request, pk)
     preflight = found_where_used(account)
     context = {"account": account, "preflight": preflight, "busy": preflight.is_awaited}
-    return fragment_or_page(request, "cloud_accounts/preflight_table.html", "table", context)
+    response = fragment_or_page(request, "cloud_accounts/preflight_table.html", "table", context)
+    if request.htmx.trigger == "stores-preflight-poll" and not preflight.is_awaited:
+        trigger_client_event(response, "accounts-changed")  # what the account's heading says of it may be another now
+    return response
 
 
 @require_GET

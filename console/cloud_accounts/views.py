@@ -19,12 +19,12 @@ from console.accounts.access import (
     require_permission,
 )
 from console.accounts.permissions import Permission
-from console.cloud_accounts import actions, attempts, budget
+from console.cloud_accounts import actions, attempts, budget, preflight
 from console.cloud_accounts.forms import ChangeForm, Kept, LinkForm, LookingForm
 from console.cloud_accounts.models import Attempt, CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.contract import Document, LinkError
-from console.web.forms import TypedNameForm
+from console.web.forms import TypedNameForm, suggested
 from console.web.pages import (
     dialog_done,
     dialog_form,
@@ -66,6 +66,7 @@ def account_list(request: MemberRequest) -> HttpResponse:
         "provider": provider if provider in CLOUDS else "",
         "clouds": CLOUDS.values(),
     }
+    preflight.show(context["page"].items)
     return fragment_or_page(request, "cloud_accounts/list.html", "panes", context)
 
 
@@ -83,6 +84,7 @@ def account_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         if not request.htmx:
             raise Http404
         return HttpResponseClientRedirect(reverse("cloud_accounts:list"))
+    preflight.show([account])
     context = {"account": account, "documents": account.documents, "usage": budget.usage(account)}
     return fragment_or_page(request, "cloud_accounts/detail.html", "pane", context)
 
@@ -104,8 +106,18 @@ def account_link(request: MemberRequest) -> HttpResponse:
             if begun := _begin(request, form, Attempt.Verb.LINK, entered):
                 return begun
     else:
-        form = _link_form(request, chosen, initial={name: given.get(name, "") for name in ("provider", "name")})
+        name = _suggested_name(request, chosen, given.get("name", ""))
+        form = _link_form(request, chosen, initial={"provider": given.get("provider", ""), "name": name})
     return _link_dialog(request, form, attempt)
+
+
+def _suggested_name(request: MemberRequest, chosen: str, given: str) -> str:
+    """Return what was typed, else a free name after the cloud; that of another cloud is suggested no more."""
+    labels = [cloud.label for cloud in CLOUDS.values()]
+    if given.rstrip(" 0123456789") not in {"", *labels} or chosen not in CLOUDS:
+        return given
+    mine = CloudAccount.objects.visible_to(request.membership)
+    return suggested(CLOUDS[chosen].label, lambda name: mine.named(name).exists())
 
 
 def _link_form(
@@ -239,8 +251,18 @@ def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
     elif attempt and account.verify_error:
         messages.error(request, f"{account.name} does not verify any more; its pane says why.")
     elif attempt:
-        messages.success(request, f"{account.name} is verified.")
+        _say_verified(request, account)
     return dialog_done(request, account.get_absolute_url(), "accounts-changed")
+
+
+def _say_verified(request: MemberRequest, account: CloudAccount) -> None:
+    """Say that the account answers as itself, and whether it lacks what the console needs there."""
+    found = preflight.found_where_used(account)
+    if missing := len(found.failing):
+        text = f"{account.name} is verified, but {missing} of {len(found.checks)} permissions are missing."
+        messages.warning(request, text)
+    else:
+        messages.success(request, f"{account.name} is verified.")
 
 
 @require_http_methods(["GET", "POST"])

@@ -101,6 +101,9 @@ class Document:
     hint: str  # what it is for
     command: str = ""  # what to run with it
     again: str = ""  # what to run with it once the account is linked, to have what a new version needs added
+    way: str = ""  # the tool for which it is all that is needed; "": a part of doing it by hand
+    page: str = ""  # the address at which the cloud's own console takes it, if it does
+    page_words: str = ""  # what that page calls it
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,16 @@ def places() -> tuple[Region, ...]:
     return tuple(found[code] for code in sorted(found))
 
 
-def find_place(text: str) -> Region | None:
-    """Return the place of this code or name, such as "sao-paulo", "São Paulo" or "São Paulo, Brazil"."""
-    wanted = _slug(text)
-    return next((one for one in places() if wanted and wanted in {one.code, _slug(one.place)}), None)
+def find_places(text: str) -> list[Region]:
+    """Return the places of this code, city or country, such as "sao-paulo", "São Paulo, Brazil" or "Ireland"."""
+    return matching(text, places())
+
+
+def nearest_first(offered: Sequence[Region], near: Sequence[Region]) -> list[Region]:
+    """Return the regions by their distance to the nearest of `near`; without any of these, in the order given."""
+    if not near:
+        return list(offered)
+    return sorted(offered, key=lambda one: (min(distance_km(one, other) for other in near), one.code))
 
 
 def matching(text: str, among: Sequence[Region]) -> list[Region]:

@@ -6,7 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from console.accounts.permissions import Permission
 from console.clouds.steps import Conflict, Plan
+
+
+@dataclass(frozen=True)
+class Following:
+    """What people do next with a subject: its words, the address of it, and who may do it."""
+
+    words: str
+    address: Callable[[Any], str]
+    permission: Permission
 
 
 @dataclass(frozen=True)
@@ -15,8 +25,9 @@ class Workflow:
 
     `plan` and `spec` are asked anew at every run, so a deploy never meets an old plan. `resolve` answers a Conflict:
     it changes the subject and says whether the plan may be tried again. `done` changes what else changes when the work
-    is done, in the transaction that says so. `keep` writes down what a step gave to be kept. `undo` is the plan that
-    puts everything back as it was when somebody cancels the work, or raises TooLate; without one nobody can.
+    is done, in the transaction that says so; `ended` are the words for that after the subject's name. `keep` writes
+    down what a step gave to be kept. `undo` is the plan that puts everything back as it was when somebody cancels the
+    work, or raises TooLate; without one nobody can. `following` is what people do next with what is done.
     """
 
     model: Any
@@ -28,6 +39,8 @@ class Workflow:
     done: Callable[[Any], None] = field(default=lambda subject: None)
     keep: Callable[[Any, Any], None] = field(default=lambda subject, kept: None)
     undo: Callable[[Any], Plan] | None = None
+    ended: str = ""
+    following: Following | None = None
 
 
 _works: dict[tuple[str, str], Workflow] = {}

@@ -13,10 +13,10 @@ from django.views.decorators.http import require_GET
 
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
-from console.operations import registry
+from console.operations import outcomes, registry
 from console.operations.actions import NotNow, retry
 from console.operations.models import ManagedResource, Operation
-from console.web.pages import announced, fragment_or_page, paginate, searched
+from console.web.pages import announced, fragment_or_page, outcome, paginate, searched
 
 
 @require_GET
@@ -78,11 +78,21 @@ def task_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     return fragment_or_page(request, "operations/task_detail.html", "task", context)
 
 
+@require_GET
+@require_permission(Permission.SEE_STORES)
+def task_outcome(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Tell a message that follows the task how it ended."""
+    task = get_object_or_404(Operation.objects.visible_to(request.membership), pk=pk)
+    text, level = outcomes.text(task), outcomes.level(task)
+    links = outcomes.links(task, request.membership) if text else []
+    return outcome(request, task.get_absolute_url(), text=text, level=level, links=links)
+
+
 def try_again(request: MemberRequest, resource: ManagedResource, url: str, event: str) -> HttpResponse:
     """Begin again what failed on the resource, announce it, and say why when that cannot be."""
     try:
-        retry(resource, by=request.user)
+        task = retry(resource, by=request.user)
     except NotNow as error:
         messages.error(request, str(error))
         return announced(request, url, event)
-    return announced(request, url, event, message=f"Trying again: {resource.name}.")
+    return announced(request, url, event, message=f"Trying again: {resource.name}.", follow=outcomes.address(task))

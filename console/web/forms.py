@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -30,6 +31,12 @@ class NameField(forms.CharField):
         name = str(super().clean(value))
         readable(name)
         return name
+
+
+def suggested(base: str, is_taken: Callable[[str], bool]) -> str:
+    """Return a name to begin with that is free: the base, or the base with a number."""
+    names = (base, *(f"{base} {number}" for number in range(2, 100)))
+    return next((name for name in names if not is_taken(name)), "")
 
 
 class JSONObjectField(forms.JSONField):

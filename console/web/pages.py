@@ -65,20 +65,45 @@ def dialog_form(request: HttpRequest, template: str, context: dict[str, Any]) ->
     return fragment_or_page(request, template, "dialog", context, status=422 if refused else 200)
 
 
-def dialog_done(request: HttpRequest, url: str, *events: str, message: str = "") -> HttpResponse:
+def dialog_done(request: HttpRequest, url: str, *events: str, message: str = "", follow: str = "") -> HttpResponse:
     """Close the dialog and announce what changed; without htmx, go to the page where it shows."""
-    return announced(request, url, "dialog-close", *events, message=message)
+    return announced(request, url, "dialog-close", *events, message=message, follow=follow)
 
 
-def announced(request: HttpRequest, url: str, *events: str, message: str = "") -> HttpResponse:
-    """Announce what changed; without htmx, go to the page where it shows."""
-    if message:
+def announced(request: HttpRequest, url: str, *events: str, message: str = "", follow: str = "") -> HttpResponse:
+    """Announce what changed; without htmx, go to the page where it shows. `follow` is as in began()."""
+    if message and follow:
+        began(request, message, follow=follow)
+    elif message:
         messages.success(request, message)
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect(url)
     response = HttpResponse(status=204)
     response["HX-Trigger"] = json.dumps({event: {} for event in events})
     return response
+
+
+def began(request: HttpRequest, message: str, *, follow: str) -> None:
+    """Say what has only begun: no success yet. `follow` is the address that answers with how it ended.
+
+    The message asks there every second, as `outcome` answers, and gives way to what it is told.
+    """
+    messages.info(request, message, extra_tags=follow)
+
+
+def outcome(
+    request: HttpRequest, url: str, *, text: str, level: str, links: Sequence[tuple[str, str]] = ()
+) -> HttpResponse:
+    """Answer a message that follows something: 204 while `text` is empty, then the message that takes its place.
+
+    `level` is its colour: "success", "warning" or "error". `links` are words and addresses. A browser that asks for it
+    as a page goes to `url`, where the same can be seen.
+    """
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect(url)
+    if not text:
+        return HttpResponse(status=204)
+    return render(request, "_outcome.html", {"text": text, "level": level, "links": links})
 
 
 def file_download(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

@@ -7,7 +7,9 @@ written once, and never joined by hand.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.template import Context, Library
 from django.urls import reverse
@@ -58,16 +60,51 @@ def dialog_form(
     """
     values = {"content": content, "submit": submit, "back": back, "css": css, "typed": typed, "morph": morph}
     values["files"] = files
+    values["wrong"] = wrong_fields(context.get("form"), content)
     return _render(context, "_dialog_form.html", url=escape_uri_path(context["request"].path), **values)
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is wrong with one field: the message, and the ID on the page of what to correct; "" where it has none."""
+
+    text: str
+    target: str
+
+
+def wrong_fields(form: Any, content: str) -> list[Wrong]:
+    """Return the errors of a form's fields in their order, each with where it is corrected on the page.
+
+    That is the field itself, else the first of its choices, else what is said beside it.
+    """
+    if form is None or not getattr(form, "errors", None):
+        return []
+    found = []
+    for field in form:
+        ids = (field.auto_id, f"{field.auto_id}_0", f"{field.auto_id}_error", f"choice-{field.html_name}-error")
+        target = next((one for one in ids if one and f' id="{one}"' in content), "")
+        found += [Wrong(" ".join(field.errors), target)] if field.errors else []
+    return found
 
 
 @register.simple_block_tag(takes_context=True)
 def opener(
-    context: Context, content: str, view: str, *arguments: object, css: str = "", icon: str = "", label: str = ""
+    context: Context,
+    content: str,
+    view: str,
+    *arguments: object,
+    css: str = "",
+    icon: str = "",
+    label: str = "",
+    **query: object,
 ) -> str:
-    """Return a link that opens a view's dialog above the page; without scripts it leads to the dialog's page."""
+    """Return a link that opens a view's dialog above the page; without scripts it leads to the dialog's page.
+
+    What else is given is its query: what the dialog begins with.
+    """
     values = {"content": _trimmed(content), "css": css, "icon": icon, "label": label}
-    return _render(context, "_opener.html", url=reverse(view, args=arguments), **values)
+    url = reverse(view, args=arguments) + (f"?{urlencode(query)}" if query else "")
+    return _render(context, "_opener.html", url=url, **values)
 
 
 @register.simple_block_tag(takes_context=True)

@@ -12,14 +12,15 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from console.accounts.models import Membership
-from console.cloud_accounts.forms import AccountForm
+from console.cloud_accounts.forms import AccountForm, named_region
 from console.cloud_accounts.models import CloudAccount
+from console.clouds.regions import Region
 from console.web.csv_lines import CSVForm
 from console.web.forms import NameField
 from stores.control_status import ControlStatus, agreed
 from stores.existing.actions import Decision, Wish, choices_of, lines_of, target_of
 from stores.existing.reading import taken_here
-from stores.forms import NAME_TAKEN, free_name
+from stores.forms import NAME_TAKEN, free_name, offered_by
 from stores.models import BucketLook, Logs, Store
 
 SET, ACCEPT = "set", "accept"
@@ -31,6 +32,14 @@ def bucket_name(account: CloudAccount, text: str) -> str:
     if not re.fullmatch(existing.legal, text):
         raise ValidationError(existing.legal_words)
     return text
+
+
+def region_of(account: CloudAccount, text: str) -> str:
+    """Return the code of the region that the text names by code, city or country; raises ValidationError.
+
+    A server that is in no cloud has its own names for regions, which its buckets are compared with as they are.
+    """
+    return text if account.cloud.storage.one_region else named_region(text, account, account.store_regions)
 
 
 def other_bucket(account: CloudAccount, text: str, bucket: str) -> str:
@@ -76,7 +85,17 @@ class ExistingForm(AccountForm):
                 bucket_name(account, bucket)
             except ValidationError as error:
                 self.add_error("bucket", error)
+        if account and data.get("region"):
+            try:
+                data["region"] = region_of(account, data["region"])
+            except ValidationError as error:
+                self.add_error("region", error)
         return data
+
+    @property
+    def suggestions(self) -> list[Region]:
+        """Return the regions of the organisation's accounts, by code and place, to choose from while typing."""
+        return offered_by(self.accounts.queryset, self.membership.organisation)
 
     def wish(self) -> Wish:
         """Return what was asked for."""
@@ -171,6 +190,9 @@ class Wishes:
             bucket = bucket_name(account, bucket)
         if len(region) > 40:
             raise ValidationError({"region": "The region is too long."})
+        if region:
+            with _about("region"):
+                region = region_of(account, region)
         with _about("name"):
             name = NameField().clean(name or bucket)
         if Store.objects.filter(organisation=self.membership.organisation).named(name).exists():

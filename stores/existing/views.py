@@ -16,8 +16,9 @@ from django_htmx.http import HttpResponseClientRedirect
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.clouds.contents import Contents
+from console.operations import outcomes
 from console.operations.actions import NotNow
-from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
+from console.web.pages import began, dialog_done, dialog_form, fragment_or_page, posted
 from stores.actions import LimitReached, NameTaken
 from stores.drift import Changed
 from stores.existing import actions
@@ -105,7 +106,8 @@ def existing(request: MemberRequest, key: UUID) -> HttpResponse:
         except (LimitReached, NotNow) as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, f"{store.name} is being added; nothing that it holds is changed.")
+            message = f"{store.name} is being added; nothing that it holds is changed."
+            began(request, message, follow=outcomes.address(store.operation))
             url = store.get_absolute_url()
             return HttpResponseClientRedirect(url) if request.htmx else dialog_done(request, url)
     refused = form.is_bound and not form.is_valid()

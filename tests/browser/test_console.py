@@ -148,7 +148,11 @@ def test_bad_input_is_said_beside_the_field(visit):
     page.click("dialog .tile:has([value=aws])")
     page.fill("dialog [name=region]", "nowhere-1")
     page.click("dialog button[type=submit]")
-    expect(page.locator("dialog .notice.bad")).to_be_focused()
+    expect(page.locator("dialog [name=name]")).to_be_focused()  # the first that is wrong
+    links = page.locator("dialog .notice.bad a")
+    expect(links).to_have_count(3)
+    links.nth(2).click()
+    expect(page.locator("dialog [name=region]")).to_be_focused()
     for field in ("name", "cloud_account", "region"):
         control = page.locator(f"dialog [name={field}]")
         expect(control).to_have_attribute("aria-invalid", "true")

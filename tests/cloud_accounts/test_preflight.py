@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -315,3 +317,65 @@ def test_nothing_is_offered_to_run_again_before_an_account_is_linked(as_alice):
         page = as_alice.get("/cloud-accounts/link/", {"provider": cloud}).content.decode()
         assert "Run this again, as whoever administers" not in page
         assert "create-policy-version" not in page
+
+
+@pytest.mark.parametrize("page", ["list", "account"])
+def test_an_account_that_lacks_something_is_not_said_to_be_well(as_alice, account, amazon, page):
+    address = "/cloud-accounts/" if page == "list" else account.get_absolute_url()
+    kept(account, OK, FAIL)
+    shown = as_alice.get(address).content.decode()
+    assert "1 of 2 permissions missing" in shown
+    assert 'class="badge available">Verified' not in shown
+    kept(account, OK, {**OK, "outcome": "unknown"})
+    assert "1 permission not checked" in as_alice.get(address).content.decode()
+    kept(account, OK)
+    assert 'class="badge available">Verified' in as_alice.get(address).content.decode()
+
+
+def test_what_lacks_where_no_store_is_counts_for_nothing(as_alice, account, amazon):
+    factories.store(account, region="eu-west-1")
+    kept(account, OK, HERE, {**FAIL, "regions": ["ap-south-1"]})
+    assert 'class="badge available">Verified' in as_alice.get("/cloud-accounts/").content.decode()
+    kept(account, OK, HERE, {**FAIL, "regions": ["eu-west-1"]})
+    assert "1 of 3 permissions missing" in as_alice.get("/cloud-accounts/").content.decode()
+
+
+def test_each_account_is_shown_what_was_found_of_it_alone(as_alice, acme, account, amazon):
+    other = factories.account(acme, name="other")
+    for one, lines in ((account, [OK, FAIL]), (other, [OK])):
+        Preflight.objects.update_or_create(cloud_account=one, defaults={"content": lines})
+    preflight.show(shown := list(CloudAccount.objects.order_by("name")))
+    assert {one.name: len(one.shown_preflight.failing) for one in shown} == {"other": 0, "prod": 1}
+
+
+def test_the_heading_of_an_account_follows_the_end_of_a_check(as_alice, account, amazon):
+    kept(account, OK)
+    polled = {**HTMX, "HX-Trigger": "stores-preflight-poll"}
+    assert "accounts-changed" in as_alice.get(url(account), headers=polled)["HX-Trigger"]
+    assert "HX-Trigger" not in as_alice.get(url(account), headers=HTMX)
+    Preflight.objects.update(wanted_at=timezone.now() + timedelta(seconds=5))
+    assert "HX-Trigger" not in as_alice.get(url(account), headers=polled)  # not at its end yet
+
+
+def test_an_account_is_linked_step_by_step(as_alice):
+    page = as_alice.get("/cloud-accounts/link/", {"provider": "aws"}).content.decode()
+    places = [
+        page.index(text) for text in ("Give the console access", "Enter how the console signs in", "Link the account")
+    ]
+    assert places == sorted(places)
+    ways = re.findall(r'<details class="set-up" name="set-up" id="set-up-([\w-]+)"( open)?>', page)
+    assert ways == [("cloudformation", " open"), ("terraform", ""), ("by-hand", "")]
+    assert 'href="https://console.aws.amazon.com/cloudformation/home#/stacks/create"' in page
+    assert 'name="name" value="' in page  # a name is suggested
+
+
+def test_a_suggested_name_is_free_and_goes_with_its_cloud(as_alice, acme):
+    def suggested(**query):
+        return as_alice.get("/cloud-accounts/link/", query).context["form"]["name"].value()
+
+    first = suggested(provider="aws")
+    factories.account(acme, name=first)
+    assert suggested(provider="aws") == f"{first} 2"
+    assert suggested(provider="azure", name=first) == suggested(provider="azure") != first
+    assert suggested(provider="azure", name="ours") == "ours"
+    assert suggested() == ""

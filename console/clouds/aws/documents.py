@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from textwrap import indent
 from typing import Any
 
@@ -31,6 +32,13 @@ TEMPLATE = f"{ROLE_NAME}-role.template.json"
 DEPLOY = (
     f"aws cloudformation deploy --template-file {TEMPLATE} --stack-name {ROLE_NAME} --capabilities CAPABILITY_NAMED_IAM"
 )
+# Where CloudFormation takes a template from a file, by partition. A link that fills it in (quickcreate) takes one from
+# a public bucket of S3 alone, which a console of one's own does not have.
+CREATE_STACK = {
+    "aws": "https://console.aws.amazon.com/cloudformation/home#/stacks/create",
+    "aws-cn": "https://console.amazonaws.cn/cloudformation/home#/stacks/create",
+    "aws-us-gov": "https://console.amazonaws-us-gov.com/cloudformation/home#/stacks/create",
+}
 
 
 def access_documents(account: AccountRef) -> list[Document]:
@@ -63,7 +71,9 @@ def _for_all_regions(document: Document, where: str) -> Document:
     first, _, rest = document.filename.partition(".")
     filename = f"{first}-all-regions.{rest}"
     command, again = (text.replace(document.filename, filename) for text in (document.command, document.again))
-    return Document(filename, f"{document.label}, all regions", document.text, where, command, again)
+    return replace(
+        document, filename=filename, label=f"{document.label}, all regions", hint=where, command=command, again=again
+    )
 
 
 def _user_files(account: AccountRef, principal: str, partition: str, global_names: bool) -> list[Document]:
@@ -113,8 +123,25 @@ def _role_files(account: AccountRef, principal: str, partition: str, global_name
         Document(PERMISSIONS_FILE, "Permissions", _json(policy), told, put, put),
         Document("trust.json", "Trust policy", _json(trust), "Who may assume the role: the console alone."),
         _boundary_file(account, account.number or NUMBER, partition),
-        Document(TEMPLATE, "CloudFormation", _json(template), "Makes the role with all of them.", DEPLOY, DEPLOY),
-        Document(f"{ROLE_NAME}-role.tf", "Terraform", module, "Makes the role with all of them.", again=scripts.APPLY),
+        Document(
+            TEMPLATE,
+            "CloudFormation",
+            _json(template),
+            "Makes the role with all of them.",
+            DEPLOY,
+            DEPLOY,
+            way="CloudFormation",
+            page=CREATE_STACK.get(partition, ""),
+            page_words="Create stack",
+        ),
+        Document(
+            f"{ROLE_NAME}-role.tf",
+            "Terraform",
+            module,
+            "Makes the role with all of them.",
+            again=scripts.APPLY,
+            way="Terraform",
+        ),
     ]
 
 

@@ -80,9 +80,11 @@ def access_documents(account: AccountRef) -> list[Document]:
     """Return the role, the commands that set up an application with it, and the same in Terraform's language."""
     role, told = json.dumps(definition(account), indent=2), "Makes the application, the role, its assignment, a secret."
     return [
-        Document(setup.FILE, "Azure CLI", script(account), told, setup.command(account), setup.again(account)),
+        Document(
+            setup.FILE, "Azure CLI", script(account), told, setup.command(account), setup.again(account), "Azure CLI"
+        ),
         Document(ROLE_FILE, "Custom role", role, "What the console may do, in one resource group."),
-        Document(MODULE_FILE, "Terraform", terraform(account), "Makes the same.", again=scripts.APPLY),
+        Document(MODULE_FILE, "Terraform", terraform(account), "Makes the same.", again=scripts.APPLY, way="Terraform"),
     ]
 
 

@@ -44,8 +44,8 @@ def access_documents(account: AccountRef) -> list[Document]:
     again, module = setup.again(account), _terraform(account, found, member)
     every = (*found, *of_places)
     return [
-        Document(setup.FILE, "gcloud", setup.script(account), hint, setup.command(account), again),
-        Document(MODULE_FILE, "Terraform", module, "Makes the same.", again=scripts.APPLY),
+        Document(setup.FILE, "gcloud", setup.script(account), hint, setup.command(account), again, "gcloud"),
+        Document(MODULE_FILE, "Terraform", module, "Makes the same.", again=scripts.APPLY, way="Terraform"),
         *(Document(f"{role.id}.yaml", role.title, _yaml(role), _hint(role), _create(role, project)) for role in every),
     ]
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from console.clouds.contract import Fact, Field, LinkError, key_part
 from console.clouds.proof import SignIn
-from console.clouds.regions import find, find_place, places
+from console.clouds.regions import find, find_places, places
 from console.clouds.s3.session import own_region, verifies
 from console.clouds.specs import AccountRef
 
@@ -84,7 +84,7 @@ FIELDS = (
     Field(
         "location",
         "Location",
-        "Where the server stands, for the map: type a city. A region of AWS says it itself.",
+        "Where the server stands, for the map: a city or a country. A region of AWS says it itself.",
         at_most=80,
         suggestions=lambda: [(place.code, place.place) for place in places()],
     ),
@@ -134,9 +134,12 @@ FIELDS = (
 def clean(given: Mapping[str, str]) -> Mapping[str, str]:
     """Return what is kept of a server, with where it stands; the regions of a cloud say that themselves."""
     cloud, location = find("aws", given["region"]), given.get("location", "")
-    place = find_place(location or (cloud.city if cloud else ""))
-    if place:
-        return {**given, "location": place.code}
+    found = find_places(location or (cloud.city if cloud else ""))
+    if len(found) == 1:
+        return {**given, "location": found[0].code}
+    if found:
+        names = ", ".join(place.city for place in found)
+        raise LinkError(f"There are {len(found)} places in {location}: {names}. Enter one of them.", "location")
     if location:
         raise LinkError(f"There is no place {location} here. Choose the one nearest to the server.", "location")
     raise LinkError(f"Say where the server stands: {given['region']} does not tell.", "location")
