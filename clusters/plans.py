@@ -180,7 +180,7 @@ housekeeping.register(
     )
 )
 housekeeping.register(Rule(KnownStanza._meta.db_table, memory.BOUND, memory.outdated, "seen_at"))
-for verb, title, ended in (
+for verb, title, words in (
     ("create", "Create Cluster", "is created"),
     ("update", "Update Backup Stores", "is up to date: its nodes have access to its stores"),
 ):
@@ -193,7 +193,7 @@ for verb, title, ended in (
             spec=Cluster.spec,
             done=settle,
             keep=keys.keep,
-            ended=ended,
+            ended=words,
         )
     )
 register(

@@ -60,13 +60,14 @@ def account_list(request: MemberRequest) -> HttpResponse:
     accounts = accounts.search(query)
     if provider in CLOUDS:
         accounts = accounts.filter(provider_key=provider)
+    page = paginate(request, accounts)
+    preflight.show(page.items)
     context = {
-        "page": paginate(request, accounts),
+        "page": page,
         "query": query,
         "provider": provider if provider in CLOUDS else "",
         "clouds": CLOUDS.values(),
     }
-    preflight.show(context["page"].items)
     return fragment_or_page(request, "cloud_accounts/list.html", "panes", context)
 
 

@@ -95,7 +95,7 @@ class ExistingForm(AccountForm):
     @property
     def suggestions(self) -> list[Region]:
         """Return the regions of the organisation's accounts, by code and place, to choose from while typing."""
-        return offered_by(self.accounts.queryset, self.membership.organisation)
+        return offered_by(self.offered(CloudAccount.objects.visible_to(self.membership)), self.membership.organisation)
 
     def wish(self) -> Wish:
         """Return what was asked for."""
