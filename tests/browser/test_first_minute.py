@@ -28,7 +28,7 @@ def test_the_first_minute_takes_fourteen_clicks(visit, demo, say):
     hand, person = Hand(page), demo.person("stranger")  # of an organisation that has nothing yet
     page.get_by_label("Username").fill(person["username"])
     page.get_by_label("Password").fill(person["password"])
-    hand.click(page.get_by_role("button", name="Sign in"), "Sign in")
+    hand.click(page.get_by_role("button", name="Sign in", exact=True), "Sign in")
 
     main, dialog = page.locator("main"), page.locator("dialog[open]")
     expect(page.get_by_role("heading", name="From here to a first backup")).to_be_visible()
@@ -61,6 +61,7 @@ def test_the_first_minute_takes_fourteen_clicks(visit, demo, say):
 
     hand.click(main.get_by_role("link", name="Add Database"), "Add Database")
     dialog.get_by_label("Name").fill("shop")
+    dialog.get_by_label("PostgreSQL version").select_option("17")
     dialog.get_by_label("Data directory").fill("/var/lib/postgresql/17/main")
     hand.click(dialog.get_by_role("button", name="Add Database"), "add it")
     expect(dialog).not_to_be_visible()

@@ -96,11 +96,22 @@ def test_store_list_polls_only_while_something_is_busy(as_alice, account):
     assert as_alice.get("/stores/").content.decode().count("every 1s") == 1
 
 
-def test_store_create_expands_for_the_chosen_provider(as_alice, account):
+def test_store_create_expands_for_the_chosen_provider(as_alice, acme, account):
+    factories.azure(acme)
     assert 'name="region"' not in as_alice.get("/stores/create/").content.decode()
     opened = as_alice.get("/stores/create/", {"provider": "aws"}).content.decode()
     assert 'name="region"' in opened
     assert account.name in opened
+
+
+def test_store_create_has_chosen_what_there_is_only_one_of(as_alice, acme, account):
+    opened = as_alice.get("/stores/create/")
+    assert opened.context["form"]["provider"].value() == "aws"
+    assert opened.context["account"] == account
+    factories.account(acme, name="second")
+    opened = as_alice.get("/stores/create/")
+    assert opened.context["form"]["provider"].value() == "aws"
+    assert opened.context["account"] is None
 
 
 def test_store_create_expands_without_scripts_too(as_alice, account):
@@ -215,6 +226,7 @@ def server(acme):
 
 
 def test_store_create_asks_no_region_where_there_is_one(as_alice, server):
+    factories.server(server.organisation, name="second")  # so that one is to be chosen
     opened = as_alice.get("/stores/create/", {"provider": "s3"}).content.decode()
     assert server.name in opened
     assert 'name="region"' not in opened
