@@ -309,6 +309,7 @@ def test_a_proven_link_cannot_be_changed_to_another_s_account(as_alice, linked):
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.thorough  # a migration that a release has frozen, and fifteen seconds of a core to go there and back
 def test_links_that_exist_get_an_external_id_and_have_to_prove_themselves():
     executor = MigrationExecutor(connection)
     try:
