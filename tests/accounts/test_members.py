@@ -305,7 +305,7 @@ def test_two_owners_who_go_at_the_same_time_leave_one(acme, alice):
     def leave(row):
         try:
             connection.ensure_connection()
-            start.wait(10)
+            start.wait(60)
             members.remove(row, by=row.user)
         except members.MembershipRefused:
             return "refused"

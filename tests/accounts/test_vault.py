@@ -126,7 +126,7 @@ def test_unwrap_outlasts_whoever_answers(settings, monkeypatch, peer):
     began = time.monotonic()
     with pytest.raises(ImproperlyConfigured, match="The vault at") as raised:
         vault.unwrap(f"vault:v1:{peer}")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # all that drips takes eighteen seconds and more
     assert TOKEN not in str(raised.value)
     assert len(str(raised.value)) < 1000
     listener.close()

@@ -216,7 +216,7 @@ def test_the_same_key_in_two_requests_at_once_makes_one_store(acme, alice):
     ready = Barrier(2)
 
     def send():
-        ready.wait(10)
+        ready.wait(60)
         try:
             return Caller(text).post("/stores", body, key="k1")
         finally:

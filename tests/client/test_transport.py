@@ -129,7 +129,7 @@ def test_an_answer_that_drips_ends_at_the_deadline(client, script):
     began = time.monotonic()
     with pytest.raises(storekeeper.Unreachable, match="did not answer within 1 seconds"):
         client.me()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9  # all of it takes more than ten seconds
 
 
 def test_an_answer_without_an_end_is_cut(client, script, monkeypatch):
@@ -311,7 +311,7 @@ def test_threads_can_share_a_client(client, script):
     for one in threads:
         one.start()
     for one in threads:
-        one.join(10)
+        one.join(60)
     assert found == ["ada"] * 8
 
 

@@ -102,7 +102,7 @@ def test_run_keeps_nothing_after_its_lease_was_taken(plan, store, alice, kept, m
 
 
 def test_run_runs_the_steps_of_a_round_at_once(plan, store, alice):
-    meeting = threading.Barrier(2, timeout=5)
+    meeting = threading.Barrier(2, timeout=60)
 
     def meet(spec):
         meeting.wait()

@@ -162,7 +162,7 @@ def test_the_lease_is_renewed_while_a_step_takes_its_time(plan, store, alice, mo
         return answer
 
     monkeypatch.setattr(Operation, "renew", noted)
-    plan.append(one_step(lambda spec: None if renewed.wait(10) else failing(Failed("never renewed"))(spec)))
+    plan.append(one_step(lambda spec: None if renewed.wait(60) else failing(Failed("never renewed"))(spec)))
     operation = begin(store, "create", by=alice)
     deliver(operation.pk)
     operation.refresh_from_db()
@@ -181,7 +181,7 @@ def test_the_end_of_a_step_is_seen_while_others_run(plan, store, alice, monkeypa
         return answer
 
     monkeypatch.setattr(Operation, "record", noted)
-    long = Step("long", "long", lambda spec: None if written.wait(10) else failing(Failed("not seen"))(spec))
+    long = Step("long", "long", lambda spec: None if written.wait(60) else failing(Failed("not seen"))(spec))
     plan.append(Stage(Step("short", "short", lambda spec: None), long))
     operation = begin(store, "create", by=alice)
     deliver(operation.pk)

@@ -129,14 +129,18 @@ def test_600_streams_hold_up_nobody(served):
 
 def test_who_reads_no_answer_holds_up_nobody(served):
     (script,) = (served.folder / "static").glob("world.*.json")
-    with ExitStack() as stack:
-        for _ in range(60):
-            connection = stack.enter_context(socket.socket())
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.connect((HOST, served.port))
-            connection.sendall(request("GET", f"/static/{script.name}", HTTPS) * 20)
-        time.sleep(0.5)
-        assert max(visit(served.port) for _ in range(3)) < 8
+    for _ in range(TRIES):
+        with ExitStack() as stack:
+            for _ in range(60):
+                connection = stack.enter_context(socket.socket())
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                connection.connect((HOST, served.port))
+                connection.sendall(request("GET", f"/static/{script.name}", HTTPS) * 20)
+            time.sleep(0.5)
+            slowest = max(visit(served.port) for _ in range(3))
+        if slowest < HELD_UP:
+            break
+    assert slowest < HELD_UP
 
 
 def test_a_body_is_answered_when_it_is_too_large_or_too_slow(served):
