@@ -41,7 +41,7 @@ ON_BOTH := tests/overview/test_views.py tests/overview/test_troubles.py tests/op
   tests/stores/test_unmanaged.py tests/stores/test_adopting.py tests/stores/test_protection.py \
   tests/clusters/drills/test_receiving.py \
   tests/stores/deletion/test_retained_logs.py tests/clusters/reports/test_receiving.py tests/clusters/test_keys.py \
-  tests/clusters/test_lifecycle.py tests/clusters/test_memory.py tests/clusters/test_migrations.py \
+  tests/clusters/test_lifecycle.py tests/clusters/test_memory.py tests/clusters/test_migrations.py::test_the_table_is_not_dropped_while_it_holds_passphrases \
   tests/clusters/test_removed_nodes.py tests/clusters/test_tasks.py tests/clusters/test_views.py tests/fuzz/test_found.py \
   tests/operations/test_beat.py tests/operations/test_heartbeats.py tests/operations/test_housekeeping.py \
   tests/operations/test_releases.py tests/accounts/test_installation.py tests/accounts/test_database_checks.py \

@@ -44,10 +44,11 @@ def pytest_collection(session):
 def pytest_collection_modifyitems(config, items):
     """Choose who begins and who keeps together; mark those that ask for a database or a cloud."""
     if not sampling.THOROUGH:
-        left = [item for item in items if item.get_closest_marker("thorough")]
+        left = [item for item in items if item.get_closest_marker("thorough")] + sampling.on_sqlite_alone(items)
         LEFT_OUT.update(Counter(item.nodeid.partition("[")[0] for item in left))
         config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+        gone = {*left}
+        items[:] = [item for item in items if item not in gone]
     for item in items:
         if "_emulator" in item.fixturenames:
             item.add_marker("slow")

@@ -1,7 +1,8 @@
 """What `make test` tries of the longest matrices: a fixed part of each, well spread. `make thorough` tries all of them.
 
 A matrix that is walked by one test asks the fixture `sample` for its cells; of tests that are made from a table, those
-with the mark `thorough` are left out (`thorough_but`). The run says what it has left out.
+with the mark `thorough` are left out (`thorough_but`); and of what runs on both databases, PostgreSQL has two cases of
+each test. The run says what it has left out.
 """
 
 from __future__ import annotations
@@ -42,3 +43,22 @@ def thorough_but(cells: Iterable[Cell], by: Callable[[Cell], Any], of_each: int 
         pytest.param(*(cell if isinstance(cell, tuple) else (cell,)), marks=mark)
         for cell, mark in zip(there, marks, strict=True)
     ]
+
+
+# What runs on PostgreSQL alone (the Makefile's ON_POSTGRESQL) has all its cases there.
+ALONE = ("tests/crash/", "tests/fuzz/", "tests/operations/test_worker.py")
+
+
+def on_sqlite_alone(items: Iterable[Any], url: str | None = None) -> list[Any]:
+    """Return the cases that `make test` tries on SQLite and not again on PostgreSQL: of each test all but two.
+
+    What the database may decide otherwise is in the statements, which are the same in all cases of a test but for
+    their values: the first case and the last one send them.
+    """
+    if not (os.environ["DATABASE_URL"] if url is None else url).startswith("postgres"):
+        return []
+    cases: dict[str, list[Any]] = {}
+    for item in items:
+        if "[" in item.nodeid and not item.nodeid.startswith(ALONE) and not item.get_closest_marker("thorough"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return [item for of_one in cases.values() for item in of_one[1:-1]]

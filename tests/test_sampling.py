@@ -1,4 +1,6 @@
-from tests.sampling import spread
+from types import SimpleNamespace
+
+from tests.sampling import on_sqlite_alone, spread
 
 CELLS = [(call, fault) for call in ("put", "get", "delete") for fault in ("denied", "lost", "busy")]
 
@@ -19,3 +21,13 @@ def test_spread_takes_several_of_each_apart_from_one_another():
 
 def test_spread_takes_all_when_it_is_to_be_thorough():
     assert spread(CELLS, by=lambda cell: cell[0], whole=True) == CELLS
+
+
+def test_postgresql_has_the_first_and_the_last_case_of_a_test_that_sqlite_has_as_well():
+    names = [f"tests/stores/test_views.py::test_a[{n}]" for n in range(4)]
+    names += ["tests/stores/test_views.py::test_b", "tests/crash/test_leases.py::test_c[0]"]
+    names += [f"tests/crash/test_leases.py::test_c[{n}]" for n in range(1, 4)]
+    items = [SimpleNamespace(nodeid=name, get_closest_marker=lambda mark: None) for name in names]
+    left = [item.nodeid for item in on_sqlite_alone(items, "postgres://postgres@127.0.0.1/postgres")]
+    assert left == names[1:3]
+    assert on_sqlite_alone(items, "sqlite:///:memory:") == []
