@@ -7,12 +7,15 @@ import gc
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
 from console.accounts import access  # noqa: F401 - it notes who signs in, from the very first test on
 from tests import factories, sampling, turns
+from tests.demo_process import ROOT, running_demo
 
 LEFT_OUT: dict[str, int] = {}  # how many, by test
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -130,9 +133,10 @@ class Migrated:
             self.lock.close()
 
     def give(self):
-        """Let the others have it."""
+        """Let the others have it; there is none if no test that was chosen asks for it."""
         if not self.is_copy:
-            shutil.copyfile(self.file, self.made)
+            if self.file.exists():
+                shutil.copyfile(self.file, self.made)
             self.lock.close()
 
 
@@ -198,6 +202,24 @@ def django_db_modify_db_settings(migrated):
 def django_db_keepdb(migrated):
     """Whether there is a database already, with all migrations: they take seven seconds."""
     return bool(migrated and migrated.is_copy)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(django_db_setup, migrated, tmp_path_factory):
+    """SQLite's database after all migrations, for consoles that tests start on a copy of it."""
+    if isinstance(migrated, Migrated) and migrated.made.exists():
+        return migrated.made
+    file = tmp_path_factory.mktemp("migrated") / "migrated.sqlite3"
+    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{file}"}
+    subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT, env=environment, check=True)
+    return file
+
+
+@pytest.fixture(scope="session")
+def plain_demo(tmp_path_factory, migrated_file):
+    """A demo that nothing is done to but what people do: a start takes as long as a test of it (tests/turns.py)."""
+    with running_demo(tmp_path_factory.mktemp("demo"), migrated=migrated_file) as facts:
+        yield facts
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,10 +34,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @contextmanager
-def running_demo(data: Path, latency: int = 0, port: int = 0, patience: float = 240):
-    """Give the contents of demo.json while the demo runs; its output is in `output.log`."""
+def running_demo(data: Path, latency: int = 0, port: int = 0, patience: float = 240, migrated: Path | None = None):
+    """Give the contents of demo.json while the demo runs; its output is in `output.log`.
+
+    `migrated` is a database that has all migrations, of which it takes a copy: they take it seven seconds of a core.
+    """
     clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
     data.mkdir(parents=True, exist_ok=True)
+    if migrated:
+        shutil.copyfile(migrated, data / "demo.sqlite3")
     with (data / "output.log").open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "demo", "--port", str(port), "--data", str(data), "--latency", str(latency)],

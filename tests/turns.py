@@ -10,13 +10,13 @@ LONGEST_FIRST = (
     "tests/crash/test_outages.py",
     "tests/fuzz/",
     "tests/demo/test_supervisor.py",
+    "tests/client/test_console.py",  # it asks the demo of the next ones what is in it from the start
     "tests/end_to_end/",
     "tests/operations/test_worker.py",
     "tests/crash/",
     "tests/deploy/test_debian.py",
     "tests/serving/",
     "tests/deploy/",
-    "tests/client/test_console.py",
     "tests/clouds/test_streams.py",
     "tests/clouds/contract/",
 )
@@ -33,6 +33,8 @@ def group(item):
     if item.get_closest_marker("browser") or item.path.parent.name == "end_to_end":
         return item.path.parent.name
     known = item._fixtureinfo.name2fixturedefs
+    if "plain_demo" in known:
+        return "end_to_end"
     shared = {name: found[-1].scope for name, found in known.items() if found[-1].scope in {"module", "package"}}
     params = item.callspec.params if hasattr(item, "callspec") else {}
     if shared:

@@ -77,9 +77,9 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory):
+def demo(tmp_path_factory, migrated_file):
     data = tmp_path_factory.mktemp("demo")
-    with running_demo(data, latency=40) as facts:
+    with running_demo(data, latency=40, migrated=migrated_file) as facts:
         yield Demo(facts, data)
 
 

@@ -8,7 +8,6 @@ import pytest
 from storekeeper import Client, command
 
 from tests.client.scripted import scripted
-from tests.demo_process import running_demo
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +52,7 @@ def sk(script, tmp_path, monkeypatch, capsys):
     return sk
 
 
-@pytest.fixture(scope="package")
-def demo(tmp_path_factory):
-    """The running demo, one for all tests of this folder: contents of demo.json."""
-    with running_demo(tmp_path_factory.mktemp("clients") / "demo") as told:
-        yield told
+@pytest.fixture(scope="session")
+def demo(plain_demo):
+    """The running demo: contents of demo.json."""
+    return plain_demo
