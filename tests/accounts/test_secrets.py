@@ -169,6 +169,7 @@ def test_what_is_planted_would_be_found(planted):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # thousands of requests
 def test_no_page_of_anybody_holds_a_secret(planted, logged, acme, alice, bob, charlie):
     shown, leads = {}, set()
     for who, client in visitors(acme, alice, bob, charlie):
