@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Lower
 
 from clusters.models import Attachment, Cluster, Node
@@ -27,9 +28,11 @@ LISTING = Listing(
 )
 
 
-def columns(rows: ClusterQuerySet) -> ClusterQuerySet:
+def columns(rows: ClusterQuerySet) -> QuerySet[Any]:
     """Return the clusters with what filters and orders compare."""
-    return rows.with_verdict().annotate(has_stores=Exists(Attachment.objects.filter(cluster=OuterRef("pk"))))
+    attached = Exists(Attachment.objects.filter(cluster=OuterRef("pk")))
+    found: QuerySet[Any] = rows.with_verdict().annotate(has_stores=attached)
+    return found
 
 
 def search(membership: Membership, rows: ClusterQuerySet, text: str) -> ClusterQuerySet:

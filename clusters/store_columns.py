@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, Sum, UUIDField
 
 from clusters.models import Attachment, Health
 from stores.listing import StoreColumns
 
 
-def _judged() -> QuerySet[Health]:
+def _judged() -> QuerySet[Health, dict[str, Any]]:
     return Health.objects.filter(repository__store=OuterRef("pk")).order_by().values("repository__store")
 
 

@@ -105,8 +105,8 @@ def places(membership: Membership, stores: QuerySet[Store] | None = None) -> lis
         if region := account.region(code):
             place, verdict = at(region, code), of_rank(rank) or Verdict.NOT_SET_UP
             place.counts[verdict] = place.counts.get(verdict, 0) + count
-    shown = Store.objects.visible_to(membership) if stores is None else stores
-    for store in shown.with_story().order_by("name", "pk")[:STORES]:  # type: ignore[attr-defined]
+    shown: Any = Store.objects.visible_to(membership) if stores is None else stores
+    for store in shown.with_story().order_by("name", "pk")[:STORES]:
         if region := store.cloud_account.region(store.region):
             at(region, store.region).stores.append(Spot(store, region, store.verdict))
     last = len(Verdict)

@@ -385,7 +385,7 @@ def list_page(
     asked: Asked,
     *,
     found: QuerySet[Any],
-    columns: Callable[[QuerySet[Any]], QuerySet[Any]],
+    columns: Callable[[Any], QuerySet[Any]],
     counted: QuerySet[Any],
     shown: QuerySet[Any],
     size: int,

@@ -485,8 +485,6 @@ def remove_identity(spec: AccessSpec) -> None:
 
 
 TAKE_BACK = Step("revoke_permissions", "Taking all permissions back from the nodes", remove_access)
-
-
 GRANT = (
     Stage(
         Step("create_containers", "Creating the cluster's container in each store", ensure_containers),
@@ -498,7 +496,5 @@ SECOND_KEY = (Stage(Step("create_second_signature", "Making a second signature o
 END_KEYS = (Stage(Step("end_signatures", "Ending every signature of the nodes", end_signatures)),)
 REVOKE = (Stage(TAKE_BACK),)
 # The roles first: Azure keeps those of an identity that is deleted, for nobody.
-DELETE = (
-    Stage(TAKE_BACK),
-    Stage(Step("delete_identity", "Deleting the managed identity of the nodes", remove_identity)),
-)
+TAKE_IDENTITY = Step("delete_identity", "Deleting the managed identity of the nodes", remove_identity)
+DELETE = (Stage(TAKE_BACK), Stage(TAKE_IDENTITY))
