@@ -34,6 +34,10 @@ def test_a_chapter_has_its_contents_and_its_neighbours(client, alice):
     assert page.count('aria-current="page"') == 1
 
 
+def test_the_sign_in_page_leads_to_what_helps_there(client):
+    assert '<a href="/help/operating/administration/#signing-in">Help</a>' in client.get("/login/").text
+
+
 def test_each_page_has_version_help_and_licence_at_its_end(client, alice):
     client.force_login(alice)
     page = client.get("/stores/").text
