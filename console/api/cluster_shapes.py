@@ -413,7 +413,7 @@ class RecoveryPlan(Shape):
     """How the backups of one database are had back as they were at a time; its secrets are hidden."""
 
     at: datetime
-    folder: Annotated[str, Field(description="What is undeleted, in the bucket.")]
+    folder: Annotated[str, Field(description="What is brought back as a whole: a path in the store.")]
     reads_versions: Annotated[bool, Field(description="pgBackRest reads what was deleted, with a recovery identity.")]
     machine: Annotated[str, Field(description="Where pgBackRest runs.")]
     setup_script: Annotated[str, Field(description="The name of setup.sh, which is run first.")]
