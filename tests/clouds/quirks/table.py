@@ -227,6 +227,10 @@ ROWS: dict[str, Row] = {
         VERSIONS | EXPIRY | {"bucket_policy", "tags", "ownership", "iam_users"},
     ),
     "wants Content-MD5": Row("S3 API reference, PutBucketLifecycle: Content-MD5 is required", {**WANTS_MD5, **GUARD}),
+    "says that there is no upload": Row(
+        "rclone 1.75, serve s3, of a bucket without unfinished uploads (make servers-test)",
+        {"ListMultipartUploads": Answer(404, "NoSuchUpload")},
+    ),
     "has no list of uploads": Row("servers that say 501", {"ListMultipartUploads": NOT_IMPLEMENTED}),
     "empty tags for every name": Row(
         "openstack/swift swift/common/middleware/s3api/controllers/tagging.py",
