@@ -1,0 +1,54 @@
+"""No page of a viewer leads to what a viewer may not do: a door that is shut is not drawn."""
+
+from __future__ import annotations
+
+import pytest
+
+from clusters.models import Cluster, Node
+from console.accounts.permissions import ROLES
+from tests import factories, walk
+
+PAGES = [
+    one.pattern
+    for one in walk.routes()
+    if not one.is_admin and not one.is_api and not one.arguments and hasattr(one.view, "permission")
+]
+
+
+def wants(view):
+    """Return all that the view asks for, of its decorators too."""
+    inner = getattr(view, "__wrapped__", None)
+    return ({view.permission} if hasattr(view, "permission") else set()) | (wants(inner) if inner else set())
+
+
+def shut(client, address, routes):
+    """Return what the page leads to that its reader may not do; None where it is no page."""
+    answer = client.get(address)
+    if answer.status_code != 200 or not answer.get("Content-Type", "").startswith("text/html"):
+        return None
+    found = walk.Harvest(address, answer.content.decode())
+    leads = {one: walk.find(one, routes) for one in {*found.links, *(action for _, action, _ in found.forms)}}
+    return {one for one, route in leads.items() if route and wants(route.view) - ROLES["viewer"]}
+
+
+@pytest.fixture
+def things(acme, account):
+    """An account, a store and a cluster with a node."""
+    store = factories.store(account)
+    cluster = Cluster.objects.create(organisation=acme, cloud_account=account, name="ledger", state="available")
+    node = Node.objects.create(cluster=cluster, name="n1", region="eu-west-1")
+    return [account, store, cluster, node]
+
+
+def test_a_viewer_sees_no_door_that_is_shut(client, bob, things):
+    client.force_login(bob)
+    routes = walk.routes()
+    addresses = [f"/{one}" for one in PAGES] + [one.get_absolute_url() for one in things]
+    found = {one: shut(client, one, routes) for one in addresses}
+    assert {one: doors for one, doors in found.items() if doors} == {}
+    assert sum(doors is not None for doors in found.values()) > 10
+
+
+def test_an_owner_sees_them(as_alice, things):
+    routes = walk.routes()
+    assert "/clusters/create/" in shut(as_alice, "/clusters/", routes)
