@@ -19,6 +19,7 @@ from botocore.config import Config
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
+    pytest.mark.timeout(600),
 ]  # starts processes of its own, on SQLite whatever the suite runs on
 
 CHILDREN = ["broker", "amazon", "google", "object-server", "worker", "scheduler", "console"]
@@ -45,16 +46,16 @@ class Running:
     def answering(self) -> dict:
         """Wait until it answers, and return its demo.json."""
         file = self.data / "demo.json"
-        wait_until(lambda: file.exists() or self.process.poll() is not None, seconds=90)
+        wait_until(lambda: file.exists() or self.process.poll() is not None, seconds=240)
         assert file.exists(), self.output
         return json.loads(file.read_text())
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
-def wait_until(happened, seconds: float = 45):
+def wait_until(happened, seconds: float = 120):
     until = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < until, "waited in vain"
@@ -100,6 +101,14 @@ def object_server_of(told: dict):
         verify=told["s3"]["ca_certificate"],
         config=Config(s3={"addressing_style": "path"}),
     )
+
+
+def kill(pid: int) -> bool:
+    """Kill a process; returns whether it was there still."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+        return True
+    return False
 
 
 def store_states(data: Path) -> set[str]:
@@ -201,7 +210,7 @@ def test_demo_keeps_passwords_and_data_over_a_restart(demos):
     objects = object_server_of(told)
     bucket = objects.list_buckets()["Buckets"][0]["Name"]
     objects.put_object(Bucket=bucket, Key="kept", Body=b"kept")
-    ends_with_all_its_children(first, signal.SIGTERM)
+    ends_with_all_its_children(first, signal.SIGINT)
     database = (first.data / "demo.sqlite3").stat().st_ino
     names = stores(first.data)
     second = demos.running()
@@ -221,7 +230,7 @@ def test_demo_starts_again_each_child_that_dies(demos):
     wait_until(lambda: store_states(demo.data) == {"available"})
     before = demo.pids
     for name in CHILDREN:
-        os.kill(before[name], signal.SIGKILL)
+        kill(before[name])  # or it has just ended by itself, for want of another one
     wait_until(lambda: demo.output.count("started again") == len(CHILDREN))
     assert all(demo.pids[name] != before[name] for name in CHILDREN)
     assert demo.output.count("; starting it again") == len(CHILDREN)
@@ -230,14 +239,9 @@ def test_demo_starts_again_each_child_that_dies(demos):
     wait_until(lambda: "forgot" in demo.output.partition("started again")[2])
     wait_until(lambda: store_states(demo.data) == {"available"})
     # A child's own child counts too: the web server does not go on with one worker fewer.
-    killed = next(iter(descendants(demo.pids["console"])))
-    os.kill(killed, signal.SIGKILL)
+    assert any(kill(pid) for pid in descendants(demo.pids["console"]))
     wait_until(lambda: demo.output.count("started again") == len(CHILDREN) + 1)
     wait_until(lambda: status_of(f"{told['url']}/healthz") == 200)
-
-
-def test_demo_ends_with_all_its_children_on_ctrl_c(demos):
-    ends_with_all_its_children(demos.running(), signal.SIGINT)
 
 
 def ends_with_all_its_children(demo, number):
@@ -251,20 +255,20 @@ def ends_with_all_its_children(demo, number):
     assert "Traceback" not in demo.output
 
 
-def test_demo_ends_while_it_starts(demos):
-    demo = demos.start()
-    wait_until(lambda: "broker" in demo.output)
-    family = descendants(demo.process.pid)
-    assert demo.end() == 0
-    assert not family & processes().keys()
-
-
 def test_children_end_when_the_demo_is_killed(demos):
     demo = demos.running()
     family = descendants(demo.process.pid)
     demo.end(signal.SIGKILL)
-    wait_until(lambda: not family & processes().keys(), seconds=5)
+    wait_until(lambda: not family & processes().keys(), seconds=20)
     assert not (demo.data / "demo.json").exists()
+
+
+def test_demo_ends_while_it_starts(demos):
+    demo = demos.start()
+    wait_until(lambda: "broker" in demo.output)
+    family = descendants(demo.process.pid)
+    assert demo.end(signal.SIGTERM) == 0
+    assert not family & processes().keys()
 
 
 @pytest.mark.thorough  # by the kernel's doing, after another start
