@@ -134,7 +134,7 @@ azurite: .venv/azurite/.done ## Install Azurite into .venv, for the emulated Azu
 
 # libatomic1: the Node that Playwright carries is linked against it.
 system: ## Install what the tests need beside Python: Chromium, PostgreSQL, pgBackRest, cron, nginx, Caddy, OpenSSH (root only, if missing)
-	@missing=; test -x /usr/bin/chromium || missing="chromium"; \
+	@missing=; test -x /usr/bin/chromium-headless-shell || missing="chromium-headless-shell"; \
 	ls /usr/lib/*/libatomic.so.1 >/dev/null 2>&1 || missing="$$missing libatomic1"; \
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v pgbackrest >/dev/null || missing="$$missing pgbackrest"; \
