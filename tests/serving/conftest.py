@@ -8,9 +8,9 @@ from tests.serving.processes import Console, Proxy, Upstream
 
 
 @pytest.fixture(scope="package")
-def served(tmp_path_factory):
+def served(tmp_path_factory, migrated_file):
     """The console, as console/deploy runs it."""
-    with Console(tmp_path_factory.mktemp("console")).running() as console:
+    with Console(tmp_path_factory.mktemp("console"), migrated_file).running() as console:
         yield console
 
 

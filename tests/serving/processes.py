@@ -38,8 +38,9 @@ def server(command: list[str], folder: Path, environment: dict[str, str], port: 
 class Console:
     """The console on a database of its own, with one worker process, behind one proxy."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, migrated: Path | None = None) -> None:
         self.folder, self.port, self.log = folder, free_port(), folder / "server.log"
+        self.migrated = migrated  # a database that has all migrations, of which it takes a copy
         self.environment = {
             "INSECURE_HTTP": "",
             "DATABASE_URL": f"sqlite:///{folder}/console.sqlite3",
@@ -56,7 +57,9 @@ class Console:
     @contextmanager
     def running(self) -> Iterator[Console]:
         """Prepare it, and run it until the end of the block."""
-        for command in ("migrate", "collectstatic"):
+        if self.migrated:
+            shutil.copyfile(self.migrated, self.folder / "console.sqlite3")
+        for command in ("collectstatic",) if self.migrated else ("migrate", "collectstatic"):
             manage = [sys.executable, "manage.py", command, "--no-input", "--verbosity", "0"]
             subprocess.run(manage, cwd=ROOT, env={**os.environ, **self.environment}, check=True)
         command = [str(DEPLOY / "run"), "web"]

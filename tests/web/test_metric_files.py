@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -66,15 +67,10 @@ def small_disk(folder, size):
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
+def database(tmp_path_factory, migrated_file):
     """A database with all its tables."""
     file = tmp_path_factory.mktemp("figures") / "console.sqlite3"
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--no-input", "-v0"],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": f"sqlite:///{file}"},
-        check=True,
-    )
+    shutil.copyfile(migrated_file, file)
     return file
 
 
