@@ -169,7 +169,7 @@ class Store(ManagedResource):
         return max((at for at in found if at), default=None)
 
     @property
-    def size(self) -> int | None:
+    def stored(self) -> int | None:
         """Return the bytes of the backups and WAL that were last seen in it; None while nobody has looked."""
         found = [size for find in size_finders if (size := find(self)) is not None]
         return sum(found) if found else None
