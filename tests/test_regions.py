@@ -270,4 +270,4 @@ def test_places_can_be_typed_without_scripts(as_alice, account):
     shown = as_alice.post("/clusters/create/", {**given, "continue": "1"})
     assert {one["region"].code for one in shown.context["regions"] if one["chosen"]} == {"eu-west-1", "ap-northeast-1"}
     assert as_alice.post("/clusters/create/", given).status_code == 302
-    assert [*Node.objects.order_by("name").values_list("region", flat=True)] == ["eu-west-1", "ap-northeast-1"]
+    assert [*Node.objects.order_by("region").values_list("region", flat=True)] == ["ap-northeast-1", "eu-west-1"]

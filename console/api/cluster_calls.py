@@ -350,11 +350,11 @@ def _proximity(said: Verdict) -> dict[str, Any]:
         {
             "node": one.node,
             "region": one.region.code,
-            "store_id": one.store.id if one.store else None,
+            "store_id": str(UUID(one.store.id)) if one.store else None,
             "store_region": one.store.region.code if one.store else "",
             "km": one.km if one.store else None,
             "round_trip_ms": one.round_trip if one.store else None,
-            "nearer_store_id": one.better.id if one.better else None,
+            "nearer_store_id": str(UUID(one.better.id)) if one.better else None,
             "nearer_km": one.better_km if one.better else None,
         }
         for one in said.reaches

@@ -49,7 +49,8 @@ def test_a_database_that_is_away_is_said(running, monkeypatch):
 
 def test_a_database_that_is_older_is_said_with_its_first_migration(running):
     recorder = MigrationRecorder(connection)
-    recorder.record_unapplied("accounts", "0002_installation_and_operators")
+    for name in ("0002_installation_and_operators", "0003_lists_as_tables"):
+        recorder.record_unapplied("accounts", name)
     assert "accounts.0002_installation_and_operators" in said()["E021"].msg
 
 

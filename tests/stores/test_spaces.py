@@ -107,7 +107,7 @@ def test_nobody_learns_what_another_has_but_from_the_bucket_itself(db, two, alic
     assert actions.obstacle(unread, by=by) == "It has not been looked at yet."
     unread.delete()
     said = actions.obstacle(looked_at(ours, owner="other"), by=by)
-    assert said == "It carries the tag of another store, of-somebody. It is left alone."
+    assert said == f"It carries the {ours.bucket_proof.one} of another store, of-somebody. It is left alone."
     BucketLook.objects.all().delete()
     said = actions.obstacle(looked_at(ours), by=by)
     assert said == "It is another store's. It is left alone."
