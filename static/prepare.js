@@ -7,6 +7,7 @@ export function prepare(root) {
   root.querySelectorAll("input[data-suggested]").forEach(showOwnTime);
   root.querySelectorAll(".field").forEach(describeField);
   root.querySelectorAll("input[data-zone]").forEach(offerOwnZone);
+  root.querySelectorAll("details:not([open]) [aria-invalid=true]").forEach(unfold);
   takeFocus(root);
 }
 
@@ -82,6 +83,11 @@ function describeField(field) {
   const texts = [...field.querySelectorAll(".hint, .error")].map((text) => text.id).filter(Boolean);
   if (!control || !texts.length || control.hasAttribute("aria-describedby")) return;
   control.setAttribute("aria-describedby", texts.join(" "));
+}
+
+// What is wrong must be seen, whatever the reader has folded.
+function unfold(field) {
+  for (let part = field.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
 }
 
 // The first field that is wrong, of the form above which that is said.
