@@ -145,6 +145,8 @@ ASKS_AGAIN: dict[str, int | str] = {
     "account_reauthenticate": "asks for it itself",
     "mfa_reauthenticate": "asks for it itself",
     "mfa_reauthenticate_webauthn": "asks for it itself",
+    "stores:view": "only chooses how lists look for oneself",
+    "clusters:view": "only chooses how lists look for oneself",
     "account_change_password": "wants the present one itself",  # nosec B105 - no password
     "alerts:acknowledge": "says that somebody is at it, is written down, and can be taken back",
     "alerts:channel_link": "sends a link to the address that it is about",

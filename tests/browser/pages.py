@@ -39,6 +39,14 @@ def available(pane, seconds=20):
     expect(pane.locator(".badge:not([class*=verdict-])")).to_have_text("Available", timeout=seconds * 1000)
 
 
+def bucket_of(pane, which="Bucket Name"):
+    """The exact name of its bucket, which is fetched when the pane is unfolded."""
+    more = pane.get_by_text("Show more details")
+    if more.is_visible():
+        more.click()
+    return pane.locator(f"[aria-label='Copy {which}']").get_attribute("data-copy")
+
+
 def delete(page, name):
     pane_of(page, name).locator(".menu > summary").click()
     pane_of(page, name).get_by_text("Delete Store").click()

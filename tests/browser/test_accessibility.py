@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests import walk
 from tests.browser.inspection import unfold
-from tests.browser.pages import available, create, delete, fresh, pane_of
+from tests.browser.pages import available, bucket_of, create, delete, fresh, pane_of
 from tests.sampling import THOROUGH, spread
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(600)]  # the first one starts the demo
@@ -175,7 +175,7 @@ def test_accessibility_of_stores_at_work_failed_and_refused(visit, inspector, de
     inspector.check(page, "store that failed")
     pane.locator(".pane-action button").click()
     available(pane)
-    bucket = pane.locator("[aria-label='Copy Bucket Name']").get_attribute("data-copy")
+    bucket = bucket_of(pane)
     demo.s3("eu-central-1").put_object(Bucket=bucket, Key="backup/info", Body=b"x")
     delete(page, name)
     expect(pane.locator(".notice.warn")).to_be_visible(timeout=15_000)
@@ -191,7 +191,7 @@ def test_accessibility_of_a_deletion(visit, inspector, demo):
     name = fresh("leaving")
     pane = create(page, name)
     available(pane)
-    bucket = pane.locator("[aria-label='Copy Bucket Name']").get_attribute("data-copy")
+    bucket = bucket_of(pane)
     demo.s3("eu-central-1").put_object(Bucket=bucket, Key="backup", Body=b"x")
     pane.locator(".menu > summary").click()
     pane.get_by_text("Delete Store").click()

@@ -116,7 +116,7 @@ def test_cluster_is_made_changed_and_deleted(visit):
     dialog.get_by_role("button", name=f"Take out {store}").click()
     dialog.get_by_role("button", name="Update Backup Stores").click()
     expect(dialog.locator("#detaching")).to_contain_text("No store is left")
-    dialog.get_by_role("checkbox", name=re.compile("I have read this")).check()
+    dialog.get_by_role("checkbox", name=re.compile("Yes, detach")).check()
     dialog.get_by_role("button", name="Update Backup Stores").click()
     expect(page.locator("dialog")).not_to_be_visible()
     expect(page.locator("main .verdict")).to_contain_text("No backup store is chosen", timeout=20_000)
@@ -252,7 +252,7 @@ def test_everything_works_without_scripts(visit):
     page.get_by_role("checkbox", name="orders-ireland").uncheck()
     page.get_by_role("button", name="Update Backup Stores").click()
     expect(page.locator("#detaching")).to_contain_text("No store is left")
-    page.get_by_role("checkbox", name=re.compile("I have read this")).check()
+    page.get_by_role("checkbox", name=re.compile("Yes, detach")).check()
     page.get_by_role("button", name="Update Backup Stores").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text(name)
 

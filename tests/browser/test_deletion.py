@@ -5,15 +5,11 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.pages import available, create, delete, fresh, pane_of
+from tests.browser.pages import available, bucket_of, create, delete, fresh, pane_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 BUSY = {"code": "OperationAborted", "status": 409}
-
-
-def bucket_of(pane, which="Bucket Name"):
-    return pane.locator(f"[aria-label='Copy {which}']").get_attribute("data-copy")
 
 
 def open_dialog(page, name):

@@ -43,7 +43,7 @@ def test_what_differs_is_found_shown_and_mended(demo, store):
     expect(pane.locator(".badge.degraded")).to_be_visible()
     drift_report.get_by_role("button", name="Accept Default encryption of the log bucket as it is").click()
     expect(pane.get_by_text("1 thing differs from what this store should have")).to_be_visible()
-    expect(drift_report.get_by_text("Accepted")).to_be_visible()
+    expect(drift_report.get_by_text("Accepted", exact=True)).to_be_visible()
     expect(drift_report.get_by_role("button", name="Accept Default encryption")).to_have_count(0)
     expect(drift_report.get_by_role("button", name="Want Default encryption of the log bucket again")).to_be_visible()
     pane.get_by_role("link", name="Repair …").first.click()
