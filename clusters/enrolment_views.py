@@ -103,10 +103,8 @@ def enrolment_revoke(request: MemberRequest, pk: int) -> HttpResponse:
 @require_permission(Permission.SEE_SECRETS)
 def enrolment_again(request: MemberRequest, pk: int, place: int) -> HttpResponse:
     """Let a node be enrolled once more with the same token."""
-    rows = EnrolmentPlace.objects.filter(enrolment__in=Enrolment.objects.visible_to(request.membership))
-    found = get_object_or_404(
-        rows.select_related("enrolment__organisation", "node__cluster"), pk=place, enrolment_id=pk
-    )
+    mine = EnrolmentPlace.objects.filter(enrolment__in=Enrolment.objects.visible_to(request.membership).filter(pk=pk))
+    found = get_object_or_404(mine.select_related("enrolment__organisation", "node__cluster"), pk=place)
     if not enrolments.allow_again(found, by=request.user):
         messages.error(request, f"{found} is not enrolled, or the token is not taken any more: begin an enrolment.")
         return announced(request, found.enrolment.get_absolute_url(), *CHANGED)

@@ -178,9 +178,8 @@ def revoke_enrolment(request: CallRequest, pk: int, asked: asks.Nothing) -> Http
 @once
 def allow_enrolment_again(request: CallRequest, pk: int, place: int, asked: asks.Nothing) -> HttpResponse:
     """Let a node be enrolled once more with the same token."""
-    mine = EnrolmentPlace.objects.filter(enrolment__in=Enrolment.objects.visible_to(request.membership))
-    rows = mine.select_related("enrolment__organisation", "node__cluster")
-    found = get_object_or_404(rows, pk=place, enrolment_id=pk)
+    mine = EnrolmentPlace.objects.filter(enrolment__in=Enrolment.objects.visible_to(request.membership).filter(pk=pk))
+    found = get_object_or_404(mine.select_related("enrolment__organisation", "node__cluster"), pk=place)
     if not enrolments.allow_again(found, by=request.person):
         raise Problem(409, f"{found} is not enrolled, or the token is not taken any more: begin an enrolment.")
     return _answered(request, pk)

@@ -49,7 +49,7 @@ def test_the_password_is_asked_for_in_the_dialog_and_then_goes_on(visit, demo):
     expect(page.locator(".htmx-added")).to_have_count(0)  # until then its form would be sent as a page's
     dialog.get_by_label("Password").fill("wrong")
     page.keyboard.press("Enter")
-    expect(dialog.get_by_text("This is not your password.")).to_be_visible()
+    expect(dialog.locator("#id_password_error")).to_have_text("This is not your password.")
     expect(page.locator(".htmx-added")).to_have_count(0)
     dialog.get_by_label("Password").fill(demo.person("owner")["password"])
     page.keyboard.press("Enter")
@@ -93,7 +93,7 @@ def test_a_node_is_given_a_second_store_and_follows_the_nearest_again(visit):
     boxes.nth(0).uncheck()
     boxes.nth(1).uncheck()
     dialog.get_by_role("button", name="Save").click()
-    expect(dialog.get_by_text("Choose at least one store")).to_be_visible()
+    expect(dialog.locator("p.error", has_text="Choose at least one store")).to_be_visible()
     boxes.nth(0).check()
     boxes.nth(1).check()
     dialog.get_by_role("button", name="Save").click()
