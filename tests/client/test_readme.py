@@ -26,7 +26,7 @@ def client(demo):
 def clean(client):
     """Take away afterwards what README makes: others use the demo, too."""
     yield
-    for cluster in [one for one in client.list_clusters(q="orders") if one["name"] == "orders"]:
+    for cluster in [one for one in client.list_clusters(q="shop") if one["name"] == "shop"]:
         stores = [one["store_id"] for one in cluster["attachments"]]
         if stores:
             client.set_stores(cluster["id"], store_ids=[], detach=stores, if_match="*").wait(timeout=SECONDS)
@@ -52,7 +52,7 @@ def test_the_whole_job_in_six_commands(demo, client, clean, tmp_path):
         timeout=SECONDS,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    [cluster] = [one for one in client.list_clusters(q="orders") if one["name"] == "orders"]
+    [cluster] = [one for one in client.list_clusters(q="shop") if one["name"] == "shop"]
     store = client.get_store(cluster["attachments"][0]["store_id"])
     assert (store["name"], store["state"], cluster["state"]) == ("orders-paris", "available", "available")
     assert f"repo1-s3-bucket = {store['bucket']}" in ran.stdout.replace("=", " = ").replace("  ", " ")
