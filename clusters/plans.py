@@ -182,7 +182,7 @@ housekeeping.register(
 housekeeping.register(Rule(KnownStanza._meta.db_table, memory.BOUND, memory.outdated, "seen_at"))
 for verb, title, words in (
     ("create", "Create Cluster", "is created"),
-    ("update", "Update Backup Stores", "is up to date: its nodes have access to its stores"),
+    ("update", "Update Backup Stores", "is up to date: its nodes have access to the attached stores, and to no others"),
 ):
     register(
         Workflow(

@@ -33,5 +33,7 @@ export function search(field) {
     row.hidden = !words.every((word) => text.includes(word));
     if (!row.hidden) count += 1;
   }
-  field.querySelector("[data-found]").textContent = words.length ? `${count} found` : "";
+  const told = field.querySelector("[data-found]");
+  told.textContent = count || !words.length ? (words.length ? `${count} found` : "") : "Nothing matches. Try another word.";
+  told.classList.toggle("unseen", Boolean(count) || !words.length);
 }

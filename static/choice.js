@@ -68,7 +68,12 @@ function onKeydown(event) {
 
 function chooseFirst(event, field) {
   event.preventDefault(); // it would send the form
-  if (event.target.matches("[data-search]") && event.target.value) toggle(visibleOptions(field)[0]);
+  const { target } = event;
+  const [first] = target.matches("[data-search]") && target.value ? visibleOptions(field) : [];
+  if (!first) return;
+  toggle(first);
+  target.value = ""; // for the next one
+  search(field);
 }
 
 function moveInList(event, field) {

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Schema
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictInt
 
 from console.accounts.permissions import Permission
 from console.api import shapes, shown
@@ -307,8 +307,8 @@ class NewLooking(Body):
 
     model_config = sent(hours=6, calls_a_day=50_000)
 
-    hours: int
-    calls_a_day: int
+    hours: StrictInt
+    calls_a_day: StrictInt
 
 
 @sets("/cloud-accounts/{uuid:pk}/looking", Permission.MANAGE_ACCOUNTS, Looking)

@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from ninja import Query
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from console.accounts.permissions import Permission
 from console.alerts import actions, conditions
@@ -242,7 +242,7 @@ class Repeat(Body):
 
     model_config = sent(repeat_hours=24)
 
-    repeat_hours: int
+    repeat_hours: StrictInt
 
 
 @changes("/alert-settings", Permission.MANAGE_ALERTS, ToldAgain)
@@ -261,7 +261,7 @@ class NewDeadmansSwitch(Body):
     model_config = sent(longest=1000, url="https://hc.example.com/ping/1234", minutes=5)
 
     url: Annotated[str, Field(description="It is never shown again; empty: the switch is taken away.")]
-    minutes: Annotated[int, Field(description="1, 5, 15 or 60.")] = 5
+    minutes: Annotated[StrictInt, Field(description="1, 5, 15 or 60.")] = 5
 
 
 @sets("/alert-settings/dead-mans-switch", Permission.MANAGE_ALERTS, ToldAgain)

@@ -178,7 +178,7 @@ def set_stores(request: CallRequest, pk: UUID, asked: asks.StoreSet) -> HttpResp
         if form.warnings:
             need_match(request)
         if form.warnings and not is_valid:
-            said = f"Name here exactly what is detached, {form.names}, once you have read what that means."
+            said = f"Send the IDs of exactly what is detached, {form.names}, once you have read what that means."
             raise fields([("/detach", said), *(("/detach", one) for one in form.warnings)])
         if not is_valid:
             raise of_form(form, NAMES)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictInt
 
 from clusters.pgbackrest import config_file
 from console.api.shapes import Cluster, Node, Shape
@@ -37,7 +37,7 @@ class NewDatabase(Asked):
     name: str
     postgresql: Annotated[str, Field(description="The major version.")]
     data_directory: str
-    port: int = 5432
+    port: StrictInt = 5432
 
 
 class NewCluster(Asked):
@@ -60,8 +60,8 @@ class ClusterChange(Asked):
 
     model_config = example(rpo_minutes=60, proof_days=30)
 
-    rpo_minutes: int | None = None
-    proof_days: int | None = None
+    rpo_minutes: StrictInt | None = None
+    proof_days: StrictInt | None = None
 
 
 class PolicyChange(Asked):
@@ -70,14 +70,14 @@ class PolicyChange(Asked):
     model_config = example(retention_full=30, full_schedule="0 2 * * 0")
 
     retention_type: Annotated[str, Field(description="time (days) or count (full backups).")] = ""
-    retention_full: int = 0
-    retention_diff: int | None = None
+    retention_full: StrictInt = 0
+    retention_diff: StrictInt | None = None
     full_schedule: Annotated[str, Field(description=SCHEDULE)] = ""
     diff_schedule: Annotated[str, Field(description=SCHEDULE)] = ""
     incr_schedule: Annotated[str, Field(description=SCHEDULE)] = ""
     backup_from: Annotated[str, Field(description="primary or standby.")] = ""
-    queue_max: Annotated[int | None, Field(description="GiB of WAL that wait, beyond which it is dropped.")] = None
-    io_timeout: Annotated[int | None, Field(description="Seconds.")] = None
+    queue_max: Annotated[StrictInt | None, Field(description="GiB of WAL that may wait; more is dropped.")] = None
+    io_timeout: Annotated[StrictInt | None, Field(description="Seconds.")] = None
 
 
 class HandOver(Asked):
@@ -188,7 +188,7 @@ class Difference(Asked):
 
     database: str
     data_directory: str = ""
-    port: int | None = None
+    port: StrictInt | None = None
     service: Annotated[str, Field(description="The server's unit of systemd.")] = ""
 
 
@@ -206,7 +206,7 @@ class NodeChange(Asked):
     follows: Annotated[str, Field(description="The primary whose standby it is; empty: it has its own folder.")] = ""
     leaves_own: Annotated[bool, Field(description="That its own folder, with backups in it, may be left.")] = False
     address: Annotated[str, Field(description="At which the other hosts of its replication reach it.")] = ""
-    ssh_port: int = 22
+    ssh_port: StrictInt = 22
     writes_to: Annotated[str, Field(description="nearest, all or chosen.")] = ""
     store_ids: Annotated[list[UUID], Field(max_length=1000, description="With chosen: attached stores.")] = []
 
@@ -266,7 +266,7 @@ class NewEnrolment(Asked):
 
     cluster_ids: Annotated[list[UUID], Field(max_length=1000)]
     whose: Annotated[str, Field(description="new: those that have never reported; all.")] = "new"
-    hours: Annotated[int, Field(description="1, 4, 8 or 24.")] = 4
+    hours: Annotated[StrictInt, Field(description="1, 4, 8 or 24.")] = 4
     machines: Annotated[str, Field(description="Lines of a host name, a space, and a node such as orders-7q4t/n1.")] = (
         ""
     )
@@ -346,8 +346,8 @@ class NewDrill(Asked):
     schedule: str = "0 3 * * 0"
     backup: Annotated[str, Field(description="newest or random.")] = "newest"
     folder: str = "/var/lib/postgresql/drill"
-    keep_free: Annotated[int, Field(description="GiB.")] = 10
-    hours: int = 6
+    keep_free: Annotated[StrictInt, Field(description="GiB.")] = 10
+    hours: StrictInt = 6
     is_amchecked: bool = True
     checks: Annotated[str, Field(description="Lines of SQL => answer.")] = ""
     check_database: str = "postgres"
@@ -397,7 +397,7 @@ class NewRecoveryIdentity(Asked):
 
     model_config = example(hours=24)
 
-    hours: Annotated[int, Field(description="1, 4, 24, 72 or 168.")] = 24
+    hours: Annotated[StrictInt, Field(description="1, 4, 24, 72 or 168.")] = 24
     access_key_id: str = ""
     secret_access_key: Annotated[str, Field(description="Kept encrypted until the end, and never shown again.")] = ""
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictInt
 
 T = TypeVar("T")
 
@@ -295,6 +295,6 @@ class NewStore(Schema):
     cloud_account_id: UUID
     region: Annotated[str, Field(description="A code or a place; not needed where the account has only one.")] = ""
     versions_days: Annotated[
-        int | None, Field(description="For a protected store: how long deleted and overwritten files are kept.")
+        StrictInt | None, Field(description="For a protected store: how long deleted and overwritten files are kept.")
     ] = None
-    lock_days: Annotated[int | None, Field(description="And for how long Object Lock holds what is written.")] = None
+    lock_days: Annotated[StrictInt | None, Field(description="And how long Object Lock holds what is written.")] = None

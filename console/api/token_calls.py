@@ -13,7 +13,7 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from console.accounts.models import Membership
 from console.accounts.permissions import Permission
@@ -98,7 +98,7 @@ class TokenToMake(Body):
     name: str
     kind: Annotated[Literal["token", "client"], Field(description="client: client ID and secret.")] = "token"
     scopes: Annotated[list[str], Field(max_length=50, description="At most those of the token that is sent.")]
-    days: Annotated[int | None, Field(description="30, 90 or 365.")] = None
+    days: Annotated[StrictInt | None, Field(description="30, 90 or 365.")] = None
     until: Annotated[str, Field(description="Or a day (UTC), such as 2026-11-30.")] = ""
 
 

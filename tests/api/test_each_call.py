@@ -123,6 +123,13 @@ def texts(schema, value):
                         yield {**value, one: [inner]}, f"/{one}/0{pointer}"
 
 
+def whole(schema):
+    """The fields of a body that are whole numbers."""
+    for one, part in resolved(schema).get("properties", {}).items():
+        if any(resolved(each).get("type") == "integer" for each in part.get("anyOf", [part])):
+            yield one
+
+
 # Bodies that are none, and how they are refused.
 NONE = (
     (b"{", 400),
@@ -183,6 +190,19 @@ def test_what_may_not_be_is_refused_and_changes_nothing(name, there, alice, as_o
             assert pointers(as_owner.send(method, path, other))[0] in {pointer, pointer.rpartition("/")[0]}, other
         for other, status in NONE:
             assert as_owner.send(method, path, other).status_code == status, other[:10]
+    assert done() == before
+
+
+@pytest.mark.parametrize("name", [one for one in SENT if [*whole(wanted(one))]])
+def test_a_whole_number_is_neither_yes_nor_a_text(name, there, as_owner):
+    """true is 1 in Python: a store would be locked for a day that nobody asked for."""
+    method, path = addressed(name, there)
+    before = done()
+    for field in whole(wanted(name)):
+        for value in (True, "3", 3.5):
+            answer = as_owner.send(method, path, {**body_of(name), field: value}, **{"If-Match": "*"})
+            if answer.status_code != 404 or NOWHERE not in path:
+                assert f"/{field}" in pointers(answer), value
     assert done() == before
 
 

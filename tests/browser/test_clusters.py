@@ -96,11 +96,14 @@ def test_list_is_worked_by_keyboard(visit):
     expect(dialog.locator("[data-list] > li:visible")).to_have_count(1)
     search.press("Enter")  # takes out what it found, and does not send the form
     expect(dialog.locator(".chip", has_text="orders-oregon")).to_have_count(0)
+    expect(search).to_have_value("")  # ready for the next one
+    search.fill("oregon portland")
     search.press("ArrowDown")
     page.keyboard.press("Space")
     expect(dialog.locator(".chip", has_text="orders-oregon")).to_have_count(1)
     search.fill("nothing of the kind")
-    expect(dialog.locator("[data-found]")).to_have_text("0 found")
+    expect(dialog.locator("[data-found]")).to_have_text("Nothing matches. Try another word.")
+    expect(dialog.locator("[data-found]")).not_to_have_class("unseen")
 
 
 def test_cluster_is_made_changed_and_deleted(visit):

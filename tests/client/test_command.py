@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
-from storekeeper import command, completion, login, output
+from storekeeper import arguments, command, completion, login, output
 from storekeeper.operations import operations
 
 from tests.client.scripted import problem, task
@@ -25,6 +25,7 @@ from tests.client.scripted import problem, task
 SOURCE = str(Path(command.__file__).parents[1])
 ID = "3f0c6a52-9d1b-4c58-8a6e-2b7d4e9f1a03"
 ACCOUNT = "8a1d2c3b-4e5f-4a6b-9c7d-0e1f2a3b4c5d"
+ALSO = "7b2e3d4c-5f6a-4b7c-8d9e-1f2a3b4c5d6e"
 STORES = [
     {
         "id": ID,
@@ -129,6 +130,33 @@ def test_a_store_is_created_by_the_accounts_name_and_waited_for(sk, script):
     assert json.loads(out) == STORES[0]
     assert err == "orders: 50 % · running\norders: 100 % · done\n"
     assert script.asked[1].json == {"name": "orders-paris", "cloud_account_id": ACCOUNT, "region": "Paris"}
+
+
+SEVERAL = [
+    (name, one)
+    for name, operation in operations().items()
+    for one in operation.arguments
+    if one.place != "path" and one.type == "array" and one.items not in {"object", "array", "any"}
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), SEVERAL, ids=[f"{name}-{one.name}" for name, one in SEVERAL])
+def test_what_may_be_given_several_times_is_a_list(name, argument):
+    operation = operations()[name]
+    values = [ACCOUNT, ALSO] if argument.resolves else (argument.choices * 2)[:2] or ["1", "2"]
+    words = [ALSO for one in operation.arguments if one.place == "path"]
+    words += [word for value in values for word in (arguments.flag(operation, argument), value)]
+    asked = arguments.parser(operation).parse_args(words)
+    assert getattr(asked, f"given_{argument.name}") == values
+    assert getattr(arguments.parser(operation).parse_args(words), f"given_{argument.name}") == values  # and no more
+
+
+def test_a_cluster_is_created_in_two_regions(sk, script):
+    script.say(BEGUN)
+    regions = ("--regions", "Paris", "--regions", "Tokyo")
+    code, _, err = sk("clusters", "create", "--name", "orders", "--cloud-account-id", ACCOUNT, *regions, "-o", "json")
+    assert code == 0, err
+    assert script.asked[0].json == {"name": "orders", "cloud_account_id": ACCOUNT, "regions": ["Paris", "Tokyo"]}
 
 
 def test_without_wait_it_says_how_to_wait(sk, script):

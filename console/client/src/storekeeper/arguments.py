@@ -143,7 +143,7 @@ def typed(operation: Operation, asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add(made: argparse.ArgumentParser, operation: Operation, one: Argument) -> None:
-    named: dict[str, Any] = {"dest": f"given_{one.name}", "default": OMIT, "help": _help(one)}
+    named: dict[str, Any] = {"dest": f"given_{one.name}", "default": argparse.SUPPRESS, "help": _help(one)}
     if one.type == "boolean":
         made.add_argument(flag(operation, one), action=argparse.BooleanOptionalAction, **named)
         return

@@ -763,7 +763,7 @@ class ClustersCalls(Core):
         full_schedule: A cron expression, read by the node's own clock; empty: never.
         incr_schedule: A cron expression, read by the node's own clock; empty: never.
         io_timeout: Seconds.
-        queue_max: GiB of WAL that wait, beyond which it is dropped.
+        queue_max: GiB of WAL that may wait; more is dropped.
         retention_type: time (days) or count (full backups).
         """
         found: Cluster = self.row("plan_node", {"pk": pk, "name": name, "if_match": if_match, "backup_from": backup_from, "diff_schedule": diff_schedule, "full_schedule": full_schedule, "incr_schedule": incr_schedule, "io_timeout": io_timeout, "queue_max": queue_max, "retention_diff": retention_diff, "retention_full": retention_full, "retention_type": retention_type})
@@ -825,7 +825,7 @@ class ClustersCalls(Core):
         full_schedule: A cron expression, read by the node's own clock; empty: never.
         incr_schedule: A cron expression, read by the node's own clock; empty: never.
         io_timeout: Seconds.
-        queue_max: GiB of WAL that wait, beyond which it is dropped.
+        queue_max: GiB of WAL that may wait; more is dropped.
         retention_type: time (days) or count (full backups).
         """
         found: Cluster = self.row("plan_cluster", {"pk": pk, "if_match": if_match, "backup_from": backup_from, "diff_schedule": diff_schedule, "full_schedule": full_schedule, "incr_schedule": incr_schedule, "io_timeout": io_timeout, "queue_max": queue_max, "retention_diff": retention_diff, "retention_full": retention_full, "retention_type": retention_type})

@@ -178,7 +178,7 @@ class StoresCalls(Core):
 
         idempotency_key: The same key again within 24 hours does nothing, and is answered as the first call
             was.
-        lock_days: And for how long Object Lock holds what is written.
+        lock_days: And how long Object Lock holds what is written.
         region: A code or a place; not needed where the account has only one.
         versions_days: For a protected store: how long deleted and overwritten files are kept.
         """
