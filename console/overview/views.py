@@ -19,6 +19,7 @@ from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.overview import beginning, finding, fleet, freshness, states, troubles
 from console.web import notices
+from console.web.lists import push
 from console.web.pages import fragment_or_page, searched
 from stores import listing
 from stores.models import StoreQuerySet
@@ -114,7 +115,7 @@ def fleet_page(request: MemberRequest) -> HttpResponse:
     }
     response = fragment_or_page(request, "overview/fleet.html", "fleet", context)
     if is_own:
-        response["HX-Push-Url"] = page.url
+        push(request, response, page.url)
     return response
 
 

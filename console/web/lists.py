@@ -422,8 +422,14 @@ def listed(
     is_whole = request.htmx.target == target  # type: ignore[attr-defined]
     response = fragment_or_page(request, template, "list" if is_whole else rows, context)
     if is_whole:
-        response["HX-Push-Url"] = page.url
+        push(request, response, page.url)
     return response
+
+
+def push(request: HttpRequest, response: HttpResponse, url: str) -> None:
+    """Put the address of what is shown now into the address bar, once: Back leads to another one."""
+    if request.htmx.current_url_abs_path != url:  # type: ignore[attr-defined]
+        response["HX-Push-Url"] = url
 
 
 def is_table(request: HttpRequest) -> bool:

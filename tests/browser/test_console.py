@@ -62,7 +62,7 @@ def test_poll_leaves_the_reader_s_place_alone(visit, demo):
     """While one store is made: another's details stay unfolded, the focus and the typed text stay."""
     page = visit()
     # One that is still on the first page when another is made.
-    other = pane_of(page, page.locator(".pane", has_text="Cloud: Available").locator("h2 a").first.inner_text())
+    other = pane_of(page, page.locator(".pane:has(.badge.available) h2 a").first.inner_text())
     other.get_by_text("Show more details").click()
     demo.fault("PutBucketPolicy", times=12, **SLOW)
     first = create(page, fresh("slow"))
@@ -240,12 +240,14 @@ def test_without_scripts_everything_is_a_page(visit, demo):
     expect(page).to_have_url(re.compile("/stores/$"))
     available(pane_of(page, name))  # the page refreshes itself while something is busy
     pane_of(page, name).get_by_text("Show more details").click()
-    expect(pane_of(page, name).get_by_text("Log Bucket ARN")).to_be_visible()
+    pane_of(page, name).get_by_role("link", name="IDs and exact names").click()
+    expect(page.get_by_text("Log Bucket ARN")).to_be_visible()
+    page.go_back()
     pane_of(page, name).locator(".menu > summary").click()
     pane_of(page, name).get_by_text("Delete Store").click()
     page.fill("[name=name]", "wrong")
     page.click("button[type=submit]")
-    expect(page.get_by_text("This is not the name")).to_be_visible()
+    expect(page.locator("#id_name_error")).to_contain_text("This is not the name")
     page.fill("[name=name]", name)
     page.click("button[type=submit]")
     expect(pane_of(page, name)).to_have_count(0, timeout=20_000)
