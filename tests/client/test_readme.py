@@ -59,4 +59,4 @@ def test_the_whole_job_in_six_commands(demo, client, clean, tmp_path):
     assert "[orders]" in ran.stdout
     assert "repo1-cipher-pass" in (tmp_path / "n1-setup.sh").read_text()
     [verdict] = json.loads(ran.stdout.strip().splitlines()[-1])["items"]
-    assert (verdict["cluster"], verdict["node"], verdict["verdict"]) == ("orders", "n1", "not_set_up")
+    assert (verdict["cluster"], verdict["node"], verdict["verdict"]) == ("shop", "n1", "not_set_up")
