@@ -89,7 +89,7 @@ def access_documents(account: AccountRef) -> list[Document]:
 
 
 def script(account: AccountRef) -> str:
-    """Return the script that sets up the console's application, its role and its way to sign in, and mends them."""
+    """Return the script that sets up the console's application, its role and its way to sign in, or repairs them."""
     return setup.script(
         account,
         role=f"{ROLE} ($group)",
