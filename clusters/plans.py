@@ -31,7 +31,7 @@ from clusters.models.drill import KEPT_FOR
 from clusters.recovery import identities
 from clusters.repositories import inventory, losses, memory, pace
 from clusters.repositories.retained import holding
-from clusters.store_columns import COLUMNS
+from clusters.store_columns import COLUMNS, size
 from console.accounts.models import Organisation
 from console.alerts.actions import nudge
 from console.cloud_accounts import places
@@ -110,10 +110,8 @@ def newest_backup_at(store: Store) -> datetime | None:
 
 
 def size_of(store: Store) -> int | None:
-    """Return the bytes of backups and WAL in the store, as each stanza of it was last seen; None before any look."""
-    known = KnownStanza.objects.filter(repository__store=store).values_list("sizes", flat=True)
-    newest = [row[-1] for row in known if row]
-    return sum(backups + wal for _, backups, wal in newest) if newest else None
+    """Return the bytes of backups and WAL in the store, as the list of stores has them; None before any look."""
+    return Store.objects.filter(pk=store.pk).values_list(size(), flat=True).first()
 
 
 def node_regions(organisation: Organisation, provider: str) -> list[str]:

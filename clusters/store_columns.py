@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, Sum, UUIDField
+from django.db.models import BigIntegerField, Count, Exists, Func, Max, OuterRef, Q, QuerySet, Subquery, Sum, UUIDField
 
-from clusters.models import Attachment, Health
+from clusters.models import Attachment, Health, KnownStanza
 from stores.listing import StoreColumns
+
+
+class LastSize(Func):
+    """The bytes of backups and WAL of a stanza at the last look: the last row of its sizes, NULL before any look."""
+
+    template = "(%(column)s->-1->>1)::bigint + (%(column)s->-1->>2)::bigint"
+    output_field = BigIntegerField()
+
+    def as_sql(self, compiler: Any, connection: Any, **options: Any) -> tuple[str, Any]:
+        """Return it for PostgreSQL, whose arrays are counted from their end by negative numbers."""
+        [column] = self.source_expressions
+        sql, values = compiler.compile(column)
+        return self.template % {"column": sql}, (*values, *values)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **options: Any) -> tuple[str, Any]:
+        """Return it for SQLite, which calls the last one #-1."""
+        [column] = self.source_expressions
+        sql, values = compiler.compile(column)
+        return f"json_extract({sql}, '$[#-1][1]') + json_extract({sql}, '$[#-1][2]')", (*values, *values)
 
 
 def _judged() -> QuerySet[Health, dict[str, Any]]:
@@ -20,8 +39,12 @@ def newest_backup() -> Subquery:
 
 
 def size() -> Subquery:
-    """Return how many bytes all databases take in a store; NULL where none is judged."""
-    return Subquery(_judged().annotate(found=Sum("bytes")).values("found"))
+    """Return how many bytes of backups and WAL were last seen in a store; NULL before any look.
+
+    Of retained repositories, too, and of stanzas that no cluster has any more: they take as much room as any other.
+    """
+    known = KnownStanza.objects.filter(repository__store=OuterRef("pk")).order_by().values("repository__store")
+    return Subquery(known.annotate(found=Sum(LastSize("sizes"))).values("found"))
 
 
 def _attached() -> QuerySet[Attachment]:

@@ -54,6 +54,8 @@ def stores(membership: Membership) -> StoreQuerySet:
         "cloud_account__provider_key",
         *(f"operation__{one}" for one in ("title", "state", "updated_at")),
     )
+    for one in store_listing.store_columns:
+        mine = mine.annotate(size=one.size())
     attached = Attachment.objects.order_by("repository__number").only("cluster", "store", "state")
     return mine.prefetch_related(Prefetch("attachments", attached))
 

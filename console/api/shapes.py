@@ -63,6 +63,9 @@ class Store(Shape):
     log_bucket: str
     versions_days: int | None
     lock_days: int | None
+    stored_bytes: Annotated[
+        int | None, Field(description="Of backups and WAL when it was last read; null: never read, or nothing seen.")
+    ]
     cluster_ids: list[UUID]
     task: TaskBrief | None
     created_at: datetime

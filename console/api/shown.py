@@ -47,6 +47,7 @@ def store(row: Store) -> dict[str, Any]:
         "log_bucket": row.log_bucket,
         "versions_days": row.versions_days,
         "lock_days": row.lock_days,
+        "stored_bytes": row.size,  # type: ignore[attr-defined]
         "cluster_ids": [str(one.cluster_id) for one in row.attachments.all() if one.state != "detaching"],
         "task": _task(row.operation),
         "created_at": moment(row.created_at),

@@ -13,11 +13,13 @@ import pytest
 from django.utils import timezone
 
 from clusters.health.verdicts import Verdict
+from clusters.models import KnownStanza, Repository
 from console.accounts.models import Membership
 from console.web import lists
 from stores import listing
 from stores.models import State, Store
 from tests import factories
+from tests.api.callers import give
 from tests.clusters import judged
 from tests.responses import HTMX
 
@@ -80,13 +82,28 @@ def fill(organisation, seed=1, rows=ROWS):
                 hours = chance.choice((None, number + 1))
                 backup = None if hours is None else NOW - timedelta(hours=hours)
                 judged.judge(cluster, verdict, database=f"d{at}", bytes=1000 * number, backup_at=backup)
-                fact.size = (fact.size or 0) + 1000 * number
                 fact.newest = max((one for one in (fact.newest, backup) if one), default=None)
                 if fact.rank is None or verdict.rank < fact.rank:
                     fact.verdict, fact.rank = verdict.value, verdict.rank
+        fact.size = sized(store, number)
         Store.objects.filter(pk=store.pk).update(state=state)
         known.append(fact)
     return known
+
+
+def sized(store, number):
+    """Have stanzas seen in a store, of a repository that is in use and of one that is not; return their bytes."""
+    values = {"organisation": store.organisation, "cluster_name": "gone", "prefix": "c-gone", "detached_at": NOW}
+    if number % 3 == 0:
+        Repository.objects.create(store=store, number=9, **values)
+    total = None
+    for at, one in enumerate(Repository.objects.filter(store=store).order_by("pk"), 1):
+        # Never seen; seen once; seen on two days, of which the last one counts.
+        rows = [[], [["2026-11-01", 1000 * number, at]], [["2026-11-01", 7, 7], ["2026-11-02", 500 * number, 3]]]
+        for name, sizes in zip(("a", "b", "c"), rows[number % 4 :], strict=False):
+            KnownStanza.objects.create(repository=one, node="n1", name=name, sizes=sizes)
+            total = (total or 0) + sum(sizes[-1][1:]) if sizes else total
+    return total
 
 
 @pytest.fixture
@@ -298,6 +315,17 @@ def test_the_map_shows_the_stores_that_the_filters_leave(as_alice, known):
         assert {str(store.pk) for store in rows if str(store.pk) in script} == {str(store.pk) for store in rows}
         outside = Store.objects.exclude(pk__in=[store.pk for store in rows])
         assert not any(str(store.pk) in script for store in outside)
+
+
+def test_the_list_the_page_and_the_api_tell_the_same_size(as_alice, alice, known):
+    listed = {store.pk: store.size for store in as_alice.get("/stores/", {"sort": "-size"}).context["page"].items}
+    assert len({*listed.values()}) > 5
+    sizes = {fact.pk: fact.size for fact in known}
+    assert listed == {pk: sizes[pk] for pk in listed}
+    assert {store.pk: store.stored for store in Store.objects.all()} == sizes
+    _, token = give(alice)
+    told = as_alice.get("/api/v1/stores?limit=100", headers={"Authorization": f"Bearer {token}"}).json()["items"]
+    assert {UUID(one["id"]): one["stored_bytes"] for one in told} == sizes
 
 
 @pytest.mark.parametrize("rows", [1, 40])

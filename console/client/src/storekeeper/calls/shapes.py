@@ -119,6 +119,7 @@ class Store(TypedDict):
     log_bucket: str
     versions_days: int | None
     lock_days: int | None
+    stored_bytes: int | None
     cluster_ids: list[str]
     task: TaskBrief | None
     created_at: str
