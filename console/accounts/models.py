@@ -94,6 +94,7 @@ class Membership(models.Model):
     class Role(models.TextChoices):
         OWNER = "owner", "Owner"
         ADMIN = "admin", "Admin"
+        AUDITOR = "auditor", "Auditor"
         VIEWER = "viewer", "Viewer"
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")

@@ -22,19 +22,19 @@ class Permission(StrEnum):
 
 
 _VIEWER = frozenset({Permission.SEE_ACCOUNTS, Permission.SEE_STORES, Permission.SEE_MEMBERS})
-_ADMIN = _VIEWER | {
+_AUDITOR = _VIEWER | {Permission.SEE_AUDIT}
+_ADMIN = _AUDITOR | {
     Permission.MANAGE_ACCOUNTS,
     Permission.MANAGE_STORES,
     Permission.MANAGE_CLUSTERS,
     Permission.SEE_SECRETS,
-    Permission.SEE_AUDIT,
     Permission.MANAGE_ALERTS,
 }
 _OWNER = _ADMIN | {Permission.MANAGE_MEMBERS, Permission.LET_GO}
 
 # By role, as Membership.Role has them; "support" is nobody's membership, but staff who see the console as an
 # organisation does (impersonation.py).
-ROLES = {"owner": _OWNER, "admin": _ADMIN, "viewer": _VIEWER, "support": _VIEWER}
+ROLES = {"owner": _OWNER, "admin": _ADMIN, "auditor": _AUDITOR, "viewer": _VIEWER, "support": _VIEWER}
 
 # What the group of the support staff may do in the Django admin, beside viewing every row of these apps.
 SUPPORT = "Support"
@@ -63,7 +63,8 @@ ENTERPRISE = frozenset(
 ROLE_WORDS = {
     "owner": "members, letting passphrases go, and all that admins may",
     "admin": "backup stores, clusters, cloud accounts, alerts and secrets",
-    "viewer": "sees everything but secrets, and changes nothing",
+    "auditor": "what viewers see, and the audit log with its evidence; changes nothing",
+    "viewer": "sees everything but secrets and the audit log, and changes nothing",
 }
 
 # What asks again for the password, or for what somebody has instead, by the view's name: within how many seconds it

@@ -61,7 +61,7 @@ class ChangedMember(Body):
 
     model_config = sent(role="viewer")
 
-    role: Annotated[str, Field(description="owner, admin or viewer.")]
+    role: Annotated[str, Field(description="owner, admin, auditor or viewer.")]
 
 
 @changes("/members/{int:pk}", Permission.MANAGE_MEMBERS, shapes.Member)
@@ -138,7 +138,7 @@ class Invite(Body):
     model_config = sent(email="carol@example.com", role="viewer")
 
     email: str
-    role: Annotated[str, Field(description="owner, admin or viewer.")]
+    role: Annotated[str, Field(description="owner, admin, auditor or viewer.")]
 
 
 @creates("/invitations", Permission.MANAGE_MEMBERS, NewInvitation, status=201)

@@ -44,7 +44,7 @@ class ServiceAccount(models.Model):
             models.UniqueConstraint("organisation", Lower("name"), name="one_service_account_name_per_organisation"),
             models.CheckConstraint(condition=~Q(name=""), name="a_service_account_has_a_name"),
             models.CheckConstraint(
-                condition=Q(role__in=("owner", "admin", "viewer")), name="a_service_account_has_a_role"
+                condition=Q(role__in=("owner", "admin", "auditor", "viewer")), name="a_service_account_has_a_role"
             ),
         ]
 

@@ -178,7 +178,7 @@ class NewServiceAccount(Body):
     model_config = sent(name="terraform", role="admin")
 
     name: str
-    role: Annotated[str, Field(description="owner, admin or viewer.")]
+    role: Annotated[str, Field(description="owner, admin, auditor or viewer.")]
 
 
 @creates("/service-accounts", Permission.MANAGE_MEMBERS, ServiceAccountShown, status=201)

@@ -13,6 +13,7 @@ from console.demo.files import write_private
 PEOPLE = {  # key in demo.json: username, and what the terminal says of them
     "owner": ("olivia", "owner"),
     "admin": ("adam", "administrator"),
+    "auditor": ("audrey", "may only look, at the audit log, too"),
     "viewer": ("vera", "may only look"),
     "stranger": ("sam", "administrator of another organisation"),
     "developer": ("dora", "owner of an organisation with the Developer edition"),

@@ -51,6 +51,7 @@ MEMBERS = (  # key in demo.json, first name, last name, organisation, role
     ("owner", "Olivia", "Owens", ACME, Membership.Role.OWNER),
     ("admin", "Adam", "Ames", ACME, Membership.Role.ADMIN),
     ("owner", "Olivia", "Owens", OTHER, Membership.Role.VIEWER),  # so that switching can be tried
+    ("auditor", "Audrey", "Archer", ACME, Membership.Role.AUDITOR),
     ("viewer", "Vera", "Vance", ACME, Membership.Role.VIEWER),
     ("stranger", "Sam", "Stone", OTHER, Membership.Role.ADMIN),
     ("developer", "Dora", "Dean", DEVELOPER, Membership.Role.OWNER),

@@ -21,14 +21,14 @@ def wants(view):
     return ({view.permission} if hasattr(view, "permission") else set()) | (wants(inner) if inner else set())
 
 
-def shut(client, address, routes):
-    """Return what the page leads to that its reader may not do; None where it is no page."""
+def shut(client, address, routes, role="viewer"):
+    """Return what the page leads to that the role may not do; None where it is no page."""
     answer = client.get(address)
     if answer.status_code != 200 or not answer.get("Content-Type", "").startswith("text/html"):
         return None
     found = walk.Harvest(address, answer.content.decode())
     leads = {one: walk.find(one, routes) for one in {*found.links, *(action for _, action, _ in found.forms)}}
-    return {one for one, route in leads.items() if route and wants(route.view) - ROLES["viewer"]}
+    return {one for one, route in leads.items() if route and wants(route.view) - ROLES[role]}
 
 
 @pytest.fixture
@@ -40,13 +40,23 @@ def things(acme, account):
     return [account, store, cluster, node]
 
 
-def test_a_viewer_sees_no_door_that_is_shut(client, bob, things):
-    client.force_login(bob)
+@pytest.mark.parametrize("role", ["viewer", "auditor"])
+def test_whoever_only_reads_sees_no_door_that_is_shut(client, acme, things, role):
+    client.force_login(factories.user("reader", acme, role))
     routes = walk.routes()
     addresses = [f"/{one}" for one in PAGES] + [one.get_absolute_url() for one in things]
-    found = {one: shut(client, one, routes) for one in addresses}
+    found = {one: shut(client, one, routes, role) for one in addresses}
     assert {one: doors for one, doors in found.items() if doors} == {}
     assert sum(doors is not None for doors in found.values()) > 10
+
+
+def test_an_auditor_reads_the_audit_log_and_changes_nothing(client, acme):
+    assert ROLES["auditor"] - ROLES["viewer"] == {"see_audit"}
+    client.force_login(factories.user("reader", acme, "auditor"))
+    assert 'href="/audit/"' in client.get("/stores/").content.decode()
+    for address in ("/audit/", "/audit/audit.csv", "/clusters/evidence/"):
+        assert client.get(address).status_code == 200, address
+    assert client.get("/organisation/invite/").status_code == 403
 
 
 def test_an_owner_sees_them(as_alice, things):

@@ -358,11 +358,11 @@ def test_a_stranger_is_told_nothing_of_where_it_is(client, alice, charlie, accou
 
 def test_the_administration_page_says_what_the_table_says():
     page = (ROOT / "console/deploy/administration.md").read_text()
-    table = page.split("| May | Owner | Admin | Viewer |\n")[1].split("\n\n")[0]
-    said = {line.split("|")[1].strip(): line.split("|")[2:5] for line in table.splitlines()[1:]}
+    table = page.split("| May | Owner | Admin | Auditor | Viewer |\n")[1].split("\n\n")[0]
+    said = {line.split("|")[1].strip(): line.split("|")[2:6] for line in table.splitlines()[1:]}
     held = {permission for permissions in ROLES.values() for permission in permissions}
     assert {name.replace(" ", "_") for name in said} == {permission.value for permission in held}
     for name, cells in said.items():
-        expected = [name.replace(" ", "_") in ROLES[role] for role in ("owner", "admin", "viewer")]
+        expected = [name.replace(" ", "_") in ROLES[role] for role in ("owner", "admin", "auditor", "viewer")]
         assert [cell.strip() == "yes" for cell in cells] == expected, name
     assert ROLE_WORDS.keys() == {*Membership.Role.values}

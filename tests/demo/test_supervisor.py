@@ -168,7 +168,7 @@ def test_demo_writes_what_others_rely_on(demos):
     demo = demos.running()
     told = demo.answering()
     assert status_of(f"{told['url']}/healthz") == 200
-    for person in (told, *(told[key] for key in ("owner", "admin", "viewer", "stranger", "support"))):
+    for person in (told, *(told[key] for key in ("owner", "admin", "auditor", "viewer", "stranger", "support"))):
         assert person["username"]
         assert len(person["password"]) >= 12
     assert told["url"] in demo.output

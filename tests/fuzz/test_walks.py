@@ -64,8 +64,8 @@ ELSEWHERE = {
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PEOPLE = {  # the role in the open organisation, by who asks
-    "owner": "owner", "admin": "admin", "viewer": "viewer", "stranger": "admin", "starter": "owner",
-    "newcomer": None, "nobody": None,
+    "owner": "owner", "admin": "admin", "auditor": "auditor", "viewer": "viewer", "stranger": "admin",
+    "starter": "owner", "newcomer": None, "nobody": None,
 }  # fmt: skip
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

@@ -117,7 +117,8 @@ class World:
         self.routes = walk.routes()
         self._routes: dict[str, Route | None] = {}  # by path
         self.organisation, self.neighbour = _organisation("Acme"), _organisation("Neighbour")
-        people = {role: factories.user(role, self.organisation, role) for role in ("owner", "admin", "viewer")}
+        roles = ("owner", "admin", "auditor", "viewer")
+        people = {role: factories.user(role, self.organisation, role) for role in roles}
         people["stranger"] = factories.user("stranger", self.neighbour, "admin")
         people["newcomer"] = factories.user("newcomer")
         people["starter"] = factories.user("starter", factories.organisation("Starters", "developer"), "owner")

@@ -59,7 +59,7 @@ class InvitationsCalls(Core):
     ) -> NewInvitation:
         """Invite somebody, in place of an earlier invitation; the link is sent, and shown this one time.
 
-        role: owner, admin or viewer.
+        role: owner, admin, auditor or viewer.
         idempotency_key: The same key again within 24 hours does nothing, and is answered as the first call
             was.
         """

@@ -56,7 +56,7 @@ class MembersCalls(Core):
     ) -> Member:
         """Give a member another role; an organisation always keeps an owner (409).
 
-        role: owner, admin or viewer.
+        role: owner, admin, auditor or viewer.
         """
         found: Member = self.row("change_member", {"pk": pk, "role": role})
         return found

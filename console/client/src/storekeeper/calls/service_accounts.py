@@ -46,7 +46,7 @@ class ServiceAccountsCalls(Core):
     ) -> ServiceAccountShown:
         """Make a service account, which has no token yet.
 
-        role: owner, admin or viewer.
+        role: owner, admin, auditor or viewer.
         idempotency_key: The same key again within 24 hours does nothing, and is answered as the first call
             was.
         """
