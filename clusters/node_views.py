@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from clusters import actions, keys
 from clusters.addresses import report_address
 from clusters.forms import ForgetNodeForm, NodeForm, NodeStoresForm, PolicyForm
-from clusters.models import Cluster
+from clusters.models import Cluster, Node
 from clusters.node_setup import NodeSetup, attached, nearest, node_setups, policy_of, zone_of
 from clusters.pgbackrest.configuration import BY_NUMBER
 from clusters.pgbackrest.schedules import times
@@ -91,9 +91,15 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
         else:
             message = f"{node.name} has a new configuration: apply it on the node."
             return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
-    here, first = cluster.cloud_account.region(node.region), nearest(cluster, node)
     written = {str(one.store_id) for one in node_setup.attachments}
     chosen = {str(pk) for pk in form["backup_stores"].value() or []} if form.is_bound else written
+    context = {"form": form, "cluster": cluster, "node": node, "offered": _offered(cluster, node, chosen)}
+    return dialog_form(request, "clusters/node_stores.html", context)
+
+
+def _offered(cluster: Cluster, node: Node, chosen: set[str]) -> list[dict[str, Any]]:
+    """Return the cluster's stores as a node may write to them: how far each is, and what it holds of the node."""
+    here, first = cluster.cloud_account.region(node.region), nearest(cluster, node)
     offered, held = [], held_for(cluster, node.repository_folder)
     for one in attached(cluster):
         there = cluster.cloud_account.region(one.store.region)
@@ -108,8 +114,7 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
                 "held": held.get(one.repository.number, ""),
             }
         )
-    context = {"form": form, "cluster": cluster, "node": node, "offered": offered}
-    return dialog_form(request, "clusters/node_stores.html", context)
+    return offered
 
 
 @require_http_methods(["GET", "POST"])

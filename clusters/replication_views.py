@@ -32,16 +32,9 @@ def node_replication(request: MemberRequest, pk: UUID, name: str) -> HttpRespons
     cluster, node = _cluster_and_node(request, pk, name)
     form = ReplicationForm(posted(request), cluster=cluster, node=node)
     if form.is_bound and form.is_valid():
-        data = form.cleaned_data
+        how = {name: form.cleaned_data[name] for name in ("address", "ssh_port", "leaves_own")}
         try:
-            replication_actions.follow(
-                node,
-                form.first,
-                address=data["address"],
-                ssh_port=data["ssh_port"],
-                leaves_own=data["leaves_own"],
-                by=request.user,
-            )
+            replication_actions.follow(node, form.first, **how, by=request.user)
         except replication_actions.HoldsBackups as error:
             form.add_error("leaves_own", str(error))
         except replication_actions.FollowRefused as error:

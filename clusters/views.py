@@ -42,6 +42,7 @@ from clusters.repositories.losses import losses
 from clusters.repositories.removed import removed_nodes
 from clusters.repositories.retained import left_behind
 from console.accounts.access import MemberRequest, require_permission
+from console.accounts.models import User
 from console.accounts.permissions import Permission
 from console.cloud_accounts.actions import InUse
 from console.cloud_accounts.models import CloudAccount
@@ -98,6 +99,14 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
             raise Http404
         messages.info(request, "The cluster is gone.")
         return HttpResponseClientRedirect(reverse("clusters:list"))
+    response = fragment_or_page(request, "clusters/detail.html", "cluster", _shown(cluster))
+    if request.htmx and not cluster.is_busy:  # its dot in the navigation pane may be another now
+        trigger_client_event(response, "navigation-changed")
+    return response
+
+
+def _shown(cluster: Cluster) -> dict[str, Any]:
+    """Return what a cluster's page shows."""
     chosen = {str(one.store_id) for one in cluster.wanted}
     found = options(cluster.cloud_account, cluster.places, chosen=chosen, attached=chosen)
     mine = [one for one in found if one.chosen]
@@ -105,7 +114,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     gone = losses(cluster.repositories.all())
     windows, more_windows = of_cases(cases, cluster.health.all(), timezone.now())
     planned, more_weeks = weeks(of_cluster(cluster, cases), timezone.now())
-    context = {
+    return {
         "weeks": planned,
         "more_weeks": more_weeks,
         "cluster": cluster,
@@ -130,12 +139,8 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "times": times(cluster.policy.schedules, timezone.now(), zone),
         "verdict": verdict(cluster.places, found),
         "method": proximity.METHOD,
-        "stores_map": f"{reverse('clusters:store_map')}?cluster={pk}&v={digest(mine, cluster.places)}",
+        "stores_map": f"{reverse('clusters:store_map')}?cluster={cluster.pk}&v={digest(mine, cluster.places)}",
     }
-    response = fragment_or_page(request, "clusters/detail.html", "cluster", context)
-    if request.htmx and not cluster.is_busy:  # its dot in the navigation pane may be another now
-        trigger_client_event(response, "navigation-changed")
-    return response
 
 
 @require_http_methods(["GET", "POST"])
@@ -144,28 +149,11 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
     """Create a cluster. Continue, which scripts press by themselves, shows what the account and the regions offer."""
     if request.method == "POST" and "continue" not in request.POST:
         form = ClusterForm(request.POST, membership=request.membership)
-        if form.is_valid():
-            data = form.cleaned_data
-            try:
-                cluster = actions.create(
-                    data["cloud_account"],
-                    name=data["name"],
-                    regions=data["regions"],
-                    stores=data["backup_stores"],
-                    is_replication=data["is_replication"],
-                    by=request.user,
-                )
-            except actions.NameTaken:
-                form.add_error("name", "A cluster of this name exists. Choose another name.")
-            except actions.NotAttachable as error:
-                form.add_error("backup_stores", str(error))
-            except NotNow as error:
-                form.add_error(None, str(error))
-            else:
-                began(request, f"{cluster.name} is being created.", follow=outcomes.address(cluster.operation))
-                if request.htmx:
-                    return HttpResponseClientRedirect(cluster.get_absolute_url())
-                return dialog_done(request, cluster.get_absolute_url())
+        if form.is_valid() and (cluster := _created(form, request.user)):
+            began(request, f"{cluster.name} is being created.", follow=outcomes.address(cluster.operation))
+            if request.htmx:
+                return HttpResponseClientRedirect(cluster.get_absolute_url())
+            return dialog_done(request, cluster.get_absolute_url())
     else:
         given = request.POST or request.GET
         initial = {name: given.getlist(name) for name in ("regions", "backup_stores")}
@@ -180,6 +168,27 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
             **_choice(form, account, nodes),
         }
     return dialog_form(request, "clusters/create.html", context)
+
+
+def _created(form: ClusterForm, by: User) -> Cluster | None:
+    """Return the cluster that the form asks for, or say beside its fields why there is none."""
+    data = form.cleaned_data
+    try:
+        return actions.create(
+            data["cloud_account"],
+            name=data["name"],
+            regions=data["regions"],
+            stores=data["backup_stores"],
+            is_replication=data["is_replication"],
+            by=by,
+        )
+    except actions.NameTaken:
+        form.add_error("name", "A cluster of this name exists. Choose another name.")
+    except actions.NotAttachable as error:
+        form.add_error("backup_stores", str(error))
+    except NotNow as error:
+        form.add_error(None, str(error))
+    return None
 
 
 @require_http_methods(["GET", "POST"])

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts.access import MemberRequest, require_permission
+from console.accounts.models import User
 from console.accounts.permissions import Permission
 from console.cloud_accounts.actions import InUse, users_of
 from console.cloud_accounts.models import CloudAccount
@@ -95,24 +96,9 @@ def store_create(request: MemberRequest) -> HttpResponse:
     """Create a store: written down at once, made by a worker. Continue expands the dialog, without scripts too."""
     if request.method == "POST" and "continue" not in request.POST:
         form = StoreForm(request.POST, membership=request.membership)
-        if form.is_valid():
-            data = form.cleaned_data
-            try:
-                store = actions.create(
-                    data["cloud_account"],
-                    name=data["name"],
-                    region=data["region"],
-                    versions_days=data["versions_days"],
-                    lock_days=data["lock_days"],
-                    by=request.user,
-                )
-            except actions.NameTaken:
-                form.add_error("name", NAME_TAKEN)
-            except (actions.LimitReached, NotNow) as error:
-                form.add_error(None, str(error))
-            else:
-                follow, message = outcomes.address(store.operation), f"{store.name} is being created."
-                return dialog_done(request, reverse("stores:list"), "stores-changed", message=message, follow=follow)
+        if form.is_valid() and (store := _created(form, request.user)):
+            follow, message = outcomes.address(store.operation), f"{store.name} is being created."
+            return dialog_done(request, reverse("stores:list"), "stores-changed", message=message, follow=follow)
     else:
         given = (request.POST or request.GET).dict()
         form = StoreForm(membership=request.membership, initial={**only_provider(request.membership), **given})
@@ -126,6 +112,25 @@ def store_create(request: MemberRequest) -> HttpResponse:
         "has_accounts": form.fields["cloud_account"].queryset.exists(),  # type: ignore[attr-defined]
     }
     return dialog_form(request, "stores/create.html", context)
+
+
+def _created(form: StoreForm, by: User) -> Store | None:
+    """Return the store that the form asks for, or say beside its fields why there is none."""
+    data = form.cleaned_data
+    try:
+        return actions.create(
+            data["cloud_account"],
+            name=data["name"],
+            region=data["region"],
+            versions_days=data["versions_days"],
+            lock_days=data["lock_days"],
+            by=by,
+        )
+    except actions.NameTaken:
+        form.add_error("name", NAME_TAKEN)
+    except (actions.LimitReached, NotNow) as error:
+        form.add_error(None, str(error))
+    return None
 
 
 @require_GET

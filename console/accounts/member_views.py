@@ -160,13 +160,7 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
     refusal = ""
     if request.method == "POST" and (known or form.is_valid()):
         try:
-            if known:
-                membership = members.join(invitation, request.user)  # type: ignore[arg-type]
-            else:
-                membership = members.sign_up(invitation, **form.cleaned_data)
-                login(request, membership.user, backend="allauth.account.auth_backends.AuthenticationBackend")
-                # As after allauth's own pages: the session is listed with the others, and the sign-in written down.
-                user_logged_in.send(User, request=request, response=None, user=membership.user)
+            membership = members.join(invitation, request.user) if known else _signed_up(request, invitation, form)  # type: ignore[arg-type]
         except members.MembershipRefused as refused:
             refusal = str(refused)
             if refused.field:
@@ -187,6 +181,14 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
         "does": ROLE_WORDS[invitation.role],
     }
     return render(request, "accounts/join.html", context, status=422 if refusal or refused_form else 200)
+
+
+def _signed_up(request: HttpRequest, invitation: Invitation, form: SignUpForm) -> Membership:
+    membership = members.sign_up(invitation, **form.cleaned_data)
+    login(request, membership.user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    # As after allauth's own pages: the session is listed with the others, and the sign-in written down.
+    user_logged_in.send(User, request=request, response=None, user=membership.user)
+    return membership
 
 
 @require_POST
