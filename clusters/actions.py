@@ -250,6 +250,9 @@ def remove_nodes(cluster: Cluster, *, names: Iterable[str], by: User | None) -> 
         going.delete()
         if not nodes.exists():
             raise NodesRefused("A cluster keeps at least one node. Delete the cluster instead.")
+        # Stanzas that only these machines had: no other node may go on with them.
+        left = {one.repository_folder for one in nodes}
+        Database.objects.filter(cluster=cluster).exclude(folder="").exclude(folder__in=left).delete()
         _note("Removed nodes", cluster, by, before=removed)
 
 
@@ -356,6 +359,11 @@ def _keep_stanza(cluster: Cluster, name: str) -> None:
     for one in Repository.objects.select_for_update().filter(cluster=cluster).exclude(brought__isnull=True):
         if cluster.is_watched_only:
             raise NotAttachable(f"{cluster.name} is watched only. Hand its node over first, then add the database.")
+        if Database.objects.filter(cluster=cluster).exclude(folder="").exists():
+            raise NotAttachable(
+                f"The machines of {cluster.name} have stanzas of their own, and a new one would be on each of them, "
+                "which all write into the same place. Make another cluster for it."
+            )
         others = Repository.objects.filter(store=one.store_id, cluster__isnull=False).exclude(pk=one.pk)
         for other in others.exclude(brought__isnull=True):
             if other.is_same_place(one.brought["path"], [name]):

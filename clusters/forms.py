@@ -325,7 +325,7 @@ class NodeForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_pgbackrest_version(self) -> str:
         """Return the release, if it can back up every database of the cluster."""
         chosen = str(self.cleaned_data["pgbackrest_version"])
-        for database in self.instance.cluster.databases.all():
+        for database in self.instance.cluster.databases_in(self.instance.repository_folder):
             if not BY_NUMBER[chosen].knows(int(database.version)):
                 why = unknown(BY_NUMBER[chosen], int(database.version), database.name)
                 raise forms.ValidationError(f"{why} on {self.instance.name}, and choose that.")

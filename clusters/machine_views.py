@@ -23,7 +23,7 @@ def node_machine(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     clusters = Cluster.objects.visible_to(request.membership)
     cluster = get_object_or_404(clusters.with_node_setup(), pk=pk)
     node = get_object_or_404(cluster.nodes, name=name)
-    form = MachineForm(posted(request), node=node, databases=list(cluster.databases.all()))
+    form = MachineForm(posted(request), node=node, databases=cluster.databases_in(node.repository_folder))
     if form.is_bound and form.is_valid():
         actions.describe_machine(node, differences=form.differences, by=request.user)
         message = f"{name} has new files: download the set-up script again, and run it there."

@@ -132,8 +132,9 @@ class NodeSetup:
             return None
         folder, names = self.node.repository_folder, {one.pk: one.name for one in self.cluster.databases.all()}
         numbers = [one.number for one in targets]
-        found = [plans.plan(one, plans.jobs(one, folder, stanzas, numbers, names)) for one in mine]
-        return Drills(found, [(folder, targets)], self.layout)
+        jobs = [(one, plans.jobs(one, folder, stanzas, numbers, names)) for one in mine]
+        found = [plans.plan(one, its) for one, its in jobs if its]  # of a database that is on other nodes, none
+        return Drills(found, [(folder, targets)], self.layout) if found else None
 
     def _reached(self, stanza: str) -> list[OtherHost]:
         """Return the other hosts as this one reaches the stanza's server on them."""
@@ -389,9 +390,9 @@ def layout_of(cluster: Cluster, node: Node) -> Layout:
 
 
 def databases_of(cluster: Cluster, node: Node) -> list[StanzaConfiguration]:
-    """Return the cluster's databases as the node has them."""
+    """Return the databases of the node's folder as the node has them."""
     different = {one.database_id: one for one in node.differences.all()}
-    return [stanza_configuration(one, different.get(one.pk)) for one in cluster.databases.all()]
+    return [stanza_configuration(one, different.get(one.pk)) for one in cluster.databases_in(node.repository_folder)]
 
 
 def stanza_configuration(database: Database, difference: NodeDatabase | None) -> StanzaConfiguration:

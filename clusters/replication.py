@@ -131,6 +131,16 @@ def _alone(cluster: Cluster, node: Node) -> str:
     )
 
 
+def _two_sets(cluster: Cluster, node: Node, first: Node) -> str:
+    own = [one.name for one in cluster.databases.all() if one.folder == node.repository_folder]
+    if not own or node.repository_folder == first.repository_folder:
+        return ""
+    return (
+        f"{node} has stanzas of its own, {' and '.join(own)}, and {first} has others: these are two machines, and not "
+        "hosts of one replication."
+    )
+
+
 def refusal(cluster: Cluster, node: Node, first: Node | None) -> str:
     """Return why the node cannot share the folder of that one, or have its own again; "" when it can."""
     if first is None:
@@ -146,4 +156,4 @@ def refusal(cluster: Cluster, node: Node, first: Node | None) -> str:
         return f"{first} follows {leads} itself. Choose {leads}: all its hosts share one folder."
     if theirs := followers(cluster, node):
         return f"{' and '.join(map(str, theirs))} share the folder of {node}. Have them follow {first} first."
-    return ""
+    return _two_sets(cluster, node, first)

@@ -13,14 +13,13 @@ from stores.listing import StoreColumns
 class LastSize(Func):
     """The bytes of backups and WAL of a stanza at the last look: the last row of its sizes, NULL before any look."""
 
-    template = "(%(column)s->-1->>1)::bigint + (%(column)s->-1->>2)::bigint"
     output_field = BigIntegerField()
 
-    def as_sql(self, compiler: Any, connection: Any, **options: Any) -> tuple[str, Any]:
+    def as_postgresql(self, compiler: Any, connection: Any, **options: Any) -> tuple[str, Any]:
         """Return it for PostgreSQL, whose arrays are counted from their end by negative numbers."""
         [column] = self.source_expressions
         sql, values = compiler.compile(column)
-        return self.template % {"column": sql}, (*values, *values)
+        return f"({sql}->-1->>1)::bigint + ({sql}->-1->>2)::bigint", (*values, *values)
 
     def as_sqlite(self, compiler: Any, connection: Any, **options: Any) -> tuple[str, Any]:
         """Return it for SQLite, which calls the last one #-1."""

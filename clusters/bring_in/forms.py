@@ -257,8 +257,9 @@ def _check_stanzas(found: kept.Former) -> None:
     ):
         if len({*values}) < len(values):
             raise forms.ValidationError(
-                f"Two of these stanzas have the same {words}, so they are of two machines. Bring them in one after the "
-                "other: name the stanzas of one machine, and give each its own cluster."
+                f"Two of these stanzas have the same {words}, so they are of two machines. Name the stanzas of one "
+                "machine here, and bring the others in after it. A list with a line for each machine and the same "
+                "cluster name makes one cluster of them."
             )
 
 

@@ -11,9 +11,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from clusters import actions
+from clusters.bring_in.taking import NODE
 from clusters.handover import steps
 from clusters.models import Attachment, BackupPolicy, BroughtIn, Cluster, Node
-from clusters.node_setup import NodeSetup
+from clusters.node_setup import NodeSetup, node_setups
 from clusters.pgbackrest import config_file, own_key
 from clusters.pgbackrest.configuration import StanzaConfiguration
 from clusters.pgbackrest.grammar import Unfit
@@ -42,9 +43,16 @@ def refusal(cluster: Cluster) -> str:
 
 def difference(node_setup: NodeSetup) -> str:
     """Return what the node's new file differs in from the former one, secrets hidden, as a unified diff; "" without."""
-    former = node_setup.cluster.brought_in.file.get("shown", [])
+    file = node_setup.cluster.brought_in.file
+    folder = node_setup.node.repository_folder
+    former = file.get("shown", []) if folder == NODE else file.get("shown_of", {}).get(folder, [])
     ours = node_setup.masked.splitlines()
     return "\n".join(unified_diff(former, ours, FORMER, node_setup.layout.configuration, lineterm="")) if former else ""
+
+
+def firsts(cluster: Cluster) -> list[NodeSetup]:
+    """Return what the first host of each replication is handed: of machines with stanzas of their own, each."""
+    return [one for one in node_setups(cluster) if one.hosts[0].pk == one.node.pk]
 
 
 def before(node_setup: NodeSetup) -> list[Command]:

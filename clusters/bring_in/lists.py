@@ -1,19 +1,20 @@
 """Lists of repositories to bring in, as CSV or through the API: each line is checked as the dialog's fields are.
 
-Each line is a machine; several machines of one repository, such as a primary and its standbys, are lines with the same
-cluster name.
+Each line is a machine; several machines of one repository are lines with the same cluster name. Those with the same
+stanzas are hosts of one replication, such as a primary and its standbys; those that have none in common only share the
+repositories.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django import forms
 
 from clusters.bring_in.forms import AREA, BringInForm, SecretArea
-from clusters.bring_in.opening import entered, path_of
+from clusters.bring_in.opening import STANZAS_AT_MOST, entered, path_of
 from clusters.models import NODES_AT_MOST
 from clusters.pgbackrest import config_file
 from clusters.pgbackrest.kept import Former, FormerRepository
@@ -23,6 +24,7 @@ from console.web.csv_lines import CSVForm
 from stores.models import Store
 
 FILES_AT_MOST = 10  # as settings.DATA_UPLOAD_MAX_NUMBER_FILES has it
+SHOWN_AT_MOST = 64 * 1024  # characters of another machine's file that are kept, to be compared with its new one
 Errors = list[tuple[str, str]]  # field, and what is wrong with it
 
 
@@ -43,6 +45,12 @@ class Wish:
     given: dict[str, Any]
     former: Former
     machines: list[dict[str, Any]] = field(default_factory=list)
+    others: list[tuple[int, Former]] = field(default_factory=list)  # first machines of other stanzas, by their lines
+
+    @property
+    def firsts(self) -> list[tuple[int, Former]]:
+        """Return the first machine of each set of stanzas, by its line."""
+        return [(self.line, self.former), *self.others]
 
     def entered(self) -> dict[str, Any]:
         """Return what a worker needs, as it is kept."""
@@ -51,7 +59,8 @@ class Wish:
     def places(self) -> set[tuple[str, str, str]]:
         """Return which stanzas it has where: bucket, path, stanza."""
         there = [one for one in self.former.repositories if one.bucket]
-        return {(one.bucket, path_of(one), stanza.name) for one in there for stanza in self.former.stanzas}
+        stanzas = {name for _, former in self.firsts for name in _stanzas(former)}
+        return {(one.bucket, path_of(one), name) for one in there for name in stanzas}
 
 
 class Reader:
@@ -77,11 +86,15 @@ class Reader:
             raise Wrong(errors)
         if len(same.machines) + 2 > NODES_AT_MOST:
             raise Wrong([("name", f"A cluster has at most {NODES_AT_MOST} nodes.")])
-        same.machines.append(_machine(same.former, wish))
+        first = next((one for _, one in same.firsts if _stanzas(one) == _stanzas(wish.former)), None)
+        same.machines.append(_machine(same.former, first, wish))
+        if first is None:
+            self._refuse_twice(wish, same)
+            same.others.append((number, wish.former))
 
-    def _refuse_twice(self, wish: Wish) -> None:
+    def _refuse_twice(self, wish: Wish, same: Wish | None = None) -> None:
         for one in self.wishes:
-            if wish.places() & one.places():
+            if one is not same and wish.places() & one.places():
                 raise Wrong(
                     [
                         (
@@ -101,9 +114,18 @@ class Reader:
         if first.given["store"] != other.given["store"]:
             yield "store", f"{where} and another store."
             return
-        theirs, ours = ({one.name for one in wish.former.stanzas} for wish in (first, other))
-        if theirs != ours:
-            yield "stanzas", f"{where} and other stanzas: {', '.join(sorted(theirs))}."
+        ours, theirs = _stanzas(other.former), [(line, _stanzas(one)) for line, one in first.firsts]
+        common = next(((line, one) for line, one in theirs if one & ours and one != ours), None)
+        if common:
+            said = f"{self.word.capitalize()} {common[0]} has the same cluster name and other stanzas"
+            yield (
+                "stanzas",
+                f"{said}: {', '.join(sorted(common[1]))}. Machines of one cluster have the same stanzas, or none in "
+                "common.",
+            )
+        is_another = not any(one & ours for _, one in theirs)
+        if is_another and len(ours.union(*(one for _, one in theirs))) > STANZAS_AT_MOST:
+            yield "stanzas", f"At most {STANZAS_AT_MOST} stanzas of one cluster. Give it another cluster name."
         there = {one.number: one for one in first.former.repositories}
         mine = {one.number: one for one in other.former.repositories}
         if {*there} != {*mine}:
@@ -116,27 +138,51 @@ class Reader:
                 yield "path", f"repo{number} has another path. {where}: /{path_of(there[number])}."
             elif there[number].passphrase != mine[number].passphrase:
                 yield "passphrase", f"repo{number} has another passphrase. {where}."
+            elif is_another and (option := min({*_options(there[number])} ^ {*_options(mine[number])}, default=None)):
+                # Of two retentions one would be lost, and backups with it.
+                yield (
+                    "file",
+                    f"repo{number}-{option[0]} is not as in {self._named(first)}, and a cluster has one for all. Give "
+                    "it another cluster name.",
+                )
 
 
-def _machine(first: Former, other: Wish) -> dict[str, Any]:
-    """Return what is kept of another machine of a cluster."""
+def _stanzas(former: Former) -> set[str]:
+    return {one.name for one in former.stanzas}
+
+
+def _machine(cluster: Former, first: Former | None, other: Wish) -> dict[str, Any]:
+    """Return what is kept of another machine of a cluster; `first` is the first with the same stanzas, None for none.
+
+    Of the first with other stanzas also what its file says of these alone, and the file, secrets hidden.
+    """
     found = other.former
-    return {
+    kept: dict[str, Any] = {
         "region": other.given["region"],
         "databases": {one.name: {"data_directory": one.data_directory, "port": one.port} for one in found.stanzas},
-        "differs": [*dict.fromkeys(_differing(first, found))],
+        "differs": [*dict.fromkeys(_differing(first or cluster, found, () if first else _stanzas(found)))],
     }
+    if first is None:
+        text, names = other.given["text"], _stanzas(found)
+        kept["lines"] = [one.as_json() for one in found.lines if one.section.partition(":")[0] in names]
+        kept["remarks"] = [[one.what, one.why] for one in found.remarks if one not in cluster.remarks]
+        kept["shown"] = config_file.read(text).shown() if 0 < len(text) <= SHOWN_AT_MOST else []
+    return kept
 
 
-def _differing(first: Former, other: Former) -> Iterator[str]:
-    """Yield the options that two files of one repository have otherwise; no value of them."""
+def _differing(first: Former, other: Former, own: Collection[str]) -> Iterator[str]:
+    """Yield the options that two files of one repository have otherwise; no value of them.
+
+    What stands in the sections of stanzas that only the other has, `own`, is compared with nothing.
+    """
     there = {one.number: {*_options(one)} for one in first.repositories}
     for one in other.repositories:
         for name, _ in sorted(there[one.number] ^ {*_options(one)}):
             yield f"repo{one.number}-{name}"
     lines = [{(one.section, one.name, one.value) for one in each.lines} for each in (first, other)]
     for section, name, _ in sorted(lines[0] ^ lines[1]):
-        yield f"[{section}] {name}"
+        if not own or section.partition(":")[0] == config_file.GLOBAL:
+            yield f"[{section}] {name}"
 
 
 def _options(one: FormerRepository) -> Iterator[tuple[str, str]]:

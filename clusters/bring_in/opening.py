@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clusters.models import Bringing, Cluster, Database, Repository
 from clusters.pgbackrest import archive_info, backup_info, config_file, kept
 from clusters.pgbackrest.backup_info import NotOurs, Unreadable, decrypt
-from clusters.pgbackrest.kept import Former, FormerRepository, FormerStanza
+from clusters.pgbackrest.kept import Former, FormerRepository, FormerStanza, KeptLine
 from clusters.pgbackrest.repository import INFO_AT_MOST
 from console.clouds.contents import Objects
 from console.clouds.steps import Denied, Failed, NotReady
@@ -33,7 +33,21 @@ class Place:
 
 
 def entered(given: dict[str, Any]) -> Former:
-    """Return what was entered, from the file or from the fields alone; the form has seen that it can be read."""
+    """Return what was entered, of all machines of a cluster; the form has seen that it can be read.
+
+    Options are those of the first machine, and what the others' files say of stanzas that only they have.
+    """
+    found = _of_first(given)
+    stanzas, lines = {one.name: one for one in found.stanzas}, [*found.lines]
+    for machine in given.get("machines", ()):
+        for name, own in machine["databases"].items():
+            stanzas.setdefault(name, FormerStanza(name, own["data_directory"], own["port"]))
+        lines += [KeptLine(*one) for one in machine.get("lines", ())]
+    return replace(found, stanzas=tuple(stanzas.values()), lines=tuple(lines))
+
+
+def _of_first(given: dict[str, Any]) -> Former:
+    """Return what was entered of the first machine, from the file or from the fields alone."""
     if given.get("text"):
         found = kept.former(config_file.read(given["text"]), given["stanzas"])
         if not given.get("passphrase"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -178,11 +178,12 @@ def _make(row: Bringing, given: dict[str, Any], found: Former, there: list[Place
         state="available",
         nodes_made=1 + len(given.get("machines", ())),
     )
-    node = Node.objects.create(
+    Node.objects.create(
         cluster=cluster, name=NODE, region=given["region"], writes_to=Node.WritesTo.ALL, os_user="postgres"
     )
     opened = row.content["opened"]
     versions = {name: info for infos in opened.values() for name, info in infos.items() if info}
+    owners = _owners(given)
     for one in found.stanzas:
         folder = one.data_directory or f"/var/lib/postgresql/{versions[one.name]['postgresql']}/{one.name}"
         Database.objects.create(
@@ -191,11 +192,12 @@ def _make(row: Bringing, given: dict[str, Any], found: Former, there: list[Place
             version=versions[one.name]["postgresql"],
             data_directory=folder.rstrip("/"),
             port=one.port,
+            folder=owners.get(one.name, NODE) if owners else "",
         )
-    _add_machines(cluster, given.get("machines", ()))
-    made = [_repository(cluster, place, found) for place in there]
+    _add_machines(cluster, given.get("machines", ()), owners)
+    made = [_repository(cluster, place, found, owners) for place in there]
     for repository in made:
-        _remember(repository, cluster, node, versions)
+        _remember(repository, cluster, versions)
     BroughtIn.objects.create(cluster=cluster, file=_file(given, found, there))
     _policy(cluster, there[0].former, found)
     Bringing.objects.filter(pk=row.pk).update(entered={}, content={}, cluster=cluster)
@@ -206,15 +208,26 @@ def _make(row: Bringing, given: dict[str, Any], found: Former, there: list[Place
     preflight.of(cluster.cloud_account).soon(timedelta())  # its permissions have to name the repositories now
 
 
-def _add_machines(cluster: Cluster, machines: Sequence[dict[str, Any]]) -> None:
-    """Make a node of each other machine of the list, in the same folder: they are hosts of one replication."""
+def _owners(given: dict[str, Any]) -> dict[str, str]:
+    """Return the first machine that has it, by the name of each stanza that the first machine of all has not."""
+    return {
+        name: f"n{number}"
+        for number, machine in [*enumerate(given.get("machines", ()), 2)][::-1]
+        for name in machine["databases"]
+        if "lines" in machine
+    }
+
+
+def _add_machines(cluster: Cluster, machines: Sequence[dict[str, Any]], owners: Mapping[str, str]) -> None:
+    """Make a node of each other machine of the list: those with the same stanzas are hosts of one replication."""
     databases = list(Database.objects.filter(cluster=cluster))
     for number, machine in enumerate(machines, 2):
+        name, first = f"n{number}", next((owners[one] for one in machine["databases"] if one in owners), NODE)
         node = Node.objects.create(
             cluster=cluster,
-            name=f"n{number}",
+            name=name,
             region=machine["region"],
-            folder=NODE,
+            folder="" if first == name else first,
             writes_to=Node.WritesTo.ALL,
             os_user="postgres",
         )
@@ -230,7 +243,7 @@ def _add_machines(cluster: Cluster, machines: Sequence[dict[str, Any]]) -> None:
                 NodeDatabase.objects.create(node=node, database=database, **differs)
 
 
-def _repository(cluster: Cluster, place: Place, found: Former) -> Repository:
+def _repository(cluster: Cluster, place: Place, found: Former, owners: Mapping[str, str]) -> Repository:
     former = place.former
     repository: Repository = Repository.objects.create(
         cluster=cluster,
@@ -241,6 +254,7 @@ def _repository(cluster: Cluster, place: Place, found: Former) -> Repository:
             "path": path_of(former),
             "node": NODE,
             "stanzas": [one.name for one in found.stanzas],
+            "nodes": dict(owners),  # whose a stanza is that is not the first one's
             "kept": [[name, value] for name, value in former.kept],
             "retention": dict(former.retention),
             "guessed": not former.type,  # no file told it
@@ -251,16 +265,17 @@ def _repository(cluster: Cluster, place: Place, found: Former) -> Repository:
     return repository
 
 
-def _remember(repository: Repository, cluster: Cluster, node: Node, versions: dict[str, Any]) -> None:
+def _remember(repository: Repository, cluster: Cluster, versions: dict[str, Any]) -> None:
+    regions = dict(Node.objects.filter(cluster=cluster).values_list("name", "region"))
     KnownStanza.objects.bulk_create(
         KnownStanza(
             repository=repository,
-            node=node.name,
+            node=database.folder or NODE,
             name=database.name,
             postgresql=database.version,
             data_directory=database.data_directory,
             port=database.port,
-            region=node.region,
+            region=regions[database.folder or NODE],
             system_id=versions[database.name]["system_id"],
         )
         for database in Database.objects.filter(cluster=cluster)
@@ -270,14 +285,17 @@ def _remember(repository: Repository, cluster: Cluster, node: Node, versions: di
 def _file(given: dict[str, Any], found: Former, there: list[Place]) -> dict[str, Any]:
     """Return what is kept of the file: no secret that is known for one."""
     left = [_left_out(one) for one in left_out(found, there)]
+    machines = [*enumerate(given.get("machines", ()), 2)]
+    others = [Remark(*one) for _, machine in machines for one in machine.get("remarks", ())]
     numbers = {place.former.number for place in there}
     mine = [one for one in found.lines if not _is_of_others(one.name, numbers)]
     return {
         "shown": config_file.read(given["text"]).shown() if given.get("text") else [],
+        "shown_of": {f"n{number}": one["shown"] for number, one in machines if one.get("shown")},
         "lines": [one.as_json() for one in mine],
         "remarks": [
             [one.what, one.why]
-            for one in (*(() if given.get("text") else GUESSED), *left, *_differences(given), *found.remarks)
+            for one in (*(() if given.get("text") else GUESSED), *left, *_differences(given), *found.remarks, *others)
         ],
         "left": [one.what for one in left],
     }

@@ -9,7 +9,6 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
@@ -19,7 +18,6 @@ from clusters.bring_in import hand_over as handing
 from clusters.bring_in import taking
 from clusters.bring_in.forms import BringInForm, HandOverForm, TakeBackForm
 from clusters.models import BackupPolicy, Bringing, Cluster
-from clusters.node_setup import node_setups
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.operations.actions import NotNow
@@ -148,13 +146,20 @@ def _begun(request: MemberRequest, cluster: Cluster, form: HandOverForm) -> str 
 
 
 def _shown(cluster: Cluster, form: HandOverForm) -> dict[str, Any]:
-    node_setup = node_setups(cluster)[0]
     whole = [one.store.name for one in cluster.attachments.all() if _is_whole(one.repository.brought)]
     return {
         "form": form,
         "cluster": cluster,
-        "node_setup": node_setup,
-        "difference": handing.difference(node_setup),
+        "machines": [
+            {
+                "setup": one,
+                "difference": handing.difference(one),
+                "before": handing.before(one),
+                "after": handing.after(one),
+                "stanzas": " and ".join(each.name for each in one.configuration.stanzas),
+            }
+            for one in handing.firsts(cluster)
+        ],
         "remarks": cluster.brought_in.file.get("remarks", []),
         "left": cluster.brought_in.file.get("left", []),
         "kept": [*taking.facts(cluster)],
@@ -162,9 +167,6 @@ def _shown(cluster: Cluster, form: HandOverForm) -> dict[str, Any]:
         "whole": whole,
         "containers": [*_containers(cluster)],
         "refusal": handing.refusal(cluster),
-        "before": handing.before(node_setup),
-        "after": handing.after(node_setup),
-        "node_url": reverse("clusters:node", args=[cluster.pk, node_setup.node.name]),
     }
 
 

@@ -73,6 +73,9 @@ class DrillForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error("machine", "Give the drill machine's name, such as drills-1.")
         if data.get("where") == NODES:
             data["machine"] = ""
+        database, node = data.get("database"), data.get("node")
+        if database and node and database.folder not in {"", node.repository_folder}:
+            self.add_error("database", f"{node} does not have {database}. Choose its node, or every node.")
         for name in ("folder", "backup", "check_database", "keep_free", "hours"):
             if data.get(name) in (None, "") and name not in self.errors:
                 data[name] = getattr(Drill(), name)

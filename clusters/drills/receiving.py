@@ -106,7 +106,7 @@ def _begin(cluster: Cluster, plan: Drill | None, said: DrillReport, now: datetim
     repository = Repository.objects.filter(cluster=cluster, number=said.repository).first()
     if repository is None:
         raise Refused(f"{cluster.name} has no repo{said.repository}. Run the set-up script again.")
-    if not cluster.databases.filter(name=said.stanza).exists():
+    if said.stanza not in {one.name for one in cluster.databases_in(said.node)}:
         raise Refused(f"{cluster.name} has no database {said.stanza}. Run the set-up script again.")
     assert plan is not None  # without one there is a run
     begun = _by_our_clock(said.begun, said, now)

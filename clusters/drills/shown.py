@@ -56,8 +56,8 @@ def rows(cluster: Cluster, setups: Iterable[NodeSetup]) -> list[ProofRow]:
         if setup.hosts[0].pk != setup.node.pk:
             continue
         for one in setup.attachments:
-            for database in cluster.databases.all():
-                folder = setup.node.repository_folder
+            folder = setup.node.repository_folder
+            for database in cluster.databases_in(folder):
                 proof = proved.get((one.repository_id, folder, database.name), Tries())
                 last = proof.last_success
                 overdue = bool(limit and (last is None or now - last > limit))

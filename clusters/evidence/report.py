@@ -172,7 +172,7 @@ def _planned(clusters: set[Any], membership: Membership) -> dict[tuple[int, str,
             for one in written_by(cluster, hosts[0]):
                 attachment: Attachment = attached[one.repository_id]
                 since = max(attachment.attached_at, hosts[0].created_at)
-                for database in cluster.databases.all():
+                for database in cluster.databases_in(folder):
                     key = (one.repository_id, folder, database.name)
                     found[key] = Schedule(policy.schedules, zone, since)
     return found

@@ -76,7 +76,7 @@ def pairs(cluster: Cluster, now: datetime, tried: Mapping[proofs.Key, proofs.Tri
         for attachment in written_by(cluster, hosts[0]):
             case = cases[attachment.repository_id]
             host = _host(writer, reports[writer.pk], case.repository.number, applied[writer.pk])
-            for database in cluster.databases.all():
+            for database in cluster.databases_in(folder):
                 row = before.get((case.repository.pk, folder, database.name))
                 since = max(one for one in (attachment.attached_at, hosts[0].created_at, hosts[0].follows_since) if one)
                 yield _pair(

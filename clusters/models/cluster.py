@@ -222,6 +222,10 @@ class Cluster(ManagedResource):
         """Return the attachments that are to be, by repository number."""
         return [one for one in self.attachments.all() if one.state != Attachment.State.DETACHING]
 
+    def databases_in(self, folder: str) -> list[Database]:
+        """Return the databases of the hosts that share this folder."""
+        return [one for one in self.databases.all() if one.folder in {"", folder}]
+
     @property
     def policy(self) -> BackupPolicy:
         """Return how the cluster's nodes keep and make backups, where they do not differ."""
@@ -275,11 +279,13 @@ class Cluster(ManagedResource):
 
     @property
     def is_being_handed_over(self) -> bool:
-        """Return whether its hand-over has begun, and no node has reported one of the console's files."""
+        """Return whether its hand-over has begun, and no node has reported one of the console's files yet."""
         found = getattr(self, "brought_in", None)
         if found is None or found.handed_over_at is None:
             return False
-        return not any(one.applied_sha256 for one in self.nodes.all())
+        # Of machines with stanzas of their own each has to.
+        done = {one.repository_folder for one in self.nodes.all() if one.applied_sha256}
+        return not done or not {one.folder for one in self.databases.all() if one.folder} <= done
 
     @property
     def own_keys(self) -> dict[int, dict[str, str]]:
@@ -341,7 +347,7 @@ class Cluster(ManagedResource):
 
 
 class Database(models.Model):
-    """A PostgreSQL database cluster that each node runs: one pgBackRest stanza on each."""
+    """A PostgreSQL database cluster that each node runs, or those of one folder: one pgBackRest stanza on each."""
 
     # One that came after the console counts as the newest that it knows.
     VERSIONS = ("19", "18", "17", "16", "15", "14", "13")
@@ -351,18 +357,28 @@ class Database(models.Model):
     version = models.CharField("PostgreSQL version", max_length=4, choices=[(one, one) for one in VERSIONS])
     data_directory = models.CharField(max_length=200, validators=[validate_data_directory])
     port = models.PositiveIntegerField(default=5432, validators=PORT)
+    # Of whose hosts it is: machines with stanzas of their own that were brought in as one cluster. "": of all nodes.
+    folder = models.CharField(max_length=10, blank=True, default="", db_default="", editable=False)
 
     class Meta:
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(fields=["cluster", "name"], name="one_database_name_per_cluster"),
-            models.UniqueConstraint(fields=["cluster", "port"], name="one_database_per_port_of_the_nodes"),
-            models.UniqueConstraint(fields=["cluster", "data_directory"], name="one_database_per_data_directory"),
+            models.UniqueConstraint(fields=["cluster", "folder", "port"], name="one_database_per_port_of_a_folder"),
+            models.UniqueConstraint(
+                fields=["cluster", "folder", "data_directory"], name="one_database_per_directory_of_a_folder"
+            ),
             models.CheckConstraint(condition=Q(port__gte=1, port__lte=65535), name="a_port_is_one_of_tcp"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def on(self) -> str:
+        """Return the nodes that have it, by name; of its cluster they are at hand."""
+        there = [one.name for one in self.cluster.nodes.all() if self.folder in {"", one.repository_folder}]
+        return " and ".join(there)
 
 
 class BackupPolicy(models.Model):

@@ -66,6 +66,11 @@ class Own:
     path: str  # without slashes at its ends; "": all of the bucket
     node: str  # whose they are
     stanzas: tuple[str, ...]
+    nodes: Mapping[str, str] = field(default_factory=dict)  # whose a stanza is, where it is another's
+
+    def key(self, stanza: str) -> tuple[str, str]:
+        """Return what tells a stanza from all others: whose it is, and its name."""
+        return self.nodes.get(stanza, self.node), stanza
 
     @property
     def base(self) -> str:
@@ -204,7 +209,7 @@ def look_at_own(
     """Return what is there of the stanzas of a repository with a path of its own, as look() does of all below one."""
     base, then = own.base, {(one.node, one.stanza): one for one in before}
     there = {part: set(objects.folders(f"{base}{part}/")) for part in ("backup", "archive")}
-    places = {(own.node, one): base for one in own.stanzas if any(one in names for names in there.values())}
+    places = {own.key(one): base for one in own.stanzas if any(one in names for names in there.values())}
     return _all_of(objects, places, passphrase, then, reports or {})
 
 

@@ -208,7 +208,7 @@ def of_cluster(cluster: Cluster, cases: Iterable[RepositoryView], folder: str = 
             continue
         policy, zone = policy_of(cluster, hosts[0]), zone_of(hosts)
         written = [one.repository_id for one in written_by(cluster, hosts[0])]
-        for database in cluster.databases.all():
+        for database in cluster.databases_in(name):
             there = [states.get((pk, name, database.name)) for pk in written]
             lasts = {
                 kind: sum((usual_duration(state, kind) for state in there), timedelta()) for kind in schedules.KINDS

@@ -193,7 +193,7 @@ def _sources(
     repositories: Iterable[Repository], cluster: Cluster | None, attached: set[int], written: dict[str, set[int]]
 ) -> list[Source]:
     nodes = {folder: primary(cluster, folder) for folder in groups(cluster)} if cluster else {}
-    databases = {one.name: one for one in cluster.databases.all()} if cluster else {}
+    databases = {(folder, one.name): one for folder in nodes for one in cluster.databases_in(folder)} if cluster else {}
     found = []
     for repository in repositories:
         if repository.store is None:
@@ -214,7 +214,7 @@ def _sources(
                     known=known.get((node, stanza)),
                     cluster=cluster,
                     node=nodes.get(node),
-                    database=databases.get(stanza) if node in nodes else None,
+                    database=databases.get((node, stanza)),
                     is_attached=repository.pk in attached,
                     node_has_it=repository.pk in written.get(node, ()),
                 )

@@ -107,7 +107,8 @@ def _look_where_one_ended(node: Node, before: Report, said: Report) -> None:
 def _keep_stanzas(node: Node, said: Report, now: datetime) -> None:
     """Keep what database each stanza is of. A standby is on no timeline of its own, so none is kept."""
     told = {one.name: one for one in said.stanzas if one.system_id}
-    names = Database.objects.filter(cluster=node.cluster_id, name__in=told).values_list("pk", "name") if told else ()
+    mine = Database.objects.filter(cluster=node.cluster_id, name__in=told, folder__in=("", node.repository_folder))
+    names = mine.values_list("pk", "name") if told else ()
     rows = [
         Stanza(
             cluster_id=node.cluster_id,

@@ -86,7 +86,8 @@ def own_of(found: Repository) -> Own | None:
     """Return where the stanzas of a repository are that was brought in; None of one in its cluster's folder."""
     if found.brought is None:
         return None
-    return Own(found.brought["path"], found.brought["node"], tuple(found.brought["stanzas"]))
+    brought = found.brought
+    return Own(brought["path"], brought["node"], tuple(brought["stanzas"]), brought.get("nodes", {}))
 
 
 def _is_full_due(inventory: Inventory, now: datetime) -> bool:

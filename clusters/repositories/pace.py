@@ -45,7 +45,7 @@ def expected(found: Repository) -> list[Expected]:
         Expected(folder, database.name, policy_of(cluster, hosts[0]).schedules, zone_of(hosts))
         for folder, hosts in groups(cluster).items()
         if any(one.repository_id == found.pk for one in written_by(cluster, hosts[0]))
-        for database in cluster.databases.all()
+        for database in cluster.databases_in(folder)
     ]
 
 

@@ -107,7 +107,8 @@ def _version(request: CallRequest, cluster: Cluster, name: str, given: Given) ->
 
 
 def _machine(request: CallRequest, cluster: Cluster, name: str, given: Given) -> None:
-    node, databases = named(cluster, name), list(cluster.databases.all())
+    node = named(cluster, name)
+    databases = cluster.databases_in(node.repository_folder)
     sent, pointers = filled(node, ("system", "os_user"), given), {}
     there: list[Given] = [
         {"database": one.database.name, **{part: getattr(one, part) for part in OF_A_DATABASE}}

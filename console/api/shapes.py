@@ -119,6 +119,7 @@ class Database(Shape):
     postgresql: str
     data_directory: str
     port: int
+    folder: Annotated[str, Field(description="The folder of the nodes that have it; empty: all nodes.")]
 
 
 class Attachment(Shape):

@@ -97,7 +97,13 @@ def cluster(row: clusters.Cluster) -> dict[str, Any]:
         "policy": policy(row.policy),
         "nodes": [node(one, own.get(one.pk), stores) for one in row.nodes.all()],
         "databases": [
-            {"name": one.name, "postgresql": one.version, "data_directory": one.data_directory, "port": one.port}
+            {
+                "name": one.name,
+                "postgresql": one.version,
+                "data_directory": one.data_directory,
+                "port": one.port,
+                "folder": one.folder,
+            }
             for one in row.databases.all()
         ],
         "attachments": [

@@ -284,6 +284,7 @@ OURS = {  # written by the console itself, from a list, or never shown in somebo
     "clusters.Node": {"name", "region", "folder", "applied_sha256", "applied_version", "machine"},
     "clusters.RemovedNode": {"name", "folder", "region", "applied_sha256"},
     "clusters.Stanza": {"system_id"},
+    "clusters.Database": {"folder"},
     "clusters.Repository": {"bucket", "cluster_name", "prefix", "region", "store_name"},
     "clusters.RecoveryIdentity": {"bucket", "cluster_name", "prefix"},
     "clusters.Drill": {"applied_digest"},

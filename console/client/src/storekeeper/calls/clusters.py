@@ -50,6 +50,7 @@ class Database(TypedDict):
     postgresql: str
     data_directory: str
     port: int
+    folder: str
 
 
 class Difference(TypedDict):
