@@ -270,6 +270,15 @@ class TakeBackForm(forms.Form):
         required=False, label="Its machine archives and makes backups by the former file again, with a key of its own."
     )
 
+    def __init__(self, data: Any = None, *, machines: int = 1) -> None:
+        super().__init__(data)
+        self.machines = machines
+        if machines > 1:
+            said = (
+                f"All {machines} machines archive and make backups by their former files again, with keys of their own."
+            )
+            self.fields["done"].label = said
+
     def clean_done(self) -> bool:
         """Return whether it is so; raises ValidationError where it is not."""
         if not self.cleaned_data["done"]:

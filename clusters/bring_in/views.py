@@ -107,7 +107,7 @@ def take_back(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Go back to watching a cluster that was handed over."""
     clusters = Cluster.objects.visible_to(request.membership).filter(brought_in__isnull=False)
     cluster = get_object_or_404(clusters.with_node_setup(), pk=pk)
-    form = TakeBackForm(posted(request))
+    form = TakeBackForm(posted(request), machines=len(cluster.nodes.all()))
     if form.is_bound and form.is_valid():
         try:
             handing.take_back(cluster, by=request.user)
@@ -116,7 +116,7 @@ def take_back(request: MemberRequest, pk: UUID) -> HttpResponse:
         else:
             message = f"{cluster.name} is watched only. Its nodes' access is being taken back."
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
-    context = {"form": form, "cluster": cluster, "refusal": handing.no_way_back(cluster)}
+    context = {"form": form, "cluster": cluster, "refusal": handing.no_way_back(cluster), "machines": form.machines}
     return dialog_form(request, "clusters/take_back.html", context)
 
 

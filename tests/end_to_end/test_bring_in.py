@@ -8,6 +8,8 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from urllib.request import Request, urlopen
+from uuid import uuid4
 
 import pytest
 
@@ -31,14 +33,11 @@ foo-unknown=abc
 
 [global:archive-push]
 compress-level=1
-
-[main]
-pg1-path={main.data}
-pg1-port={main.port}
-
-[other]
-pg1-path={other.data}
-pg1-port={other.port}
+"""
+STANZA = """
+[{name}]
+pg1-path={node.data}
+pg1-port={node.port}
 """
 REPOSITORY = """repo{number}-type=s3
 repo{number}-path=/{path}
@@ -56,11 +55,12 @@ repo{number}-retention-full={keeps}"""
 
 
 class ByHand:
-    """A machine whose two servers back up into two buckets by a file that somebody wrote."""
+    """Servers, by their stanzas, that back up into two buckets by a file that somebody wrote."""
 
-    def __init__(self, node, other, server, buckets):
+    def __init__(self, nodes, server, buckets):
+        self.nodes = nodes
+        node = next(iter(nodes.values()))
         self.file = node.folder / "former.conf"
-        self.nodes = {"main": node, "other": other}
         ca = node.folder / "ca.pem"
         ca.write_text(Path(server["ca_certificate"]).read_text())
         ca.chmod(0o644)
@@ -79,10 +79,15 @@ class ByHand:
             )
             for number, bucket in enumerate(buckets, 1)
         ]
-        self.text = FORMER.format(repositories="\n".join(parts), main=node, other=other)
+        self.options = FORMER.format(repositories="\n".join(parts))
+        self.text = self.of(*nodes)
         places = f"log-path={node.folder}\nlock-path={node.folder}/lock\nspool-path={node.folder}/spool\n"
         self.file.write_text(self.text.replace("start-fast=y\n", f"start-fast=y\n{places}"))
         self.file.chmod(0o644)
+
+    def of(self, *stanzas):
+        """Return the file as a machine has it that runs these alone."""
+        return self.options + "".join(STANZA.format(name=one, node=self.nodes[one]) for one in stanzas)
 
     def pgbackrest(self, stanza, *arguments):
         return self.nodes[stanza].run("pgbackrest", f"--config={self.file}", f"--stanza={stanza}", *arguments)
@@ -108,7 +113,7 @@ def test_a_repository_made_by_hand_goes_on(demo, node, tmp_path, say):
     buckets = [_bucket(console, one) for one in stores]
     other = Node()
     try:
-        by_hand = ByHand(node, other, server, buckets)
+        by_hand = ByHand({"main": node, "other": other}, server, buckets)
         clock.lap("two stores")
         by_hand.begin()
         clock.lap("two stanzas in two repositories, made by hand")
@@ -207,6 +212,132 @@ def _go_on(console, clock, by_hand, stores, tmp_path):
     console.wait(pages["other"], "", gone=404)
     assert by_hand.pgbackrest("other", "check").returncode == 0
     clock.lap("the other cluster deleted, its repositories as they were")
+
+
+def test_machines_with_stanzas_of_their_own_are_one_cluster(demo, node, tmp_path, say):
+    """One machine runs two servers, another one a third; all three are stanzas of the same two repositories."""
+    console, clock, server = Console(demo), Clock(), demo["s3"]
+    account = console.find("/cloud-accounts/", "Acme datacentre")
+    stores = [_store(console, account, name) for name in ("shared-one", "shared-two")]
+    buckets = [_bucket(console, one) for one in stores]
+    others = [Node(), Node()]
+    try:
+        by_hand = ByHand(dict(zip(("main", "extra", "ledger"), (node, *others), strict=True)), server, buckets)
+        by_hand.begin()
+        clock.lap("three stanzas in two repositories, made by hand")
+        page = _brought_in_by_the_api(demo, by_hand, stores[0])
+        clock.lap("looked at and added through the API")
+        _hand_both_over(console, clock, by_hand, page, tmp_path)
+    finally:
+        for one in others:
+            one.remove()
+    for lap in clock.times:
+        say(lap)
+
+
+def _brought_in_by_the_api(demo, by_hand, store):
+    """Have two machines brought in as one cluster, as a program does; return the address of its page."""
+
+    def send(path, body, **headers):
+        data = json.dumps(body).encode() if body else None
+        request = Request(f"{demo['url']}{path}", data, {"Content-Type": "application/json", **headers})
+        with urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    api = demo["api"]
+    client = {name: api[name] for name in ("client_id", "client_secret")}
+    token = send("/v1/oauth/token", client)["access_token"]
+
+    def ask(path, body=None):
+        key = {"Idempotency-Key": str(uuid4())} if body else {}
+        return send(f"/api/v1/clusters/bring-in{path}", body, Authorization=f"Bearer {token}", **key)
+
+    def wait(state):
+        until = time.monotonic() + 60
+        while (told := ask(f"/{batch}")["clusters"])[0]["state"] != state:
+            assert told[0]["state"] != "refused", told
+            assert time.monotonic() < until, told
+            time.sleep(0.3)
+        return told[0]
+
+    machines = [by_hand.of("main", "extra"), by_hand.of("ledger")]
+    rows = [{"name": "shared", "store_id": store, "file": one} for one in machines]
+    batch = ask("", {"repositories": rows})["id"]
+    told = wait("ready")
+    assert [[each["name"] for each in one["stanzas"]] for one in told["repositories"]] == [
+        ["main", "extra", "ledger"],
+        ["main", "extra", "ledger"],
+    ]
+    ask(f"/{batch}/add", {"seen": [told["seen"]]})
+    return f"/clusters/{wait('added')['cluster_id']}/"
+
+
+def _hand_both_over(console, clock, by_hand, page, tmp_path):
+    node, there = by_hand.nodes["main"], {}
+    for stanza in by_hand.nodes:
+        told = json.loads(by_hand.pgbackrest(stanza, "info", "--output=json").stdout)[0]
+        there[stanza] = {one["label"] for one in told["backup"]}
+    for labels in there.values():
+        for label in labels:
+            console.wait(page, label)
+    said = text_of(console.wait(page, "Recoverable"))
+    assert "Watched only" in said
+    clock.lap("backups and verdict seen")
+
+    said = text_of(console.get(f"{page}hand-over/"))
+    assert "n1 has extra and main, n2 has ledger" in said
+    assert "On n2, in this order" in said
+    console.post(f"{page}hand-over/", {"full_schedule": "0 1 * * 0", "incr_schedule": "0 1 * * 1-6"})
+    console.wait(page, "Available")
+    script = tmp_path / "n1-setup.sh"
+    script.write_text(console.get(f"{page}nodes/n1/setup.sh"))
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    files = {"n1": (installed() / "pgbackrest.conf").read_text(), "n2": console.get(f"{page}nodes/n2/pgbackrest.conf")}
+    assert [one for one in by_hand.nodes if f"[{one}]\n" in files["n1"]] == ["main", "extra"]
+    assert [one for one in by_hand.nodes if f"[{one}]\n" in files["n2"]] == ["ledger"]
+
+    # The other machine is this one, too, so that its file is put beside the first one's
+    own = node.folder / "n2.conf"
+    own.write_text(files["n2"])
+    own.chmod(0o644)
+    handed = {"main": installed() / "pgbackrest.conf", "extra": installed() / "pgbackrest.conf", "ledger": own}
+    for stanza, file in handed.items():
+        server, begins = by_hand.nodes[stanza], f"pgbackrest --config={file} --stanza={stanza}"
+        server.sql(f"ALTER SYSTEM SET archive_command = '{begins} archive-push %p'")
+        server.sql("SELECT pg_reload_conf()")
+        for rest in (["check"], ["--repo=1", "--type=full", "backup"], ["--repo=2", "--type=full", "backup"]):
+            server.run(*begins.split(), *rest)
+        told = json.loads(server.run(*begins.split(), "info", "--output=json").stdout)[0]
+        labels = {one["label"] for one in told["backup"]}
+        assert labels > there[stanza]
+        assert len(labels) == 4  # one more full backup in each repository
+        there[stanza] = labels
+    wrong = node.run("pgbackrest", f"--config={own}", "--stanza=main", "check", check=False)
+    assert wrong.returncode != 0  # it knows nothing of the first machine's servers
+    clock.lap("both handed over, with a full backup of each stanza in each repository")
+
+    console.post(f"{page}backups/refresh/", {})
+    for labels in there.values():
+        for label in labels:
+            console.wait(page, label)
+    copy = node.folder / "copy"
+    by_hand.nodes["ledger"].sql("CREATE TABLE since AS SELECT 1")
+    by_hand.nodes["ledger"].sql("SELECT pg_switch_wal()")
+    by_hand.nodes["ledger"].run("pgbackrest", f"--config={own}", "--stanza=ledger", "check")
+    (installed() / "pgbackrest.conf").write_text(files["n2"])  # as on the other machine
+    script.write_text(
+        console.get(f"{page}restore.sh?node=n2&stanza=ledger&where=folder&folder={copy}&port={node.port + 1}")
+    )
+    subprocess.run(["sh", script], check=True, capture_output=True, text=True)
+    node.start(copy / "data", "-c", f"config_file={copy}/postgresql.conf")
+    psql = ("psql", "-h", copy, "-p", node.port + 1, "-d", "postgres", "-XAtc")
+    until = time.monotonic() + 120
+    while node.run(*psql, "SELECT pg_is_in_recovery()").stdout.strip() == "t":
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert node.run(*psql, "SELECT count(*) FROM receipts, since").stdout.strip() == "50000"
+    node.stop(copy / "data")
+    clock.lap("the other machine's server restored")
 
 
 def _store(console, account, name):
