@@ -39,7 +39,7 @@ ON_BOTH := tests/overview/test_views.py tests/overview/test_troubles.py tests/op
   tests/accounts/test_rotation.py tests/accounts/test_personal_data.py tests/cloud_accounts/test_attempts.py \
   tests/cloud_accounts/test_places.py tests/web/test_cache.py tests/stores/test_lifecycle.py tests/stores/test_views.py tests/stores/test_listing.py tests/stores/test_existing.py tests/stores/test_spaces.py \
   tests/stores/test_unmanaged.py tests/stores/test_adopting.py tests/stores/test_protection.py \
-  tests/clusters/drills/test_receiving.py \
+  tests/clusters/drills/test_receiving.py tests/web/test_prepared.py \
   tests/stores/deletion/test_retained_logs.py tests/clusters/reports/test_receiving.py tests/clusters/test_keys.py \
   tests/clusters/test_lifecycle.py tests/clusters/test_memory.py tests/clusters/test_migrations.py::test_the_table_is_not_dropped_while_it_holds_passphrases \
   tests/clusters/test_removed_nodes.py tests/clusters/test_tasks.py tests/clusters/test_views.py tests/fuzz/test_found.py \

@@ -35,7 +35,7 @@ def _changed(row: ManagedResource) -> str | None:
 
 
 def store(row: Store) -> dict[str, Any]:
-    """Show a store that came with its account, its operation and its attachments."""
+    """Show a store as reading.stores() has it: with its account, its operation and its attachments."""
     return {
         "id": str(row.pk),
         "name": row.name,
@@ -48,7 +48,7 @@ def store(row: Store) -> dict[str, Any]:
         "versions_days": row.versions_days,
         "lock_days": row.lock_days,
         "stored_bytes": row.size,  # type: ignore[attr-defined]
-        "cluster_ids": [str(one.cluster_id) for one in row.attachments.all() if one.state != "detaching"],
+        "cluster_ids": [str(one.cluster_id) for one in row.attached if one.state != "detaching"],  # type: ignore[attr-defined]
         "task": _task(row.operation),
         "created_at": moment(row.created_at),
         "updated_at": _changed(row),

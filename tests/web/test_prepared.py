@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+from django.db.models.sql.compiler import SQLCompiler
+from django.test.utils import CaptureQueriesContext
+
+from console.accounts.models import User
+from console.web.prepared import Prepared
+from tests import factories
+
+by_name: Prepared[User] = Prepared(lambda name: User.objects.filter(username=name).order_by())
+
+
+@pytest.fixture
+def alice(db):
+    return factories.user("alice")
+
+
+def test_a_row_is_found_by_each_value_as_it_is_now(alice):
+    bob = factories.user("bob")
+    assert by_name.first("alice") == alice
+    assert by_name.first("bob") == bob
+    assert by_name.first("carol") is None
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert by_name.first("alice").is_active is False
+    alice.delete()
+    assert by_name.first("alice") is None
+
+
+def test_the_query_is_one_and_compiled_once(alice, monkeypatch):
+    by_name.first("alice")
+    monkeypatch.setattr(SQLCompiler, "as_sql", lambda *_: pytest.fail("It was compiled again."))
+    with CaptureQueriesContext(connection) as queries:
+        assert by_name.first("alice") == alice
+    assert len(queries) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_do_not_find_each_others_rows(transactional_db):
+    names = [f"user-{number}" for number in range(4)]
+    for name in names:
+        factories.user(name)
+
+    def ask(name: str) -> set[str]:
+        try:
+            return {by_name.first(name).username for _ in range(50)}
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        assert list(threads.map(ask, names)) == [{name} for name in names]
+
+
+def test_a_value_is_never_part_of_the_statement(alice):
+    for name in ("' OR 1=1 --", "%s", "alice%", "\N{SNOWMAN}"):
+        assert by_name.first(name) is None
+
+
+@pytest.mark.parametrize("lookup", ["username__icontains", "id"])
+def test_a_query_that_does_not_compare_the_value_as_it_is_is_refused(db, lookup):
+    prepared: Prepared[User] = Prepared(lambda text: User.objects.filter(**{lookup: text if lookup != "id" else 1}))
+    with pytest.raises(ValueError, match="unchanged"):
+        prepared.first("alice")
