@@ -153,3 +153,7 @@ def test_allauth_is_the_release_whose_internal_modules_were_read():
     hint = "\n".join([hint, *used])
     assert installed.startswith(f"{ALLAUTH}."), f"django-allauth is {installed}. {hint}"
     assert bound.endswith(f"<{major}.{minor + 1}"), f"pyproject.toml allows {bound}. {hint}"
+
+
+def test_the_bench_loads_before_it_has_chosen_its_database():
+    subprocess.run([sys.executable, "-c", "import tests.bench.__main__"], check=True, cwd=ROOT)
