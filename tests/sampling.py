@@ -46,7 +46,12 @@ def thorough_but(cells: Iterable[Cell], by: Callable[[Cell], Any], of_each: int 
 
 
 # What runs on PostgreSQL alone (the Makefile's ON_POSTGRESQL) has all its cases there.
-ALONE = ("tests/crash/", "tests/fuzz/", "tests/operations/test_worker.py")
+ALONE = ("tests/crash/", "tests/fuzz/", "tests/operations/test_worker.py", "tests/clusters/test_migrations.py")
+
+
+def on_postgresql_alone(item: Any) -> bool:
+    """Return whether a test has no other run than the one on PostgreSQL, also if it asks for no database."""
+    return bool(item.nodeid.startswith(ALONE))
 
 
 def on_sqlite_alone(items: Iterable[Any], url: str | None = None) -> list[Any]:
@@ -59,6 +64,6 @@ def on_sqlite_alone(items: Iterable[Any], url: str | None = None) -> list[Any]:
         return []
     cases: dict[str, list[Any]] = {}
     for item in items:
-        if "[" in item.nodeid and not item.nodeid.startswith(ALONE) and not item.get_closest_marker("thorough"):
+        if "[" in item.nodeid and not on_postgresql_alone(item) and not item.get_closest_marker("thorough"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     return [item for of_one in cases.values() for item in of_one[1:-1]]

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
-from tests.sampling import on_sqlite_alone, spread
+from tests.demo_process import ROOT
+from tests.sampling import ALONE, on_postgresql_alone, on_sqlite_alone, spread
 
 CELLS = [(call, fault) for call in ("put", "get", "delete") for fault in ("denied", "lost", "busy")]
 
@@ -31,3 +32,13 @@ def test_postgresql_has_the_first_and_the_last_case_of_a_test_that_sqlite_has_as
     left = [item.nodeid for item in on_sqlite_alone(items, "postgres://postgres@127.0.0.1/postgres")]
     assert left == names[1:3]
     assert on_sqlite_alone(items, "sqlite:///:memory:") == []
+
+
+def test_what_runs_on_postgresql_alone_has_all_its_cases_there_and_is_in_the_makefile():
+    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    [alone] = [line.partition(":=")[2].split() for line in text.splitlines() if line.startswith("ON_POSTGRESQL :=")]
+    assert len(alone) > 5
+    for path in alone:
+        assert (ROOT / path).is_file(), path
+        assert on_postgresql_alone(SimpleNamespace(nodeid=f"{path}::test_a[1]")), f"{path} is not in ALONE"
+    assert all(any(path.startswith(one) for path in alone) for one in ALONE)

@@ -6,12 +6,12 @@ from __future__ import annotations
 # comes first; the first of a group counts (the Makefile keeps xdist from an order of its own).
 LONGEST_FIRST = (
     "tests/browser/",
-    "tests/crash/test_matrix.py",
-    "tests/crash/test_outages.py",
-    "tests/fuzz/",
-    "tests/demo/test_supervisor.py",
     "tests/client/test_console.py",  # it asks the demo of the next ones what is in it from the start
     "tests/end_to_end/",
+    "tests/fuzz/",
+    "tests/demo/test_supervisor.py",
+    "tests/crash/test_matrix.py",
+    "tests/crash/test_outages.py",
     "tests/operations/test_worker.py",
     "tests/crash/",
     "tests/deploy/test_debian.py",

@@ -153,7 +153,10 @@ pg1-port={node.port}
 """
 
 
-@pytest.mark.parametrize("path", ["prod", ""], ids=["path", "root"])
+# A folder of it goes on like one in a bucket (test_bring_in.py), where nothing is like the top of a container.
+@pytest.mark.parametrize(
+    "path", [pytest.param("prod", id="path", marks=pytest.mark.thorough), pytest.param("", id="root")]
+)
 def test_a_repository_made_by_hand_goes_on_in_its_container(world, node, path):
     account, store_id = world.account(), uuid4()
     spec = StoreSpec(
