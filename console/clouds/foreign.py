@@ -26,6 +26,8 @@ def text(value: object, at_most: int = MESSAGE, *, lines: bool = False) -> str:
     Each run of characters that are not to be shown is a space. What is cut off is an ellipsis.
     """
     said = str(value)
+    if len(said) <= at_most and said.isascii() and said.isprintable():  # as most are
+        return said.strip()
     known = said[: 2 * at_most]  # of what follows nothing can be left but space
     shown = "".join(
         one if one == " " or (lines and one == "\n") or unicodedata.category(one) not in CATEGORIES else "\x00"

@@ -52,6 +52,12 @@ def session() -> boto3.Session:
     return one
 
 
+@cache
+def _who_asks() -> Config:
+    """Return botocore's own User-Agent as one that was given: else it is put together anew, twice for each call."""
+    return Config(user_agent=session()._session.user_agent())
+
+
 def _before_send(**_: Any) -> None:
     ensure_lease()
 
@@ -59,6 +65,7 @@ def _before_send(**_: Any) -> None:
 def new_client(service: Service, region: str, **options: Any) -> Any:
     """Return a client that is not kept; `options` are what it is made with beside the region."""
     with _lock:
+        options["config"] = options.get("config", Config()).merge(_who_asks())
         client: Any = session().client(service, region_name=region, **options)
     http = client._endpoint.http_session
     streams.limit(http._manager)
