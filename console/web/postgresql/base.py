@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import select
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,6 +16,7 @@ from psycopg_pool import ConnectionPool
 
 from console.web import database
 
+FRESH_SECONDS = 1.0  # after its last answer, in which a connection counts as one that lives
 CHECK_SECONDS = 2.0  # in which a connection that was idle must show that it lives
 LATE_SECONDS = 2.0  # after its own limit, a server that has ended no statement is one that hangs
 KEPT_SECONDS = 60.0  # an idle connection; then the pool ends one in each such time, but for the last
@@ -31,6 +35,7 @@ class Connection(psycopg.Connection[Any]):
     """
 
     statement = 60.0  # seconds
+    answered_at = -math.inf  # by this process's own clock
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for an answer; raises DoesNotAnswer, and is closed then: what the server does cannot be known."""
@@ -38,10 +43,12 @@ class Connection(psycopg.Connection[Any]):
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         try:
-            return super().wait(gen, interval, seconds)
+            answer = super().wait(gen, interval, seconds)
         except errors._WaitTimeout:
             self.close()
             raise DoesNotAnswer(f"The database has not answered for {seconds:.0f} seconds.") from None
+        self.answered_at = time.monotonic()
+        return answer
 
 
 class Pool(ConnectionPool[Connection]):
@@ -64,8 +71,20 @@ class Pool(ConnectionPool[Connection]):
 
 
 def _check(connection: Connection) -> None:
+    """Raise where the connection does not live; one that has answered just now is asked nothing, unless it has ended.
+
+    A server that ends says so on the connection, which can be read then; one that hangs is noticed at the next query.
+    """
+    if time.monotonic() - connection.answered_at < FRESH_SECONDS and not _says_something(connection):
+        return
     with database.within(CHECK_SECONDS):
         Pool.check_connection(connection)
+
+
+def _says_something(connection: Connection) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
