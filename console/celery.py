@@ -8,7 +8,7 @@ from celery.signals import beat_init, before_task_publish, celeryd_init, worker_
 from kombu.transport import redis
 from redis.exceptions import ConnectionError as BrokerGone
 
-from console.starting import or_exit
+from console.starting import or_exit, settle
 from console.web import watchdog
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
@@ -70,4 +70,5 @@ def share_connections(**_: object) -> None:
     streams.before_waiting.append(database.give_back)
     before_task_publish.connect(database.give_back)
     worker_ready.connect(database.give_back)  # what its main thread has looked up before it took work
+    worker_ready.connect(lambda **_: settle(), weak=False)
     worker_shutdown.connect(lambda **_: database.close(), weak=False)

@@ -28,6 +28,7 @@ from django.urls import get_resolver
 from console.api.following import FOLLOW, Follower, Followers
 from console.api.middleware import refusal
 from console.clouds import streams
+from console.starting import settle
 from console.web import (
     database,
     map_layers,  # noqa: F401 - loaded here, so that nobody waits for it at the first map
@@ -102,6 +103,7 @@ class Server:
         streams.before_waiting.append(database.give_back)
         before_task_publish.connect(database.give_back)
         self.watched = loop.create_task(watchdog.tell_on())
+        settle()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """End, when all that was taken is answered."""

@@ -1,7 +1,11 @@
-"""What a process says that cannot start: one line for whoever has to set something, and no traceback."""
+"""What a process says that cannot start: one line for whoever has to set something, and no traceback.
+
+And what one does that has started.
+"""
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,3 +44,9 @@ def or_exit() -> Iterator[None]:
 def line(error: BaseException) -> str:
     """Return the message as one line."""
     return f"Storekeeper cannot start: {' '.join(str(error).split())}"
+
+
+def settle() -> None:
+    """Leave all that is loaded by now out of all later searches for garbage: it stays to the end."""
+    gc.collect()
+    gc.freeze()

@@ -56,10 +56,11 @@ def _write_down(
 ) -> Store:
     try:
         with transaction.atomic():
-            no_more_stores(Organisation.locked(account.organisation_id))
+            organisation = Organisation.locked(account.organisation_id)
+            no_more_stores(organisation)
             store = Store.objects.create(
                 id=pk,
-                organisation_id=account.organisation_id,
+                organisation=organisation,
                 cloud_account=account,
                 name=name,
                 region=region,
@@ -67,7 +68,7 @@ def _write_down(
                 log_bucket=log_bucket,
                 **promised,
             )
-            begin(store, "create", by=by)
+            begin(store, "create", by=by, is_whole=False)
     except IntegrityError as error:
         if Store.objects.filter(organisation_id=account.organisation_id).named(name).exclude(pk=pk).exists():
             raise NameTaken from error

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
@@ -19,7 +20,7 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds import bringing, lifecycle
 from console.clouds.specs import Place, StoreSpec
 from console.clouds.steps import Conflict, Plan
-from console.operations.actions import ask
+from console.operations.actions import ask_for
 from console.operations.models import Operation
 from console.operations.registry import Following, Workflow, register
 from console.operations.snapshots import SnapshotSource, daily
@@ -162,9 +163,10 @@ def learn(store: Store, kept: dict[str, Any]) -> None:
 
 def check_soon(store: Store) -> None:
     """Have the store checked, now that its buckets are as they should be."""
-    report = DriftReport(store=store)
-    DriftReport.objects.bulk_create([report], update_conflicts=True, unique_fields=["store"], update_fields=["store"])
-    ask(DriftReport.objects.filter(pk=report.pk), waits=False)
+    report = DriftReport(store=store, wanted_at=Now(), due_at=Now())
+    wanted = ["wanted_at", "due_at"]
+    DriftReport.objects.bulk_create([report], update_conflicts=True, unique_fields=["store"], update_fields=wanted)
+    ask_for(DriftReport, [report.pk], waits=False)
 
 
 register_users(CloudAccount, lambda account: account.stores.all())
@@ -184,6 +186,7 @@ register(
     Workflow(
         model=Store,
         verb="create",
+        related=("cloud_account",),
         title="Create Backup Store",
         ended="is created",
         following=IN_A_CLUSTER,
@@ -198,6 +201,7 @@ register(
     Workflow(
         model=Store,
         verb="repair",
+        related=("cloud_account",),
         title="Repair Backup Store",
         ended="is repaired",
         plan=repair_plan,
@@ -210,6 +214,7 @@ register(
     Workflow(
         model=Store,
         verb="delete",
+        related=("cloud_account",),
         title="Delete Backup Store",
         ended="is deleted",
         plan=delete_plan,
@@ -222,6 +227,7 @@ register(
     Workflow(
         model=Store,
         verb="bring",
+        related=("cloud_account",),
         title="Add Existing Store",
         ended="is added",
         following=IN_A_CLUSTER,
@@ -235,6 +241,7 @@ register(
     Workflow(
         model=Store,
         verb="forget",
+        related=("cloud_account",),
         title="Remove Store from the Console",
         ended="is removed from the console",
         plan=forget_plan,

@@ -29,7 +29,8 @@ class AccountForm(forms.Form):
         self.membership = membership
         self.accounts.queryset = self.offered(CloudAccount.objects.visible_to(membership))
         self.accounts.label_from_instance = lambda account: f"{account.name} ({account.number})"  # type: ignore
-        if not self.initial.get("cloud_account") and len(only := list(self.accounts.queryset[:2])) == 1:
+        is_open = data is None and not self.initial.get("cloud_account")
+        if is_open and len(only := list(self.accounts.queryset[:2])) == 1:
             self.initial["cloud_account"] = str(only[0].pk)  # there is nothing to choose
 
     def offered(self, accounts: CloudAccountQuerySet) -> CloudAccountQuerySet:

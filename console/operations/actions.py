@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
@@ -11,7 +13,7 @@ from console.operations import registry
 from console.operations.engine import record_of
 from console.operations.messages import BACKGROUND, PEOPLE
 from console.operations.models import ManagedResource, Operation
-from console.operations.snapshots import SnapshotQuerySet
+from console.operations.snapshots import Snapshot, SnapshotQuerySet
 from console.operations.tasks import run_operation, send_reading
 from console.release import VERSION
 from console.restoration import models as restoration
@@ -21,20 +23,21 @@ class NotNow(Exception):
     """The verb is not allowed in the state that the subject has; the message says which."""
 
 
-def begin(subject: ManagedResource, verb: str, *, by: User | None) -> Operation:
+def begin(subject: ManagedResource, verb: str, *, by: User | None, is_whole: bool = True) -> Operation:
     """Write down the operation and the subject's new state together, and send it to the workers after the commit.
 
     Raises NotNow, with nothing changed, when the state does not allow the verb, another operation is at work, or what
-    it would work in is not to be used.
+    it would work in is not to be used. Where it is not the `is_whole` of it, but the end of a transaction that what is
+    raised here ends, it needs no savepoint of its own.
     """
     is_new = subject.operation_id is None  # type: ignore[attr-defined]
     if why := subject.blocked or restoration.refusal(subject.organisation_id, verb, is_new=is_new):
         raise NotNow(why)
     work, transition = registry.find(subject.kind(), verb), subject.VERBS[verb]
     try:
-        with transaction.atomic():
+        with transaction.atomic(savepoint=is_whole):
             operation = Operation.objects.create(
-                organisation_id=subject.organisation_id,
+                organisation=subject.organisation,
                 subject_kind=subject.kind(),
                 subject_id=subject.pk,
                 subject_name=subject.name,
@@ -125,11 +128,16 @@ def ask(snapshots: SnapshotQuerySet, *, waits: bool = True) -> None:
     """Have these read anew, now; `waits` says whether somebody waits for it, or it may wait for who does."""
     keys = list(snapshots.values_list("pk", flat=True))
     snapshots.wanted()
+    ask_for(snapshots.model, keys, waits=waits)
+
+
+def ask_for(model: type[Snapshot], keys: Sequence[int], *, waits: bool) -> None:
+    """Send what is wanted already, as its rows say, to the workers after the commit."""
 
     def send() -> None:
         if not waits and Operation.objects.due().exists():
             return  # the sweep finds it when there is less to do
         for pk in keys:
-            send_reading(snapshots.model.LABEL, pk, queue=PEOPLE if waits else BACKGROUND)
+            send_reading(model.LABEL, pk, queue=PEOPLE if waits else BACKGROUND)
 
     transaction.on_commit(send, robust=True)

@@ -108,7 +108,7 @@ def execute(operation: Operation) -> float | None:
     origin.set(Origin(operation_id=str(operation.pk), organisation_id=str(operation.organisation_id)))
     is_held.set(operation.is_held)
     work = registry.find(operation.subject_kind, operation.verb)
-    subject: ManagedResource = work.model.objects.get(pk=operation.subject_id)
+    subject: ManagedResource = work.model.objects.select_related(*work.related).get(pk=operation.subject_id)
     try:
         try:
             if operation.is_being_cancelled and _is_undone(operation, work, subject):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -88,34 +88,37 @@ class OperationQuerySet(OwnedQuerySet):
         Leases go by the database's clock alone, because two workers' clocks may differ. What a worker does not know,
         because a newer release has begun it, is left to those that do.
         """
-        facts = self.due().filter(pk=pk).values_list("organisation", "subject_kind", "verb").first()
-        if facts is None or not knows(*facts[1:]):
+        operation = self._claimable().filter(pk=pk).first()
+        if operation is None or not knows(operation.subject_kind, operation.verb):
             return None
-        return self._take(pk, facts[0], worker)
+        return self._take(operation, worker)
 
-    def _take(self, pk: UUID, whose: UUID, worker: str) -> Operation | None:
+    def _claimable(self) -> Self:
+        """Return what is due, as whoever takes it needs it: its end is noted with these people."""
+        return self.due().select_related("organisation", "requested_by", "cancelled_by").annotate(claimed_at=Now())
+
+    def _take(self, operation: Operation, worker: str) -> Operation | None:
+        """Take the lease of one that was read just now; None when somebody has changed it since, or at a limit."""
+        whose = operation.organisation_id
         with transaction.atomic():
             # Of two workers that claim for one organisation, the second waits here and counts the first one's.
             limit = Organisation.locked(whose).operations_at_once
             if self.at_work().filter(organisation=whose).count() >= limit:
                 return None
             asked = monotonic()
-            taken = (
-                self.due()
-                .filter(pk=pk)
-                .update(
-                    state=Operation.State.RUNNING,
-                    fence=F("fence") + 1,
-                    due_at=_lease_end(),
-                    worker=worker,
-                    throttled=False,
-                    updated_at=Now(),
-                )
+            unchanged = self.due().filter(pk=operation.pk, fence=operation.fence, cancel=operation.cancel)
+            taken = unchanged.update(
+                state=Operation.State.RUNNING,
+                fence=F("fence") + 1,
+                due_at=_lease_end(),
+                worker=worker,
+                throttled=False,
+                updated_at=Now(),
             )
         if not taken:
             return None
-        people = self.select_related("organisation", "requested_by", "cancelled_by")  # its end is noted with them
-        operation = cast("Operation", people.annotate(claimed_at=Now()).get(pk=pk))
+        operation.state, operation.fence = Operation.State.RUNNING, operation.fence + 1
+        operation.worker, operation.throttled = worker, False
         operation.held_until = asked + settings.LEASE_SECONDS
         return operation
 
@@ -130,16 +133,19 @@ class OperationQuerySet(OwnedQuerySet):
         turns = [(busy, oldest, organisation) for organisation, most, busy, oldest in counted if oldest and busy < most]
         rank = Case(When(pk=sent_for, then=0), When(fence__gt=0, then=1), default=2)
         for _, _, organisation in sorted(turns):
-            due = self.due().filter(organisation=organisation).order_by(rank, "due_at")
-            for pk, kind, verb in due.values_list("pk", "subject_kind", "verb")[:TURNS]:
-                if knows(kind, verb) and (taken := self._take(pk, organisation, worker)):
-                    return taken
+            due = self._claimable().filter(organisation=organisation).order_by(rank, "due_at")
+            # Nearly always it is the first: only when another worker was quicker, or does not know it, is there a list.
+            for most in (1, TURNS):
+                for operation in due[:most]:
+                    known = knows(operation.subject_kind, operation.verb)
+                    if known and (taken := self._take(operation, worker)):
+                        return taken
         self.due().filter(pk=sent_for).update(throttled=True)
         return None
 
     def throttled(self) -> list[UUID]:
         """Return whose turn it is, when there are operations whose message came before there was a place for them."""
-        return self.in_turn()[:1] if self.due().filter(throttled=True).exists() else []
+        return self.in_turn()[:1] if self.unfinished().filter(throttled=True).exists() else []
 
     def release(self, pk: UUID, *, fence: int) -> bool:
         """Take the lease of that fence from its holder, who can neither write nor renew from now on.

@@ -27,7 +27,8 @@ class Workflow:
     it changes the subject and says whether the plan may be tried again. `done` changes what else changes when the work
     is done, in the transaction that says so; `ended` are the words for that after the subject's name. `keep` writes
     down what a step gave to be kept. `undo` is the plan that puts everything back as it was when somebody cancels the
-    work, or raises TooLate; without one nobody can. `following` is what people do next with what is done.
+    work, or raises TooLate; without one nobody can. `following` is what people do next with what is done. `related`
+    are the rows that the plan and the spec need beside the subject's.
     """
 
     model: Any
@@ -41,6 +42,7 @@ class Workflow:
     undo: Callable[[Any], Plan] | None = None
     ended: str = ""
     following: Following | None = None
+    related: tuple[str, ...] = ()
 
 
 _works: dict[tuple[str, str], Workflow] = {}
