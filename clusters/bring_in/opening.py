@@ -16,6 +16,7 @@ from clusters.pgbackrest.backup_info import NotOurs, Unreadable, decrypt
 from clusters.pgbackrest.kept import Former, FormerRepository, FormerStanza, KeptLine
 from clusters.pgbackrest.repository import INFO_AT_MOST
 from console.clouds.contents import Objects
+from console.clouds.specs import AccessSpec
 from console.clouds.steps import Denied, Failed, NotReady
 from stores.models import State, Store
 
@@ -75,9 +76,14 @@ def look(row: Bringing) -> Any:
     for place in there:
         objects = place.store.cloud.storage.objects(place.store.spec())
         try:
-            opened[str(place.former.number)] = {
-                one.name: _open(objects, place, one.name) for one in found.stanzas[:STANZAS_AT_MOST]
-            }
+            infos = {one.name: _open(objects, place, one.name) for one in found.stanzas[:STANZAS_AT_MOST]}
+            if any(infos.values()) or not (elsewhere := _elsewhere(place)):
+                opened[str(place.former.number)] = infos
+            elif _is_chosen(row, place):
+                raise Failed(f"None of these stanzas is in {place.store.name}. {elsewhere}", field="store")
+        except Failed:
+            if _is_chosen(row, place) or not _elsewhere(place):
+                raise
         except Denied as error:
             store, path = place.store, path_of(place.former)
             needs = store.cloud.existing.lists_need(store.cloud_account.credentials(), store.bucket, path)
@@ -91,7 +97,29 @@ def look(row: Bringing) -> Any:
             ) from error
     for one in found.stanzas:
         _agree(one.name, [infos[one.name] for infos in opened.values() if infos[one.name]])
-    return {"opened": opened, "stores": {str(one.former.number): str(one.store.pk) for one in there}}
+    stores = {str(one.former.number): str(one.store.pk) for one in there}
+    return {"opened": opened, "stores": {number: stores[number] for number in opened}}
+
+
+def _is_chosen(row: Bringing, place: Place) -> bool:
+    return str(place.store.pk) == str(row.entered["store"])
+
+
+def _elsewhere(place: Place) -> str:
+    """Return that the file has it on another server, which may have a bucket of the same name; "" where it has not.
+
+    A server may be known by several names, so this says nothing of what opens.
+    """
+    ours, theirs = _server(place.store), place.former.server
+    if not (ours and theirs and ours != theirs):
+        return ""
+    return f"The file has repo{place.former.number} at {theirs}, and the store is at {ours}: choose the store it is in."
+
+
+def _server(store: Store) -> str:
+    """Return host and port at which a node reaches the store; "" where no option says."""
+    nobody = AccessSpec(store.pk, store.name, store.cloud_account.credentials(), "", (store.bucket,))
+    return kept.server(dict(store.cloud.access.repository(store.spec(), nobody).options))
 
 
 def free_places(row: Bringing, found: Former) -> list[Place]:
@@ -121,9 +149,22 @@ def places(row: Bringing, found: Former) -> list[Place]:
         if one.store.state != State.AVAILABLE:
             words = one.store.get_state_display().lower()
             raise NotReady(f"{one.store.name} is {words}. Wait until it is available.", field="store")
-    if len({one.store.pk for one in there}) < len(there):
-        raise Failed("Two repositories of the file are in one store, and a cluster has one there.", field="text")
-    return there
+    return list(_one_each(there))
+
+
+def _one_each(there: list[Place]) -> Iterator[Place]:
+    """Yield one place of each store: of several, that which is on its server, since another may have such a bucket."""
+    for store in dict.fromkeys(one.store.pk for one in there):
+        mine = [one for one in there if one.store.pk == store]
+        near = [one for one in mine if one.former.server in {"", _server(one.store)}] if len(mine) > 1 else mine
+        if len(near) != 1:
+            names = " and ".join(f"repo{one.former.number}" for one in mine)
+            raise Failed(
+                f"{names} of the file are in {mine[0].store.name}, and a cluster has one repository in a store. Give "
+                "the file here with the options of one of them alone; on the machine it stays as it is.",
+                field="text",
+            )
+        yield near[0]
 
 
 def _refuse_owned(place: Place, stanzas: Iterable[str]) -> None:

@@ -151,7 +151,7 @@ def take(row: Bringing) -> None:
     Organisation.locked(row.organisation_id)
     given, found = row.entered, entered(row.entered)
     try:
-        there = free_places(row, found)
+        there = [one for one in free_places(row, found) if str(one.former.number) in row.content["opened"]]
     except StepError as error:
         kept = row.content if row.batch else {}
         Bringing.objects.filter(pk=row.pk).update(error=error.message, details=error.details, content=kept)
@@ -316,6 +316,7 @@ def _is_of_others(name: str, numbers: set[int]) -> bool:
 
 def _left_out(one: FormerRepository) -> Remark:
     where = f"behind the host {one.behind}" if one.behind else f"of type {one.type}"
+    where = f"{where} at {one.server}" if one.server and not one.behind else where
     return Remark(
         f"repo{one.number}",
         f"It is {where}, and in no store of this account: after the hand-over nothing is written there.",

@@ -13,7 +13,7 @@ from typing import Any
 
 from clusters.pgbackrest.config_file import GLOBAL, ConfigFile, Line
 from clusters.pgbackrest.grammar import is_a_line
-from clusters.pgbackrest.options import ACCESS, BUCKETS, CONTAINERS, CUSTOMER_KEY, SIGNS_IN
+from clusters.pgbackrest.options import ACCESS, BUCKETS, CONTAINERS, CUSTOMER_KEY, ENDPOINTS, SIGNS_IN
 
 PLACES = frozenset({"archive-async", "spool-path", "lock-path", "log-path", "log-level-console", "log-level-file"})
 RETENTION = "retention-"
@@ -65,6 +65,7 @@ class FormerRepository:
     retention: Mapping[str, str] = field(default_factory=dict)  # such as full-type and full
     kept: tuple[tuple[str, str], ...] = ()  # the rest that is kept
     sse_key: bool = False  # objects are encrypted with a key of the customer's own
+    server: str = ""  # host and port at which it is reached; "" where its options do not say
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,18 @@ def _repository(number: int, seen: Mapping[str, tuple[str, ...]]) -> FormerRepos
             for value in values
         ),
         sse_key=CUSTOMER_KEY in options,
+        server=server(first),
     )
+
+
+def server(options: Mapping[str, str]) -> str:
+    """Return host and port at which a repository with these options is reached, such as minio.example:9000; "" unknown.
+
+    Options are without their repoN-. A host that is given for the storage goes before the endpoint's.
+    """
+    named = options.get("storage-host") or options.get(ENDPOINTS.get(options.get("type", ""), ""), "")
+    host, _, port = named.rpartition("://")[2].strip("/").lower().partition(":")
+    return f"{host}:{options.get('storage-port') or port or 443}" if host else ""
 
 
 def _stanza(name: str, seen: Mapping[str, tuple[str, ...]]) -> FormerStanza:

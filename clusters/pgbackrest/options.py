@@ -225,5 +225,6 @@ ACCESS = re.compile(
 )
 BUCKETS = {"s3": "s3-bucket", "azure": "azure-account", "gcs": "gcs-bucket"}  # that name a store's bucket, by type
 CONTAINERS = {"azure": "azure-container"}  # that are below the bucket, by type
+ENDPOINTS = {"s3": "s3-endpoint"}  # that name the server, by type, where there are others than the cloud's own
 CUSTOMER_KEY = "s3-sse-customer-key"
 SIGNS_IN = frozenset({"repo-s3-role", "repo-s3-token", "repo-s3-process-cmd"})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import boto3
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.pages import available, bucket_of, create, fresh
+from tests.browser.pages import available, bucket_of, fresh, pane_of
 from tests.clusters.bring_in.conftest import PASSPHRASE, stanza
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -28,12 +29,26 @@ def listed(visit, demo, tmp_path):
     """A list of two machines with a stanza each that is open in a page: the page, and the name of its cluster."""
     page = visit(path="/stores/")
     store, name = fresh("list"), fresh("shared")
-    pane = create(page, store, region="eu-west-1")
-    available(pane)
-    bucket = bucket_of(pane)
+    page.click(".heading >> text=Create Backup Store")
+    page.click("dialog .tile:has([value=s3])")
+    page.fill("dialog [name=name]", store)
+    accounts = page.locator("dialog [name=cloud_account]")
+    accounts.select_option(accounts.locator("option", has_text="Acme datacentre").get_attribute("value"))
+    page.click("dialog button[type=submit]")
+    available(pane_of(page, store))
+    bucket = bucket_of(pane_of(page, store))
+    server = demo.facts["s3"]
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=server["endpoint"],
+        verify=server["ca_certificate"],
+        region_name=server["region"],
+        aws_access_key_id=server["access_key_id"],
+        aws_secret_access_key=server["secret_access_key"],
+    )
     for number, one in enumerate(("main", "ledger"), 1):
         for key, data in stanza("backups/prod", one, system_id=7_000_000 + number).items():
-            demo.s3().put_object(Bucket=bucket, Key=key, Body=data)
+            s3.put_object(Bucket=bucket, Key=key, Body=data)
         (tmp_path / f"{one}.conf").write_text(CONFIG.format(bucket=bucket, passphrase=PASSPHRASE, stanza=one))
     page.goto("/clusters/")
     page.get_by_text("Bring in a Repository").first.click()

@@ -400,3 +400,56 @@ def test_what_the_console_s_own_policy_forbids_is_named(bring, text, bucket, mon
     assert "AWS refused s3:GetObject in pgbk-" in said
     assert ("statement" in row.details, "in the details" in said) == (False, False)
     assert "/backups/prod/archive/*/archive.info*, and name both in NotResource" in said
+
+
+ELSEWHERE = """repo2-type=s3
+repo2-path=/second
+repo2-s3-bucket={bucket}
+repo2-s3-endpoint={endpoint}
+repo2-cipher-type=aes-256-cbc
+repo2-cipher-pass=another-passphrase-of-repo2
+[main]
+"""
+
+
+@pytest.mark.parametrize("endpoint", ["minio.example:9000", "https://minio.example", "MINIO.example/"])
+def test_a_bucket_of_the_same_name_on_another_server_is_left_out(as_alice, bring, store, bucket, text, endpoint):
+    text = text.replace("[main]\n", ELSEWHERE.format(bucket=store.bucket, endpoint=endpoint))
+    row, _ = bring(text=text, stanzas="main")
+    assert not row.error
+    assert [one.number for one in row.cluster.repositories.all()] == [1]
+    said = plain(as_alice.get(f"{row.cluster.get_absolute_url()}hand-over/"))
+    assert "repo2 It is of type s3 at minio.example:" in said
+    assert "in no store of this account" in said
+
+
+def test_two_repositories_of_one_server_in_a_store_are_told_apart_by_nobody(bring, store, bucket, text):
+    endpoint = "s3.eu-west-1.amazonaws.com"
+    row, _ = bring(text=text.replace("[main]\n", ELSEWHERE.format(bucket=store.bucket, endpoint=endpoint)))
+    assert row.error.startswith("repo1 and repo2 of the file are in archive, and a cluster has one repository")
+
+
+@pytest.fixture
+def second(account):
+    return factories.store(account, name="second", region="us-east-1")
+
+
+@pytest.mark.parametrize("there", ["nothing", "another passphrase", "the same"])
+def test_what_does_not_open_here_and_is_elsewhere_is_left_out(bring, store, second, bucket, text, there):
+    """The other server has a bucket that is called as a store of this account is."""
+    if there != "nothing":
+        secret = "another-passphrase-of-repo2" if there == "the same" else "a-third"
+        bucket.objects.update(stanza("second", "main", passphrase=secret))
+    text = text.replace("[main]\n", ELSEWHERE.format(bucket=second.bucket, endpoint="minio.example"))
+    row, _ = bring(text=text, stanzas="main")
+    assert not row.error
+    # A server may be known by several names: what opens is the repository, whatever it is called.
+    assert [one.number for one in row.cluster.repositories.all()] == ([1, 2] if there == "the same" else [1])
+
+
+def test_a_chosen_store_that_is_on_another_server_than_the_file_says_so(bring, store, second, bucket, text):
+    text = text.replace("[main]\n", ELSEWHERE.format(bucket=second.bucket, endpoint="minio.example"))
+    row, page = bring(text=text, stanzas="main", store=second.pk)
+    assert row.cluster is None
+    assert "The file has repo2 at minio.example:443, and the store is at s3.us-east-1.amazonaws.com:443" in plain(page)
+    assert "None of these stanzas is in second" in beside(page, "store")
