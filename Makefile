@@ -37,7 +37,7 @@ ON_BOTH := tests/overview/test_views.py tests/overview/test_troubles.py tests/op
   tests/operations/test_patience.py tests/operations/test_rate_slots.py tests/operations/test_reading_places.py \
   tests/operations/test_records.py tests/operations/test_snapshots.py tests/audit tests/accounts/test_members.py \
   tests/accounts/test_rotation.py tests/accounts/test_personal_data.py tests/cloud_accounts/test_attempts.py \
-  tests/cloud_accounts/test_places.py tests/web/test_cache.py tests/stores/test_lifecycle.py tests/stores/test_views.py tests/stores/test_listing.py tests/stores/test_existing.py tests/stores/test_spaces.py \
+  tests/cloud_accounts/test_places.py tests/web/test_cache.py tests/web/test_natural.py tests/stores/test_lifecycle.py tests/stores/test_views.py tests/stores/test_listing.py tests/stores/test_existing.py tests/stores/test_spaces.py \
   tests/stores/test_unmanaged.py tests/stores/test_adopting.py tests/stores/test_protection.py \
   tests/clusters/drills/test_receiving.py tests/web/test_prepared.py \
   tests/stores/deletion/test_retained_logs.py tests/clusters/reports/test_receiving.py tests/clusters/test_keys.py \

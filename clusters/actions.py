@@ -35,6 +35,7 @@ from console.cloud_accounts.actions import InUse, Use
 from console.cloud_accounts.models import CloudAccount
 from console.operations.actions import ask, begin
 from console.restoration import models as restoration
+from console.web.natural import Natural
 from stores.models import State, Store
 
 RETENTION = ("retention_type", "retention_full", "retention_diff")
@@ -416,7 +417,7 @@ def delete(cluster: Cluster, *, detach: bool = False, by: User | None) -> None:
     with transaction.atomic():
         begin(cluster, "delete", by=by)
         memory.note_setup(cluster)
-        attached = list(cluster.stores.order_by("name").values_list("name", flat=True))
+        attached = list(cluster.stores.order_by(Natural("name")).values_list("name", flat=True))
         if not attached:
             return
         if not detach:

@@ -13,6 +13,7 @@ from clusters.repositories.detaching import costs
 from clusters.repositories.retained import left_behind
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.regions import Region
+from console.web.natural import natural_key
 from stores.models import State, Store
 
 Nodes = Sequence[tuple[str, Region]]
@@ -82,7 +83,7 @@ def options(
         if place := places[code]:
             key = pk.hex
             found.append(Option(key, name, *place, state, key in there, key in picked))
-    return sorted(found, key=lambda one: (not one.attached, not one.chosen, one.km, one.name.lower()))
+    return sorted(found, key=lambda one: (not one.attached, not one.chosen, one.km, natural_key(one.name)))
 
 
 def _key(text: str) -> str:

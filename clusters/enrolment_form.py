@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from clusters.models import Cluster, Node
 from clusters.validators import validate_host
 from console.accounts.models import Membership
+from console.web.natural import Natural
 
 NODES_AT_MOST = 3000
 HOURS = [("1", "an hour"), ("4", "four hours"), ("8", "eight hours"), ("24", "a day")]
@@ -39,7 +40,7 @@ class EnrolmentForm(forms.Form):
 
     def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
         super().__init__(data, **options)
-        offered = Cluster.objects.visible_to(membership).order_by("name")
+        offered = Cluster.objects.visible_to(membership).order_by(Natural("name"))
         cast("forms.ModelMultipleChoiceField[Cluster]", self.fields["clusters"]).queryset = offered
         self.nodes: list[Node] = []
         self.hostnames: dict[int, str] = {}  # by the node's key
@@ -52,7 +53,7 @@ class EnrolmentForm(forms.Form):
         rows = Node.objects.filter(cluster__in=data["clusters"]).select_related("cluster")
         if data["whose"] == "new":
             rows = rows.filter(reported_at=None)
-        found = list(rows.order_by("cluster__name", "pk")[: NODES_AT_MOST + 1])
+        found = list(rows.order_by(Natural("cluster__name"), "pk")[: NODES_AT_MOST + 1])
         if not found:
             self.add_error("whose", "All nodes of these clusters have reported. Choose all, to set them up anew.")
         elif len(found) > NODES_AT_MOST:

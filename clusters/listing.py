@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Lower
 
 from clusters.models import Attachment, Cluster, Node
 from clusters.models.cluster import ClusterQuerySet, State
 from console.accounts.models import Membership
 from console.cloud_accounts.models import CloudAccount
 from console.web.lists import Listing, ListPage, Order, list_page, yes_or_no
+from console.web.natural import Natural
 from stores.listing import ACCOUNT, PROVIDER, VERDICT, accounts_named, of_states, states
 
 ATTACHED = yes_or_no("stores", "Stores", "has_stores", "With backup stores", "Without a backup store")
@@ -21,7 +21,7 @@ LISTING = Listing(
     facets=(of_states(State), VERDICT, PROVIDER, ACCOUNT, ATTACHED),
     orders=(
         Order("created", "Newest first", "Oldest first", "created_at", falls=True),
-        Order("name", "Name", "Name, Z to A", Lower("name")),
+        Order("name", "Name", "Name, Z to A", Natural("name")),
         Order("verdict", "Worst verdict first", "Best verdict first", "worst_rank"),
         Order("state", "State", "State, Z to A", "state"),
     ),
@@ -35,15 +35,18 @@ def columns(rows: ClusterQuerySet) -> QuerySet[Any]:
     return found
 
 
-def search(membership: Membership, rows: ClusterQuerySet, text: str) -> ClusterQuerySet:
+def search(
+    membership: Membership, rows: ClusterQuerySet, text: str, accounts: Iterable[CloudAccount] | None = None
+) -> ClusterQuerySet:
     """Return the clusters that a text names, by what one knows of them.
 
     That is the name or ID; the account's name or number; the cloud; the region's code or place of a node; the name of
-    an attached store; the state.
+    an attached store; the state. `accounts` are the member's, where they have been read already.
     """
     if not text:
         return rows
-    named, by_codes = accounts_named(membership, text, lambda account: account.regions)
+    mine = CloudAccount.objects.visible_to(membership) if accounts is None else accounts
+    named, by_codes = accounts_named(mine, text, lambda account: account.regions)
     nodes = Node.objects.filter(cluster=OuterRef("pk"))
     stores = Attachment.objects.filter(cluster=OuterRef("pk"), store__name__icontains=text)
     found = rows.holding(text) | Q(cloud_account__in=named) | Q(state__in=states(State, text))

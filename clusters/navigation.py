@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from clusters.models import Cluster
+from console.web.natural import natural_key
 
 SHOWN = 12
 OPENED = re.compile(r"^/clusters/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")  # as Django reads a UUID
@@ -42,5 +43,5 @@ def clusters(request: HttpRequest, path: str) -> Pane:
         wanted |= Q(pk=UUID(opened[1]))
     count = mine.order_by().values("organisation").annotate(found=Count("pk")).values("found")
     rows = mine.filter(wanted).with_loss().with_verdict().annotate(every=Subquery(count)).only("id", "name", "state")
-    found = sorted(rows, key=lambda one: one.name.lower())
+    found = sorted(rows, key=lambda one: natural_key(one.name))
     return Pane(found, found[0].every - len(found) if found else 0)  # type: ignore[attr-defined]

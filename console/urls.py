@@ -11,7 +11,7 @@ from console.accounts.views import SignIn, stop_seeing
 from console.api import oauth, v1
 from console.api.compatible import surface
 from console.metrics import metrics
-from console.overview.views import home, search
+from console.overview.views import fleet_page, home, search
 from console.support.sizes import sizes
 from console.support.views import find, front
 from console.web.csp import csp_reports
@@ -36,6 +36,7 @@ urlpatterns = [
     path("help/", include("console.help.urls")),
     path("overview/", include("console.overview.urls")),
     path("stores/preflight/", include("console.cloud_accounts.preflight_urls")),
+    path("stores/map/", fleet_page, name="stores_map"),
     path("stores/", include("stores.urls")),
     path("clusters/", include("clusters.urls")),
     path("enrol/", enrol, name="enrol"),

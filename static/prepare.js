@@ -96,9 +96,20 @@ function firstWrong(told) {
   return [...fields].find((field) => field.offsetParent !== null && !field.disabled);
 }
 
+// What is wrong and the first field that is are read together: that field has the focus where both have room on the
+// screen, else what is wrong has, whose links lead to the fields.
 function takeFocus(root) {
   const first = root.querySelector("[data-focus]");
   if (!first) return;
   delete first.dataset.focus; // once: what refreshes itself beside it must not take the focus back
-  (firstWrong(first) ?? first).focus();
+  const wrong = firstWrong(first);
+  (wrong && fitTogether(first, wrong) ? wrong : first).focus({ preventScroll: true });
+  first.scrollIntoView({ block: "start" });
+}
+
+const KEPT_FREE = 100; // pixels: the footer of a dialog stands over its end
+
+function fitTogether(above, below) {
+  const room = (above.closest("dialog") ?? document.documentElement).clientHeight - KEPT_FREE;
+  return below.getBoundingClientRect().bottom - above.getBoundingClientRect().top < room;
 }

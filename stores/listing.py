@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from uuid import UUID
 
 from django.db.models import Exists, Q, Subquery, TextChoices
-from django.db.models.functions import Lower
 
 from console.accounts.models import Membership
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.regions import Region, find, mentions
 from console.web.lists import Asked, Facet, Listing, ListPage, Order, list_page, tally, yes_or_no
+from console.web.natural import Natural
 from stores.models import State, Store, StoreQuerySet, store_verdicts
 
 SHORTEST = 3  # characters of a state or a cloud that are searched for: fewer are in nearly all of them
@@ -81,15 +81,18 @@ def shown() -> StoreQuerySet:
     return rows
 
 
-def search(membership: Membership, rows: StoreQuerySet, text: str) -> StoreQuerySet:
+def search(
+    membership: Membership, rows: StoreQuerySet, text: str, accounts: Iterable[CloudAccount] | None = None
+) -> StoreQuerySet:
     """Return the stores that a text names, by what one knows of them.
 
     That is the name, ID or buckets; the region's code or place; the account's name or number; the cloud; the name of a
-    cluster that uses it; the state.
+    cluster that uses it; the state. `accounts` are the member's, where they have been read already.
     """
     if not text:
         return rows
-    named, by_codes = accounts_named(membership, text, lambda account: account.store_regions)
+    mine = CloudAccount.objects.visible_to(membership) if accounts is None else accounts
+    named, by_codes = accounts_named(mine, text, lambda account: account.store_regions)
     found = (
         rows.holding(text) | Q(region__icontains=text) | Q(cloud_account__in=named) | Q(state__in=states(State, text))
     )
@@ -101,15 +104,15 @@ def search(membership: Membership, rows: StoreQuerySet, text: str) -> StoreQuery
 
 
 def accounts_named(
-    membership: Membership, text: str, regions: Callable[[CloudAccount], Iterable[Region]]
+    among: Iterable[CloudAccount], text: str, regions: Callable[[CloudAccount], Iterable[Region]]
 ) -> tuple[list[UUID], dict[frozenset[str], list[UUID]]]:
-    """Return the accounts that a text names, by name, number or cloud; and of the others those with regions it names.
+    """Return those accounts that a text names, by name, number or cloud; of the others those with regions it names.
 
     The latter by the codes of these regions, all accounts of the same codes together.
     """
     wanted = text.casefold()
     accounts, by_codes = [], dict[frozenset[str], list[UUID]]()
-    for account in CloudAccount.objects.visible_to(membership):
+    for account in among:
         if _is_named(account, wanted):
             accounts.append(account.pk)
         elif codes := frozenset(one.code for one in regions(account) if mentions(one, text)):
@@ -160,9 +163,32 @@ def _provider_words(key: str) -> str:
     return CLOUDS[key].label if key in CLOUDS else key
 
 
+def _servers() -> list[str]:
+    """Return the clouds whose accounts are one server each: the region of a store is what requests sign with."""
+    return [key for key, cloud in CLOUDS.items() if cloud.storage.one_region]
+
+
+def _region_text(code: str, provider: str) -> str:
+    return f"{provider}:{code}" if provider in _servers() else code
+
+
 def _region_words(code: str, provider: str) -> str:
+    if provider in _servers():
+        return f"{_provider_words(provider)} · signs as {code}"
     region = find(provider, code)
     return f"{code} · {region.place}" if region else code
+
+
+def _of_region(text: str) -> Q | None:
+    provider, _, code = text.partition(":")
+    if provider in _servers():
+        return Q(region=code, cloud_account__provider_key=provider)
+    return Q(region=text) & ~Q(cloud_account__provider_key__in=_servers())
+
+
+def _region_called(text: str) -> str:
+    provider, _, code = text.partition(":")
+    return _region_words(code, provider) if provider in _servers() else text
 
 
 def of_states(kind: type[TextChoices]) -> Facet:
@@ -198,14 +224,21 @@ ACCOUNT = Facet(
     lambda text: "an account without any",
 )
 REGION = Facet(
-    "region", "Region", ("region", "cloud_account__provider_key"), str, _region_words, lambda text: Q(region=text)
+    "region",
+    "Region",
+    ("region", "cloud_account__provider_key"),
+    _region_text,
+    _region_words,
+    _of_region,
+    _region_called,
+    compared=2,
 )
 USE = yes_or_no("used", "Use", "is_used", "In use", "Not in use")
 LISTING = Listing(
     facets=(of_states(State), VERDICT, PROVIDER, ACCOUNT, REGION, USE),
     orders=(
         Order("created", "Newest first", "Oldest first", "created_at", falls=True),
-        Order("name", "Name", "Name, Z to A", Lower("name")),
+        Order("name", "Name", "Name, Z to A", Natural("name")),
         Order("verdict", "Worst verdict first", "Best verdict first", "worst_rank"),
         Order("state", "State", "State, Z to A", "state"),
         Order("newest", "Newest backup first", "Oldest backup first", "newest_backup", falls=True),
@@ -213,6 +246,9 @@ LISTING = Listing(
         Order("region", "Region", "Region, Z to A", "region"),
     ),
 )
+# As programs ask, who give a code as a store has it, whatever cloud it is in.
+_CODE = replace(REGION, where=lambda text: Q(region=text))
+BY_CODE = replace(LISTING, facets=tuple(_CODE if one is REGION else one for one in LISTING.facets))
 
 
 def page(membership: Membership, given: Mapping[str, str], *, path: str, size: int) -> ListPage:

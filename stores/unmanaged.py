@@ -20,6 +20,7 @@ from console.clouds.naming import base32
 from console.operations.models import Operation
 from console.operations.snapshots import SnapshotQuerySet
 from console.restoration import models as restoration
+from console.web.natural import Natural
 from stores.models import IgnoredBucket, RetainedLogs, Store, UnmanagedScan
 
 BUCKETS_AT_MOST = 1000  # of an account that are kept
@@ -131,7 +132,9 @@ def account_scans(membership: Membership, account: UUID | None = None) -> list[A
     accounts = CloudAccount.objects.visible_to(membership).filter(provider_key__in=CLOUDS)
     if account:
         accounts = accounts.filter(pk=account)
-    read = [(one, getattr(one, "scan", None)) for one in accounts.select_related("scan").order_by("name", "pk")]
+    read = [
+        (one, getattr(one, "scan", None)) for one in accounts.select_related("scan").order_by(Natural("name"), "pk")
+    ]
     found = {one.pk: [UnmanagedBucket(**each) for each in kept.content] for one, kept in read if kept and kept.content}
     if not found:
         return [AccountScan(one, kept) for one, kept in read]

@@ -18,6 +18,7 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds.key_trial import KeyTrial
 from console.clouds.regions import Region
 from console.web.forms import NameField
+from console.web.natural import Natural
 from stores.forms import offered_by
 from stores.models import State, Store
 
@@ -76,7 +77,7 @@ class BringInForm(forms.Form):
         super().__init__(data, files, **options)
         self.membership = membership
         stores = Store.objects.visible_to(membership).filter(state=State.AVAILABLE).select_related("cloud_account")
-        self.stores.queryset = stores.order_by("name")
+        self.stores.queryset = stores.order_by(Natural("name"))
 
     @property
     def stores(self) -> forms.ModelChoiceField[Store]:

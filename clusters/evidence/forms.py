@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from clusters.models import Cluster
 from console.accounts.models import Membership
+from console.web.natural import Natural
 
 LONGEST = timedelta(days=731)  # two years
 USUAL = timedelta(days=91)  # a quarter
@@ -46,7 +47,7 @@ class EvidenceForm(forms.Form):
         self.fields["to"] = forms.DateField(
             label="To (UTC, included)", widget=DATE, error_messages={"invalid": NO_DATE}
         )
-        self.fields["cluster"].queryset = Cluster.objects.visible_to(membership).order_by("name")  # type: ignore[attr-defined]
+        self.fields["cluster"].queryset = Cluster.objects.visible_to(membership).order_by(Natural("name"))  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         """Refuse a period that ends before it begins, that is not over yet, or that is too long."""

@@ -7,8 +7,10 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
+from clusters.health.advice import BY_MANAGERS, PLACES, Told
 from clusters.health.verdicts import Verdict
 from console.accounts.models import Organisation, OwnedQuerySet
 
@@ -97,6 +99,28 @@ class Health(models.Model):
     def advice(self) -> str:
         """Return what to do about it, in a sentence; "" where there is nothing to do."""
         return self.problems[0].get("advice", "") if self.problems else ""
+
+    @property
+    def told(self) -> list[Told]:
+        """Return all that is wrong, the worst first, each with where it is put right."""
+        return [
+            Told(one["words"], one.get("advice", ""), self._place(code), code in BY_MANAGERS)
+            for one in self.problems
+            for code in [str(one.get("code", ""))]
+        ]
+
+    def _place(self, code: str) -> str:
+        place = PLACES.get(code, "node")
+        if place == "account":
+            return reverse("cloud_accounts:detail", args=[self.cluster.cloud_account_id])
+        if place == "store" and self.repository.store_id:
+            return reverse("stores:detail", args=[self.repository.store_id])
+        return self.cluster.get_absolute_url() if place == "cluster" else self.node_url
+
+    @property
+    def node_url(self) -> str:
+        """Return the address of its node's page."""
+        return reverse("clusters:node", args=[self.cluster_id, self.node])
 
     @property
     def age(self) -> timedelta | None:

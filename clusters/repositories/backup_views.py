@@ -17,6 +17,7 @@ from clusters.repositories.backups import bookcases, retained_case
 from clusters.repositories.growth import growth
 from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
+from console.web.natural import Natural
 from console.web.pages import dialog_done, fragment_or_page
 from stores.models import Store
 
@@ -57,7 +58,7 @@ def store_backups(request: MemberRequest, pk: UUID) -> HttpResponse:
     clusters = Cluster.objects.visible_to(request.membership).filter(attachments__store=store)
     found = [
         (cluster, case)
-        for cluster in clusters.with_node_setup().order_by("name")
+        for cluster in clusters.with_node_setup().order_by(Natural("name"))
         for case in bookcases(cluster)
         if case.repository.store_id == store.pk
     ]

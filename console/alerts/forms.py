@@ -49,7 +49,7 @@ class AlertFilter(forms.Form):
     """Which alerts the page shows; nothing given means all."""
 
     state = forms.ChoiceField(
-        label="Status", choices=[("", "Any"), ("open", "Open"), ("closed", "Closed")], required=False
+        label="State", choices=[("", "Any"), ("open", "Open"), ("closed", "Closed")], required=False
     )
     severity = forms.ChoiceField(choices=[("", "Any"), *Severity.choices], required=False)
     rule = forms.ChoiceField(label="Kind", required=False)

@@ -74,10 +74,10 @@ class StoreList(Searched):
 def list_stores(request: CallRequest, asked: Query[StoreList]) -> HttpResponse:
     """List the stores, newest first."""
     given = {"account": str(asked.cloud_account_id or ""), **_filters(asked)}
-    chosen = _chosen(store_listing.LISTING, given)
+    chosen = _chosen(store_listing.BY_CODE, given)
     rows = store_listing.search(request.membership, stores(request.membership), chosen.query)
     return answered(
-        page(store_listing.LISTING.filtered(store_listing.compared(rows, chosen), chosen), asked, shown.store)
+        page(store_listing.BY_CODE.filtered(store_listing.compared(rows, chosen), chosen), asked, shown.store)
     )
 
 

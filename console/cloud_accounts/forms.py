@@ -19,6 +19,7 @@ from console.clouds.proof import SignIn
 from console.clouds.regions import Region, matching, regions
 from console.clouds.specs import AccountRef
 from console.web.forms import NameField
+from console.web.natural import Natural
 
 
 class AccountForm(forms.Form):
@@ -35,7 +36,7 @@ class AccountForm(forms.Form):
 
     def offered(self, accounts: CloudAccountQuerySet) -> CloudAccountQuerySet:
         """Return those of the organisation's accounts that can be chosen, in their order."""
-        return accounts.filter(provider_key__in=CLOUDS).order_by("name")
+        return accounts.filter(provider_key__in=CLOUDS).order_by(Natural("name"))
 
     @property
     def accounts(self) -> forms.ModelChoiceField[CloudAccount]:
@@ -152,11 +153,6 @@ class LinkForm(forms.Form):
         """Return the number of a way to sign in, counted from 1, as the page tells them apart; 0 for none."""
         return next((number for number, way in enumerate(self.ways, 1) if method and way.key == method), 0)
 
-    @property
-    def documents_way(self) -> int:
-        """Return the number of the way to sign in that the documents are about; 0: of any."""
-        return self.number_of(self.chosen.linking.documents_for) if self.chosen else 0
-
     def proofs(self) -> list[tuple[int, SignIn, str]]:
         """Return the ways that an external ID proves: number, way, and the command that puts the ID there, if any."""
         known = {"external_id": self.external_id}
@@ -247,21 +243,31 @@ class LinkForm(forms.Form):
         }
         return {"shown": shown, "asked": asked}
 
-    def documents(self) -> list[Document]:
-        """Return the files that give the console its access, as far as they can be written before it has any."""
-        return list(self.chosen.linking.documents(self._unlinked(self.chosen))) if self.chosen else []
+    def documents(self, method: str = "") -> list[Document]:
+        """Return the files that give the console its access, as far as they can be written before it has any.
 
-    def set_ups(self) -> list[tuple[str, list[Document]]]:
-        """Return these files by the tool that they are for, those of a whole way first; by hand is the last."""
-        found: dict[str, list[Document]] = {}
-        for document in self.documents():
-            found.setdefault(document.way, []).append(document)
-        by_hand = found.pop("", [])
-        return [*found.items(), *([("By hand", by_hand)] if by_hand and found else [("", by_hand)] if by_hand else [])]
+        `method` is the way to sign in that they are for; without one it is the first that there is.
+        """
+        return list(self.chosen.linking.documents(self._unlinked(self.chosen, method))) if self.chosen else []
 
-    def _unlinked(self, provider: Cloud) -> AccountRef:
+    def set_ups(self) -> list[tuple[int, str, list[tuple[str, list[Document]]]]]:
+        """Return these files by the way to sign in (its number and query; 0 and "": any) and by tool, by hand last."""
+        methods = self.chosen.linking.documents_for if self.chosen else ()
+        queries = {one: f"?method={one}" if one else "" for one in methods or ("",)}
+        return [(self.number_of(one), query, _by_tool(self.documents(one))) for one, query in queries.items()]
+
+    def _unlinked(self, provider: Cloud, method: str) -> AccountRef:
         """Return the account as it is known while nobody has asked for it."""
-        return AccountRef(UUID(int=0), "", "", {"external_id": self.external_id}, {}, deployment_settings(provider.key))
+        known = {"external_id": self.external_id, **({"method": method} if method else {})}
+        return AccountRef(UUID(int=0), "", "", known, {}, deployment_settings(provider.key))
+
+
+def _by_tool(documents: Sequence[Document]) -> list[tuple[str, list[Document]]]:
+    found: dict[str, list[Document]] = {}
+    for document in documents:
+        found.setdefault(document.way, []).append(document)
+    by_hand = found.pop("", [])
+    return [*found.items(), *([("By hand", by_hand)] if by_hand and found else [("", by_hand)] if by_hand else [])]
 
 
 class Flag(forms.BooleanField):

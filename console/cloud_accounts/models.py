@@ -27,6 +27,7 @@ from console.clouds.proof import SignIn
 from console.clouds.regions import Region
 from console.clouds.specs import AccountRef, DeploymentSettings
 from console.operations.snapshots import HELD, Snapshot, SnapshotQuerySet
+from console.web.natural import Natural
 from console.web.validators import NameField
 
 SHORTEST = 3  # characters of a cloud that are searched for: fewer are in nearly all of them
@@ -35,7 +36,7 @@ SHORTEST = 3  # characters of a cloud that are searched for: fewer are in nearly
 class CloudAccountQuerySet(OwnedQuerySet):
     def of_provider(self, key: str) -> Self:
         """Return the accounts of one cloud, by name."""
-        return self.filter(provider_key=key).order_by(Lower("name"))
+        return self.filter(provider_key=key).order_by(Natural("name"))
 
     def search(self, text: str) -> Self:
         """Return the accounts whose name, number, ID or cloud a text names."""

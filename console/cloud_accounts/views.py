@@ -25,6 +25,7 @@ from console.cloud_accounts.models import Attempt, CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.contract import Document, LinkError
 from console.web.forms import TypedNameForm, suggested
+from console.web.lists import plain_filters
 from console.web.pages import (
     dialog_done,
     dialog_form,
@@ -62,11 +63,10 @@ def account_list(request: MemberRequest) -> HttpResponse:
         accounts = accounts.filter(provider_key=provider)
     page = paginate(request, accounts)
     preflight.show(page.items)
+    clouds = [(key, cloud.label) for key, cloud in CLOUDS.items()]
     context = {
         "page": page,
-        "query": query,
-        "provider": provider if provider in CLOUDS else "",
-        "clouds": CLOUDS.values(),
+        "filters": plain_filters(query, ("provider", "Provider", provider if provider in CLOUDS else "", clouds)),
     }
     return fragment_or_page(request, "cloud_accounts/list.html", "panes", context)
 
@@ -211,7 +211,7 @@ def account_link_document(request: MemberRequest, provider: str, filename: str) 
     organisation = request.membership.organisation
     external_id = actions.external_id(request.membership)
     form = LinkForm(organisation=organisation, chosen=provider, external_id=external_id)
-    return _download(form.documents(), filename)
+    return _download(form.documents(request.GET.get("method", "")), filename)
 
 
 @require_GET

@@ -286,7 +286,7 @@ class Linking:
     clean: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
     # Puts what several lines of `preflight` say is missing into one text.
     merge_statements: Callable[[Sequence[str]], str] = lambda found: "\n".join(dict.fromkeys(found))
-    documents_for: str = ""  # the way to sign in that the documents set up before linking; nothing: any
+    documents_for: tuple[str, ...] = ()  # ways to sign in whose documents differ; none: all have the same
 
 
 class Storage(Protocol):

@@ -79,7 +79,7 @@ HELP: dict[str, tuple[str, ...]] = {
     "tasks/replace-keys": ("clusters:key", "clusters:key_replace", "clusters:key_end", "clusters:key_back"),
     "tasks/replace-keys#replace-a-report-token": ("clusters:node_token",),
     "tasks/replace-keys#replace-a-passphrase": ("clusters:passphrase_replace",),
-    "tasks/watch": ("overview:databases", "overview:fleet"),
+    "tasks/watch": ("overview:databases", "overview:fleet", "stores_map"),
     "tasks/watch#set-when-a-database-counts-as-behind": ("clusters:alarm",),
     "tasks/watch#look-now": ("clusters:backups_refresh", "clusters:store_backups"),
     "tasks/watch#when-backups-are-missing": ("clusters:lost_forget",),

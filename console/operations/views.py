@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,6 +16,7 @@ from console.accounts.permissions import Permission
 from console.operations import outcomes, registry
 from console.operations.actions import NotNow, retry
 from console.operations.models import ManagedResource, Operation
+from console.web.lists import plain_filters
 from console.web.pages import announced, fragment_or_page, outcome, paginate, searched
 
 
@@ -40,15 +41,21 @@ def task_list(request: MemberRequest) -> HttpResponse:
         "nobody": nobody,
         "at_work": Operation.objects.visible_to(request.membership).at_work().count() if waiting else 0,
         "page": page,
-        "query": query,
-        "state": state,
-        "kind": request.GET.get("kind", "") if kind in works else "",
-        "works": works,
+        "filters": plain_filters(
+            query,
+            ("state", "State", state if state in Operation.State.values else "", Operation.State.choices),
+            ("kind", "Kind", request.GET.get("kind", "") if kind in works else "", _kinds(works)),
+        ),
         "rows": list(zip(page.items, _subjects(request, page.items), strict=True)),
-        "states": Operation.State.choices,
         "busy": any(task.is_unfinished for task in page.items),
     }
     return fragment_or_page(request, "operations/task_list.html", "table", context)
+
+
+def _kinds(works: Mapping[str, Sequence[registry.Workflow]]) -> Iterator[tuple[str, str]]:
+    for kind, some in works.items():
+        yield kind, f"All {kind}s"
+        yield from ((f"{kind}.{work.verb}", work.title) for work in some)
 
 
 def _subjects(request: MemberRequest, tasks: Sequence[Operation]) -> list[str]:

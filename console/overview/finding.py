@@ -1,8 +1,8 @@
-"""What the search (key /) finds: the organisation's things by name, ID, bucket or number, pages, and help."""
+"""What the search (key /) finds: the organisation's things by name, ID, bucket, number or place, pages, and help."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet
 from django.urls import resolve, reverse
 
+from clusters import listing as cluster_listing
 from clusters.models import Cluster, Database, Node
 from console.accounts.models import Membership
 from console.accounts.permissions import ENTERPRISE, ROLES, Permission
@@ -17,6 +18,8 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.help import searching
 from console.operations.models import Operation
+from console.web.natural import Natural
+from stores import listing as store_listing
 from stores.models import Store
 
 EACH = 6  # of a kind: whoever sees that many goes on in the kind's own list, or types more
@@ -91,10 +94,17 @@ def _pages(membership: Membership, text: str) -> Iterator[Hit]:
 
 
 def _things(membership: Membership, text: str) -> Iterator[Group]:
-    stores = Store.objects.visible_to(membership).search(text)
-    yield _group("Backup stores", stores.only("name", "bucket"), "bucket", "stores:list", text)
-    clusters = Cluster.objects.visible_to(membership)
-    yield _group("Clusters", clusters.search(text).only("name", "state"), "", "clusters:list", text)
+    """Yield what is found of each kind: stores and clusters as their lists find them, where "All" leads."""
+    accounts = CloudAccount.objects.visible_to(membership).in_bulk()
+
+    def where(store: Store) -> str:
+        region = accounts[store.cloud_account_id].region(store.region)
+        return f"{region.place} · {store.bucket}" if region else store.bucket
+
+    stores = store_listing.search(membership, Store.objects.visible_to(membership), text, accounts.values())
+    yield _group("Backup stores", stores.only("name", "bucket", "region", "cloud_account"), where, "stores:list", text)
+    clusters = cluster_listing.search(membership, Cluster.objects.visible_to(membership), text, accounts.values())
+    yield _group("Clusters", clusters.only("name", "state"), "", "clusters:list", text)
     nodes = Node.objects.filter(cluster__organisation=membership.organisation_id, name__icontains=text)
     yield _group("Nodes", nodes.select_related("cluster").defer("cluster__keys", "cluster__former_keys"), "cluster")
     databases = Database.objects.filter(cluster__organisation=membership.organisation_id, name__icontains=text)
@@ -116,10 +126,13 @@ def _help(text: str) -> Group:
     return Group("Help", hits, _all("help:index", text) if len(found) > EACH else "")
 
 
-def _group(title: str, rows: QuerySet[Any], detail: str, listed: str = "", text: str = "") -> Group:
-    """Return the first of the rows, by name; `detail` is the field that tells two of a name apart."""
-    found = list(rows.order_by("name", "pk")[: EACH + 1])
-    hits = [Hit(one.name, str(getattr(one, detail)) if detail else "", _page_of(one)) for one in found[:EACH]]
+def _group(
+    title: str, rows: QuerySet[Any], detail: str | Callable[[Any], str], listed: str = "", text: str = ""
+) -> Group:
+    """Return the first of the rows, by name; `detail` is what tells two of a name apart: a field, or made of a row."""
+    found = list(rows.order_by(Natural("name"), "pk")[: EACH + 1])
+    told = detail if callable(detail) else lambda one: str(getattr(one, detail)) if detail else ""
+    hits = [Hit(one.name, told(one), _page_of(one)) for one in found[:EACH]]
     return Group(title, hits, _all(listed, text) if listed and len(found) > EACH else "")
 
 

@@ -17,6 +17,7 @@ from console.accounts.models import Membership
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.regions import Region
 from console.web import worldmap
+from console.web.natural import Natural
 from stores.models import Store
 
 STORES = 1000  # on the map; more are not drawn
@@ -98,7 +99,7 @@ def places(membership: Membership, stores: QuerySet[Store] | None = None) -> lis
 
     def at(region: Region, code: str) -> Place:
         place = found.setdefault((region.lat, region.lon), Place(region))
-        place.codes.add(code)
+        place.codes |= {code} - {""}
         return place
 
     for account, code, rank, count in _nodes(membership) if stores is None else ():
@@ -106,9 +107,10 @@ def places(membership: Membership, stores: QuerySet[Store] | None = None) -> lis
             place, verdict = at(region, code), of_rank(rank) or Verdict.NOT_SET_UP
             place.counts[verdict] = place.counts.get(verdict, 0) + count
     shown: Any = Store.objects.visible_to(membership) if stores is None else stores
-    for store in shown.with_story().order_by("name", "pk")[:STORES]:
+    for store in shown.with_story().order_by(Natural("name"), "pk")[:STORES]:
         if region := store.cloud_account.region(store.region):
-            at(region, store.region).stores.append(Spot(store, region, store.verdict))
+            code = "" if store.cloud.storage.one_region else store.region  # what a server signs with is no place
+            at(region, code).stores.append(Spot(store, region, store.verdict))
     last = len(Verdict)
     return sorted(found.values(), key=lambda one: (one.verdict.rank if one.verdict else last, one.region.place))
 

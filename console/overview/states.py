@@ -13,7 +13,6 @@ from typing import Any
 
 from django.db.models import Count, Max, Min, Q, Sum
 from django.db.models.functions import Coalesce
-from django.urls import reverse
 from django.utils import timezone
 
 from clusters.health.verdicts import Verdict
@@ -125,29 +124,6 @@ def pairs(membership: Membership) -> HealthQuerySet:
     )
 
 
-# What is put right elsewhere than on the node's page, by the code of what is wrong.
-PLACES = {
-    "account": "account",
-    **dict.fromkeys(("out_of_reach", "not_read", "list_unknown"), "store"),
-    **dict.fromkeys(
-        ("vanished", "gone", "files_gone", "broken", "gap", "not_arrived", "foreign", "no_usable"), "cluster"
-    ),
-}
-
-
-def fix(health: Health) -> str:
-    """Return the address of the page on which the first thing that is wrong is put right."""
-    code = str(health.problems[0].get("code", "")) if health.problems else ""
-    place = PLACES.get(code, "node")
-    if place == "account":
-        return reverse("cloud_accounts:detail", args=[health.cluster.cloud_account_id])
-    if place == "store" and health.repository.store_id:
-        return reverse("stores:detail", args=[health.repository.store_id])
-    if place == "cluster":
-        return health.cluster.get_absolute_url()
-    return reverse("clusters:node", args=[health.cluster_id, health.node])
-
-
 @dataclass(frozen=True)
 class Row:
     """One database in one store, as the lists show it."""
@@ -157,12 +133,12 @@ class Row:
     @property
     def node_url(self) -> str:
         """Return the address of its node's page."""
-        return reverse("clusters:node", args=[self.health.cluster_id, self.health.node])
+        return self.health.node_url
 
     @property
     def fix_url(self) -> str:
         """Return where what is wrong is put right."""
-        return fix(self.health)
+        return self.health.told[0].url if self.health.problems else self.node_url
 
     @property
     def also(self) -> int:

@@ -19,6 +19,7 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.specs import AccessSpec
 from console.operations.models import Operation
+from console.web.natural import Natural
 from console.web.notices import SHOWN, Notice, Subject
 from stores.models import State as StoreState
 from stores.models import Store
@@ -161,7 +162,7 @@ TELL: dict[str, Callable[[Sequence[Row]], Notice]] = {
 
 def of_accounts(membership: Membership) -> list[Notice]:
     """Return what is wrong with the organisation's accounts, in one query."""
-    accounts = list(CloudAccount.objects.visible_to(membership).order_by("name")[:ACCOUNTS])
+    accounts = list(CloudAccount.objects.visible_to(membership).order_by(Natural("name"))[:ACCOUNTS])
     found = []
     if there := [one for one in accounts if one.unproven or one.verify_error]:
         title = f"{_s(there, 'account does', 'accounts do')} not verify"
@@ -182,7 +183,7 @@ def _signatures(membership: Membership) -> list[Notice]:
         cloud_account__provider_key__in=asked, key_made_at__lt=timezone.now() - SIGNED_SINCE
     )
     there = []
-    for cluster in old.select_related("cloud_account").order_by("name")[:SIGNED]:
+    for cluster in old.select_related("cloud_account").order_by(Natural("name"))[:SIGNED]:
         account = cluster.cloud_account
         spec = AccessSpec(cluster.id, cluster.name, account.credentials(), cluster.prefix, (), cluster.keys)
         due = asked[account.provider_key](spec)

@@ -19,7 +19,7 @@ from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.overview import beginning, finding, fleet, freshness, states, troubles
 from console.web import notices
-from console.web.lists import push
+from console.web.lists import plain_filters, push
 from console.web.pages import fragment_or_page, searched
 from stores import listing
 from stores.models import StoreQuerySet
@@ -89,9 +89,9 @@ def databases(request: MemberRequest) -> HttpResponse:
     found = states.rows(rows[first : first + ROWS + 1])
     context = {
         "rows": found[:ROWS],
-        "query": query,
-        "verdict": verdict,
-        "verdicts": Verdict,
+        "filters": plain_filters(
+            query, ("verdict", "Verdict", verdict if verdict in Verdict.values else "", Verdict.choices)
+        ),
         "pages": _neighbours(request, page, len(found) > ROWS),
     }
     return fragment_or_page(request, "overview/databases.html", "rows", context)
@@ -101,13 +101,14 @@ def databases(request: MemberRequest) -> HttpResponse:
 @require_permission(Permission.SEE_STORES)
 def fleet_page(request: MemberRequest) -> HttpResponse:
     """Show all nodes and stores by their place, on a map and in a table; with the filters of the list, its stores."""
-    path = reverse("overview:fleet")
+    path = request.path  # below the overview or below the stores: whence it was opened
     page = listing.without_rows(request.membership, request.GET, path=path)
     places = fleet.places(request.membership, _filtered_stores(request))
     is_own = request.htmx.target == "overview-fleet"
     context = {
         "page": page,
         "list_url": path,
+        "is_of_stores": path == reverse("stores_map"),
         "has_filters": is_own or not request.htmx,  # the overview shows the map without them
         "places": places,
         "spots": [spot for place in places for spot in place.stores],

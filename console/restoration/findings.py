@@ -16,6 +16,7 @@ from console.clouds.inspection import PRESENCE
 from console.operations import holding
 from console.operations.models import Operation
 from console.restoration.models import FolderScan, NodeFile, RefusedReport, Restoration
+from console.web.natural import Natural
 from stores import unmanaged
 from stores.models import State, Store
 
@@ -90,7 +91,9 @@ def _with(one: Finding, by: str) -> Finding:
 def _accounts(found: Found, member: Membership) -> Iterator[Finding]:
     """Yield the accounts that were not looked through since, or cannot be."""
     since = found.restoration.begun_at
-    accounts = CloudAccount.objects.visible_to(member).select_related("verification", "scan").order_by("name", "pk")
+    accounts = (
+        CloudAccount.objects.visible_to(member).select_related("verification", "scan").order_by(Natural("name"), "pk")
+    )
     for account in accounts:
         reads = [getattr(account, "verification", None), getattr(account, "scan", None)]
         common: dict[str, Any] = {"kind": "account", "url": account.get_absolute_url(), "subject": account}
@@ -127,7 +130,7 @@ def _stores(found: Found, member: Membership) -> Iterator[Finding]:
     """Yield the stores that are here and whose backup bucket is not there, or not looked for yet."""
     since = found.restoration.begun_at
     stores = Store.objects.visible_to(member).filter(state__in=(State.AVAILABLE, State.DEGRADED))
-    for store in stores.select_related("drift_report", "cloud_account").order_by("name", "pk"):
+    for store in stores.select_related("drift_report", "cloud_account").order_by(Natural("name"), "pk"):
         report = getattr(store, "drift_report", None)
         common: dict[str, Any] = {"kind": "store", "url": store.get_absolute_url(), "subject": store}
         if store.created_at >= since:  # adopted
@@ -187,7 +190,7 @@ def _nodes(found: Found, member: Membership) -> Iterator[Finding]:
     restoration = found.restoration
     nodes = Node.objects.filter(cluster__in=Cluster.objects.visible_to(member), created_at__lt=restoration.begun_at)
     changed: list[Node] = []
-    for node in nodes.select_related("cluster").order_by("cluster__name", "pk"):
+    for node in nodes.select_related("cluster").order_by(Natural("cluster__name"), "pk"):
         then = restoration.applied.get(str(node.pk))
         if node.reported_at is None or (then is None and node.reported_at < restoration.begun_at):
             continue  # it never has

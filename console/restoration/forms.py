@@ -10,6 +10,7 @@ from console.accounts.models import Membership
 from console.cloud_accounts.models import CloudAccount
 from console.restoration import node_file
 from console.web.forms import NameField
+from console.web.natural import Natural
 
 
 class NodeFileForm(forms.Form):
@@ -31,7 +32,7 @@ class NodeFileForm(forms.Form):
 
     def __init__(self, data: Any = None, *, member: Membership, **options: Any) -> None:
         super().__init__(data, **options)
-        accounts = CloudAccount.objects.visible_to(member).order_by("name")
+        accounts = CloudAccount.objects.visible_to(member).order_by(Natural("name"))
         field: Any = self.fields["cloud_account"]
         field.queryset = accounts
         if len(accounts) == 1:

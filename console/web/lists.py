@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from math import ceil
 from typing import Any
 from urllib.parse import urlencode
@@ -15,6 +16,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from console.web.natural import natural_key
 from console.web.pages import SEARCHED_AT_MOST, fragment_or_page
 
 COUNTED_AT_MOST = 2_000  # rows: counting more for each filter would cost more than the page itself
@@ -25,15 +27,16 @@ LONGEST = 100  # characters of a filter's value
 
 @dataclass(frozen=True)
 class Facet:
-    """One filter. `columns` are columns of the rows: the first is compared, all of them make the words."""
+    """One filter. `columns` are columns of the rows: the first `compared` are compared, all of them make the words."""
 
     key: str  # in the address
     label: str
     columns: tuple[str, ...]
-    text: Callable[[Any], str]  # the first column's value as the address has it
+    text: Callable[..., str]  # the compared columns' values as the address has them
     words: Callable[..., str]  # the columns' values as people read them
     where: Callable[[str], Q | None]  # what the address has, as a condition; None when it can name no row
     plain: Callable[[str], str] = str  # what the address has as people read it, where no row has it
+    compared: int = 1
 
 
 def yes_or_no(key: str, label: str, column: str, yes: str, no: str) -> Facet:
@@ -195,6 +198,24 @@ def _sort(order: Order, *, falls: bool) -> str:
 
 
 @dataclass(frozen=True)
+class PlainFilters:
+    """The filters of a list that counts nothing for them, for the same form: what is asked, and what is offered."""
+
+    asked: Asked
+    filters: list[Filter]
+
+
+def plain_filters(query: str, *offered: tuple[str, str, str, Iterable[tuple[str, str]]]) -> PlainFilters:
+    """Return filters of which each has a key, a label, what is chosen ("" for nothing) and its values with words."""
+    chosen = {key: value for key, _, value, _ in offered if value}
+    filters = [
+        Filter(key, label, [Choice(text, str(words), None, text == value) for text, words in choices])
+        for key, label, value, choices in offered
+    ]
+    return PlainFilters(Asked(query, chosen), filters)
+
+
+@dataclass(frozen=True)
 class Tally:
     """How many rows there are by all their filters' columns, of those that the search has left."""
 
@@ -213,7 +234,7 @@ class Tally:
         for values, count in self.groups:
             at, texts = 0, {}
             for facet in self.listing.facets:
-                texts[facet.key] = facet.text(values[at])
+                texts[facet.key] = facet.text(*values[at : at + facet.compared])
                 at += len(facet.columns)
             found.append((texts, count, values))
         return found
@@ -232,6 +253,11 @@ class Tally:
             found.append(Filter(facet.key, facet.label, self._choices(facet, at)))
             at += len(facet.columns)
         return found
+
+    @cached_property
+    def digest(self) -> str:
+        """Return what tells these choices with their counts from others."""
+        return sha256(repr(self.filters).encode()).hexdigest()[:16]
 
     def _choices(self, facet: Facet, at: int) -> list[Choice]:
         others = {key: text for key, text in self.asked.chosen.items() if key != facet.key}.items()
@@ -255,7 +281,7 @@ class Tally:
 
 def _rank(value: Any, words: str) -> tuple[bool, int, str]:
     """Sort choices by their number where they have one, such as a verdict's, else by their words; nothing last."""
-    return (value is None, value if isinstance(value, int) else 0, words.casefold())
+    return (value is None, value if isinstance(value, int) else 0, natural_key(words))
 
 
 def tally(listing: Listing, rows: QuerySet[Any], asked: Asked, found: QuerySet[Any]) -> Tally:
@@ -281,6 +307,11 @@ class ListPage:
     def filters(self) -> list[Filter]:
         """Return the filters of the form."""
         return self.tally.filters
+
+    @property
+    def counts(self) -> str:
+        """Return what tells the filters with their counts from what they were before."""
+        return self.tally.digest
 
     @property
     def total(self) -> int:
@@ -417,12 +448,16 @@ def listed(
     """Answer with a list: all of the page, its part with the filters (`target`, which it is put into), or its rows.
 
     The parts of the template are called "list" and `rows`. Who changes a filter finds the list in the address bar, by
-    the shortest address.
+    the shortest address. Rows that renew themselves name the counts of the filters that stand above them (X-Counts): if
+    these are others by now, all of the list is the answer, whose filters are put where they stood.
     """
-    is_whole = request.htmx.target == target  # type: ignore[attr-defined]
-    response = fragment_or_page(request, template, "list" if is_whole else rows, context)
-    if is_whole:
+    is_asked = request.htmx.target == target  # type: ignore[attr-defined]
+    is_stale = request.headers.get("X-Counts", page.counts) != page.counts
+    response = fragment_or_page(request, template, "list" if is_asked or is_stale else rows, context)
+    if is_asked:
         push(request, response, page.url)
+    elif is_stale:
+        response["HX-Retarget"] = f"#{target}"
     return response
 
 

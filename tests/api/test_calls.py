@@ -324,6 +324,7 @@ DONE_BY = {
     "organisation/members/<int:pk>/role/": "PATCH /members/{pk}",
     "organisation/second-factor/": "PATCH /organisation",
     "overview/map/": "/overview",
+    "stores/map/": "/stores",
     "restoration/": "/restoration",
     "restoration/end/": "POST /restoration/end",
     "restoration/look/": "POST /restoration/look",

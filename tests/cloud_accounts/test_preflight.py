@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from datetime import timedelta
@@ -367,6 +368,22 @@ def test_an_account_is_linked_step_by_step(as_alice):
     assert ways == [("cloudformation", " open"), ("terraform", ""), ("by-hand", "")]
     assert 'href="https://console.aws.amazon.com/cloudformation/home#/stacks/create"' in page
     assert 'name="name" value="' in page  # a name is suggested
+
+
+def test_each_way_to_sign_in_has_the_files_that_it_needs(as_alice):
+    """A key's user gets a policy, as a role does; what is handed out is what is shown."""
+    shown = as_alice.get("/cloud-accounts/link/", {"provider": "aws"}).content.decode()
+    by_role, by_key = re.split(r'<div class="access" data-only-way="2">', shown)
+    for part, method in ((by_role, "role"), (by_key, "access_key")):
+        path = f"/cloud-accounts/link/aws/permissions.json/?method={method}"
+        assert f'href="{path}"' in part
+        policy = as_alice.get(path).content.decode()
+        assert html.escape(policy, quote=True) in part
+    assert "user/${aws:username}" in as_alice.get(path).content.decode()
+    assert "create-policy --policy-name storekeeper " in by_key
+    assert "trust.json" not in by_key
+    ids = re.findall(r'id="(document-[^"]*)"', shown)
+    assert len(ids) == len(set(ids))
 
 
 def test_a_suggested_name_is_free_and_goes_with_its_cloud(as_alice, acme):

@@ -48,8 +48,24 @@ def test_things_are_found_by_name_bucket_number_and_id(orders, account, member):
     assert node.name in found(member, node.name)["Nodes"]
 
 
+def test_stores_and_clusters_are_found_by_their_place_as_their_lists_find_them(orders, member, client, alice):
+    client.force_login(alice)
+    server = factories.server(orders.organisation, name="Cellar", location="frankfurt")
+    factories.store(server, name="vault", region="us-east-1")
+    for text in ("Dublin", "ireland", "eu-west-1", "Frankfurt", "germany", "Cellar"):
+        groups = found(member, text)
+        for title, path in (("Backup stores", "/stores/"), ("Clusters", "/clusters/")):
+            listed = client.get(path, {"q": text}).context["page"].items
+            assert groups.get(title, []) == sorted(one.name for one in listed), (text, title)
+    assert found(member, "Frankfurt")["Backup stores"] == ["vault"]
+    assert found(member, "Dublin").keys() >= {"Backup stores", "Clusters"}
+    (hit,) = next(one for one in finding.find(member, "Frankfurt") if one.title == "Backup stores").hits
+    assert hit.detail.startswith("Frankfurt, Germany · ")
+
+
 def test_what_is_another_organisations_is_not_found(orders, stranger_member):
-    for text in ("archive", "orders", "ledger", orders.nodes.all()[0].name, orders.cloud_account.number, "create"):
+    known = ("archive", "orders", "ledger", "dublin", "eu-west-1", "create")
+    for text in (*known, orders.nodes.all()[0].name, orders.cloud_account.number):
         assert found(stranger_member, text).keys() <= {"Pages", "Help"}, text
 
 
@@ -94,7 +110,7 @@ def test_the_dialog_the_list_in_it_and_the_page(orders, client, alice):
     listed = client.get("/search/?q=orders", headers={"HX-Request": "true", "HX-Target": "found"}).text
     assert listed.strip().startswith('<div id="found"')
     nothing = client.get("/search/?q=<b>%00'", headers={"HX-Request": "true", "HX-Target": "found"}).text
-    assert "Nothing is called “&lt;b&gt;&#x27;”" in nothing
+    assert "Nothing matches “&lt;b&gt;&#x27;”" in nothing
 
 
 def test_it_asks_in_a_fixed_number_of_queries(orders, account, member, django_assert_max_num_queries):

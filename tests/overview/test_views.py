@@ -23,7 +23,7 @@ from tests import factories
 from tests.clusters import judged
 
 HTMX = {"HX-Request": "true"}
-PAGES = ("/", "/overview/databases/", "/overview/map/", "/overview/map.js")
+PAGES = ("/", "/overview/databases/", "/overview/map/", "/stores/map/", "/overview/map.js")
 
 
 def words(answer):

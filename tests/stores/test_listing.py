@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import timedelta
 from itertools import product
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 from django.utils import timezone
 
 from clusters.health.verdicts import Verdict
-from clusters.models import KnownStanza, Repository
+from clusters.models import Cluster, KnownStanza, Repository
 from console.accounts.models import Membership
 from console.web import lists
 from stores import listing
@@ -64,7 +65,8 @@ def fill(organisation, seed=1, rows=ROWS):
             account_name=account.name,
             number=account.number,
             provider=account.provider_key,
-            region=region,
+            region=f"s3:{region}" if account.provider_key == "s3" else region,
+            code=region,
             place=store.place,
             created=-number,
             verdict="none",
@@ -158,13 +160,33 @@ def test_filters_together_leave_what_both_leave_and_count_beside_each_other(as_a
             assert {choice.value: choice.count for choice in one.choices} == wanted
 
 
+def test_what_a_server_signs_with_is_no_place_of_a_cloud(as_alice, acme, account):
+    server = factories.server(acme, name="Cellar")
+    factories.store(account, name="virginia", region="us-east-1")
+    factories.store(server, name="vault", region="us-east-1")
+    page = as_alice.get("/stores/").context["page"]
+    offered = {one.value: one.told for one in next(one for one in page.filters if one.key == "region").choices}
+    assert offered == {
+        "us-east-1": "us-east-1 · Ashburn, United States (1)",
+        "s3:us-east-1": "S3-compatible · signs as us-east-1 (1)",
+    }
+    assert names_of(as_alice, {"region": "us-east-1"}) == ["virginia"]
+    assert names_of(as_alice, {"region": "s3:us-east-1"}) == ["vault"]
+    nothing = as_alice.get("/stores/", {"region": "s3:nowhere"})
+    assert "S3-compatible · signs as nowhere" in nothing.content.decode()
+    told = as_alice.get("/stores/").content.decode()
+    assert 'signs as <code class="whole">us-east-1</code>' in told
+    (row,) = [one for one in as_alice.get("/overview/map/").context["places"] if one.region.city == "Dublin"]
+    assert not row.codes
+
+
 KEYS = {
     "name": lambda fact: fact.name.lower(),
     "verdict": lambda fact: fact.rank,
     "state": lambda fact: fact.state,
     "newest": lambda fact: fact.newest,
     "size": lambda fact: fact.size,
-    "region": lambda fact: fact.region,
+    "region": lambda fact: fact.code,
     "created": lambda fact: fact.created,
 }
 
@@ -186,7 +208,7 @@ def is_named(fact, text):
     long = len(wanted) >= 3
     return (
         wanted in fact.name.lower()
-        or wanted in fact.region.lower()
+        or wanted in fact.code.lower()
         or wanted in fact.account_name.lower()
         or wanted in fact.number.lower()
         or any(wanted in one.lower() for one in fact.clusters)
@@ -382,3 +404,60 @@ def test_panes_show_what_people_look_for(as_alice, account):
     facts = as_alice.get(f"/stores/{store.pk}/facts/").content.decode()
     for value in (str(store.pk), store.bucket, store.log_bucket, store.identifier, str(account.pk)):
         assert value in facts
+
+
+CURRENT = re.compile(r'<a href="([^"]*)" aria-current="page"')
+RENEWED = ("/stores/", "/clusters/", "/cloud-accounts/", "/tasks/", "/alerts/", "/overview/map/")
+LISTS = [("/stores/", "stores"), ("/clusters/", "clusters")]
+
+
+@pytest.mark.parametrize(("path", "name"), LISTS, ids=["stores", "clusters"])
+def test_rows_that_renew_themselves_bring_the_filters_along_when_their_counts_are_others(as_alice, account, path, name):
+    def make():
+        store = factories.store(account, name=f"s{Store.objects.count()}", state="creating")
+        judged.cluster(account, f"c-{store.name}")
+        Cluster.objects.update(state="updating")
+
+    def renewed(page):
+        headers = {**HTMX, "HX-Target": f"{name}-panes", "HX-Trigger": f"{name}-poll", "X-Counts": page.counts}
+        return as_alice.get(path, headers=headers)
+
+    make()
+    answer = as_alice.get(path)
+    told = answer.content.decode()
+    assert told.count(f'hx-headers=\'{{"X-Counts": "{answer.context["page"].counts}"}}\'') == 2
+    same = renewed(answer.context["page"])
+    assert "HX-Retarget" not in same
+    assert 'id="filter-state"' not in same.content.decode()
+    make()
+    other = renewed(answer.context["page"])
+    assert other["HX-Retarget"] == f"#{name}-list"
+    assert "HX-Push-Url" not in other
+    assert "(2)</option>" in other.content.decode()
+    assert f'id="{name}-panes"' in other.content.decode()
+
+
+@pytest.mark.parametrize("path", RENEWED)
+def test_no_list_renews_rows_beside_counts_that_stay_as_they_were(as_alice, account, path):
+    factories.store(account, state="creating")
+    judged.cluster(account)
+    Cluster.objects.update(state="updating")
+    page = as_alice.get(path).content.decode()
+    has_counts = re.search(r"<option[^>]*>[^<]*\(\d+\)</option>", page)
+    renewing = re.findall(r"<(?:div|section)[^>]*hx-trigger=\"(?:every|[a-z]+-changed)[^>]*>", page)
+    renewing = [one for one in renewing if "/clusters/navigation" not in one and "outcome" not in one]
+    assert renewing or path in {"/tasks/", "/overview/map/"}
+    assert not has_counts or all("X-Counts" in one for one in renewing)
+
+
+def test_panes_and_table_change_in_place_and_the_map_belongs_to_where_it_was_opened(as_alice, known):
+    """What changes in place leaves no address behind that Back would show the same list at."""
+    shown = as_alice.get("/stores/?state=failed").content.decode()
+    assert 'hx-post="/stores/view/?state=failed" hx-target="#stores-list"' in shown
+    assert 'href="/stores/map/?state=failed"' in shown
+    there = {**HTMX, "HX-Target": "stores-list", "HX-Current-URL": "http://testserver/stores/?state=failed"}
+    answer = as_alice.post("/stores/view/?state=failed", {"as": "table"}, headers=there, follow=True)
+    assert "HX-Push-Url" not in answer.headers
+    assert answer.content.decode().strip().startswith('<div id="stores-list">')
+    marked = {path: CURRENT.findall(as_alice.get(path).content.decode()) for path in ("/stores/map/", "/overview/map/")}
+    assert marked == {"/stores/map/": ["/stores/"], "/overview/map/": ["/"]}

@@ -9,7 +9,7 @@ from console.clouds.vocabulary import Vocabulary
 from .access import DELETE, GRANT, REVOKE, facts, machine_steps, outdated, policy, refusal, repository
 from .documents import access_documents, merge_statements
 from .existing import EXISTING
-from .linking import FIELDS, ROLE, SIGN_INS, clean, sign_in
+from .linking import FIELDS, KEY, ROLE, SIGN_INS, clean, sign_in
 from .permissions import preflight
 from .recovery import RECOVERY
 from .session import account_facts, identify
@@ -45,7 +45,7 @@ AWS = Cloud(
         "says why.",
         clean=clean,
         merge_statements=merge_statements,
-        documents_for=ROLE,
+        documents_for=(ROLE, KEY),
     ),
     storage=AWSStorage(),
     creation=CREATION,

@@ -13,6 +13,7 @@ from typing import Any
 
 from console.clouds import scripts
 from console.clouds.aws.boundary import BOUNDARY, boundary, boundary_arn
+from console.clouds.aws.linking import KEY
 from console.clouds.aws.session import ROLE_NAME, statements, trust_policy
 from console.clouds.contract import Document
 from console.clouds.regions import regions
@@ -47,7 +48,8 @@ def access_documents(account: AccountRef) -> list[Document]:
     partition = account.partition or principal.split(":")[1]
     here = [region for region in regions("aws") if region.partition == partition]
     lacking = [region.code for region in here if not region.account_namespace]
-    files = _user_files if "access_key_id" in account.settings else _role_files
+    by_key = "access_key_id" in account.settings or account.settings.get("method") == KEY
+    files = _user_files if by_key else _role_files
     usual = files(account, principal, partition, len(lacking) == len(here))
     if len(lacking) in {0, len(here)}:
         return usual

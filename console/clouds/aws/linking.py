@@ -55,8 +55,7 @@ FIELDS = (
     Field(
         "access_key_id",
         "Access Key ID",
-        "For accounts without a role. Give the key's user the permissions that a role gets, as a managed policy: a "
-        "user's own policies end at 2,048 characters.",
+        "For accounts without a role. Its user needs the permissions of the file above.",
         required="Enter the access key's ID: 16 or more capitals and digits.",
         at_most=128,
         method=KEY,

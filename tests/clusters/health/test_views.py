@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
+from clusters.health import judgement
 from clusters.models import Cluster
 from clusters.tasks import judge_due
 from console.audit.models import AuditEvent
 from tests.clusters.nodes import at, seen, standing, stanza_state
-from tests.responses import HTMX
+from tests.responses import HTMX, text_of
 
 
 @pytest.fixture
@@ -75,3 +80,44 @@ def test_alarm_refuses_what_is_out_of_range_and_changes_nothing(cluster, client,
     assert words in answer.content.decode()
     found = Cluster.objects.get(pk=cluster.pk)
     assert (found.rpo_minutes, found.proof_days) == (None, None)
+
+
+def problems():
+    """Each problem that is judged: its code, and the words of its advice as the source has them."""
+    source = Path(judgement.__file__).read_text()
+    lines = {node.targets[0].id: node.value for node in ast.walk(ast.parse(source)) if named(node)}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Problem" and len(node.args) > 3:
+            advice = node.args[3]
+            advice = lines.get(advice.id, advice) if isinstance(advice, ast.Name) else advice
+            yield node.args[0].value, " ".join(one.value for one in ast.walk(advice) if is_text(one))
+
+
+def named(node):
+    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+
+
+def is_text(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+ADVICE = sorted({code: text for code, text in problems() if text}.items())
+NOT_FOR_VIEWERS = ("set-up script", "Verify", "plan drills")  # what such a page does not show them
+
+
+@pytest.mark.parametrize(("code", "advice"), ADVICE, ids=[code for code, _ in ADVICE])
+def test_advice_leads_where_it_can_be_followed_and_says_whom_to_ask(cluster, client, alice, bob, code, advice):
+    judge_due()
+    row = cluster.health.worst_first()[0]
+    row.problems = [{"code": code, "verdict": row.verdict, "words": "It is so.", "advice": advice}]
+    row.save()
+    for user in (alice, bob):
+        client.force_login(user)
+        for path in (cluster.get_absolute_url(), row.node_url, "/overview/databases/"):
+            told = text_of(client.get(path))
+            said = told[told.index("It is so.") :].split("</p>")[0].split("</td>")[0]
+            asks = "Ask an owner or admin" in said
+            assert asks == (user == bob and any(one in advice for one in NOT_FOR_VIEWERS)), (path, said)
+            links = re.findall(r'href="([^"]*)"', said)
+            assert links or row.told[0].url == path
+            assert all(client.get(one).status_code == 200 for one in links)
