@@ -49,8 +49,9 @@ def test_a_database_that_is_away_is_said(running, monkeypatch):
 
 def test_a_database_that_is_older_is_said_with_its_first_migration(running):
     recorder = MigrationRecorder(connection)
-    for name in ("0002_installation_and_operators", "0003_lists_as_tables", "0004_names_sort_naturally"):
-        recorder.record_unapplied("accounts", name)
+    for app, name in recorder.applied_migrations():
+        if app == "accounts" and name > "0002":
+            recorder.record_unapplied(app, name)
     assert "accounts.0002_installation_and_operators" in said()["E021"].msg
 
 

@@ -24,6 +24,6 @@ def drop(apps, schema_editor):
 
 class Migration(migrations.Migration):
 
-    dependencies = [("accounts", "0003_lists_as_tables")]
+    dependencies = [("accounts", "0004_auditors")]
 
     operations = [migrations.RunPython(make, drop)]
