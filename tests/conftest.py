@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import hashlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,9 +72,11 @@ def pytest_collection_modifyitems(config, items):
     if not sampling.THOROUGH:
         left = [item for item in items if item.get_closest_marker("thorough")] + sampling.on_sqlite_alone(items)
         LEFT_OUT.update(Counter(item.nodeid.partition("[")[0] for item in left))
-        config.hook.pytest_deselected(items=left)
-        gone = {*left}
-        items[:] = [item for item in items if item not in gone]
+        leave(config, items, left)
+        if sampling.TWO_CASES:
+            left = sampling.but_two(items)
+            LEFT_OUT["further cases of tests"] = len(left)
+            leave(config, items, left)
     for item in items:
         if "_emulator" in item.fixturenames:
             item.add_marker("slow")
@@ -83,6 +87,13 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.xdist_group(group))
     yield
     items.sort(key=turns.turn)  # last: pytest-django has an order of its own
+
+
+def leave(config, items, left):
+    """Take some tests out of those that are run."""
+    config.hook.pytest_deselected(items=left)
+    gone = {*left}
+    items[:] = [item for item in items if item not in gone]
 
 
 @pytest.fixture
@@ -136,19 +147,38 @@ def pytest_terminal_summary(terminalreporter):
     for name, value in counts.items():
         terminalreporter.write_line(f"  {name}: {value:,}")
     for name, number in LEFT_OUT.items():
-        terminalreporter.write_line(f"  {name}: {number} left out; make thorough tries all")
+        whole = "make thorough" if "::" in name else "make test"
+        terminalreporter.write_line(f"  {name}: {number} left out; {whole} tries all")
     for name, number in taken.items():
         more = "" if number == there[name] else "; make thorough tries all"
         terminalreporter.write_line(f"  {name}: {number:,} of {there[name]:,} tried{more}")
 
 
-class Migrated:
-    """SQLite's database after all migrations, which the first process of a run makes and the others copy."""
+def sources_of_the_database():
+    """Return a digest of all that a database is made of: migrations, what comes after them, and versions."""
+    tops = ("console", "stores", "clusters")
+    parts = ("*/migrations/*.py", "models.py", "models/*.py", "apps.py", "permissions.py", "settings.py")
+    files = {path for top in tops for part in parts for path in (ROOT / top).rglob(part)}
+    files |= {*ROOT.glob("requirements*.lock"), Path(__file__)}
+    digest = hashlib.sha256(sys.version.encode())
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(ROOT)}".encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
-    def __init__(self, folder, file):
+
+class Migrated:
+    """SQLite's database after all migrations, which the first process of a run makes and the others copy.
+
+    It is kept for the next runs, as long as nothing changes of what it is made of: migrations take ten seconds.
+    """
+
+    def __init__(self, folder, file, kept):
         self.made, self.file = folder / "migrated.sqlite3", file
+        self.kept = kept / f"{sources_of_the_database()}.sqlite3" if kept else None
         self.lock = (folder / "migrated.lock").open("w")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
+        if not self.made.exists() and self.kept and self.kept.exists():
+            shutil.copyfile(self.kept, self.made)
         self.is_copy = self.made.exists()
         if self.is_copy:
             shutil.copyfile(self.made, file)
@@ -159,7 +189,17 @@ class Migrated:
         if not self.is_copy:
             if self.file.exists():
                 shutil.copyfile(self.file, self.made)
+                self.keep()
             self.lock.close()
+
+    def keep(self):
+        """Keep it for the next runs, and none that was made of something else."""
+        if self.kept:
+            for other in self.kept.parent.iterdir():
+                other.unlink(missing_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.kept.parent, delete=False) as new:
+                shutil.copyfile(self.made, new.name)
+            os.replace(new.name, self.kept)
 
 
 class Template:
@@ -212,7 +252,8 @@ def migrated(tmp_path_factory, worker_id, request, django_db_modify_db_settings_
         return
     file = tmp_path_factory.mktemp("database") / "test.sqlite3"
     default.setdefault("TEST", {})["NAME"] = str(file)
-    yield Migrated(base if worker_id == "master" else base.parent, file)
+    cache = getattr(request.config, "cache", None)
+    yield Migrated(base if worker_id == "master" else base.parent, file, cache and cache.mkdir("migrated"))
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,15 @@ each test. The run says what it has left out.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 THOROUGH = bool(os.environ.get("THOROUGH"))
+TWO_CASES = bool(os.environ.get("TWO_CASES"))  # of each test, for `make check`: it is run before each commit
 Cell = TypeVar("Cell")
 
 
@@ -45,13 +48,31 @@ def thorough_but(cells: Iterable[Cell], by: Callable[[Cell], Any], of_each: int 
     ]
 
 
-# What runs on PostgreSQL alone (the Makefile's ON_POSTGRESQL) has all its cases there.
-ALONE = ("tests/crash/", "tests/fuzz/", "tests/operations/test_worker.py", "tests/clusters/test_migrations.py")
+def _listed(name: str) -> tuple[str, ...]:
+    """Return the test files of a list in the Makefile."""
+    text = (Path(__file__).parent.parent / "Makefile").read_text().replace("\\\n", " ")
+    lines = [line.partition("=")[2] for line in text.splitlines() if re.match(rf"{name} [:+]=", line)]
+    return tuple(" ".join(lines).split())
+
+
+# What runs on PostgreSQL alone has all its cases there; what was found of strange requests has them on both, since its
+# cases are values.
+ALONE = _listed("ON_POSTGRESQL")
+WHOLE = (*ALONE, "tests/fuzz/")
 
 
 def on_postgresql_alone(item: Any) -> bool:
     """Return whether a test has no other run than the one on PostgreSQL, also if it asks for no database."""
     return bool(item.nodeid.startswith(ALONE))
+
+
+def but_two(items: Iterable[Any]) -> list[Any]:
+    """Return of each test all cases but the first and the last."""
+    cases: dict[str, list[Any]] = {}
+    for item in items:
+        if "[" in item.nodeid:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return [item for of_one in cases.values() for item in of_one[1:-1]]
 
 
 def on_sqlite_alone(items: Iterable[Any], url: str | None = None) -> list[Any]:
@@ -62,8 +83,6 @@ def on_sqlite_alone(items: Iterable[Any], url: str | None = None) -> list[Any]:
     """
     if not (os.environ["DATABASE_URL"] if url is None else url).startswith("postgres"):
         return []
-    cases: dict[str, list[Any]] = {}
-    for item in items:
-        if "[" in item.nodeid and not on_postgresql_alone(item) and not item.get_closest_marker("thorough"):
-            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    return [item for of_one in cases.values() for item in of_one[1:-1]]
+    return but_two(
+        item for item in items if not item.nodeid.startswith(WHOLE) and not item.get_closest_marker("thorough")
+    )

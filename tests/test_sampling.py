@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 from tests.demo_process import ROOT
-from tests.sampling import ALONE, on_postgresql_alone, on_sqlite_alone, spread
+from tests.sampling import ALONE, _listed, on_postgresql_alone, on_sqlite_alone, spread
 
 CELLS = [(call, fault) for call in ("put", "get", "delete") for fault in ("denied", "lost", "busy")]
 
@@ -25,8 +25,8 @@ def test_spread_takes_all_when_it_is_to_be_thorough():
 
 
 def test_postgresql_has_the_first_and_the_last_case_of_a_test_that_sqlite_has_as_well():
-    names = [f"tests/stores/test_views.py::test_a[{n}]" for n in range(4)]
-    names += ["tests/stores/test_views.py::test_b", "tests/crash/test_leases.py::test_c[0]"]
+    names = [f"tests/audit/test_audit.py::test_a[{n}]" for n in range(4)]
+    names += ["tests/audit/test_audit.py::test_b", "tests/crash/test_leases.py::test_c[0]"]
     names += [f"tests/crash/test_leases.py::test_c[{n}]" for n in range(1, 4)]
     items = [SimpleNamespace(nodeid=name, get_closest_marker=lambda mark: None) for name in names]
     left = [item.nodeid for item in on_sqlite_alone(items, "postgres://postgres@127.0.0.1/postgres")]
@@ -34,11 +34,12 @@ def test_postgresql_has_the_first_and_the_last_case_of_a_test_that_sqlite_has_as
     assert on_sqlite_alone(items, "sqlite:///:memory:") == []
 
 
-def test_what_runs_on_postgresql_alone_has_all_its_cases_there_and_is_in_the_makefile():
-    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
-    [alone] = [line.partition(":=")[2].split() for line in text.splitlines() if line.startswith("ON_POSTGRESQL :=")]
-    assert len(alone) > 5
-    for path in alone:
-        assert (ROOT / path).is_file(), path
-        assert on_postgresql_alone(SimpleNamespace(nodeid=f"{path}::test_a[1]")), f"{path} is not in ALONE"
-    assert all(any(path.startswith(one) for path in alone) for one in ALONE)
+def test_what_runs_on_postgresql_alone_is_there_and_has_all_its_cases():
+    both = _listed("ON_BOTH")
+    assert (len(ALONE) > 30, len(both) > 15, {*ALONE} & {*both}) == (True, True, set())
+    for path in (*ALONE, *both):
+        assert (ROOT / path).exists(), path
+    name = f"{ALONE[-1]}::test_a"
+    items = [SimpleNamespace(nodeid=f"{name}[{n}]", get_closest_marker=lambda mark: None) for n in range(4)]
+    assert all(on_postgresql_alone(item) for item in items)
+    assert on_sqlite_alone(items, "postgres://postgres@127.0.0.1/postgres") == []
