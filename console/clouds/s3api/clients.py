@@ -16,6 +16,7 @@ import boto3
 from botocore.config import Config
 
 from console.clouds import calls, streams
+from console.clouds.s3api import endpoints
 from console.clouds.specs import AccountRef
 from console.clouds.steps import ensure_lease
 
@@ -67,6 +68,8 @@ def new_client(service: Service, region: str, **options: Any) -> Any:
     with _lock:
         options["config"] = options.get("config", Config()).merge(_who_asks())
         client: Any = session().client(service, region_name=region, **options)
+    if service == "s3":
+        endpoints.keep(client)
     http = client._endpoint.http_session
     streams.limit(http._manager)
     http._pool_classes_by_scheme = http._manager.pool_classes_by_scheme  # for the operator's proxies
