@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,43 @@ class Server:
                 break
             time.sleep(0.1)
 
+    @property
+    def pid(self) -> int:
+        """Return its first process, which all others are children of; it has to run."""
+        assert self._process
+        return self._process.pid
+
+    def has_ended(self) -> bool:
+        """Return whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
+    def processes(self) -> list[int]:
+        """Return its processes, the first one first."""
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [self.pid, *map(int, listed.split())]
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Break all connections and stop; what was committed is kept, unless `how` is SIGQUIT."""
         if self._process:
             self._process.send_signal(how)
             self._process.wait()
+
+
+@contextmanager
+def hung(pids: list[int]) -> Iterator[None]:
+    """Stop processes in the middle of what they do, and let them go on afterwards.
+
+    One that has just ended (a server process whose client has left) is missed by nobody.
+    """
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

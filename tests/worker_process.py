@@ -11,22 +11,25 @@ from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote
 
-from django.apps import apps
 from django.db import connection
 
 from tests.demo_process import ROOT
 
 
-def _operations():
-    # Not imported above: `make bench` takes the broker from here before it has chosen its database.
-    return apps.get_model("operations", "Operation").objects
-
-
 def wait_until(true, seconds=60):
     until = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < until, list(_operations().values_list("state", "retry_note", "error"))
+        assert time.monotonic() < until, _unfinished()
         time.sleep(0.1)
+
+
+def _unfinished():
+    """Return how the operations are; the bench, which starts no Django of its own, has none."""
+    from django.apps import apps
+
+    if not apps.ready:
+        return []
+    return list(apps.get_model("operations", "Operation").objects.values_list("state", "retry_note", "error"))
 
 
 def changes(amazon):
@@ -111,7 +114,7 @@ class Workers:
 
     def working_on(self, operation) -> subprocess.Popen[bytes]:
         """Return the process that holds the operation."""
-        pid = int(_operations().get(pk=operation.pk).worker.split(":")[1])
+        pid = int(type(operation).objects.get(pk=operation.pk).worker.split(":")[1])
         return next(process for process in self.started if process.pid == pid)
 
     def kill(self) -> None:

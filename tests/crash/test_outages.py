@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 import time
 from collections import Counter
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import dj_database_url
 import pytest
 from django.core.management import call_command
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.utils import load_backend
 from kombu import Connection
 
@@ -20,6 +24,7 @@ from tests import factories, postgres
 from tests.worker_process import changes, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+HALF_A_MINUTE = 30  # seconds
 A_MINUTE = 60  # seconds: then whoever connects again waits longer and longer between two tries
 QUICK = "tests.crash.quick"
 QUIET = "tests.crash.quiet"
@@ -49,6 +54,34 @@ def test_work_goes_on_while_the_broker_is_gone(start_worker, broker, amazon, acc
     wait_until(lambda: all_available(2))
     assert set(Operation.objects.values_list("state", "fence")) == {("done", 1)}
     assert len(changes(amazon)) == 2 * STEPS
+
+
+@pytest.fixture
+def small_disk(monkeypatch):
+    """A small file system, on which the PostgreSQL of the test is."""
+    folder = Path(tempfile.mkdtemp(prefix="disk-"))
+    folder.chmod(0o755)  # PostgreSQL runs as another user
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300m,mode=755", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        folder.rmdir()
+        pytest.skip("only root, where it may mount, can have a disk that is small enough to fill")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    folder.rmdir()
+
+
+@contextmanager
+def filled(disk):
+    """Leave no room there."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(65536))
+    try:
+        yield
+    finally:
+        filler.unlink()
 
 
 @pytest.fixture
@@ -90,12 +123,57 @@ def test_work_goes_on_after_the_database_was_gone(server, start_worker, amazon, 
     time.sleep(2)  # nobody waits longer after a longer time: each task asks anew
     server.start()
     wait_until(lambda: all_available(3))
+    assert_all_done_once(amazon)
+
+
+def assert_all_done_once(amazon):
     for operation in Operation.objects.all():
         assert operation.state == "done"
         assert [step["state"] for step in operation.steps] == ["done"] * STEPS
     created = [bucket for call, bucket, status in amazon.calls if call == "CreateBucket" and status < 400]
     names = [name for store in Store.objects.all() for name in (store.bucket, store.log_bucket)]
     assert sorted(created) == sorted(names)
+
+
+@pytest.mark.database
+def test_work_goes_on_after_the_database_hung(server, start_worker, amazon):
+    account = factories.account(factories.organisation())
+    amazon.inject("PutBucketPolicy", when="hang", seconds=5, times=6)
+    create(account, 3)
+    start_worker(settings=QUICK)
+    wait_until(lambda: Operation.objects.at_work().count() == 3 and not amazon._faults)
+    connections["default"].close()
+    with postgres.hung(server.processes()):
+        time.sleep(HALF_A_MINUTE)
+    wait_until(lambda: all_available(3), 120)
+    assert_all_done_once(amazon)
+
+
+@pytest.mark.database
+def test_work_goes_on_after_the_database_s_disk_was_full(small_disk, server, start_worker, amazon):
+    """PostgreSQL refuses what needs room for so long, or ends itself and starts anew; either is an outage."""
+    account = factories.account(factories.organisation())
+    amazon.inject("PutBucketPolicy", when="hang", seconds=5, times=6)
+    create(account, 3)
+    start_worker(settings=QUICK)
+    wait_until(lambda: Operation.objects.at_work().count() == 3 and not amazon._faults)
+    with filled(small_disk):
+        with pytest.raises(DatabaseError), connections["default"].cursor() as cursor:
+            cursor.execute("CREATE TABLE no_room AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
+        connections["default"].close()
+        time.sleep(HALF_A_MINUTE)
+    if server.has_ended():
+        server.start()  # as systemd does
+    wait_until(lambda: _answers() and all_available(3), 120)
+    assert_all_done_once(amazon)
+
+
+def _answers():
+    try:
+        connections["default"].ensure_connection()
+    except DatabaseError:
+        return False
+    return True
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -106,29 +105,6 @@ def web(server, broker, tmp_path_factory):
     web.stop()
 
 
-def processes(server) -> list[int]:
-    """Return PostgreSQL's processes, the first one first."""
-    first = server._process.pid
-    return [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
-
-
-@contextmanager
-def hung(pids):
-    """Stop processes in the middle of what they do, and let them go on afterwards.
-
-    One that has just ended (a server process whose client has left) is missed by nobody.
-    """
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-
 def at_once(count, work):
     """Return what so many calls at the same time returned."""
     found = []
@@ -154,7 +130,7 @@ def test_many_requests_share_the_connections_of_a_process(server, web):
 
 
 def test_a_hung_database_is_said_by_a_page_and_the_probes_answer(server, web):
-    with hung(processes(server)):
+    with postgres.hung(server.processes()):
         pages = []
         visitors = [
             threading.Thread(target=lambda: pages.append(ask(web.port, "/stores/", **BROWSER))) for _ in range(THREADS)
@@ -246,7 +222,7 @@ def test_check_asks_the_server_how_many_connections_it_has(server, monkeypatch, 
 
 
 def test_a_hung_broker_is_said_within_the_time_of_a_probe(web, broker):
-    with hung([broker.process.pid]):
+    with postgres.hung([broker.process.pid]):
         status, _, text = ask(web.port, "/readyz")
         assert (status, text) == (503, b'{"database": "ok", "broker": "does not answer"}')
         assert ask(web.port, "/stores/", **BROWSER)[0] == SIGNED_OUT
