@@ -123,7 +123,7 @@ class Server:
         status, headers, content = answered
         told = [value for name, value in headers if name == FOLLOW]
         headers = [one for one in headers if one[0] != FOLLOW]
-        if told and (follower := self.followers.admit(told[0])):
+        if told and scope.method == "GET" and (follower := self.followers.admit(told[0])):
             await self._follow(protocol, headers, content, follower)
         else:
             protocol.response_bytes(status, headers, content)

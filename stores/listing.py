@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from uuid import UUID
 
@@ -246,9 +246,6 @@ LISTING = Listing(
         Order("region", "Region", "Region, Z to A", "region"),
     ),
 )
-# As programs ask, who give a code as a store has it, whatever cloud it is in.
-_CODE = replace(REGION, where=lambda text: Q(region=text))
-BY_CODE = replace(LISTING, facets=tuple(_CODE if one is REGION else one for one in LISTING.facets))
 
 
 def page(membership: Membership, given: Mapping[str, str], *, path: str, size: int) -> ListPage:

@@ -37,6 +37,9 @@ def answers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
         is_compatible = COMPATIBLE.match(request.path) is not None
         if not is_compatible and not request.path.startswith(OURS):
             return get_response(request)
+        is_head = request.method == "HEAD"
+        if is_head:  # what a GET answers, without its body
+            request.method = "GET"
         response = get_response(request)
         if response.status_code >= 400 and not _is_json(response):
             response = _in_place_of(response, _as_json(response, is_compatible=is_compatible))
@@ -46,9 +49,18 @@ def answers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
             response = _in_place_of(refused, _as_json(refused, is_compatible=True)) if is_compatible else refused
         for name, value in usage.headers.items():
             response.headers[name] = value
-        return response
+        return _without_body(request, response) if is_head else response
 
     return respond
+
+
+def _without_body(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Return the answer to a HEAD: with the headers of the GET alone."""
+    request.method = "HEAD"
+    if not response.streaming:
+        response.headers.setdefault("Content-Length", str(len(response.content)))
+        response.content = b""
+    return response
 
 
 def refusal(path: str, status: int, why: str, headers: dict[str, str]) -> HttpResponse | None:

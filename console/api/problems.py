@@ -43,6 +43,11 @@ def problem(status: int, detail: str, *, errors: Errors = (), headers: Mapping[s
     return HttpResponse(json.dumps(content), status=status, headers={"Content-Type": PROBLEM, **(headers or {})})
 
 
+def one_of(choices: Sequence[str]) -> str:
+    """Return what is wrong with a value that is none of these."""
+    return f"Choose one of these: {', '.join(choices)}."
+
+
 def fields(errors: Errors) -> Problem:
     """Return the refusal of what some fields hold."""
     return Problem(422, "Some fields are wrong. Nothing was changed.", errors=errors)

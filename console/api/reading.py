@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: ninja reads the annotations themselves.
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from pydantic import Field
 from clusters import listing as cluster_listing
 from clusters.health.verdicts import Verdict
 from clusters.models import Attachment, Cluster, Node, Repository
+from clusters.models.cluster import State as ClusterState
 from clusters.pgbackrest.repository import from_json
 from console.accounts.models import Membership
 from console.accounts.permissions import Permission
@@ -24,16 +25,25 @@ from console.api import shapes, shown
 from console.api.authentication import NAMES, CallRequest
 from console.api.calls import answered, reads
 from console.api.lists import ListQuery, Searched, decode, encode, no_cursor, page
-from console.api.problems import Problem, fields
+from console.api.problems import Problem, fields, one_of
 from console.audit.models import AuditEvent
 from console.audit.views import FilterForm
 from console.cloud_accounts.models import CloudAccount
+from console.clouds import CLOUDS
+from console.clouds.regions import matching, regions
 from console.overview import states
 from console.web.lists import Asked, Listing
 from stores import listing as store_listing
+from stores.models import State as StoreState
 from stores.models import Store, StoreQuerySet
 
 CLOSED = Field(description="As on the page.")
+CHOICES = {
+    "verdict": [*Verdict.values, store_listing.NOT_JUDGED],
+    "provider": list(CLOUDS),
+    "used": ["yes", "no"],
+    "stores": ["yes", "no"],
+}
 DAY = Field(pattern=r"^(\d{4}-\d\d-\d\d)?$", description="A day (UTC), such as 2026-11-30.")
 
 
@@ -66,29 +76,46 @@ class StoreList(Searched):
     verdict: Annotated[str, Field(description="The worst verdict on what is kept in it; none: nothing is judged.")] = ""
     provider: Annotated[str, CLOSED] = ""
     cloud_account_id: UUID | None = None
-    region: Annotated[str, Field(max_length=40, description="A region's code.")] = ""
+    region: Annotated[str, Field(max_length=100, description="A region's code, or a city or country.")] = ""
     used: Annotated[str, Field(description="yes or no: whether a cluster uses it.")] = ""
 
 
 @reads("/stores", Permission.SEE_STORES, shapes.Page[shapes.Store], asked=StoreList)
 def list_stores(request: CallRequest, asked: Query[StoreList]) -> HttpResponse:
     """List the stores, newest first."""
-    given = {"account": str(asked.cloud_account_id or ""), **_filters(asked)}
-    chosen = _chosen(store_listing.BY_CODE, given)
+    given = {"account": str(asked.cloud_account_id or ""), **_filters(asked), "region": ""}
+    chosen = _chosen(store_listing.LISTING, StoreState.values, given)
     rows = store_listing.search(request.membership, stores(request.membership), chosen.query)
-    return answered(
-        page(store_listing.BY_CODE.filtered(store_listing.compared(rows, chosen), chosen), asked, shown.store)
-    )
+    rows = store_listing.compared(rows, chosen)
+    if region := asked.region.strip():
+        rows = rows.filter(_in_region(request.membership, region))
+    return answered(page(store_listing.LISTING.filtered(rows, chosen), asked, shown.store))
 
 
 def _filters(asked: Searched) -> dict[str, str]:
     return {key: text for key, text in asked.dict().items() if isinstance(text, str) and key != "cursor"}
 
 
-def _chosen(listing: Listing, given: Mapping[str, str]) -> Asked:
+def _in_region(membership: Membership, text: str) -> Q:
+    """Return the condition that a store is in the regions that a text names, by code or place; raises Problem.
+
+    A server that is in no cloud has regions of its own: those of the organisation are known, too.
+    """
+    found = Q(region=text)
+    named = [one for provider in CLOUDS for one in matching(text, regions(provider))]
+    for one in named:
+        found |= Q(region=one.code, cloud_account__provider_key=one.provider)
+    known = named or Store.objects.visible_to(membership).filter(region=text).exists()
+    if not known and not any(one.region(text) for one in CloudAccount.objects.visible_to(membership)):
+        raise fields([("/region", "No region has this code, and none is in a city or country of this name.")])
+    return found
+
+
+def _chosen(listing: Listing, states: Sequence[str], given: Mapping[str, str]) -> Asked:
     """Return what the filters of a list are asked; raises Problem for what can be no choice."""
     if wrong := listing.no_choices(given):
-        raise fields([(f"/{key}", "Select a valid choice.") for key in wrong])
+        choices = {**CHOICES, "state": states}
+        raise fields([(f"/{key}", one_of(choices[key])) for key in wrong])
     return listing.asked(given)
 
 
@@ -142,7 +169,8 @@ class ClusterList(Searched):
 @reads("/clusters", Permission.SEE_STORES, shapes.Page[shapes.Cluster], asked=ClusterList)
 def list_clusters(request: CallRequest, asked: Query[ClusterList]) -> HttpResponse:
     """List the clusters with their nodes, databases and attached stores, newest first."""
-    chosen = _chosen(cluster_listing.LISTING, {"account": str(asked.cloud_account_id or ""), **_filters(asked)})
+    given = {"account": str(asked.cloud_account_id or ""), **_filters(asked)}
+    chosen = _chosen(cluster_listing.LISTING, ClusterState.values, given)
     rows = cluster_listing.search(request.membership, clusters(request.membership), chosen.query)
     return answered(page(cluster_listing.LISTING.filtered(cluster_listing.columns(rows), chosen), asked, shown.cluster))
 
@@ -187,6 +215,7 @@ class BackupList(ListQuery):
 
 
 Place = tuple[int, str, str, str]  # repository, node, database, label
+NAMED_AT_MOST = 20  # choices in a refusal
 AT_ONCE = 10  # repositories that are read together: the list of one may have thousands of backups
 
 
@@ -289,10 +318,19 @@ def of_form(form: Any, names: Mapping[str, str] | None = None, *, below: str = "
     """
     named = names or {}
     wrong = [
-        (f"{below}/{named.get(field, field)}" if field != "__all__" else below, " ".join(map(str, errors)))
-        for field, errors in form.errors.items()
+        (f"{below}/{named.get(field, field)}" if field != "__all__" else below, _told(form, field))
+        for field in form.errors
     ]
     return fields(wrong)
+
+
+def _told(form: Any, field: str) -> str:
+    """Return what is wrong with a field: where it has few choices, which these are."""
+    choices = [str(key) for key, _ in getattr(form.fields.get(field), "choices", ()) if key]
+    codes = {error.code for error in form.errors.as_data()[field]}
+    if codes == {"invalid_choice"} and 0 < len(choices) <= NAMED_AT_MOST:
+        return one_of(choices)
+    return " ".join(map(str, form.errors[field]))
 
 
 @reads("/members", Permission.SEE_MEMBERS, shapes.Page[shapes.Member], asked=ListQuery)

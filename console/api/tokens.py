@@ -27,7 +27,7 @@ from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
 from console.api.models import SCOPES, ServiceAccount, Token
 from console.cloud_accounts.models import Attempt
-from console.web.prepared import Prepared
+from console.web import prepared
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 KEY, SECRET, CHECKSUM = 12, 43, 6  # characters: 62^43 is more than 2^256, 62^6 more than 2^32
@@ -195,7 +195,9 @@ def _row(key: str, kind: str) -> Token | None:
 
 
 # Each call of the API begins with it.
-_by_key: Prepared[Token] = Prepared(lambda key: Token.objects.with_member().filter(key=key).order_by())
+_by_key: prepared.Prepared[Token] = prepared.Prepared(
+    lambda key: Token.objects.with_member().filter(key=key).order_by(), prepared.TEXT
+)
 
 
 def _check(token: Token) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from console.api import (
 )
 from console.api.calls import router
 from console.api.document import render
-from console.api.problems import Problem, fields, problem
+from console.api.problems import Problem, fields, one_of, problem
 
 PREFIX = "/api/v1/"
 FILE = Path(__file__).with_name("openapi.json")
@@ -58,6 +59,14 @@ class JSONBody(Parser):
         if request.content_type != "application/json":
             raise ValueError("not JSON")
         return json.loads(request.body, parse_constant=_refuse)
+
+
+TOO_DEEP = "The body is nested too deeply. Send an object, with no more in it than the OpenAPI file says."
+
+
+def is_too_deep(error: HttpError) -> bool:
+    """Return whether a body could not be read because lists and objects in it are nested too deeply."""
+    return isinstance(error.__cause__, RecursionError)
 
 
 def _refuse(name: str) -> None:
@@ -110,12 +119,14 @@ def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def _no_json(request: HttpRequest, error: HttpError) -> HttpResponse:
+    if is_too_deep(error):
+        return problem(error.status_code, TOO_DEEP)
     return problem(error.status_code, "The body is no JSON. Send an object, with Content-Type: application/json.")
 
 
 @api.exception_handler(ValidationError)
 def _wrong_fields(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    return fields([(_pointer(one), _words(one)) for one in error.errors]).answer()
+    return fields([(_pointer(one), words(one)) for one in error.errors]).answer()
 
 
 def _pointer(found: dict[str, Any]) -> str:
@@ -135,7 +146,6 @@ WORDS = {
     "int_from_float": "Send a whole number.",
     "bool_parsing": "Send true or false.",
     "string_pattern_mismatch": "This is not written as it should be: the OpenAPI file says how.",
-    "enum": "Choose one of those that the OpenAPI file names.",
     "model_attributes_type": "Send an object.",
     "model_type": "Send an object.",
     "string_too_long": "This is too long.",
@@ -145,7 +155,6 @@ WORDS = {
     "list_type": "Send a list.",
     "dict_type": "Send an object.",
     "bool_type": "Send true or false.",
-    "literal_error": "Choose one of those that the OpenAPI file names.",
     "timezone_aware": "Send a time with its zone, such as 2026-11-30T12:00:00Z.",
     "datetime_from_date_parsing": "Send a time with its zone, such as 2026-11-30T12:00:00Z.",
     "datetime_parsing": "Send a time with its zone, such as 2026-11-30T12:00:00Z.",
@@ -153,12 +162,15 @@ WORDS = {
 }
 
 
-def _words(found: dict[str, Any]) -> str:
+def words(found: dict[str, Any]) -> str:
+    """Return what is wrong with a field, for a person."""
     context = found.get("ctx", {})
     bounds = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
     if found["type"] in bounds:
         said, name = bounds[found["type"]]
         return f"Send {said} {context.get(name)}."
+    if found["type"] in {"enum", "literal_error"}:
+        return one_of(re.findall(r"'([^']*)'", context["expected"]))
     return WORDS.get(found["type"]) or str(found["msg"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -114,10 +115,65 @@ def test_stores_are_filtered_as_on_the_page(as_owner, account, acme):
         ({"used": "yes"}, []),
     ):
         assert [one["name"] for one in as_owner.get("/stores", query).json()["items"]] == names
-    for name in ("state", "verdict", "provider", "used"):
+    choices = {"state": "available", "verdict": "not_recoverable", "provider": "google", "used": "yes, no"}
+    for name, one in choices.items():
         answer = as_owner.get("/stores", {name: "nothing like it"})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{name}")
+        assert one in answer.json()["errors"][0]["detail"]
     assert as_owner.get(f"/stores/{failed.pk}").json()["task"]["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("region", "names"),
+    [
+        ("eu-west-1", ["orders"]),
+        ("Dublin", ["orders"]),
+        ("Ireland", ["orders"]),
+        ("eu-west-3", ["ledger"]),
+        ("paris", ["ledger"]),
+        ("France", ["ledger"]),
+        ("dc-1", ["own"]),
+        ("eu-north-1", []),
+    ],
+)
+def test_a_region_is_named_by_code_or_place(as_owner, account, region, names):
+    for name, code in (("orders", "eu-west-1"), ("ledger", "eu-west-3"), ("own", "dc-1")):
+        factories.store(account, name=name, region=code)
+    assert [one["name"] for one in as_owner.get("/stores", {"region": region}).json()["items"]] == names
+
+
+@pytest.mark.parametrize("region", ["bogus", "dc-1", "-", "\N{SNOWMAN}"])
+def test_a_region_that_is_nowhere_is_refused_also_where_another_organisation_has_it(as_owner, charlie, region):
+    factories.store(factories.account(charlie.memberships.get().organisation), name="theirs", region="dc-1")
+    answer = as_owner.get("/stores", {"region": region})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/region")
+
+
+def test_another_organisations_account_filters_as_one_that_is_nowhere(as_owner, account, charlie):
+    factories.store(account, name="orders")
+    theirs = factories.account(charlie.memberships.get().organisation)
+    factories.store(theirs, name="theirs")
+    answers = [as_owner.get("/stores", {"cloud_account_id": str(one)}) for one in (theirs.pk, uuid4())]
+    assert [(one.status_code, one.json()) for one in answers] == [(200, {"items": [], "next": None})] * 2
+
+
+def test_a_filter_of_alerts_names_its_choices(as_owner):
+    for query, told in (({"state": "bogus"}, "open, closed."), ({"severity": "bogus"}, "critical")):
+        answer = as_owner.get("/alerts", query).json()
+        assert told in answer["errors"][0]["detail"]
+    assert "recoverable" in as_owner.get("/verdicts", {"verdict": "bogus"}).json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("path", ["/me", "/stores", "/stores/{pk}", "/nothing"])
+def test_head_is_answered_as_get_is_without_a_body(as_owner, account, path):
+    store = factories.store(account)
+    address = f"/api/v1{path.format(pk=store.pk)}"
+    got, told = as_owner.client.get(address), as_owner.client.head(address)
+    assert (told.status_code, told.content) == (got.status_code, b"")
+    assert told["Content-Length"] == str(len(got.content))
+    for name in ("Content-Type", "RateLimit-Policy"):
+        assert told[name] == got[name]
+    assert as_owner.client.head("/api/v1/proximity").status_code == 405
 
 
 def test_a_cluster_is_told_whole(as_owner, cluster):

@@ -106,6 +106,11 @@ def test_create_refuses_what_is_no_object_of_json(as_owner, account, sent):
     assert not Store.objects.exists()
 
 
+@pytest.mark.parametrize("sent", [b"[" * 100_000, b'{"a":' * 50_000], ids=["lists", "objects"])
+def test_what_is_nested_too_deeply_is_called_so(as_owner, sent):
+    assert "nested too deeply" in as_owner.post("/stores", sent).json()["detail"]
+
+
 def test_a_form_is_no_json(as_owner, body):
     answer = as_owner.client.post("/api/v1/stores", body)
     assert (answer.status_code, "Content-Type" in answer.json()["detail"]) == (400, True)

@@ -213,6 +213,28 @@ def test_what_is_typed_wrong_is_code_2_one_line_and_no_call(sk, script, words, s
     assert said in err
 
 
+def test_a_column_that_no_row_has_is_refused_before_anything_is_printed(sk, script):
+    for way in ("table", "json", "csv"):
+        script.say(PAGE)
+        code, out, err = sk("stores", "list", "-o", way, "--columns", "name,bogus")
+        assert (code, out) == (2, "")
+        assert "there is no field 'bogus'. There are id, name, state, region" in err
+    script.say((200, {"items": [], "next": None}))
+    assert sk("stores", "list", "--columns", "name") == (0, "NAME\n", "")
+
+
+def test_what_is_not_there_is_named(sk, script):
+    script.say(problem(404, "There is nothing here."))
+    assert sk("stores", "get", ID) == (
+        4, "", f"storekeeper: There is nothing here: stores get {ID}. (request r-1)\n",
+    )  # fmt: skip
+
+
+def test_the_version_is_said_as_a_command_and_as_an_option(sk):
+    assert sk("version") == sk("--version")
+    assert re.fullmatch(r"storekeeper \d+\.\d+.*\n", sk("version")[1])
+
+
 def test_options_go_before_the_fields_of_a_body(sk, script, tmp_path):
     (tmp_path / "store.json").write_text(json.dumps({"name": "one", "cloud_account_id": ACCOUNT, "lock_days": 3}))
     script.say(BEGUN)

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.db.models import Count, Q
 from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 
-from console.accounts.models import User
-from console.web.prepared import Prepared
+from console.accounts.models import Organisation, User
+from console.web.prepared import ANOTHER_KEY, KEY, TEXT, Prepared
 from tests import factories
 
-by_name: Prepared[User] = Prepared(lambda name: User.objects.filter(username=name).order_by())
+by_name: Prepared[User] = Prepared(lambda name: User.objects.filter(username=name).order_by(), TEXT)
 
 
 @pytest.fixture
@@ -61,6 +63,22 @@ def test_a_value_is_never_part_of_the_statement(alice):
 
 @pytest.mark.parametrize("lookup", ["username__icontains", "id"])
 def test_a_query_that_does_not_compare_the_value_as_it_is_is_refused(db, lookup):
-    prepared: Prepared[User] = Prepared(lambda text: User.objects.filter(**{lookup: text if lookup != "id" else 1}))
+    prepared: Prepared[User] = Prepared(
+        lambda text: User.objects.filter(**{lookup: text if lookup != "id" else 1}), TEXT
+    )
     with pytest.raises(ValueError, match="unchanged"):
         prepared.first("alice")
+
+
+def test_keys_find_rows_and_values_of_them(alice):
+    one, two = factories.organisation("One"), factories.organisation("Two")
+    of_both: Prepared[Organisation] = Prepared(
+        lambda first, second: Organisation.objects.filter(Q(pk=first) | Q(pk=second)).order_by("name"), KEY, ANOTHER_KEY
+    )
+    names: Prepared[tuple[str]] = Prepared(
+        lambda first: Organisation.objects.filter(pk=first).values_list("name").annotate(number=Count("pk")), KEY
+    )
+    assert of_both.all(one.pk, two.pk) == of_both.all(two.pk, one.pk) == [one, two]
+    assert of_both.all(one.pk, one.pk) == [one]
+    assert names.all(two.pk) == [("Two", 1)]
+    assert names.all(uuid4()) == []

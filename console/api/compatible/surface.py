@@ -17,7 +17,7 @@ from ninja.errors import HttpError, ValidationError
 from console.api.compatible import accounts, calls, clients, clusters, shapes, stores, tasks
 from console.api.compatible.calls import of_problem, refusal
 from console.api.problems import Problem
-from console.api.v1 import WORDS, JSONBody
+from console.api.v1 import TOO_DEEP, JSONBody, is_too_deep, words
 
 PARTS = (accounts, clients, clusters, stores, tasks)  # which have put their calls on the routers
 PREFIXES = {"resources": ("v1/", "byoc/v1/"), "account": ("account/v1/",)}
@@ -56,7 +56,7 @@ def _api(name: str, router: Router) -> NinjaAPI:
     handlers: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
         Problem: lambda request, error: of_problem(error),
         Http404: lambda request, error: refusal(404, "There is no such row."),
-        HttpError: lambda request, error: refusal(400, UNREADABLE),
+        HttpError: lambda request, error: refusal(400, TOO_DEEP if is_too_deep(error) else UNREADABLE),
         ValidationError: lambda request, error: refusal(400, " ".join(map(_words, error.errors))),
     }
     for kind, handler in handlers.items():
@@ -70,7 +70,7 @@ APIS = {"resources": _api("resources", calls.resources), "account": _api("accoun
 def _words(found: dict[str, Any]) -> str:
     """Return what is wrong, and where: what ninja calls the parameters of a view is left out."""
     names = ".".join(str(one) for one in found["loc"][1:] if one != "asked")
-    said = WORDS.get(found["type"]) or f"{found['msg']}."
+    said = f"{words(found).removesuffix('.')}."
     return f"{names}: {said}" if names else said
 
 

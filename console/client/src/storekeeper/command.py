@@ -8,7 +8,7 @@ import getpass
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ HELP = """storekeeper: use a Storekeeper console from the command line
   storekeeper login [URL]         keep the address and a token, or client credentials (logout forgets them)
   storekeeper token               print a token that is good now, for curl
   storekeeper completion SHELL    print what completes commands in bash, zsh or fish
+  storekeeper version             print the version of this command
 
 groups: {groups}
 
@@ -109,7 +110,7 @@ def _run(words: list[str]) -> int:  # noqa: PLR0911 - one for each kind of comma
     own = {"login": _login, "logout": _logout, "token": _token, "completion": _completion, "__complete": _candidates}
     if name in own:
         return own[name](rest)
-    if name == "--version":
+    if name in {"--version", "version"}:
         sys.stdout.write(f"storekeeper {VERSION}\n")
         return 0
     commands = words_of(name, list(operations().values()))
@@ -174,7 +175,7 @@ def _call(operation: Operation, words: Sequence[str]) -> int:
         given = with_ids(client, operation, given)
         if operation.answers == "page":
             return _list(client, operation, given, asked)
-        answer = client.ask(operation, given)
+        answer = _asked(client, operation, given)
         if operation.answers == "file":
             return _file(answer.body, asked.save)
         row = shown(answer)
@@ -186,6 +187,19 @@ def _call(operation: Operation, words: Sequence[str]) -> int:
         return 0
     finally:
         kept.keep(client)
+
+
+def _asked(client: Client, operation: Operation, given: dict[str, Any]) -> Any:
+    """Return the answer; of what is not there, the error says which it is."""
+    try:
+        return client.ask(operation, given)
+    except NotFound as error:
+        named = " ".join(str(given[one.name]) for one in operation.arguments if one.place == "path")
+        if named and named not in error.detail:
+            error.detail = (
+                f"{error.detail.rstrip('.')}: {' '.join(filter(None, (operation.group, operation.command, named)))}."
+            )
+        raise
 
 
 def _say_etag(row: Any) -> None:
@@ -214,6 +228,7 @@ def _list(client: Client, operation: Operation, given: dict[str, Any], asked: ar
         raise WrongUse("--where is FIELD=VALUE, such as --where region=eu-west-1.")
     sifted = (row for row in rows if all(_field(row, name) == value for name, _, value in wanted))
     columns = [one for one in asked.columns.split(",") if one]
+    sifted = _with(columns, sifted)
     if asked.output == "table":
         columns = columns or list(operation.columns)
     printer = Printer(asked.output, columns)
@@ -221,6 +236,15 @@ def _list(client: Client, operation: Operation, given: dict[str, Any], asked: ar
     if limit and next(sifted, None) is not None:
         sys.stderr.write(f"There are more than {limit}. --limit 0 lists all.\n")
     return 0
+
+
+def _with(columns: Sequence[str], rows: Iterator[Any]) -> Iterator[Any]:
+    """Return the rows; raises WrongUse, before anything is printed, where they do not have these columns."""
+    for row in rows:
+        if wrong := [one for one in columns if one not in row]:
+            raise WrongUse(f"--columns: there is no field {wrong[0]!r}. There are {', '.join(row)}.")
+        return chain([row], rows)
+    return iter(())
 
 
 def _field(row: Mapping[str, Any], name: str) -> str:

@@ -30,7 +30,7 @@ end
 complete -c storekeeper -f -a '(__storekeeper_complete)'
 """
 SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
-OWN = ("login", "logout", "token", "completion", "help")
+OWN = ("login", "logout", "token", "completion", "version", "help")
 
 
 def candidates(words: Sequence[str]) -> list[str]:

@@ -159,7 +159,7 @@ class StoresCalls(Core):
         state: As on the page.
         verdict: The worst verdict on what is kept in it; none: nothing is judged.
         provider: As on the page.
-        region: A region's code.
+        region: A region's code, or a city or country.
         used: yes or no: whether a cluster uses it.
         """
         return self.rows("list_stores", {"limit": limit, "cursor": cursor, "q": q, "state": state, "verdict": verdict, "provider": provider, "cloud_account_id": cloud_account_id, "region": region, "used": used})
