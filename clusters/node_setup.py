@@ -237,7 +237,9 @@ class NodeSetup:
 
     @property
     def troubles(self) -> list[str]:
-        """Return what will not work on the node, in sentences."""
+        """Return what will not work on the node, in sentences. One that is watched only is handed nothing."""
+        if self.cluster.is_watched_only:
+            return strangers(self.cluster, self.node)
         return [*strangers(self.cluster, self.node), *troubles(self.configuration, self.node.applied_version)]
 
     @property

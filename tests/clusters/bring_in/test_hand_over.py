@@ -249,3 +249,21 @@ def test_a_key_s_page_names_the_former_path_too(handed_over, as_alice, store):
         f"/{handed_over.prefix} in {store.name}",
         f"/backups/prod in {store.name}",
     ]
+
+
+def test_a_cluster_that_is_watched_only_lacks_nothing(as_alice, bring, bucket, text):
+    row, _ = bring(text=text)
+    said = plain(as_alice.get(row.cluster.get_absolute_url()))
+    assert "Its own: watched only" in said
+    assert "Add a database first" not in said
+    assert "Will not work" not in said
+    assert "This will not work" not in plain(as_alice.get(f"{row.cluster.get_absolute_url()}nodes/n1/"))
+
+
+def test_the_hand_over_creates_nothing_that_is_there(as_alice, bring, bucket, text):
+    row, _ = bring(text=text)
+    said = plain(as_alice.get(f"{row.cluster.get_absolute_url()}hand-over/"))
+    assert "look at the stanza main: where it is there already, it stays as it is" in said
+    assert "Make a full backup by the new file of main" in said
+    assert "Create the stanza" not in said
+    assert "first backup" not in said
