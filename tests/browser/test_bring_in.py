@@ -70,13 +70,13 @@ def test_a_list_is_added_handed_over_watched_again_and_forgotten(listed):
     page.get_by_role("button", name="Add 1 cluster").click()
     expect(page.get_by_text("being added")).to_be_visible()
     page.get_by_role("link", name=name).first.click()
-    expect(page.get_by_text("Watched only.")).to_be_visible(timeout=30_000)
+    expect(page.locator("#cluster-watched-only")).to_be_visible(timeout=30_000)
 
     page.get_by_role("link", name="Hand over").first.click()
     dialog = page.locator("dialog[open]")
     expect(dialog.get_by_text("n1 has main, n2 has ledger")).to_be_visible()
     dialog.get_by_role("button", name="Begin the Hand-over").click()
-    expect(page.get_by_text("Watched only.")).not_to_be_visible(timeout=30_000)
+    expect(page.locator("#cluster-watched-only")).not_to_be_visible(timeout=30_000)
     expect(page.locator(".heading .badge:not([class*=verdict-])").first).to_have_text("Available", timeout=30_000)
 
     page.locator(".heading .menu > summary").first.click()
@@ -86,7 +86,7 @@ def test_a_list_is_added_handed_over_watched_again_and_forgotten(listed):
     expect(dialog.get_by_text("Do that first").last).to_be_visible()
     dialog.locator("[name=done]").check()
     dialog.get_by_role("button", name="Watch Only").click()
-    expect(page.get_by_text("Watched only.")).to_be_visible(timeout=30_000)
+    expect(page.locator("#cluster-watched-only")).to_be_visible(timeout=30_000)
 
     page.goto(address)
     expect(page.get_by_role("cell", name="Watched")).to_be_visible()
