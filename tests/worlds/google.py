@@ -182,6 +182,7 @@ class Google(World):
             "soft_delete": settings(spec.bucket, softDeletePolicy={"retentionDurationSeconds": "691200"}),
             "logging": settings(spec.bucket, logging={"logBucket": "elsewhere", "logObjectPrefix": ""}),
             "log_delivery": shut_out,
+            "holds": settings(spec.bucket, retentionPolicy={"retentionPeriod": "864000"}, defaultEventBasedHold=True),
         }
 
     def access(self, *specs: StoreSpec) -> AccessSpec:

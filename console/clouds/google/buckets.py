@@ -126,6 +126,9 @@ def settings(spec: StoreSpec, *, log: bool) -> dict[str, Any]:
     return found
 
 
+HOLDS = "holds"  # as value_of() calls what keeps objects from being overwritten and deleted
+
+
 def value_of(bucket: Mapping[str, Any], key: str) -> Any:
     """Return one setting of a bucket as plain data, without what Google adds to it and what means nothing."""
     found = bucket.get(key)
@@ -137,6 +140,13 @@ def value_of(bucket: Mapping[str, Any], key: str) -> Any:
         }
     if key == "softDeletePolicy":
         return {"retentionDurationSeconds": str((found or {}).get("retentionDurationSeconds", "0"))}
+    if key == HOLDS:
+        policy = bucket.get("retentionPolicy") or {}
+        return {
+            "seconds": int(policy.get("retentionPeriod", 0)),
+            "locked": bool(policy.get("isLocked")),
+            "by_event": bool(bucket.get("defaultEventBasedHold")),
+        }
     if key == "versioning":
         return {"enabled": bool((found or {}).get("enabled"))}
     if key == "lifecycle":

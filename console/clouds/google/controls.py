@@ -9,6 +9,7 @@ from typing import Any
 from console.clouds.contract import Control
 from console.clouds.google.buckets import (
     DAY,
+    HOLDS,
     LOG_ROLE,
     LOG_WRITER,
     STORE_LABEL,
@@ -167,7 +168,51 @@ def _of_bucket(spec: StoreSpec, name: str, *, log: bool) -> list[Control]:
         principals,
         *([writer] if log else []),
         *(_setting(spec, bucket, key, wanted, log=log) for key in keys),
+        *([] if log else [_holds(bucket)]),
     ]
+
+
+def _holds(bucket: Bucket) -> Control:
+    """Return that nothing keeps pgBackRest from overwriting its lists and from expiring backups ("Bucket Lock")."""
+    return Control(
+        key=HOLDS,
+        label="Retention policy and holds",
+        bucket=bucket.name,
+        log=False,
+        wanted=value_of({}, HOLDS),
+        observe=lambda: value_of(bucket.there(), HOLDS),
+        ensure=lambda: _let_go(bucket),
+        matches=lambda observed: not any(observed.values()),
+        describe=_hold_words,
+        repairable=lambda observed: not observed["locked"],
+    )
+
+
+def _hold_words(value: Mapping[str, Any]) -> str:
+    said = []
+    if value["seconds"]:
+        lock = ", locked for ever" if value["locked"] else ""
+        days, minutes = value["seconds"] / DAY, value["seconds"] / 60
+        how_long = f"{days:,.4g} days" if days >= 1 else f"{minutes:,.4g} minutes"
+        said.append(f"Nothing is overwritten or deleted for {how_long}{lock}")
+    if value["by_event"]:
+        said.append("New objects are held until somebody releases each")
+    return "; ".join(said) or "None: pgBackRest may overwrite and expire"
+
+
+def _let_go(bucket: Bucket) -> None:
+    """Take the retention policy and the hold of new objects off; raises Failed for a policy that is locked."""
+    found = bucket.there()
+    now = value_of(found, HOLDS)
+    if now["locked"]:
+        raise Failed(
+            f"The retention policy of bucket {bucket.name} is locked, which nobody can undo: pgBackRest can expire and "
+            "overwrite nothing there until it is old enough. Use another store for new backups.",
+            bucket=bucket.name,
+        )
+    off = {"retentionPolicy": bool(now["seconds"]), "defaultEventBasedHold": now["by_event"]}
+    if any(off.values()):
+        bucket.patch({name: None for name, there in off.items() if there}, found)
 
 
 def _setting(spec: StoreSpec, bucket: Bucket, name: str, wanted: Mapping[str, Any], *, log: bool) -> Control:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from console.clouds.contract import Control, Document
 from console.clouds.existing import ExistingBuckets, FoundBucket
-from console.clouds.google.buckets import DAY, SOFT_DAYS, labels, logging_target, value_of
+from console.clouds.google.buckets import DAY, HOLDS, SOFT_DAYS, labels, logging_target, value_of
 from console.clouds.google.controls import EVERYBODY, bucket_of, open_to
 from console.clouds.google.errors import who
 from console.clouds.google.permissions import existing_roles
@@ -68,6 +68,11 @@ def _warnings(spec: StoreSpec, found: Mapping[str, Any]) -> list[str]:
             "Requester Pays is on: each request has to name a project that pays, which pgBackRest does not do. Turn it "
             "off before nodes are given the store."
         )
+    if any(value_of(found, HOLDS).values()):
+        said.append(
+            "A retention policy or a hold keeps what is in it: pgBackRest can neither overwrite its lists nor expire "
+            "backups there. Take it off before nodes are given the store, if it can be."
+        )
     if found.get("locationType") not in {None, "region"}:
         said.append(f"It is in {found.get('location')}, which is no single region: the map shows it nowhere.")
     for rule in value_of(found, "lifecycle")["rule"]:
@@ -97,6 +102,8 @@ def adjusted(spec: StoreSpec, control: Control) -> Control:
         target = logging_target(spec)
         wanted = found if found and found.get("logBucket") == target["logBucket"] else target
         return _set(spec, control, "logging", wanted, lambda now: wanted)
+    if control.key == HOLDS:  # its owner's: the console weakens no promise that it did not make
+        return replace(control, repairable=lambda observed: False)
     return control
 
 

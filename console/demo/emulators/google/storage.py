@@ -205,6 +205,10 @@ class Storage:
         if query.get("ifMetagenerationMatch", bucket.settings["metageneration"]) != bucket.settings["metageneration"]:
             message = "At least one of the pre-conditions you specified did not hold."
             raise Refusal(412, "conditionNotMet", message)
+        if "retentionPolicy" in body and (bucket.settings.get("retentionPolicy") or {}).get(
+            "isLocked"
+        ):  # "Bucket Lock"
+            raise Refusal(403, "forbidden", f"Cannot remove or shorten the locked retention policy of {name}.")
         for fixed in ("name", "location"):
             if fixed in body and str(body[fixed]).upper() != str(bucket.settings[fixed]).upper():
                 raise Refusal(400, "invalid", f"The {fixed} of a bucket cannot be changed.")
