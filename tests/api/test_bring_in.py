@@ -192,3 +192,30 @@ def test_a_cluster_is_handed_over_and_taken_back(as_owner, as_viewer, as_strange
     answer = as_owner.post(f"{path}/back", {"done": True})
     assert (answer.status_code, "/tasks/" in answer["Location"]) == (202, True)
     assert Cluster.objects.get().is_watched_only
+
+
+def test_machines_with_stanzas_of_their_own_are_one_cluster(as_owner, store, bucket, row):
+    rows = [{**row, "passphrase": PASSPHRASE}, {**row, "stanzas": ["other"], "passphrase": PASSPHRASE}]
+    url = as_owner.post(URL, {"repositories": rows})["Location"].removeprefix("/api/v1")
+    look()
+    [told] = as_owner.get(url).json()["clusters"]
+    assert (told["nodes"], [one["name"] for one in told["repositories"][0]["stanzas"]]) == (2, ["main", "other"])
+    as_owner.post(f"{url}/add", {"seen": [told["seen"]]})
+    look()
+    told = as_owner.get(f"/clusters/{Cluster.objects.get().pk}").json()
+    assert {one["name"]: one["folder"] for one in told["databases"]} == {"main": "n1", "other": "n2"}
+    assert [one["folder"] for one in told["nodes"]] == ["n1", "n2"]
+    given = {"differences": [{"database": "main", "port": 5999}]}
+    refused = as_owner.send("PATCH", f"/clusters/{told['id']}/nodes/n2", given)
+    assert refused.status_code == 422, "n2 does not have it"
+
+
+def test_machines_with_some_stanzas_in_common_are_no_cluster(as_owner, store, row):
+    file = FILE.format(bucket=store.bucket, passphrase=PASSPHRASE)
+    rows = [
+        {"name": "prod", "store_id": str(store.pk), "file": file, "stanzas": one}
+        for one in (["main", "other"], ["main"])
+    ]
+    [error] = as_owner.post(URL, {"repositories": rows}).json()["errors"]
+    assert error["pointer"] == "/repositories/1/stanzas"
+    assert "Item 0 has the same cluster name and other stanzas: main, other" in error["detail"]
