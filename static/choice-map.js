@@ -3,6 +3,7 @@ import { mapApi } from "./choice-field.js";
 
 const maps = new WeakMap(); // by host: {address, controller}
 const live = new Map(); // host -> controller: to end those whose place has left the page
+const views = new Map(); // by address: the place that a map showed when it ended, for the same map after a refused form
 
 const hostOf = (field) => field.querySelector("[data-map-host]");
 const controllerOf = (field) => maps.get(hostOf(field))?.controller;
@@ -20,7 +21,8 @@ async function mountMap(field, host) {
   const map = { address, controller: null };
   const former = maps.get(host);
   maps.set(host, map);
-  former?.controller?.destroy();
+  if (former) end(host, former);
+  endLostMaps(); // of a refused form: this one takes over the place that it showed
   host.dataset.mapSrc = address;
   host.setAttribute("aria-busy", "true");
   try {
@@ -29,7 +31,8 @@ async function mountMap(field, host) {
     if (maps.get(host) !== map) return;
     if (!controller) { maps.delete(host); return; }
     map.controller = controller;
-    live.set(host, controller);
+    live.set(host, map);
+    if (views.has(address)) controller.show(views.get(address));
     drawLines(field);
   } catch (error) {
     maps.delete(host);
@@ -50,9 +53,16 @@ export function refreshMap(field) {
 }
 
 export function endLostMaps() {
-  for (const [host, controller] of live) {
-    if (host.isConnected) continue;
-    controller.destroy();
-    live.delete(host);
-  }
+  for (const [host, map] of live) if (!host.isConnected) end(host, map);
+}
+
+export function forgetPlaces() {
+  views.clear();
+}
+
+function end(host, { address, controller }) {
+  if (!controller) return;
+  views.set(address, controller.view());
+  controller.destroy();
+  live.delete(host);
 }

@@ -1,7 +1,7 @@
 // Choosing from many, by list and by map: what a click and a key do. console.js loads it where there is such a field.
 import { announceChange, fieldOf, forgetOptions, optionsOf, searchOf, toggle, visibleOptions } from "./choice-field.js";
 import { search, showChips } from "./choice-list.js";
-import { drawLines, endLostMaps, refreshMap, showMap } from "./choice-map.js";
+import { drawLines, endLostMaps, forgetPlaces, refreshMap, showMap } from "./choice-map.js";
 
 function refresh(field) {
   showChips(field);
@@ -100,5 +100,5 @@ document.addEventListener("input", onInput);
 document.addEventListener("click", onClick);
 document.addEventListener("keydown", onKeydown);
 document.addEventListener("htmx:afterSettle", () => { endLostMaps(); prepareFields(); });
-document.getElementById("dialog").addEventListener("close", () => setTimeout(endLostMaps));
+document.getElementById("dialog").addEventListener("close", () => setTimeout(() => { endLostMaps(); forgetPlaces(); }));
 prepareFields();

@@ -12,11 +12,12 @@ export class Legend {
     this.#api = api;
   }
 
-  update(map, pins, nodes, lines) {
+  // `worst` is the worst verdict on a node, on a map that is judged.
+  update(map, { pins, nodes, lines, worst }) {
     map.eachLayer((layer) => { this.#clustered ||= layer instanceof L.MarkerCluster; });
     const entries = this.#pinEntries(pins);
     if (this.#clustered) entries.push(this.#clusterEntry());
-    if (nodes.size) entries.push([this.#diamond(), this.#api.judged ? "Nodes, as the worst of them" : "Node"]);
+    if (nodes.size) entries.push([this.#diamond(worst), this.#api.judged ? "Nodes, as the worst of them" : "Node"]);
     for (const [near, words] of STROKES) {
       if (lines.getLayers().some((line) => line.options.near === near)) entries.push([stroke(near), words]);
     }
@@ -35,9 +36,10 @@ export class Legend {
     });
   }
 
-  #diamond() {
-    const symbol = diamond();
-    if (this.#api.judged) symbol.classList.add("judged");
+  #diamond(worst) {
+    const symbol = make("span", "map-node");
+    if (worst) symbol.dataset.verdict = worst;
+    symbol.append(diamond());
     return symbol;
   }
 

@@ -1,8 +1,9 @@
 // The map's browser half. Folium's script (console/worldmap.py) asks for its parts: outline, pins, clusters, nodes; the
 // page's script gives the labels and states and keeps the choice (`api`).
 import { Clusters } from "./map-clusters.js";
-import { diamond, icon, make, paintCluster, paintPin, pinShape } from "./map-icons.js";
+import { STATES, VERDICTS, diamond, icon, make, paintCluster, paintPin, pinShape, stateOf } from "./map-icons.js";
 import { MapInput } from "./map-input.js";
+import { declutter } from "./map-labels.js";
 import { Legend } from "./map-legend.js";
 import { lineBetween, outlineLayer } from "./map-lines.js";
 import { Tooltip } from "./map-tooltip.js";
@@ -23,6 +24,8 @@ export class WorldMap {
   #icons = new WeakMap(); // element -> {layer, text()}: for the tooltip and the keyboard
   #pins = new Map(); // by ID: their places
   #nodes = new Map(); // by name
+  #verdicts = new Set(); // of the nodes' places
+  #chosen = new Set(); // the pins that were when the page was last painted
 
   constructor(host, api) {
     this.#host = host;
@@ -66,6 +69,7 @@ export class WorldMap {
   nodes(spot, names, place) {
     for (const name of names) this.#nodes.set(name, spot);
     const judged = this.#api.place?.(spot);
+    if (judged) this.#verdicts.add(judged.verdict);
     const words = judged?.label ?? `${names.join(", ")} in ${place}`;
     const fill = (element) => this.#fillNodes(element, marker, names, words, judged);
     // Small, and without clicks of its own: over pins, under what is fanned out.
@@ -80,11 +84,20 @@ export class WorldMap {
     this.#setUpPanes();
     this.#lines = L.featureGroup().addTo(map);
     this.#listen(group);
-    this.#updateLegend();
-    const watch = new ResizeObserver(() => { if (this.#box.clientWidth) map.invalidateSize({ animate: false }); });
+    this.#settle();
+    const watch = new ResizeObserver(() => {
+      if (!this.#box.clientWidth) return;
+      map.invalidateSize({ animate: false });
+      declutter(this.#box);
+    });
     watch.observe(this.#box);
     return {
       refresh: () => this.#refresh(),
+      view: () => [map.getCenter(), map.getZoom()],
+      show: (view) => {
+        map.setView(...view, { animate: false });
+        this.#settle();
+      },
       lines: (pairs) => this.#drawLines(pairs),
       destroy: () => {
         watch.disconnect();
@@ -129,15 +142,28 @@ export class WorldMap {
     const shared = { api: this.#api, box: this.#box, map: this.#map, icons: this.#icons };
     new MapInput({ ...shared, clusters, tooltip: this.#tooltip }).listen(group);
     this.#map.on("zoomend", () => this.#updateLegend());
+    group.on("animationend", () => declutter(this.#box));
   }
 
   #updateLegend() {
-    this.#legend.update(this.#map, this.#pins, this.#nodes, this.#lines);
+    const worst = Object.keys(VERDICTS).find((one) => this.#verdicts.has(one));
+    this.#legend.update(this.#map, { pins: this.#pins, nodes: this.#nodes, lines: this.#lines, worst });
+    declutter(this.#box);
   }
 
   #refresh() {
     this.#map.eachLayer((layer) => this.#paint(layer));
     this.#tooltip.refresh();
+    this.#settle();
+  }
+
+  // What has just been chosen is in view, wherever it was chosen.
+  #settle() {
+    const chosen = [...this.#pins].filter(([id]) => STATES[stateOf(this.#api, id)]?.chosen);
+    for (const [id, spot] of chosen) {
+      if (!this.#chosen.has(id)) this.#map.panInside(spot, { padding: [40, 56], animate: false });
+    }
+    this.#chosen = new Set(chosen.map(([id]) => id));
     this.#updateLegend();
   }
 

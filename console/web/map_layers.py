@@ -127,7 +127,7 @@ def draw(pins: list[Pin], nodes: list[Node], key: str, tiles: tuple[str, str] | 
         lats, lons = zip(*spots, strict=True)
         corners = [[min(lats), min(lons)], [max(lats), max(lons)]]
         _add(
-            world, folium.FitBounds(corners, padding_top_left=(34, 48), padding_bottom_right=(34, 34), max_zoom=4), key
+            world, folium.FitBounds(corners, padding_top_left=(34, 48), padding_bottom_right=(34, 60), max_zoom=4), key
         )
     _add(world, WorldLayer(key), key)
     if tiles:

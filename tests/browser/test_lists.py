@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from stores.views import PANES
+from tests.browser.pages import available, create, delete, fresh, pane_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -101,3 +102,94 @@ def test_the_map_shows_what_the_list_shows(visit):
     expect(page).to_have_url(re.compile("q=orders"))
     expect(page.locator("#q")).to_have_count(1)
     expect(page.locator(".leaflet-marker-icon").first).to_be_visible()
+
+
+def test_back_leads_to_the_page_before_whatever_was_changed_in_place(visit):
+    page = visit(path="/tasks/")
+    page.goto("/stores/")
+    page.select_option("#filter-provider", "aws")
+    expect(page).to_have_url(re.compile(r"\?provider=aws$"))
+    page.get_by_role("button", name="Table").click()
+    expect(page.locator("table.listed")).to_be_visible()
+    expect(page.get_by_role("button", name="Table")).to_be_focused()
+    page.get_by_role("button", name="Panes").click()
+    expect(page.locator(".panes")).to_be_visible()
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"/stores/$"))
+    expect(page.locator("#filter-provider")).to_have_value("")
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"/tasks/$"))
+
+
+def test_the_filters_follow_the_tasks_and_leave_alone_what_is_under_the_hands(visit, demo):
+    page = visit()
+    name = fresh()
+    create(page, name)
+    page.locator("#q").focus()
+    page.evaluate("window.field = document.activeElement")
+    creating = page.locator("#filter-state option[value=creating]")
+    expect(creating).to_have_count(1)
+    available(pane_of(page, name))
+    expect(creating).to_have_count(0)
+    assert page.evaluate("document.activeElement === window.field")
+    delete(page, name)
+
+
+@pytest.mark.parametrize("path", ["/stores/", "/clusters/", "/tasks/", "/cloud-accounts/", "/overview/databases/"])
+def test_filters_fold_on_a_narrow_screen(visit, path):
+    page = visit(path=path, viewport={"width": 390, "height": 800})
+    fields = page.locator(".filters > .field:not(.filter-search)")
+    assert fields.count()
+    expect(fields.first).to_be_hidden()
+    page.get_by_text("Filters", exact=True).click()
+    expect(fields.last).to_be_visible()
+    select = fields.first.locator("select")
+    select.select_option(index=1)
+    expect(page.get_by_text("Filters (1)")).to_be_visible()
+    expect(select).to_be_visible()  # it stays unfolded
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+IN_VIEW = """() => {
+  const told = document.querySelector("dialog [role=alert]").getBoundingClientRect();
+  const dialog = document.querySelector("dialog").getBoundingClientRect();
+  return told.top >= dialog.top && told.bottom <= dialog.bottom;
+}"""
+
+
+@pytest.mark.parametrize("height", [600, 900])
+def test_what_is_wrong_with_a_form_stays_in_view(visit, height):
+    page = visit(path="/cloud-accounts/", viewport={"width": 1280, "height": height})
+    page.get_by_text("Link Cloud Account").click()
+    for cloud in ("aws", "azure", "google", "s3"):
+        page.click(f"dialog .tile:has([value={cloud}])")
+        expect(page.locator(f"dialog [value={cloud}]:checked")).to_have_count(1)
+        page.fill("dialog [name=name]", "")
+        page.click("dialog button[type=submit]")
+        expect(page.locator("dialog [role=alert]")).to_be_visible()
+        page.wait_for_function(IN_VIEW)
+        assert page.evaluate("document.activeElement.matches('dialog [aria-invalid=true], dialog [role=alert]')")
+
+
+LABELS = """() => {
+  const labels = [...document.querySelectorAll(".map-node:not(.crowded) .name")];
+  const found = labels.map((one) => one.getBoundingClientRect());
+  const marks = [...document.querySelectorAll(".map-node .diamonds, .map-pin, .map-cluster")];
+  const shapes = marks.map((one) => one.getBoundingClientRect());
+  const overlap = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  const covers = (one, at) => [...found.slice(at + 1), ...shapes].some((other) => overlap(one, other));
+  return [found.length, found.filter(covers).length];
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_labels_on_the_map_stand_apart(visit, width):
+    page = visit(path="/stores/map/", viewport={"width": width, "height": 900})
+    expect(page.locator(".map-node").first).to_be_attached()
+    expect(page.locator(".rail [aria-current=page]")).to_contain_text("Backup Stores")
+    for _ in range(3):
+        page.wait_for_timeout(300)
+        shown, overlapping = page.evaluate(LABELS)
+        assert shown
+        assert not overlapping
+        page.get_by_role("button", name="Zoom in").click()
