@@ -453,7 +453,7 @@ def test_no_list_renews_rows_beside_counts_that_stay_as_they_were(as_alice, acco
 def test_panes_and_table_change_in_place_and_the_map_belongs_to_where_it_was_opened(as_alice, known):
     """What changes in place leaves no address behind that Back would show the same list at."""
     shown = as_alice.get("/stores/?state=failed").content.decode()
-    assert 'hx-boost="true" hx-push-url="false" hx-target="#stores-list"' in shown
+    assert 'hx-post="/stores/view/?state=failed" hx-target="#stores-list"' in shown
     assert 'href="/stores/map/?state=failed"' in shown
     there = {**HTMX, "HX-Target": "stores-list", "HX-Current-URL": "http://testserver/stores/?state=failed"}
     answer = as_alice.post("/stores/view/?state=failed", {"as": "table"}, headers=there, follow=True)
