@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from stores.views import PANES
-from tests.browser.pages import available, create, delete, fresh, pane_of
+from tests.browser.pages import available, create, delete, fill_dialog, fresh, pane_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -193,3 +193,31 @@ def test_labels_on_the_map_stand_apart(visit, width):
         assert shown
         assert not overlapping
         page.get_by_role("button", name="Zoom in").click()
+
+
+PLACE = """() => {
+  const at = (selector) => document.querySelector(selector)?.getBoundingClientRect();
+  const [pin, map] = [at("dialog .map-pin[aria-label^='af-south-1']"), at("dialog .map")];
+  if (!pin || pin.left < map.left || pin.right > map.right || pin.top < map.top || pin.bottom > map.bottom) return null;
+  return [Math.round(pin.left - map.left), Math.round(pin.top - map.top)];
+}"""
+
+
+def test_a_map_shows_what_is_chosen_and_keeps_its_place_when_the_form_is_refused(visit):
+    page = visit()
+    fill_dialog(page, "", region="eu-north-1")
+    page.locator("dialog").get_by_text("Show map").click()
+    expect(page.locator("dialog .map-pin").first).to_be_visible()
+    for _ in range(3):
+        page.locator("dialog").get_by_role("button", name="Zoom in").click()
+    assert page.evaluate(PLACE) is None
+    page.fill("dialog [name=region]", "af-south-1")
+    page.keyboard.press("Tab")
+    page.wait_for_function(PLACE)
+    before = page.evaluate(PLACE)
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog [role=alert]")).to_be_visible()
+    expect(page.locator("dialog .map-pin").first).to_be_visible()
+    page.wait_for_function(PLACE)
+    after = page.evaluate(PLACE)
+    assert max(abs(one - other) for one, other in zip(before, after, strict=True)) <= 2
