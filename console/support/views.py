@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET
 
 from console.accounts.models import Organisation, User
 from console.operations.models import Heartbeat, Operation
+from console.support.attention import attention
 from console.web.pages import searched
 
 AT_MOST = 10  # of each kind; the rest is in the list of its kind
@@ -40,6 +41,7 @@ def front(request: HttpRequest) -> HttpResponse:
     heard = list(Heartbeat.objects.heard())
     there = {one.kind for one in heard if not one.is_silent}
     context: dict[str, Any] = {
+        "attention": attention(request),
         "processes": heard,
         "no_beat": Heartbeat.Kind.BEAT not in there,
         "no_worker": Heartbeat.Kind.WORKER not in there,
