@@ -46,7 +46,7 @@ class Option:
     @property
     def words(self) -> str:
         """Return where it is, and how far from the nearest node or why it cannot be chosen."""
-        where = f"{self.region.code} · {self.region.place}"
+        where = self.region.words
         if not self.usable:
             return f"{where} · cannot be chosen: {State(self.state).label.lower()}"
         return f"{where} · {self.km:,} km from {self.node}" if self.node else where

@@ -16,7 +16,7 @@ from clusters.pgbackrest.schedules import KINDS, Unusable, parse
 from clusters.replication import groups
 from clusters.repositories.removed import Removed
 from console.accounts.models import Membership
-from console.cloud_accounts.forms import AccountForm, SecretField, named_region
+from console.cloud_accounts.forms import AccountForm, SecretField, name_after, named_region
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.key_trial import KeyTrial
 from console.clouds.regions import Region, matching
@@ -122,6 +122,13 @@ class ClusterForm(AccountForm):
         """Return the nodes that the chosen regions would make, as far as the regions exist."""
         account = self.account
         return planned_nodes(account, found_regions(self["regions"].value() or [], account)) if account else []
+
+    def suggest_name(self) -> None:
+        """Have the name begin with one after the account and the first region, once both are chosen."""
+        if self.account and (nodes := self.chosen_regions):
+            mine = Cluster.objects.visible_to(self.membership)
+            given = str(self.initial.get("name") or "")  # a bound field would keep what it began with
+            self.initial["name"] = name_after(self.account, nodes[0][1], given, lambda one: mine.named(one).exists())
 
     def clean_name(self) -> str:
         """Return the name, if no other cluster of the organisation has it."""

@@ -8,11 +8,11 @@ from typing import Any
 from django import forms
 
 from console.accounts.models import Membership, Organisation
-from console.cloud_accounts.forms import AccountForm, named_region
+from console.cloud_accounts.forms import AccountForm, name_after, named_region
 from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet
 from console.clouds import CLOUDS
 from console.clouds.contract import DAYS_AT_MOST, Capabilities, Cloud
-from console.clouds.regions import Region, find, nearest_first, regions
+from console.clouds.regions import Region, find, matching, nearest_first, regions
 from console.web.forms import NameField, TypedNameForm
 from stores.models import Store, node_region_finders
 from stores.protection import USUAL_VERSIONS, Protection
@@ -147,6 +147,15 @@ class StoreForm(AccountForm):
         """Return whether Object Lock can be asked for: what the cloud has, and the account, once one is chosen."""
         provider, account = self.chosen_provider, self.account
         return bool(provider and provider.locks and (account is None or account.capabilities.lock))
+
+    def suggest_name(self) -> None:
+        """Have the name begin with one after the account and the region, once both are chosen."""
+        account, offered = self.account, self.account.store_regions if self.account else []
+        found = offered if len(offered) == 1 else matching(str(self["region"].value() or "").strip(), offered)
+        if account and len(found) == 1:
+            mine = Store.objects.visible_to(self.membership)
+            given = str(self.initial.get("name") or "")  # a bound field would keep what it began with
+            self.initial["name"] = name_after(account, found[0], given, lambda name: mine.named(name).exists())
 
     def clean_name(self) -> str:
         """Return the name, if no other store of the organisation has it."""

@@ -176,7 +176,7 @@ def _region_words(code: str, provider: str) -> str:
     if provider in _servers():
         return f"{_provider_words(provider)} · signs as {code}"
     region = find(provider, code)
-    return f"{code} · {region.place}" if region else code
+    return region.words if region else code
 
 
 def _of_region(text: str) -> Q | None:

@@ -21,6 +21,7 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds.contents import Contents
 from console.clouds.contract import DAYS_AT_MOST, Cloud
 from console.clouds.existing import TakenOver
+from console.clouds.regions import Region
 from console.clouds.specs import StoreSpec
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
 from console.operations.snapshots import Snapshot, SnapshotQuerySet
@@ -202,11 +203,15 @@ class Store(ManagedResource):
         """Return what is kept in it that nothing uses any more, such as the backups of a deleted cluster, in words."""
         return [text for find in kept_finders for text in find(self)]
 
+    @cached_property
+    def located(self) -> Region | None:
+        """Return the region that it is in; None where the account no longer reaches one of that code."""
+        return self.cloud_account.region(self.region)
+
     @property
     def place(self) -> str:
         """Return where the region is, such as "Dublin, Ireland"."""
-        region = self.cloud_account.region(self.region)
-        return region.place if region else ""
+        return self.located.place if self.located else ""
 
     @property
     def identifier(self) -> str:
@@ -218,7 +223,7 @@ class Store(ManagedResource):
         """Return what "Show more details" shows: label, exact value, and a word of explanation or nothing."""
         return [
             ("Cloud Account ID", self.cloud_account_id, ""),
-            ("Region", self.region, self.place),
+            ("Signing Region" if self.located and self.located.is_signing else "Region", self.region, self.place),
             *((label, value, "") for label, value in self.cloud.storage.facts(self.spec()) if self._is_there(label)),
             *([("Protection", self.protection, "")] if self.versions_days else []),
         ]

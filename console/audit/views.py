@@ -33,16 +33,19 @@ class FilterForm(forms.Form):
     """What the page shows; nothing given means everything."""
 
     who = forms.CharField(
-        max_length=150, required=False, widget=forms.TextInput(attrs={"autocomplete": "off", "list": "audit-people"})
+        label="User",
+        max_length=150,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "list": "audit-people"}),
     )
     action = forms.CharField(
-        label="What",
+        label="Action",
         max_length=100,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "list": "audit-actions"}),
     )
     subject = forms.CharField(
-        label="Of what",
+        label="Object",
         max_length=200,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "ID or name"}),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
 
 from django import forms
+from django.utils.text import slugify
 
 from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet, LookBudget, deployment_settings
@@ -18,7 +20,7 @@ from console.clouds.naming import lower_first
 from console.clouds.proof import SignIn
 from console.clouds.regions import Region, matching, regions
 from console.clouds.specs import AccountRef
-from console.web.forms import NameField
+from console.web.forms import NameField, suggested
 from console.web.natural import Natural
 
 
@@ -58,6 +60,18 @@ class AccountForm(forms.Form):
         except forms.ValidationError:
             return None
         return account
+
+
+def name_after(account: CloudAccount, region: Region, given: str, is_taken: Callable[[str], bool]) -> str:
+    """Return what was typed; else, and instead of what another place suggested, a free name: the account and place."""
+    bases = {_base(account, one) for one in (region, *account.regions)}
+    if re.sub(r"-\d+$", "", given) not in {"", *bases}:
+        return given
+    return suggested(_base(account, region), is_taken, "-")
+
+
+def _base(account: CloudAccount, region: Region) -> str:
+    return slugify(f"{account.name[:30]} {region.city}")
 
 
 def named_region(text: str, account: CloudAccount | None, offered: Sequence[Region]) -> str:

@@ -441,7 +441,7 @@ class Cloud:
     key: str
     label: str
     service: str
-    mark: str  # two or three letters that stand for a logo
+    mark: str  # our own drawing that stands for it: the symbol mark-… of icons.svg, and nobody's logo
     mark_colour: str = "slate"  # what the mark stands on: one of the style sheet's colours of marks
     vocabulary: Vocabulary
     linking: Linking

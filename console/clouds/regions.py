@@ -29,6 +29,12 @@ class Region:
     lon: float
     partition: str
     account_namespace: bool
+    is_signing: bool = False  # the code is what requests are signed for, and the name of no place
+
+    @property
+    def words(self) -> str:
+        """Return its code and its place, such as "eu-west-1 · Dublin, Ireland"."""
+        return f"{self.place} · signs as {self.code}" if self.is_signing else f"{self.code} · {self.place}"
 
     @property
     def place(self) -> str:

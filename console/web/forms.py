@@ -33,9 +33,9 @@ class NameField(forms.CharField):
         return name
 
 
-def suggested(base: str, is_taken: Callable[[str], bool]) -> str:
+def suggested(base: str, is_taken: Callable[[str], bool], before_number: str = " ") -> str:
     """Return a name to begin with that is free: the base, or the base with a number."""
-    names = (base, *(f"{base} {number}" for number in range(2, 100)))
+    names = (base, *(f"{base}{before_number}{number}" for number in range(2, 100)))
     return next((name for name in names if not is_taken(name)), "")
 
 

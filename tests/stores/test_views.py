@@ -254,7 +254,7 @@ def test_store_create_on_a_server_takes_its_region(as_alice, server, region):
     assert (store.region, store.place) == ("us-east-1", "Dublin, Ireland")
     assert store.log_bucket == f"{store.bucket}-log"
     facts = {label: value for label, value, _ in store.facts}
-    assert list(facts) == ["Cloud Account ID", "Region", "Bucket Name", "Log Bucket Name", "Endpoint"]
+    assert list(facts) == ["Cloud Account ID", "Signing Region", "Bucket Name", "Log Bucket Name", "Endpoint"]
     page = as_alice.get(f"/stores/{store.pk}/facts/").content.decode()
     assert "https://s3.example.com:9000" in page
     assert "arn:" not in page
@@ -440,3 +440,34 @@ def test_store_page_of_azure_speaks_of_storage_accounts(as_alice, acme):
     dialog = as_alice.get(f"{store.get_absolute_url()}delete/").content.decode()
     assert "Both storage accounts go" in dialog
     assert "bucket" not in dialog
+
+
+@pytest.mark.parametrize(
+    ("given", "region", "name"),
+    [
+        ("", "Ireland", "prod-dublin"),
+        ("", "", None),
+        ("", "no place", None),
+        ("mine", "Ireland", "mine"),
+        ("prod-dublin", "us-west-2", "prod-portland"),
+        ("prod-portland-2", "Ireland", "prod-dublin"),
+    ],
+)
+def test_a_free_name_is_suggested_with_the_region(as_alice, account, given, region, name):
+    asked = {"continue": "1", "provider": "aws", "cloud_account": str(account.pk), "region": region, "name": given}
+    shown = as_alice.post("/stores/create/", asked).context["form"]["name"].value()
+    assert shown == (name if name is not None else given)
+
+
+def test_a_suggested_name_is_not_taken(as_alice, account):
+    for name in ("prod-dublin", "prod-dublin-2"):
+        factories.store(account, name=name)
+    asked = {"continue": "1", "provider": "aws", "cloud_account": str(account.pk), "region": "eu-west-1"}
+    assert as_alice.post("/stores/create/", asked).context["form"]["name"].value() == "prod-dublin-3"
+
+
+def test_another_organisation_s_name_is_suggested(as_alice, account, charlie):
+    other = factories.account(charlie.memberships.get().organisation)
+    factories.store(other, name="prod-dublin")
+    asked = {"continue": "1", "provider": "aws", "cloud_account": str(account.pk), "region": "eu-west-1"}
+    assert as_alice.post("/stores/create/", asked).context["form"]["name"].value() == "prod-dublin"

@@ -24,7 +24,7 @@ S3_COMPATIBLE = Cloud(
     key="s3",
     label="S3-compatible",
     service="MinIO, Ceph, SeaweedFS …",
-    mark="S3",
+    mark="rack",
     vocabulary=Vocabulary(
         account="server", within="on", number="server", here="on this server", at="on the server", name="The server"
     ),

@@ -106,7 +106,7 @@ def breaks(account: AccountRef, feature: str) -> bool:
 def own_region(account: AccountRef) -> Region:
     """Return the server as a region: the code that requests are signed for, where the server stands."""
     place = find("s3", account.settings.get("location", "")) or places()[0]
-    return replace(place, code=account.settings["region"], name=host(account))
+    return replace(place, code=account.settings["region"], name=host(account), is_signing=True)
 
 
 def node_regions(account: AccountRef) -> list[Region]:

@@ -23,7 +23,6 @@ def test_provider_describes_itself(key):
     provider = CLOUDS[key]
     assert provider.key == key
     assert provider.vocabulary.bucket == provider.vocabulary.bucket.lower()
-    assert len(provider.mark) <= 3
     for plan in (plans.deletion(provider), plans.deletion_but_logs(provider)):
         titles = [
             step.title
