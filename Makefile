@@ -80,8 +80,8 @@ DONE := .venv/.done-$(ENV)
 # On what an installed console runs: Debian's own, since a service cannot reach into somebody's home.
 INSTALLED_ON = $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON),/usr/bin/python3)
 
-.PHONY: help setup install uninstall image lock azurite system demo client env release lint check quick test on-sqlite on-postgresql thorough live-test \
-  servers servers-test localstack-test audit bench
+.PHONY: help setup install uninstall image lock azurite system demo client env release lint check quick test on-sqlite \
+  on-postgresql thorough live-test servers servers-test localstack-test audit bench pictures
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -235,6 +235,10 @@ localstack-test: setup ## The same on LocalStack, a second emulated Amazon: down
 # Strict: a dependency that cannot be looked up is no dependency without holes.
 audit: setup ## Look up the known holes of every dependency; asks PyPI, so it is no part of the tests
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.lock
+
+# A change of how pages look is drawn anew, and looked at, before it is committed.
+pictures: setup system ## Draw the pictures of README and the manual, and what the screens are compared with
+	DRAW=1 env -u DATABASE_URL $(BIN)/python -m pytest -q -n 0 tests/gallery
 
 bench: setup system ## Print each figure as `name value unit`, and write bench.json
 	$(BIN)/python -m tests.bench

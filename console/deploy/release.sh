@@ -13,10 +13,10 @@ lock=${LOCK:-requirements.lock}
 folder=$1 python=${2:-/usr/bin/python3}
 source=$(cd "$(dirname "$0")/../.." && pwd)
 
-# What is served, with the manual (docs) in it, and what the operator reads; no demo, no tests, no pictures of the README.
+# What is served, with the manual (docs) in it, and what the operator reads; no demo, no tests.
 files() {
   tar -C "$source" -cf - --sort=name "$@" --exclude='__pycache__' --exclude='*.pyc' --exclude='console/demo' \
-    --exclude='static/readme' manage.py console stores clusters templates static docs pyproject.toml "$lock" \
+    manage.py console stores clusters templates static docs pyproject.toml "$lock" \
     LICENSE CHANGELOG.md SECURITY.md
 }
 if test "$folder" = --digest; then

@@ -12,11 +12,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from django.conf import settings
+from django.templatetags.static import static
 from django.urls import reverse
 
 from console.help.markdown import Rendered, Section, outline, render
 
 INDEX = "docs/index.md"
+STATIC = "static/"
 SECTION = re.compile(r"^## (.+)$")
 ENTRY = re.compile(r"^- \[([^\]]+)\]\(([^)#]+\.md)\)")
 # Where files stand in the manual: single ones, and all below a folder.
@@ -65,8 +67,10 @@ def slug_of(path: str) -> str:
 
 
 def address(source: str, link: str) -> str | None:
-    """Return the manual's address of the file that a link in `source` names; None where that is no chapter."""
+    """Return the address of the chapter or static file that a link in `source` names; None where it is neither."""
     path = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
+    if path.startswith(STATIC):
+        return static(path.removeprefix(STATIC))
     found = by_path().get(path)
     return found.url if found else None
 

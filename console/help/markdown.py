@@ -17,6 +17,7 @@ RULE = re.compile(r"[\s|:-]+$")  # below the head of a table
 LINKED = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 EMPHASIS = re.compile(r"(\*\*|\*|`)(?=\S)(.+?)(?<=\S)\1")
 COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE)  # notes for tests, which are for no reader
+PICTURE = (1280, 900)  # pixels: what `make pictures` draws
 ELSEWHERE = re.compile(r"(?:https?:|mailto:|#|/)")  # links that are not to a file of the project
 
 
@@ -84,6 +85,8 @@ def render(text: str, resolve: Callable[[str], str | None]) -> Rendered:
         for child in token.children or ():
             if child.type == "link_open":
                 _link(child, resolve, found)
+            elif child.type == "image":
+                _image(child, resolve, found)
     _table_heads(shown)
     found.html = str(parser.renderer.render(shown, parser.options, {}))
     return found
@@ -141,6 +144,16 @@ def _link(token: Token, resolve: Callable[[str], str | None], found: Rendered) -
             token.attrSet("title", f"A file of the source: {path}")
         else:
             token.attrSet("href", f"{address}#{anchor}" if anchor else address)
+
+
+def _image(token: Token, resolve: Callable[[str], str | None], found: Rendered) -> None:
+    """Show a picture of the project from where the console serves it, in a frame that is there before it has come."""
+    source = str(token.attrGet("src") or "")
+    address = resolve(source)
+    if address is None:
+        found.unknown.append(source)
+    else:
+        token.attrs |= {"src": address, "width": PICTURE[0], "height": PICTURE[1], "loading": "lazy"}
 
 
 def _table_heads(tokens: Sequence[Token]) -> None:

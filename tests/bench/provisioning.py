@@ -18,6 +18,7 @@ from playwright.sync_api import sync_playwright
 
 from console.clouds.aws import AWS
 from console.demo.emulators.aws.emulator import Emulator
+from tests.bench import screens
 from tests.bench.installation import Installation, installation
 from tests.demo_process import CHROMIUM, Visitor, running_demo, transfers
 
@@ -31,6 +32,7 @@ Figure = tuple[str, float, str]
 def measure() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder, running_demo(Path(folder)) as demo:
         yield from _first_load(demo)
+        yield from screens.measure(demo)
     for latency in (0, 80):
         with tempfile.TemporaryDirectory() as folder, installation(Path(folder), latency) as console:
             yield from _measure(console, latency)

@@ -48,7 +48,7 @@ def test_install_takes_what_production_runs_on_and_nothing_else(installed):
     found = {canonical(path.name.partition("-")[0]) for path in release.glob(".venv/lib/*/site-packages/*.dist-info")}
     assert found - {*locked()} == set()
     assert {"django", "granian", "celery", "redis", "psycopg-binary"} <= found
-    for absent in ("console/demo", "tests", "static/readme", ".venv/bin/pip", ".venv/bin/uv", ".git"):
+    for absent in ("console/demo", "tests", ".venv/bin/pip", ".venv/bin/uv", ".git"):
         assert not (release / absent).exists(), absent
     assert list(release.glob(".static/console.*.css"))
     listed = re.findall(r"\]\(([^)#]+\.md)\)", (release / "docs/index.md").read_text())

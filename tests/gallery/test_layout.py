@@ -1,0 +1,64 @@
+"""What pictures cannot tell on a machine with other fonts: nothing is cut off, covered, too wide, pale, or moves."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+
+from tests.gallery.facts import CONTRAST, FACTS
+from tests.gallery.screens import BY_NAME, NARROW, SCREENS, WIDE
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+LOOKS = [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light"), (NARROW, "dark")]
+IDS = [f"{size[0]}-{scheme}" for size, scheme in LOOKS]
+
+
+def wrong(page):
+    """Return what is not as it should be on the page, in words."""
+    found = [f"{what}: {one}" for what, script in FACTS.items() for one in page.evaluate(script)]
+    page.evaluate(AXE_SCRIPT)
+    return found + page.evaluate(CONTRAST, "dialog[open]" if page.locator("dialog[open]").count() else "body")
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS, ids=IDS)
+def test_layout_of_the_screens(camera, size, scheme):
+    found = {}
+    for screen in SCREENS:
+        with camera.looking_at(screen, size=size, scheme=scheme) as page:
+            found[screen.name] = wrong(page)
+    assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["1280", "390"])
+def test_nothing_moves_while_a_screen_loads(camera, say, size):
+    shifted = {}
+    for screen in SCREENS:
+        if screen.opens:  # what somebody opens may move
+            continue
+        with camera.looking_at(screen, size=size) as page:
+            page.wait_for_timeout(300)
+            shifted[screen.name] = page.evaluate("[window.shifted, [...new Set(window.shifters)]]")
+    say(f"layout shift, {size[0]}: at most {max(share for share, _ in shifted.values()):.4f}")
+    assert {name: told for name, told in shifted.items() if told[0]} == {}
+
+
+BROKEN = {
+    "scrolls sideways": "main { width: 1600px }",
+    "is cut off": "h1 { overflow: hidden; white-space: nowrap; width: 60px }",
+    "reaches over its edge": ".button { width: 20px; white-space: nowrap; padding: 0 }",
+    "is covered": ".filters { position: relative; top: 60px } .list-head { position: relative; z-index: 3 }",
+    "color-contrast": ":root { --ink-2: #c8c8c8 }",
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_broken_is_found(camera, what):
+    with camera.looking_at(BY_NAME["backup-stores"], style=BROKEN[what]) as page:
+        assert any(one.startswith(what) for one in wrong(page))
+
+
+def test_a_page_that_moves_is_found(camera):
+    with camera.looking_at(BY_NAME["clusters"]) as page:
+        page.evaluate("document.querySelector('main').style.marginTop = '90px'")
+        page.wait_for_timeout(200)
+        assert page.evaluate("window.shifted") > 0
