@@ -40,6 +40,7 @@ def things(acme, account):
     return [account, store, cluster, node]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["viewer", "auditor"])
 def test_whoever_only_reads_sees_no_door_that_is_shut(client, acme, things, role):
     client.force_login(factories.user("reader", acme, role))

@@ -371,6 +371,7 @@ KNOWN = {
 WORDS_ONLY = re.compile(r"botocore\.(exceptions|parsers|config)|urllib3\.(exceptions|util)|requests\.utils")
 
 
+@pytest.mark.slow
 def test_nothing_opens_connections_but_what_is_known_to_be_limited():
     for path in [*ROOT.glob("console/**/*.py"), *ROOT.glob("stores/**/*.py"), *ROOT.glob("clusters/**/*.py")]:
         name = path.relative_to(ROOT).as_posix()
