@@ -183,7 +183,7 @@ lint: setup
 	$(BIN)/bandit -q -c pyproject.toml -r console stores clusters manage.py
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
-check: setup ## Linters, types and the quick tests, two cases of each, side by side
+check: setup ## Linters, types and the quick tests, side by side
 	@$(MAKE) --no-print-directory -j2 lint quick
 
 quick: setup

@@ -73,10 +73,6 @@ def pytest_collection_modifyitems(config, items):
         left = [item for item in items if item.get_closest_marker("thorough")] + sampling.on_sqlite_alone(items)
         LEFT_OUT.update(Counter(item.nodeid.partition("[")[0] for item in left))
         leave(config, items, left)
-        if sampling.TWO_CASES:
-            left = sampling.but_two(items)
-            LEFT_OUT["further cases of tests"] = len(left)
-            leave(config, items, left)
     for item in items:
         if "_emulator" in item.fixturenames:
             item.add_marker("slow")
@@ -85,6 +81,10 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("database")
         if not item.get_closest_marker("xdist_group") and (group := turns.group(item)):
             item.add_marker(pytest.mark.xdist_group(group))
+    if sampling.TWO_CASES:
+        left = sampling.but_two(item for item in items if item.get_closest_marker("database"))
+        LEFT_OUT["further cases of tests with a database"] = len(left)
+        leave(config, items, left)
     yield
     items.sort(key=turns.turn)  # last: pytest-django has an order of its own
 

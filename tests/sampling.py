@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 THOROUGH = bool(os.environ.get("THOROUGH"))
-TWO_CASES = bool(os.environ.get("TWO_CASES"))  # of each test, for `make check`: it is run before each commit
+TWO_CASES = bool(os.environ.get("TWO_CASES"))  # of each test with a database, for `make check`
 Cell = TypeVar("Cell")
 
 
