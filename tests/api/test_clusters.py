@@ -150,6 +150,7 @@ def test_nothing_is_taken_away_without_an_etag(as_owner, there, path):
 # Stores
 
 
+@pytest.mark.slow
 def test_detaching_says_what_it_means_and_wants_its_yes_and_an_etag(as_owner, cluster, stores, there):
     first, second = (str(one.pk) for one in stores)
     asked = {"store_ids": [first]}
@@ -191,6 +192,7 @@ def test_a_strangers_store_is_not_attached(as_owner, charlie, there):
 # Nodes and databases
 
 
+@pytest.mark.slow
 def test_nodes_come_and_go(as_owner, caller, alice, there):
     assert as_owner.post(f"{there}/nodes", {"regions": ["eu-west-3"], "follows": "n1"}).status_code == 201
     told = as_owner.get(there).json()["nodes"]
@@ -206,6 +208,7 @@ def test_nodes_come_and_go(as_owner, caller, alice, there):
     assert as_owner.send("DELETE", f"{there}/removed-nodes/n7").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_node_is_changed_in_all_or_in_nothing(as_owner, stores, there):
     given = {
         "os_user": "pg",
@@ -260,6 +263,7 @@ def test_databases_come_and_go(as_owner, there):
     assert [one["name"] for one in gone.json()["databases"]] == ["more"]
 
 
+@pytest.mark.slow
 def test_policies_of_a_cluster_and_of_a_node(as_owner, there):
     told = as_owner.send("PATCH", f"{there}/policy", {"retention_full": 30, "io_timeout": 5}).json()
     assert (told["policy"]["retention_full"], told["policy"]["io_timeout"]) == (30, 5)

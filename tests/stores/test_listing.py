@@ -128,6 +128,7 @@ def names_of(client, given, size=ROWS, monkeypatch=None):
 FILTERS = ("state", "verdict", "provider", "account", "region", "used")
 
 
+@pytest.mark.slow
 def test_each_choice_of_each_filter_leaves_what_it_says(as_alice, known):
     for key in FILTERS:
         choices = {getattr(fact, key) for fact in known}
@@ -140,6 +141,7 @@ def test_each_choice_of_each_filter_leaves_what_it_says(as_alice, known):
             )
 
 
+@pytest.mark.slow
 def test_filters_together_leave_what_both_leave_and_count_beside_each_other(as_alice, known):
     chance = random.Random(2)
     for first, second in product(FILTERS, FILTERS):
@@ -258,6 +260,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["q", *FILTERS, "sort", "page"])
 def test_nothing_that_is_asked_breaks_the_list_or_stands_on_it_as_markup(as_alice, known, name):
     for text in HOSTILE:
