@@ -23,6 +23,7 @@ from django.utils.dateparse import parse_datetime
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
 from console.operations.chores import Chore
+from console.operations.compiled import Compiled
 from console.operations.heartbeats import Heartbeat, no_worker
 from console.operations.rate_slots import LONG_AGO, RateSlot
 from console.web.validators import NameField
@@ -88,10 +89,8 @@ class OperationQuerySet(OwnedQuerySet):
         Leases go by the database's clock alone, because two workers' clocks may differ. What a worker does not know,
         because a newer release has begun it, is left to those that do.
         """
-        operation = self._claimable().filter(pk=pk).first()
-        if operation is None or not knows(operation.subject_kind, operation.verb):
-            return None
-        return self._take(operation, worker)
+        found = self._claimable().filter(pk=pk).first()
+        return self._take(found, worker) if found and knows(found.subject_kind, found.verb) else None
 
     def _claimable(self) -> Self:
         """Return what is due, as whoever takes it needs it: its end is noted with these people."""
@@ -117,9 +116,8 @@ class OperationQuerySet(OwnedQuerySet):
             )
         if not taken:
             return None
-        operation.state, operation.fence = Operation.State.RUNNING, operation.fence + 1
-        operation.worker, operation.throttled = worker, False
-        operation.held_until = asked + settings.LEASE_SECONDS
+        operation.state, operation.throttled, operation.worker = Operation.State.RUNNING, False, worker
+        operation.fence, operation.held_until = operation.fence + 1, asked + settings.LEASE_SECONDS
         return operation
 
     def claim_next(self, worker: str, *, sent_for: UUID, knows: Knows = _everything) -> Operation | None:
@@ -128,24 +126,22 @@ class OperationQuerySet(OwnedQuerySet):
         Of its organisation's, that is the one that the message was sent for, if it is due. When none may begin, this
         one is put off: whoever makes place calls for it.
         """
-        every = self.unfinished().order_by().values_list("organisation", "organisation__operations_at_once")
-        counted = every.annotate(busy=Count("pk", filter=_held()), oldest=Min("due_at", filter=_due(0)))
-        turns = [(busy, oldest, organisation) for organisation, most, busy, oldest in counted if oldest and busy < most]
-        rank = Case(When(pk=sent_for, then=0), When(fence__gt=0, then=1), default=2)
+        turns = [(busy, oldest, whose) for whose, most, busy, oldest in TURNS_NOW.rows() if oldest and busy < most]
+        rank = Case(When(fence__gt=0, then=1), default=2)
         for _, _, organisation in sorted(turns):
-            due = self._claimable().filter(organisation=organisation).order_by(rank, "due_at")
+            due = self._claimable().filter(organisation=organisation)
+            ranked = due.order_by(rank, "due_at")
             # Nearly always it is the first: only when another worker was quicker, or does not know it, is there a list.
-            for most in (1, TURNS):
-                for operation in due[:most]:
-                    known = knows(operation.subject_kind, operation.verb)
-                    if known and (taken := self._take(operation, worker)):
+            for found in (due.filter(pk=sent_for), ranked[:1], ranked[:TURNS]):
+                for operation in found:
+                    if knows(operation.subject_kind, operation.verb) and (taken := self._take(operation, worker)):
                         return taken
         self.due().filter(pk=sent_for).update(throttled=True)
         return None
 
     def throttled(self) -> list[UUID]:
         """Return whose turn it is, when there are operations whose message came before there was a place for them."""
-        return self.in_turn()[:1] if self.unfinished().filter(throttled=True).exists() else []
+        return self.in_turn()[:1] if THROTTLED.rows() else []
 
     def release(self, pk: UUID, *, fence: int) -> bool:
         """Take the lease of that fence from its holder, who can neither write nor renew from now on.
@@ -393,6 +389,17 @@ def _lease_end() -> Any:
 def _seconds(step: Record) -> float | None:
     started, finished = (parse_datetime(step[key]) if step.get(key) else None for key in ("started", "finished"))
     return (finished - started).total_seconds() if started and finished else None
+
+
+# Of each organisation: its limit, how many are at work, and when the first of those that are due became so.
+TURNS_NOW = Compiled(
+    lambda: (
+        Operation.objects.unfinished()
+        .values_list("organisation", "organisation__operations_at_once")
+        .annotate(busy=Count("pk", filter=_held()), oldest=Min("due_at", filter=_due(0)))
+    )
+)
+THROTTLED = Compiled(lambda: Operation.objects.unfinished().filter(throttled=True).values_list("pk")[:1])
 
 
 @dataclass(frozen=True)

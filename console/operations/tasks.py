@@ -17,6 +17,7 @@ from celery.signals import worker_init, worker_ready, worker_shutting_down
 from console.clouds.calls import told_of_calls
 from console.operations import engine, messages, snapshots
 from console.operations.background import GO_ON, PATIENCE, threads
+from console.operations.compiled import Compiled
 from console.operations.heartbeats import Pulse
 from console.operations.models import Heartbeat, Operation, RateSlot
 from console.web import tracing
@@ -25,6 +26,7 @@ SWEEP_GRACE = 3.0  # seconds: what was sent just now is on its way and need not 
 MESSAGES_AT_MOST = 200  # of readings that no worker has taken; the next sweep follows in seconds
 TRIES = 20  # for a place, one a second: the next sweep follows
 AT_ONCE = 3  # snapshots of one organisation: with its operations, fewer than a worker has threads
+DUE = Compiled(lambda: Operation.objects.due().values_list("pk")[:1])  # whether any operation is
 
 pulse = Pulse(Heartbeat.Kind.WORKER)
 
@@ -116,7 +118,7 @@ def _read_on(label: str, pk: int) -> None:
 
 
 def _others_wait() -> bool:
-    return threads.is_busy or Operation.objects.due().exists()
+    return threads.is_busy or bool(DUE.rows())
 
 
 @contextmanager

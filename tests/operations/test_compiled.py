@@ -1,0 +1,54 @@
+"""A query that is put together once gives what the query itself would."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import Count, Min
+from django.utils import timezone
+
+from console.operations import models, tasks
+from console.operations.compiled import Compiled
+from console.operations.models import Operation
+from stores.models import State
+from tests import factories
+
+
+@pytest.fixture
+def operations(account):
+    """Some that wait, some at work, and one that is to wait, of two organisations."""
+    now, other = timezone.now(), factories.account(factories.organisation("Globex"))
+    for number, (where, state, seconds) in enumerate(
+        [(account, "waiting", -5), (account, "running", 9), (account, "waiting", 60), (other, "running", -1)]
+    ):
+        Operation.objects.create(
+            organisation=where.organisation,
+            subject_kind="store",
+            subject_id=factories.store(where, name=f"store-{number}", state=State.CREATING).pk,
+            verb="create",
+            state=state,
+            due_at=now + timedelta(seconds=seconds),
+        )
+
+
+@pytest.mark.usefixtures("operations")
+def test_it_gives_what_the_query_gives(account):
+    counted = Operation.objects.unfinished().values_list("organisation", "organisation__operations_at_once")
+    busy, oldest = Count("pk", filter=models._held()), Min("due_at", filter=models._due(0))
+    for _ in range(2):
+        assert sorted(models.TURNS_NOW.rows()) == sorted(counted.annotate(busy=busy, oldest=oldest))
+    assert [bool(tasks.DUE.rows()), bool(models.THROTTLED.rows())] == [True, False]
+    Operation.objects.filter(organisation=account.organisation).update(throttled=True)
+    assert models.THROTTLED.rows()
+    Operation.objects.update(due_at=timezone.now() + timedelta(seconds=9))
+    assert not tasks.DUE.rows()
+
+
+def test_it_is_put_together_once_for_each_length_of_a_lease(db, settings):
+    built = []
+    query = Compiled(lambda: built.append(1) or Operation.objects.values_list("pk"))
+    for seconds in (20, 20, 20, 0.4):
+        settings.LEASE_SECONDS = seconds
+        assert query.rows() == []
+    assert len(built) == 2
