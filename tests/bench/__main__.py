@@ -1,4 +1,4 @@
-"""Run all measurements, print each figure as it is found, and keep them in bench.json."""
+"""Run all measurements, or those that are named, print each figure as it is found, and keep them in bench.json."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from tests import environment  # noqa: F401 - before Django's settings are read
-from tests.bench import pages, provisioning, reports, verdicts
+from tests.bench import fleet, pages, provisioning, reports, verdicts
 
 
 def main() -> None:
     figures: dict[str, tuple[float, str]] = {}
-    for measure in (provisioning.measure, reports.measure, verdicts.measure, pages.measure):
+    measures = {one.__name__.rpartition(".")[2]: one.measure for one in (provisioning, reports, verdicts, fleet, pages)}
+    for measure in [measures[name] for name in sys.argv[1:]] or measures.values():
         for name, value, unit in measure():
             figures[name] = (round(value, 4), unit)
             print(f"{name} {value:.4g} {unit}", flush=True)

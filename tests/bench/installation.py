@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import psycopg
 
 from console.demo import processes
-from console.demo.servers import free_port
+from console.demo.servers import end_with_parent, free_port
 from tests import postgres
 from tests.demo_process import ROOT
 from tests.worker_process import Broker
@@ -38,6 +38,7 @@ class Installation:
     def __init__(self, folder: Path, database: str, broker: str, latency: int) -> None:
         self.database, self.folder = database, folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.servers: dict[str, int] = {}  # the processes of others that it stands on
         amazon = processes.amazon(free_port(), latency)
         self.url, self.amazon = "", amazon.where
         self.environment = {
@@ -48,27 +49,35 @@ class Installation:
             "STATIC_ROOT": str(folder / "static"),
             "LOG_LEVEL": "WARNING",
         }
-        self.children = {
-            "amazon": amazon,
-            "worker": processes.worker(),
-            "beat": processes.scheduler(folder),
-        }
+        self.children = {"amazon": amazon, **self.own()}
+
+    def own(self) -> dict[str, processes.Child]:
+        """Return the console's own processes, but for the web server."""
+        return {"worker": processes.worker(), "beat": processes.scheduler(self.folder)}
+
+    def web(self) -> processes.Child:
+        """Return the web server, on a port that is free at this moment."""
+        return processes.console(free_port())
 
     def start(self) -> None:
         """Start all, on an empty database."""
         self.launch("amazon")
         for command in (["migrate", "-v0"], ["collectstatic", "--no-input", "-v0"]):
             self.manage(*command)
-        self.account = self.manage("shell", "-v0", "-c", ROWS).split()[-1]
-        web = self.children["web"] = processes.console(free_port())  # not before: others would have it by now
+        self.fill()
+        web = self.children["web"] = self.web()  # not before: others would have the port by now
         self.url = web.where.rstrip("/")
-        for name in ("worker", "beat", "web"):
+        for name in [one for one in self.children if one != "amazon"]:
             self.launch(name)
         until = time.monotonic() + 180
         while not (self.children["amazon"].answers() and web.answers() and self.works()):
             if time.monotonic() > until:
                 raise RuntimeError(f"the console did not start; see {self.folder}")
             time.sleep(0.1)
+
+    def fill(self) -> None:
+        """Make what is there before anything else of the console's runs."""
+        self.account = self.manage("shell", "-v0", "-c", ROWS).split()[-1]
 
     def launch(self, name: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -79,6 +88,7 @@ class Installation:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509, one call into the kernel
             )
 
     def manage(self, *command: str) -> str:
@@ -86,10 +96,10 @@ class Installation:
         return subprocess.run(run, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True).stdout
 
     def works(self) -> bool:
-        """Return whether the worker has said that it works."""
+        """Return whether each worker has said that it works."""
         with psycopg.connect(self.database) as database:
             found = database.execute("SELECT count(*) FROM operations_heartbeat WHERE kind = 'worker'").fetchone()
-        return bool(found and found[0])
+        return bool(found and found[0] >= sum(name.startswith("worker") for name in self.children))
 
     def seconds_of_cpu(self) -> dict[str, float]:
         """Return the processor time that each part has taken so far, user and system, with all its processes."""
@@ -120,13 +130,14 @@ class Installation:
 
 
 @contextmanager
-def installation(folder: Path, latency: int) -> Iterator[Installation]:
+def installation(folder: Path, latency: int, kind: type[Installation] = Installation) -> Iterator[Installation]:
     """Run a console whose calls of Amazon take so many milliseconds each."""
     broker = Broker(folder)
     broker.start()
     try:
         with postgres.cluster() as server:
-            one = Installation(folder, server.url, broker.url, latency)
+            one = kind(folder, server.url, broker.url, latency)
+            one.servers = {"postgresql": server.pid, "valkey": broker.process.pid}
             try:
                 one.start()
                 yield one

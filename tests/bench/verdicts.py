@@ -50,9 +50,11 @@ def run() -> None:
 
     from clusters.health import judging
     from clusters.models import Cluster, Health, Node
+    from tests import factories
 
     call_command("migrate", verbosity=0)
-    _fill()
+    account = factories.account(factories.organisation())
+    fill(account, [factories.store(account, name=f"store-{number}") for number in range(STORES)])
     pairs = CLUSTERS * NODES * STORES
 
     def timed(work: Callable[[], object]) -> float:
@@ -88,19 +90,16 @@ def run() -> None:
     )
 
 
-def _fill() -> None:
+def fill(account, stores: list) -> None:
+    """Make the clusters of an account, each on the next two of its stores, with what was seen and reported of them."""
     from django.utils import timezone
 
     from clusters.models import Attachment, Cluster, Database, Inventory, KnownStanza, Node, Repository
     from clusters.pgbackrest.repository import Backup, StanzaState, as_json
     from clusters.pgbackrest.timelines import Timeline
-    from tests import factories
     from tests.bench.reports import content
 
-    now = timezone.now()
-    organisation = factories.organisation()
-    account = factories.account(organisation)
-    stores = [factories.store(account, name=f"store-{number}") for number in range(STORES)]
+    now, organisation = timezone.now(), account.organisation
 
     def segment(number: int) -> str:
         return f"{1:08X}{number // 256:08X}{number % 256:08X}"
@@ -143,7 +142,8 @@ def _fill() -> None:
         names = [f"n{at}" for at in range(1, NODES + 1)]
         said = {"status": report, "reported_at": now, "sent_at": now, "applied_targets": [1, 2], "writes_to": "all"}
         Node.objects.bulk_create(Node(cluster=cluster, name=name, region="eu-west-1", **said) for name in names)
-        for at, store in enumerate(stores, 1):
+        for at in range(1, STORES + 1):
+            store = stores[(STORES * number + at - 1) % len(stores)]
             repository = Repository.objects.create(cluster=cluster, store=store, number=at)
             Attachment.objects.create(cluster=cluster, store=store, repository=repository, state="attached")
             states = as_json([state(name) for name in names])
