@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from tests import environment  # noqa: F401 - before Django's settings are read
-from tests.bench import fleet, pages, provisioning, reports, verdicts
+from tests.bench import fleet, pages, provisioning, reports, throughput, verdicts
 
 
 def main() -> None:
     figures: dict[str, tuple[float, str]] = {}
-    measures = {one.__name__.rpartition(".")[2]: one.measure for one in (provisioning, reports, verdicts, fleet, pages)}
+    parts = (provisioning, reports, verdicts, fleet, throughput, pages)
+    measures = {one.__name__.rpartition(".")[2]: one.measure for one in parts}
     for measure in [measures[name] for name in sys.argv[1:]] or measures.values():
         for name, value, unit in measure():
             figures[name] = (round(value, 4), unit)
