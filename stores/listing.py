@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, Q, Subquery, TextChoices
@@ -13,10 +14,12 @@ from console.accounts.models import Membership
 from console.cloud_accounts.models import CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.regions import Region, find, mentions
-from console.web.lists import Asked, Facet, Listing, ListPage, Order, list_page, tally, yes_or_no
+from console.web.lists import Asked, Facet, Listing, ListPage, Order, Tally, groups, list_page, tally, yes_or_no
 from console.web.natural import Natural
+from console.web.prepared import KEY, Prepared
 from stores.models import State, Store, StoreQuerySet, store_verdicts
 
+KEPT_PAGES = 20  # the first pages of the list, whose queries are kept
 SHORTEST = 3  # characters of a state or a cloud that are searched for: fewer are in nearly all of them
 
 
@@ -251,7 +254,7 @@ LISTING = Listing(
 def page(membership: Membership, given: Mapping[str, str], *, path: str, size: int) -> ListPage:
     """Return a page of the member's stores, as an address asks for it, in two queries (three with a search)."""
     asked = LISTING.asked(given)
-    found = list_page(
+    found = _whole(membership, asked, path=path, size=size) or list_page(
         LISTING,
         asked,
         found=search(membership, Store.objects.visible_to(membership), asked.query),
@@ -265,6 +268,37 @@ def page(membership: Membership, given: Mapping[str, str], *, path: str, size: i
     for store in found.items:  # one of each, so that what is found out about it is found out once
         store.cloud_account = accounts.setdefault(store.cloud_account_id, store.cloud_account)
     return found
+
+
+def _whole(membership: Membership, asked: Asked, *, path: str, size: int) -> ListPage | None:
+    """Return a page of all stores as they come, which is what is asked for most; None for what is asked otherwise."""
+    if asked.is_filtered or asked.sort or asked.number > KEPT_PAGES:
+        return None
+    number = Tally(
+        LISTING, asked, [(tuple(values), count) for *values, count in _groups.all(membership.organisation_id)]
+    )
+    items = _page(asked.number, size).all(membership.organisation_id)
+    if not items and asked.number > 1:
+        return None
+    return ListPage(items[:size], asked, number, size, len(items) > size, path)
+
+
+def _mine(organisation: UUID) -> StoreQuerySet:
+    return Store.objects.visible_to(Membership(organisation_id=organisation))
+
+
+_groups: Prepared[tuple[Any, ...]] = Prepared(lambda organisation: groups(LISTING, counted(), _mine(organisation)), KEY)
+
+
+@lru_cache(maxsize=KEPT_PAGES)
+def _page(number: int, size: int) -> Prepared[Store]:
+    first, asked = (number - 1) * size, Asked(number=number)
+
+    def rows(organisation: UUID) -> StoreQuerySet:
+        keys = LISTING.sorted(_mine(organisation), asked).values("pk")[first : first + size + 1]
+        return LISTING.sorted(shown().filter(pk__in=keys), asked)  # type: ignore[return-value]
+
+    return Prepared(rows, KEY)
 
 
 def without_rows(membership: Membership, given: Mapping[str, str], *, path: str) -> ListPage:

@@ -25,6 +25,7 @@ from console.clouds.regions import Region
 from console.clouds.specs import StoreSpec
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
 from console.operations.snapshots import Snapshot, SnapshotQuerySet
+from console.web.addresses import address
 from console.web.validators import NameField
 from stores.control_status import ControlStatus
 from stores.losses import Loss
@@ -118,7 +119,7 @@ class Store(ManagedResource):
         super().save(**options)
 
     def get_absolute_url(self) -> str:
-        return reverse("stores:detail", args=[self.pk])
+        return address("stores:detail", self.pk)
 
     @property
     def cloud(self) -> Cloud:

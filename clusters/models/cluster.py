@@ -14,7 +14,6 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Prefetch, Q, Subquery
 from django.db.models.functions import Lower, Now
 from django.forms.models import model_to_dict
-from django.urls import reverse
 
 from clusters.health.verdicts import Verdict, worst
 from clusters.health.words import of_rank
@@ -33,6 +32,7 @@ from console.clouds.contract import Cloud, Document
 from console.clouds.regions import Region
 from console.clouds.specs import AccessSpec
 from console.operations.models import ManagedResource, ManagedResourceQuerySet, Transition
+from console.web.addresses import address
 from stores.models import Store
 
 NODES_AT_MOST = 20
@@ -152,7 +152,7 @@ class Cluster(ManagedResource):
         indexes = [models.Index(fields=["organisation", "-created_at", "-id"], name="clusters_page_by_page")]
 
     def get_absolute_url(self) -> str:
-        return reverse("clusters:detail", args=[self.pk])
+        return address("clusters:detail", self.pk)
 
     @property
     def cloud(self) -> Cloud:

@@ -17,7 +17,6 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Case, Count, F, Min, Q, Value, When, Window
 from django.db.models.functions import Now, RowNumber
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -26,6 +25,7 @@ from console.operations.chores import Chore
 from console.operations.compiled import Compiled
 from console.operations.heartbeats import Heartbeat, no_worker
 from console.operations.rate_slots import LONG_AGO, RateSlot
+from console.web.addresses import address
 from console.web.validators import NameField
 
 __all__ = ["LONG_AGO", "Chore", "Heartbeat", "ManagedResource", "Operation", "RateSlot", "Transition"]
@@ -245,7 +245,7 @@ class Operation(models.Model):
         return f"{self.title}: {self.subject_name}"
 
     def get_absolute_url(self) -> str:
-        return reverse("tasks:detail", args=[self.pk])
+        return address("tasks:detail", self.pk)
 
     @property
     def is_unfinished(self) -> bool:

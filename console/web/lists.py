@@ -286,10 +286,14 @@ def _rank(value: Any, words: str) -> tuple[bool, int, str]:
 
 def tally(listing: Listing, rows: QuerySet[Any], asked: Asked, found: QuerySet[Any]) -> Tally:
     """Count in one query; `found` are the keys of the rows that the search leaves, `rows` have the filters' columns."""
+    return Tally(listing, asked, [(tuple(values), count) for *values, count in groups(listing, rows, found)])
+
+
+def groups(listing: Listing, rows: QuerySet[Any], found: QuerySet[Any]) -> Any:
+    """Return the query of a tally: the values of all filters' columns, and how many rows have them."""
     columns = [column for facet in listing.facets for column in facet.columns]
     some = found.order_by().values("pk")[: COUNTED_AT_MOST + 1]
-    groups = rows.filter(pk__in=some).order_by().values_list(*columns).annotate(number_of_rows=Count("pk"))
-    return Tally(listing, asked, [(tuple(values), count) for *values, count in groups])
+    return rows.filter(pk__in=some).order_by().values_list(*columns).annotate(number_of_rows=Count("pk"))
 
 
 @dataclass(frozen=True)

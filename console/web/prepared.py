@@ -38,7 +38,8 @@ class Prepared(threading.local, Generic[Row]):
         given = dict(zip(self._told(self._marks), self._told(values), strict=True))
         parameters = tuple(given.get(one, one) if isinstance(one, str | UUID) else one for one in self._parameters)
         self._compiler.as_sql = lambda *_, **__: (self._sql, parameters)
-        return list(self._query._iterable_class(self._query))  # type: ignore[attr-defined]
+        rows: Any = self._query
+        return list(rows._iterable_class(rows))
 
     def _compile(self) -> None:
         self._query = self._rows(*self._marks)

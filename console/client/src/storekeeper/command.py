@@ -226,7 +226,7 @@ def _list(client: Client, operation: Operation, given: dict[str, Any], asked: ar
     wanted = [one.partition("=") for one in asked.where]
     if any(not sign for _, sign, _ in wanted):
         raise WrongUse("--where is FIELD=VALUE, such as --where region=eu-west-1.")
-    sifted = (row for row in rows if all(_field(row, name) == value for name, _, value in wanted))
+    sifted: Iterator[Any] = (row for row in rows if all(_field(row, name) == value for name, _, value in wanted))
     columns = [one for one in asked.columns.split(",") if one]
     sifted = _with(columns, sifted)
     if asked.output == "table":
