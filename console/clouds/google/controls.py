@@ -181,7 +181,7 @@ def _holds(bucket: Bucket) -> Control:
         log=False,
         wanted=value_of({}, HOLDS),
         observe=lambda: value_of(bucket.there(), HOLDS),
-        ensure=lambda: _let_go(bucket),
+        ensure=lambda: let_go(bucket),
         matches=lambda observed: not any(observed.values()),
         describe=_hold_words,
         repairable=lambda observed: not observed["locked"],
@@ -200,7 +200,7 @@ def _hold_words(value: Mapping[str, Any]) -> str:
     return "; ".join(said) or "None: pgBackRest may overwrite and expire"
 
 
-def _let_go(bucket: Bucket) -> None:
+def let_go(bucket: Bucket) -> None:
     """Take the retention policy and the hold of new objects off; raises Failed for a policy that is locked."""
     found = bucket.there()
     now = value_of(found, HOLDS)

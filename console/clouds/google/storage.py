@@ -11,6 +11,7 @@ from uuid import UUID
 from console.clouds.contents import Contents, Objects
 from console.clouds.contract import AlreadyExists, Control, UnmanagedBucket
 from console.clouds.google.buckets import (
+    HOLDS,
     LEGAL_NAME,
     NAME_LABEL,
     PAGE,
@@ -21,7 +22,7 @@ from console.clouds.google.buckets import (
     settings,
     value_of,
 )
-from console.clouds.google.controls import SETTINGS, bucket_of, controls
+from console.clouds.google.controls import SETTINGS, bucket_of, controls, let_go
 from console.clouds.google.errors import on_project
 from console.clouds.google.session import pages
 from console.clouds.naming import LOG_DAYS, PREFIX
@@ -131,6 +132,8 @@ class GoogleStorage:
         off = {key: wanted[key] for key in SETTINGS if key in wanted and value_of(found, key) != value_of(wanted, key)}
         if off:
             there.patch(off, found)
+        if bucket == spec.bucket and any(value_of(found, HOLDS).values()):
+            let_go(there)
 
     def contents(self, spec: StoreSpec, bucket: str, tell: Callable[[int], None] | None = None) -> Contents:
         """Return what the bucket holds; what is soft-deleted keeps no bucket from being deleted, and is not counted."""
