@@ -81,24 +81,29 @@ def look(row: Bringing) -> Any:
                 opened[str(place.former.number)] = infos
             elif _is_chosen(row, place):
                 raise Failed(f"None of these stanzas is in {place.store.name}. {elsewhere}", field="store")
-        except Failed:
+        except Failed as error:
             if _is_chosen(row, place) or not _elsewhere(place):
+                if said := _refused(place, error):
+                    raise said from error
                 raise
-        except Denied as error:
-            store, path = place.store, path_of(place.former)
-            needs = store.cloud.existing.lists_need(store.cloud_account.credentials(), store.bucket, path)
-            if not needs:
-                raise
-            # The statement of the error is for the lists that the console has by itself, and would not do.
-            details = {name: one for name, one in error.details.items() if name != "statement"}
-            action = details.get("action", "reading")
-            raise Failed(
-                f"{store.cloud.vocabulary.name} refused {action} in {store.bucket}. {needs}", **details
-            ) from error
     for one in found.stanzas:
         _agree(one.name, [infos[one.name] for infos in opened.values() if infos[one.name]])
     stores = {str(one.former.number): str(one.store.pk) for one in there}
     return {"opened": opened, "stores": {number: stores[number] for number in opened}}
+
+
+def _refused(place: Place, error: Failed) -> Failed | None:
+    """Return the error with what the console's own policy would need; None where it is none of that."""
+    store = place.store
+    needs = isinstance(error, Denied) and store.cloud.existing.lists_need(
+        store.cloud_account.credentials(), store.bucket, path_of(place.former)
+    )
+    if not needs:
+        return None
+    # The statement of the error is for the lists that the console has by itself, and would not do.
+    details = {name: one for name, one in error.details.items() if name != "statement"}
+    action = details.get("action", "reading")
+    return Failed(f"{store.cloud.vocabulary.name} refused {action} in {store.bucket}. {needs}", **details)
 
 
 def _is_chosen(row: Bringing, place: Place) -> bool:

@@ -61,7 +61,7 @@ def test_a_cluster_is_created_whole_in_one_call(as_owner, body, alice):
     assert answer.status_code == 202
     assert (told["id"], told["state"]) == (str(cluster.pk), "creating")
     assert [(one["name"], one["region"]) for one in told["nodes"]] == [("n1", "eu-west-1"), ("n2", "eu-west-3")]
-    assert told["databases"] == [MAIN]
+    assert told["databases"] == [{**MAIN, "folder": ""}]
     assert [one["store_id"] for one in told["attachments"]] == body["store_ids"]
     assert answer["Location"] == f"/api/v1/tasks/{cluster.operation_id}"
     assert as_owner.post("/clusters", body, key="k1").json() == told
