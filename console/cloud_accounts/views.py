@@ -25,7 +25,7 @@ from console.cloud_accounts.models import Attempt, CloudAccount
 from console.clouds import CLOUDS
 from console.clouds.contract import Document, LinkError
 from console.web.forms import TypedNameForm, suggested
-from console.web.lists import plain_filters
+from console.web.lists import part_of, plain_filters
 from console.web.pages import (
     dialog_done,
     dialog_form,
@@ -68,7 +68,7 @@ def account_list(request: MemberRequest) -> HttpResponse:
         "page": page,
         "filters": plain_filters(query, ("provider", "Provider", provider if provider in CLOUDS else "", clouds)),
     }
-    return fragment_or_page(request, "cloud_accounts/list.html", "panes", context)
+    return fragment_or_page(request, "cloud_accounts/list.html", part_of(request, "accounts-list", "panes"), context)
 
 
 def _account(request: MemberRequest, pk: UUID) -> CloudAccount:

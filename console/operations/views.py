@@ -16,7 +16,7 @@ from console.accounts.permissions import Permission
 from console.operations import outcomes, registry
 from console.operations.actions import NotNow, retry
 from console.operations.models import ManagedResource, Operation
-from console.web.lists import plain_filters
+from console.web.lists import part_of, plain_filters
 from console.web.pages import announced, fragment_or_page, outcome, paginate, searched
 
 
@@ -49,7 +49,7 @@ def task_list(request: MemberRequest) -> HttpResponse:
         "rows": list(zip(page.items, _subjects(request, page.items), strict=True)),
         "busy": any(task.is_unfinished for task in page.items),
     }
-    return fragment_or_page(request, "operations/task_list.html", "table", context)
+    return fragment_or_page(request, "operations/task_list.html", part_of(request, "tasks-list", "table"), context)
 
 
 def _kinds(works: Mapping[str, Sequence[registry.Workflow]]) -> Iterator[tuple[str, str]]:

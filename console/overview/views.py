@@ -19,7 +19,7 @@ from console.accounts.access import MemberRequest, require_permission
 from console.accounts.permissions import Permission
 from console.overview import beginning, finding, fleet, freshness, states, troubles
 from console.web import notices
-from console.web.lists import plain_filters, push
+from console.web.lists import part_of, plain_filters, push
 from console.web.pages import fragment_or_page, searched
 from stores import listing
 from stores.models import StoreQuerySet
@@ -94,7 +94,7 @@ def databases(request: MemberRequest) -> HttpResponse:
         ),
         "pages": _neighbours(request, page, len(found) > ROWS),
     }
-    return fragment_or_page(request, "overview/databases.html", "rows", context)
+    return fragment_or_page(request, "overview/databases.html", part_of(request, "databases-list", "rows"), context)
 
 
 @require_GET

@@ -455,7 +455,7 @@ def listed(
     the shortest address. Rows that renew themselves name the counts of the filters that stand above them (X-Counts): if
     these are others by now, all of the list is the answer, whose filters are put where they stood.
     """
-    is_asked = request.htmx.target == target  # type: ignore[attr-defined]
+    is_asked = part_of(request, target, rows) == "list"
     is_stale = request.headers.get("X-Counts", page.counts) != page.counts
     response = fragment_or_page(request, template, "list" if is_asked or is_stale else rows, context)
     if is_asked:
@@ -463,6 +463,11 @@ def listed(
     elif is_stale:
         response["HX-Retarget"] = f"#{target}"
     return response
+
+
+def part_of(request: HttpRequest, target: str, rows: str) -> str:
+    """Return the part of a list's template that is asked for: "list", with the filters, or its rows."""
+    return "list" if request.htmx.target == target else rows  # type: ignore[attr-defined]
 
 
 def push(request: HttpRequest, response: HttpResponse, url: str) -> None:

@@ -174,6 +174,8 @@ def test_what_a_server_signs_with_is_no_place_of_a_cloud(as_alice, acme, account
     }
     assert names_of(as_alice, {"region": "us-east-1"}) == ["virginia"]
     assert names_of(as_alice, {"region": "s3:us-east-1"}) == ["vault"]
+    by_code = listing.BY_CODE.asked({"region": "us-east-1"})  # as programs ask
+    assert {one.name for one in listing.BY_CODE.filtered(Store.objects.all(), by_code)} == {"virginia", "vault"}
     nothing = as_alice.get("/stores/", {"region": "s3:nowhere"})
     assert "S3-compatible · signs as nowhere" in nothing.content.decode()
     told = as_alice.get("/stores/").content.decode()
