@@ -34,8 +34,11 @@ function clock(date) {
   return date.toLocaleTimeString(undefined, { timeStyle: "medium" });
 }
 
+// In the form that the server wrote it in, so that nothing moves, in the reader's zone, which it names.
 function exact(date) {
-  return date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const local = date.toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "medium" });
+  const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts(date);
+  return `${local} ${parts.find((one) => one.type === "timeZoneName").value}`;
 }
 
 function ago(date) {

@@ -294,10 +294,10 @@ def test_theme_is_kept_and_times_are_the_reader_s(visit):
     page.goto("/tasks/")
     shown = page.locator("td time[data-time=exact]").first
     expected = page.evaluate(
-        "t => new Date(t).toLocaleString([], {dateStyle: 'medium', timeStyle: 'medium', timeZone: 'Asia/Tokyo'})",
+        "t => new Date(t).toLocaleString('sv-SE', {dateStyle: 'short', timeStyle: 'medium', timeZone: 'Asia/Tokyo'})",
         shown.get_attribute("datetime"),
     )
-    assert shown.inner_text() == expected
+    assert shown.inner_text() == f"{expected} GMT+9"
 
 
 def test_a_killed_worker_loses_nothing(visit, demo):

@@ -93,6 +93,7 @@ class Camera:
         for one in screen.there:
             expect(page.locator(one).first, f"{screen.name}: {one}").to_be_attached()
         page.wait_for_load_state("networkidle")
+        page.evaluate("window.moved = [window.shifted, [...new Set(window.shifters)]]")  # before the next line does
         page.evaluate(STEADY)
         page.evaluate(STILL)
 

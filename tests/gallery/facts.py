@@ -32,6 +32,7 @@ CLIPPED = """() => [...document.querySelectorAll("main *, dialog[open] *, .top *
 OVER = """() => [...document.querySelectorAll(".button, button, .badge, .chip, .tile, th, td, summary, label")]
 .filter((one) => {
   if (!one.checkVisibility() || one.closest(".leaflet-container, .unseen, .switch")) return false;
+  if (getComputedStyle(one).textOverflow === "ellipsis" && one.title) return false;
   const box = one.getBoundingClientRect();
   const words = document.createRange();
   words.selectNodeContents(one);
