@@ -21,8 +21,8 @@ class Provider:
 
     def resolve_endpoint(self, **given: Any) -> Any:
         """Return the URL of the bucket, with the headers and the properties that go with it."""
-        name = given.get("Bucket")
-        found = OURS.fullmatch(name) if isinstance(name, str) else None
+        name = given.get("Bucket") or ""
+        found = OURS.fullmatch(name)
         if not found:
             return self._behind.resolve_endpoint(**given)
         other = f"pgbk-{'a' * len(found[1])}{name[found.end(1) :]}"  # as long, of the same kind of letters
