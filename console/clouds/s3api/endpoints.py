@@ -21,7 +21,7 @@ class Provider:
 
     def resolve_endpoint(self, **given: Any) -> Any:
         """Return the URL of the bucket, with the headers and the properties that go with it."""
-        name = given.get("Bucket") or ""
+        name = str(given.get("Bucket", ""))
         found = OURS.fullmatch(name)
         if not found:
             return self._behind.resolve_endpoint(**given)
