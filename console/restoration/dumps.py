@@ -6,6 +6,7 @@ Nothing here writes to the live database, or reads it: only its server is asked 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import subprocess  # nosec B404
@@ -29,6 +30,10 @@ from console.accounts import rotation
 ALIAS = "proof"  # of the scratch database, among Django's
 MAINTENANCE = "postgres"  # the database to connect to for making another; every server has it
 SECONDS = 3600  # that pg_restore may take
+# Of a line of pg_dump's, and of its "ALTER DEFAULT PRIVILEGES … GRANT": to whom.
+GRANTED = re.compile(
+    r'^(?:GRANT|ALTER DEFAULT PRIVILEGES) .* TO (?:"((?:[^"]|"")+)"|(\w+))(?: WITH GRANT OPTION)?;$', re.M
+)
 
 
 class NotTried(Exception):
@@ -46,6 +51,7 @@ class Proof:
     tables: int = 0
     secrets: list[rotation.Count] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)  # by model, without those that have none
+    roles: list[str] = field(default_factory=list)  # that have rights in the dump, and that the server does not know
     problems: list[str] = field(default_factory=list)  # in sentences; none: it can be restored
 
     @property
@@ -78,6 +84,7 @@ def prove(dump: Path, server: dict[str, Any]) -> Proof:
         begun = time.monotonic()
         _restore(dump, there)
         proof.seconds = time.monotonic() - begun
+        proof.roles = _unknown_roles(dump, there)
         connections.databases[ALIAS] = there
         try:
             _look(proof)
@@ -133,11 +140,25 @@ def _keywords(environment: dict[str, str]) -> dict[str, Any]:
 
 def _restore(dump: Path, there: dict[str, Any]) -> None:
     """Raise NotTried when pg_restore does not get to the end of it."""
-    command = ["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
+    command = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
+    _run([*command, f"--dbname={there['NAME']}", str(dump.absolute())], there)
+
+
+def _unknown_roles(dump: Path, there: dict[str, Any]) -> list[str]:
+    """Return who has rights in the dump without being a role of the server, such as a reader for dashboards."""
+    said = _run(["--no-owner", "--schema-only", "--file=-", str(dump.absolute())], there)
+    named = {(quoted or plain).replace('""', '"') for quoted, plain in GRANTED.findall(said)}
+    with psycopg.connect(**_keywords(_environment(there))) as connection:
+        known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+    return sorted(named - known - {"PUBLIC"})
+
+
+def _run(arguments: list[str], there: dict[str, Any]) -> str:
+    """Return what pg_restore has written; raises NotTried when it does not get to the end."""
     environment = {**os.environ, **_environment(there)}
     try:
-        ended = subprocess.run(  # noqa: S603 - our own words and a file  # nosec B603
-            [*command, f"--dbname={there['NAME']}", str(dump.absolute())],
+        ended = subprocess.run(  # noqa: S603 - our own words and a file  # nosec B603 B607
+            ["pg_restore", *arguments],  # noqa: S607 - as the operator's PATH has it
             env=environment,
             capture_output=True,
             text=True,
@@ -150,6 +171,7 @@ def _restore(dump: Path, there: dict[str, Any]) -> None:
     if ended.returncode:
         said = ended.stderr.strip() or f"it ended with status {ended.returncode}"
         raise NotTried(f"pg_restore does not restore it. Make the dump with pg_dump --format=custom. It says: {said}")
+    return ended.stdout
 
 
 def _look(proof: Proof) -> None:

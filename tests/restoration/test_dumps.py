@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from io import StringIO
 
 import psycopg
@@ -13,6 +14,7 @@ from django.db import connections
 
 from console.audit.migrations import _triggers
 from console.restoration import dumps
+from tests.demo_process import ROOT
 from tests.restoration.copies import LIVE, made_dump, url_of
 
 pytestmark = pytest.mark.slow
@@ -184,3 +186,39 @@ def test_the_scratch_database_goes_when_looking_fails(live, dump, monkeypatch):
     monkeypatch.setattr(dumps, "_look", fail)
     with pytest.raises(RuntimeError):
         verify(dump, live)
+
+
+@pytest.fixture
+def dump_of_a_reader(live, change, dumped):
+    """A dump in which roles may read that the server does not have any more."""
+    with psycopg.connect(url_of(live), autocommit=True) as connection:
+        for role in ("grafana", '"a ""reader"""'):
+            connection.execute(f"CREATE ROLE {role}")
+            connection.execute(f"GRANT SELECT ON stores_store TO {role}")
+            connection.execute(f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {role}")
+        made = dumped()
+        for role in ("grafana", '"a ""reader"""'):
+            connection.execute(f"DROP OWNED BY {role}")
+            connection.execute(f"DROP ROLE {role}")
+    return made
+
+
+def test_roles_that_the_server_does_not_have_are_named(live, dump, dump_of_a_reader):
+    said = verify(dump_of_a_reader, live)
+    assert 'Roles that this server does not have: a "reader", grafana. ' in said
+    assert "Roles that" not in verify(dump, live)
+
+
+def test_the_command_of_the_page_restores_such_a_dump(live, dump_of_a_reader):
+    (line,) = re.findall(r"^ +(pg_restore .*)$", (ROOT / "console/deploy/own-backup.md").read_text(), re.MULTILINE)
+    command = line.replace("--dbname=storekeeper", f"--dbname={url_of(live, name='storekeeper')}").split()
+    with psycopg.connect(url_of(live), autocommit=True) as connection:
+        connection.execute("CREATE ROLE storekeeper")
+        connection.execute("CREATE DATABASE storekeeper OWNER storekeeper")
+        try:
+            subprocess.run([*command[:-1], str(dump_of_a_reader)], check=True)
+            with psycopg.connect(url_of(live, name="storekeeper")) as copy:
+                assert copy.execute("SELECT count(*) FROM audit_auditevent").fetchone() == (1,)
+        finally:
+            connection.execute("DROP DATABASE storekeeper WITH (FORCE)")
+            connection.execute("DROP ROLE storekeeper")

@@ -61,5 +61,10 @@ class Command(BaseCommand):
         say(f"Tables: {proof.tables}")
         older = f", {proof.older} of them with older ones: keep those, too" if proof.older else ""
         say(f"Secrets: {proof.opened} open with the keys at hand{older}")
+        if proof.roles:
+            say(
+                f"Roles that this server does not have: {', '.join(proof.roles)}. Their rights are left out of a "
+                "restoration (--no-privileges): create them and grant the rights again, or do without."
+            )
         for name, number in proof.rows.items():
             say(f"  {name}: {number:,}")
