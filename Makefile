@@ -31,7 +31,7 @@ UNUSED := env SECRET_KEY=unused FIELD_ENCRYPTION_KEYS=unused DATABASE_URL=sqlite
 
 # On both: what a database decides, or we say to each of them in its own words. Those are conditional updates, locks and
 # leases; triggers and constraints; the cache; and what is found of strange requests.
-ON_BOTH := tests/operations/test_cancel.py tests/operations/test_compiled.py tests/operations/test_endings.py \
+ON_BOTH := tests/operations/test_cancel.py tests/operations/test_prepared.py tests/operations/test_endings.py \
   tests/operations/test_engine.py tests/operations/test_fairness.py tests/operations/test_patience.py \
   tests/operations/test_rate_slots.py tests/operations/test_reading_places.py tests/operations/test_records.py \
   tests/operations/test_snapshots.py \

@@ -135,7 +135,7 @@ def ask_for(model: type[Snapshot], keys: Sequence[int], *, waits: bool) -> None:
     """Send what is wanted already, as its rows say, to the workers after the commit."""
 
     def send() -> None:
-        if not waits and DUE.rows():
+        if not waits and DUE.first():
             return  # the sweep finds it when there is less to do
         for pk in keys:
             send_reading(model.LABEL, pk, queue=PEOPLE if waits else BACKGROUND)

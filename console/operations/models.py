@@ -22,10 +22,10 @@ from django.utils.dateparse import parse_datetime
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
 from console.operations.chores import Chore
-from console.operations.compiled import Compiled
 from console.operations.heartbeats import Heartbeat, no_worker
 from console.operations.rate_slots import LONG_AGO, RateSlot
 from console.web.addresses import address
+from console.web.prepared import Prepared
 from console.web.validators import NameField
 
 __all__ = ["LONG_AGO", "Chore", "Heartbeat", "ManagedResource", "Operation", "RateSlot", "Transition"]
@@ -126,7 +126,7 @@ class OperationQuerySet(OwnedQuerySet):
         Of its organisation's, that is the one that the message was sent for, if it is due. When none may begin, this
         one is put off: whoever makes place calls for it.
         """
-        turns = [(busy, oldest, whose) for whose, most, busy, oldest in TURNS_NOW.rows() if oldest and busy < most]
+        turns = [(busy, oldest, whose) for whose, most, busy, oldest in TURNS_NOW.all() if oldest and busy < most]
         rank = Case(When(fence__gt=0, then=1), default=2)
         for _, _, organisation in sorted(turns):
             due = self._claimable().filter(organisation=organisation)
@@ -141,7 +141,7 @@ class OperationQuerySet(OwnedQuerySet):
 
     def throttled(self) -> list[UUID]:
         """Return whose turn it is, when there are operations whose message came before there was a place for them."""
-        return self.in_turn()[:1] if THROTTLED.rows() else []
+        return self.in_turn()[:1] if THROTTLED.first() else []
 
     def release(self, pk: UUID, *, fence: int) -> bool:
         """Take the lease of that fence from its holder, who can neither write nor renew from now on.
@@ -392,14 +392,17 @@ def _seconds(step: Record) -> float | None:
 
 
 # Of each organisation: its limit, how many are at work, and when the first of those that are due became so.
-TURNS_NOW = Compiled(
+TURNS_NOW: Prepared[tuple[Any, ...]] = Prepared(
     lambda: (
         Operation.objects.unfinished()
         .values_list("organisation", "organisation__operations_at_once")
         .annotate(busy=Count("pk", filter=_held()), oldest=Min("due_at", filter=_due(0)))
-    )
+    ),
+    made_of=lambda: settings.LEASE_SECONDS,
 )
-THROTTLED = Compiled(lambda: Operation.objects.unfinished().filter(throttled=True).values_list("pk")[:1])
+THROTTLED: Prepared[tuple[UUID]] = Prepared(
+    lambda: Operation.objects.unfinished().filter(throttled=True).values_list("pk")[:1]
+)
 
 
 @dataclass(frozen=True)

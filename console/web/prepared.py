@@ -21,10 +21,14 @@ class Prepared(threading.local, Generic[Row]):
 
     `rows` returns the query for the values, which it compares with columns, unchanged; all else in it is the same each
     time. `marks` are of TEXT, KEY and ANOTHER_KEY: one for each value, of its type. The query prefetches nothing.
+    `made_of` returns what else the query is made of, such as a setting: it is compiled again for another.
     """
 
-    def __init__(self, rows: Callable[..., QuerySet[Any, Any]], *marks: str | UUID) -> None:
-        self._rows, self._marks = rows, marks
+    def __init__(
+        self, rows: Callable[..., QuerySet[Any, Any]], *marks: str | UUID, made_of: Callable[[], Any] = lambda: None
+    ) -> None:
+        self._rows, self._marks, self._made_of = rows, marks, made_of
+        self._made: Any = None
         self._compiler: Any = None
 
     def first(self, *values: str | UUID) -> Row | None:
@@ -33,7 +37,7 @@ class Prepared(threading.local, Generic[Row]):
 
     def all(self, *values: str | UUID) -> list[Row]:
         """Return the rows that the values find, in one query."""
-        if self._compiler is None or self._compiler.connection is not connections[self._compiler.using]:
+        if self._compiler is None or not self._is_current():
             self._compile()
         given = dict(zip(self._told(self._marks), self._told(values), strict=True))
         parameters = tuple(given.get(one, one) if isinstance(one, str | UUID) else one for one in self._parameters)
@@ -41,7 +45,12 @@ class Prepared(threading.local, Generic[Row]):
         rows: Any = self._query
         return list(rows._iterable_class(rows))
 
+    def _is_current(self) -> bool:
+        here = self._compiler.connection is connections[self._compiler.using]
+        return here and bool(self._made == self._made_of())
+
     def _compile(self) -> None:
+        self._made = self._made_of()
         self._query = self._rows(*self._marks)
         compiler = self._query.query.get_compiler(using=self._query.db)
         self._sql, self._parameters = compiler.as_sql()

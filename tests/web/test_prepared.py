@@ -82,3 +82,14 @@ def test_keys_find_rows_and_values_of_them(alice):
     assert of_both.all(one.pk, one.pk) == [one]
     assert names.all(two.pk) == [("Two", 1)]
     assert names.all(uuid4()) == []
+
+
+def test_a_query_is_compiled_again_for_what_else_it_is_made_of(alice, settings):
+    compiled = []
+    of_language: Prepared[User] = Prepared(
+        lambda: compiled.append(1) or User.objects.order_by("pk"), made_of=lambda: settings.LANGUAGE_CODE
+    )
+    for code in ("en", "en", "de", "de", "en"):
+        settings.LANGUAGE_CODE = code
+        assert of_language.all() == [alice]
+    assert len(compiled) == 3

@@ -1,4 +1,4 @@
-"""A query that is put together once gives what the query itself would."""
+"""What is asked for at each message gives what the query itself would (console/web/prepared.py)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from console.operations import models, tasks
-from console.operations.compiled import Compiled
 from console.operations.models import Operation
 from stores.models import State
 from tests import factories
@@ -37,18 +36,9 @@ def test_it_gives_what_the_query_gives(account):
     counted = Operation.objects.unfinished().values_list("organisation", "organisation__operations_at_once")
     busy, oldest = Count("pk", filter=models._held()), Min("due_at", filter=models._due(0))
     for _ in range(2):
-        assert sorted(models.TURNS_NOW.rows()) == sorted(counted.annotate(busy=busy, oldest=oldest))
-    assert [bool(tasks.DUE.rows()), bool(models.THROTTLED.rows())] == [True, False]
+        assert sorted(models.TURNS_NOW.all()) == sorted(counted.annotate(busy=busy, oldest=oldest))
+    assert [bool(tasks.DUE.first()), bool(models.THROTTLED.first())] == [True, False]
     Operation.objects.filter(organisation=account.organisation).update(throttled=True)
-    assert models.THROTTLED.rows()
+    assert models.THROTTLED.first()
     Operation.objects.update(due_at=timezone.now() + timedelta(seconds=9))
-    assert not tasks.DUE.rows()
-
-
-def test_it_is_put_together_once_for_each_length_of_a_lease(db, settings):
-    built = []
-    query = Compiled(lambda: built.append(1) or Operation.objects.values_list("pk"))
-    for seconds in (20, 20, 20, 0.4):
-        settings.LEASE_SECONDS = seconds
-        assert query.rows() == []
-    assert len(built) == 2
+    assert not tasks.DUE.first()
