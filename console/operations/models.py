@@ -35,7 +35,6 @@ Record = dict[str, Any]  # one step: key, title, stage, point_of_no_return, stat
 HELD_BACK = datetime(9999, 1, 1, tzinfo=UTC)  # see holding.py
 TURNS = 200  # as many are looked at together; whoever ends one looks again
 
-
 Knows = Callable[[str, str], bool]  # of a kind of subject and a verb: whether this release has a plan for that
 
 # Nothing is put off for so long: such a time was written before the database's clock was set back.
@@ -398,11 +397,10 @@ TURNS_NOW: Prepared[tuple[Any, ...]] = Prepared(
         .values_list("organisation", "organisation__operations_at_once")
         .annotate(busy=Count("pk", filter=_held()), oldest=Min("due_at", filter=_due(0)))
     ),
-    made_of=lambda: settings.LEASE_SECONDS,
+    made_of=_lease,
 )
-THROTTLED: Prepared[tuple[UUID]] = Prepared(
-    lambda: Operation.objects.unfinished().filter(throttled=True).values_list("pk")[:1]
-)
+_throttled = Operation.objects.unfinished().filter(throttled=True).values_list("pk")[:1]
+THROTTLED: Prepared[tuple[UUID]] = Prepared(lambda: _throttled.all())
 
 
 @dataclass(frozen=True)
