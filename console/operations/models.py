@@ -400,7 +400,7 @@ TURNS_NOW: Prepared[tuple[Any, ...]] = Prepared(
     made_of=_lease,
 )
 _throttled = Operation.objects.unfinished().filter(throttled=True).values_list("pk")[:1]
-THROTTLED: Prepared[tuple[UUID]] = Prepared(lambda: _throttled.all())
+THROTTLED: Prepared[tuple[UUID]] = Prepared(_throttled.all)
 
 
 @dataclass(frozen=True)
