@@ -211,9 +211,12 @@ def test_a_store_that_is_degraded_may_stay_attached(as_alice, make, stores, acco
 
 
 def test_store_delete_names_the_clusters(as_alice, make, stores):
-    make(stores)
+    cluster = make(stores)
     page = text_of(as_alice.get(f"/stores/{stores[0].pk}/delete/"))
     assert "attachment to cluster orders" in page
+    for address in (f"/stores/{stores[0].pk}/", f"/stores/{stores[0].pk}/delete/"):
+        link = f'<a href="{cluster.get_absolute_url()}">attachment to cluster orders</a>'
+        assert link in as_alice.get(address).content.decode()
     answer = as_alice.post(f"/stores/{stores[0].pk}/delete/", {"name": stores[0].name})
     assert answer.status_code == 422
     assert "attachment to cluster orders" in text_of(answer)
