@@ -172,7 +172,7 @@ def test_new_cluster_keeps_the_choice_while_regions_change(visit):
     expect(page.locator(".verdict")).to_contain_text("n1 archives over 7,481 km to us-west-2")
     page.check("[name=regions][value=ap-northeast-1]")
     expect(page.locator(".reaches li")).to_have_count(2)
-    expect(page.locator("#choice-stores .map-node")).to_have_count(2)
+    expect(page.locator("#choice-stores .map .map-node")).to_have_count(2)
     expect(page.get_by_role("checkbox", name="orders-oregon").first).to_be_checked()
     expect(page.locator("[name=name]")).to_have_value("kept")
     expect(page.locator("#choice-regions .chip")).to_have_count(2)
