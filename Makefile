@@ -49,7 +49,7 @@ ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/op
   tests/fuzz/test_requests.py tests/fuzz/test_walks.py tests/fuzz/test_json.py tests/fuzz/test_help.py \
   tests/clusters/test_migrations.py
 ON_POSTGRESQL += tests/overview/test_views.py tests/overview/test_troubles.py tests/accounts/test_members.py \
-  tests/accounts/test_rotation.py tests/accounts/test_personal_data.py tests/stores/test_views.py \
+  tests/accounts/test_collation.py tests/accounts/test_rotation.py tests/accounts/test_personal_data.py tests/stores/test_views.py \
   tests/stores/test_listing.py tests/stores/test_existing.py tests/stores/test_unmanaged.py \
   tests/stores/test_adopting.py tests/stores/test_protection.py tests/clusters/drills/test_receiving.py \
   tests/stores/deletion/test_retained_logs.py tests/clusters/reports/test_receiving.py tests/clusters/test_keys.py \

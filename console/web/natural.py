@@ -24,7 +24,7 @@ class Natural(Func):
 
     function = "NATURAL_KEY"
     output_field = TextField()
-    postgresql = 'LOWER(%(expressions)s) COLLATE "natural_order"'  # accounts/migrations/0004
+    postgresql = 'LOWER(%(expressions)s) COLLATE "natural_order"'  # accounts/migrations/0005
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         """Return the call of the function, which the connection has from now on."""

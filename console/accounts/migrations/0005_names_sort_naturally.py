@@ -1,19 +1,24 @@
 """On PostgreSQL, the collation that sorts names as people count: store-2 before store-10 (console/web/natural.py)."""
 
-from django.db import migrations
+from django.db import DatabaseError, migrations, transaction
 
 NAME = "natural_order"
 
 
 def make(apps, schema_editor):
-    """Make it of ICU's, by its option kn (numeric); a PostgreSQL that was built without ICU sorts as it did."""
+    """Make it of ICU's, by its option kn (numeric); where PostgreSQL has none, names are sorted by their bytes.
+
+    That is one that was built without ICU, or a database whose encoding ICU does not know, such as SQL_ASCII.
+    """
     if schema_editor.connection.vendor != "postgresql":
         return
-    with schema_editor.connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i')")
-        has_icu = cursor.fetchone()[0]
-    kind = "(provider = icu, locale = 'und-u-kn-true')" if has_icu else 'FROM pg_catalog."C"'
-    schema_editor.execute(f"CREATE COLLATION IF NOT EXISTS {NAME} {kind}")
+    try:
+        with transaction.atomic(using=schema_editor.connection.alias):
+            schema_editor.execute(
+                f"CREATE COLLATION IF NOT EXISTS {NAME} (provider = icu, locale = 'und-u-kn-true')"
+            )
+    except DatabaseError:
+        schema_editor.execute(f'CREATE COLLATION IF NOT EXISTS {NAME} FROM pg_catalog."C"')
 
 
 def drop(apps, schema_editor):
