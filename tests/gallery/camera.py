@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.gallery import blocks
 from tests.gallery.facts import WATCH
-from tests.gallery.screens import STEADY, WIDE, Screen
+from tests.gallery.screens import MOMENT, STEADY, WIDE, Screen
 
 Size = tuple[int, int]
 CELL = {1280: 32, 390: 30}  # pixels: the side of a part, by the width of the page
@@ -73,6 +73,7 @@ class Camera:
                 context.add_cookies([self._session(screen.who)])
             context.add_init_script(WATCH)
             page = context.new_page()
+            page.clock.set_fixed_time(MOMENT)
             self._open(page, screen, style)
             yield page
         finally:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from tests.demo_process import ROOT
 
 WIDE, NARROW = (1280, 900), (390, 844)
+MOMENT = datetime(2026, 11, 29, 9, tzinfo=UTC)  # at which the console and the browser stand
 # What differs from run to run and from machine to machine: words of time, and what is drawn at random.
 STEADY = """() => {
   const times = [...document.querySelectorAll("time")];

@@ -18,22 +18,30 @@ from typing import Any
 from console.demo.servers import HOST, free_port, takes_connections
 from tests import environment  # noqa: F401 - before Django's settings are read
 from tests.demo_process import ROOT
+from tests.gallery.screens import MOMENT
 
 DATABASE, SCENE = "gallery.sqlite3", "scene.json"
 SECONDS = 90  # in which it is there, on a machine that has much else to do
 
 
 def main(folder: Path, port: str) -> None:
-    """Fill the database, which has all migrations, and serve it."""
+    """Fill the database, which has all migrations, and serve it; the clock stands, so that no age changes."""
     import django
+    import time_machine
 
+    clock = time_machine.travel(MOMENT, tick=False).start()
     django.setup()
     from django.conf import settings
     from django.core.management import call_command
+    from django.db.models.signals import post_save
     from django.test import Client
 
     from tests.gallery import scene
 
+    def tick(**_: object) -> None:  # what is made later is newer: lists of what is equally new have no order
+        clock.shift(0.001)
+
+    post_save.connect(tick)
     made = scene.make()
     sessions = {}
     for who in ("olivia", "newcomer"):
