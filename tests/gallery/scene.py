@@ -1,6 +1,6 @@
 """What the pictures show: one organisation with stores on each cloud and clusters in each state, always the same.
 
-Times lie so long before now; the pages' own words of time are made the same for every picture by screens.STEADY.
+Times lie so long before now, which is screens.MOMENT: no clock moves while the pictures are taken.
 """
 
 from __future__ import annotations

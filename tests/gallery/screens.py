@@ -9,17 +9,8 @@ from tests.demo_process import ROOT
 
 WIDE, NARROW = (1280, 900), (390, 844)
 MOMENT = datetime(2026, 11, 29, 9, tzinfo=UTC)  # at which the console and the browser stand
-# What differs from run to run and from machine to machine: words of time, and what is drawn at random.
+# What differs from run to run: whether the caret is there.
 STEADY = """() => {
-  const times = [...document.querySelectorAll("time")];
-  const exact = times.filter((one) => /\\d{4}-\\d\\d-\\d\\d/.test(one.textContent));
-  const known = [...new Set(exact.map((one) => one.dateTime))].sort();
-  times.forEach((one) => one.removeAttribute("data-time"));
-  exact.forEach((one) => {  // as many different ones as there were, and in their order
-    const at = known.indexOf(one.dateTime);
-    const [day, hour] = [22 + (at >> 2) % 8, 3 + 6 * (at % 4)];
-    one.textContent = `2026-11-${day} ${String(hour).padStart(2, "0")}:00:00 UTC`;
-  });
   document.querySelectorAll("input, textarea").forEach((one) => { one.style.caretColor = "transparent"; });
 }"""
 
