@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -14,6 +14,7 @@ from clusters.models.cluster import Cluster
 from clusters.models.node import Node
 from clusters.validators import validate_host
 from console.accounts.models import Organisation, OwnedQuerySet, User
+from console.accounts.permissions import Permission
 
 
 class EnrolmentQuerySet(OwnedQuerySet):
@@ -35,6 +36,8 @@ class Enrolment(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, editable=False)
+
+    SEEN_BY: ClassVar = Permission.SEE_SECRETS  # its page
 
     objects = EnrolmentQuerySet.as_manager()
 

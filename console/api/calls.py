@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from console.accounts.permissions import Permission
 from console.api.authentication import NAMES, Bearer
-from console.api.problems import fields
+from console.api.problems import Problem, fields
 
 router = Router()  # one for all: a second one would hide what the first has at the same address
 View = Callable[..., HttpResponseBase]
@@ -113,6 +113,7 @@ def _call(
     extra: dict[str, Any] | None = None,
 ) -> Callable[[View], View]:
     names = frozenset(asked.model_fields) if asked else frozenset()
+    is_file = answers_text or answers is NOT_SET
 
     def decorate(view: View) -> View:
         takes = [one for one in view.__annotations__.values() if isinstance(one, type) and issubclass(one, BaseModel)]
@@ -121,6 +122,8 @@ def _call(
         def checked(request: HttpRequest, **given: Any) -> HttpResponseBase:
             refuse_unknown(request, names)
             refuse_unreadable(given)
+            if is_file and hasattr(request, "is_head"):  # else it would be noted as taken, which it was not
+                raise Problem(405, "Ask for this by GET: that you take it is noted.", headers={"Allow": "GET"})
             if not takes and request.method != "GET" and request.body.strip() not in NOTHING:
                 raise fields([("", "This call takes no body.")])
             return view(request, **given)

@@ -40,6 +40,7 @@ def answers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
         is_head = request.method == "HEAD"
         if is_head:  # what a GET answers, without its body
             request.method = "GET"
+            request.is_head = True  # type: ignore[attr-defined]
         response = get_response(request)
         if response.status_code >= 400 and not _is_json(response):
             response = _in_place_of(response, _as_json(response, is_compatible=is_compatible))

@@ -161,7 +161,7 @@ def _kind(event: AuditEvent) -> str:
 
 
 def _links(request: MemberRequest, events: Iterable[AuditEvent]) -> dict[tuple[str, str], str]:
-    """Return the pages of those subjects that still exist here: one query for each kind of them."""
+    """Return the pages that the member may open of subjects that still exist: one query for each kind of them."""
     ids: dict[str, set[str]] = {}
     for event in events:
         if event.subject_id and _kind(event):
@@ -170,6 +170,7 @@ def _links(request: MemberRequest, events: Iterable[AuditEvent]) -> dict[tuple[s
         (kind, str(row.pk)): row.get_absolute_url()
         for kind, keys in ids.items()
         if hasattr(model := apps.get_model(kind), "get_absolute_url")
+        and request.membership.may[getattr(model, "SEEN_BY", Permission.SEE_STORES)]
         and isinstance(rows := model._default_manager.all(), OwnedQuerySet)
         for row in rows.visible_to(request.membership).filter(pk__in=keys)
     }

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 JOINERS = {"\u200c", "\u200d"}  # without which some languages, and some emoji, cannot be written
+BLANK = {"\u115f", "\u1160", "\u2800", "\u3164", "\uffa0"}  # letters and signs, by their category, that show nothing
 
 
 def readable(name: str) -> None:
@@ -17,11 +18,12 @@ def readable(name: str) -> None:
     Such are control characters, line ends, those that turn the direction of writing or cannot be seen, and spaces
     other than the plain one (categories of the Unicode standard, chapter 4.5).
     """
-    for character in name:
+    for before, character in zip(" " + name, name, strict=False):
         category = unicodedata.category(character)
         if (
             category in {"Cc", "Co", "Cs", "Zl", "Zp"}
-            or (category == "Cf" and character not in JOINERS)
+            or character in BLANK
+            or (category == "Cf" and (character not in JOINERS or before.isascii()))
             or (category == "Zs" and character != " ")
         ):
             raise ValidationError(

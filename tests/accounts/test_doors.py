@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
 
-from clusters.models import Cluster, Node
+import pytest
+from django.utils import timezone
+
+from clusters.models import Cluster, Enrolment, Node
+from console.accounts import activity
 from console.accounts.permissions import ROLES
 from tests import factories, walk
 
@@ -58,6 +62,20 @@ def test_an_auditor_reads_the_audit_log_and_changes_nothing(client, acme):
     for address in ("/audit/", "/audit/audit.csv", "/clusters/evidence/"):
         assert client.get(address).status_code == 200, address
     assert client.get("/organisation/invite/").status_code == 403
+
+
+def test_the_audit_log_leads_to_what_the_reader_may_open(client, acme, things):
+    enrolment = Enrolment.objects.create(
+        organisation=acme, token_sha256="a" * 64, expires_at=timezone.now() + timedelta(hours=1)
+    )
+    for one in (*things, enrolment):
+        activity.record("Looked at it", one, organisation=acme, by=None)
+    for role, sees in (("owner", True), ("auditor", False)):
+        client.force_login(factories.user(f"the-{role}", acme, role))
+        page = client.get("/audit/").content.decode()
+        assert (f'href="{enrolment.get_absolute_url()}"' in page) is sees
+        assert f'href="{things[1].get_absolute_url()}"' in page
+        assert not shut(client, "/audit/", walk.routes(), role)
 
 
 def test_an_owner_sees_them(as_alice, things):

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from django.utils import timezone
 
-from clusters.models import Drill, Enrolment, EnrolmentPlace, RemovedNode
+from clusters.models import Drill, Enrolment, EnrolmentPlace, RemovedNode, Repository
 from console.accounts.permissions import ROLES, Permission
 from console.alerts.models import Alert
 from console.api.models import SCOPES
@@ -128,6 +128,15 @@ def whole(schema):
     for one, part in resolved(schema).get("properties", {}).items():
         if any(resolved(each).get("type") == "integer" for each in part.get("anyOf", [part])):
             yield one
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name.startswith("GET ")])
+def test_a_head_takes_nothing(as_owner, there, name):
+    """A kit, or a file with secrets, counts as taken when it is: whoever only asks whether it is there has not."""
+    _, path = addressed(name, there)
+    before = AuditEvent.objects.count(), [*Repository.objects.values_list("kit_taken_at")]
+    assert as_owner.client.head(f"/api/v1{path}").content == b""
+    assert (AuditEvent.objects.count(), [*Repository.objects.values_list("kit_taken_at")]) == before
 
 
 # Bodies that are none, and how they are refused.

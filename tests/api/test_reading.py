@@ -164,6 +164,14 @@ def test_a_filter_of_alerts_names_its_choices(as_owner):
     assert "recoverable" in as_owner.get("/verdicts", {"verdict": "bogus"}).json()["errors"][0]["detail"]
 
 
+def test_a_store_without_access_logs_of_its_own_names_no_bucket_for_them(as_owner, account):
+    made = factories.store(account, name="made")
+    for name, logs in (("named", {"logs": "named", "logs_into": "elsewhere"}), ("none", {"logs": "none"})):
+        factories.store(account, name=name, **logs)
+    found = {one["name"]: one["log_bucket"] for one in as_owner.get("/stores").json()["items"]}
+    assert found == {"made": made.log_bucket, "named": "elsewhere", "none": ""}
+
+
 @pytest.mark.parametrize("path", ["/me", "/stores", "/stores/{pk}", "/nothing"])
 def test_head_is_answered_as_get_is_without_a_body(as_owner, account, path):
     store = factories.store(account)

@@ -63,6 +63,9 @@ def test_a_cursor_at_the_end_of_time_is_none(as_alice, account, moment):
         ("a\u2028b", "control"),
         ("a\u202eb", "control"),
         ("a\x00b", "Null characters"),
+        ("\u2800", "cannot be seen"),
+        ("a\u3164", "cannot be seen"),
+        ("x\u200db", "cannot be seen"),  # looks like xb
     ],
 )
 @pytest.mark.parametrize("path", ["/stores/create/", "/clusters/create/", "/cloud-accounts/link/"])
