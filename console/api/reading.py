@@ -99,14 +99,14 @@ def _filters(asked: Searched) -> dict[str, str]:
 def _in_region(membership: Membership, text: str) -> Q:
     """Return the condition that a store is in the regions that a text names, by code or place; raises Problem.
 
-    A server that is in no cloud has regions of its own: those of the organisation are known, too.
+    A server that is in no cloud has regions of its own: the place where it stands, under the code that it signs with.
     """
-    found = Q(region=text)
-    named = [one for provider in CLOUDS for one in matching(text, regions(provider))]
-    for one in named:
-        found |= Q(region=one.code, cloud_account__provider_key=one.provider)
-    known = named or Store.objects.visible_to(membership).filter(region=text).exists()
-    if not known and not any(one.region(text) for one in CloudAccount.objects.visible_to(membership)):
+    found, is_known = Q(region=text), any(matching(text, regions(provider)) for provider in CLOUDS)
+    for account in CloudAccount.objects.visible_to(membership):
+        if codes := [one.code for one in matching(text, account.store_regions)]:
+            found |= Q(cloud_account=account, region__in=codes)
+            is_known = True
+    if not is_known and not Store.objects.visible_to(membership).filter(region=text).exists():
         raise fields([("/region", "No region has this code, and none is in a city or country of this name.")])
     return found
 

@@ -142,6 +142,14 @@ def test_a_region_is_named_by_code_or_place(as_owner, account, region, names):
     assert [one["name"] for one in as_owner.get("/stores", {"region": region}).json()["items"]] == names
 
 
+def test_a_server_is_found_by_the_place_where_it_stands(as_owner, account, acme):
+    factories.store(account, name="cloud", region="eu-west-1")
+    factories.store(account, name="far", region="us-east-1")
+    factories.store(factories.server(acme), name="server", region="us-east-1")  # it signs so, and stands in Dublin
+    for region, names in (("Dublin", {"cloud", "server"}), ("Ashburn", {"far"}), ("us-east-1", {"far", "server"})):
+        assert {one["name"] for one in as_owner.get("/stores", {"region": region}).json()["items"]} == names, region
+
+
 @pytest.mark.parametrize("region", ["bogus", "dc-1", "-", "\N{SNOWMAN}"])
 def test_a_region_that_is_nowhere_is_refused_also_where_another_organisation_has_it(as_owner, charlie, region):
     factories.store(factories.account(charlie.memberships.get().organisation), name="theirs", region="dc-1")
