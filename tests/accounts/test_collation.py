@@ -12,6 +12,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 
 MIGRATION = import_module("console.accounts.migrations.0005_names_sort_naturally")
 NAME = "of_bytes"
+pytestmark = pytest.mark.slow  # makes a database of its own, on a server of PostgreSQL
 
 
 @pytest.fixture
