@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import dj_database_url
 import pytest
@@ -21,6 +18,7 @@ from console.operations.tasks import run_operation
 from stores import actions
 from stores.models import State, Store
 from tests import factories, postgres
+from tests.small_disk import filled, small_disk
 from tests.worker_process import changes, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -57,31 +55,13 @@ def test_work_goes_on_while_the_broker_is_gone(start_worker, broker, amazon, acc
 
 
 @pytest.fixture
-def small_disk(monkeypatch):
+def disk(monkeypatch):
     """A small file system, on which the PostgreSQL of the test is."""
-    folder = Path(tempfile.mkdtemp(prefix="disk-"))
-    folder.chmod(0o755)  # PostgreSQL runs as another user
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300m,mode=755", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        folder.rmdir()
-        pytest.skip("only root, where it may mount, can have a disk that is small enough to fill")
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    folder.rmdir()
-
-
-@contextmanager
-def filled(disk):
-    """Leave no room there."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(65536))
-    try:
-        yield
-    finally:
-        filler.unlink()
+    with small_disk("300m") as folder:
+        if not folder.is_mount():
+            pytest.skip("only root, where it may mount, can have a disk that is small enough to fill")
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
 
 
 @pytest.fixture
@@ -150,14 +130,14 @@ def test_work_goes_on_after_the_database_hung(server, start_worker, amazon):
 
 
 @pytest.mark.database
-def test_work_goes_on_after_the_database_s_disk_was_full(small_disk, server, start_worker, amazon):
+def test_work_goes_on_after_the_database_s_disk_was_full(disk, server, start_worker, amazon):
     """PostgreSQL refuses what needs room for so long, or ends itself and starts anew; either is an outage."""
     account = factories.account(factories.organisation())
     amazon.inject("PutBucketPolicy", when="hang", seconds=5, times=6)
     create(account, 3)
     start_worker(settings=QUICK)
     wait_until(lambda: Operation.objects.at_work().count() == 3 and not amazon._faults)
-    with filled(small_disk):
+    with filled(disk):
         with pytest.raises(DatabaseError), connections["default"].cursor() as cursor:
             cursor.execute("CREATE TABLE no_room AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
         connections["default"].close()

@@ -8,8 +8,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 
 import dj_database_url
 import psycopg
@@ -23,6 +22,7 @@ from console.web import database
 from tests import postgres
 from tests.demo_process import ROOT
 from tests.serving.instances import Instance, ask, wait_until
+from tests.small_disk import filled, small_disk
 from tests.worker_process import Broker
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serving-database"), pytest.mark.timeout(240)]
@@ -38,28 +38,8 @@ SIGNED_OUT = 302
 @pytest.fixture(scope="module")
 def disk():
     """A small file system, if one may be mounted; else no more than a folder."""
-    # PostgreSQL runs as another user, and into pytest's own folders nobody else may go.
-    folder = Path(tempfile.mkdtemp(prefix="disk-"))
-    folder.chmod(0o755)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=110m,mode=755", "tmpfs", str(folder)]
-    subprocess.run(mount, check=False, capture_output=True)
-    yield folder
-    if folder.is_mount():
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    folder.rmdir()
-
-
-@contextmanager
-def filled(disk):
-    """Leave no room there."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(65536))
-    try:
-        yield
-    finally:
-        filler.unlink()
+    with small_disk("110m") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
