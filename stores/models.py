@@ -152,6 +152,11 @@ class Store(ManagedResource):
         return self.logs in {None, Logs.MADE}
 
     @property
+    def logs_bucket(self) -> str:
+        """Return the bucket into which its access logs go, whoever made it; "" for none."""
+        return self.log_bucket if self.has_log_bucket else self.logs_into or ""
+
+    @property
     def too_late_to_cancel(self) -> str:
         """Return why its deletion cannot be cancelled any more; nothing while it can, or when there is none."""
         last = self.operation
@@ -265,7 +270,7 @@ class Store(ManagedResource):
             account=self.cloud_account.credentials(),
             region=self.region,
             bucket=self.bucket,
-            log_bucket=self.log_bucket if self.has_log_bucket else self.logs_into or "",
+            log_bucket=self.logs_bucket,
             versions_days=self.versions_days or 0,
             lock_days=self.lock_days or 0,
             complete=complete,

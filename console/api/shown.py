@@ -44,7 +44,7 @@ def store(row: Store) -> dict[str, Any]:
         "cloud_account_type": row.cloud_account.provider_key,
         "region": row.region,
         "bucket": row.bucket,
-        "log_bucket": row.log_bucket if row.has_log_bucket else row.logs_into or "",
+        "log_bucket": row.logs_bucket,
         "versions_days": row.versions_days,
         "lock_days": row.lock_days,
         "stored_bytes": row.size,  # type: ignore[attr-defined]

@@ -50,9 +50,9 @@ def store(row: Store) -> dict[str, Any]:
     """Show a store that came with its account, its operation and its attachments."""
     of = row.cloud_account
     properties = {"region": row.region, "bucket_name": row.bucket, "bucket_arn": row.identifier}
-    if row.log_bucket:
-        arn = of.cloud.storage.identifier(of.credentials(), row.log_bucket)
-        properties |= {"log_bucket_name": row.log_bucket, "log_bucket_arn": arn}
+    if row.logs_bucket:
+        arn = of.cloud.storage.identifier(of.credentials(), row.logs_bucket)
+        properties |= {"log_bucket_name": row.logs_bucket, "log_bucket_arn": arn}
     return {
         "id": str(row.pk),
         "name": row.name,

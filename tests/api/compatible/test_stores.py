@@ -39,6 +39,14 @@ def test_a_store_is_made_and_its_task_is_there_when_that_is_answered(owner, body
     assert (task["id"], task["status"], task["name"]) == (str(store.operation_id), "running", "create")
 
 
+def test_a_store_without_access_logs_of_its_own_names_no_bucket_for_them(owner, account):
+    for logs, told in (({"logs": "named", "logs_into": "elsewhere"}, "elsewhere"), ({"logs": "none"}, None)):
+        store = factories.store(account, name=logs["logs"], **logs)
+        properties = owner.get(f"/backup-stores/{store.pk}").json()["properties"]
+        assert properties.get("log_bucket_name") == told
+        assert ("log_bucket_arn" in properties) is bool(told)
+
+
 def test_the_only_region_need_not_be_said_and_others_must(owner, body, acme):
     server = factories.server(acme)
     told = owner.post("/backup-stores", {"name": "a", "cloud_account_id": str(server.pk)}).json()
