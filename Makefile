@@ -188,7 +188,7 @@ check: setup ## Linters, types and the quick tests, side by side
 	@$(MAKE) --no-print-directory -j2 lint quick
 
 quick: setup
-	env -u DATABASE_URL TWO_CASES=1 $(QUICK)
+	env -u DATABASE_URL QUICK=1 $(QUICK)
 
 test: setup azurite system ## Linters, types and the suite, on SQLite and on PostgreSQL; of its longest matrices a part
 	@$(MAKE) --no-print-directory -j3 lint on-sqlite on-postgresql

@@ -81,9 +81,9 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("database")
         if not item.get_closest_marker("xdist_group") and (group := turns.group(item)):
             item.add_marker(pytest.mark.xdist_group(group))
-    if sampling.TWO_CASES:
-        left = sampling.but_two(item for item in items if item.get_closest_marker("database"))
-        LEFT_OUT["further cases of tests with a database"] = len(left)
+    if sampling.QUICK:
+        left = sampling.too_long(item for item in items if not item.get_closest_marker("slow"))
+        LEFT_OUT["tests that take long, and further cases of tests with a database"] = len(left)
         leave(config, items, left)
     yield
     items.sort(key=turns.turn)  # last: pytest-django has an order of its own

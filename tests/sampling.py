@@ -2,7 +2,8 @@
 
 A matrix that is walked by one test asks the fixture `sample` for its cells; of tests that are made from a table, those
 with the mark `thorough` are left out (`thorough_but`); and of what runs on both databases, PostgreSQL has two cases of
-each test. The run says what it has left out.
+each test. `make check` has one case of each test with a database, and none of the tests in tests/long.txt. The run says
+what it has left out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any, TypeVar
 import pytest
 
 THOROUGH = bool(os.environ.get("THOROUGH"))
-TWO_CASES = bool(os.environ.get("TWO_CASES"))  # of each test with a database, for `make check`
+QUICK = bool(os.environ.get("QUICK"))  # `make check`
+LONG = Path(__file__).parent / "long.txt"
 Cell = TypeVar("Cell")
 
 
@@ -66,13 +68,26 @@ def on_postgresql_alone(item: Any) -> bool:
     return bool(item.nodeid.startswith(ALONE))
 
 
-def but_two(items: Iterable[Any]) -> list[Any]:
-    """Return of each test all cases but the first and the last."""
+def _cases(items: Iterable[Any]) -> Iterable[list[Any]]:
+    """Return the cases of each test that has several."""
     cases: dict[str, list[Any]] = {}
     for item in items:
         if "[" in item.nodeid:
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    return [item for of_one in cases.values() for item in of_one[1:-1]]
+    return cases.values()
+
+
+def too_long(items: Iterable[Any]) -> list[Any]:
+    """Return what `make check` leaves out: tests that take long, and of those with a database all cases but the first.
+
+    Which take long has been measured (tests/timing.py): each, but for what it shares with others, over a tenth of a
+    second of a core. They are a twelfth of the tests, and take two thirds of the time.
+    """
+    there = list(items)
+    long = {line for line in LONG.read_text().splitlines() if not line.startswith("#")}
+    left = [item for item in there if item.nodeid.partition("[")[0] in long]
+    rest = [item for item in there if item.nodeid.partition("[")[0] not in long and item.get_closest_marker("database")]
+    return [*left, *(item for cases in _cases(rest) for item in cases[1:])]
 
 
 def on_sqlite_alone(items: Iterable[Any], url: str | None = None) -> list[Any]:
@@ -83,6 +98,5 @@ def on_sqlite_alone(items: Iterable[Any], url: str | None = None) -> list[Any]:
     """
     if not (os.environ["DATABASE_URL"] if url is None else url).startswith("postgres"):
         return []
-    return but_two(
-        item for item in items if not item.nodeid.startswith(WHOLE) and not item.get_closest_marker("thorough")
-    )
+    among = (item for item in items if not item.nodeid.startswith(WHOLE) and not item.get_closest_marker("thorough"))
+    return [item for cases in _cases(among) for item in cases[1:-1]]

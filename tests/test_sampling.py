@@ -1,7 +1,9 @@
+import re
 from types import SimpleNamespace
 
 from tests.demo_process import ROOT
-from tests.sampling import ALONE, _listed, on_postgresql_alone, on_sqlite_alone, spread
+from tests.sampling import ALONE, LONG, _listed, on_postgresql_alone, on_sqlite_alone, spread, too_long
+from tests.timing import long
 
 CELLS = [(call, fault) for call in ("put", "get", "delete") for fault in ("denied", "lost", "busy")]
 
@@ -43,3 +45,29 @@ def test_what_runs_on_postgresql_alone_is_there_and_has_all_its_cases():
     items = [SimpleNamespace(nodeid=f"{name}[{n}]", get_closest_marker=lambda mark: None) for n in range(4)]
     assert all(on_postgresql_alone(item) for item in items)
     assert on_sqlite_alone(items, "postgres://postgres@127.0.0.1/postgres") == []
+
+
+def test_make_check_leaves_out_what_takes_long_and_further_cases_of_what_has_a_database():
+    listed = LONG.read_text().splitlines()[1]
+    names = [f"{listed}[1]", *(f"tests/test_a.py::test_{test}[{n}]" for test in ("words", "rows") for n in range(3))]
+    items = [
+        SimpleNamespace(nodeid=name, get_closest_marker=lambda mark, name=name: mark == "database" and "rows" in name)
+        for name in names
+    ]
+    assert [item.nodeid for item in too_long(items)] == [names[0], *names[-2:]]
+
+
+def test_what_takes_long_is_there_still():
+    """A test that was renamed would come back into `make check` unseen."""
+    listed = LONG.read_text().splitlines()[1:]
+    assert listed == sorted({*listed})
+    for one in listed:
+        path, _, name = one.partition("::")
+        assert re.search(rf"^def {name}\(", (ROOT / path).read_text(), re.MULTILINE), one
+
+
+def test_what_cases_share_makes_none_of_them_long():
+    setups = [f"{seconds}\tsetup\ta.py::quick" for seconds in (9.0, 0.001, 0.001)]
+    quick = [f"{seconds}\tcall\ta.py::quick[{seconds}]" for seconds in (0.09, 5.0, 0.09)]
+    noted = [*setups, *quick, "0.11\tcall\ta.py::long"]
+    assert long(noted) == ["a.py::long"]
