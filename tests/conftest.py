@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from console.accounts import access  # noqa: F401 - it notes who signs in, from the very first test on
-from tests import factories, sampling, turns
+from tests import factories, postgres, sampling, turns
 from tests.demo_process import ROOT, running_demo
 
 LEFT_OUT: dict[str, int] = {}  # how many, by test
@@ -275,6 +275,29 @@ def migrated_file(django_db_setup, migrated, tmp_path_factory):
     file = tmp_path_factory.mktemp("migrated") / "migrated.sqlite3"
     environment = {**os.environ, "DATABASE_URL": f"sqlite:///{file}"}
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT, env=environment, check=True)
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_sql(tmp_path_factory, request):
+    """PostgreSQL's database after all migrations, as SQL for a server of a test's own (`Server.fill`).
+
+    Both parts of a run, and the next ones, take the same file: migrations take ten seconds of a core each time.
+    """
+    cache = getattr(request.config, "cache", None)
+    folder = cache.mkdir("migrated_sql") if cache else tmp_path_factory.mktemp("migrated_sql")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        file = folder / f"{sources_of_the_database()}.sql"
+        if not file.exists():
+            for other in folder.glob("*.sql"):
+                other.unlink()
+            with postgres.cluster() as server:
+                command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
+                subprocess.run(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": server.url}, check=True)
+                text = server.dump()
+            (folder / "new").write_text(text)
+            (folder / "new").rename(file)
     return file
 
 

@@ -81,6 +81,23 @@ class Server:
                 break
             time.sleep(0.1)
 
+    def dump(self) -> str:
+        """Return its database as SQL."""
+        command = [self._programs / "pg_dump", "--no-owner", self.url]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def fill(self, file: Path) -> None:
+        """Run what `dump` has returned on its database, which is empty."""
+        command = [
+            self._programs / "psql",
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            f"--file={file}",
+            self.url,
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
     @property
     def pid(self) -> int:
         """Return its first process, which all others are children of; it has to run."""

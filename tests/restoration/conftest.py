@@ -5,11 +5,11 @@ from __future__ import annotations
 import dj_database_url
 import pytest
 
-from tests.restoration.copies import LIVE, made_dump, manage
+from tests.restoration.copies import LIVE, made_dump
 
 
 @pytest.fixture(scope="module")
-def live(django_db_blocker):
+def live(django_db_blocker, migrated_sql):
     """A console's database on a PostgreSQL of its own, as an entry of DATABASES, with a little in it."""
     from django.db import connections
 
@@ -19,7 +19,7 @@ def live(django_db_blocker):
     from tests import postgres
 
     with postgres.cluster() as server, django_db_blocker.unblock():
-        manage(server.url, "migrate", "--verbosity=0")
+        server.fill(migrated_sql)
         live = {**connections["default"].settings_dict, "OPTIONS": {}, **dj_database_url.parse(server.url)}
         connections.databases[LIVE] = live
         acme = Organisation(name="Acme", edition="enterprise")

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-
-from tests.demo_process import ROOT
 
 LIVE = "live"  # the alias of the console's database on a PostgreSQL of the tests
-
-
-def manage(url, *arguments):
-    """Run a command of manage.py on that database, in a process of its own."""
-    subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, env={**os.environ, "DATABASE_URL": url}, check=True
-    )
 
 
 def url_of(database, user="postgres", name="postgres"):

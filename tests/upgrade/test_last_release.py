@@ -50,11 +50,10 @@ def test_the_last_release_s_database_is_migrated_and_its_half_made_store_finishe
 
 
 @pytest.fixture(scope="module")
-def present(server):
+def present(server, migrated_sql):
     """A new database of the present code."""
-    url = database(server, "present")
-    run(url, "manage.py", "migrate", "--verbosity", "0")
-    return url
+    server.fill(migrated_sql)
+    return server.url
 
 
 def test_what_the_last_release_writes_is_taken_by_the_present_schema(present):
