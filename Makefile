@@ -181,8 +181,6 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(UNUSED) $(BIN)/mypy console stores clusters manage.py
 	$(BIN)/lint-imports
-	$(BIN)/bandit -q -c pyproject.toml -r console stores clusters manage.py
-	$(BIN)/python manage.py makemigrations --check --dry-run
 
 check: setup ## Linters, types and the quick tests, side by side
 	@$(MAKE) --no-print-directory -j2 lint quick

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from io import StringIO
 
 from django.apps import apps
+from django.core.management import call_command
 from django.db.models import JSONField
 
 from console.clouds import CLOUDS
@@ -117,3 +120,24 @@ def test_no_test_module_imports_another():
     for path in (ROOT / "tests").rglob("*.py"):
         for line in path.read_text().splitlines():
             assert not re.match(r"from tests[\w.]*\.test_\w+ import|import tests[\w.]*\.test_", line), f"{path}: {line}"
+
+
+# bandit's B703, the one of its rules that ruff does not have; `mark_safe` is ruff's S308.
+MARKS_SAFE = {"console/web/template_tags.py"}  # joins what templates have escaped
+
+
+def test_text_is_marked_safe_where_templates_are_filled_alone():
+    marking = set()
+    for top in TOPS:
+        for path in (ROOT / top).rglob("*.py"):
+            if "SafeString" in (text := path.read_text()):
+                calls = (node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call))
+                if any("SafeString" in ast.unparse(made) for made in calls):
+                    marking.add(path.relative_to(ROOT).as_posix())
+    assert marking == MARKS_SAFE
+
+
+def test_every_change_of_a_model_has_its_migration(db):
+    said = StringIO()
+    call_command("makemigrations", check_changes=True, dry_run=True, stdout=said)  # exits with 1 where one is missing
+    assert "No changes detected" in said.getvalue()
