@@ -101,7 +101,6 @@ class Workers:
                     "DATABASE_URL": database_url(),
                     "REDIS_URL": self.broker.url,
                     "DJANGO_SETTINGS_MODULE": settings,
-                    "CELERY_SKIP_CHECKS": "1",  # they load all pages: half of a start; the demo's worker has them
                 },
                 stdout=log,
                 stderr=log,

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import qrcode
 from django.template.defaultfilters import filesizeformat
 
 from clusters.models import KnownStanza, Repository
@@ -159,6 +158,8 @@ class QRCode:
     @classmethod
     def of(cls, text: str) -> QRCode:
         """Return the code of the text."""
+        import qrcode  # noqa: PLC0415 - and Pillow with it, for a page that few ever open
+
         drawn = qrcode.QRCode(border=4)
         drawn.add_data(text)
         rows = drawn.get_matrix()

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from botocore.hooks import BaseEventHooks
 from prometheus_client import Counter, Histogram
 
 from console.clouds import foreign
 from console.clouds.steps import Failed
+
+if TYPE_CHECKING:
+    from botocore.hooks import BaseEventHooks
 
 log = logging.getLogger("storekeeper.calls")
 

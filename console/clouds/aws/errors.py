@@ -8,7 +8,6 @@ from functools import partial
 
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 from botocore.exceptions import ConnectionError as NoConnectionError
-from botocore.parsers import ResponseParserError
 
 from console.clouds import streams
 from console.clouds.aws.boundary import BOUNDARY
@@ -24,6 +23,7 @@ from console.clouds.s3api.errors import (
     bucket_arn,
     bucket_resource,
     by_code,
+    unreadable,
     wait,
 )
 from console.clouds.specs import AccountRef, StoreSpec
@@ -230,6 +230,6 @@ def step_error(error: Exception, operation: str, subject: CallTarget) -> StepErr
             "it out to AWS.",
             **details,
         )
-    if isinstance(error, ResponseParserError):  # whose text has the whole answer in it
+    if isinstance(error, unreadable()):  # whose text has the whole answer in it
         return wait(600)(f"What answered for {subject.service} in {subject.region} is not AWS.", **details)
     return Failed(f"The call {operation} could not be made: {error}", **details)

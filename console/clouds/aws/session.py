@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import uuid4
 
 from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
-from botocore.parsers import ResponseParserError
 
 from console.clouds import foreign, streams
 from console.clouds.aws.boundary import boundary_arn
@@ -30,14 +29,14 @@ from console.clouds.proof import NO_ID
 from console.clouds.s3api import places as s3_places
 from console.clouds.s3api.clients import (
     FOREVER,
-    NETWORK,
-    S3_NETWORK,
     Service,
     client_of,
     forget_clients,
+    network,
     new_client,
+    s3_network,
 )
-from console.clouds.s3api.errors import NO_ANSWER, ON_OBJECTS, CallTarget, bucket_arn, code_of, no_answer
+from console.clouds.s3api.errors import ON_OBJECTS, CallTarget, bucket_arn, code_of, no_answer, unanswered, unreadable
 from console.clouds.s3api.nodes import IAM_PATH
 from console.clouds.specs import AccountRef, Place, StoreSpec
 from console.clouds.steps import NotReady
@@ -107,7 +106,7 @@ def _reporting(operation: str, subject: CallTarget) -> Iterator[None]:
     try:
         with streams.within():
             yield
-    except (ClientError, *NO_ANSWER) as error:
+    except (ClientError, *unanswered()) as error:
         account = subject.account
         stale = "role_arn" in account.settings and code_of(error) in STALE_SESSION
         if stale or code_of(error) in EXPIRED:
@@ -139,7 +138,7 @@ def _client(service: Service, account: AccountRef, region: str) -> Any:
 
 
 def _sign_in(service: Service, account: AccountRef) -> tuple[dict[str, Any], datetime]:
-    config = S3_NETWORK if service == "s3" else NETWORK
+    config = s3_network() if service == "s3" else network()
     if not account.settings.get("role_arn"):
         return {"config": config, **_access_key(account)}, FOREVER
     credentials = _assume(account, **_external_id(account))["Credentials"]
@@ -163,7 +162,7 @@ def _keys(credentials: CredentialsTypeDef) -> Keys:
 
 def _sts(partition: str, keys: Keys) -> STSClient:
     """Return a client of the partition's STS."""
-    client: STSClient = new_client("sts", HOME_REGIONS[partition], config=NETWORK, **keys)
+    client: STSClient = new_client("sts", HOME_REGIONS[partition], config=network(), **keys)
     return client
 
 
@@ -225,9 +224,9 @@ def identify(account: AccountRef) -> Identity:
         return _identify_role(account) if account.settings.get("role_arn") else _identify_key(account)
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise LinkError(NO_OWN_IDENTITY) from error
-    except ResponseParserError as error:
+    except unreadable() as error:
         raise LinkError("What answers is not AWS.", passing=True) from error
-    except NO_ANSWER as error:
+    except unanswered() as error:
         why = streams.end_of(error) or error
         raise LinkError(f"The console got no answer from AWS: {why}", passing=True) from error
 

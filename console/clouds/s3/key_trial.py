@@ -25,7 +25,7 @@ from console.clouds.key_trial import KeyTrial
 from console.clouds.s3.by_hand import CEPH, READING, SWIFT
 from console.clouds.s3.session import calling_s3, has, host, on_server, s3_client, trouble
 from console.clouds.s3api.clients import forget_clients
-from console.clouds.s3api.errors import NO_ANSWER, REFUSED, bucket_arn, bucket_resource, code_of, no_answer
+from console.clouds.s3api.errors import REFUSED, bucket_arn, bucket_resource, code_of, no_answer, unanswered
 from console.clouds.specs import AccessSpec, AccountRef
 from console.clouds.steps import Failed, StepError
 
@@ -187,7 +187,7 @@ class _Trial:
             parts: Any = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
             self.s3.complete_multipart_upload(**key, UploadId=upload, MultipartUpload=parts)
         except ClientError:
-            with suppress(ClientError, *NO_ANSWER):
+            with suppress(ClientError, *unanswered()):
                 self.s3.abort_multipart_upload(**key, UploadId=upload)
             raise
 
@@ -324,7 +324,7 @@ class _Trial:
             if status >= 500 and status != 501:
                 raise _Unanswered(f"{host(self.nodes)} is busy or has trouble of its own ({code}).") from error
             return foreign.word(code) or "an error without a code"
-        except NO_ANSWER as error:
+        except unanswered() as error:
             raise _Unanswered(trouble(no_answer(error), self.nodes)[0]) from error
         return None
 
@@ -344,7 +344,7 @@ class _Trial:
     def tidy_up(self) -> None:
         """Delete what is still there, with the nodes' key or with the console's, and put down what stays."""
         for bucket, key in self.written:
-            with suppress(ClientError, *NO_ANSWER):
+            with suppress(ClientError, *unanswered()):
                 self.s3.delete_object(Bucket=bucket, Key=key)
                 continue
             try:

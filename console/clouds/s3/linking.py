@@ -6,9 +6,6 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from console.clouds.contract import Fact, Field, LinkError, key_part
 from console.clouds.proof import SignIn
 from console.clouds.regions import find, find_places, places
@@ -51,6 +48,9 @@ def _certificates(text: str) -> str:
     """Return the certificates and nothing else of what was pasted."""
     if "PRIVATE KEY" in text:
         raise LinkError("This holds a private key, which only the server may have. Paste only the certificate.")
+    from cryptography import x509  # noqa: PLC0415 - half a megabyte, for whoever links a server
+    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
+
     try:
         found = x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:

@@ -10,9 +10,6 @@ import itertools
 import time
 from urllib.parse import urlsplit
 
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from urllib3 import PoolManager
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
@@ -41,6 +38,10 @@ def find_port(account: AccountRef, bucket: str, key: str, body: bytes) -> int:
 
 def read(account: AccountRef, port: int, bucket: str, key: str) -> tuple[int, bytes]:
     """Return the status and the body with which this port answers plain HTTP; (0, b"") when it does not."""
+    from botocore.auth import S3SigV4Auth  # noqa: PLC0415 - with the first client, not with the process
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+    from botocore.credentials import Credentials  # noqa: PLC0415
+
     ensure_lease()
     name = str(urlsplit(account.settings["endpoint"]).hostname)
     path = f"{bucket}/{key}"

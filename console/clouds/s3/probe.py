@@ -63,7 +63,7 @@ from console.clouds.s3.trial import (
 )
 from console.clouds.s3api.buckets import document, log_delivery, log_expiry, tags, upload_expiry, version_expiry
 from console.clouds.s3api.clients import forget_clients
-from console.clouds.s3api.errors import NO_ANSWER, bucket_arn, code_of, no_answer
+from console.clouds.s3api.errors import bucket_arn, code_of, no_answer, unanswered
 from console.clouds.s3api.settings import (
     CLOSED,
     LIFECYCLE,
@@ -410,7 +410,7 @@ def _first_call(account: AccountRef) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _link_error(error, account) from error
-    except NO_ANSWER as raised:
+    except unanswered() as raised:
         why = no_answer(raised)
         passing = isinstance(why, (HTTPClientError, NoConnectionError)) and not isinstance(why, SSLError)
         raise LinkError(*trouble(why, account), passing=passing) from raised

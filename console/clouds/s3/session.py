@@ -24,19 +24,16 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError, SSLError
 from botocore.exceptions import ConnectionError as NoConnectionError
-from botocore.parsers import ResponseParserError
 from urllib3.exceptions import InsecureRequestWarning
 
 from console.clouds import addresses, streams
 from console.clouds.regions import Region, find, places
 from console.clouds.s3.guard import guard
 from console.clouds.s3api.buckets import Bucket
-from console.clouds.s3api.clients import FOREVER, NETWORK, S3_NETWORK, client_of, send_md5
+from console.clouds.s3api.clients import FOREVER, client_of, network, s3_network, send_md5
 from console.clouds.s3api.errors import (
-    NO_ANSWER,
     S3_ACTIONS,
     SHARED_ERRORS,
     UNKNOWN,
@@ -47,12 +44,15 @@ from console.clouds.s3api.errors import (
     bucket_resource,
     by_code,
     no_answer,
+    unanswered,
+    unreadable,
     wait,
 )
 from console.clouds.specs import AccountRef, StoreSpec
 from console.clouds.steps import Conflict, Denied, Failed, NotReady, StepError
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_s3 import S3Client
 
@@ -61,13 +61,13 @@ warnings.filterwarnings("ignore", category=InsecureRequestWarning)
 
 # Nothing that is set for Amazon in the environment or in a configuration file may redirect these clients. Checksums
 # that S3 does not ask for are left out: many servers refuse them, and others store them as if they were data.
-OWN_WAY = Config(
-    proxies={},
-    use_dualstack_endpoint=False,
-    use_fips_endpoint=False,
-    request_checksum_calculation="when_required",
-    response_checksum_validation="when_required",
-)
+OWN_WAY: Any = {
+    "proxies": {},
+    "use_dualstack_endpoint": False,
+    "use_fips_endpoint": False,
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
 
 
 # Where and what the server is
@@ -120,14 +120,14 @@ def node_regions(account: AccountRef) -> list[Region]:
 
 def s3_client(account: AccountRef) -> S3Client:
     """Return the account's client, made anew when anything about the account changed."""
-    style: Any = {"addressing_style": "virtual" if account.settings.get("addressing_style") == "host" else "path"}
-    client: S3Client = _client("s3", account, S3_NETWORK.merge(OWN_WAY).merge(Config(s3=style)))
+    style = {"addressing_style": "virtual" if account.settings.get("addressing_style") == "host" else "path"}
+    client: S3Client = _client("s3", account, s3_network(s3=style, **OWN_WAY))
     return client
 
 
 def iam_client(account: AccountRef) -> IAMClient:
     """Return the account's client of the server's IAM, which is at the same address where there is one."""
-    client: IAMClient = _client("iam", account, NETWORK.merge(OWN_WAY))
+    client: IAMClient = _client("iam", account, network(**OWN_WAY))
     return client
 
 
@@ -338,7 +338,7 @@ def _reporting(operation: str, subject: CallTarget) -> Iterator[None]:
             yield
     except ClientError as error:
         raise _answered(error, subject) from error
-    except NO_ANSWER as error:
+    except unanswered() as error:
         raise _unanswered(no_answer(error), operation, subject) from error
 
 
@@ -358,7 +358,7 @@ def _unanswered(error: Exception, operation: str, subject: CallTarget) -> StepEr
         return Failed(message, **details)
     if isinstance(error, (HTTPClientError, NoConnectionError)) and not isinstance(error, SSLError):
         return NotReady(message, patience=600, **details)
-    if isinstance(error, ResponseParserError):
+    if isinstance(error, unreadable()):
         return Lacking(message, **details)
     return Failed(message, **details)
 
@@ -390,7 +390,7 @@ def trouble(error: Exception, account: AccountRef) -> tuple[str, str]:
                 "lets the console through."
             )
         return said, "endpoint"
-    if isinstance(error, ResponseParserError):
+    if isinstance(error, unreadable()):
         return f"What answers at {server} is not an S3 server.", "endpoint"
     return f"The call could not be made: {reason}", ""
 

@@ -9,23 +9,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from threading import Lock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
-
-import boto3
-from botocore.config import Config
 
 from console.clouds import calls, streams
 from console.clouds.s3api import endpoints
 from console.clouds.specs import AccountRef
 from console.clouds.steps import ensure_lease
 
-# Few attempts, and no adaptive mode, which sleeps inside a worker: the operation's own backoff, which is recorded and
-# holds no worker, follows. The pool is as large as the number of threads that may share a client.
-NETWORK = Config(
-    retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20, max_pool_connections=64
-)
-S3_NETWORK = NETWORK.merge(Config(signature_version="s3v4"))
+if TYPE_CHECKING:  # and loaded with the first client: three in four processes make none
+    import boto3
+    from botocore.config import Config
+
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 Service = Literal["s3", "iam", "sts"]
@@ -44,9 +39,28 @@ _clients: dict[tuple[UUID, str, str], _Entry] = {}
 _lock = Lock()  # making a client is the one thing in a session that threads must not do together
 
 
+def network(**more: Any) -> Config:
+    """Return how clients speak with a server.
+
+    Few attempts, and no adaptive mode, which sleeps inside a worker: the operation's own backoff, which is recorded and
+    holds no worker, follows. The pool is as large as the number of threads that may share a client.
+    """
+    from botocore.config import Config  # noqa: PLC0415
+
+    tried: Any = {"mode": "standard", "total_max_attempts": 3}
+    return Config(retries=tried, connect_timeout=5, read_timeout=20, max_pool_connections=64, **more)
+
+
+def s3_network(**more: Any) -> Config:
+    """Return the same for clients of S3."""
+    return network(signature_version="s3v4", **more)
+
+
 @cache
 def session() -> boto3.Session:
     """Return the process's one session: each further one would cost 13 MB, a client of it half of one."""
+    import boto3  # noqa: PLC0415
+
     one = boto3.Session()
     one.events.register("before-send", _before_send)  # also before each attempt that botocore makes by itself
     calls.watch(one.events)
@@ -56,6 +70,8 @@ def session() -> boto3.Session:
 @cache
 def _who_asks() -> Config:
     """Return botocore's own User-Agent as one that was given: else it is put together anew, twice for each call."""
+    from botocore.config import Config  # noqa: PLC0415
+
     return Config(user_agent=session()._session.user_agent())
 
 
@@ -66,7 +82,8 @@ def _before_send(**_: Any) -> None:
 def new_client(service: Service, region: str, **options: Any) -> Any:
     """Return a client that is not kept; `options` are what it is made with beside the region."""
     with _lock:
-        options["config"] = options.get("config", Config()).merge(_who_asks())
+        given: Config | None = options.get("config")
+        options["config"] = given.merge(_who_asks()) if given else _who_asks()
         client: Any = session().client(service, region_name=region, **options)
     if service == "s3":
         endpoints.keep(client)

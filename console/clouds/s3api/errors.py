@@ -9,11 +9,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from console.clouds import foreign
@@ -79,9 +78,20 @@ def by_code(rows: Iterable[tuple[str, Callable[..., StepError], str]]) -> dict[s
     return {code: (reaction, message) for codes, reaction, message in rows for code in codes.split()}
 
 
-# What botocore raises when there is no answer, or none that can be read. urllib3's own errors come through where it
-# reads the error of a call whose answer is a stream.
-NO_ANSWER = (BotoCoreError, ResponseParserError, HTTPError)
+@cache
+def unreadable() -> type[Exception]:
+    """Return what botocore raises when an answer cannot be read; its module is loaded when a client is."""
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415
+
+    return ResponseParserError
+
+
+def unanswered() -> tuple[type[Exception], type[Exception], type[Exception]]:
+    """Return what botocore raises when there is no answer, or none that can be read.
+
+    urllib3's own errors come through where it reads the error of a call whose answer is a stream.
+    """
+    return (BotoCoreError, unreadable(), HTTPError)
 
 
 def no_answer(error: Exception) -> Exception:
