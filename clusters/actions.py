@@ -372,7 +372,8 @@ def _keep_stanza(cluster: Cluster, name: str) -> None:
                     f"{other.cluster_name} has the stanza {name} in {one}. Give the database another name."
                 )
         stanzas = list(dict.fromkeys([*one.brought["stanzas"], name]))
-        Repository.objects.filter(pk=one.pk).update(brought={**one.brought, "stanzas": stanzas})
+        added = [*one.brought.get("added", ()), *([] if name in one.brought["stanzas"] else [name])]
+        Repository.objects.filter(pk=one.pk).update(brought={**one.brought, "stanzas": stanzas, "added": added})
 
 
 def remove_database(database: Database, *, by: User | None) -> None:

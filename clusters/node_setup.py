@@ -370,7 +370,16 @@ class NodeSetup:
     @property
     def commands(self) -> Sequence[Command]:
         """Return what to run on the node first, in this order."""
-        return steps.commands(self.configuration)
+        return steps.commands(self.configuration, self._there)
+
+    @property
+    def _there(self) -> set[str]:
+        """Return the node's stanzas that were brought in with it: they archived before the console."""
+        brought = getattr(self.cluster, "brought_in", None)
+        if not brought or self.node.created_at > brought.at:
+            return set()
+        found = [one.brought for one in self.cluster.repositories.all() if one.brought is not None]
+        return {name for one in found for name in {*one["stanzas"]} - {*one.get("added", ())}}
 
     @property
     def drills(self) -> Sequence[Command]:

@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from clusters import actions
 from clusters.bring_in.taking import NODE
-from clusters.handover import steps
 from clusters.models import Attachment, BackupPolicy, BroughtIn, Cluster, Node
 from clusters.node_setup import NodeSetup, node_setups
 from clusters.pgbackrest import config_file, own_key
@@ -72,19 +71,7 @@ def before(node_setup: NodeSetup) -> list[Command]:
 
 def after(node_setup: NodeSetup) -> list[Command]:
     """Return what is run once the set-up script has run: PostgreSQL archives by the new file, and by that alone."""
-    configuration = node_setup.configuration
-    found = [_of_what_is_there(one) for one in steps.commands(configuration) if "Restart it" not in one.title]
-    return [*found, *(_see(node_setup, one) for one in configuration.stanzas)]
-
-
-def _of_what_is_there(one: Command) -> Command:
-    """Return the command with the words for a stanza that has backups already."""
-    name = one.title.removeprefix("Create the stanza ").partition(",")[0]
-    if one.title.startswith("Create the stanza "):
-        return replace(
-            one, title=f"Have pgBackRest look at the stanza {name}: where it is there already, it stays as it is"
-        )
-    return replace(one, title=one.title.replace("Make a first backup of", "Make a full backup by the new file of"))
+    return [*node_setup.commands, *(_see(node_setup, one) for one in node_setup.configuration.stanzas)]
 
 
 def _see(node_setup: NodeSetup, stanza: StanzaConfiguration) -> Command:

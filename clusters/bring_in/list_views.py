@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.db.models import Count, Min, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -45,9 +45,17 @@ def bring_in_list(request: MemberRequest) -> HttpResponse:
 
 
 def _lists(request: MemberRequest) -> list[dict[str, Any]]:
-    """Return the lists that are still kept, the newest first: key, number of clusters, and since when."""
-    rows = Bringing.objects.visible_to(request.membership).filter(batch__isnull=False).order_by()
-    return list(rows.values("batch").annotate(number=Count("pk"), at=Min("begun_at")).order_by("-at"))
+    """Return the lists that are still kept, the newest first: key, names of its clusters, and since when."""
+    rows = Bringing.objects.visible_to(request.membership).filter(batch__isnull=False).order_by("pk")
+    found: dict[UUID, dict[str, Any]] = {}
+    for row in rows.select_related("cluster").only("batch", "begun_at", "entered", "cluster__name"):
+        one = found.setdefault(row.batch, {"batch": row.batch, "at": row.begun_at, "names": []})
+        one["names"].append(_name(row))
+    return sorted(found.values(), key=lambda one: one["at"], reverse=True)
+
+
+def _name(row: Bringing) -> str:
+    return row.cluster.name if row.cluster else row.entered.get("name", "")
 
 
 def _rows(request: MemberRequest, batch: UUID) -> QuerySet[Bringing]:
@@ -83,7 +91,7 @@ def _shown(row: Bringing, stores: dict[str, str]) -> dict[str, Any]:
         there = [(name, info) for name, info in infos.items() if info]
         found.append({"repository": f"repo{number}", "store": store, "stanzas": there})
     machines = 1 + len(row.entered.get("machines", ()))
-    return {"row": row, "name": row.cluster or row.entered.get("name", ""), "machines": machines, "found": found}
+    return {"row": row, "name": _name(row), "machines": machines, "found": found}
 
 
 @require_POST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 
 from clusters.handover.promotion import KEPT
 from clusters.handover.schedule_files import backup_commands
@@ -50,9 +51,11 @@ def remove_setup(configuration: Configuration) -> str:
     return f"rm {configuration.layout.script(configuration.node)}"
 
 
-def commands(configuration: Configuration) -> list[Command]:
+def commands(configuration: Configuration, there: Collection[str] = ()) -> list[Command]:
     """Return what to run on the node first, in this order, once the set-up script has run.
 
+    `there` names the stanzas that had backups and archived before the console: their server needs no restart, and
+    stanza-create leaves them as they are.
     A stanza is created before PostgreSQL archives into it: until then each segment is refused, and archive-push, which
     works meanwhile, may hold the lock that stanza-create needs (error 050). stanza-create needs no archiving, and a
     server on which archive_mode is off; `check` needs it (tried with 2.45).
@@ -60,7 +63,12 @@ def commands(configuration: Configuration) -> list[Command]:
     layout, found = configuration.layout, []
     for stanza in [] if configuration.is_standby else configuration.stanzas:
         create = _pgbackrest(configuration, stanza.name, "stanza-create")
-        found.append(Command(f"Create the stanza {stanza.name}, before anything is archived into it", create))
+        title = (
+            f"Have pgBackRest look at the stanza {stanza.name}: where it is there already, it stays as it is"
+            if stanza.name in there
+            else f"Create the stanza {stanza.name}, before anything is archived into it"
+        )
+        found.append(Command(title, create))
     for stanza in configuration.stanzas:
         found.append(
             Command(
@@ -68,12 +76,9 @@ def commands(configuration: Configuration) -> list[Command]:
                 _archiving(configuration, stanza),
             )
         )
-        found.append(
-            Command(
-                f"Restart it, which archive_mode needs once{_otherwise(configuration, stanza)}",
-                restart(configuration, stanza),
-            )
-        )
+        if stanza.name not in there:
+            title = f"Restart it, which archive_mode needs once{_otherwise(configuration, stanza)}"
+            found.append(Command(title, restart(configuration, stanza)))
         found.append(
             Command(
                 f"Have a quiet {stanza.name} close its WAL after {TIMEOUT}, so that little is in no store; leave this "
@@ -86,9 +91,9 @@ def commands(configuration: Configuration) -> list[Command]:
     for stanza in [] if configuration.is_standby else configuration.stanzas:
         name = stanza.name
         found.append(Command(f"Check that WAL of {name} reaches the stores", _pgbackrest(configuration, name, "check")))
+        what = "Make a full backup by the new file of" if name in there else "Make a first backup of"
         found.extend(
-            Command(f"Make a first backup of {name}", layout.as_user(line))
-            for line in backup_commands(configuration, name, "full")
+            Command(f"{what} {name}", layout.as_user(line)) for line in backup_commands(configuration, name, "full")
         )
     found.append(Command("Tell the console", layout.as_user(layout.report)))
     return found

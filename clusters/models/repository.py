@@ -69,8 +69,9 @@ class Repository(models.Model):
     # When a worker last saw that nothing is below its folder, no older version either; null since it saw anything.
     empty_at = models.DateTimeField(null=True, editable=False)
     # Of one that somebody had made before: {"path": where in the bucket, without slashes at its ends, "" for the whole
-    # bucket; "stanzas": those in it that are the cluster's; "kept": [option without repoN-, value], as its file had
-    # them}. Null: it is in the cluster's folder, and made as the console makes them.
+    # bucket; "stanzas": those in it that are the cluster's; "added": those of them that came later; "kept": [option
+    # without repoN-, value], as its file had them}. Null: it is in the cluster's folder, and made as the console makes
+    # them.
     brought: Any = models.JSONField(null=True, editable=False)
 
     objects = RepositoryQuerySet.as_manager()

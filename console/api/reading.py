@@ -147,7 +147,8 @@ def clusters(membership: Membership) -> Any:
     rows = Cluster.objects.visible_to(membership).with_loss().with_verdict()
     attachments = Attachment.objects.select_related("store", "repository").defer("repository__secrets")
     return (
-        rows.select_related("cloud_account", "operation")
+        rows.select_related("cloud_account", "operation", "brought_in")
+        .defer("brought_in__file")
         .defer("cloud_account__secrets", "keys", "former_keys", "operation__steps", "operation__details")
         .prefetch_related(
             "databases",

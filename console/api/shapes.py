@@ -135,6 +135,7 @@ class Cluster(Shape):
     name: str
     state: str
     verdict: str
+    is_watched_only: Annotated[bool, Field(description="Brought in and not handed over: nothing is written there.")]
     version: int
     cloud_account_id: UUID
     cloud_account_type: str

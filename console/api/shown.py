@@ -89,6 +89,7 @@ def cluster(row: clusters.Cluster) -> dict[str, Any]:
         "name": row.name,
         "state": row.state,
         "verdict": row.verdict.value,
+        "is_watched_only": row.is_watched_only,
         "version": row.version,
         "cloud_account_id": str(row.cloud_account_id),
         "cloud_account_type": row.cloud_account.provider_key,

@@ -166,6 +166,7 @@ def test_a_node_goes_on_with_the_key_that_it_has(as_owner, watched, amazon):
         assert said in error["detail"]
         assert "hunter2" not in refused.content.decode()
     assert Cluster.objects.get().is_watched_only
+    assert as_owner.get(f"/clusters/{watched.pk}").json()["is_watched_only"]
     answer = as_owner.post(path, {"own_key": key, "save_anyway": True}, key="k1")
     assert (answer.status_code, answer.json()["warnings"]) == (202, [])
     assert "hunter2" not in answer.content.decode()

@@ -165,6 +165,10 @@ def test_removing_it_deletes_nothing(as_alice, account, archive, s3, amazon):
     dialog = text_of(as_alice.get(f"/stores/{store.pk}/delete/"))
     assert "It stays, with all that is in it" in dialog
     assert "Empty it first" not in dialog
+    assert "the console has set there" not in dialog
+    Store.objects.update(taken_over={**store.taken_over, "chosen": [["tls", "Only TLS"], ["expiry", "Old versions"]]})
+    dialog = text_of(as_alice.get(f"/stores/{store.pk}/delete/"))
+    assert "what the console has set there when it was added: Only TLS, Old versions. Take it off yourself" in dialog
     assert as_alice.post(f"/stores/{store.pk}/delete/", {"name": store.name}).status_code == 302
     work_of = again(store)
     assert work_of.operation.verb == "forget"

@@ -267,3 +267,18 @@ def test_the_hand_over_creates_nothing_that_is_there(as_alice, bring, bucket, te
     assert "Make a full backup by the new file of main" in said
     assert "Create the stanza" not in said
     assert "first backup" not in said
+
+
+def test_its_node_s_page_lists_nothing_that_is_done_already(handed_over, as_alice):
+    url = f"{handed_over.get_absolute_url()}nodes/n1/"
+    said = plain(as_alice.get(url))
+    assert "look at the stanza main: where it is there already, it stays as it is" in said
+    assert not [one for one in ("Restart it", "Create the stanza", "Make a first backup") if one in said]
+    # A database that is added later archives nothing yet, and neither does a node.
+    assert _add(as_alice, handed_over, "third").status_code == 302
+    said = plain(as_alice.get(url))
+    assert "Create the stanza third" in said
+    assert "Create the stanza main" not in said
+    assert said.count("Restart it, which archive_mode needs once") == 1
+    Node.objects.create(cluster=handed_over, name="n2", region="eu-west-1", folder="n1", writes_to="all")
+    assert "Restart it" in plain(as_alice.get(f"{handed_over.get_absolute_url()}nodes/n2/"))

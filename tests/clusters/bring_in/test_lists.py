@@ -73,6 +73,7 @@ def test_a_list_is_looked_at_and_what_was_seen_is_added(as_alice, store, bucket,
     assert as_alice.post(f"{answer['Location']}add/", {"seen": ",".join(page.context["seen"])}).status_code == 302
     look()
     assert {*Cluster.objects.values_list("name", flat=True)} == {"first", "second"}
+    assert "first, second, wrong" in plain(as_alice.get(URL))
     assert all(one.is_watched_only for one in Cluster.objects.select_related("brought_in"))
     assert [row.entered for row in Bringing.objects.exclude(cluster=None)] == [{}, {}]
     assert bucket.objects == before

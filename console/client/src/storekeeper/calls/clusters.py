@@ -31,6 +31,7 @@ class Cluster(TypedDict):
     name: str
     state: str
     verdict: str
+    is_watched_only: bool
     version: int
     cloud_account_id: str
     cloud_account_type: str
@@ -115,6 +116,7 @@ class HandedOver(TypedDict):
     name: str
     state: str
     verdict: str
+    is_watched_only: bool
     version: int
     cloud_account_id: str
     cloud_account_type: str
