@@ -14,6 +14,7 @@ from urllib.parse import quote
 from django.db import connection
 
 from tests.demo_process import ROOT
+from tests.nursery import Forked, nursery
 
 
 def wait_until(true, seconds=60):
@@ -64,6 +65,9 @@ class Broker:
         self.process.wait()
 
 
+Process = subprocess.Popen[bytes] | Forked
+
+
 class Workers:
     """Worker processes, each with a beat beside it, all of which are gone at the end.
 
@@ -73,12 +77,12 @@ class Workers:
     def __init__(self, broker: Broker, folder: Path) -> None:
         self.broker, self.folder = broker, folder
         self.log = folder / "worker.log"
-        self.started: list[subprocess.Popen[bytes]] = []
-        self.beats: list[subprocess.Popen[bytes]] = []
+        self.started: list[Process] = []
+        self.beats: list[Process] = []
 
     def __call__(
         self, *options: str, celery: str = "celery", settings: str = "console.settings", beat: bool = True
-    ) -> subprocess.Popen[bytes]:
+    ) -> Process:
         """Start one and return it; `celery` is the module that is run."""
         if beat:
             self.beat_alone(celery, settings)
@@ -86,22 +90,26 @@ class Workers:
         self.started.append(self._start(celery, worker, settings))
         return self.started[-1]
 
-    def beat_alone(self, celery: str = "celery", settings: str = "console.settings") -> subprocess.Popen[bytes]:
+    def beat_alone(self, celery: str = "celery", settings: str = "console.settings") -> Process:
         """Start a beat, and return it."""
         self.beats.append(self._start(celery, ["beat", "--pidfile", ""], settings))
         return self.beats[-1]
 
-    def _start(self, celery: str, command: list[str], settings: str) -> subprocess.Popen[bytes]:
+    def _start(self, celery: str, command: list[str], settings: str) -> Process:
+        environment = {
+            **os.environ,
+            "DATABASE_URL": database_url(),
+            "REDIS_URL": self.broker.url,
+            "DJANGO_SETTINGS_MODULE": settings,
+        }
+        command = ["-A", "console", *command]
+        if celery == "celery":
+            return nursery().start(command, environment, self.log)
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", celery, "-A", "console", *command],
+                [sys.executable, "-m", celery, *command],
                 cwd=ROOT,
-                env={
-                    **os.environ,
-                    "DATABASE_URL": database_url(),
-                    "REDIS_URL": self.broker.url,
-                    "DJANGO_SETTINGS_MODULE": settings,
-                },
+                env=environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -111,7 +119,7 @@ class Workers:
         """Wait until all that were started take work."""
         wait_until(lambda: self.log.read_text().count(" ready.") == len(self.started))
 
-    def working_on(self, operation) -> subprocess.Popen[bytes]:
+    def working_on(self, operation) -> Process:
         """Return the process that holds the operation."""
         pid = int(type(operation).objects.get(pk=operation.pk).worker.split(":")[1])
         return next(process for process in self.started if process.pid == pid)

@@ -18,6 +18,7 @@ from console.accounts import installation
 from console.accounts.models import Installation
 from console.audit.models import AuditEvent
 from tests.demo_process import ROOT
+from tests.nursery import nursery
 from tests.web.garbage import NEEDED
 from tests.worker_process import database_url
 
@@ -161,9 +162,8 @@ def test_a_broker_of_another_installation_is_refused_until_it_is_taken_over(mine
 
 
 STARTS = [
-    ["-m", "celery", "-A", "console", "worker", "--pool", "threads"],
-    ["-m", "celery", "-A", "console", "beat"],
-    ["-c", "import console.wsgi"],
+    ["-A", "console", "worker", "--pool", "threads"],
+    ["-A", "console", "beat"],
 ]
 
 
@@ -172,14 +172,14 @@ STARTS = [
 def test_web_workers_and_beat_do_not_start_on_another_console_s_database(tmp_path):
     mine = installation.this()
     known = {**os.environ, "DATABASE_URL": database_url(), "FIELD_ENCRYPTION_KEYS": OTHER}
-    started = [
-        subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for command in STARTS
-    ]
-    for process in started:
-        said = process.communicate(timeout=100)[0]
+    known["DJANGO_SETTINGS_MODULE"] = "console.settings"
+    logs = [tmp_path / f"{number}.log" for number in range(3)]
+    started = [nursery().start(command, known, log) for command, log in zip(STARTS, logs, strict=False)]
+    with logs[2].open("w") as log:
+        web = [sys.executable, "-c", "import console.wsgi"]
+        started.append(subprocess.Popen(web, cwd=ROOT, env=known, stdout=log, stderr=log))
+    for process, log in zip(started, logs, strict=True):
+        assert process.wait(100) == 2
+        said = log.read_text()
         assert f"opens what is in this database (installation {mine.pk})" in said
         assert "Traceback" not in said
-        assert process.returncode == 2

@@ -48,6 +48,8 @@ def test_a_full_broker_stops_no_page_and_loses_no_work(start_worker, sends, valk
     start_worker(settings="tests.crash.quiet")
     create(account, "before")
     wait_until(lambda: Store.objects.filter(state=State.AVAILABLE).count() == 1)
+    time.sleep(1)  # the worker itself has something sent then
+    wait_until(lambda: not valkey.exists("unacked_index", *QUEUES))
     valkey.config_set("maxmemory", 1)
     made = [create(account, f"store-{n}") for n in range(3)]  # which answers
     assert "command not allowed when used memory" in caplog.text

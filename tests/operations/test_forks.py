@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 
-from tests.demo_process import ROOT
+from tests.nursery import nursery
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--pool", "threads", "--beat"], "celery -A console beat"),
-        (["--pool", "prefork"], "--pool threads"),
         ([], "--pool threads"),
+        (["--pool", "prefork"], "--pool threads"),
     ],
 )
 def test_a_worker_that_would_fork_does_not_start_on_sqlite(tmp_path, options, says):
-    told = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "console", "worker", *options],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/console.sqlite3"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert told.returncode == 2
-    assert told.stderr.splitlines()[-1].startswith("Storekeeper cannot start: on SQLite")
-    assert says in told.stderr.splitlines()[-1]
+    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/console.sqlite3"}
+    environment["DJANGO_SETTINGS_MODULE"] = "console.settings"
+    started = nursery().start(["-A", "console", "worker", *options], environment, tmp_path / "log")
+    assert started.wait(60) == 2
+    last = (tmp_path / "log").read_text().splitlines()[-1]
+    assert last.startswith("Storekeeper cannot start: on SQLite")
+    assert says in last

@@ -63,7 +63,7 @@ def test_web_server_and_workers_are_replaced_and_no_request_fails(
         for number in range(4):
             actions.create(account, name=f"store-{number}", region="eu-west-1", by=alice)
         new_web = start_web()  # on the same port
-        start_worker()
+        start_worker(beat=False)
         new_web.wait_until_ready()
         assert old_web.stop() == 0
         start_worker.wait_until_ready()
