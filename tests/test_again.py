@@ -42,7 +42,12 @@ def test_only_a_few_tests_of_real_processes_are_tried_again(tmp_path, processes,
     found = subprocess.run(
         [sys.executable, "-m", "tests.again", "-q", "-n", processes, "--dist", "loadgroup", "-p", "no:cacheprovider"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # nine starts of pytest, none of which needs Django or a browser
+            "PYTEST_ADDOPTS": "-p xdist.plugin",
+        },
         check=False,
         capture_output=True,
         text=True,
