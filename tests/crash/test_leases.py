@@ -56,6 +56,7 @@ def test_a_worker_that_wakes_up_in_a_round_changes_nothing(start_worker, amazon,
     assert [step["state"] for step in ended["steps"]] == ["done"] * 7
 
 
+@pytest.mark.thorough  # like the one above; that a call asks for the lease first has tests/operations/test_engine.py
 def test_a_worker_that_wakes_up_between_two_calls_of_a_step_makes_no_further_call(start_worker, amazon, account, alice):
     """It had read whose role it is, and would now put a policy that may be out of date."""
     amazon.inject("GetRole", when="hang", seconds=1.5)

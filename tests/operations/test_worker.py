@@ -21,6 +21,7 @@ QUICK = "tests.crash.quick"  # leases that run out soon
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
+@pytest.mark.thorough  # like tests/crash/test_outages.py, while the broker is gone, but with more at once
 def test_what_waited_without_a_broker_is_done_when_it_is_there(start_worker, amazon, account, alice):
     """The tests' own broker is down: each of these operations is found by the sweep, once, and none is lost."""
     made = [actions.create(account, name=f"store-{n}", region="eu-west-1", by=alice) for n in range(12)]
@@ -42,7 +43,7 @@ def test_a_worker_killed_in_the_middle_is_followed_by_another(start_worker, amaz
     wait_until(lambda: any(step["state"] == "done" for step in Operation.objects.get().steps))
     first.send_signal(signal.SIGKILL)
     first.wait()
-    start_worker()
+    start_worker(beat=False)
     wait_until(lambda: Store.objects.get().state == State.AVAILABLE)
     operation = Operation.objects.get()
     assert (operation.state, operation.fence) == ("done", 2)
@@ -56,7 +57,7 @@ def test_a_worker_killed_in_the_middle_is_followed_by_another(start_worker, amaz
 def test_a_worker_asked_to_end_finishes_its_steps_and_hands_the_rest_to_another(start_worker, amazon, account, alice):
     amazon.inject("PutBucketPolicy", when="hang", seconds=2, times=2)
     start_worker()
-    start_worker()
+    start_worker(beat=False)
     start_worker.wait_until_ready()
     store = actions.create(account, name="orders", region="eu-west-1", by=alice)
     wait_until(lambda: any(step["state"] == "done" for step in Operation.objects.get().steps))
@@ -73,6 +74,7 @@ def test_a_worker_asked_to_end_finishes_its_steps_and_hands_the_rest_to_another(
     assert (closed.count(store.bucket), closed.count(store.log_bucket)) == (1, 1)  # nothing was done again
 
 
+@pytest.mark.thorough  # tests/crash/test_matrix.py kills one there, too
 def test_a_worker_killed_between_granting_and_recording_is_followed_by_another(start_worker, amazon, account, alice):
     """Amazon has let the nodes in, its answer never comes, and nobody has written it down."""
     amazon.inject("PutRolePolicy", when="hang", seconds=30)
@@ -94,6 +96,7 @@ def test_a_worker_killed_between_granting_and_recording_is_followed_by_another(s
     assert [call for call, _, _ in amazon.calls].count("CreateRole") == 1
 
 
+@pytest.mark.thorough  # like tests/crash/test_leases.py; what a cancellation does meanwhile has test_cancel.py
 def test_a_stopped_worker_that_wakes_up_after_a_cancellation_deletes_nothing(
     start_worker, amazon, account, alice, tmp_path
 ):

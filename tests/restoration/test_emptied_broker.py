@@ -76,6 +76,7 @@ def test_what_was_held_back_goes_on_once_when_somebody_says_so(copied, start_wor
     assert created == {name for one in (begun, waiting, fresh) for name in (one.bucket, one.log_bucket)}
 
 
+@pytest.mark.thorough  # like the one above, whose work goes on in the same way; what is logged has test_generation.py
 def test_without_the_command_the_log_says_it_and_all_goes_on_once(copied, start_worker, broker, amazon):
     for _ in range(2):
         start_worker(settings=QUIET)
