@@ -69,6 +69,7 @@ def compiled_once():
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Choose who begins and who keeps together; mark those that ask for a database or a cloud."""
+    read_no_constants()
     if not sampling.THOROUGH:
         left = [item for item in items if item.get_closest_marker("thorough")] + sampling.on_sqlite_alone(items)
         LEFT_OUT.update(Counter(item.nodeid.partition("[")[0] for item in left))
@@ -87,6 +88,17 @@ def pytest_collection_modifyitems(config, items):
         leave(config, items, left)
     yield
     items.sort(key=turns.turn)  # last: pytest-django has an order of its own
+
+
+def read_no_constants():
+    """Keep hypothesis from reading each module of ours for constants to try: two seconds of each process.
+
+    `make thorough` tries them; the values for ours are in tests/hostile.py and tests/fuzz/strategies.py.
+    """
+    if "hypothesis" in sys.modules and not sampling.THOROUGH:
+        from hypothesis.internal.conjecture import providers
+
+        providers.is_local_module_file = lambda path: False
 
 
 def leave(config, items, left):

@@ -10,16 +10,8 @@ import time
 from collections import Counter
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from console.alerts.models import Alert, Channel, MaintenanceWindow
 from console.api import limits
@@ -28,7 +20,6 @@ from tests.api.callers import Caller, give, give_service
 from tests.clusters import judged
 
 CASES = 60 if sampling.THOROUGH else 4  # of each call and mode
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # Without the paths that hold keys, as most calls would end at the first one that is none.
 KEYS = ("pk", "key", "account", "bucket")
 
@@ -78,6 +69,18 @@ def given_keys(case, keys, real):
 def test_no_call_that_schemathesis_makes_ends_in_a_server_error(
     django_db_setup, live_server, keys, alice, monkeypatch, say
 ):
+    # Loaded here: schemathesis takes half a second, which each process would pay that collects the tests.
+    import schemathesis
+    from schemathesis import GenerationMode
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
+    held = [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+    ]
     # The database first: else the server takes it for one in memory, and has all of its threads share one connection.
     monkeypatch.setitem(limits.count.__kwdefaults__, "limit", 10**9)
     _, text = give(alice)
@@ -106,7 +109,7 @@ def test_no_call_that_schemathesis_makes_ends_in_a_server_error(
                 answer = case.call(headers=headers)
                 statuses[answer.status_code] += 1
                 try:
-                    case.validate_response(answer, checks=CHECKS)
+                    case.validate_response(answer, checks=held)
                 except Exception as wrong:
                     found.append(f"{case.method} {case.formatted_path} {answer.status_code}: {wrong}")
 
