@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -214,19 +215,59 @@ class Migrated:
             os.replace(new.name, self.kept)
 
 
+class Dump:
+    """PostgreSQL's database after all migrations, as SQL: kept like SQLite's, for whoever has an empty database."""
+
+    def __init__(self, folder):
+        self.folder, self.file = folder, folder / f"{sources_of_the_database()}.sql"
+
+    @contextmanager
+    def alone(self):
+        """Let others wait, of this run and of any other, until it is there."""
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def write(self, url):
+        """Keep what is in this database, and nothing that was made of other migrations."""
+        postgres.dump(url, self.file)
+        for other in {*self.folder.glob("*.sql")} - {self.file}:
+            other.unlink(missing_ok=True)
+
+    def migrate(self, url):
+        """Give an empty database all migrations; the first one runs them, the others take what it has made."""
+        with self.alone():
+            if not self.file.exists():
+                command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
+                subprocess.run(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": url}, check=True)
+                self.write(url)
+                return
+        postgres.load(url, self.file)
+
+
 class Template:
     """The same of PostgreSQL: the first process leaves a template, from which the others make theirs."""
 
-    def __init__(self, folder, default, run):
-        self.facts = default
+    def __init__(self, folder, default, run, dump):
+        self.facts, self.dump = default, dump
         self.name, self.made = default["TEST"]["NAME"], f"migrated_{run}"
         self.lock = (folder / "migrated.lock").open("w")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
-        self.is_copy = bool(self._do("SELECT 1 FROM pg_database WHERE datname = %s", self.made))
+        self.is_copy = self.is_mine = False
+        if self._do("SELECT 1 FROM pg_database WHERE datname = %s", self.made):
+            self.is_copy = True
+        elif self.dump.file.exists():
+            self._do(f'CREATE DATABASE "{self.made}"')
+            postgres.load(self._url(self.made), self.dump.file)
+            self.is_copy = self.is_mine = True
         if self.is_copy:
             self._do(f'DROP DATABASE IF EXISTS "{self.name}"')
             self._do(f'CREATE DATABASE "{self.name}" TEMPLATE "{self.made}"')
             self.lock.close()
+
+    def _url(self, name):
+        user, password = (quote(self.facts[one] or "", safe="") for one in ("USER", "PASSWORD"))
+        return f"postgres://{user}:{password}@{self.facts['HOST']}:{self.facts['PORT'] or 5432}/{name}"
 
     def _do(self, sql, *values):
         import psycopg
@@ -240,16 +281,27 @@ class Template:
         """Let the others have it."""
         if not self.is_copy:
             self._do(f'CREATE DATABASE "{self.made}" TEMPLATE "{self.name}"')
+            self.is_mine = True
             self.lock.close()
+            with self.dump.alone():
+                if not self.dump.file.exists():
+                    self.dump.write(self._url(self.made))
 
     def forget(self):
         """Leave no template behind: the server may be there longer than the run."""
-        if not self.is_copy:
+        if self.is_mine:
             self._do(f'DROP DATABASE IF EXISTS "{self.made}"')
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory, worker_id, request, django_db_modify_db_settings_parallel_suffix):
+def migrations(request, tmp_path_factory):
+    """PostgreSQL's database after all migrations: `migrate` gives an empty one of a test's own all of it."""
+    cache = getattr(request.config, "cache", None)
+    return Dump(cache.mkdir("migrated_postgresql") if cache else tmp_path_factory.mktemp("migrated_postgresql"))
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory, worker_id, request, migrations, django_db_modify_db_settings_parallel_suffix):
     """Have all migrations run once. SQLite's database is a file: one in memory cannot be shared by two connections."""
     from django.conf import settings
 
@@ -258,7 +310,7 @@ def migrated(tmp_path_factory, worker_id, request, django_db_modify_db_settings_
         if worker_id == "master":
             yield None
             return
-        template = Template(base.parent, default, request.getfixturevalue("testrun_uid"))
+        template = Template(base.parent, default, request.getfixturevalue("testrun_uid"), migrations)
         yield template
         template.forget()
         return
@@ -287,29 +339,6 @@ def migrated_file(django_db_setup, migrated, tmp_path_factory):
     file = tmp_path_factory.mktemp("migrated") / "migrated.sqlite3"
     environment = {**os.environ, "DATABASE_URL": f"sqlite:///{file}"}
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT, env=environment, check=True)
-    return file
-
-
-@pytest.fixture(scope="session")
-def migrated_sql(tmp_path_factory, request):
-    """PostgreSQL's database after all migrations, as SQL for a server of a test's own (`Server.fill`).
-
-    Both parts of a run, and the next ones, take the same file: migrations take ten seconds of a core each time.
-    """
-    cache = getattr(request.config, "cache", None)
-    folder = cache.mkdir("migrated_sql") if cache else tmp_path_factory.mktemp("migrated_sql")
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        file = folder / f"{sources_of_the_database()}.sql"
-        if not file.exists():
-            for other in folder.glob("*.sql"):
-                other.unlink()
-            with postgres.cluster() as server:
-                command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
-                subprocess.run(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": server.url}, check=True)
-                text = server.dump()
-            (folder / "new").write_text(text)
-            (folder / "new").rename(file)
     return file
 
 

@@ -81,23 +81,6 @@ class Server:
                 break
             time.sleep(0.1)
 
-    def dump(self) -> str:
-        """Return its database as SQL."""
-        command = [self._programs / "pg_dump", "--no-owner", self.url]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    def fill(self, file: Path) -> None:
-        """Run what `dump` has returned on its database, which is empty."""
-        command = [
-            self._programs / "psql",
-            "--no-psqlrc",
-            "--quiet",
-            "--set=ON_ERROR_STOP=1",
-            f"--file={file}",
-            self.url,
-        ]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
     @property
     def pid(self) -> int:
         """Return its first process, which all others are children of; it has to run."""
@@ -135,6 +118,19 @@ def hung(pids: list[int]) -> Iterator[None]:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def dump(url: str, file: Path) -> None:
+    """Write a database as SQL, without who owns what: whole, or not at all."""
+    new = file.with_suffix(f".{os.getpid()}")
+    subprocess.run([binaries() / "pg_dump", "--no-owner", f"--file={new}", url], check=True)
+    new.replace(file)
+
+
+def load(url: str, file: Path) -> None:
+    """Make a dump's tables and rows in an empty database."""
+    command = [binaries() / "psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
+    subprocess.run([*command, f"--file={file}", url], check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager

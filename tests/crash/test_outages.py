@@ -64,14 +64,14 @@ def disk(monkeypatch):
 
 
 @pytest.fixture
-def server(django_db_blocker, migrated_sql):
+def server(django_db_blocker, migrations):
     """A PostgreSQL of this test's own, which is the database meanwhile, also on a run with SQLite."""
     before = connections["default"]
     with django_db_blocker.unblock(), postgres.cluster() as server:
         facts = connections.configure_settings({"default": dj_database_url.parse(server.url)})["default"]
         connections["default"] = load_backend(facts["ENGINE"]).DatabaseWrapper(facts, "default")
         try:
-            server.fill(migrated_sql)
+            migrations.migrate(server.url)
             yield server
         finally:
             connections["default"].close()

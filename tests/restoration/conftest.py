@@ -9,7 +9,7 @@ from tests.restoration.copies import LIVE, made_dump
 
 
 @pytest.fixture(scope="module")
-def live(django_db_blocker, migrated_sql):
+def live(django_db_blocker, migrations):
     """A console's database on a PostgreSQL of its own, as an entry of DATABASES, with a little in it."""
     from django.db import connections
 
@@ -19,7 +19,7 @@ def live(django_db_blocker, migrated_sql):
     from tests import postgres
 
     with postgres.cluster() as server, django_db_blocker.unblock():
-        server.fill(migrated_sql)
+        migrations.migrate(server.url)
         live = {**connections["default"].settings_dict, "OPTIONS": {}, **dj_database_url.parse(server.url)}
         connections.databases[LIVE] = live
         acme = Organisation(name="Acme", edition="enterprise")

@@ -50,10 +50,11 @@ def test_the_last_release_s_database_is_migrated_and_its_half_made_store_finishe
 
 
 @pytest.fixture(scope="module")
-def present(server, migrated_sql):
+def present(server, migrations):
     """A new database of the present code."""
-    server.fill(migrated_sql)
-    return server.url
+    url = database(server, "present")
+    migrations.migrate(url)
+    return url
 
 
 def test_what_the_last_release_writes_is_taken_by_the_present_schema(present):

@@ -43,11 +43,10 @@ def old(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def migrated():
+def migrated(migrations):
     """A PostgreSQL whose database has all migrations."""
     with postgres.cluster() as server:
-        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(migrate, cwd=ROOT, env={**os.environ, "DATABASE_URL": server.url}, check=True)
+        migrations.migrate(server.url)
         yield server
 
 
