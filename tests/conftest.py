@@ -19,8 +19,8 @@ from urllib.parse import quote
 import pytest
 
 from console.accounts import access  # noqa: F401 - it notes who signs in, from the very first test on
-from tests import factories, postgres, sampling, turns
-from tests.demo_process import ROOT, running_demo
+from tests import factories, last_use, postgres, sampling, turns
+from tests.demo_process import ROOT, Made, running_demo
 
 LEFT_OUT: dict[str, int] = {}  # how many, by test
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -89,6 +89,16 @@ def pytest_collection_modifyitems(config, items):
         leave(config, items, left)
     yield
     items.sort(key=turns.turn)  # last: pytest-django has an order of its own
+    last_use.count(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    """End what was there for this test, and will be asked for by none that comes."""
+    try:
+        return (yield)
+    finally:
+        last_use.is_over(item)
 
 
 def read_no_constants():
@@ -343,9 +353,30 @@ def migrated_file(django_db_setup, migrated, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def plain_demo(tmp_path_factory, migrated_file):
+def collected(tmp_path_factory, worker_id):
+    """The folder of static files as `collectstatic` leaves them, which the first process of a run makes for all."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "collected"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            new = folder.with_suffix(".new")
+            command = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity=0"]
+            subprocess.run(command, cwd=ROOT, env={**os.environ, "STATIC_ROOT": str(new)}, check=True)
+            new.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made_for_demos(migrated_file, collected):
+    """What a demo need not make itself at its start."""
+    return Made(migrated_file, collected)
+
+
+@pytest.fixture(scope="session")
+def plain_demo(tmp_path_factory, made_for_demos):
     """A demo that nothing is done to but what people do: a start takes as long as a test of it (tests/turns.py)."""
-    with running_demo(tmp_path_factory.mktemp("demo"), migrated=migrated_file) as facts:
+    with running_demo(tmp_path_factory.mktemp("demo"), made=made_for_demos) as facts:
         yield facts
 
 

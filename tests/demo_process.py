@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.error import HTTPError
@@ -35,16 +36,33 @@ CHROMIUM = {
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a demo makes at its first start: the database with all migrations, and the static files."""
+
+    migrated: Path
+    collected: Path
+
+    def give(self, data: Path) -> None:
+        """Have it lie in a demo's folder, as its last start would have left it."""
+        from console.demo.supervisor import DATABASE, MADE, state_of
+
+        shutil.copyfile(self.migrated, data / DATABASE)
+        shutil.copytree(self.collected, data / "static")
+        for command in MADE:
+            (data / f"{command}.stamp").write_text(state_of(command))
+
+
 @contextmanager
-def running_demo(data: Path, latency: int = 0, port: int = 0, patience: float = 240, migrated: Path | None = None):
+def running_demo(data: Path, latency: int = 0, port: int = 0, patience: float = 240, made: Made | None = None):
     """Give the contents of demo.json while the demo runs; its output is in `output.log`.
 
-    `migrated` is a database that has all migrations, of which it takes a copy: they take it seven seconds of a core.
+    What is `made` before, it need not make itself, which takes half of its start.
     """
     clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
     data.mkdir(parents=True, exist_ok=True)
-    if migrated:
-        shutil.copyfile(migrated, data / "demo.sqlite3")
+    if made:
+        made.give(data)
     with (data / "output.log").open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "demo", "--port", str(port), "--data", str(data), "--latency", str(latency)],

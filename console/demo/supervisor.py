@@ -32,6 +32,11 @@ from console.demo.servers import HOST, end_with_parent, free_port, kept_port
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DATABASE = "demo.sqlite3"  # in the data folder
+# What management commands make: their sources here, and their result in the data folder.
+MADE = {
+    "migrate": ("*/migrations/*.py", DATABASE),
+    "collectstatic": ("static/**/*.*", "static/staticfiles.json"),
+}
 STEADY_SECONDS = 10.0  # a child that lived so long did not die of its start
 LONGEST_BACK_OFF = 30.0
 
@@ -51,6 +56,14 @@ def fingerprint(paths: Iterable[Path]) -> str:
         stat = path.stat()
         seen.update(f"{path}\0{stat.st_mtime_ns}\0{stat.st_size}\n".encode())
     return seen.hexdigest()
+
+
+def state_of(command: str) -> str:
+    """Return a short text that changes when anything does of which a command makes its result."""
+    # Apps of others bring migrations and static files as well, and settings.py says which apps there are.
+    sources = MADE[command][0]
+    paths = [*BASE_DIR.glob(sources), *BASE_DIR.glob(f"console/{sources}")]
+    return fingerprint([*paths, BASE_DIR / "requirements.lock", BASE_DIR / "console" / "settings.py"])
 
 
 def tell(line: str) -> None:
@@ -127,8 +140,7 @@ class Demo:
         servers, (worker, scheduler, console) = self.prepare()
         for child in servers:
             self.launch(child)
-        migrations = self.refresh("migrate", "*/migrations/*.py", self.data / DATABASE)
-        files = self.refresh("collectstatic", "static/**/*.*", self.data / "static" / "staticfiles.json")
+        migrations, files = self.refresh("migrate"), self.refresh("collectstatic")
         self.wait_for_jobs(*migrations)
         self.launch(worker)
         if not files:
@@ -229,19 +241,17 @@ class Demo:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "DJANGO_SETTINGS_MODULE": "console.settings",
+            "CELERY_SKIP_CHECKS": "1",  # Django's checks load all pages, and the console makes them
             "NO_PROXY": f"{HOST},localhost",
             "no_proxy": f"{HOST},localhost",
             "PYTHONUNBUFFERED": "1",
         }
         return servers, ours
 
-    def refresh(self, command: str, sources: str, result: Path) -> list[Job]:
+    def refresh(self, command: str) -> list[Job]:
         """Start a management command if its sources changed since it last made its result."""
-        # Apps of others bring migrations and static files as well, and settings.py says which apps there are.
-        paths = [*BASE_DIR.glob(sources), *BASE_DIR.glob(f"console/{sources}")]
-        state = fingerprint([*paths, BASE_DIR / "requirements.lock", BASE_DIR / "console" / "settings.py"])
-        stamp = self.data / f"{command}.stamp"
-        if result.exists() and stamp.exists() and stamp.read_text() == state:
+        state, stamp = state_of(command), self.data / f"{command}.stamp"
+        if (self.data / MADE[command][1]).exists() and stamp.exists() and stamp.read_text() == state:
             return []
         job = self.launch_job(command, "--no-input", "--verbosity", "0")
         job.stamp, job.state = stamp, state

@@ -77,9 +77,9 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory, migrated_file):
+def demo(tmp_path_factory, made_for_demos):
     data = tmp_path_factory.mktemp("demo")
-    with running_demo(data, latency=40, migrated=migrated_file) as facts:
+    with running_demo(data, latency=40, made=made_for_demos) as facts:
         yield Demo(facts, data)
 
 

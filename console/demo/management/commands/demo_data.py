@@ -18,6 +18,7 @@ class Command(BaseCommand):
     """Make the sample data, and again what a restarted emulator has forgotten."""
 
     help = "Make the demo's sample data; `manage.py demo` runs this."
+    requires_system_checks = ()  # the console's own process makes them
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print a line for each thing that was made."""
