@@ -50,7 +50,7 @@ ON_POSTGRESQL := tests/crash/test_outages.py tests/crash/test_leases.py tests/op
   tests/clusters/test_migrations.py
 ON_POSTGRESQL += tests/overview/test_views.py tests/overview/test_troubles.py tests/accounts/test_members.py \
   tests/accounts/test_collation.py tests/accounts/test_rotation.py tests/accounts/test_personal_data.py tests/stores/test_views.py \
-  tests/stores/test_listing.py tests/stores/test_existing.py tests/stores/test_unmanaged.py \
+  tests/stores/test_listing.py tests/stores/test_listing_of_many.py tests/stores/test_existing.py tests/stores/test_unmanaged.py \
   tests/stores/test_adopting.py tests/stores/test_protection.py tests/clusters/drills/test_receiving.py \
   tests/stores/deletion/test_retained_logs.py tests/clusters/reports/test_receiving.py tests/clusters/test_keys.py \
   tests/clusters/test_lifecycle.py tests/clusters/test_memory.py tests/clusters/test_removed_nodes.py \
@@ -65,7 +65,7 @@ XDIST := --dist loadgroup --no-loadscope-reorder
 # What fails beside others is tried once more by tests/again.py, alone, where that can be an accident.
 PYTEST := $(BIN)/python -m tests.again -q -n 3 $(XDIST)
 PYTEST_ON_POSTGRESQL := $(BIN)/python -m tests.again -q -n 2 $(XDIST) -m "database and not browser"
-QUICK := $(BIN)/python -m pytest -q -n 3 $(XDIST) -m "not slow"
+QUICK := $(BIN)/python -m pytest -q -n 2 $(XDIST) -m "not slow"
 
 # What `make setup` puts into .venv: "production" what the console runs on, "tracing" that and OpenTelemetry, "demo" what
 # `manage.py demo` needs beside it, "dev" that and what the linters and the tests need. Each has a lock of its own, and

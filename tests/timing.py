@@ -1,6 +1,6 @@
 """What each test takes of a core, and which tests are too long for `make check`: tests/long.txt.
 
-    CPU=/tmp/cpu QUICK= .venv/bin/python -m pytest -p tests.timing -n 3 -m "not slow"
+    CPU=/tmp/cpu .venv/bin/python -m pytest -p tests.timing -n 2 -m "not slow"
     .venv/bin/python -m tests.timing /tmp/cpu
 
 writes that list anew. What a test shares with others (a database, a world) counts for none of them: of the cases of a
