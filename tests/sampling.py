@@ -39,6 +39,13 @@ def spread(cells: Iterable[Cell], by: Callable[[Cell], Any], of_each: int = 1, w
     return [cell for place, cell in enumerate(there) if whole or place in chosen]
 
 
+def turned(cells: Iterable[Cell], by: int) -> list[Cell]:
+    """Return the same cells, beginning with another one: the one of that number, counted on from the first again."""
+    there = list(cells)
+    first = by % len(there)
+    return there[first:] + there[:first]
+
+
 def thorough_but(cells: Iterable[Cell], by: Callable[[Cell], Any], of_each: int = 1) -> list[Any]:
     """Return all cells as parameters of a test, a tuple as several; those not in the part are for `make thorough`."""
     there = list(cells)

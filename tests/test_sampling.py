@@ -2,7 +2,7 @@ import re
 from types import SimpleNamespace
 
 from tests.demo_process import ROOT
-from tests.sampling import ALONE, LONG, _listed, on_postgresql_alone, on_sqlite_alone, spread, too_long
+from tests.sampling import ALONE, LONG, _listed, on_postgresql_alone, on_sqlite_alone, spread, too_long, turned
 from tests.timing import long
 
 CELLS = [(call, fault) for call in ("put", "get", "delete") for fault in ("denied", "lost", "busy")]
@@ -71,3 +71,15 @@ def test_what_cases_share_makes_none_of_them_long():
     quick = [f"{seconds}\tcall\ta.py::quick[{seconds}]" for seconds in (0.09, 5.0, 0.09)]
     noted = [*setups, *quick, "0.11\tcall\ta.py::long"]
     assert long(noted) == ["a.py::long"]
+
+
+def test_turned_begins_with_another_one_each_time_and_loses_none():
+    assert [turned("abc", by) for by in range(4)] == [
+        ["a", "b", "c"],
+        ["b", "c", "a"],
+        ["c", "a", "b"],
+        ["a", "b", "c"],
+    ]
+    cells = range(8)
+    met = [cell for by in range(8) for cell in spread(turned(cells, by), by=lambda one: "", whole=False)]
+    assert sorted(met) == [*cells]

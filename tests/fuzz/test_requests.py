@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests import walk
 from tests.fuzz.strategies import MARK, requests
-from tests.fuzz.world import undone, writes
+from tests.fuzz.world import RECORDS, undone, writes
 from tests.sampling import THOROUGH, spread
 
 # They share a world, which the first one makes.
@@ -28,7 +28,8 @@ ROUTES = [pytest.param(one, id=one.pattern or "home") for one in EVERY]
 
 
 def fuzzed(route):
-    few = 1 if route.is_admin else 10 if THOROUGH else 3
+    is_public = not hasattr(route.view, "permission")
+    few = 1 if route.is_admin else 10 if THOROUGH else 3 if is_public else 2
     return settings(
         max_examples=EXAMPLES or few,
         derandomize=not EXAMPLES,
@@ -69,7 +70,8 @@ def test_requests_never_fail_and_refusals_change_nothing(world, route):
             with writes() as tables:
                 answer = asked.send(world)
             assert answer.status_code < 500 or asked.path == "/readyz", answer.status_code
-            if 400 <= answer.status_code < 500 and tables:
+            # Whoever writes nothing but what a refusal may change is not compared, which takes longer than a page.
+            if 400 <= answer.status_code < 500 and not all(RECORDS.search(one) for one in tables):
                 assert not world.changes(), (answer.status_code, tables)
             if answer.get("Content-Type", "").startswith("text/html"):
                 content = gzip.decompress(answer.content) if answer.get("Content-Encoding") else answer.content

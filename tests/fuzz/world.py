@@ -48,6 +48,7 @@ from console.accounts.installation import gate
 from console.accounts.models import Membership
 from console.accounts.sign_in import CONFIRMED_AT
 from console.api import tokens
+from console.cloud_accounts.actions import external_id
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds.contents import Contents
 from console.clouds.contract import UnmanagedBucket
@@ -86,7 +87,8 @@ class Sender(RequestFactory):
 
 gate.open = True  # it would write down whose database this is, in the midst of a request
 SENDER, TOKEN = Sender(), "t" * 32
-VISITS = 6  # of one page, with different query strings, and of one cluster after another: there are five
+VISITS = 6  # of the page of one cluster after another: there are five
+FEW_VISITS = 2  # of a page with different query strings, and of what can be done with one row after another
 QUERIES_OF_AN_ADMIN_LIST = (
     "q",
     "o",
@@ -125,10 +127,13 @@ class World:
         people["support"] = factories.user("support", is_staff=True, is_superuser=True)
         second = factories.organisation("Second")
         Membership.objects.create(organisation=second, user=people["owner"], role="viewer")
+        for member in Membership.objects.filter(user__in=people.values()):
+            external_id(member)  # Link Cloud Account makes it when it is first shown, be that beside a refusal
         self.cookies = {role: _cookie(person) for role, person in people.items()} | {"nobody": ""}
         # The owner again, whose password was given ten minutes ago, or yesterday.
         self.cookies |= {"ten minutes": _cookie(people["owner"], -600), "a day": _cookie(people["owner"], -24 * 3600)}
         self.found = {route.pattern: Found() for route in self.routes}
+        self.pages: dict[str, str] = {}  # what the owner was shown, by address
         self._walk("nobody", ["/login/"])
         self._walk("owner", [one.path({}) for one in self.routes if not one.arguments and not one.is_admin])
         self._walk(
@@ -154,7 +159,8 @@ class World:
     def _walk(self, role: str, starts: list[str], below: str = "") -> None:
         """Follow every link and form, and keep what the addresses and the fields were.
 
-        A page is visited VISITS times, and once if its address is not below what is given.
+        The page of a row, which leads to others, is visited VISITS times, others FEW_VISITS times, and once if the
+        address is not below what is given.
         """
         waiting, visits = starts, Counter[str]()
         seen = set()
@@ -171,7 +177,8 @@ class World:
             for name, value in parse_qsl(parts.query, keep_blank_values=True):
                 found.queries.setdefault(name, set()).add(value)
             visits[route.pattern] += 1
-            if visits[route.pattern] > (VISITS if route.pattern.startswith(below) and not route.is_admin else 1):
+            most = VISITS if route.pattern.endswith(">/") else FEW_VISITS
+            if visits[route.pattern] > (most if route.pattern.startswith(below) and not route.is_admin else 1):
                 continue
             with undone():
                 answer = self.ask(role, "GET", address)
@@ -179,7 +186,10 @@ class World:
                 waiting.append(urljoin(address, answer["Location"]))
             if answer.status_code != 200 or not answer.get("Content-Type", "").startswith("text/html"):
                 continue
-            harvest = Harvest(parts.path, answer.content.decode())
+            text = answer.content.decode()
+            if role == "owner":
+                self.pages[address] = text
+            harvest = Harvest(parts.path, text)
             waiting.extend(harvest.links if not route.is_admin else ())
             for method, action, values in harvest.forms:
                 if leads := self._route(action):
