@@ -245,6 +245,11 @@ def keys_are_keys(keys: Sequence[str]) -> None:
             ) from None
 
 
+# What a command of ours looks at before it begins. Django's other checks load every page, which takes as long as all
+# the rest of a start; `manage.py check` makes them.
+BEFORE_COMMANDS = (Tags.security, Tags.models, Tags.database)
+
+
 @register(Tags.security)
 def environment(app_configs: object, **_: Any) -> Iterator[CheckMessage]:
     """Yield what no command and no process should go on with, and names that nobody reads."""

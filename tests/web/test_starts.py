@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from django.core.management import get_commands, load_command_class
 
 from console import starting
 from tests.demo_process import ROOT
@@ -78,6 +79,17 @@ def stages():
 def test_a_process_loads_only_what_it_uses(stages, stage):
     too_early = {f"{name}, which is for {why}" for name, why in LEFT_TO[stage].items() if name in stages[stage][0]}
     assert not too_early
+
+
+NEEDS_ALL = {"write_openapi": "writes of the pages that it loads"}
+
+
+def test_no_command_of_ours_loads_every_page_to_look_for_mistakes():
+    """Django makes all checks before a command that does not say which."""
+    ours = {name: app for name, app in get_commands().items() if isinstance(app, str) and app.startswith("console.")}
+    loading = {name for name, app in ours.items() if load_command_class(app, name).requires_system_checks == "__all__"}
+    assert {"migrate", "bootstrap", "rotate_keys"} <= {*ours}
+    assert loading == {*NEEDS_ALL}
 
 
 @pytest.mark.slow

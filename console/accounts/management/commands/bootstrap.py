@@ -19,6 +19,7 @@ from console.accounts import activity, installation, members
 from console.accounts.addresses import normalised
 from console.accounts.models import Installation, Membership, Organisation, User
 from console.environment import env, env_url
+from console.web.checks import BEFORE_COMMANDS
 
 WRONG = 2  # the exit status, as argparse's
 ENVIRONMENT = {
@@ -34,6 +35,7 @@ Role = Membership.Role
 class Command(BaseCommand):
     """Make what a new console needs, and nothing that is there already; safe to run again."""
 
+    requires_system_checks = BEFORE_COMMANDS
     help = (
         "Make the first organisation, and invite its owner, and an operator (superuser) if one is named, by a link "
         "that is printed this one time, and sent where the console can send mail. Run it again as often as you like: "

@@ -8,11 +8,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console.accounts import activity, installation
+from console.web.checks import BEFORE_COMMANDS
 
 
 class Command(BaseCommand):
     """Say which installation the settings lead to; accept changed settings, or take over a broker."""
 
+    requires_system_checks = BEFORE_COMMANDS
     help = (
         "Say whose database and broker the settings lead to. Web server, workers and beat refuse to work with another "
         "installation's. Ends with status 1 while something keeps them from working."

@@ -11,6 +11,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
 from django.db import OperationalError, connections
 
+from console.web.checks import BEFORE_COMMANDS
+
 ONE_AT_A_TIME = 0x53746F7265  # the advisory lock of our migrations: "Store"
 TRIES, PAUSE = 20, 3.0  # how often a migration that was in the way of others is tried, and after how many seconds
 LOCKED = {"55P03", "40P01"}  # lock_not_available, deadlock_detected: "PostgreSQL Error Codes"
@@ -22,6 +24,8 @@ class Command(migrate.Command):
     A change of a table waits for those who read it now, and whoever comes later waits behind it: for as long as the
     longest query of all. With a lock_timeout they wait for so long at most.
     """
+
+    requires_system_checks = BEFORE_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take Django's, and how long to wait for a lock."""

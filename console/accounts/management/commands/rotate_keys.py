@@ -7,11 +7,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console.accounts import rotation
+from console.web.checks import BEFORE_COMMANDS
 
 
 class Command(BaseCommand):
     """Encrypt all secrets with the newest key; safe to run while the console works, and again after it was stopped."""
 
+    requires_system_checks = BEFORE_COMMANDS
     help = (
         "Encrypt all secrets with the first key of FIELD_ENCRYPTION_KEYS, and say what remains under others. "
         "Ends with status 1 while anything does."

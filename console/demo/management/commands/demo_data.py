@@ -17,6 +17,7 @@ from console.demo.files import write_private
 class Command(BaseCommand):
     """Make the sample data, and again what a restarted emulator has forgotten."""
 
+    requires_system_checks = ()  # the console's own process makes them; here they would only cost time
     help = "Make the demo's sample data; `manage.py demo` runs this."
     requires_system_checks = ()  # the console's own process makes them
 

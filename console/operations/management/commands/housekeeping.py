@@ -9,11 +9,13 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from console.operations.housekeeping import tidy
 from console.web import metric_files
+from console.web.checks import BEFORE_COMMANDS
 
 
 class Command(BaseCommand):
     """Throw away what is outdated; safe to run at any time, and again after it was stopped."""
 
+    requires_system_checks = BEFORE_COMMANDS
     help = "Throw away what is outdated: sessions, tasks, invitations and the like. A worker does so once a day."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -10,11 +10,13 @@ from console.operations import holding
 from console.operations.models import Operation
 from console.restoration import actions, generation
 from console.restoration.models import Restoration
+from console.web.checks import BEFORE_COMMANDS
 
 
 class Command(BaseCommand):
     """Hold back what an older copy would go on with, until people have said what became of it."""
 
+    requires_system_checks = BEFORE_COMMANDS
     help = (
         "With --begin, before any worker runs on a database that was restored from a copy: every unfinished task is "
         "held back, nothing is deleted, and all accounts are looked through for what was made since. Each "
