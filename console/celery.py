@@ -61,6 +61,8 @@ def look_first(options: dict[str, Any] | None = None, **_: Any) -> None:
         if options is not None:  # a worker's
             fork_nothing(options)
         before_work()
+    if options is None:  # beat has loaded all of its own; a worker settles when it is ready
+        settle()
 
 
 @worker_init.connect
