@@ -40,7 +40,7 @@ class NotHandedOut(Exception):
 
 
 # One answer to every token that is not taken, be it unknown, over, revoked, or made by somebody who may no longer.
-NO_TOKEN = "This token is not taken: it may be mistyped, over, or revoked. Make one in the console, Enrolment."  # noqa: S105 # nosec B105
+NO_TOKEN = "This token is not taken: it may be mistyped, over, or revoked. Make one in the console, Enrolment."  # noqa: S105
 
 
 @dataclass(frozen=True)

@@ -282,7 +282,7 @@ SESSION_IDLE_SECONDS = env_number("SESSION_IDLE_MINUTES", 30, most=100_000) * 60
 ACCOUNT_ADAPTER = "console.accounts.sign_in.Accounts"
 ACCOUNT_FORMS = {
     "login": "console.accounts.sign_in.SignInForm",
-    "change_password": "console.accounts.sign_in.NewPasswordForm",  # nosec B105 - no password
+    "change_password": "console.accounts.sign_in.NewPasswordForm",
 }
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]

@@ -19,7 +19,7 @@ CONFIGURATION, CRONTAB, LEFT, REPORT = (
     f"{ABOVE}/left.conf",
     f"{ABOVE}/report.sh",
 )
-LOCKS = "/tmp/pgbackrest"  # noqa: S108 # nosec B108 - pgBackRest's lock-path where none was given
+LOCKS = "/tmp/pgbackrest"  # noqa: S108 - pgBackRest's lock-path where none was given
 
 FUNCTIONS = r"""
 find_earlier() { # FIRST LINE of the configuration, and of the crontab

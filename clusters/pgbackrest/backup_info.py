@@ -91,7 +91,7 @@ def decrypt(data: bytes, passphrase: str) -> str:
         raise Unreadable("it is cut off.")
     key, block = b"", b""
     while len(key) < 48:
-        block = hashlib.sha1(block + passphrase.encode() + salt).digest()  # noqa: S324, what pgBackRest derives with  # nosec B324
+        block = hashlib.sha1(block + passphrase.encode() + salt).digest()  # noqa: S324, what pgBackRest derives with
         key += block
     decryptor = Cipher(algorithms.AES256(key[:32]), modes.CBC(key[32:48])).decryptor()
     padded = decryptor.update(body) + decryptor.finalize()
@@ -177,7 +177,7 @@ def sections_of(text: str) -> tuple[dict[str, dict[str, Any]], str]:
             if key != "backrest-checksum":
                 raw.setdefault(name, []).append(f'"{key}":{value}')
     body = ",".join(f'"{section}":{{{",".join(rows)}}}' for section, rows in raw.items())
-    return sections, hashlib.sha1(f"{{{body}}}".encode()).hexdigest()  # noqa: S324, pgBackRest's own  # nosec B324
+    return sections, hashlib.sha1(f"{{{body}}}".encode()).hexdigest()  # noqa: S324, pgBackRest's own
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ AGAIN = 5.0  # seconds between two tries to reach a database that did not answer
 ACCEPT = "If it is right, and was changed on purpose: manage.py installation --accept."
 
 
-SETTINGS = {"secret_key_hmac": "SECRET_KEY", "public_url": "PUBLIC_URL"}  # names alone  # nosec B105
+SETTINGS = {"secret_key_hmac": "SECRET_KEY", "public_url": "PUBLIC_URL"}  # names alone
 
 
 class Unknown(Exception):

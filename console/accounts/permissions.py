@@ -148,7 +148,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "mfa_reauthenticate_webauthn": "asks for it itself",
     "stores:view": "only chooses how lists look for oneself",
     "clusters:view": "only chooses how lists look for oneself",
-    "account_change_password": "wants the present one itself",  # nosec B105 - no password
+    "account_change_password": "wants the present one itself",
     "alerts:acknowledge": "says that somebody is at it, is written down, and can be taken back",
     "alerts:channel_link": "sends a link to the address that it is about",
     "alerts:channel_test": "sends a test to where alerts go already",
@@ -172,7 +172,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "clusters:node_machine": "says what a node's machine is like; each file of it is applied by hand",
     "clusters:node_edit": "says which pgBackRest and which place a node has; each file of it is applied by hand",
     "clusters:key_back": "both keys open the stores until every node has the one that is handed out again",
-    "clusters:node_token": "shows nothing",  # nosec B105 - no password
+    "clusters:node_token": "shows nothing",
     "clusters:proximity": "looks",
     "clusters:removed_node_forget": "the node is removed already; its backups and their passphrase stay",
     "clusters:repair": "sets what the nodes' access should have",

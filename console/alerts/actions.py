@@ -327,7 +327,7 @@ def find_channel(token: str) -> Channel | None:
 @transaction.atomic
 def confirm(channel: Channel) -> None:
     """Have the channel told from now on: whoever reads its mail wants that."""
-    if Channel.objects.filter(pk=channel.pk).update(confirmed_at=timezone.now(), token_sha256="", asked_at=None):  # nosec B106 - no password
+    if Channel.objects.filter(pk=channel.pk).update(confirmed_at=timezone.now(), token_sha256="", asked_at=None):
         organisation = channel.organisation
         activity.record("Confirmed an alert address", channel, organisation=organisation, by=None)
         nudge(channel.organisation_id)

@@ -74,7 +74,7 @@ def refusal(url: str, allowed: Sequence[str] | None = None) -> str:
     return ""
 
 
-def _literal(host: str, other: str = "0.0.0.0") -> str:  # noqa: S104 - no address that anybody has  # nosec B104
+def _literal(host: str, other: str = "0.0.0.0") -> str:  # noqa: S104 - no address that anybody has
     """Return the host if it is an IP address, or else the other."""
     try:
         addresses.kind(host)

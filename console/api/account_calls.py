@@ -187,7 +187,7 @@ class NewCloudAccount(Body):
         longest=LONGEST_SECRET,
         name="production",
         type=next(iter(CLOUDS)),
-        credentials={"method": "access_key", "access_key_id": "AKIA…", "secret_access_key": "…"},  # nosec B105 - an example
+        credentials={"method": "access_key", "access_key_id": "AKIA…", "secret_access_key": "…"},  # an example
     )
 
     name: Annotated[str, Field(max_length=500)]
@@ -235,7 +235,7 @@ def link_cloud_account(request: CallRequest, asked: NewCloudAccount) -> HttpResp
 class ChangedCloudAccount(Body):
     """What is to be another: the name, or some of the credentials; secrets that are not sent stay."""
 
-    model_config = sent(longest=LONGEST_SECRET, name="production", credentials={"secret_access_key": "…"})  # nosec B105 - an example
+    model_config = sent(longest=LONGEST_SECRET, name="production", credentials={"secret_access_key": "…"})  # an example
 
     name: Annotated[str | None, Field(max_length=500)] = None
     credentials: Credentials = {}

@@ -231,7 +231,7 @@ class NodeDetail(Node):
 class NodeKey(Asked):
     """A key of the nodes that was made by hand."""
 
-    model_config = example(access_key_id="AKIAEXAMPLE", secret_access_key="a-secret-of-the-nodes")  # noqa: S106 # nosec B106
+    model_config = example(access_key_id="AKIAEXAMPLE", secret_access_key="a-secret-of-the-nodes")  # noqa: S106
 
     access_key_id: str
     secret_access_key: str

@@ -23,7 +23,7 @@ PEOPLE = {  # key in demo.json: username, and what the terminal says of them
 AMAZON = {
     "account_id": "123456789012",
     "access_key_id": "AKIAIOSFODNN7EXAMPLE",
-    "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",  # Amazon's own example  # nosec B105
+    "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",  # Amazon's own example
 }
 # Of the emulated Azure: its tenant and subscription, and the application that the console signs in as.
 AZURE = {
@@ -31,9 +31,9 @@ AZURE = {
     "subscription_id": "99999999-8888-4777-8666-555555555555",
     "resource_group": "rg-backups",
     "client_id": "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee",
-    "client_secret": "emulated~secret",  # of the emulator alone  # nosec B105
+    "client_secret": "emulated~secret",  # of the emulator alone
     "administrator_id": "bbbbbbbb-bbbb-4ccc-8ddd-eeeeeeeeeeee",
-    "administrator_secret": "emulated~administrator",  # nosec B105
+    "administrator_secret": "emulated~administrator",
 }
 # Whom the token of the console's own identity is for: the emulated application trusts it, as that of a Kubernetes pod.
 AZURE_IDENTITY = {

@@ -21,7 +21,7 @@ class Guard:
 
     def __init__(self, file: Path, lock: IO[str]) -> None:
         """Start it; should it have to act, it deletes the file, and holds the lock until all has ended."""
-        self.process = subprocess.Popen(  # noqa: S603, our own command  # nosec B603
+        self.process = subprocess.Popen(  # noqa: S603, our own command
             [sys.executable, "-S", "-E", __file__, str(file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -134,7 +134,7 @@ class ObjectServer:
             stop_server(self.process)
             self.process = None
             # The one socket file that the server leaves behind.
-            Path(f"/tmp/seaweedfs-s3-{self.ports['s3.port']}.sock").unlink(missing_ok=True)  # noqa: S108, its own choice  # nosec B108
+            Path(f"/tmp/seaweedfs-s3-{self.ports['s3.port']}.sock").unlink(missing_ok=True)  # noqa: S108, its own choice
 
 
 def _ports(kept: dict[str, int], wanted: int) -> dict[str, int]:

@@ -60,7 +60,7 @@ def start_server(
     """Start a server as a child that dies with this process, and return it when it answers; raises RuntimeError."""
     log = folder / "server.log"
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603, our own commands  # nosec B603
+        process = subprocess.Popen(  # noqa: S603, our own commands
             command,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,

@@ -259,7 +259,7 @@ class Demo:
 
     def spawn(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a process in a group of its own, which Ctrl-C does not reach and which ends as one."""
-        process = subprocess.Popen(  # noqa: S603, our own commands  # nosec B603
+        process = subprocess.Popen(  # noqa: S603, our own commands
             command,
             cwd=BASE_DIR,
             stdin=subprocess.DEVNULL,

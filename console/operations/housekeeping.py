@@ -153,11 +153,11 @@ def _tidy_cache(*, dry_run: bool) -> int:
     total = 0
     with connection.cursor() as cursor:
         if dry_run:
-            cursor.execute(f"SELECT COUNT(*) FROM {name} WHERE expires < %s", [now])  # noqa: S608 - ours  # nosec B608
+            cursor.execute(f"SELECT COUNT(*) FROM {name} WHERE expires < %s", [now])  # noqa: S608 - ours
             return int(cursor.fetchone()[0])
         while True:
-            some = f"SELECT cache_key FROM {name} WHERE expires < %s LIMIT {BATCH}"  # noqa: S608  # nosec B608
-            cursor.execute(f"DELETE FROM {name} WHERE expires < %s AND cache_key IN ({some})", [now, now])  # noqa: S608  # nosec B608
+            some = f"SELECT cache_key FROM {name} WHERE expires < %s LIMIT {BATCH}"  # noqa: S608
+            cursor.execute(f"DELETE FROM {name} WHERE expires < %s AND cache_key IN ({some})", [now, now])  # noqa: S608
             if cursor.rowcount <= 0:
                 return total
             total += cursor.rowcount
@@ -203,5 +203,5 @@ def _size(table: str, model: type[Model] | None, estimate: int | None, size: int
 
 def _count(table: str) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM {connection.ops.quote_name(table)}")  # noqa: S608 - ours  # nosec B608
+        cursor.execute(f"SELECT COUNT(*) FROM {connection.ops.quote_name(table)}")  # noqa: S608 - ours
         return int(cursor.fetchone()[0])

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-import subprocess  # nosec B404
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -157,7 +157,7 @@ def _run(arguments: list[str], there: dict[str, Any]) -> str:
     """Return what pg_restore has written; raises NotTried when it does not get to the end."""
     environment = {**os.environ, **_environment(there)}
     try:
-        ended = subprocess.run(  # noqa: S603 - our own words and a file  # nosec B603 B607
+        ended = subprocess.run(  # noqa: S603 - our own words and a file
             ["pg_restore", *arguments],  # noqa: S607 - as the operator's PATH has it
             env=environment,
             capture_output=True,

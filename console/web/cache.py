@@ -24,7 +24,7 @@ class JSONCache(DatabaseCache):
         if not names:
             return {}
         places = ", ".join(["%s"] * len(names))
-        sql = f"SELECT cache_key, value FROM {self._name} WHERE cache_key IN ({places}) AND expires > %s"  # noqa: S608 - ours  # nosec B608
+        sql = f"SELECT cache_key, value FROM {self._name} WHERE cache_key IN ({places}) AND expires > %s"  # noqa: S608 - ours
         with connection.cursor() as cursor:
             cursor.execute(sql, [*names, _adapted(timezone.now())])
             rows = cursor.fetchall()
@@ -42,16 +42,16 @@ class JSONCache(DatabaseCache):
         expires = _adapted(NEVER if until is None else datetime.fromtimestamp(until, UTC))
         with connection.cursor() as cursor:
             if mode == "touch":
-                cursor.execute(f"UPDATE {self._name} SET expires = %s WHERE cache_key = %s", [expires, key])  # noqa: S608  # nosec B608
+                cursor.execute(f"UPDATE {self._name} SET expires = %s WHERE cache_key = %s", [expires, key])  # noqa: S608
                 return bool(cursor.rowcount)
-            cursor.execute(f"SELECT COUNT(*) FROM {self._name}")  # noqa: S608  # nosec B608
+            cursor.execute(f"SELECT COUNT(*) FROM {self._name}")  # noqa: S608
             (number,) = cursor.fetchone()
             if number > self._max_entries:  # type: ignore[attr-defined]
                 self._cull(  # type: ignore[attr-defined]
                     connection.alias, cursor, now.replace(microsecond=0), number
                 )
             sql = (
-                f"INSERT INTO {self._name} (cache_key, value, expires) VALUES (%s, %s, %s) ON CONFLICT (cache_key) "  # noqa: S608  # nosec B608
+                f"INSERT INTO {self._name} (cache_key, value, expires) VALUES (%s, %s, %s) ON CONFLICT (cache_key) "  # noqa: S608
                 "DO UPDATE SET value = excluded.value, expires = excluded.expires"
             )
             values = [key, json.dumps(value), expires]

@@ -47,7 +47,7 @@ def without_triggers(table: str) -> tuple[RunPython, RunPython]:
         with editor.connection.cursor() as cursor:
             of_table = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND sql LIKE %s"
             cursor.execute(f"CREATE TEMP TABLE {kept} AS {of_table}", [marks])
-            cursor.execute(f"SELECT name FROM {kept}")  # noqa: S608 - no input  # nosec B608
+            cursor.execute(f"SELECT name FROM {kept}")  # noqa: S608 - no input
             for (trigger,) in cursor.fetchall():
                 cursor.execute(f"DROP TRIGGER {editor.quote_name(trigger)}")
 
@@ -56,7 +56,7 @@ def without_triggers(table: str) -> tuple[RunPython, RunPython]:
             return
         kept = editor.quote_name(name)
         with editor.connection.cursor() as cursor:
-            cursor.execute(f"SELECT sql FROM {kept}")  # noqa: S608 - no input  # nosec B608
+            cursor.execute(f"SELECT sql FROM {kept}")  # noqa: S608 - no input
             for (sql,) in cursor.fetchall():
                 cursor.execute(sql)
             cursor.execute(f"DROP TABLE {kept}")

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from google.auth.transport.requests import AuthorizedSession
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105, an address  # nosec B105
+TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105, an address
 STS = "https://sts.googleapis.com/v1/token"
-SUBJECT_TOKEN = "urn:ietf:params:oauth:token-type:jwt"  # noqa: S105, a name  # nosec B105
+SUBJECT_TOKEN = "urn:ietf:params:oauth:token-type:jwt"  # noqa: S105, a name
 TIMEOUT = (5, 20)  # seconds to connect, and for an answer
 KEY, FEDERATION = "key", "federation"
 NAME, PROJECT = "storekeeper", "YOUR-PROJECT-ID"  # of the service account, while nobody has named it otherwise

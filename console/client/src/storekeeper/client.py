@@ -18,7 +18,7 @@ class Client(Calls):
     def __init__(
         self,
         url: str,
-        token: str = "",  # nosec B107 - none
+        token: str = "",
         *,
         client_id: str = "",
         client_secret: str = "",

@@ -93,7 +93,7 @@ class Transport:
             target += "?" + urlencode(query, doseq=True)
         until = time.monotonic() + self.patience
         for tried in range(1, TRIES + 1):
-            pause = min(2.0**tried / 4, 8) * random.uniform(0.75, 1.25)  # noqa: S311  # nosec B311 - no secret
+            pause = min(2.0**tried / 4, 8) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
             try:
                 answer = self._once(method, target, dict(headers or {}), body)
             except _NotSent as error:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
-from xml.sax.saxutils import escape  # which parses nothing  # nosec B406
+from xml.sax.saxutils import escape  # which parses nothing
 
 import botocore.session
 import xmltodict  # type: ignore[import-untyped]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode
-from xml.sax.saxutils import escape  # which parses nothing  # nosec B406
+from xml.sax.saxutils import escape  # which parses nothing
 
 from console.demo.emulators.azure import rights
 from console.demo.emulators.azure.azurite import Azurite, Reply

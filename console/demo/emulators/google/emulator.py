@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import pickle  # of the emulator's own file, which nobody else writes  # nosec B403
+import pickle  # of the emulator's own file, which nobody else writes
 import re
 import signal
 import ssl
@@ -164,7 +164,7 @@ class Emulator:
     def _load(self) -> None:
         file = self.folder / "state.pickle"
         if self.kept and file.exists():
-            self.directory, buckets = pickle.loads(file.read_bytes())  # noqa: S301, our own file  # nosec B301
+            self.directory, buckets = pickle.loads(file.read_bytes())  # noqa: S301, our own file
             self.storage = Storage(self.directory, self.create_seconds)
             self.storage.buckets = buckets
 

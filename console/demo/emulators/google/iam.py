@@ -415,7 +415,7 @@ class Directory:
         if not claims.get("scope"):
             raise Refusal(400, "invalid_scope", "Invalid OAuth scope or ID token audience provided.", oauth=True)
         token = self.issue(account.email, str(claims["scope"]).split())
-        return {"access_token": token, "expires_in": 3599, "token_type": "Bearer"}  # nosec B105
+        return {"access_token": token, "expires_in": 3599, "token_type": "Bearer"}
 
     def exchange_subject(self, form: Mapping[str, str]) -> dict[str, Any]:
         """Return a federated token for somebody else's ("Method: token", Security Token Service API)."""
@@ -432,8 +432,8 @@ class Directory:
         self.tokens[token] = Token(principal, (CLOUD,), time.time() + 3599)
         return {
             "access_token": token,
-            "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",  # nosec B105
-            "token_type": "Bearer",  # nosec B105
+            "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "token_type": "Bearer",
             "expires_in": 3599,
         }
 
