@@ -300,6 +300,7 @@ def test_theme_is_kept_and_times_are_the_reader_s(visit):
     assert shown.inner_text() == f"{expected} GMT+9"
 
 
+@pytest.mark.thorough  # tests/operations/test_worker.py kills one; what a page shows of what goes on is the same
 def test_a_killed_worker_loses_nothing(visit, demo):
     page = visit()
     demo.fault("PutBucketLifecycleConfiguration", when="hang", seconds=4, times=2)
@@ -313,6 +314,7 @@ def test_a_killed_worker_loses_nothing(visit, demo):
     assert len(names) == 2
 
 
+@pytest.mark.thorough  # tests/operations/test_worker.py creates without a broker
 def test_a_broker_that_is_down_only_delays(visit, demo):
     page = visit()
     name = fresh("waits")

@@ -176,18 +176,10 @@ def test_the_wheel_is_installed_by_itself_and_works(tmp_path, demo):
     [wheel] = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {"storekeeper/operations.json", "storekeeper/py.typed", "storekeeper/calls/stores.py"} <= {*names}
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=SECONDS)
-    pip = [
-        tmp_path / "venv/bin/python",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-index",
-        "--disable-pip-version-check",
-        wheel,
-    ]
-    subprocess.run(pip, check=True, capture_output=True, timeout=SECONDS)
+    python = tmp_path / "venv/bin/python"  # where nothing else is, pip neither
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True, timeout=SECONDS)
+    install = [uv, "pip", "install", "--quiet", "--offline", "--no-index", "--python", python, wheel]
+    subprocess.run(install, check=True, capture_output=True, timeout=SECONDS)
     api = demo["api"]
     environment = {
         "HOME": str(tmp_path),

@@ -40,14 +40,15 @@ class Console:
 
     def wait(self, path, text, gone=None, seconds=60):
         """Wait until the page says this, and return the page."""
-        until = time.monotonic() + seconds
+        until, pause = time.monotonic() + seconds, 0.1
         while True:
             status, page = self.visitor.get(path)
             main = page[page.find('<main id="content"') :]  # the navigation has states of its own
             if (status == gone) if gone else (text in text_of(main)):
                 return page
             assert time.monotonic() < until, (path, text, text_of(page))
-            time.sleep(0.2)
+            time.sleep(pause)
+            pause = min(1.0, pause * 1.5)  # each look costs the console a page
 
     def commands(self, page):
         """Return the commands that a page shows, in their order."""

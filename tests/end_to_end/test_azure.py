@@ -154,9 +154,9 @@ pg1-port={node.port}
 
 
 # A folder of it goes on like one in a bucket (test_bring_in.py), where nothing is like the top of a container.
-@pytest.mark.parametrize(
-    "path", [pytest.param("prod", id="path", marks=pytest.mark.thorough), pytest.param("", id="root")]
-)
+# Like the test above, for what stands in the file, and like test_bring_in.py, for what is done with it.
+@pytest.mark.thorough
+@pytest.mark.parametrize("path", ["prod", ""], ids=["path", "root"])
 def test_a_repository_made_by_hand_goes_on_in_its_container(world, node, path):
     account, store_id = world.account(), uuid4()
     spec = StoreSpec(

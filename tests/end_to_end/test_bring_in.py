@@ -214,6 +214,8 @@ def _go_on(console, clock, by_hand, stores, tmp_path):
     clock.lap("the other cluster deleted, its repositories as they were")
 
 
+# Like the test above, whose stanzas are on one machine; which machine has which, tests/clusters/bring_in tries.
+@pytest.mark.thorough
 def test_machines_with_stanzas_of_their_own_are_one_cluster(demo, node, tmp_path, say):
     """One machine runs two servers, another one a third; all three are stanzas of the same two repositories."""
     console, clock, server = Console(demo), Clock(), demo["s3"]

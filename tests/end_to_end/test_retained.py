@@ -130,6 +130,7 @@ def restore(text, node, server):
     shutil.rmtree(restored)
 
 
+@pytest.mark.thorough  # test_two_repositories expires, and restores from, what it left by the same file
 def test_what_a_node_has_left_expires_by_its_second_configuration(demo, node, tmp_path):
     built = Built(demo, node, tmp_path, "left-first", "left-second")
     console, page = built.console, built.page
