@@ -9,6 +9,7 @@ import boto3
 import pytest
 from django.db.models import PROTECT
 from django.utils import timezone
+from moto.iam.models import iam_backends
 
 from console.accounts.models import Membership
 from console.audit.models import AuditEvent
@@ -141,9 +142,12 @@ def test_account_change_of_the_name_keeps_the_key_and_asks_nobody(as_alice, amaz
     assert (last().before, last().after) == ({"name": "prod"}, {"name": "renamed"})
 
 
-def test_account_change_of_the_secret_alone_keeps_the_rest(as_alice, amazon, account):
+def test_account_change_of_the_secret_alone_keeps_the_rest(as_alice, amazon, account, monkeypatch):
     CloudAccount.objects.update(settings={**account.settings, "partition": "aws"})
-    assert change(as_alice, account, secret_access_key="another-secret").status_code == 204  # the emulator takes any
+    assert "does not belong" in errors(change(as_alice, account, secret_access_key="wrong"))["secret_access_key"]
+    key = iam_backends[amazon.account_id]["aws"].access_keys[amazon.access_key_id]
+    monkeypatch.setattr(key, "secret_access_key", "another-secret")
+    assert change(as_alice, account, secret_access_key="another-secret").status_code == 204
     _, settings, secrets, _ = kept(account)
     assert settings == {"access_key_id": amazon.access_key_id, "partition": "aws"}
     assert secrets == {"secret_access_key": "another-secret"}

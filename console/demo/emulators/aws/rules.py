@@ -29,6 +29,7 @@ from console.demo.emulators.aws.calls import (
     statements,
 )
 from console.demo.emulators.aws.permissions import Asked, as_list
+from console.demo.emulators.aws.signatures import check_signature
 
 
 def check_caller(call: Call) -> Refusal | None:
@@ -305,6 +306,7 @@ def check_held_role(call: Call) -> Refusal | None:
 
 RULES: tuple[Callable[[Call], Refusal | None], ...] = (
     check_caller,
+    check_signature,
     check_session,
     check_permissions,
     check_boundary,

@@ -1,5 +1,6 @@
 """The emulator knows whose key it is, and which roles that account may assume."""
 
+import urllib.request
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,26 @@ def test_caller_refuses_unknown_keys(emulator: Emulator) -> None:
     unknown = ("AKIAUNKNOWNUNKNOWN12", "secret")
     assert refused(client("s3", emulator, key=unknown).list_buckets) == (403, "InvalidAccessKeyId")
     assert refused(client("sts", emulator, key=unknown).get_caller_identity) == (403, "InvalidClientTokenId")
+
+
+def test_caller_refuses_a_key_with_another_secret(emulator: Emulator, role_arn: str, stranger: Any) -> None:
+    key, *token = assumed(emulator, role_arn)[::2]
+    for wrong in ((Emulator.access_key_id, "wrong"), (key, "wrong", *token)):
+        assert refused(client("s3", emulator, key=wrong).list_buckets) == (403, "SignatureDoesNotMatch")
+        assert refused(client("sts", emulator, key=wrong).get_caller_identity) == (403, "SignatureDoesNotMatch")
+    assert refused(client("iam", emulator, "us-east-1", wrong).list_roles) == (403, "SignatureDoesNotMatch")
+
+
+@pytest.mark.parametrize("key", ["plain", "a b+c&d=e/ü~(*)%41", "/begins//and/ends/"])
+def test_caller_may_name_whatever_objects(emulator: Emulator, key: str) -> None:
+    s3 = client("s3", emulator, signature_version="s3v4")
+    s3.create_bucket(Bucket=BUCKET, **configuration())
+    s3.put_object(Bucket=BUCKET, Key=key, Body=b"content", Metadata={"note": "two  spaces"})
+    assert [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET, Prefix=key)["Contents"]] == [key]
+    signed = s3.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": key})
+    with urllib.request.urlopen(signed, timeout=5) as answer:
+        assert answer.read() == b"content"
+    s3.delete_object(Bucket=BUCKET, Key=key)
 
 
 @pytest.fixture(scope="module")
