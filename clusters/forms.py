@@ -16,10 +16,10 @@ from clusters.pgbackrest.schedules import KINDS, Unusable, parse
 from clusters.replication import groups
 from clusters.repositories.removed import Removed
 from console.accounts.models import Membership
-from console.cloud_accounts.forms import AccountForm, SecretField, name_after, named_region
+from console.cloud_accounts.forms import AccountForm, SecretField, named_region
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.key_trial import KeyTrial
-from console.clouds.regions import Region, matching
+from console.clouds.regions import Region, meant
 from console.web.forms import NameField, TypedNameForm
 from stores.models import State, Store
 
@@ -97,7 +97,7 @@ def known_regions(codes: list[str], account: CloudAccount) -> list[str]:
 
 def found_regions(texts: list[str], account: CloudAccount) -> list[str]:
     """Return the codes of those texts that name one region, for a form that is not complete yet."""
-    found = (matching(text, account.regions) for text in RegionsField().to_python(texts))
+    found = (meant(text, account.regions) for text in RegionsField().to_python(texts))
     return list(dict.fromkeys(one[0].code for one in found if len(one) == 1))
 
 
@@ -127,8 +127,7 @@ class ClusterForm(AccountForm):
         """Have the name begin with one after the account and the first region, once both are chosen."""
         if self.account and (nodes := self.chosen_regions):
             mine = Cluster.objects.visible_to(self.membership)
-            given = str(self.initial.get("name") or "")  # a bound field would keep what it began with
-            self.initial["name"] = name_after(self.account, nodes[0][1], given, lambda one: mine.named(one).exists())
+            self.begin_name(self.account, nodes[0][1], lambda name: mine.named(name).exists())
 
     def clean_name(self) -> str:
         """Return the name, if no other cluster of the organisation has it."""

@@ -158,7 +158,7 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
         given = request.POST or request.GET
         initial = {name: given.getlist(name) for name in ("regions", "backup_stores")}
         form = ClusterForm(membership=request.membership, initial={**given.dict(), **initial})
-        form.suggest_name()
+    form.suggest_name()
     account, nodes = form.account, form.chosen_regions
     context: dict[str, Any] = {"form": form, "has_accounts": form.fields["cloud_account"].queryset.exists()}  # type: ignore[attr-defined]
     if account:

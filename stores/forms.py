@@ -8,11 +8,11 @@ from typing import Any
 from django import forms
 
 from console.accounts.models import Membership, Organisation
-from console.cloud_accounts.forms import AccountForm, name_after, named_region
+from console.cloud_accounts.forms import AccountForm, named_region
 from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet
 from console.clouds import CLOUDS
 from console.clouds.contract import DAYS_AT_MOST, Capabilities, Cloud
-from console.clouds.regions import Region, find, matching, nearest_first, regions
+from console.clouds.regions import Region, find, meant, nearest_first, regions
 from console.web.forms import NameField, TypedNameForm
 from stores.models import Store, node_region_finders
 from stores.protection import USUAL_VERSIONS, Protection
@@ -151,11 +151,10 @@ class StoreForm(AccountForm):
     def suggest_name(self) -> None:
         """Have the name begin with one after the account and the region, once both are chosen."""
         account, offered = self.account, self.account.store_regions if self.account else []
-        found = offered if len(offered) == 1 else matching(str(self["region"].value() or "").strip(), offered)
+        found = offered if len(offered) == 1 else meant(str(self["region"].value() or "").strip(), offered)
         if account and len(found) == 1:
             mine = Store.objects.visible_to(self.membership)
-            given = str(self.initial.get("name") or "")  # a bound field would keep what it began with
-            self.initial["name"] = name_after(account, found[0], given, lambda name: mine.named(name).exists())
+            self.begin_name(account, found[0], lambda name: mine.named(name).exists())
 
     def clean_name(self) -> str:
         """Return the name, if no other store of the organisation has it."""

@@ -102,7 +102,7 @@ def store_create(request: MemberRequest) -> HttpResponse:
     else:
         given = (request.POST or request.GET).dict()
         form = StoreForm(membership=request.membership, initial={**only_provider(request.membership), **given})
-        form.suggest_name()
+    form.suggest_name()
     context = {
         "form": form,
         "number": Store.objects.visible_to(request.membership).count(),

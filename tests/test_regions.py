@@ -11,7 +11,7 @@ from clusters.forms import AddNodesForm, ClusterForm
 from clusters.models import Cluster, Node
 from console.cloud_accounts.models import CloudAccount
 from console.clouds.contract import LinkError
-from console.clouds.regions import distance_km, matching, nearest_first, regions, table
+from console.clouds.regions import distance_km, matching, meant, nearest_first, regions, table
 from console.clouds.s3 import linking
 from stores.existing.forms import ExistingForm
 from stores.forms import StoreForm, near_nodes
@@ -129,6 +129,28 @@ def test_a_store_is_created_at_a_place(client, alice, acme, headers):
     given = {"provider": "aws", "name": "orders", "cloud_account": str(account.pk), "region": "  ireland "}
     assert client.post("/stores/create/", given, headers=headers).status_code < 400
     assert Store.objects.get().region == "eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("cloud", "text", "codes"),
+    [
+        ("aws", "pari", ["eu-west-3"]),
+        ("aws", "IREL", ["eu-west-1"]),
+        ("azure", "São", ["brazilsouth"]),
+        ("aws", "ap-northeast", ["ap-northeast-1", "ap-northeast-2", "ap-northeast-3"]),
+        ("aws", "ir", []),
+        ("aws", "reland", []),
+        ("aws", "", []),
+    ],
+)
+def test_the_beginning_of_a_name_will_do_where_it_is_of_one_region(cloud, text, codes, acme):
+    assert [region.code for region in meant(text, regions(cloud))] == codes
+    assert meant("London", regions(cloud)) == matching("London", regions(cloud))
+    account = factories.account(acme) if cloud == "aws" else factories.azure(acme)
+    form = store_form(acme, account, text)
+    assert form.is_valid() == (len(codes) == 1)
+    if len(codes) > 1:
+        assert f"There are {len(codes)} regions that begin with {text}: {codes[0]} (" in form.errors["region"][0]
 
 
 @pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])

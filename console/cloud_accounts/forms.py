@@ -18,7 +18,7 @@ from console.clouds import CLOUDS
 from console.clouds.contract import Cloud, Document, Field, LinkError
 from console.clouds.naming import lower_first
 from console.clouds.proof import SignIn
-from console.clouds.regions import Region, matching, regions
+from console.clouds.regions import Region, matching, meant, regions
 from console.clouds.specs import AccountRef
 from console.web.forms import NameField, suggested
 from console.web.natural import Natural
@@ -52,6 +52,22 @@ class AccountForm(forms.Form):
             raise forms.ValidationError(account.unproven)
         return account
 
+    def begin_name(self, account: CloudAccount, region: Region, is_taken: Callable[[str], bool]) -> None:
+        """Have the name begin with one after the account and the region, unless one was typed.
+
+        So does a form that was refused without a name: Enter in the field of the place sends it before the page has its
+        suggestion.
+        """
+        if not self.is_bound:  # a bound field would keep what it began with
+            given = str(self.initial.get("name") or "")
+            self.initial["name"] = name_after(account, region, given, is_taken)
+        elif not self["name"].value() and (name := name_after(account, region, "", is_taken)):
+            said = self.fields["name"].error_messages["required"]
+            self.errors["name"] = self.error_class([f"{said} One is suggested now."])
+            given: Any = self.data
+            self.data = given = given.copy()
+            given["name"] = name
+
     @cached_property
     def account(self) -> CloudAccount | None:
         """Return the account that is chosen so far, valid or not as the rest may be."""
@@ -80,12 +96,13 @@ def named_region(text: str, account: CloudAccount | None, offered: Sequence[Regi
     `offered` are the regions that can be chosen: the account's, or while there is none its cloud's.
     """
     text = text.strip()
-    found = matching(text, offered)
+    found = meant(text, offered)
     if len(found) == 1:
         return found[0].code
     if found:
         codes = ", ".join(f"{region.code} ({region.city})" for region in found)
-        raise forms.ValidationError(f"There are {len(found)} regions in {text}: {codes}. Enter one of these codes.")
+        there = "regions in" if matching(text, offered) else "regions that begin with"
+        raise forms.ValidationError(f"There are {len(found)} {there} {text}: {codes}. Enter one of these codes.")
     if account and account.partition and matching(text, regions(account.provider_key)):
         raise forms.ValidationError(f"{account.name} is an account of {account.partition}: {text} is not in it.")
     example = f", such as {offered[0].code}" if offered else ""

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from console.cloud_accounts.models import CloudAccount, Preflight
 from console.clouds import CLOUDS
-from console.clouds.regions import matching
+from console.clouds.regions import meant
 from console.operations.snapshots import SnapshotQuerySet
 
 CHOSEN_AT_MOST = 5  # regions that somebody has chosen lately, without a store there yet
@@ -64,7 +64,7 @@ def show(accounts: Iterable[CloudAccount]) -> None:
 
 def chosen_region(account: CloudAccount, text: str) -> str:
     """Return the code of the one region that the text names; nothing where it names none, or an account has but one."""
-    named = [] if account.cloud.storage.one_region else matching(text, account.store_regions)
+    named = [] if account.cloud.storage.one_region else meant(text, account.store_regions)
     return named[0].code if len(named) == 1 else ""
 
 

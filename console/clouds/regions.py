@@ -60,8 +60,8 @@ def places() -> tuple[Region, ...]:
 
 
 def find_places(text: str) -> list[Region]:
-    """Return the places of this code, city or country, such as "sao-paulo", "São Paulo, Brazil" or "Ireland"."""
-    return matching(text, places())
+    """Return the places of this code, city or country, or beginning of one: "sao-paulo", "São Paulo, Brazil"."""
+    return meant(text, places())
 
 
 def nearest_first(offered: Sequence[Region], near: Sequence[Region]) -> list[Region]:
@@ -81,6 +81,20 @@ def matching(text: str, among: Sequence[Region]) -> list[Region]:
         if found := [region for region in among if wanted and wanted in names(region)]:
             return found
     return []
+
+
+def meant(text: str, among: Sequence[Region]) -> list[Region]:
+    """Return the regions that this text names, else those of which a name begins with it, in three letters or more."""
+    if found := matching(text, among):
+        return found
+    begun = _slug(text)
+    if len(begun) < 3:
+        return []
+    return [
+        region
+        for region in among
+        if any(name.startswith(begun) for name in _codes(region) | _cities(region) | _wider(region))
+    ]
 
 
 def mentions(region: Region, text: str) -> bool:

@@ -459,6 +459,21 @@ def test_a_free_name_is_suggested_with_the_region(as_alice, account, given, regi
     assert shown == (name if name is not None else given)
 
 
+def test_a_name_is_suggested_with_a_form_that_is_sent_without_one(as_alice, account):
+    # As Enter in the field Region does, before the page has asked for a suggestion.
+    given = {"provider": "aws", "cloud_account": str(account.pk), "region": "Ireland", "name": ""}
+    answer = as_alice.post("/stores/create/", given)
+    form = answer.context["form"]
+    assert (answer.status_code, form["name"].value()) == (422, "prod-dublin")
+    assert "Give the store a name. One is suggested now." in answer.content.decode()
+    assert not account.stores.exists()
+    # What was typed stays, and so does what is wrong with it.
+    for name in ("\n", "a" * 300):
+        form = as_alice.post("/stores/create/", {**given, "name": name}).context["form"]
+        assert "suggested" not in str(form.errors["name"]) or name == "\n"
+    assert as_alice.post("/stores/create/", {**given, "region": "no place"}).context["form"]["name"].value() == ""
+
+
 def test_a_suggested_name_is_not_taken(as_alice, account):
     for name in ("prod-dublin", "prod-dublin-2"):
         factories.store(account, name=name)
