@@ -24,7 +24,7 @@ from console.operations.actions import NotNow, cancel
 from console.operations.views import try_again
 from console.web.lists import TABLE_ROWS, is_table, keep_view, listed
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
-from stores import actions, listing
+from stores import actions, listing, panes
 from stores.forms import NAME_TAKEN, DeleteForm, ProtectionForm, StoreForm, only_provider
 from stores.models import RetainedLogs, Store
 from stores.unmanaged import account_scans
@@ -39,6 +39,8 @@ def store_list(request: MemberRequest) -> HttpResponse:
     """Show the organisation's stores, newest first: searched, filtered and sorted as stores.listing has it."""
     as_table, path = is_table(request), reverse("stores:list")
     page = listing.page(request.membership, request.GET, path=path, size=TABLE_ROWS if as_table else PANES)
+    for store in [] if as_table else page.items:
+        store.texts, store.is_plain = panes.texts(store, request.membership), panes.is_plain(store)
     is_first = not page.asked.is_filtered and page.asked.number == 1
     retained = RetainedLogs.objects.visible_to(request.membership)
     context = {
