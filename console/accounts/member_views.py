@@ -166,11 +166,7 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
             if refused.field:
                 form.add_error(refused.field, refusal)
         else:
-            open_organisation(request, membership)
-            messages.success(
-                request, f"You are now {membership.get_role_display().lower()} of {invitation.organisation}."
-            )
-            return redirect("home")
+            return _welcomed(request, membership)
     refused_form = form.is_bound and not form.is_valid()
     context = {
         "invitation": invitation,
@@ -181,6 +177,13 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
         "does": ROLE_WORDS[invitation.role],
     }
     return render(request, "accounts/join.html", context, status=422 if refusal or refused_form else 200)
+
+
+def _welcomed(request: HttpRequest, membership: Membership) -> HttpResponse:
+    open_organisation(request, membership)
+    role = membership.get_role_display().lower()
+    messages.success(request, f"You are now {role} of {membership.organisation}.")
+    return redirect("home")
 
 
 def _signed_up(request: HttpRequest, invitation: Invitation, form: SignUpForm) -> Membership:
