@@ -42,12 +42,19 @@ def demo_sign_in() -> list[dict[str, str]]:
             demo = json.load(file)
     except (OSError, ValueError):  # not written yet
         return []
-    people = {"Owner": demo, "Viewer": demo.get("viewer"), "Support (Django admin)": demo.get("support")}
-    return [
-        {"who": who, "username": person["username"], "password": person["password"]}
-        for who, person in people.items()
-        if person
-    ]
+    people = ((who, demo.get(key)) for key, who in DEMO_PEOPLE.items())
+    return [{"who": who, **{name: one[name] for name in ("username", "password")}} for who, one in people if one]
+
+
+DEMO_PEOPLE = {  # as the demo's file has them
+    "owner": "Owner",
+    "admin": "Admin",
+    "auditor": "Auditor",
+    "viewer": "Viewer",
+    "stranger": "Another organisation's admin",
+    "developer": "Owner, Developer edition",
+    "support": "Support (Django admin)",
+}
 
 
 @require_POST

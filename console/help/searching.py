@@ -23,8 +23,11 @@ class Found:
     excerpt: list[tuple[str, bool]]  # pieces of text, and whether each is one of the words
 
 
+BEGUN = r"(?<![^\W_])"  # where no letter or digit is before
+
+
 def search(query: str, *, most: int = MOST) -> list[Found]:
-    """Return the sections in which each word of the query stands, in the chapter's title or in the section itself."""
+    """Return the sections in which a word begins with each word of the query: the chapter's title or the section."""
     words = query.lower().split()[:WORDS]
     if not words:
         return []
@@ -39,7 +42,9 @@ def _rank(words: list[str], chapter: Chapter, section: Section) -> int:
     title, of, text = section.title.lower(), chapter.title.lower(), section.text.lower()
     rank = 0
     for word in words:
-        found = 8 * (word in title) + 3 * (word in of and section.level == 1) + min(text.count(word), 3)
+        begun = re.compile(BEGUN + re.escape(word))  # of a word: nobody who looks for Paris wants a comparison
+        found = 8 * bool(begun.search(title)) + 3 * bool(begun.search(of) and section.level == 1)
+        found += min(len(begun.findall(text)), 3)
         if not found:
             return 0
         rank += found
@@ -54,7 +59,8 @@ def _found(words: list[str], chapter: Chapter, section: Section) -> Found:
 def excerpt(text: str, words: list[str]) -> list[tuple[str, bool]]:
     """Return the part of a text around the first of the words, in pieces."""
     text = " ".join(text.split())
-    pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)), re.IGNORECASE)
+    every = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    pattern = re.compile(f"{BEGUN}(?:{every})", re.IGNORECASE)
     first = pattern.search(text)
     at = first.start() if first else 0
     start = text.rfind(" ", 0, max(at - AROUND, 0)) + 1 if at > AROUND else 0

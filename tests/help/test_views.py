@@ -78,6 +78,14 @@ def test_search_finds_what_people_look_for(query, url):
     assert url in [one.url for one in search(query)]
 
 
+def test_search_finds_words_by_their_beginning_and_not_in_the_middle_of_others():
+    assert search("comparison")
+    assert search("compari")
+    for query in ("parison", "omparison", "estore"):
+        assert search(query) == []
+    assert [one for one in search("paris") if "ompari" in str(one.excerpt) and "Paris" not in str(one.excerpt)] == []
+
+
 def test_search_without_an_answer_says_so_and_shows_no_markup(client):
     page = client.get("/help/", {"q": "<b>xyzzy</b>%_\\"}).text
     assert "&lt;b&gt;xyzzy" in page
