@@ -266,7 +266,7 @@ def test_is_applied_is_what_the_node_says_of_its_file(cluster):
     assert memory._is_applied(known)
 
 
-@pytest.mark.parametrize("seed", thorough_but(range(12), by=lambda seed: seed % 5))
+@pytest.mark.parametrize("seed", thorough_but(range(12), by=lambda seed: seed % 2))
 def test_remember_over_looks_loses_exactly_what_neither_expired_nor_is_there(seen, cluster, alice, seed, monkeypatch):
     """A node makes backups and expires them as pgBackRest does; now and then somebody takes one away."""
     from clusters.pgbackrest.retention import Retention, expired

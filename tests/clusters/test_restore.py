@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from urllib.parse import urlencode
 
 import pytest
@@ -21,6 +22,7 @@ from tests import factories
 from tests.clusters.conftest import work
 from tests.clusters.nodes import node_setup
 from tests.responses import HTMX, text_of
+from tests.sampling import thorough_but
 
 OURS, BEFORE, THEIRS = "7711134786693777346", "7711000000000000001", "7000000000000000001"
 # Four backups on four days; WAL came until noon of the fifth.
@@ -135,33 +137,36 @@ def test_the_cluster_s_and_the_node_s_page_lead_there(as_alice, cluster):
         assert part in drills[0]
 
 
+CHOSEN = [
+    ({}, []),
+    ({"backup": FULL}, [f"--set={FULL}"]),
+    ({"target": "immediate", "backup": INCR}, [f"--set={INCR}", "--type=immediate"]),
+    (
+        {"target": "time", "time": "2026-10-25T02:30:00", "zone": "Europe/Berlin", "offset": "+02:00"},
+        ["--type=time", "'--target=2026-10-25 00:30:00+00'"],
+    ),
+    (
+        {"target": "time", "time": "2026-10-25T02:30:00", "zone": "Europe/Berlin", "offset": "+01:00"},
+        ["--type=time", "'--target=2026-10-25 01:30:00+00'"],
+    ),
+    (
+        {"target": "time", "time": "2026-10-24T12:00", "exclusive": "on"},
+        ["'--target=2026-10-24 12:00:00+00'", "--target-exclusive"],
+    ),
+    ({"target": "time", "time": "2026-10-24 12:00:00+02"}, ["'--target=2026-10-24 10:00:00+00'"]),
+    ({"target": "name", "point": "before the release"}, ["--type=name", "'--target=before the release'"]),
+    ({"target": "lsn", "lsn": "0/3000a48"}, ["--type=lsn", "--target=0/3000A48"]),
+    ({"target": "xid", "xid": "0728", "exclusive": "on"}, ["--type=xid", "--target=728", "--target-exclusive"]),
+    ({"timeline": "1"}, ["--target-timeline=1"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("chosen", "options"),
-    [
-        ({}, []),
-        ({"backup": FULL}, [f"--set={FULL}"]),
-        ({"target": "immediate", "backup": INCR}, [f"--set={INCR}", "--type=immediate"]),
-        (
-            {"target": "time", "time": "2026-10-25T02:30:00", "zone": "Europe/Berlin", "offset": "+02:00"},
-            ["--type=time", "'--target=2026-10-25 00:30:00+00'"],
-        ),
-        (
-            {"target": "time", "time": "2026-10-25T02:30:00", "zone": "Europe/Berlin", "offset": "+01:00"},
-            ["--type=time", "'--target=2026-10-25 01:30:00+00'"],
-        ),
-        (
-            {"target": "time", "time": "2026-10-24T12:00", "exclusive": "on"},
-            ["'--target=2026-10-24 12:00:00+00'", "--target-exclusive"],
-        ),
-        ({"target": "time", "time": "2026-10-24 12:00:00+02"}, ["'--target=2026-10-24 10:00:00+00'"]),
-        ({"target": "name", "point": "before the release"}, ["--type=name", "'--target=before the release'"]),
-        ({"target": "lsn", "lsn": "0/3000a48"}, ["--type=lsn", "--target=0/3000A48"]),
-        ({"target": "xid", "xid": "0728", "exclusive": "on"}, ["--type=xid", "--target=728", "--target-exclusive"]),
-        ({"timeline": "1"}, ["--target-timeline=1"]),
-    ],
+    ("number", "where"),
+    thorough_but(product(range(len(CHOSEN)), ("folder", "machine", "in_place")), by=lambda cell: cell[0]),
 )
-@pytest.mark.parametrize("where", ["folder", "machine", "in_place"])
-def test_the_command_is_what_was_chosen(as_alice, cluster, chosen, options, where):
+def test_the_command_is_what_was_chosen(as_alice, cluster, number, where):
+    chosen, options = CHOSEN[number]
     command = command_of(script_of(as_alice, cluster, where=where, **chosen))
     for option in options:
         assert option in command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from itertools import product
 
 import boto3
 import pytest
@@ -19,6 +20,9 @@ from stores.models import State, Store
 from tests import factories
 from tests.clouds import plans
 from tests.delivery import deliver
+from tests.sampling import thorough_but
+
+TROUBLE = {"busy": {"code": "SlowDown", "status": 503}, "dropped": {"when": "drop"}, "lost": {"when": "after"}}
 
 
 @pytest.fixture
@@ -332,15 +336,19 @@ def test_cancel_is_not_offered_once_the_bucket_is_gone(create, s3, amazon):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [{"code": "SlowDown", "status": 503}, {"when": "drop"}, {"when": "after"}])
-@pytest.mark.parametrize("operation", ["GetBucketTagging", "GetBucketLogging", "PutBucketLogging"])
+@pytest.mark.parametrize(
+    ("operation", "fault"),
+    thorough_but(
+        product(("GetBucketTagging", "GetBucketLogging", "PutBucketLogging"), TROUBLE), by=lambda cell: cell[0]
+    ),
+)
 def test_cancel_outlasts_passing_trouble(create, s3, amazon, operation, fault):
     store = create()
     actions.delete(store, by=None)
     amazon.inject("DeleteBucket", code="OperationAborted", status=409, times=8)
     store = work(store)
     cancel(store, by=None)
-    amazon.inject(operation, times=4, **fault)
+    amazon.inject(operation, times=4, **TROUBLE[fault])
     store = go_on(store)
     for _ in range(10):
         if store.operation.state != "waiting":
