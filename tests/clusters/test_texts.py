@@ -30,6 +30,7 @@ from tests import factories
 from tests.characters import characters
 from tests.clusters.addresses import addresses
 from tests.responses import HTMX
+from tests.sampling import THOROUGH
 
 POLICY = {"retention_full": "14", "retention_type": "time", "full_schedule": "0 1 * * 0", "incr_schedule": "0 2 * * 1"}
 DATABASE = {"name": "other", "version": "15", "data_directory": "/data", "port": "5433"}
@@ -62,11 +63,17 @@ TEXTS = {
 
 @pytest.fixture
 def shown(given, as_alice):
-    """A function that asks for every page and file, and says which of them fail."""
+    """A function that asks for every page and file, and says which of them fail.
 
-    def shown():
+    `make test` asks for every file, each of which quotes in its own way, and for a third of the pages, all of which are
+    written by the same template engine: with other characters, which come at another turn, for another third.
+    """
+
+    def shown(turn):
         failed, as_alice.raise_request_exception = [], False
-        for _, address in addresses(given):
+        for at, (_, address) in enumerate(addresses(given)):
+            if address.endswith("/") and (at + turn) % 3 and not THOROUGH:
+                continue
             answer = as_alice.get(address)
             if answer.status_code == 500:
                 failed.append(address)
@@ -130,9 +137,9 @@ def test_what_a_form_accepts_every_page_and_file_shows(text, given, as_alice, ac
         room = (column.max_length or 0) - len(text.together)
         pieces = ["".join(inside[at : at + room]) for at in range(0, len(inside), room)]
         shows = {text.together.replace("@", piece) for piece in pieces}
-    for value in shows:
+    for turn, value in enumerate(shows, [*TEXTS.values()].index(text)):
         put_into_a_row(text, value, cluster, stores[0])
-        assert shown() == [], repr(value)
+        assert shown(turn) == [], repr(value)
     assert kept
     assert len(kept) < len(values)
     say(texts_entered=len(values), texts_accepted=len(kept))
@@ -185,7 +192,7 @@ def test_other_names_are_shown_everywhere_too(given, shown):
     for at in range(0, len(fits), 60):
         for model in (CloudAccount, Organisation):
             model.objects.update(name="".join(fits[at : at + 60]))
-        assert shown() == []
+        assert shown(at // 60) == []
 
 
 # What linking asks for goes into policies, templates, modules, scripts, and the nodes' options.
