@@ -75,7 +75,7 @@ def database(tmp_path_factory, migrated_file):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["64k", "132k"])
+@pytest.mark.parametrize("size", [pytest.param("64k", marks=pytest.mark.thorough), "132k"])
 def test_a_full_disk_costs_figures_and_not_the_console(tmp_path, database, size):
     """64k: one of two files fits; 132k: both do, and 700 different calls do not."""
     with small_disk(tmp_path, size):

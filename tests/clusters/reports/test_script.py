@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from console.demo.certificates import certify
 from tests.clusters.reports.listening import TOKEN, listening, place
 from tests.pgbackrest_node import Node
 from tests.postgres import binaries
+from tests.sampling import thorough_but
 
 pytestmark = [
     pytest.mark.slow,
@@ -155,7 +157,7 @@ def test_a_node_without_configuration_and_pgbackrest_reports(node, listener, pla
     assert (report.sha256, report.repositories, report.pgbackrest) == ("", (), "")
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", thorough_but(range(6), by=bool))  # bytes that are listed, and any
 def test_whatever_the_last_runs_say_it_is_json(node, listener, placed, number):
     """Lines of errors are anybody's: all bytes, in lines of any length."""
     _, script = placed
@@ -213,8 +215,13 @@ def only(node):
     return path
 
 
-@pytest.mark.parametrize("program", ["curl", "wget", "python3"])
-@pytest.mark.parametrize("status", [200, 401, 302, 500])
+PROGRAMS = ("curl", "wget", "python3")
+
+
+@pytest.mark.parametrize(
+    ("program", "status"),
+    thorough_but(product(PROGRAMS, (200, 401, 302, 500)), by=lambda cell: (cell[0], cell[1] == 200)),
+)
 def test_each_program_sends_and_says_what_became_of_it(node, listener, placed, only, program, status):
     _, script = placed
     script.write_text(script.read_text().replace(":/usr/local/bin:", ":"))  # where the script looks for itself
@@ -235,7 +242,7 @@ def test_each_program_sends_and_says_what_became_of_it(node, listener, placed, o
     assert TOKEN not in ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("program", ["curl", "wget", "python3"])
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_a_console_s_own_certificate_authority_is_the_one_that_counts(node, placed, only, program):
     (node.folder / "tls").mkdir(exist_ok=True)
     (node.folder / "other").mkdir(exist_ok=True)
