@@ -14,9 +14,8 @@ LONGEST_FIRST = (
     "tests/crash/test_outages.py",
     "tests/operations/test_worker.py",
     "tests/crash/",
-    "tests/deploy/test_debian.py",
-    "tests/serving/",
     "tests/deploy/",
+    "tests/serving/",
     "tests/clouds/test_streams.py",
     "tests/clouds/contract/",
 )

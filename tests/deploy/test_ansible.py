@@ -17,6 +17,7 @@ from tests import factories
 from tests.clusters.nodes import node_setup
 from tests.demo_process import ROOT
 from tests.node_machine import Machine
+from tests.sampling import THOROUGH
 
 pytestmark = pytest.mark.slow
 ANSIBLE = ROOT / "console" / "deploy" / "ansible"
@@ -80,6 +81,7 @@ def all_of(machine):
     return {path for path in machine.look() if not path.startswith(("/outside", "/var/tmp"))}
 
 
+@pytest.mark.timeout(3 * SECONDS)
 def test_the_role_sets_nodes_up_once_by_token_and_by_script(play, clusters, alice, live_server):
     """Three clusters have a node on the machine, each set up in another way; a fourth host has a token that is none."""
     machine, url = play.machine, live_server.url.replace("localhost", "127.0.0.1")
@@ -123,8 +125,10 @@ def test_the_role_sets_nodes_up_once_by_token_and_by_script(play, clusters, alic
         assert machine.place(f"/etc/pgbackrest/{one.called}/pgbackrest.conf").exists()
     assert {one.node.cluster.name: one.times for one in made.places.all()} == {"node": 1, "controller": 1, "script": 0}
 
-    again = discreet(play(hosts))
-    assert recap(again) == dict.fromkeys(WAYS, (0, 0)), again.stdout
+    # A task of Ansible takes half a second of a core: `make test` has one way find that all is in order.
+    ways = WAYS if THOROUGH else WAYS[:1]
+    again = discreet(play({way: hosts[way] for way in ways}))
+    assert recap(again) == dict.fromkeys(ways, (0, 0)), again.stdout
     assert sum(one.times for one in made.places.all()) == 2
 
 

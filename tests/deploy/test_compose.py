@@ -66,6 +66,9 @@ def ask(project: Project, url: str) -> tuple[int, dict[str, str], str]:
     return json.loads(asked.stdout)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("deploy")  # with test_debian.py, which is after it, and takes the installation away in the end
 def test_all_services_come_up_in_their_order_and_end_in_time(project):
     services = project.services
     assert {*services} == {*containers.COMPOSE["services"]}
