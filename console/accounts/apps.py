@@ -21,6 +21,7 @@ class AccountsConfig(AppConfig):
 
         Then its permissions exist.
         """
+        importlib.import_module("console.celery")  # whatever sends tasks needs it; the emulated clouds send none
         importlib.import_module("console.accounts.sign_in")
         importlib.import_module("console.web.checks")
         importlib.import_module("console.web.connections")
