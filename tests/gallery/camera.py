@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
 from tests.gallery import blocks
-from tests.gallery.facts import WATCH
+from tests.gallery.facts import CONTRAST, FACTS, WATCH
 from tests.gallery.screens import MOMENT, STEADY, WIDE, Screen
 
 Size = tuple[int, int]
@@ -53,6 +55,26 @@ def difference(one: list[str], other: list[str]) -> float:
     return sum(abs(int(a, LEVELS) - int(b, LEVELS)) >= FAR for a, b in pairs) / len(pairs)
 
 
+def wrong(page: Page, only: Collection[str] = ()) -> list[str]:
+    """Return what is not as it should be on the page, in words; `only` says what to look for, if not for all."""
+    found = [
+        f"{what}: {one}" for what, script in FACTS.items() if not only or what in only for one in page.evaluate(script)
+    ]
+    if not only or not {*only} <= {*FACTS}:
+        page.evaluate(AXE_SCRIPT)
+        found += page.evaluate(CONTRAST, "dialog[open]" if page.locator("dialog[open]").count() else "body")
+    return found
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a screen is like as its reader sees it."""
+
+    moved: tuple[float, list[str]]  # its layout's shift while it loaded, and what moved
+    picture: bytes  # as WebP
+    wrong: list[str]
+
+
 @dataclass
 class Camera:
     """A browser at a console that has the scene; `url` is the console's."""
@@ -60,6 +82,7 @@ class Camera:
     browser: Browser
     url: str
     facts: dict[str, Any]  # what server.py wrote
+    looks: dict[Any, Seen] = field(default_factory=dict)  # to open a screen takes as long as all that is asked of it
 
     @contextmanager
     def looking_at(self, screen: Screen, *, size: Size = WIDE, scheme: str = "light", style: str = "") -> Any:
@@ -105,9 +128,13 @@ class Camera:
             rows: list[str] = page.evaluate(READ, [png, CELL[size[0]], LEVELS])
         return rows
 
-    def picture(self, screen: Screen) -> bytes:
-        """Return the screen as WebP, as README and the manual show it."""
-        with self.looking_at(screen) as page:
-            session = page.context.new_cdp_session(page)
-            shot = session.send("Page.captureScreenshot", {"format": "webp", "quality": 50})
-        return base64.b64decode(shot["data"])
+    def seen(self, screen: Screen, *, size: Size = WIDE, scheme: str = "light") -> Seen:
+        """Return what the screen is like; for all who ask, it is opened once in each size and theme."""
+        look = screen.name, size, scheme
+        if look not in self.looks:
+            with self.looking_at(screen, size=size, scheme=scheme) as page:
+                session = page.context.new_cdp_session(page)
+                shot = session.send("Page.captureScreenshot", {"format": "webp", "quality": 50})
+                moved = tuple(page.evaluate("window.moved"))
+                self.looks[look] = Seen(moved, base64.b64decode(shot["data"]), wrong(page))  # that scrolls
+        return self.looks[look]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
 
-from tests.gallery.facts import CONTRAST, FACTS
+from tests.gallery.camera import wrong
 from tests.gallery.screens import BY_NAME, NARROW, SCREENS, WIDE
 from tests.sampling import THOROUGH
 
@@ -18,30 +17,19 @@ MOVES = 0.02
 IDS = [f"{size[0]}-{scheme}" for size, scheme in LOOKS]
 
 
-def wrong(page):
-    """Return what is not as it should be on the page, in words."""
-    found = [f"{what}: {one}" for what, script in FACTS.items() for one in page.evaluate(script)]
-    page.evaluate(AXE_SCRIPT)
-    return found + page.evaluate(CONTRAST, "dialog[open]" if page.locator("dialog[open]").count() else "body")
-
-
 @pytest.mark.parametrize(("size", "scheme"), LOOKS, ids=IDS)
 def test_layout_of_the_screens(camera, size, scheme):
-    found = {}
-    for screen in SCREENS:
-        with camera.looking_at(screen, size=size, scheme=scheme) as page:
-            found[screen.name] = wrong(page)
+    found = {screen.name: camera.seen(screen, size=size, scheme=scheme).wrong for screen in SCREENS}
     assert {name: problems for name, problems in found.items() if problems} == {}
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["1280", "390"])
-def test_hardly_anything_moves_while_a_screen_loads(camera, say, size):
-    shifted = {}
-    for screen in SCREENS:
-        if screen.opens:  # what somebody opens may move
-            continue
-        with camera.looking_at(screen, size=size) as page:
-            shifted[screen.name] = page.evaluate("window.moved")
+@pytest.mark.parametrize(("size", "scheme"), LOOKS[:2], ids=["1280", "390"])
+def test_hardly_anything_moves_while_a_screen_loads(camera, say, size, scheme):
+    shifted = {
+        screen.name: camera.seen(screen, size=size, scheme=scheme).moved
+        for screen in SCREENS
+        if not screen.opens  # what somebody opens may move
+    }
     say(f"layout shift, {size[0]}: at most {max(share for share, _ in shifted.values()):.4f}")
     assert {name: told for name, told in shifted.items() if told[0] > MOVES} == {}
 
@@ -58,7 +46,7 @@ BROKEN = {
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_is_broken_is_found(camera, what):
     with camera.looking_at(BY_NAME["backup-stores"], style=BROKEN[what]) as page:
-        assert any(one.startswith(what) for one in wrong(page))
+        assert any(one.startswith(what) for one in wrong(page, [what]))
 
 
 def test_a_page_that_moves_is_found(camera):

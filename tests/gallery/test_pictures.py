@@ -28,7 +28,7 @@ def test_the_pages_of_the_pictures_are_there(camera):
     """Each page and dialog opens, with the elements that the picture is there to show; with DRAW they are drawn."""
     FOLDER.mkdir(exist_ok=True)
     for name in PICTURES:
-        drawn = camera.picture(BY_NAME[name])
+        drawn = camera.seen(BY_NAME[name]).picture
         assert len(drawn) <= AT_MOST, name
         if os.environ.get("DRAW"):
             (FOLDER / f"{name}.webp").write_bytes(drawn)
