@@ -15,6 +15,7 @@ from django.utils import timezone
 from console.accounts.addresses import normalised
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.permissions import ROLES, Permission
+from console.web.prepared import KEY, Prepared
 from console.web.validators import NameField
 
 LONGEST_URL = 4096  # characters, as console.environment has it
@@ -72,8 +73,15 @@ class Organisation(models.Model):
     @classmethod
     def locked(cls, pk: UUID) -> Organisation:
         """Return the organisation with its row locked until the commit: who counts towards a limit waits here."""
-        # Not against rows that only point to it.
-        return cls.objects.select_for_update(no_key=True).get(pk=pk)
+        if found := _LOCKED.first(pk):
+            return found
+        raise cls.DoesNotExist
+
+
+# Not against rows that only point to it.
+_LOCKED: Prepared[Organisation] = Prepared(
+    lambda pk: Organisation.objects.select_for_update(no_key=True).filter(pk=pk), KEY
+)
 
 
 class OwnedQuerySet(models.QuerySet):  # type: ignore[type-arg]

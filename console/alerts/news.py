@@ -19,10 +19,21 @@ from console.alerts.models import NEWS, TITLE, Channel, Delivery
 from console.audit.models import AuditEvent
 from console.clouds import foreign
 from console.operations.models import Operation
+from console.web.prepared import KEY, Prepared
 
 WAITING_AT_MOST = 1000  # of one channel: what happens while so many wait is not sent
 LARGEST = 16 * 1024  # bytes of `before` and `after`: what is larger is left out
 BEGUN = "begun"
+# The organisation's webhooks that are told more than alerts: asked for with each event, while somebody waits.
+TOLD: Prepared[Channel] = Prepared(
+    lambda whose: (
+        Channel.objects.active()
+        .filter(organisation=whose, kind=Channel.Kind.WEBHOOK, events__isnull=False)
+        .select_related("organisation")
+        .defer("secrets")
+    ),
+    KEY,
+)
 
 
 @receiver(post_save, sender=AuditEvent)
@@ -30,11 +41,7 @@ def tell(instance: AuditEvent, created: bool, raw: bool = False, **_: Any) -> No
     """Have the organisation's webhooks sent what has happened, as far as they are to be."""
     if not created or raw or instance.organisation_id is None:
         return
-    mine = Channel.objects.active().filter(organisation=instance.organisation_id, kind=Channel.Kind.WEBHOOK)
-    told = mine.filter(events__isnull=False)
-    if not told.exists():  # as in most organisations: asked with as little as can be, since somebody waits
-        return
-    channels = list(told.select_related("organisation").defer("secrets"))
+    channels = TOLD.all(instance.organisation_id)
     if not channels:
         return
     found = {"changes": _change(instance, channels[0].organisation.name)}

@@ -9,12 +9,12 @@ from django.db.models import Q
 
 from console.accounts import activity
 from console.accounts.models import User
-from console.operations import registry
+from console.operations import compiled, registry
 from console.operations.engine import record_of
 from console.operations.messages import BACKGROUND, PEOPLE
 from console.operations.models import ManagedResource, Operation
 from console.operations.snapshots import Snapshot, SnapshotQuerySet
-from console.operations.tasks import DUE, run_operation, send_reading
+from console.operations.tasks import run_operation, send_reading
 from console.release import VERSION
 from console.restoration import models as restoration
 
@@ -135,7 +135,7 @@ def ask_for(model: type[Snapshot], keys: Sequence[int], *, waits: bool) -> None:
     """Send what is wanted already, as its rows say, to the workers after the commit."""
 
     def send() -> None:
-        if not waits and DUE.first():
+        if not waits and compiled.DUE.first():
             return  # the sweep finds it when there is less to do
         for pk in keys:
             send_reading(model.LABEL, pk, queue=PEOPLE if waits else BACKGROUND)

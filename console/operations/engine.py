@@ -108,7 +108,9 @@ def execute(operation: Operation) -> float | None:
     origin.set(Origin(operation_id=str(operation.pk), organisation_id=str(operation.organisation_id)))
     is_held.set(operation.is_held)
     work = registry.find(operation.subject_kind, operation.verb)
-    subject: ManagedResource = work.model.objects.select_related(*work.related).get(pk=operation.subject_id)
+    subject: ManagedResource | None = work.subjects.first(operation.subject_id)
+    if subject is None:
+        raise work.model.DoesNotExist
     try:
         try:
             if operation.is_being_cancelled and _is_undone(operation, work, subject):
@@ -372,12 +374,13 @@ def _finish(operation: Operation, subject: ManagedResource, state: str, error: S
         if not operation.finish(state, error.message if error else "", error.details if error else None):
             raise _why_not(operation)
         _note_end(operation, subject, state)  # here it is fenced: exactly one worker comes so far, once
+        work = registry.find(operation.subject_kind, operation.verb)
         if state == Operation.State.DONE:
-            registry.find(operation.subject_kind, operation.verb).done(subject)
+            work.done(subject)
         if target is None:
             subject.delete()
         else:
-            type(subject)._default_manager.filter(pk=subject.pk).update(state=target)
+            work.move(subject.pk, state=target)
 
 
 def _note_end(operation: Operation, subject: ManagedResource, state: str) -> None:

@@ -12,7 +12,8 @@ from console.accounts import activity
 from console.accounts.models import User
 from console.operations import registry
 from console.operations.actions import NotNow
-from console.operations.models import HELD_BACK, Operation, OperationQuerySet
+from console.operations.leases import HELD_BACK
+from console.operations.models import Operation, OperationQuerySet
 from console.operations.tasks import run_operation
 
 GIVEN_UP = "It was given up after the console was restored from a copy."

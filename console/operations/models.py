@@ -6,46 +6,38 @@ over a network call, a worker that lost its lease changes nothing, and the row c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Case, Count, F, Min, Q, Value, When, Window
+from django.db.models import Case, F, Q, Value, When, Window
 from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
+from console.operations import compiled
 from console.operations.chores import Chore
 from console.operations.heartbeats import Heartbeat, no_worker
+from console.operations.leases import HELD_BACK, is_due, is_held, lease_end
 from console.operations.rate_slots import LONG_AGO, RateSlot
 from console.web.addresses import address
-from console.web.prepared import Prepared
 from console.web.validators import NameField
 
 __all__ = ["LONG_AGO", "Chore", "Heartbeat", "ManagedResource", "Operation", "RateSlot", "Transition"]
 
 Record = dict[str, Any]  # one step: key, title, stage, point_of_no_return, state, started, finished, note
 
-HELD_BACK = datetime(9999, 1, 1, tzinfo=UTC)  # see holding.py
 TURNS = 200  # as many are looked at together; whoever ends one looks again
 
 Knows = Callable[[str, str], bool]  # of a kind of subject and a verb: whether this release has a plan for that
 
-# Nothing is put off for so long: such a time was written before the database's clock was set back.
-LONGEST_WAIT = timedelta(minutes=30)
 SOON = timedelta(seconds=10)  # in which a worker takes what is due, if there is one at all
-
-
-def _due(grace: float) -> Q:
-    abandoned = Q(state="running") & (Q(due_at__lte=Now()) | Q(due_at__gt=Now() + 2 * _lease()))
-    set_back = Q(due_at__gt=Now() + LONGEST_WAIT, due_at__lt=HELD_BACK)
-    return abandoned | Q(due_at__lte=Now() - timedelta(seconds=grace)) | set_back
 
 
 def _everything(kind: str, verb: str) -> bool:
@@ -62,11 +54,11 @@ class OperationQuerySet(OwnedQuerySet):
 
         A lease that ran out needs no grace: nobody has sent a message for it.
         """
-        return self.unfinished().filter(_due(grace))
+        return self.unfinished().filter(is_due(grace))
 
     def at_work(self) -> Self:
         """Return the operations that a worker holds."""
-        return self.filter(_held())
+        return self.filter(is_held())
 
     def in_turn(self, *, grace: float = 0) -> list[UUID]:
         """Return the due operations that may begin now, in the order of their turns, as IDs.
@@ -74,7 +66,7 @@ class OperationQuerySet(OwnedQuerySet):
         The organisation that has the fewest at work comes first, so that hundreds of one tenant do not stand before the
         only one of another, and none comes beyond its limit. Of its own, what was begun before comes first.
         """
-        held, due = _held(), _due(grace)
+        held, due = is_held(), is_due(grace)
         ranks = [When(held, then=0), When(~due, then=3), When(fence__gt=0, then=1)]
         rank = Case(*ranks, default=Value(2))
         place = Window(RowNumber(), partition_by=F("organisation"), order_by=[rank, F("due_at").asc()])
@@ -88,10 +80,10 @@ class OperationQuerySet(OwnedQuerySet):
         Leases go by the database's clock alone, because two workers' clocks may differ. What a worker does not know,
         because a newer release has begun it, is left to those that do.
         """
-        found = self._claimable().filter(pk=pk).first()
+        found = compiled.CLAIMABLE.first(pk)
         return self._take(found, worker) if found and knows(found.subject_kind, found.verb) else None
 
-    def _claimable(self) -> Self:
+    def claimable(self) -> Self:
         """Return what is due, as whoever takes it needs it: its end is noted with these people."""
         return self.due().select_related("organisation", "requested_by", "cancelled_by").annotate(claimed_at=Now())
 
@@ -101,18 +93,10 @@ class OperationQuerySet(OwnedQuerySet):
         with transaction.atomic():
             # Of two workers that claim for one organisation, the second waits here and counts the first one's.
             limit = Organisation.locked(whose).operations_at_once
-            if self.at_work().filter(organisation=whose).count() >= limit:
+            if len(compiled.AT_WORK_OF.all(whose)) >= limit:
                 return None
             asked = monotonic()
-            unchanged = self.due().filter(pk=operation.pk, fence=operation.fence, cancel=operation.cancel)
-            taken = unchanged.update(
-                state=Operation.State.RUNNING,
-                fence=F("fence") + 1,
-                due_at=_lease_end(),
-                worker=worker,
-                throttled=False,
-                updated_at=Now(),
-            )
+            taken = compiled.TAKE(operation.pk, operation.fence, operation.cancel, worker=worker)
         if not taken:
             return None
         operation.state, operation.throttled, operation.worker = Operation.State.RUNNING, False, worker
@@ -125,22 +109,29 @@ class OperationQuerySet(OwnedQuerySet):
         Of its organisation's, that is the one that the message was sent for, if it is due. When none may begin, this
         one is put off: whoever makes place calls for it.
         """
-        turns = [(busy, oldest, whose) for whose, most, busy, oldest in TURNS_NOW.all() if oldest and busy < most]
-        rank = Case(When(fence__gt=0, then=1), default=2)
+        now = compiled.TURNS_NOW.all()
+        turns = [(busy, oldest, whose) for whose, most, busy, oldest in now if oldest and busy < most]
         for _, _, organisation in sorted(turns):
-            due = self._claimable().filter(organisation=organisation)
-            ranked = due.order_by(rank, "due_at")
-            # Nearly always it is the first: only when another worker was quicker, or does not know it, is there a list.
-            for found in (due.filter(pk=sent_for), ranked[:1], ranked[:TURNS]):
-                for operation in found:
-                    if knows(operation.subject_kind, operation.verb) and (taken := self._take(operation, worker)):
-                        return taken
+            for operation in self._in_turn_of(organisation, sent_for):
+                if knows(operation.subject_kind, operation.verb) and (taken := self._take(operation, worker)):
+                    return taken
         self.due().filter(pk=sent_for).update(throttled=True)
         return None
 
+    def _in_turn_of(self, organisation: UUID, sent_for: UUID) -> Iterator[Operation]:
+        """Yield the organisation's due operations in the order of their turns, some more than once.
+
+        Nearly always the first one is taken: only when another worker was quicker, or does not know it, are there more.
+        """
+        yield from compiled.CLAIMABLE_OF.all(sent_for, organisation)
+        rank = Case(When(fence__gt=0, then=1), default=2)
+        ranked = self.claimable().filter(organisation=organisation).order_by(rank, "due_at")
+        yield from ranked[:1]
+        yield from ranked[:TURNS]
+
     def throttled(self) -> list[UUID]:
         """Return whose turn it is, when there are operations whose message came before there was a place for them."""
-        return self.in_turn()[:1] if THROTTLED.first() else []
+        return self.in_turn()[:1] if compiled.THROTTLED.first() else []
 
     def release(self, pk: UUID, *, fence: int) -> bool:
         """Take the lease of that fence from its holder, who can neither write nor renew from now on.
@@ -327,7 +318,7 @@ class Operation(models.Model):
 
         Only trouble counts as a try.
         """
-        tried = {"retries": self.retries + 1, "retrying_since": self.retrying_since or Now()}
+        tried: dict[str, Any] = {"retries": self.retries + 1, "retrying_since": self.retrying_since or Now()}
         return self._write(
             unless_cancelled=True,
             state=self.State.WAITING,
@@ -355,16 +346,19 @@ class Operation(models.Model):
             details=details or {},
             steps=self.steps,
             retry_note="",
-            finished_at=Now(),
+            over=True,
         )
 
-    def _write(self, *, unless_cancelled: bool = False, **values: Any) -> bool:
-        values = {"due_at": _lease_end(), "updated_at": Now(), **values}
-        mine = Operation.objects.filter(pk=self.pk, fence=self.fence, state=self.State.RUNNING)
-        if unless_cancelled:  # since this worker took it
-            mine = mine.filter(cancel=self.cancel)
+    def _write(self, *, unless_cancelled: bool = False, over: bool = False, **values: Any) -> bool:
         asked = monotonic()
-        held = mine.update(**values)
+        seen = (self.cancel,) if unless_cancelled else ()  # by this worker, when it took it
+        if any(hasattr(value, "resolve_expression") for value in values.values()):
+            mine = Operation.objects.filter(pk=self.pk, fence=self.fence, state=self.State.RUNNING)
+            mine = mine.filter(cancel=self.cancel) if unless_cancelled else mine
+            held = mine.update(**{"due_at": lease_end(), "updated_at": Now(), **values})
+        else:
+            write = compiled.written(tuple(values), seen=unless_cancelled, over=over)
+            held = write(self.pk, self.fence, *seen, **values)
         if held:
             self.held_until = asked + settings.LEASE_SECONDS
             for name, value in values.items():
@@ -373,34 +367,9 @@ class Operation(models.Model):
         return bool(held)
 
 
-def _held() -> Q:
-    return Q(state="running", due_at__gt=Now(), due_at__lte=Now() + 2 * _lease())
-
-
-def _lease() -> timedelta:
-    return timedelta(seconds=settings.LEASE_SECONDS)
-
-
-def _lease_end() -> Any:
-    return Now() + _lease()
-
-
 def _seconds(step: Record) -> float | None:
     started, finished = (parse_datetime(step[key]) if step.get(key) else None for key in ("started", "finished"))
     return (finished - started).total_seconds() if started and finished else None
-
-
-# Of each organisation: its limit, how many are at work, and when the first of those that are due became so.
-TURNS_NOW: Prepared[tuple[Any, ...]] = Prepared(
-    lambda: (
-        Operation.objects.unfinished()
-        .values_list("organisation", "organisation__operations_at_once")
-        .annotate(busy=Count("pk", filter=_held()), oldest=Min("due_at", filter=_due(0)))
-    ),
-    made_of=_lease,
-)
-_throttled = Operation.objects.unfinished().filter(throttled=True).values_list("pk")[:1]
-THROTTLED: Prepared[tuple[UUID]] = Prepared(_throttled.all)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from console.accounts.permissions import Permission
 from console.clouds.steps import Conflict, Plan
+from console.web.prepared import KEY, Prepared, PreparedUpdate
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,18 @@ class Workflow:
     ended: str = ""
     following: Following | None = None
     related: tuple[str, ...] = ()
+
+    @cached_property
+    def subjects(self) -> Prepared[Any]:
+        """Return the query of the subject with a key, and of what is related to it."""
+        rows = self.model.objects
+        return Prepared(lambda pk: rows.select_related(*self.related).filter(pk=pk), KEY)
+
+    @cached_property
+    def move(self) -> PreparedUpdate:
+        """Return the update that gives the subject with a key another state."""
+        rows = self.model._default_manager
+        return PreparedUpdate(lambda pk: rows.filter(pk=pk), KEY, changes=dict, given=("state",))
 
 
 _works: dict[tuple[str, str], Workflow] = {}

@@ -13,25 +13,18 @@ from uuid import UUID
 
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutting_down
-from django.conf import settings
 
 from console.clouds.calls import told_of_calls
-from console.operations import engine, messages, snapshots
+from console.operations import compiled, engine, messages, snapshots
 from console.operations.background import GO_ON, PATIENCE, threads
 from console.operations.heartbeats import Pulse
 from console.operations.models import Heartbeat, Operation, RateSlot
 from console.web import tracing
-from console.web.prepared import Prepared
 
 SWEEP_GRACE = 3.0  # seconds: what was sent just now is on its way and need not be sent again
 MESSAGES_AT_MOST = 200  # of readings that no worker has taken; the next sweep follows in seconds
 TRIES = 20  # for a place, one a second: the next sweep follows
 AT_ONCE = 3  # snapshots of one organisation: with its operations, fewer than a worker has threads
-# Whether any operation is due.
-DUE: Prepared[tuple[UUID]] = Prepared(
-    lambda: Operation.objects.due().values_list("pk")[:1], made_of=lambda: settings.LEASE_SECONDS
-)
-
 pulse = Pulse(Heartbeat.Kind.WORKER)
 
 
@@ -122,7 +115,7 @@ def _read_on(label: str, pk: int) -> None:
 
 
 def _others_wait() -> bool:
-    return threads.is_busy or bool(DUE.first())
+    return threads.is_busy or bool(compiled.DUE.first())
 
 
 @contextmanager

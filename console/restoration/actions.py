@@ -20,7 +20,8 @@ from console.cloud_accounts import verification
 from console.cloud_accounts.models import CloudAccount
 from console.operations import holding
 from console.operations.actions import ask
-from console.operations.models import HELD_BACK, Operation
+from console.operations.leases import HELD_BACK
+from console.operations.models import Operation
 from console.restoration import findings, folders
 from console.restoration.models import Decision, NodeFile, RefusedReport, Restoration
 from console.restoration.node_file import Given

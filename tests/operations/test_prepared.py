@@ -8,7 +8,7 @@ import pytest
 from django.db.models import Count, Min
 from django.utils import timezone
 
-from console.operations import models, tasks
+from console.operations import compiled, leases
 from console.operations.models import Operation
 from stores.models import State
 from tests import factories
@@ -34,11 +34,11 @@ def operations(account):
 @pytest.mark.usefixtures("operations")
 def test_it_gives_what_the_query_gives(account):
     counted = Operation.objects.unfinished().values_list("organisation", "organisation__operations_at_once")
-    busy, oldest = Count("pk", filter=models._held()), Min("due_at", filter=models._due(0))
+    busy, oldest = Count("pk", filter=leases.is_held()), Min("due_at", filter=leases.is_due(0))
     for _ in range(2):
-        assert sorted(models.TURNS_NOW.all()) == sorted(counted.annotate(busy=busy, oldest=oldest))
-    assert [bool(tasks.DUE.first()), bool(models.THROTTLED.first())] == [True, False]
+        assert sorted(compiled.TURNS_NOW.all()) == sorted(counted.annotate(busy=busy, oldest=oldest))
+    assert [bool(compiled.DUE.first()), bool(compiled.THROTTLED.first())] == [True, False]
     Operation.objects.filter(organisation=account.organisation).update(throttled=True)
-    assert models.THROTTLED.first()
+    assert compiled.THROTTLED.first()
     Operation.objects.update(due_at=timezone.now() + timedelta(seconds=9))
-    assert not tasks.DUE.first()
+    assert not compiled.DUE.first()
