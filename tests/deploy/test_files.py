@@ -23,7 +23,7 @@ CONTAINER = DEPLOY / "container"
 COMPOSE = yaml.safe_load((CONTAINER / "compose.yaml").read_text())
 OURS = ("migrate", "web", "worker", "beat")
 # What differs between the services, by what they do.
-OWN = {"Description", "Environment", "ExecReload", "MemoryMax", "NotifyAccess", "TimeoutStopSec"}
+OWN = {"Description", "Environment", "MemoryMax", "NotifyAccess", "TimeoutStopSec"}
 OWN |= {"ExecStart", "User", "WatchdogSec"}
 
 

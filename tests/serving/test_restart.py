@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
+import subprocess
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +17,7 @@ from console.demo.servers import free_port
 from console.operations.models import Operation
 from stores import actions
 from stores.models import State, Store
+from tests.deploy.units import DEBIAN, SERVICES, read
 from tests.serving.instances import OPTIONS, Instance, ask, visiting
 from tests.serving.processes import DEPLOY
 from tests.worker_process import database_url, wait_until
@@ -62,10 +67,13 @@ def test_web_server_and_workers_are_replaced_and_no_request_fails(
         amazon.inject("PutBucketPolicy", when="hang", seconds=1, times=4)
         for number in range(4):
             actions.create(account, name=f"store-{number}", region="eu-west-1", by=alice)
-        new_web = start_web()  # on the same port
+        meanwhile = start_web()  # on the same port
         start_worker(beat=False)
-        new_web.wait_until_ready()
+        meanwhile.wait_until_ready()
         assert old_web.stop() == 0
+        new_web = start_web()
+        new_web.wait_until_ready()
+        assert meanwhile.stop() == 0
         start_worker.wait_until_ready()
         old_worker.terminate()
         assert old_worker.wait(60) == 0
@@ -73,6 +81,19 @@ def test_web_server_and_workers_are_replaced_and_no_request_fails(
     assert {*answers} == {(302, "/")}, Counter(map(str, answers))
     assert len(answers) > 20
     assert set(Operation.objects.values_list("state", flat=True)) == {"done"}
+
+
+def test_the_unit_that_serves_meanwhile_is_the_web_servers_and_no_unit_offers_to_reload():
+    text = (DEPLOY / "scaling.md").read_text()
+    command, path = re.search(
+        r"^(sed '.*?') (/\S+) > /run/systemd/system/storekeeper-web-meanwhile.service$", text, re.M
+    ).groups()
+    unit = DEBIAN / Path(path).name
+    made = subprocess.run([*shlex.split(command), unit], check=True, capture_output=True, text=True).stdout
+    assert set(unit.read_text().splitlines()) - set(made.splitlines()) == {"PartOf=storekeeper.target"}
+    assert "--respawn-interval" in (DEPLOY / "run").read_text()
+    for service in SERVICES:
+        assert "ExecReload" not in read(DEBIAN / service)
 
 
 def test_the_command_that_operators_are_given_has_what_this_is_tried_with():
