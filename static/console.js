@@ -173,8 +173,25 @@ function startForms() {
     if (form) checkConfirmation(form);
     if (target.list) showPlace(target);
   });
+  document.addEventListener("change", forgetErrorsOfAnotherWay);
   document.addEventListener("submit", sendOnce);
   addEventListener("pageshow", letFormsBeSentAgain);
+}
+
+// Another way to sign in is another question: what was wrong with the one before is not wrong with it.
+function forgetErrorsOfAnotherWay({ target }) {
+  const form = target.closest(".methods")?.closest("form");
+  const told = form?.querySelector(".notice.bad[role=alert]");
+  if (!told) return;
+  for (const field of form.querySelectorAll(".methods, [data-only-way] .wrong")) {
+    field.classList.remove("wrong");
+    field.querySelectorAll(".error").forEach((line) => line.remove());
+    field.querySelectorAll("[aria-invalid]").forEach((control) => control.removeAttribute("aria-invalid"));
+  }
+  told.querySelectorAll("li").forEach((line) => {
+    if (!form.querySelector(`${line.querySelector("a")?.hash || "#none"}[aria-invalid]`)) line.remove();
+  });
+  if (!told.querySelector("li")) told.remove();
 }
 
 // A form without htmx is sent once, however often its button is clicked.
@@ -263,6 +280,25 @@ function signInAgain({ detail }) {
   location.reload();
 }
 
+// What a message says is brought to where the reader is, if they are further down; at the top it is in its place again.
+let told = "";
+
+function bringMessages() {
+  const messages = document.getElementById("flash");
+  const text = messages?.textContent.trim() ?? "";
+  if (text && text !== told) messages.classList.toggle("afloat", isFurtherDown(messages));
+  told = text;
+}
+
+function isFurtherDown(messages) {
+  return messages.parentElement.getBoundingClientRect().top < 0;
+}
+
+function putMessagesBack() {
+  const messages = document.getElementById("flash");
+  if (messages?.classList.contains("afloat") && !isFurtherDown(messages)) messages.classList.remove("afloat");
+}
+
 // A page that is looked at for long renews itself, while somebody can see it and nothing is being done above it. What it
 // asks for so does not count as somebody being there: it says so itself (hx-headers).
 const RENEWED_EVERY = 30_000; // milliseconds
@@ -300,6 +336,7 @@ function loadParts() {
 function afterSettle({ detail }) {
   prepare(detail.target?.isConnected ? detail.target : document);
   announce();
+  bringMessages();
   loadParts();
 }
 
@@ -316,6 +353,8 @@ function start() {
   prepare(document);
   setInterval(updateTimes, 30000);
   announce();
+  bringMessages();
+  addEventListener("scroll", putMessagesBack, { passive: true });
   loadParts();
   document.addEventListener("htmx:afterSettle", afterSettle);
 }

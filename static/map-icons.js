@@ -87,12 +87,13 @@ export function paintCluster(element, cluster, api) {
     return;
   }
   const chosen = all.filter((marker) => STATES[stateOf(api, marker.options.pin)].chosen).length;
-  const text = chosen ? `${chosen}/${all.length}` : String(all.length);
+  const text = chosen && !api.single ? `${chosen}/${all.length}` : String(all.length);
   element.firstChild.textContent = text;
   element.dataset.fill = chosen === 0 ? "none" : chosen === all.length ? "all" : "some";
   element.dataset.size = text.length > 5 ? "large" : text.length > 3 ? "medium" : "small";
   element.style.setProperty("--share", `${Math.round(chosen / all.length * 100)}%`);
-  element.setAttribute("aria-label", `${chosen} of ${all.length} ${api.noun}s chosen here; press Enter to spread them`);
+  const told = api.single ? `${all.length} ${api.noun}s here${chosen ? ", one of them chosen" : ""}` : `${chosen} of ${all.length} ${api.noun}s chosen here`;
+  element.setAttribute("aria-label", `${told}; press Enter to spread them`);
 }
 
 // Several that are judged: their number, in the colour of the worst.

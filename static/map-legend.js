@@ -45,11 +45,11 @@ export class Legend {
 
   #clusterEntry() {
     const symbol = make("span", "map-cluster");
-    symbol.append(make("span", "map-count", "2/3"));
-    symbol.dataset.fill = "some";
-    symbol.style.setProperty("--share", "66%");
-    if (this.#api.judged) symbol.firstChild.textContent = "3";
-    return [symbol, this.#api.judged ? `Several ${this.#api.noun}s, as the worst of them` : `Several ${this.#api.noun}s, 2 of 3 chosen`];
+    const { judged, single, noun } = this.#api;
+    symbol.append(make("span", "map-count", judged || single ? "3" : "2/3"));
+    symbol.dataset.fill = single ? "none" : "some";
+    symbol.style.setProperty("--share", single ? "0%" : "66%");
+    return [symbol, `Several ${noun}s${judged ? ", as the worst of them" : single ? "" : ", 2 of 3 chosen"}`];
   }
 
   // The same entries stay as they are: a legend that is rewritten with every click makes the page jump.

@@ -83,6 +83,7 @@ export class WorldMap {
     this.#map = map;
     this.#setUpPanes();
     this.#lines = L.featureGroup().addTo(map);
+    this.#putZoomAside();
     this.#listen(group);
     this.#settle();
     const watch = new ResizeObserver(() => {
@@ -117,12 +118,24 @@ export class WorldMap {
 
   #fillNodes(element, marker, names, words, judged) {
     if (judged) element.dataset.verdict = judged.verdict;
+    const name = judged?.name ?? names.join(", ");
+    // A map of regions says that there are nodes, and not how many.
+    Object.assign(element.dataset, { name, nodes: judged?.nodes ?? (name === "nodes" ? 0 : names.length) });
     const diamonds = make("span", "diamonds");
     diamonds.append(...names.map(diamond));
-    element.append(diamonds, make("span", "name", judged?.name ?? names.join(", ")));
+    element.append(diamonds, make("span", "name", element.dataset.name));
     element.setAttribute("role", "img");
     element.setAttribute("aria-label", words);
     this.#icons.set(element, { layer: marker, text: () => words });
+  }
+
+  // On a narrow screen the zoom buttons would cover what is at the edge: they stand below the map.
+  #putZoomAside() {
+    const zoom = this.#map.zoomControl?.getContainer();
+    if (!zoom || !matchMedia("(max-width: 760px)").matches) return;
+    const place = make("div", "map-zoom");
+    place.append(zoom);
+    this.#box.after(place);
   }
 
   #setUpPanes() {

@@ -83,7 +83,7 @@ def test_a_deletion_is_cancelled_by_keyboard_and_the_store_is_as_before(visit, d
 
 
 def test_kept_logs_are_listed_for_everybody(visit, demo):
-    page = visit()
+    page = visit(viewport={"width": 1280, "height": 500})
     name = fresh("logs")
     pane = create(page, name)
     available(pane)
@@ -92,9 +92,13 @@ def test_kept_logs_are_listed_for_everybody(visit, demo):
     page.check("dialog [name=keep_logs]")
     page.fill("dialog [name=name]", name)
     page.click("dialog button[type=submit]")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
     row = page.locator("#retained-logs tr", has_text=name)
     expect(row).to_contain_text(log_bucket, timeout=20_000)
     expect(pane.filter(has=page.locator("h2"))).to_have_count(0)
+    expect(page.locator("#flash .success", has_text=name)).to_be_in_viewport()  # where the reader is
+    page.evaluate("scrollTo(0, 0)")
+    expect(page.locator("#flash")).not_to_have_class("afloat")
     expect(visit("viewer").locator("#retained-logs tr", has_text=name)).to_be_visible()
     assert log_bucket in {bucket["Name"] for bucket in demo.s3().list_buckets()["Buckets"]}
 

@@ -224,3 +224,16 @@ def test_a_map_shows_what_is_chosen_and_keeps_its_place_when_the_form_is_refused
     page.wait_for_function(PLACE)
     after = page.evaluate(PLACE)
     assert max(abs(one - other) for one, other in zip(before, after, strict=True)) <= 2
+
+
+def test_the_fleet_map_fits_a_narrow_screen(visit):
+    page = visit(path="/overview/map/", viewport={"width": 390, "height": 844})
+    expect(page.locator(".map-zoom [title='Zoom in']")).to_be_visible()  # below the map, where it covers nothing
+    expect(page.locator(".map .leaflet-control-zoom")).to_have_count(0)
+    table = page.get_by_role("region", name="Nodes and stores by place")
+    assert table.evaluate("box => box.scrollWidth <= box.clientWidth")
+    # Marks that lie on each other are counted together.
+    counted = [int(one.split()[0]) for one in page.locator(".map .map-node .name").all_inner_texts() if one]
+    assert max(counted) > max(
+        map(int, page.locator("[data-spot]").evaluate_all("all => all.map((one) => one.dataset.nodes)"))
+    )

@@ -130,3 +130,14 @@ def test_a_viewer_sees_it_and_cannot_ask(visit):
     table = account(visit("viewer"))
     expect(table.locator(".badge")).to_have_text("All that is needed", timeout=15_000)
     expect(table.get_by_role("button", name="Check again")).to_have_count(0)
+
+
+def test_what_was_wrong_with_a_way_to_sign_in_goes_with_it(visit):
+    page = visit(path="/cloud-accounts/link/?provider=aws")
+    page.locator(".methods input").first.check()
+    page.fill("[name=name]", "left")
+    page.click("button.primary")
+    expect(page.locator(".notice.bad")).to_be_visible()
+    page.locator(".methods input").last.check()
+    expect(page.locator(".notice.bad")).to_have_count(0)
+    expect(page.locator(".error")).to_have_count(0)
