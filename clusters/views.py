@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +33,7 @@ from clusters.forms import (
 )
 from clusters.models import Cluster, Database
 from clusters.navigation import clusters
-from clusters.node_setup import attached, node_setups, zone_of
+from clusters.node_setup import NodeSetup, attached, node_setups, zone_of
 from clusters.pgbackrest.schedules import times
 from clusters.pictures.recovery_window import of_cases
 from clusters.pictures.week import of_cluster, weeks
@@ -105,6 +107,15 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     return response
 
 
+SAID = {"applied": "applied", "outdated": "out of date", "unknown": "not reported"}  # of a node's file
+
+
+def _said_by_nodes(setups: Sequence[NodeSetup]) -> list[str]:
+    """Return how many nodes have said what of their files, such as "2 applied"."""
+    found = Counter(one.state for one in setups)
+    return [f"{found[state]} {words}" for state, words in SAID.items() if found[state]]
+
+
 def _shown(cluster: Cluster) -> dict[str, Any]:
     """Return what a cluster's page shows."""
     chosen = {str(one.store_id) for one in cluster.wanted}
@@ -127,6 +138,7 @@ def _shown(cluster: Cluster) -> dict[str, Any]:
         "busy": cluster.is_busy or any(case.inventory and case.inventory.is_awaited for case in cases),
         "options": mine,
         "node_setups": (setups := node_setups(cluster)),
+        "node_counts": _said_by_nodes(setups),
         "proofs": proof_rows(cluster, setups),
         "two_primaries": primaries(cluster),
         "removed_nodes": removed_nodes(cluster),

@@ -173,25 +173,8 @@ function startForms() {
     if (form) checkConfirmation(form);
     if (target.list) showPlace(target);
   });
-  document.addEventListener("change", forgetErrorsOfAnotherWay);
   document.addEventListener("submit", sendOnce);
   addEventListener("pageshow", letFormsBeSentAgain);
-}
-
-// Another way to sign in is another question: what was wrong with the one before is not wrong with it.
-function forgetErrorsOfAnotherWay({ target }) {
-  const form = target.closest(".methods")?.closest("form");
-  const told = form?.querySelector(".notice.bad[role=alert]");
-  if (!told) return;
-  for (const field of form.querySelectorAll(".methods, [data-only-way] .wrong")) {
-    field.classList.remove("wrong");
-    field.querySelectorAll(".error").forEach((line) => line.remove());
-    field.querySelectorAll("[aria-invalid]").forEach((control) => control.removeAttribute("aria-invalid"));
-  }
-  told.querySelectorAll("li").forEach((line) => {
-    if (!form.querySelector(`${line.querySelector("a")?.hash || "#none"}[aria-invalid]`)) line.remove();
-  });
-  if (!told.querySelector("li")) told.remove();
 }
 
 // A form without htmx is sent once, however often its button is clicked.
@@ -331,6 +314,7 @@ function startSearch() {
 function loadParts() {
   if (document.querySelector("[data-choice]")) import("./choice.js");
   if (document.querySelector("[data-finder]")) import("./finder.js");
+  if (document.querySelector(".methods")) import("./methods.js");
 }
 
 function afterSettle({ detail }) {

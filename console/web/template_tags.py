@@ -7,6 +7,7 @@ written once, and never joined by hand.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -199,7 +200,7 @@ def _shape(
     """Return the HTML of a part as pieces with the names of what is given between them."""
     gaps = {key: SafeString(f"\x00{key}\x00") for key in present}
     html = engine.get_template(name).render(Context({**gaps, **dict(ways), "icons": icons}))
-    return tuple(html.strip().split("\x00"))
+    return tuple(re.sub(r"\n\s*\n", "\n", html.strip()).split("\x00"))  # what is left out leaves its line
 
 
 def _trimmed(html: str) -> SafeString:

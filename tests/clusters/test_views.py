@@ -8,12 +8,13 @@ from uuid import UUID
 import pytest
 from django.db.models.signals import pre_save
 from django.urls import reverse
+from django.utils import timezone
 
 from clusters.models import BackupPolicy, Cluster, Database, Node
 from stores.models import State, Store
 from tests import factories
 from tests.clusters.conftest import work
-from tests.responses import HTMX, text_of
+from tests.responses import HTMX, text_of, words_of
 
 NOBODY = str(UUID(int=0))
 EVIL = "`${alert(1)}`<img src=x onerror=alert(2)></script>"
@@ -52,6 +53,15 @@ def test_cluster_list_is_searched_by_name_and_id(as_alice, make):
         page = text_of(as_alice.get("/clusters/", {"q": query}, headers=HTMX))
         assert str(orders.pk) in page
         assert str(shop.pk) not in page
+
+
+def test_cluster_detail_counts_what_its_nodes_have_said(as_alice, make, stores):
+    cluster = make(stores)
+    page = words_of(as_alice.get(cluster.get_absolute_url()))
+    assert f"{cluster.nodes.count()} Nodes {cluster.nodes.count()} not reported" in page
+    cluster.nodes.filter(name="n1").update(reported_at=timezone.now(), applied_sha256="a" * 64)
+    page = words_of(as_alice.get(cluster.get_absolute_url()))
+    assert f"1 out of date · {cluster.nodes.count() - 1} not reported" in page
 
 
 def test_cluster_create_writes_it_down_and_goes_to_its_page(as_alice, form):
