@@ -64,9 +64,9 @@ class AccountForm(forms.Form):
         elif not self["name"].value() and (name := name_after(account, region, "", is_taken)):
             said = self.fields["name"].error_messages["required"]
             self.errors["name"] = self.error_class([f"{said} One is suggested now."])
-            given: Any = self.data
-            self.data = given = given.copy()
-            given["name"] = name
+            sent: Any = self.data
+            self.data = sent = sent.copy()
+            sent["name"] = name
 
     @cached_property
     def account(self) -> CloudAccount | None:
