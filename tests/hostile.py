@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
 import ssl
 import threading
@@ -27,7 +28,7 @@ def head(status=200, **headers):
 
 def error(language, code, message):
     if language == "xml":
-        said = "".join(one for one in f"{code}</Code><Message>{message}" if ord(one) >= 32)
+        said = re.sub(r"[\x00-\x1f]", "", f"{code}</Code><Message>{message}")
         return f"<Error><Code>{said}</Message><RequestId>{code}</RequestId></Error>".encode(errors="replace")
     errors = [{"reason": code, "message": message}]
     inner = {"code": code, "status": code, "message": message, "errors": errors, "details": []}

@@ -41,6 +41,8 @@ class Console:
     def __init__(self, folder: Path, migrated: Path | None = None) -> None:
         self.folder, self.port, self.log = folder, free_port(), folder / "server.log"
         self.migrated = migrated  # a database that has all migrations, of which it takes a copy
+        self._logged: dict[str, dict[str, Any]] = {}
+        self._read = 0  # bytes of the log
         self.environment = {
             "INSECURE_HTTP": "",
             "DATABASE_URL": f"sqlite:///{folder}/console.sqlite3",
@@ -68,8 +70,15 @@ class Console:
 
     def requests(self) -> dict[str, dict[str, Any]]:
         """Return what was logged of each request, by its ID."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return {line["request_id"]: line for line in lines if line["logger"] == "storekeeper.requests"}
+        with self.log.open("rb") as log:  # from where the last one has stopped: it grows with each test
+            log.seek(self._read)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break
+                self._read += len(line)
+                if line.startswith(b"{") and (said := json.loads(line))["logger"] == "storekeeper.requests":
+                    self._logged[said["request_id"]] = said
+        return self._logged
 
 
 class Upstream:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -20,7 +17,6 @@ from django.db.utils import load_backend
 from console.demo.servers import free_port
 from console.web import database
 from tests import postgres
-from tests.demo_process import ROOT
 from tests.serving.instances import Instance, ask, wait_until
 from tests.small_disk import filled, small_disk
 from tests.worker_process import Broker
@@ -43,15 +39,14 @@ def disk():
 
 
 @pytest.fixture(scope="module")
-def server(disk):
-    """A PostgreSQL on that disk; it has the table of sessions, and few connections."""
+def server(disk, migrated_sql):
+    """A PostgreSQL on that disk; it has all tables, and few connections."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(disk))
         patch.setitem(postgres.SETTINGS, "max_connections", "12")
         patch.setitem(postgres.SETTINGS, "max_wal_size", "32MB")
         with postgres.cluster() as server:
-            migrate = [sys.executable, "manage.py", "migrate", "sessions", "--verbosity", "0"]
-            subprocess.run(migrate, cwd=ROOT, env={**os.environ, "DATABASE_URL": server.url}, check=True)
+            server.fill(migrated_sql)
             yield server
 
 

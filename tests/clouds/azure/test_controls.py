@@ -18,23 +18,23 @@ pytestmark = pytest.mark.slow  # Azurite is a process
 # --- What both accounts should have ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "key",
-    ["tags", "public_access", "tls", "https", "shared_keys", "lifecycle", "logging", "delete_lock", "versions"],
-)
-def test_controls_see_and_mend_what_was_spoilt(worlds, key):
+SPOILT = ("tags", "public_access", "tls", "https", "shared_keys", "lifecycle", "logging", "delete_lock", "versions")
+
+
+def test_controls_see_and_mend_what_was_spoilt(worlds):
     spec = make_spec(worlds, versions_days=7, complete=True)
     run((*plans.creation(AZURE), *plans.versions(AZURE)), spec)
     wanted = worlds.look()
     assert all(control.matches(control.observe()) for control in AZURE.storage.settings(spec))
-    worlds.spoils(spec)[key]()
-    assert worlds.look() != wanted
-    off = [control for control in AZURE.storage.settings(spec) if not control.matches(control.observe())]
-    assert [control.key for control in off] == [key]
-    [control] = off
-    assert control.describe(control.observe()) != control.describe(control.wanted)
-    control.ensure()
-    assert worlds.look() == wanted
+    for key in SPOILT:
+        worlds.spoils(spec)[key]()
+        assert worlds.look() != wanted, key
+        off = [control for control in AZURE.storage.settings(spec) if not control.matches(control.observe())]
+        assert [control.key for control in off] == [key]
+        [control] = off
+        assert control.describe(control.observe()) != control.describe(control.wanted)
+        control.ensure()
+        assert worlds.look() == wanted, key
 
 
 def test_controls_of_an_account_that_is_gone_say_so(world):
