@@ -21,6 +21,7 @@ from console.clouds import CLOUDS
 from console.clouds.specs import AccessSpec, StoreSpec
 from console.clouds.steps import LeaseLost, NotReady, StepError, is_held
 from tests.clouds import plans
+from tests.sampling import THOROUGH
 
 PREFIX = "c-k3v9x2m7q4ta"
 pytestmark = pytest.mark.slow
@@ -197,7 +198,7 @@ def test_at_once_nothing_opens_before_there_is_another(cluster):
 
 
 def test_a_worker_that_dies_at_any_call_leaves_two_keys_in_the_end(cluster):
-    for nth in range(1, 60):
+    for nth in range(1, 60, 1 if THOROUGH else 2):
         before = cluster.spec
         with killed_before(nth):
             try:
@@ -219,7 +220,7 @@ def test_a_worker_that_dies_at_any_call_leaves_two_keys_in_the_end(cluster):
 def test_a_key_whose_answer_was_lost_is_gone_in_the_end(cluster):
     world, before = cluster.world, cluster.world.look()
     lost = "reset after" if "reset after" in world.faults else next(one for one in world.faults if "after" in one)
-    for nth in range(1, 60):
+    for nth in range(1, 60, 1 if THOROUGH else 2):
         world.clear_faults()
         world.fault(lost, nth)
         try:

@@ -139,7 +139,7 @@ def run_commands(tmp_path, account, commands):
 
 
 @slow
-@pytest.mark.parametrize("prefix", ["", "c-one"])
+@pytest.mark.parametrize("prefix", [pytest.param("", marks=pytest.mark.thorough), "c-one"])  # the same, but for a word
 def test_the_commands_that_empty_a_bucket_end_by_themselves(store, s3, tmp_path, prefix):
     s3.put_bucket_versioning(Bucket=store.bucket, VersioningConfiguration={"Status": "Enabled"})
     with ThreadPoolExecutor(4) as pool:

@@ -19,6 +19,7 @@ from console.clouds.steps import Denied, Failed, NotReady, Refused
 from tests.clouds.s3.buckets import answering, names, slow
 from tests.clouds.s3.oddities import PARTS, Closing, Policies, Proxy, answer, error, odd
 from tests.clouds.s3_accounts import FOUND, S3, SEAWEED, an_account, make_spec, on
+from tests.sampling import thorough_but
 
 pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 
@@ -228,11 +229,14 @@ def test_no_trouble_is_taken_for_a_server_without_bucket_policies(spec, s3, stat
     assert not isinstance(raised.value, s3_session.Lacking)
 
 
+OPERATIONS = ("CreateBucket", "PutBucketLifecycleConfiguration", "DeleteObjects", "DeleteBucket")
+
+
 @slow
 @pytest.mark.parametrize(
-    "operation", ["CreateBucket", "PutBucketLifecycleConfiguration", "DeleteObjects", "DeleteBucket"]
+    ("status", "code", "operation"),
+    thorough_but([(*trouble, one) for trouble in TROUBLE for one in OPERATIONS], by=lambda cell: cell[:2]),
 )
-@pytest.mark.parametrize(("status", "code"), TROUBLE)
 def test_no_trouble_undoes_an_account_or_hides_that_this_is_an_s3_server(account, s3, operation, status, code):
     before = probes(s3)
     with answering(operation, status, code), pytest.raises(LinkError) as raised:
