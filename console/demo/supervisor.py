@@ -241,7 +241,6 @@ class Demo:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "DJANGO_SETTINGS_MODULE": "console.settings",
-            "CELERY_SKIP_CHECKS": "1",  # Django's checks load all pages, and the console makes them
             "NO_PROXY": f"{HOST},localhost",
             "no_proxy": f"{HOST},localhost",
             "PYTHONUNBUFFERED": "1",

@@ -19,7 +19,6 @@ class Command(BaseCommand):
 
     requires_system_checks = ()  # the console's own process makes them; here they would only cost time
     help = "Make the demo's sample data; `manage.py demo` runs this."
-    requires_system_checks = ()  # the console's own process makes them
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print a line for each thing that was made."""
