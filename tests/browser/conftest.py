@@ -63,14 +63,24 @@ class Demo:
 
     def forget_password(self, state):
         """Have the password count as given too long ago in the session that these cookies belong to."""
+        assert self._given(state, 0)
+
+    def give_password(self, state):
+        """Have it count as given now, for signing in again takes a hash and two pages; False if the session is over."""
+        return self._given(state, time.time())
+
+    def _given(self, state, when):
         key = next(one["value"] for one in state["cookies"] if one["name"] == "sessionid")
         secret = json.loads((self.data / "secrets.json").read_text())["SECRET_KEY"]
         signer = {"key": secret, "salt": "django.contrib.sessions.SessionStore", "serializer": JSONSerializer}
         with closing(sqlite3.connect(self.data / "demo.sqlite3", timeout=30)) as database, database:
             row = database.execute("SELECT session_data FROM django_session WHERE session_key = ?", (key,)).fetchone()
-            session = signing.loads(row[0], **signer) | {"confirmed_at": 0}
+            if row is None:
+                return False
+            session = signing.loads(row[0], **signer) | {"confirmed_at": when}
             kept = signing.dumps(session, compress=True, **signer)
             database.execute("UPDATE django_session SET session_data = ? WHERE session_key = ?", (kept, key))
+            return True
 
     def pid(self, name):
         return json.loads((self.data / "pids.json").read_text())[name]
@@ -98,10 +108,12 @@ def signed_in(browser, demo):
 
     def cookies(role):
         # A password counts for five minutes: later, some pages would ask for it again.
+        if role in kept and time.monotonic() - kept[role][1] > 180 and demo.give_password(kept[role][0]):
+            kept[role][1] = time.monotonic()
         if role not in kept or time.monotonic() - kept[role][1] > 180:
             context = browser.new_context(base_url=demo.url)
             sign_in(context.new_page(), demo.person(role))
-            kept[role] = context.storage_state(), time.monotonic()
+            kept[role] = [context.storage_state(), time.monotonic()]
             context.close()
         return kept[role][0]
 

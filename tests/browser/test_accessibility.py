@@ -41,7 +41,7 @@ class Walk:
         ours = [one for one in KNOWN.values() if not _is_django_s(one)]
         # Lists are empty for some people, each in its own words; rows' pages are refused alike in all of a module.
         self.routes = spread(ours, lambda one: kind(one.pattern) if one.arguments else one.pattern, whole=is_whole)
-        visits = 2 if is_whole else 1
+        visits = 2 if THOROUGH else 1
         self.pages: dict[str, str] = {}  # the first address of each route that answers with a page, by route
         self.looks: dict[str, tuple[object, ...]] = {}  # what tells two people's pages of one route apart
         self.dialogs: dict[str, str] = {}  # of those that open above another page: the address by route
