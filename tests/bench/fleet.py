@@ -157,13 +157,15 @@ def _measure(console: Installation) -> Iterator[Figure]:
 
     watching = threading.Thread(target=watch)
     watching.start()
-    before, began = console.seconds_of_cpu(), time.monotonic()
+    before, began = {**console.seconds_of_cpu(), **console.seconds_of_servers()}, time.monotonic()
+    counted = _counted(console)
     try:
         seen = asyncio.run(_ten_minutes(console, console.told))
     finally:
         over.set()
         watching.join()
-    after, took = console.seconds_of_cpu(), time.monotonic() - began
+    after, took = {**console.seconds_of_cpu(), **console.seconds_of_servers()}, time.monotonic() - began
+    written = [now - was for now, was in zip(_counted(console), counted, strict=True)]
     pages = seen.pages()
     yield "fleet_minutes_compressed", SPEED, "x"
     yield "fleet_load_average", os.getloadavg()[0], "processes"
@@ -174,6 +176,7 @@ def _measure(console: Installation) -> Iterator[Figure]:
     for percent in (50, 95, 99):
         yield f"fleet_page_p{percent}", seen.share(percent), "ms"
         yield f"fleet_report_p{percent}", seen.share(percent, "report"), "ms"
+    yield "fleet_metrics_p95", seen.share(95, "metrics"), "ms"
     for kind in pages:
         yield f"fleet_page_{kind}_p95", seen.share(95, kind), "ms"
     most = max(samples, key=lambda sizes: sum(sizes.values()))
@@ -183,7 +186,20 @@ def _measure(console: Installation) -> Iterator[Figure]:
     yield "fleet_memory_all", sum(most.values()), "MB"
     for name in [name for name in after if name != "amazon"]:
         yield f"fleet_cpu_{name}", (after[name] - before[name]) / took, "cores"
+    for name, number in zip(("transactions", "rows_written", "wal"), written, strict=True):
+        yield f"fleet_{name}", number / took, "kB/s" if name == "wal" else f"{name}/s"
     yield from _done(console)
+
+
+def _counted(console: Installation) -> tuple[float, float, float]:
+    """Return how many transactions and rows PostgreSQL has written so far, and kilobytes of WAL."""
+    asked = """
+        SELECT xact_commit, tup_inserted + tup_updated + tup_deleted, pg_current_wal_lsn() - '0/0'
+        FROM pg_stat_database WHERE datname = current_database()
+    """
+    with psycopg.connect(console.database) as database:
+        transactions, rows, wal = database.execute(asked).fetchone()
+    return float(transactions), float(rows), float(wal) / 1000
 
 
 def _settle(console: Installation) -> None:
@@ -250,7 +266,9 @@ async def _reports(console: Installation, seen: Seen, node: list[str], begins: f
 
 
 async def _scrapes(console: Installation, seen: Seen) -> None:
-    for _ in range(MINUTES * 4):
+    """Ask for the figures four times a simulated minute, as long as it lasts; what takes longer leaves some out."""
+    until = asyncio.get_running_loop().time() + SECONDS
+    while asyncio.get_running_loop().time() < until:
         await asyncio.sleep(15 / SPEED)
         await _ask(console, seen, "metrics", "/metrics", {"Authorization": "Bearer bench"})
 

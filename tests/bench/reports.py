@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from console.demo.servers import HOST, free_port, start_server, stop_server, takes_connections
+from tests.bench.installation import seconds_of_tree
 from tests.demo_process import ROOT
 from tests.postgres import cluster as postgresql
 
@@ -27,6 +28,7 @@ CLUSTERS, NODES = 300, 10
 RATE = CLUSTERS * NODES / 300  # a second: each node once in five minutes
 SECONDS = 60  # of those five minutes that are measured
 BURST = 300
+WARM = 20
 FORM_SECONDS = 20
 SYSTEM_ID = "7711134786693777346"
 
@@ -50,15 +52,20 @@ def measure() -> Iterator[Figure]:
             text=True,
         )
         nodes = json.loads(prepared.stdout)
-        with _server(Path(folder), environment, port):
+        with _server(Path(folder), environment, port) as web:
+            before = [seconds_of_tree(pid) for pid in (web, database.pid)]
             yield from asyncio.run(_measure(port, nodes["nodes"]))
+            after = [seconds_of_tree(pid) for pid in (web, database.pid)]
+        sent = WARM + RATE * SECONDS + BURST + RATE * FORM_SECONDS
+        for name, was, now in zip(("web", "postgresql"), before, after, strict=True):
+            yield f"report_cpu_{name}", (now - was) * 1000 / sent, "ms"
         yield "report_queries", nodes["queries"], "queries"
         yield "report_form_queries", nodes["form_queries"], "queries"
 
 
 @contextmanager
-def _server(folder: Path, environment: dict[str, str], port: int) -> Iterator[None]:
-    """Run the console as production does, with a process for each of two cores."""
+def _server(folder: Path, environment: dict[str, str], port: int) -> Iterator[int]:
+    """Run the console as production does, with a process for each of two cores; gives the ID of the first."""
     told = "granian --interface rsgi --http 1 --host 127.0.0.1 --workers 2 --no-ws --backlog 1024"
     command = [
         sys.executable,
@@ -75,7 +82,7 @@ def _server(folder: Path, environment: dict[str, str], port: int) -> Iterator[No
         "granian", command, folder=folder, environment=settings, answers=lambda: takes_connections(port)
     )
     try:
-        yield
+        yield process.pid
     finally:
         stop_server(process)
 
@@ -90,7 +97,7 @@ async def _measure(port: int, nodes: list[list[str]]) -> list[Figure]:
             (f"{name}_p{share}", times[min(last, len(times) * share // 100)] * 1000, "ms") for share in (50, 95, 99)
         )
 
-    for node in [nodes.pop() for _ in range(20)]:  # connections open, code compiled
+    for node in [nodes.pop() for _ in range(WARM)]:  # connections open, code compiled
         await _report(port, node)
     some = random.Random(7)
     some.shuffle(nodes)
