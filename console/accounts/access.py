@@ -15,7 +15,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists
+from django.db.models import Exists, QuerySet
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -37,6 +37,7 @@ from console.accounts.sign_in import (
     is_confirmed,
 )
 from console.web.logs import origin
+from console.web.prepared import NUMBER, Prepared
 
 View = Callable[..., HttpResponseBase]
 BY_ITSELF = "X-By-Itself"  # in a request: nobody has asked for it, the page renews itself
@@ -94,9 +95,16 @@ told_of_memberships: dict[str, Callable[[], Exists]] = {}
 def _memberships(request: HttpRequest) -> Sequence[Membership]:
     if not request.user.is_authenticated:
         return ()
+    return _OF_USER.all(request.user.pk)
+
+
+def _of_user(pk: int) -> QuerySet[Membership]:
     told = {name: condition() for name, condition in told_of_memberships.items()}
-    mine = Membership.objects.filter(user=request.user).annotate(**told)
-    return list(mine.select_related("organisation").order_by("pk"))
+    mine: QuerySet[Membership] = Membership.objects.filter(user=pk).select_related("organisation").order_by("pk")
+    return mine.annotate(**told)
+
+
+_OF_USER: Prepared[Membership] = Prepared(_of_user, NUMBER, made_of=lambda: tuple(told_of_memberships))
 
 
 def _membership(request: HttpRequest) -> Membership | None:
