@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount, namespace
@@ -21,6 +21,7 @@ from console.operations.models import Operation
 from console.operations.snapshots import SnapshotQuerySet
 from console.restoration import models as restoration
 from console.web.natural import Natural
+from console.web.prepared import KEY, Prepared
 from stores.models import IgnoredBucket, RetainedLogs, Store, UnmanagedScan
 
 BUCKETS_AT_MOST = 1000  # of an account that are kept
@@ -127,14 +128,21 @@ class AccountScan:
         return next((one for one in (*self.unmanaged, *self.forgotten) if one.bucket.name == bucket), None)
 
 
+def _with_scans(organisation: UUID) -> QuerySet[CloudAccount]:
+    mine = CloudAccount.objects.visible_to(Membership(organisation_id=organisation))
+    found: QuerySet[CloudAccount] = mine.filter(provider_key__in=list(CLOUDS)).select_related("scan")
+    return found.order_by(Natural("name"), "pk")
+
+
+# The list of stores asks for it each time.
+_scanned: Prepared[CloudAccount] = Prepared(_with_scans, KEY, made_of=lambda: [*CLOUDS])
+
+
 def account_scans(membership: Membership, account: UUID | None = None) -> list[AccountScan]:
     """Return the organisation's accounts, or one of them, with what their last scans found; asks no cloud."""
-    accounts = CloudAccount.objects.visible_to(membership).filter(provider_key__in=CLOUDS)
-    if account:
-        accounts = accounts.filter(pk=account)
-    read = [
-        (one, getattr(one, "scan", None)) for one in accounts.select_related("scan").order_by(Natural("name"), "pk")
-    ]
+    mine = membership.organisation_id
+    every = _with_scans(mine).filter(pk=account) if account else _scanned.all(mine)
+    read = [(one, getattr(one, "scan", None)) for one in every]
     found = {one.pk: [UnmanagedBucket(**each) for each in kept.content] for one, kept in read if kept and kept.content}
     if not found:
         return [AccountScan(one, kept) for one, kept in read]

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -14,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.accounts.access import MemberRequest, require_permission
-from console.accounts.models import User
+from console.accounts.models import Membership, User
 from console.accounts.permissions import Permission
 from console.cloud_accounts.actions import InUse, users_of
 from console.cloud_accounts.models import CloudAccount
@@ -24,6 +25,7 @@ from console.operations.actions import NotNow, cancel
 from console.operations.views import try_again
 from console.web.lists import TABLE_ROWS, is_table, keep_view, listed
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
+from console.web.prepared import KEY, Prepared
 from stores import actions, listing, panes
 from stores.forms import NAME_TAKEN, DeleteForm, ProtectionForm, StoreForm, only_provider
 from stores.models import RetainedLogs, Store
@@ -31,6 +33,14 @@ from stores.unmanaged import account_scans
 
 PANES = 12  # on a page, in two columns
 RETAINED = 100  # the newest retained logs
+
+
+def _logs_of(organisation: UUID) -> QuerySet[RetainedLogs]:
+    mine = RetainedLogs.objects.visible_to(Membership(organisation_id=organisation))
+    return mine.select_related("cloud_account")[:RETAINED]
+
+
+_retained: Prepared[RetainedLogs] = Prepared(_logs_of, KEY)
 
 
 @require_GET
@@ -42,9 +52,8 @@ def store_list(request: MemberRequest) -> HttpResponse:
     for store in [] if as_table else page.items:
         store.texts, store.is_plain = panes.texts(store, request.membership), panes.is_plain(store)
     is_first = not page.asked.is_filtered and page.asked.number == 1
-    retained = RetainedLogs.objects.visible_to(request.membership)
     context = {
-        "retained": list(retained.select_related("cloud_account")[:RETAINED]) if is_first else [],
+        "retained": _retained.all(request.membership.organisation_id) if is_first else [],
         "page": page,
         "as_table": as_table,
         "as_view": reverse("stores:view"),
