@@ -143,7 +143,7 @@ def test_a_store_is_created_at_a_place(client, alice, acme, headers):
         ("aws", "", []),
     ],
 )
-def test_the_beginning_of_a_name_will_do_where_it_is_of_one_region(cloud, text, codes, acme):
+def test_the_beginning_of_a_name_will_do_where_it_is_of_one_region(cloud, text, codes, acme, alice):
     assert [region.code for region in meant(text, regions(cloud))] == codes
     assert meant("London", regions(cloud)) == matching("London", regions(cloud))
     account = factories.account(acme) if cloud == "aws" else factories.azure(acme)
