@@ -22,6 +22,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
+from moto.iam.models import iam_backends
 
 from clusters.models import (
     Attachment,
@@ -193,10 +194,17 @@ def test_no_page_of_anybody_holds_a_secret(planted, logged, acme, alice, bob, ch
     assert shown["alice"] >= shown["adam"] > shown["bob"] > shown["charlie"] > shown["nobody"], shown
 
 
+def has_secret(amazon, secret, monkeypatch):
+    """Have the emulated Amazon know the user's access key by a secret of this test."""
+    key = iam_backends[amazon.account_id]["aws"].access_keys[amazon.access_key_id]
+    monkeypatch.setattr(key, "secret_access_key", secret)
+
+
 def test_nothing_that_work_leaves_behind_holds_a_secret(
-    planted, logged, amazon, alice, capfd, django_capture_on_commit_callbacks
+    planted, logged, amazon, alice, capfd, monkeypatch, django_capture_on_commit_callbacks
 ):
     account, server, _, cluster = planted
+    has_secret(amazon, CloudAccount.objects.get(pk=account.pk).secrets["secret_access_key"], monkeypatch)
     sent = []
 
     def seen(**message):
@@ -255,8 +263,9 @@ def reports():
     got_request_exception.disconnect(report)
 
 
-def test_no_error_report_holds_a_secret(planted, logged, amazon, alice, reports):
+def test_no_error_report_holds_a_secret(planted, logged, amazon, alice, reports, monkeypatch):
     account = planted[0]
+    has_secret(amazon, POSTED, monkeypatch)
     client = Client(raise_request_exception=False)
     client.force_login(alice)
 

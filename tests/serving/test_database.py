@@ -39,14 +39,14 @@ def disk():
 
 
 @pytest.fixture(scope="module")
-def server(disk, migrated_sql):
+def server(disk, migrations):
     """A PostgreSQL on that disk; it has all tables, and few connections."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(disk))
         patch.setitem(postgres.SETTINGS, "max_connections", "12")
         patch.setitem(postgres.SETTINGS, "max_wal_size", "32MB")
         with postgres.cluster() as server:
-            server.fill(migrated_sql)
+            migrations.migrate(server.url)
             yield server
 
 
