@@ -221,6 +221,7 @@ CELERY_BROKER_URL = REDIS_URL
 if REDIS_URL.startswith("rediss://") and "ssl_cert_reqs=" not in REDIS_URL:
     CELERY_BROKER_URL += f"{'&' if '?' in REDIS_URL else '?'}ssl_cert_reqs=required"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # else a worker ends itself when a broker that is full refuses what it writes
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # else a worker ends itself after fifty minutes without a broker
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

@@ -63,6 +63,7 @@ def given_keys(case, keys, real):
                 case.path_parameters[name] = keys[part]
 
 
+@pytest.mark.thorough  # test_each_call.py and tests/fuzz/test_json.py send nonsense to each call
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)

@@ -192,6 +192,7 @@ def test_the_wheel_is_installed_by_itself_and_works(tmp_path, demo):
     assert json.loads(ran.stdout)["organisation"] == "Acme Retail"
 
 
+@pytest.mark.thorough  # the README's commands do the same by the command line
 def test_the_playbook_makes_a_store_once(demo, tmp_path, client, place):
     token = client.credentials.bearer(client.transport)
     settings = {

@@ -71,6 +71,7 @@ def applied():
     return {name for app, name in MigrationLoader(connection).applied_migrations if app == "clusters"}
 
 
+@pytest.mark.thorough  # nobody goes back but after a release, before which this runs
 def test_no_way_back_loses_a_passphrase_and_what_was_seen_last_is_remembered(repository):
     """What vanishes between two releases is missed; what an earlier one kept unlooked-at does no harm.
 

@@ -209,6 +209,7 @@ def test_demo_refuses_a_folder_in_use(demos):
     assert (demo.data / "demo.json").exists()
 
 
+@pytest.mark.thorough  # test_sample.py loads twice; this takes another start
 def test_demo_keeps_passwords_and_data_over_a_restart(demos):
     first = demos.running()
     told = first.answering()

@@ -81,6 +81,7 @@ def all_of(machine):
     return {path for path in machine.look() if not path.startswith(("/outside", "/var/tmp"))}
 
 
+@pytest.mark.thorough  # tests/clusters/test_enrolment.py does what its tasks ask for
 @pytest.mark.timeout(3 * SECONDS)
 def test_the_role_sets_nodes_up_once_by_token_and_by_script(play, clusters, alice, live_server):
     """Three clusters have a node on the machine, each set up in another way; a fourth host has a token that is none."""

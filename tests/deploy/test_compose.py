@@ -66,6 +66,7 @@ def ask(project: Project, url: str) -> tuple[int, dict[str, str], str]:
     return json.loads(asked.stdout)
 
 
+@pytest.mark.thorough  # test_debian.py starts the same three services; what the file says is held above
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.xdist_group("deploy")  # with test_debian.py, which is after it, and takes the installation away in the end

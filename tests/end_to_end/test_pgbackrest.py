@@ -164,6 +164,7 @@ def test_from_nothing_to_a_restored_database(demo, node, tmp_path, say):
         say(lap)
 
 
+@pytest.mark.thorough  # test_bring_in.py backs up to two, and restores
 def test_two_repositories(demo, node, tmp_path):
     """A node that gets a second store while it is at work: one file, a backup in each, a restore from the second."""
     console, server = Console(demo), demo["s3"]

@@ -93,6 +93,7 @@ def test_terraform_applies_and_destroys_in_its_order(send, account, declared, st
 
 
 @below("/byoc/v1")
+@pytest.mark.thorough  # like Terraform's above, which waits the same way
 def test_the_command_line_attaches_and_detaches_and_reads_each_message_once(send, account, declared):
     line = CommandLine(send, pause=0.2)
     store = send("POST", "/backup-stores", {"name": "a", "cloud_account_id": str(account.pk), "region": "eu-west-1"})
