@@ -82,7 +82,7 @@ DONE := .venv/.done-$(ENV)
 INSTALLED_ON = $(if $(filter command,$(firstword $(origin PYTHON))),$(PYTHON),/usr/bin/python3)
 
 .PHONY: help setup install uninstall image lock azurite system demo client env release lint check quick test on-sqlite \
-  on-postgresql thorough live-test servers servers-test localstack-test audit bench pictures
+  on-postgresql thorough live-test servers servers-test localstack-test audit bench messages pictures
 .DEFAULT_GOAL := help
 
 help: ## Say what there is to make
@@ -238,6 +238,9 @@ audit: setup ## Look up the known holes of every dependency; asks PyPI, so it is
 # A change of how pages look is drawn anew, and looked at, before it is committed.
 pictures: setup system ## Draw the pictures of README and the manual, and what the screens are compared with
 	DRAW=1 env -u DATABASE_URL $(BIN)/python -m pytest -q -n 0 tests/gallery
+
+messages: setup ## Bring the catalogs of translations up to date with the sentences of the product: make messages LANGUAGES=de
+	DJANGO_SETTINGS_MODULE=console.settings $(UNUSED) $(BIN)/python -m tests.messages $(LANGUAGES)
 
 bench: setup system ## Print each figure as `name value unit`, and write bench.json
 	$(BIN)/python -m tests.bench

@@ -127,6 +127,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "console.web.language.chosen",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -160,6 +161,7 @@ TEMPLATES = [
                 "django.contrib.humanize.templatetags.humanize",
                 "django_htmx.templatetags.django_htmx",
                 "console.web.template_tags",
+                "console.web.sentences",
             ],
             "context_processors": [
                 "django.template.context_processors.request",
@@ -369,7 +371,10 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 DATA_UPLOAD_MAX_NUMBER_FILES = 10
 
 # Words, times, files
-LANGUAGE_CODE = "en-gb"
+LANGUAGE_CODE = "en-gb"  # the source's, in which everything is recorded
+# What people may choose, each by its own name. A language stands here once its catalog is complete.
+LANGUAGES = [(LANGUAGE_CODE, "English")]
+LOCALE_PATHS = [BASE_DIR / "console" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"

@@ -27,6 +27,7 @@ class User(AbstractUser):
     """A person who signs in; what they may do comes from their membership, or from is_staff for support."""
 
     lists_as_tables = models.BooleanField(null=True, editable=False)  # or as panes; null: never chosen
+    language = models.CharField(max_length=10, null=True, editable=False)  # as settings.LANGUAGES; null: the browser's
 
     def clean(self) -> None:
         """Write the address as it is kept."""

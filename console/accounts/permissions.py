@@ -146,6 +146,7 @@ ASKS_AGAIN: dict[str, int | str] = {
     "account_reauthenticate": "asks for it itself",
     "mfa_reauthenticate": "asks for it itself",
     "mfa_reauthenticate_webauthn": "asks for it itself",
+    "own_language": "only chooses the language of one's own pages and mails",
     "stores:view": "only chooses how lists look for oneself",
     "clusters:view": "only chooses how lists look for oneself",
     "account_change_password": "wants the present one itself",

@@ -31,7 +31,17 @@ class Kept:
     own: str = "pk"
 
 
-_PERSON = ("username", "email", "first_name", "last_name", "last_login", "is_active", "is_staff", "is_superuser")
+_PERSON = (
+    "username",
+    "email",
+    "first_name",
+    "last_name",
+    "last_login",
+    "is_active",
+    "is_staff",
+    "is_superuser",
+    "language",
+)
 KEPT = [
     Kept("person", "accounts.User", "pk", ("date_joined", *_PERSON)),
     Kept("groups", "accounts.User_groups", "user", ("group__name",)),

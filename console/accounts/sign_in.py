@@ -34,11 +34,13 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.translation import override
 
 from console.accounts import activity
 from console.accounts.encryption import cipher
 from console.accounts.models import User
 from console.accounts.passwords import TOLD_BEFORE
+from console.web import language
 from console.web.logs import origin
 from console.web.middleware import client_address
 
@@ -186,7 +188,8 @@ def tell(user: User, what: str, *, address: str = "") -> None:
     if not (settings.EMAIL_HOST and to):
         return
     about = {"user": user, "what": what, "at": timezone.now(), "address": origin.get().address}
-    text = render_to_string("accounts/sign_in_changed.txt", about)
+    with override(language.of_person(user)):
+        text = render_to_string("accounts/sign_in_changed.txt", about)
 
     def send() -> None:
         try:
@@ -229,7 +232,8 @@ def _changed_password(user: User, **_: Any) -> None:
 
 def _note_factor(action: str, told: str) -> Any:
     def note(user: User, authenticator: Authenticator, **_: Any) -> None:
-        kind = str(authenticator.get_type_display())
+        with language.in_english():
+            kind = str(authenticator.get_type_display())
         activity.record_of_person(user, action, by=user, after={"second factor": kind})
         tell(user, told.format(kind))
 

@@ -3,6 +3,7 @@
 from allauth.account import views
 from django.urls import include, path
 
+from console.accounts.language_views import own_language
 from console.accounts.security_views import Sessions, own_data, password_change, password_strength, session_end
 
 urlpatterns = [
@@ -12,6 +13,7 @@ urlpatterns = [
     path("inactive/", views.account_inactive, name="account_inactive"),
     path("second-factor/", include("allauth.mfa.urls")),
     path("own-data.json", own_data, name="own_data"),
+    path("language/", own_language, name="own_language"),
     path("sessions/", Sessions.as_view(), name="usersessions_list"),
     path("connections/", include("allauth.socialaccount.urls")),
     path("", include("allauth.socialaccount.providers.openid_connect.urls")),

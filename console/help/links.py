@@ -169,6 +169,7 @@ HELP: dict[str, tuple[str, ...]] = {
         "mfa_edit_webauthn",
         "usersessions_list",
         "session_end",
+        "own_language",
         "socialaccount_login_cancelled",
         "socialaccount_login_error",
         "socialaccount_signup",

@@ -23,6 +23,7 @@ from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from console.release import VERSION
+from console.web import language
 
 PAGE_SIZE = 20
 SEARCHED_AT_MOST = 200  # characters
@@ -30,11 +31,13 @@ COUNT_AT_MOST = 1000  # counting 100,000 rows costs more than the page itself
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
-    """Context of every page: the member that looks at it, the theme that they chose, the file of icons."""
+    """Context of every page: member, theme, language, the file of icons."""
     theme = request.COOKIES.get("theme", "")
     return {
         "company": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
         "icons": static("icons.svg"),
+        "language": language.spoken(),
+        "languages": settings.LANGUAGES,
         "membership": getattr(request, "membership", None),
         "memberships": getattr(request, "memberships", ()),
         "theme": theme if theme in {"light", "dark"} else "",

@@ -20,6 +20,7 @@ from django.template.defaulttags import url as plain_url
 from django.utils.encoding import escape_uri_path
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 
 from console.web.addresses import address
 
@@ -189,13 +190,19 @@ def _filled(context: Context, name: str, given: dict[str, str], **ways: str | bo
     """
     assert context.template is not None
     present = frozenset(key for key, value in given.items() if value)
-    pieces = _shape(context.template.engine, name, context.get("icons", ""), present, tuple(ways.items()))
+    icons, language = context.get("icons", ""), get_language()
+    pieces = _shape(context.template.engine, name, icons, present, tuple(ways.items()), language)
     return SafeString("".join(conditional_escape(given[one]) if at % 2 else one for at, one in enumerate(pieces)))
 
 
 @lru_cache(maxsize=512)
 def _shape(
-    engine: Engine, name: str, icons: str, present: frozenset[str], ways: tuple[tuple[str, str | bool], ...]
+    engine: Engine,
+    name: str,
+    icons: str,
+    present: frozenset[str],
+    ways: tuple[tuple[str, str | bool], ...],
+    _language: str | None,  # that is active, of what is kept for it
 ) -> tuple[str, ...]:
     """Return the HTML of a part as pieces with the names of what is given between them."""
     gaps = {key: SafeString(f"\x00{key}\x00") for key in present}

@@ -282,7 +282,7 @@ OURS = {  # written by the console itself, from a list, or never shown in somebo
     "accounts.Invitation": {"token_sha256"},
     "accounts.Installation": {"secret_key_hmac", "public_url", "version"},
     "accounts.Membership": {"external_id"},
-    "accounts.User": {"password", "first_name", "last_name"},
+    "accounts.User": {"password", "first_name", "last_name", "language"},
     "cloud_accounts.CloudAccount": {"provider_key", "number", "partition", "verify_error"},
     "stores.BucketLook": {"bucket", "log_bucket", "region"},
     "stores.Store": {"region", "bucket", "log_bucket", "logs_into", "namespace"},
