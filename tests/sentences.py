@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import re
 
+# What tags are given to be shown.
+TEXTS = "label=|title=|hint=|legend=|words=|submit=|noun=|nouns=|note=|caption=|all=|search="
+
 
 def sentences_of_python(text):
     """Every text in the code that people may read: of several words, and no docstring."""
@@ -28,6 +31,18 @@ def sentences_of_python(text):
             yield node.value
 
 
+def without_sentences(text):
+    """Return a template without what {% t %} marks, which may stand in one another, and what is marked by _("…")."""
+    kept, depth = [], 0
+    for piece in re.split(r"({%.*?%})", text, flags=re.S):
+        name = piece[2:-2].split()[0] if piece.startswith("{%") else ""
+        depth += name == "t"
+        if not depth:
+            kept.append(re.sub(r"""_\((?:"[^"]*"|'[^']*')\)""", "marked", piece))
+        depth -= name == "endt"
+    return "".join(kept)
+
+
 def sentences_of_template(text):
     """What stands between the tags, and in the attributes that are shown or read aloud."""
     text = re.sub(r"{% comment %}.*?{% endcomment %}", "", text, flags=re.S)
@@ -35,10 +50,6 @@ def sentences_of_template(text):
     text = re.sub(r"{#.*?#}", "", text)
     text = re.sub(r"{{.*?}}", "…", re.sub(r"{%.*?%}", "", text, flags=re.S))
     yield from re.findall(r'(?:aria-label|placeholder|title|alt)="([^"]*)"', text)
-    yield from (
-        one
-        for tag in quoted
-        for one in re.findall(r'(?:(?<= )|label=|title=|hint=|legend=|words=|submit=)"([^"]*)"', tag)
-    )
+    yield from (one for tag in quoted for one in re.findall(rf'(?:(?<= )|{TEXTS})(?:_\()?"([^"]*)"', tag))
     text = re.sub(r"\s*<(?!/?(?:a|b|em|strong|code|span)\b)[^>]*>\s*", "\n", text)  # where a sentence ends
     yield from re.sub(r"<[^>]*>", "", text).splitlines()

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
+from django.utils.translation import gettext_noop
 
 from console.accounts import activity, impersonation
 from console.accounts.models import Membership, Organisation, User
@@ -37,13 +38,13 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
         """Save, and tell the person at the address that they had, if they have another one now."""
         super().save_model(request, obj, form, change)
         if (before := form.initial.get("email")) and "email" in form.changed_data:
-            tell(obj, "your e-mail address was changed", address=before)
+            tell(obj, gettext_noop("your e-mail address was changed"), address=before)
 
     def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
         """Write down what the operator has changed; and tell the person, who may not have asked for it."""
         entry = super().log_change(request, obj, message)
         _note_of_operator("changed the user", obj, request, entry.get_change_message())
-        tell(obj, "the operator of the console has changed your user")
+        tell(obj, gettext_noop("the operator of the console has changed your user"))
         return entry
 
     def log_addition(self, request: HttpRequest, obj: User, message: Any) -> Any:

@@ -34,7 +34,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.translation import override
+from django.utils.translation import gettext, gettext_noop, override
 
 from console.accounts import activity
 from console.accounts.encryption import cipher
@@ -173,27 +173,30 @@ def _used_factor(
         request.session[CONFIRMED_AT] = time.time()
     if authenticator.type == Authenticator.Type.RECOVERY_CODES:
         activity.record_of_person(user, "Used a recovery code", by=user)
-        tell(user, "a recovery code was used")
+        tell(user, gettext_noop("a recovery code was used"))
 
 
 # What is written down, and what people are told
 
 
-def tell(user: User, what: str, *, address: str = "") -> None:
+def tell(user: User, what: str, *, address: str = "", **values: str) -> None:
     """Tell somebody by e-mail what was changed about how they sign in, where the console can send e-mail.
+
+    `what` is in English, marked by gettext_noop, and has the values' names in braces: they read it in their language.
 
     To the address given, or theirs. A mail server that is down keeps nobody from changing anything.
     """
     to = address or user.email
     if not (settings.EMAIL_HOST and to):
         return
-    about = {"user": user, "what": what, "at": timezone.now(), "address": origin.get().address}
     with override(language.of_person(user)):
+        said = gettext(what).format(**values)
+        about = {"user": user, "what": said, "at": timezone.now(), "address": origin.get().address}
         text = render_to_string("accounts/sign_in_changed.txt", about)
 
     def send() -> None:
         try:
-            send_mail(f"Storekeeper: {what}", text, None, [to])
+            send_mail(f"Storekeeper: {said}", text, None, [to])
         except OSError:  # as all of smtplib's are
             log.warning("A notice of a change could not be sent: the mail server does not answer.")
 
@@ -227,7 +230,7 @@ def _signed_out(user: User | None, **_: Any) -> None:
 @receiver(password_changed)
 def _changed_password(user: User, **_: Any) -> None:
     activity.record_of_person(user, "Changed the password", by=user)
-    tell(user, "your password was changed")
+    tell(user, gettext_noop("your password was changed"))
 
 
 def _note_factor(action: str, told: str) -> Any:
@@ -235,15 +238,18 @@ def _note_factor(action: str, told: str) -> Any:
         with language.in_english():
             kind = str(authenticator.get_type_display())
         activity.record_of_person(user, action, by=user, after={"second factor": kind})
-        tell(user, told.format(kind))
+        tell(user, told, kind=kind)
 
     return note
 
 
 _FACTOR_NOTES = (
-    (authenticator_added, _note_factor("Added a second factor", "a second factor was added: {}")),
-    (authenticator_removed, _note_factor("Removed a second factor", "a second factor was removed: {}")),
-    (authenticator_reset, _note_factor("Made new recovery codes", "new recovery codes were made")),
+    (authenticator_added, _note_factor("Added a second factor", gettext_noop("a second factor was added: {kind}"))),
+    (
+        authenticator_removed,
+        _note_factor("Removed a second factor", gettext_noop("a second factor was removed: {kind}")),
+    ),
+    (authenticator_reset, _note_factor("Made new recovery codes", gettext_noop("new recovery codes were made"))),
 )
 for signal, note in _FACTOR_NOTES:
     signal.connect(note)
@@ -252,10 +258,10 @@ for signal, note in _FACTOR_NOTES:
 @receiver(social_account_added)
 def _connected(sociallogin: SocialLogin, **_: Any) -> None:
     activity.record_of_person(sociallogin.user, "Connected the company's sign-in", by=sociallogin.user)
-    tell(sociallogin.user, "your company's sign-in was connected")
+    tell(sociallogin.user, gettext_noop("your company's sign-in was connected"))
 
 
 @receiver(social_account_removed)
 def _disconnected(socialaccount: SocialAccount, **_: Any) -> None:
     activity.record_of_person(socialaccount.user, "Disconnected the company's sign-in", by=socialaccount.user)
-    tell(socialaccount.user, "your company's sign-in was disconnected")
+    tell(socialaccount.user, gettext_noop("your company's sign-in was disconnected"))

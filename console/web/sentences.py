@@ -73,18 +73,20 @@ class Sentence(Node):
 
     def filled(self, text: str, context: Context) -> SafeString:
         """Return a translation with what its places become; the text is a catalog's, and as safe as a template."""
-        found = []
+        found: list[str] = []
         for piece, key in pieces(text):
-            if key is None or key not in self.parts:
+            if key is None or key not in self.parts:  # a test holds catalogs to the places of their sentences
                 found.append(piece)
             else:
-                found += [one if isinstance(one, str) else str(one.render_annotated(context)) for one in self.parts[key]]
+                found += (
+                    str(one if isinstance(one, str) else one.render_annotated(context)) for one in self.parts[key]
+                )
         return SafeString("".join(found))  # variables escape themselves
 
 
 def is_translated(context: Context) -> bool:
     """Return whether what is rendered is in another language than English; asked once, as the answer takes longer."""
-    kept = context.render_context.dicts[0]
+    kept: Any = context.render_context.dicts[0]
     if IS_TRANSLATED not in kept:
         kept[IS_TRANSLATED] = get_language() != settings.LANGUAGE_CODE
     return bool(kept[IS_TRANSLATED])
