@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from clusters import keys
 from clusters.models import (
@@ -131,7 +132,11 @@ def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
             why = "does not exist any more" if now is None else f"is {now.get_state_display().lower()}"
             if now and now.cloud_account_id != account.pk:
                 why = f"is not in {account.name}, the account of the cluster"
-            raise NotAttachable(f"{store.name} {why}. Only an available store of the same account can be attached.")
+            raise NotAttachable(
+                gettext("{store} {why}. Only an available store of the same account can be attached.").format(
+                    store=store.name, why=why
+                )
+            )
     ever = list(cluster.repositories.order_by("number"))  # also of stores that are gone, which have no ID any more
     numbers = {one.store_id: one for one in ever}  # of two in one store, the one that replaced the other
     last = next_number(cluster) - 1
@@ -141,9 +146,11 @@ def _attach(cluster: Cluster, stores: Collection[Store]) -> None:
             last += 1
             if last > REPOSITORIES_AT_MOST:
                 raise NotAttachable(
-                    f"pgBackRest knows {REPOSITORIES_AT_MOST} repositories, and this cluster has had as many stores. "
-                    "Numbers are not given twice, since a node may still have the old store under one. Attach stores "
-                    "that it had before, or make a new cluster."
+                    gettext(
+                        "pgBackRest knows {repositories_at_most} repositories, and this cluster has had as many "
+                        "stores. Numbers are not given twice, since a node may still have the old store under "
+                        "one. Attach stores that it had before, or make a new cluster."
+                    ).format(repositories_at_most=REPOSITORIES_AT_MOST)
                 )
             repository = Repository.objects.create(cluster=cluster, store=store, number=last)
         Attachment.objects.create(cluster=cluster, store=store, repository=repository)
@@ -169,13 +176,23 @@ def replace_passphrase(repository: Repository, *, by: User | None) -> Repository
         if why := restoration.refusal(cluster.organisation_id):
             raise NotAttachable(why)
         if cluster.is_busy or attachment is None:
-            raise NotAttachable(f"{cluster.name} does not use {repository} now, or is at work. Reload the page.")
+            raise NotAttachable(
+                gettext("{cluster} does not use {repository} now, or is at work. Reload the page.").format(
+                    cluster=cluster.name, repository=repository
+                )
+            )
         if cluster.is_watched_only:
-            raise NotAttachable(f"{cluster.name} is watched only: hand its node over first, which is to write there.")
+            raise NotAttachable(
+                gettext("{cluster} is watched only: hand its node over first, which is to write there.").format(
+                    cluster=cluster.name
+                )
+            )
         number = next_number(cluster)
         if number > REPOSITORIES_AT_MOST:
             raise NotAttachable(
-                f"pgBackRest knows {REPOSITORIES_AT_MOST} repositories, and {cluster.name} has had all."
+                gettext("pgBackRest knows {repositories_at_most} repositories, and {cluster} has had all.").format(
+                    repositories_at_most=REPOSITORIES_AT_MOST, cluster=cluster.name
+                )
             )
         memory.note_setup(cluster)
         prefix = f"{cluster.prefix}/r{number}"
@@ -199,19 +216,27 @@ def add_nodes(cluster: Cluster, *, regions: Sequence[str], first: Node | None = 
     with transaction.atomic():
         made = Cluster.objects.filter(pk=cluster.pk, state__in=Cluster.VERBS["update"].start)
         if not made.update(nodes_made=F("nodes_made") + len(regions)):
-            raise NodesRefused(f"{cluster.name} is at work. Wait until its task has ended.")
+            raise NodesRefused(
+                gettext("{cluster} is at work. Wait until its task has ended.").format(cluster=cluster.name)
+            )
         if Node.objects.filter(cluster=cluster).count() + len(regions) > NODES_AT_MOST:
-            raise NodesRefused(f"A cluster has at most {NODES_AT_MOST} nodes.")
+            raise NodesRefused(
+                gettext("A cluster has at most {nodes_at_most} nodes.").format(nodes_at_most=NODES_AT_MOST)
+            )
         cluster.refresh_from_db(fields=["nodes_made"])
         folder = ""
         if first is None and BroughtIn.objects.filter(cluster=cluster).exists():
             raise NodesRefused(
-                f"The repositories of {cluster.name} were brought in for one node: another primary would write into "
-                "the same stanzas. Add standbys of it, or make another cluster."
+                gettext(
+                    "The repositories of {cluster} were brought in for one node: another primary would write "
+                    "into the same stanzas. Add standbys of it, or make another cluster."
+                ).format(cluster=cluster.name)
             )
         if first:
             if not Node.objects.filter(pk=first.pk, cluster=cluster).exists():
-                raise NodesRefused(f"{first} was removed meanwhile. Choose another primary.")
+                raise NodesRefused(
+                    gettext("{first} was removed meanwhile. Choose another primary.").format(first=first)
+                )
             folder = first.repository_folder
         number = cluster.nodes_made - len(regions) + 1
         nodes = [
@@ -230,7 +255,9 @@ def remove_nodes(cluster: Cluster, *, names: Iterable[str], by: User | None) -> 
         # The update locks the row: two who remove different nodes at once must not leave none.
         free = Cluster.objects.filter(pk=cluster.pk, state__in=Cluster.VERBS["update"].start)
         if not free.update(nodes_made=F("nodes_made")):
-            raise NodesRefused(f"{cluster.name} is at work. Wait until its task has ended.")
+            raise NodesRefused(
+                gettext("{cluster} is at work. Wait until its task has ended.").format(cluster=cluster.name)
+            )
         memory.note_setup(cluster)
         pass_on(cluster, names := {*names})
         nodes = Node.objects.filter(cluster=cluster)
@@ -250,7 +277,7 @@ def remove_nodes(cluster: Cluster, *, names: Iterable[str], by: User | None) -> 
         removed = {node.name: node.region for node in going}
         going.delete()
         if not nodes.exists():
-            raise NodesRefused("A cluster keeps at least one node. Delete the cluster instead.")
+            raise NodesRefused(gettext("A cluster keeps at least one node. Delete the cluster instead."))
         # Stanzas that only these machines had: no other node may go on with them.
         left = {one.repository_folder for one in nodes}
         Database.objects.filter(cluster=cluster).exclude(folder="").exclude(folder__in=left).delete()
@@ -263,7 +290,9 @@ def write_to(node: Node, *, choice: str, stores: Collection[Store] = (), by: Use
         Cluster.objects.filter(pk=node.cluster_id).judge_now()  # its row is held before those of its attachments
         there = {one.store_id: one for one in Attachment.objects.select_for_update().filter(cluster=node.cluster_id)}
         if missing := [store.name for store in stores if store.pk not in there]:
-            raise NotAttachable(f"{' and '.join(missing)} is not attached to the cluster any more.")
+            raise NotAttachable(
+                gettext("{missing} is not attached to the cluster any more.").format(missing=" and ".join(missing))
+            )
         memory.note_setup(node.cluster)
         before, node.writes_to = node.writes_to, choice
         node.save(update_fields=["writes_to"])
@@ -359,17 +388,25 @@ def _keep_stanza(cluster: Cluster, name: str) -> None:
     """Have the stanza looked for where repositories of the cluster were brought in; raises NotAttachable."""
     for one in Repository.objects.select_for_update().filter(cluster=cluster).exclude(brought__isnull=True):
         if cluster.is_watched_only:
-            raise NotAttachable(f"{cluster.name} is watched only. Hand its node over first, then add the database.")
+            raise NotAttachable(
+                gettext("{cluster} is watched only. Hand its node over first, then add the database.").format(
+                    cluster=cluster.name
+                )
+            )
         if Database.objects.filter(cluster=cluster).exclude(folder="").exists():
             raise NotAttachable(
-                f"The machines of {cluster.name} have stanzas of their own, and a new one would be on each of them, "
-                "which all write into the same place. Make another cluster for it."
+                gettext(
+                    "The machines of {cluster} have stanzas of their own, and a new one would be on each of "
+                    "them, which all write into the same place. Make another cluster for it."
+                ).format(cluster=cluster.name)
             )
         others = Repository.objects.filter(store=one.store_id, cluster__isnull=False).exclude(pk=one.pk)
         for other in others.exclude(brought__isnull=True):
             if other.is_same_place(one.brought["path"], [name]):
                 raise NotAttachable(
-                    f"{other.cluster_name} has the stanza {name} in {one}. Give the database another name."
+                    gettext("{cluster_name} has the stanza {name} in {one}. Give the database another name.").format(
+                        cluster_name=other.cluster_name, name=name, one=one
+                    )
                 )
         stanzas = list(dict.fromkeys([*one.brought["stanzas"], name]))
         added = [*one.brought.get("added", ()), *([] if name in one.brought["stanzas"] else [name])]

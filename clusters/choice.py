@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from uuid import UUID
 from zlib import crc32
 
+from django.utils.translation import gettext
+
 from clusters.models import Cluster
 from clusters.proximity import Site, Verdict, judge, nearest
 from clusters.repositories.detaching import costs
@@ -48,8 +50,14 @@ class Option:
         """Return where it is, and how far from the nearest node or why it cannot be chosen."""
         where = self.region.words
         if not self.usable:
-            return f"{where} · cannot be chosen: {State(self.state).label.lower()}"
-        return f"{where} · {self.km:,} km from {self.node}" if self.node else where
+            return gettext("{where} · cannot be chosen: {lower}").format(
+                where=where, lower=State(self.state).label.lower()
+            )
+        return (
+            gettext("{where} · {km} km from {node}").format(where=where, km=f"{self.km:,}", node=self.node)
+            if self.node
+            else where
+        )
 
     @property
     def label(self) -> str:
@@ -111,26 +119,36 @@ def consequences(cluster: Cluster, removed: Collection[UUID], left: Collection[S
         return []
     said = []
     if not left:
-        said.append("No store is left: no node has a place to archive to, and WAL piles up until its disk is full.")
+        said.append(
+            gettext("No store is left: no node has a place to archive to, and WAL piles up until its disk is full.")
+        )
     for name, region in cluster.places:
         lost = [store.name for store in going if store.region == region.code]
         if lost and left and not any(store.region == region.code for store in left):
-            said.append(f"{name} loses {' and '.join(lost)}, the only store in its region ({region.code}).")
+            said.append(
+                gettext("{name} loses {lost}, the only store in its region ({code}).").format(
+                    name=name, lost=" and ".join(lost), code=region.code
+                )
+            )
     numbers = {one.repository.number for one in cluster.wanted if one.store_id in removed}
     lost, all_read = costs(cluster, numbers)
     said.extend(lost)
     if not all_read:
         said.extend(
             (
-                f"{one.store.name} (repo{one.repository.number}) may hold the only full backup: the console has not "
-                f"been able to look into it. Check with “pgbackrest --repo={one.repository.number} info” on a node."
+                gettext(
+                    "{store} (repo{number}) may hold the only full backup: the console has not been able to "
+                    "look into it. Check with “pgbackrest --repo={number} info” on a node."
+                ).format(store=one.store.name, number=one.repository.number)
             )
             for one in cluster.wanted
             if one.store_id in removed
         )
     said.extend(
-        f"{one.repository.store_name} (repo{one.repository.number}) keeps {one.words}. Nothing in it is deleted, and "
-        "its passphrase stays under Retained Repositories; but the nodes can no longer read or expire it."
+        gettext(
+            "{store_name} (repo{number}) keeps {words}. Nothing in it is deleted, and its passphrase "
+            "stays under Retained Repositories; but the nodes can no longer read or expire it."
+        ).format(store_name=one.repository.store_name, number=one.repository.number, words=one.words)
         for one in left_behind(cluster, stores=removed)
     )
     if writing := [node.name for node in cluster.nodes.all() if numbers & set(node.applied_targets)]:
@@ -140,8 +158,10 @@ def consequences(cluster: Cluster, removed: Collection[UUID], left: Collection[S
             "Choose other stores for the node first, apply its file, and wait until its page says applied."
         )
     said.append(
-        "Take the repository out of every node's pgBackRest configuration first: a node that still has it can push no "
-        "WAL at all, not even to the other stores."
+        gettext(
+            "Take the repository out of every node's pgBackRest configuration first: a node that "
+            "still has it can push no WAL at all, not even to the other stores."
+        )
     )
     return said
 
@@ -149,7 +169,8 @@ def consequences(cluster: Cluster, removed: Collection[UUID], left: Collection[S
 def changed_meanwhile(cluster: Cluster) -> str:
     """Return what to tell the second of two administrators who change the same cluster at once."""
     names = ", ".join(one.store.name for one in cluster.wanted) or "none"
-    return (
-        f"Somebody else has changed the stores of {cluster.name} since you opened this: it has {names} now. Nothing of "
-        "yours was carried out, and your choice still stands below; look at it again, then update."
-    )
+    return gettext(
+        "Somebody else has changed the stores of {cluster} since you opened this: it has {names} "
+        "now. Nothing of yours was carried out, and your choice still stands below; look at it "
+        "again, then update."
+    ).format(cluster=cluster.name, names=names)

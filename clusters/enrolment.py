@@ -12,6 +12,7 @@ from secrets import compare_digest, token_urlsafe
 from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from clusters import keys
 from clusters.models import Cluster, Enrolment, EnrolmentPlace, Node
@@ -112,7 +113,7 @@ def find(token: str, address: str) -> Enrolment:
     """Return the enrolment whose token this is; raises NotHandedOut, the same for each that is none."""
     attempts = f"enrolment-of-nobody-{address}"
     if cache.get(attempts, 0) >= UNKNOWN_A_MINUTE:
-        raise NotHandedOut("Too many tokens that are none came from this address. Wait for a minute.", 429)
+        raise NotHandedOut(gettext("Too many tokens that are none came from this address. Wait for a minute."), 429)
     digest = _digest(token)
     found: Enrolment | None = Enrolment.objects.select_related("organisation").filter(token_sha256=digest).first()
     if found and compare_digest(found.token_sha256, digest) and found.is_open and _is_by_somebody_who_may(found):
@@ -153,8 +154,13 @@ def place_for(enrolment: Enrolment, asked: Asked) -> EnrolmentPlace:
     called = sorted(str(one) for one in (found or places))
     listed = f"{', '.join(called[:20])}{' …' if len(called) > 20 else ''}"
     if found:
-        raise NotHandedOut(f"It could be one of several: {listed}. Say which with --node.", 422)
-    raise NotHandedOut(f"This enrolment knows {what}. Say which it is with --node: {listed}.", 422)
+        raise NotHandedOut(
+            gettext("It could be one of several: {listed}. Say which with --node.").format(listed=listed), 422
+        )
+    raise NotHandedOut(
+        gettext("This enrolment knows {what}. Say which it is with --node: {listed}.").format(what=what, listed=listed),
+        422,
+    )
 
 
 def _named(places: Sequence[EnrolmentPlace], names: set[str]) -> list[EnrolmentPlace]:
@@ -174,13 +180,17 @@ def setup_for(place: EnrolmentPlace, asked: Asked) -> NodeSetup:
     """Return what the node is handed, if it may be now: raises NotHandedOut, with what to do."""
     often = f"enrolment-of-place-{place.pk}"
     if cache.get(often, 0) >= ASKED_A_MINUTE:
-        raise NotHandedOut(f"{place} was asked for too often. Wait for a minute.", 429)
+        raise NotHandedOut(gettext("{place} was asked for too often. Wait for a minute.").format(place=place), 429)
     _count(often)
     if not MACHINE.fullmatch(asked.machine):
-        raise NotHandedOut("This is no digest of a machine-id.", 422)
+        raise NotHandedOut(gettext("This is no digest of a machine-id."), 422)
     node = place.node
     if node.machine and asked.machine and node.machine != asked.machine and not node.is_silent:
-        raise NotHandedOut(f"Another machine reports as {place} now. Stop that one first, or say which node this is.")
+        raise NotHandedOut(
+            gettext("Another machine reports as {place} now. Stop that one first, or say which node this is.").format(
+                place=place
+            )
+        )
     cluster = Cluster.objects.with_node_setup().get(pk=node.cluster_id)
     node_setup = next(one for one in node_setups(cluster) if one.node.pk == node.pk)
     if node_setup.missing:
@@ -193,15 +203,19 @@ def hand_out(place: EnrolmentPlace, node_setup: NodeSetup, asked: Asked) -> None
     node = node_setup.node
     is_other = node.machine and asked.machine and node.machine != asked.machine
     if is_other and not asked.replaces and place.taken_at is None:
-        raise NotHandedOut(f"{place} was another machine. If this one takes its place, add --replace.")
+        raise NotHandedOut(
+            gettext("{place} was another machine. If this one takes its place, add --replace.").format(place=place)
+        )
     with transaction.atomic():
         if not place.take(machine=asked.machine, address=asked.address or None):
             place.refresh_from_db(fields=["taken_at", "address"])
             if place.taken_at is None:
                 raise NotHandedOut(NO_TOKEN, 403)
             raise NotHandedOut(
-                f"{place} was enrolled already, {place.taken_at:%Y-%m-%d %H:%M} UTC from {place.address or 'nowhere'}. "
-                "If that was not this machine, tell your administrators at once. They can allow it again: Enrolment."
+                gettext(
+                    "{place} was enrolled already, {taken_at} UTC from {value}. If that was not this "
+                    "machine, tell your administrators at once. They can allow it again: Enrolment."
+                ).format(place=place, taken_at=f"{place.taken_at:%Y-%m-%d %H:%M}", value=place.address or "nowhere")
             )
         if asked.machine and not node.machine:
             node.machine = asked.machine

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, gettext_lazy
 
 from clusters.models import Cluster, Node
 from clusters.validators import validate_host
@@ -23,18 +24,23 @@ class EnrolmentForm(forms.Form):
 
     clusters: forms.ModelMultipleChoiceField[Cluster] = forms.ModelMultipleChoiceField(
         Cluster.objects.none(),
-        error_messages={"required": "Choose at least one cluster.", "invalid_choice": "There is no such cluster here."},
+        error_messages={
+            "required": gettext_lazy("Choose at least one cluster."),
+            "invalid_choice": gettext_lazy("There is no such cluster here."),
+        },
     )
-    whose = forms.ChoiceField(label="Nodes", choices=WHOSE, initial="new")
-    hours = forms.ChoiceField(label="Good for", choices=HOURS, initial="4")
+    whose = forms.ChoiceField(label=gettext_lazy("Nodes"), choices=WHOSE, initial="new")
+    hours = forms.ChoiceField(label=gettext_lazy("Good for"), choices=HOURS, initial="4")
     machines = forms.CharField(
-        label="Machines",
+        label=gettext_lazy("Machines"),
         required=False,
         max_length=200_000,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
         help_text=(
-            "Only these, and which node each is: a host name, a space, n1 or orders-7q4t/n1; one a line. Without any, "
-            "a machine is found by the node's address, or says which node it is."
+            gettext_lazy(
+                "Only these, and which node each is: a host name, a space, n1 or orders-7q4t/n1; one a line. Without "
+                "any, a machine is found by the node's address, or says which node it is."
+            )
         ),
     )
 
@@ -55,9 +61,16 @@ class EnrolmentForm(forms.Form):
             rows = rows.filter(reported_at=None)
         found = list(rows.order_by(Natural("cluster__name"), "pk")[: NODES_AT_MOST + 1])
         if not found:
-            self.add_error("whose", "All nodes of these clusters have reported. Choose all, to set them up anew.")
+            self.add_error(
+                "whose", gettext("All nodes of these clusters have reported. Choose all, to set them up anew.")
+            )
         elif len(found) > NODES_AT_MOST:
-            self.add_error("clusters", f"An enrolment is for at most {NODES_AT_MOST} nodes. Choose fewer clusters.")
+            self.add_error(
+                "clusters",
+                gettext("An enrolment is for at most {nodes_at_most} nodes. Choose fewer clusters.").format(
+                    nodes_at_most=NODES_AT_MOST
+                ),
+            )
         else:
             self.nodes = found
             try:
@@ -74,19 +87,27 @@ class EnrolmentForm(forms.Form):
             if not words or words[0].startswith("#"):
                 continue
             if len(words) != 2:
-                raise ValidationError(f"Line {number}: write a host name, a space, and the name of a node.")
+                raise ValidationError(
+                    gettext("Line {number}: write a host name, a space, and the name of a node.").format(number=number)
+                )
             hostname, name = words[0].lower(), words[1]
             try:
                 validate_host(hostname)
             except ValidationError as error:
-                raise ValidationError(f"Line {number}: {' '.join(error.messages)}") from error
+                raise ValidationError(
+                    gettext("Line {number}: {messages}").format(number=number, messages=" ".join(error.messages))
+                ) from error
             nodes = by_name.get(name, [])
             if len(nodes) != 1:
                 several = " or ".join(f"{one.cluster.called}/{one.name}" for one in nodes[:3])
                 why = f"could be {several}" if nodes else "is none of the chosen nodes"
-                raise ValidationError(f"Line {number}: {name} {why}.")
+                raise ValidationError(gettext("Line {number}: {name} {why}.").format(number=number, name=name, why=why))
             if nodes[0].pk in self.hostnames or hostname in self.hostnames.values():
-                raise ValidationError(f"Line {number}: {hostname} or {name} stands in an earlier line already.")
+                raise ValidationError(
+                    gettext("Line {number}: {hostname} or {name} stands in an earlier line already.").format(
+                        number=number, hostname=hostname, name=name
+                    )
+                )
             self.hostnames[nodes[0].pk] = hostname
         if self.hostnames:
             self.nodes = [one for one in self.nodes if one.pk in self.hostnames]

@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters
@@ -95,7 +96,7 @@ def enrolment_revoke(request: MemberRequest, pk: int) -> HttpResponse:
     """Have the token of an enrolment taken no more."""
     enrolment = get_object_or_404(_enrolments(request), pk=pk)
     done = enrolments.revoke(enrolment, by=request.user)
-    message = "The token is revoked." if done else "The token was not taken any more already."
+    message = gettext("The token is revoked.") if done else gettext("The token was not taken any more already.")
     return announced(request, enrolment.get_absolute_url(), *CHANGED, message=message)
 
 
@@ -106,9 +107,14 @@ def enrolment_again(request: MemberRequest, pk: int, place: int) -> HttpResponse
     mine = EnrolmentPlace.objects.filter(enrolment__in=Enrolment.objects.visible_to(request.membership).filter(pk=pk))
     found = get_object_or_404(mine.select_related("enrolment__organisation", "node__cluster"), pk=place)
     if not enrolments.allow_again(found, by=request.user):
-        messages.error(request, f"{found} is not enrolled, or the token is not taken any more: begin an enrolment.")
+        messages.error(
+            request,
+            gettext("{found} is not enrolled, or the token is not taken any more: begin an enrolment.").format(
+                found=found
+            ),
+        )
         return announced(request, found.enrolment.get_absolute_url(), *CHANGED)
-    message = f"{found} can be enrolled once more."
+    message = gettext("{found} can be enrolled once more.").format(found=found)
     return announced(request, found.enrolment.get_absolute_url(), *CHANGED, message=message)
 
 
@@ -154,7 +160,7 @@ def enrol(request: HttpRequest) -> HttpResponse:
     try:
         enrolment = enrolments.find(token, asked.address)
         if kind not in {"check", "setup"}:
-            raise NotHandedOut("Ask for kind=check or kind=setup.", 422)
+            raise NotHandedOut(gettext("Ask for kind=check or kind=setup."), 422)
         place = enrolments.place_for(enrolment, asked)
         node_setup = enrolments.setup_for(place, asked)
         address = report_address(request, node_setup.node)

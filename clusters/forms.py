@@ -6,6 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from clusters.choice import changed_meanwhile, consequences, planned_nodes
 from clusters.models import NODES_AT_MOST, REPOSITORIES_AT_MOST, BackupPolicy, Cluster, Database, Node, NodeDatabase
@@ -65,21 +66,34 @@ def chosen_stores(
     ids = list(dict.fromkeys(ids))
     if len(ids) > REPOSITORIES_AT_MOST:
         raise forms.ValidationError(
-            f"pgBackRest knows at most {REPOSITORIES_AT_MOST} repositories; {len(ids)} stores were chosen."
+            gettext("pgBackRest knows at most {repositories_at_most} repositories; {ids} stores were chosen.").format(
+                repositories_at_most=REPOSITORIES_AT_MOST, ids=len(ids)
+            )
         )
     mine = Store.objects.visible_to(membership)
     found = {store.pk: store for store in mine.filter(pk__in=ids)}
     if missing := len(ids) - len(found):
         raise forms.ValidationError(
-            f"{missing} of the chosen stores {'does' if missing == 1 else 'do'} not exist any more. The list below is "
-            "as it is now."
+            ngettext(
+                "{missing} of the chosen stores does not exist any more. The list below is as it is now.",
+                "{missing} of the chosen stores do not exist any more. The list below is as it is now.",
+                missing,
+            ).format(missing=missing)
         )
     for store in found.values():
         if store.cloud_account_id != account.pk:
-            raise forms.ValidationError(f"{store.name} is not in {account.name}, the account of the cluster.")
+            raise forms.ValidationError(
+                gettext("{store} is not in {account}, the account of the cluster.").format(
+                    store=store.name, account=account.name
+                )
+            )
         if store.state != State.AVAILABLE and store.pk not in attached:
             state = store.get_state_display().lower()
-            raise forms.ValidationError(f"{store.name} is {state}. Only an available store can be attached.")
+            raise forms.ValidationError(
+                gettext("{store} is {state}. Only an available store can be attached.").format(
+                    store=store.name, state=state
+                )
+            )
     return [found[pk] for pk in ids]
 
 
@@ -89,7 +103,11 @@ def known_regions(codes: list[str], account: CloudAccount) -> list[str]:
     A region that is chosen by its code and typed by its place is meant once.
     """
     if len(codes) > NODES_AT_MOST:
-        raise forms.ValidationError(f"A cluster has at most {NODES_AT_MOST} nodes; {len(codes)} were asked for.")
+        raise forms.ValidationError(
+            gettext("A cluster has at most {nodes_at_most} nodes; {codes} were asked for.").format(
+                nodes_at_most=NODES_AT_MOST, codes=len(codes)
+            )
+        )
     offered = account.regions
     found = [named_region(text, account, offered) for text in codes]
     return [code for text, code in zip(codes, found, strict=True) if text == code or code not in codes]
@@ -104,13 +122,15 @@ def found_regions(texts: list[str], account: CloudAccount) -> list[str]:
 class ClusterForm(AccountForm):
     """A cluster to create: name, linked account, regions of its nodes, stores."""
 
-    name = NameField(label="Cluster Name", error_messages={"required": "Give the cluster a name."})
+    name = NameField(
+        label=gettext_lazy("Cluster Name"), error_messages={"required": gettext_lazy("Give the cluster a name.")}
+    )
     cloud_account = forms.ModelChoiceField(
         CloudAccount.objects.none(),
-        empty_label="Choose a linked account",
+        empty_label=gettext_lazy("Choose a linked account"),
         error_messages={
-            "required": "Choose the account that the nodes and their stores are in.",
-            "invalid_choice": "Choose one of the linked accounts.",
+            "required": gettext_lazy("Choose the account that the nodes and their stores are in."),
+            "invalid_choice": gettext_lazy("Choose one of the linked accounts."),
         },
     )
     regions = RegionsField()
@@ -133,7 +153,7 @@ class ClusterForm(AccountForm):
         """Return the name, if no other cluster of the organisation has it."""
         name = str(self.cleaned_data["name"])
         if Cluster.objects.filter(organisation=self.membership.organisation).named(name).exists():
-            raise forms.ValidationError("A cluster of this name exists. Choose another name.")
+            raise forms.ValidationError(gettext("A cluster of this name exists. Choose another name."))
         return name
 
     def clean(self) -> dict[str, Any]:
@@ -187,7 +207,9 @@ class StoresForm(forms.Form):
             if self.warnings and data["confirmed"] != self.confirmation:
                 self.question = f"Detach {self.names}?"
                 raise forms.ValidationError(
-                    f"{self.question} Nothing has changed yet: read what it means, then say yes."
+                    gettext("{question} Nothing has changed yet: read what it means, then say yes.").format(
+                        question=self.question
+                    )
                 )
         return data
 
@@ -205,8 +227,10 @@ class DeleteClusterForm(TypedNameForm):
         """Return whether the kit was taken; it has to be where anything stays that only it opens."""
         if self.leaves and not self.cleaned_data["kit"]:
             raise forms.ValidationError(
-                "Take the recovery kit first and keep it, then tick this: backups stay, and nobody reads them without "
-                "their passphrases."
+                gettext(
+                    "Take the recovery kit first and keep it, then tick this: backups stay, and nobody reads them "
+                    "without their passphrases."
+                )
             )
         return bool(self.cleaned_data["kit"])
 
@@ -215,7 +239,7 @@ class AddNodesForm(forms.Form):
     """Regions in which the cluster gets one more node each, and whose standbys they are."""
 
     regions = RegionsField()
-    follows = forms.ChoiceField(label="They are", required=False)
+    follows = forms.ChoiceField(label=gettext_lazy("They are"), required=False)
 
     def __init__(self, data: Any = None, *, cluster: Cluster, **options: Any) -> None:
         super().__init__(data, **options)
@@ -243,7 +267,10 @@ class RemoveNodesForm(forms.Form):
 
     nodes = forms.MultipleChoiceField(
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose the nodes to remove.", "invalid_choice": "There is no node %(value)s."},
+        error_messages={
+            "required": gettext_lazy("Choose the nodes to remove."),
+            "invalid_choice": gettext_lazy("There is no node %(value)s."),
+        },
     )
 
     def __init__(self, data: Any = None, *, cluster: Cluster, **options: Any) -> None:
@@ -273,7 +300,12 @@ class DatabaseForm(forms.ModelForm):  # type: ignore[type-arg]
         for node in cluster.nodes.all():
             if not node.release.knows(postgresql):
                 why = unknown(node.release, postgresql, str(data.get("name", "it")))
-                self.add_error("version", f"{node.name}: {why} there, and say so on its page, before you add this.")
+                self.add_error(
+                    "version",
+                    gettext("{node}: {why} there, and say so on its page, before you add this.").format(
+                        node=node.name, why=why
+                    ),
+                )
         others = Database.objects.filter(cluster=cluster).exclude(pk=self.instance.pk)
         for field, message in (
             ("name", "A database of this name is in the cluster."),
@@ -286,7 +318,12 @@ class DatabaseForm(forms.ModelForm):  # type: ignore[type-arg]
         for field, words in (("port", "listens on this port"), ("data_directory", "has this data directory")):
             one = elsewhere.filter(**{field: data[field]}).first() if data.get(field) else None
             if one and field not in self.errors:
-                self.add_error(field, f"On {one.node.name}, {one.database.name} {words}.")
+                self.add_error(
+                    field,
+                    gettext("On {node}, {database} {words}.").format(
+                        node=one.node.name, database=one.database.name, words=words
+                    ),
+                )
         return data
 
 
@@ -312,10 +349,15 @@ class NodeStoresForm(forms.Form):
         elif "backup_stores" in data:
             ids = list(dict.fromkeys(data["backup_stores"]))
             if not ids:
-                self.add_error("backup_stores", "Choose at least one store: a node without one cannot archive its WAL.")
+                self.add_error(
+                    "backup_stores", gettext("Choose at least one store: a node without one cannot archive its WAL.")
+                )
             elif missing := [pk for pk in ids if pk not in self.attached]:
                 count = f"{len(missing)} of these stores {'is' if len(missing) == 1 else 'are'}"
-                self.add_error("backup_stores", f"{count} not attached to the cluster. Attach it there first.")
+                self.add_error(
+                    "backup_stores",
+                    gettext("{count} not attached to the cluster. Attach it there first.").format(count=count),
+                )
             else:
                 data["backup_stores"] = [self.attached[pk] for pk in ids]
         return data
@@ -334,16 +376,18 @@ class NodeForm(forms.ModelForm):  # type: ignore[type-arg]
         for database in self.instance.cluster.databases_in(self.instance.repository_folder):
             if not BY_NUMBER[chosen].knows(int(database.version)):
                 why = unknown(BY_NUMBER[chosen], int(database.version), database.name)
-                raise forms.ValidationError(f"{why} on {self.instance.name}, and choose that.")
+                raise forms.ValidationError(
+                    gettext("{why} on {instance}, and choose that.").format(why=why, instance=self.instance.name)
+                )
         return chosen
 
 
 class KeyForm(forms.Form):
     """The key that the nodes sign in with, made by hand; both halves belong together, so both are asked for."""
 
-    access_key_id = forms.CharField(label="Access Key ID", max_length=128)
-    secret_access_key = SecretField(label="Secret Access Key")
-    save_anyway = forms.BooleanField(label="Save it anyway", required=False)
+    access_key_id = forms.CharField(label=gettext_lazy("Access Key ID"), max_length=128)
+    secret_access_key = SecretField(label=gettext_lazy("Secret Access Key"))
+    save_anyway = forms.BooleanField(label=gettext_lazy("Save it anyway"), required=False)
     trial: KeyTrial | None = None  # what became of trying the key, when that keeps it from being saved
 
     def clean(self) -> dict[str, Any]:
@@ -371,11 +415,16 @@ class KeyForm(forms.Form):
         if trial.field:
             self.add_error(trial.field, " ".join(trial.refused))
         elif trial.refused:
-            self.add_error("access_key_id", "The nodes could not work with this key. Nothing was saved.")
+            self.add_error("access_key_id", gettext("The nodes could not work with this key. Nothing was saved."))
         elif trial.untried:
-            self.add_error("access_key_id", f"The key could not be tried: {trial.untried} Nothing was saved.")
+            self.add_error(
+                "access_key_id",
+                gettext("The key could not be tried: {untried} Nothing was saved.").format(untried=trial.untried),
+            )
         else:
-            self.add_error("access_key_id", "The console could not read what nodes write with it. Nothing was saved.")
+            self.add_error(
+                "access_key_id", gettext("The console could not read what nodes write with it. Nothing was saved.")
+            )
         return False
 
 
@@ -392,7 +441,9 @@ class ForgetNodeForm(TypedNameForm):
         """Refuse whoever may not forget what is kept."""
         if self.kept_by and not self.may_anyway:
             raise forms.ValidationError(
-                f"It stays. {self.kept_by} Until its folder is empty, only an owner may forget it."
+                gettext("It stays. {kept_by} Until its folder is empty, only an owner may forget it.").format(
+                    kept_by=self.kept_by
+                )
             )
         return super().clean() or {}
 
@@ -401,10 +452,13 @@ class ReplaceForm(forms.Form):
     """How a key, or a token, is replaced."""
 
     how = forms.ChoiceField(
-        choices=[("beside", "Replace"), ("at_once", "Replace at once")],
+        choices=[("beside", gettext_lazy("Replace")), ("at_once", gettext_lazy("Replace at once"))],
         initial="beside",
         widget=forms.RadioSelect,
-        error_messages={"required": "Choose one of the two.", "invalid_choice": "Choose one of the two."},
+        error_messages={
+            "required": gettext_lazy("Choose one of the two."),
+            "invalid_choice": gettext_lazy("Choose one of the two."),
+        },
     )
 
     @property
@@ -441,5 +495,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
                 except Unusable as error:
                     self.add_error(field, str(error))
         if (given.get("diff") or given.get("incr")) and not given.get("full") and not self.errors:
-            self.add_error("full_schedule", "Plan full backups too: the others build on one, and it must not grow old.")
+            self.add_error(
+                "full_schedule", gettext("Plan full backups too: the others build on one, and it must not grow old.")
+            )
         return data

@@ -10,6 +10,7 @@ from django.forms import Form
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from clusters import actions, keys
@@ -42,7 +43,7 @@ def cluster_key(request: MemberRequest, pk: UUID) -> HttpResponse:
             keys.give_key(cluster, by=request.user, trial=trial, **form.key)
             for one in [*trial.broad, *trial.left]:
                 messages.warning(request, one)
-            message = f"The nodes of {cluster.name} have a new key: apply their files."
+            message = gettext("The nodes of {cluster} have a new key: apply their files.").format(cluster=cluster.name)
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     return dialog_form(request, "clusters/key.html", {"form": form, "cluster": cluster})
 
@@ -81,7 +82,7 @@ def key_end(request: MemberRequest, pk: UUID) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             said = "is deleted" if cluster.takes_key else "is being ended"
-            message = f"The former key of {cluster.name}'s nodes {said}."
+            message = gettext("The former key of {cluster}'s nodes {said}.").format(cluster=cluster.name, said=said)
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     context: dict[str, Any] = {"form": form, "cluster": cluster, "replacement": keys.replacement(cluster)}
     return dialog_form(request, "clusters/key_end.html", {**context, "key_ends": cluster.cloud.access.key_ends})
@@ -97,7 +98,7 @@ def key_back(request: MemberRequest, pk: UUID) -> HttpResponse:
     except NotNow as error:
         messages.error(request, str(error))
         return announced(request, cluster.get_absolute_url(), "clusters-changed")
-    message = f"The former key of {cluster.name}'s nodes is handed out again."
+    message = gettext("The former key of {cluster}'s nodes is handed out again.").format(cluster=cluster.name)
     return announced(request, cluster.get_absolute_url(), "clusters-changed", message=message)
 
 
@@ -111,9 +112,13 @@ def node_token(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     if form.is_bound and form.is_valid():
         keys.replace_token(node, at_once=form.at_once, by=request.user)
         if form.at_once:
-            message = f"{name} has a new token: until its report.sh is replaced, its reports are refused."
+            message = gettext(
+                "{name} has a new token: until its report.sh is replaced, its reports are refused."
+            ).format(name=name)
         else:
-            message = f"{name} has a new token. The former one is good until the first report with the new one."
+            message = gettext(
+                "{name} has a new token. The former one is good until the first report with the new one."
+            ).format(name=name)
         return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
     return dialog_form(request, "clusters/node_token.html", {"form": form, "cluster": node.cluster, "node": node})
 
@@ -131,7 +136,9 @@ def passphrase_replace(request: MemberRequest, pk: int) -> HttpResponse:
         except actions.NotAttachable as error:
             form.add_error(None, str(error))
         else:
-            message = f"{made} takes the place of {repository}: run the new set-up scripts, then the commands shown."
+            message = gettext(
+                "{made} takes the place of {repository}: run the new set-up scripts, then the commands shown."
+            ).format(made=made, repository=repository)
             back = reverse("clusters:detail", args=[made.cluster_id])
             return dialog_done(request, back, "clusters-changed", message=message)
     context = {"form": form, "cluster": repository.cluster, "repository": repository}

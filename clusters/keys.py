@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from clusters.models import Cluster, Node, RemovedNode, new_token
 from clusters.node_setup import NodeSetup, node_setups
@@ -107,12 +108,21 @@ def forget_former(cluster: Cluster) -> None:
 def replace_key(cluster: Cluster, *, at_once: bool, by: User | None) -> None:
     """Begin to replace the nodes' key; at once, the present one ends before there is another. Raises NotNow."""
     if not cluster.key_id or cluster.takes_key:
-        raise NotNow(f"The console keeps no key of {cluster.name}'s nodes that it could replace.")
+        raise NotNow(
+            gettext("The console keeps no key of {cluster}'s nodes that it could replace.").format(cluster=cluster.name)
+        )
     if not cluster.attachments.exists():
-        raise NotNow(f"No store is attached to {cluster.name}, so its nodes' key opens nothing. Attach one first.")
+        raise NotNow(
+            gettext("No store is attached to {cluster}, so its nodes' key opens nothing. Attach one first.").format(
+                cluster=cluster.name
+            )
+        )
     if cluster.former_keys and not at_once:
         raise NotNow(
-            "A replacement is not at its end: the former key still opens the stores. End it first, or go back to it."
+            gettext(
+                "A replacement is not at its end: the former key still opens the stores. End it first, "
+                "or go back to it."
+            )
         )
     begin(cluster, "replace_key_at_once" if at_once else "replace_key", by=by)
 
@@ -120,7 +130,7 @@ def replace_key(cluster: Cluster, *, at_once: bool, by: User | None) -> None:
 def end_former(cluster: Cluster, *, by: User | None) -> None:
     """Begin to end the former key; forget it where it was made by hand, and is deleted so. Raises NotNow."""
     if not cluster.former_keys:
-        raise NotNow(f"{cluster.name} has no former key any more.")
+        raise NotNow(gettext("{cluster} has no former key any more.").format(cluster=cluster.name))
     if not cluster.takes_key:
         begin(cluster, "end_key", by=by)
         return
@@ -133,12 +143,12 @@ def end_former(cluster: Cluster, *, by: User | None) -> None:
 def go_back(cluster: Cluster, *, by: User | None) -> None:
     """Hand out the former key again; the one that was to replace it becomes the former one. Raises NotNow."""
     if not cluster.former_keys:
-        raise NotNow(f"{cluster.name} has no former key any more.")
+        raise NotNow(gettext("{cluster} has no former key any more.").format(cluster=cluster.name))
     with transaction.atomic():
         now = timezone.now()
         held = Cluster.objects.filter(pk=cluster.pk, key_replaced_at=cluster.key_replaced_at)
         if not held.update(keys=cluster.former_keys, former_keys=cluster.keys, key_replaced_at=now, key_made_at=now):
-            raise NotNow("Somebody else has changed the nodes' key meanwhile. Reload the page.")
+            raise NotNow(gettext("Somebody else has changed the nodes' key meanwhile. Reload the page."))
         _note("Went back to the nodes' former key", cluster, by, after={"key": cluster.former_key_id})
         if not cluster.takes_key:  # a store that was attached meanwhile may need a signature of its own
             begin(cluster, "update", by=by)

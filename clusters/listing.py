@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils.translation import gettext_lazy
 
 from clusters.models import Attachment, Cluster, Node
 from clusters.models.cluster import ClusterQuerySet, State
@@ -16,14 +17,20 @@ from console.web.lists import Listing, ListPage, Order, list_page, yes_or_no
 from console.web.natural import Natural
 from stores.listing import ACCOUNT, PROVIDER, VERDICT, accounts_named, of_states, states
 
-ATTACHED = yes_or_no("stores", "Stores", "has_stores", "With backup stores", "Without a backup store")
+ATTACHED = yes_or_no(
+    "stores",
+    gettext_lazy("Stores"),
+    "has_stores",
+    gettext_lazy("With backup stores"),
+    gettext_lazy("Without a backup store"),
+)
 LISTING = Listing(
     facets=(of_states(State), VERDICT, PROVIDER, ACCOUNT, ATTACHED),
     orders=(
-        Order("created", "Newest first", "Oldest first", "created_at", falls=True),
-        Order("name", "Name", "Name, Z to A", Natural("name")),
-        Order("verdict", "Worst verdict first", "Best verdict first", "worst_rank"),
-        Order("state", "State", "State, Z to A", "state"),
+        Order("created", gettext_lazy("Newest first"), gettext_lazy("Oldest first"), "created_at", falls=True),
+        Order("name", gettext_lazy("Name"), gettext_lazy("Name, Z to A"), Natural("name")),
+        Order("verdict", gettext_lazy("Worst verdict first"), gettext_lazy("Best verdict first"), "worst_rank"),
+        Order("state", gettext_lazy("State"), gettext_lazy("State, Z to A"), "state"),
     ),
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
 
 from clusters.models import Database, Node, NodeDatabase
 from clusters.models.node import PORT
@@ -82,5 +83,10 @@ class MachineForm(forms.ModelForm):  # type: ignore[type-arg]
             if value in seen:
                 field = f"{one.name}.{part}" if data.get(f"{one.name}.{part}") else f"{seen[value].name}.{part}"
                 other = seen[value] if field.startswith(f"{one.name}.") else one
-                self.add_error(field, f"{other.name} {words} {self.instance.name}. Give each its own.")
+                self.add_error(
+                    field,
+                    gettext("{other} {words} {instance}. Give each its own.").format(
+                        other=other.name, words=words, instance=self.instance.name
+                    ),
+                )
             seen[value] = one

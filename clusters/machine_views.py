@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from clusters import actions
@@ -26,6 +27,6 @@ def node_machine(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     form = MachineForm(posted(request), node=node, databases=cluster.databases_in(node.repository_folder))
     if form.is_bound and form.is_valid():
         actions.describe_machine(node, differences=form.differences, by=request.user)
-        message = f"{name} has new files: download the set-up script again, and run it there."
+        message = gettext("{name} has new files: download the set-up script again, and run it there.").format(name=name)
         return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
     return dialog_form(request, "clusters/node_machine.html", {"form": form, "cluster": cluster, "node": node})

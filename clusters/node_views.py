@@ -8,6 +8,7 @@ from uuid import UUID
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -89,7 +90,7 @@ def node_stores(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
         except actions.NotAttachable as error:
             form.add_error("backup_stores", str(error))
         else:
-            message = f"{node.name} has a new configuration: apply it on the node."
+            message = gettext("{node} has a new configuration: apply it on the node.").format(node=node.name)
             return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
     written = {str(one.store_id) for one in node_setup.attachments}
     chosen = {str(pk) for pk in form["backup_stores"].value() or []} if form.is_bound else written
@@ -126,7 +127,9 @@ def node_edit(request: MemberRequest, pk: UUID, name: str) -> HttpResponse:
     form = NodeForm(posted(request), instance=node)
     if form.is_bound and form.is_valid():
         actions.choose_version(node, version=node.pgbackrest_version, by=request.user)
-        message = f"{node.name} is handed a configuration for pgBackRest {BY_NUMBER[node.pgbackrest_version].label}."
+        message = gettext("{node} is handed a configuration for pgBackRest {label}.").format(
+            node=node.name, label=BY_NUMBER[node.pgbackrest_version].label
+        )
         return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
     context = {"form": form, "cluster": node_setup.cluster, "node": node}
     return dialog_form(request, "clusters/node_edit.html", context)
@@ -147,11 +150,18 @@ def policy(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
     own = bool(node and found.node_id)
     if node and request.method == "POST" and "follow" in request.POST:
         actions.follow_cluster(node, by=request.user)
-        return dialog_done(request, back, "clusters-changed", message=f"{node.name} follows {cluster.name} again.")
+        return dialog_done(
+            request,
+            back,
+            "clusters-changed",
+            message=gettext("{node} follows {cluster} again.").format(node=node.name, cluster=cluster.name),
+        )
     form = PolicyForm(posted(request), instance=found)
     if form.is_bound and form.is_valid():
         actions.plan_backups(cluster, node, by=request.user, **form.cleaned_data)
-        message = f"Retention and schedule of {node or cluster} saved: apply the new files on the nodes."
+        message = gettext("Retention and schedule of {value} saved: apply the new files on the nodes.").format(
+            value=node or cluster
+        )
         return dialog_done(request, back, "clusters-changed", message=message)
     context: dict[str, Any] = {"form": form, "cluster": cluster, "node": node, "own": own, "back": back}
     if not form.errors:
@@ -263,6 +273,6 @@ def removed_node_forget(request: MemberRequest, pk: UUID, name: str) -> HttpResp
     if form.is_bound and form.is_valid():
         actions.forget_node(removed.node, by=request.user)
         url = removed.node.cluster.get_absolute_url()
-        return dialog_done(request, url, "clusters-changed", message=f"{name} is forgotten.")
+        return dialog_done(request, url, "clusters-changed", message=gettext("{name} is forgotten.").format(name=name))
     context = {"form": form, "cluster": removed.node.cluster, "removed": removed}
     return dialog_form(request, "clusters/removed_node_forget.html", context)

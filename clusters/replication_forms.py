@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from clusters.models import BackupPolicy, Cluster, Node
 from clusters.replication import groups, hosts
@@ -15,8 +16,8 @@ OWN = ""
 class ReplicationForm(forms.ModelForm):  # type: ignore[type-arg]
     """Whose standby a node is, and how the other hosts reach it."""
 
-    follows = forms.ChoiceField(label="It is", required=False, widget=forms.RadioSelect)
-    leaves_own = forms.BooleanField(label="Leave its own folder", required=False)
+    follows = forms.ChoiceField(label=gettext_lazy("It is"), required=False, widget=forms.RadioSelect)
+    leaves_own = forms.BooleanField(label=gettext_lazy("Leave its own folder"), required=False)
 
     class Meta:
         model = Node
@@ -57,7 +58,9 @@ class ArchivingForm(forms.ModelForm):  # type: ignore[type-arg]
         lacking = [one.name for one in self.there if not one.address]
         if chosen == BackupPolicy.BackupFrom.STANDBY and lacking:
             raise forms.ValidationError(
-                f"The other hosts have to reach {' and '.join(lacking)} by SSH: give {lacking[0]} its address first "
-                "(Replication, on its page)."
+                gettext(
+                    "The other hosts have to reach {lacking} by SSH: give {lacking_2} its address first "
+                    "(Replication, on its page)."
+                ).format(lacking=" and ".join(lacking), lacking_2=lacking[0])
             )
         return chosen

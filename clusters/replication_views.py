@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from clusters import replication_actions
@@ -41,7 +42,7 @@ def node_replication(request: MemberRequest, pk: UUID, name: str) -> HttpRespons
             form.add_error("follows", str(error))
         else:
             words = f"is a standby of {form.first}" if form.first else "has its own folder"
-            message = f"{name} {words}: apply the new files on all its hosts."
+            message = gettext("{name} {words}: apply the new files on all its hosts.").format(name=name, words=words)
             return dialog_done(request, node.get_absolute_url(), "clusters-changed", message=message)
     setup = next(one for one in node_setups(cluster) if one.node.pk == node.pk)
     context = {
@@ -70,7 +71,7 @@ def archiving(request: MemberRequest, pk: UUID, name: str = "") -> HttpResponse:
     form = ArchivingForm(posted(request), instance=found, there=there)
     if form.is_bound and form.is_valid():
         replication_actions.plan_archiving(cluster, node, by=request.user, **form.cleaned_data)
-        message = f"{node or cluster} archives anew: apply the new files on the nodes."
+        message = gettext("{value} archives anew: apply the new files on the nodes.").format(value=node or cluster)
         return dialog_done(request, back, "clusters-changed", message=message)
     context = {"form": form, "cluster": cluster, "node": node, "own": own, "back": back, "there": there}
     return dialog_form(request, "clusters/archiving.html", context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 
 from clusters.pgbackrest import drill, grammar, schedules
 
@@ -48,7 +49,7 @@ def validate_data_directory(text: str) -> None:
     except grammar.Unfit as error:
         raise ValidationError(str(error)) from error
     if kept != text:
-        raise ValidationError(f"Give the path without a slash at its end: {kept}.")
+        raise ValidationError(gettext("Give the path without a slash at its end: {kept}.").format(kept=kept))
 
 
 def validate_checks(text: str) -> None:

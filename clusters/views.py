@@ -15,6 +15,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
@@ -99,7 +100,7 @@ def cluster_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     if cluster is None:
         if not request.htmx:
             raise Http404
-        messages.info(request, "The cluster is gone.")
+        messages.info(request, gettext("The cluster is gone."))
         return HttpResponseClientRedirect(reverse("clusters:list"))
     response = fragment_or_page(request, "clusters/detail.html", "cluster", _shown(cluster))
     if request.htmx and not cluster.is_busy:  # its dot in the navigation pane may be another now
@@ -162,7 +163,11 @@ def cluster_create(request: MemberRequest) -> HttpResponse:
     if request.method == "POST" and "continue" not in request.POST:
         form = ClusterForm(request.POST, membership=request.membership)
         if form.is_valid() and (cluster := _created(form, request.user)):
-            began(request, f"{cluster.name} is being created.", follow=outcomes.address(cluster.operation))
+            began(
+                request,
+                gettext("{cluster} is being created.").format(cluster=cluster.name),
+                follow=outcomes.address(cluster.operation),
+            )
             if request.htmx:
                 return HttpResponseClientRedirect(cluster.get_absolute_url())
             return dialog_done(request, cluster.get_absolute_url())
@@ -196,7 +201,7 @@ def _created(form: ClusterForm, by: User) -> Cluster | None:
             by=by,
         )
     except actions.NameTaken:
-        form.add_error("name", "A cluster of this name exists. Choose another name.")
+        form.add_error("name", gettext("A cluster of this name exists. Choose another name."))
     except actions.NotAttachable as error:
         form.add_error("backup_stores", str(error))
     except NotNow as error:
@@ -227,7 +232,7 @@ def cluster_stores(request: MemberRequest, pk: UUID) -> HttpResponse:
             else:
                 url, message = cluster.get_absolute_url(), f"The stores of {cluster.name} are being updated."
                 follow = outcomes.address(cluster.operation) if changed else ""
-                message = message if changed else "Nothing to change."
+                message = message if changed else gettext("Nothing to change.")
                 return dialog_done(request, url, "clusters-changed", message=message, follow=follow)
     else:
         given = request.POST.getlist("backup_stores")
@@ -334,7 +339,7 @@ def node_add(request: MemberRequest, pk: UUID) -> HttpResponse:
         except actions.NodesRefused as error:
             form.add_error(None, str(error))
         else:
-            message = f"{cluster.name} has {' and '.join(names)} now."
+            message = gettext("{cluster} has {names} now.").format(cluster=cluster.name, names=" and ".join(names))
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     context = {
         "form": form,
@@ -357,7 +362,9 @@ def node_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
         except actions.NodesRefused as error:
             form.add_error("nodes", str(error))
         else:
-            message = f"{' and '.join(form.cleaned_data['nodes'])} removed from {cluster.name}."
+            message = gettext("{cleaned_data} removed from {cluster}.").format(
+                cleaned_data=" and ".join(form.cleaned_data["nodes"]), cluster=cluster.name
+            )
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     asked = form["nodes"].value() or [node.name for node in cluster.nodes.all()]
     context = {"form": form, "cluster": cluster, "left": left_behind(cluster, nodes=folders_left(cluster, asked))}
@@ -374,11 +381,15 @@ def database_add(request: MemberRequest, pk: UUID) -> HttpResponse:
         try:
             actions.add_database(cluster, form.instance, by=request.user)
         except IntegrityError:
-            form.add_error(None, "Somebody added a database like it at the same time. Look at the cluster first.")
+            form.add_error(
+                None, gettext("Somebody added a database like it at the same time. Look at the cluster first.")
+            )
         except actions.NotAttachable as error:
             form.add_error("name", str(error))
         else:
-            message = f"{form.instance.name} is a stanza on each node of {cluster.name} now."
+            message = gettext("{instance} is a stanza on each node of {cluster} now.").format(
+                instance=form.instance.name, cluster=cluster.name
+            )
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     return dialog_form(request, "clusters/database_add.html", {"form": form, "cluster": cluster})
 
@@ -392,7 +403,7 @@ def database_remove(request: MemberRequest, pk: UUID, name: str) -> HttpResponse
     form = TypedNameForm(posted(request), expected=database.name)
     if form.is_bound and form.is_valid():
         actions.remove_database(database, by=request.user)
-        message = f"{name} is no database of {cluster.name} any more."
+        message = gettext("{name} is no database of {cluster} any more.").format(name=name, cluster=cluster.name)
         return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     left = left_behind(cluster, stanza=database.name)
     handed = node_setups(Cluster.objects.with_node_setup().get(pk=cluster.pk))
@@ -415,7 +426,10 @@ def cluster_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
             form.add_error(None, str(error))
         except InUse as error:
             form.add_error(
-                None, f"Stores are attached to {cluster.name}: {error}. Take them off with Update Backup Stores first."
+                None,
+                gettext(
+                    "Stores are attached to {cluster}: {error}. Take them off with Update Backup Stores first."
+                ).format(cluster=cluster.name, error=error),
             )
         else:
             follow, message = outcomes.address(cluster.operation), f"{cluster.name} is being deleted."

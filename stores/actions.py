@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
@@ -187,8 +188,10 @@ def repair(store: Store, *, by: User | None, seen: str | None = None) -> None:
     with transaction.atomic():
         if store.is_brought and _is_gone(store):
             raise NotNow(
-                f"The bucket of {store.name} is gone. The console did not make it and does not make it again: bring it "
-                "back, or remove the store from the console."
+                gettext(
+                    "The bucket of {store} is gone. The console did not make it and does not make it again: "
+                    "bring it back, or remove the store from the console."
+                ).format(store=store.name)
             )
         found = drift.locked(store).drift if seen is not None and store.state != State.FAILED else []
         if seen is not None and store.state != State.FAILED and agreed(found) != seen:
@@ -206,7 +209,11 @@ def _is_gone(store: Store) -> bool:
 def verify(store: Store) -> None:
     """Have both buckets looked at now; raises NotNow while something works on them."""
     if store.state not in (State.AVAILABLE, State.DEGRADED):
-        raise NotNow(f"{store.name} is not checked while it is {store.get_state_display().lower()}.")
+        raise NotNow(
+            gettext("{store} is not checked while it is {lower}.").format(
+                store=store.name, lower=store.get_state_display().lower()
+            )
+        )
     DriftReport.objects.get_or_create(store=store)
     ask(DriftReport.objects.filter(store=store))
 

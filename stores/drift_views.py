@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts.access import MemberRequest, require_permission
@@ -53,9 +54,19 @@ def store_verified(request: MemberRequest, pk: UUID) -> HttpResponse:
     if report is None or report.is_awaited:
         return outcome(request, url, text="", level="")
     if report.error:
-        return outcome(request, url, text=f"{store.name} could not be checked: {report.error}", level="error")
+        return outcome(
+            request,
+            url,
+            text=gettext("{store} could not be checked: {error}").format(store=store.name, error=report.error),
+            level="error",
+        )
     level = "success" if report.is_as_wanted else "warning"
-    return outcome(request, url, text=f"{store.name}: {report.summary}, just now.", level=level)
+    return outcome(
+        request,
+        url,
+        text=gettext("{store}: {summary}, just now.").format(store=store.name, summary=report.summary),
+        level=level,
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -90,7 +101,9 @@ def store_accept(request: MemberRequest, pk: UUID) -> HttpResponse:
     except drift.Changed:
         messages.error(request, CHANGED)
         return dialog_done(request, store.get_absolute_url(), "stores-changed")
-    message = f"Accepted: {lower_first(line.label)} of the {line.bucket_words}."
+    message = gettext("Accepted: {lower_first} of the {bucket_words}.").format(
+        lower_first=lower_first(line.label), bucket_words=line.bucket_words
+    )
     return dialog_done(request, store.get_absolute_url(), "stores-changed", message=message)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.forms import AccountForm, named_region
@@ -50,7 +51,7 @@ def only_provider(membership: Membership) -> dict[str, str]:
 class AdoptForm(forms.Form):
     """What an adopted store is called: as before, unless another has that name now."""
 
-    name = NameField(error_messages={"required": "Give the store a name."})
+    name = NameField(error_messages={"required": gettext_lazy("Give the store a name.")})
 
     def __init__(self, data: Any = None, *, organisation: Organisation, **options: Any) -> None:
         super().__init__(data, **options)
@@ -98,17 +99,17 @@ class StoreForm(AccountForm):
     provider = forms.ChoiceField(
         choices=[(p.key, p.label) for p in CLOUDS.values()],
         error_messages={
-            "required": "Choose a storage provider.",
-            "invalid_choice": "Choose a storage provider that is available.",
+            "required": gettext_lazy("Choose a storage provider."),
+            "invalid_choice": gettext_lazy("Choose a storage provider that is available."),
         },
     )
-    name = NameField(error_messages={"required": "Give the store a name."})
+    name = NameField(error_messages={"required": gettext_lazy("Give the store a name.")})
     cloud_account = forms.ModelChoiceField(
         CloudAccount.objects.none(),
-        empty_label="Choose a linked account",
+        empty_label=gettext_lazy("Choose a linked account"),
         error_messages={
-            "required": "Choose the account that the store is made in.",
-            "invalid_choice": "Choose one of the linked accounts of this provider.",
+            "required": gettext_lazy("Choose the account that the store is made in."),
+            "invalid_choice": gettext_lazy("Choose one of the linked accounts of this provider."),
         },
     )
     region = forms.CharField(max_length=40, required=False)  # not asked where an account has only one
@@ -178,21 +179,30 @@ class StoreForm(AccountForm):
             return
         offered = account.capabilities if account else Capabilities(versions=True, lock=True)
         if account and not offered.versions:
-            self.add_error("protected", f"{account.name} keeps no versions that expire, so it has no protected stores.")
+            self.add_error(
+                "protected",
+                gettext("{account} keeps no versions that expire, so it has no protected stores.").format(
+                    account=account.name
+                ),
+            )
         elif not data.get("versions_days") and "versions_days" not in self.errors:
-            self.add_error("versions_days", "Say for how many days.")
+            self.add_error("versions_days", gettext("Say for how many days."))
         if data.get("lock_days") and not offered.lock:
-            self.add_error("lock_days", "Object Lock is not offered for this account. Leave this empty.")
+            self.add_error("lock_days", gettext("Object Lock is not offered for this account. Leave this empty."))
 
     def _region(self, account: CloudAccount | None, text: str) -> str:
         provider = self.chosen_provider
         if provider and provider.storage.one_region:
             own = account.store_regions[0] if account else None
             if account and own and text and text.lower() != own.code.lower():
-                raise forms.ValidationError(f"The stores of {account.name} are in its own region, {own.code}.")
+                raise forms.ValidationError(
+                    gettext("The stores of {account} are in its own region, {code}.").format(
+                        account=account.name, code=own.code
+                    )
+                )
             return own.code if own else ""
         if not text:
-            raise forms.ValidationError("Choose a region.")
+            raise forms.ValidationError(gettext("Choose a region."))
         return named_region(text, account, account.store_regions if account else self.regions())
 
 

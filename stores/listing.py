@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, Q, Subquery, TextChoices
+from django.utils.translation import gettext, gettext_lazy
 
 from console.accounts.models import Membership
 from console.cloud_accounts.models import CloudAccount
@@ -136,7 +137,7 @@ def _is_named(account: CloudAccount, wanted: str) -> bool:
 
 
 def _verdict_words(rank: int | None) -> str:
-    return next((one.of_rank(rank).label for one in store_verdicts if rank is not None), "No verdict")
+    return next((one.of_rank(rank).label for one in store_verdicts if rank is not None), gettext("No verdict"))
 
 
 def _verdict_text(rank: int | None) -> str:
@@ -177,7 +178,7 @@ def _region_text(code: str, provider: str) -> str:
 
 def _region_words(code: str, provider: str) -> str:
     if provider in _servers():
-        return f"{_provider_words(provider)} · signs as {code}"
+        return gettext("{provider_words} · signs as {code}").format(provider_words=_provider_words(provider), code=code)
     region = find(provider, code)
     return region.words if region else code
 
@@ -198,7 +199,7 @@ def of_states(kind: type[TextChoices]) -> Facet:
     """Return the filter by state."""
     return Facet(
         "state",
-        "State",
+        gettext("State"),
         ("state",),
         str,
         lambda state: str(kind(state).label),
@@ -207,10 +208,12 @@ def of_states(kind: type[TextChoices]) -> Facet:
     )
 
 
-VERDICT = Facet("verdict", "Verdict", ("worst_rank",), _verdict_text, _verdict_words, _of_verdict, _verdict_called)
+VERDICT = Facet(
+    "verdict", gettext_lazy("Verdict"), ("worst_rank",), _verdict_text, _verdict_words, _of_verdict, _verdict_called
+)
 PROVIDER = Facet(
     "provider",
-    "Provider",
+    gettext_lazy("Provider"),
     ("cloud_account__provider_key",),
     str,
     _provider_words,
@@ -219,16 +222,16 @@ PROVIDER = Facet(
 )
 ACCOUNT = Facet(
     "account",
-    "Account",
+    gettext_lazy("Account"),
     ("cloud_account", "cloud_account__name"),
     str,
     lambda key, name: str(name),
     _of_account,
-    lambda text: "an account without any",
+    lambda text: gettext("an account without any"),
 )
 REGION = Facet(
     "region",
-    "Region",
+    gettext_lazy("Region"),
     ("region", "cloud_account__provider_key"),
     _region_text,
     _region_words,
@@ -236,17 +239,23 @@ REGION = Facet(
     _region_called,
     compared=2,
 )
-USE = yes_or_no("used", "Use", "is_used", "In use", "Not in use")
+USE = yes_or_no("used", gettext_lazy("Use"), "is_used", gettext_lazy("In use"), gettext_lazy("Not in use"))
 LISTING = Listing(
     facets=(of_states(State), VERDICT, PROVIDER, ACCOUNT, REGION, USE),
     orders=(
-        Order("created", "Newest first", "Oldest first", "created_at", falls=True),
-        Order("name", "Name", "Name, Z to A", Natural("name")),
-        Order("verdict", "Worst verdict first", "Best verdict first", "worst_rank"),
-        Order("state", "State", "State, Z to A", "state"),
-        Order("newest", "Newest backup first", "Oldest backup first", "newest_backup", falls=True),
-        Order("size", "Largest first", "Smallest first", "size", falls=True),
-        Order("region", "Region", "Region, Z to A", "region"),
+        Order("created", gettext_lazy("Newest first"), gettext_lazy("Oldest first"), "created_at", falls=True),
+        Order("name", gettext_lazy("Name"), gettext_lazy("Name, Z to A"), Natural("name")),
+        Order("verdict", gettext_lazy("Worst verdict first"), gettext_lazy("Best verdict first"), "worst_rank"),
+        Order("state", gettext_lazy("State"), gettext_lazy("State, Z to A"), "state"),
+        Order(
+            "newest",
+            gettext_lazy("Newest backup first"),
+            gettext_lazy("Oldest backup first"),
+            "newest_backup",
+            falls=True,
+        ),
+        Order("size", gettext_lazy("Largest first"), gettext_lazy("Smallest first"), "size", falls=True),
+        Order("region", gettext_lazy("Region"), gettext_lazy("Region, Z to A"), "region"),
     ),
 )
 

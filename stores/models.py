@@ -15,6 +15,7 @@ from django.db.models import Exists, ExpressionWrapper, F, Q, Subquery
 from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
 from console.cloud_accounts.models import CloudAccount
@@ -32,20 +33,20 @@ from stores.losses import Loss
 
 
 class State(models.TextChoices):
-    CREATING = "creating", "Creating"
-    AVAILABLE = "available", "Available"
-    DELETING = "deleting", "Deleting"
-    FAILED = "failed", "Failed"
-    DEGRADED = "degraded", "Degraded"
-    REPAIRING = "repairing", "Repairing"
+    CREATING = "creating", gettext_lazy("Creating")
+    AVAILABLE = "available", gettext_lazy("Available")
+    DELETING = "deleting", gettext_lazy("Deleting")
+    FAILED = "failed", gettext_lazy("Failed")
+    DEGRADED = "degraded", gettext_lazy("Degraded")
+    REPAIRING = "repairing", gettext_lazy("Repairing")
 
 
 class Logs(models.TextChoices):
     """Where the access logs of a store go whose bucket was there before; any other store has a log bucket made."""
 
-    MADE = "made", "Into one that is made"
-    NAMED = "named", "Into one that is named"
-    NONE = "none", "Nowhere"
+    MADE = "made", gettext_lazy("Into one that is made")
+    NAMED = "named", gettext_lazy("Into one that is named")
+    NONE = "none", gettext_lazy("Nowhere")
 
 
 class StoreQuerySet(ManagedResourceQuerySet):

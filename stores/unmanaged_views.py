@@ -7,6 +7,7 @@ from uuid import UUID
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts.access import MemberRequest, require_permission
@@ -63,7 +64,7 @@ def unmanaged_adopt(request: MemberRequest, account: UUID, bucket: str) -> HttpR
         except (actions.NotAdoptable, actions.LimitReached, NotNow) as error:
             form.add_error(None, str(error))
         else:
-            message = f"{store.name} is being taken back; nothing that it holds is changed."
+            message = gettext("{store} is being taken back; nothing that it holds is changed.").format(store=store.name)
             url, follow = store.get_absolute_url(), outcomes.address(store.operation)
             return dialog_done(request, url, CHANGED, "stores-changed", message=message, follow=follow)
     context = {"form": form, "explained": explained, "pair": pair, "too_many": actions.too_many(explained)}
@@ -76,7 +77,7 @@ def unmanaged_ignore(request: MemberRequest, account: UUID, bucket: str) -> Http
     """Show the bucket no more."""
     _, explained = _explained(request, account, bucket)
     actions.forget(explained, by=request.user)
-    message = f"{bucket} is no longer listed. It was not deleted."
+    message = gettext("{bucket} is no longer listed. It was not deleted.").format(bucket=bucket)
     return dialog_done(request, reverse("stores:unmanaged_list"), CHANGED, message=message)
 
 
@@ -86,7 +87,12 @@ def unmanaged_list_again(request: MemberRequest, account: UUID, bucket: str) -> 
     """Show the bucket again."""
     _, explained = _explained(request, account, bucket)
     actions.remember(explained, by=request.user)
-    return dialog_done(request, reverse("stores:unmanaged_list"), CHANGED, message=f"{bucket} is listed again.")
+    return dialog_done(
+        request,
+        reverse("stores:unmanaged_list"),
+        CHANGED,
+        message=gettext("{bucket} is listed again.").format(bucket=bucket),
+    )
 
 
 def _explained(request: MemberRequest, account: UUID, bucket: str) -> tuple[AccountScan, ExplainedBucket]:

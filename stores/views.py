@@ -11,6 +11,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -94,7 +95,7 @@ def store_detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     if store is None:
         if not request.htmx:
             raise Http404
-        messages.info(request, "The store is gone.")
+        messages.info(request, gettext("The store is gone."))
         return HttpResponseClientRedirect(reverse("stores:list"))
     return fragment_or_page(
         request, "stores/detail.html", "pane", {"store": store, "busy": store.is_watched, "users": users_of(store)}
@@ -108,7 +109,10 @@ def store_create(request: MemberRequest) -> HttpResponse:
     if request.method == "POST" and "continue" not in request.POST:
         form = StoreForm(request.POST, membership=request.membership)
         if form.is_valid() and (store := _created(form, request.user)):
-            follow, message = outcomes.address(store.operation), f"{store.name} is being created."
+            follow, message = (
+                outcomes.address(store.operation),
+                gettext("{store} is being created.").format(store=store.name),
+            )
             return dialog_done(request, reverse("stores:list"), "stores-changed", message=message, follow=follow)
     else:
         given = (request.POST or request.GET).dict()
@@ -168,9 +172,17 @@ def store_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
         except NotNow as error:
             form.add_error(None, str(error))
         except InUse as error:
-            form.add_error(None, f"{store.name} is in use: {error}. Detach it there first; nothing was changed.")
+            form.add_error(
+                None,
+                gettext("{store} is in use: {error}. Detach it there first; nothing was changed.").format(
+                    store=store.name, error=error
+                ),
+            )
         else:
-            follow, message = outcomes.address(store.operation), f"{store.name} is being deleted."
+            follow, message = (
+                outcomes.address(store.operation),
+                gettext("{store} is being deleted.").format(store=store.name),
+            )
             return dialog_done(request, reverse("stores:list"), "stores-changed", message=message, follow=follow)
     return dialog_form(request, "stores/delete.html", {"form": form, **_deletion_preview(store)})
 
@@ -198,7 +210,7 @@ def _deletion_preview(store: Store) -> dict[str, Any]:
 def store_cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Cancel the deletion of a store, as long as that can be done."""
     store = get_object_or_404(Store.objects.visible_to(request.membership).with_story(), pk=pk)
-    message, follow = f"Cancelling the deletion of {store.name}.", ""
+    message, follow = gettext("Cancelling the deletion of {store}.").format(store=store.name), ""
     try:
         cancel(store, by=request.user)
         follow = outcomes.address(store.operation)

@@ -35,7 +35,7 @@ TAG = re.compile(r"{%.*?%}|{{.*?}}")
 
 
 def of_template(name: str, text: str):
-    """Yield each marked sentence of a template: its message, or that and its plural."""
+    """Yield each marked sentence of a template: its message, or that and its plural; and what its places become."""
     from django.template import engines
 
     from console.web.sentences import Sentence
@@ -49,12 +49,25 @@ def of_template(name: str, text: str):
     with mock.patch.object(Sentence, "__init__", noted):
         engines["django"].engine.from_string(text)
     for one in found:
-        yield (one.message, one.plural) if one.plural else one.message
+        yield (one.message, one.plural) if one.plural else one.message, _parts(one)
     for tag in TAG.findall(re.sub(r"{% comment %}.*?{% endcomment %}", "", text, flags=re.S)):
         for first, second in GIVEN.findall(tag):
             message = first or second
             assert "%" not in message, f"{name}: Django doubles the % of what tags are given"
-            yield message
+            yield message, []
+
+
+def _parts(sentence):
+    """Return, for translators, the sentences that stand in the places of one."""
+    from console.web.sentences import Sentence
+
+    found = []
+    for name, nodes in sentence.parts.items():
+        inside = [one for node in nodes if not isinstance(node, str) for one in node.get_nodes_by_type(Sentence)]
+        if inside:
+            place = name if name.startswith("<") else f"{{{name}}}"
+            found.append(f"{place}: " + " / ".join(dict.fromkeys(one.message for one in inside)))
+    return found
 
 
 def of_python(text: str):
@@ -73,8 +86,8 @@ def extracted() -> Catalog:
     found.header_comment = "# Translations of Storekeeper. Made by `make messages`: change the msgstr alone."
     for path in sorted((ROOT / "templates").rglob("*")):
         if path.suffix in {".html", ".txt"}:
-            for message in of_template(path.name, path.read_text()):
-                found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
+            for message, parts in of_template(path.name, path.read_text()):
+                found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)], auto_comments=parts)
     for top in ("console", "stores", "clusters"):
         for path in sorted((ROOT / top).rglob("*.py")):
             text = path.read_text()
@@ -104,7 +117,8 @@ def brought_up_to_date(kept: Catalog, sentences: Catalog) -> Catalog:
             old = kept.get(one.id)
             string = old.string if old and not old.fuzzy else ""
             flags = old.flags - {"fuzzy"} if old else ()
-            made.add(one.id, string, locations=sorted(set(one.locations)), flags=flags)
+            notes = list(dict.fromkeys(one.auto_comments))
+            made.add(one.id, string, locations=sorted(set(one.locations)), flags=flags, auto_comments=notes)
     return made
 
 

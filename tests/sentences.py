@@ -28,7 +28,7 @@ def sentences_of_python(text):
             said |= {one for one in node.values if isinstance(one, ast.Constant)}
             yield "".join(map(str, parts))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in said:
-            yield node.value
+            yield re.sub(r"\{\w+\}", "…", node.value)  # of what str.format fills in
 
 
 def without_sentences(text):

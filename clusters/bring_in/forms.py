@@ -6,6 +6,7 @@ import re
 from typing import Any, cast
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from clusters.models import BackupPolicy, Cluster
 from clusters.pgbackrest import config_file, grammar, kept
@@ -46,7 +47,9 @@ def clean_path(text: str) -> str:
     if not path:
         return ""
     if len(path) > PATH_AT_MOST or not PATH.fullmatch(path) or {".", ".."} & {*path.split("/")}:
-        raise Unfit("A path has letters, digits, dots, - and _, with one / between its folders, such as /backups/prod.")
+        raise Unfit(
+            gettext("A path has letters, digits, dots, - and _, with one / between its folders, such as /backups/prod.")
+        )
     return path
 
 
@@ -55,23 +58,28 @@ class BringInForm(forms.Form):
 
     store = forms.ModelChoiceField(
         Store.objects.none(),
-        label="Backup Store",
-        empty_label="Choose a store",
-        error_messages={"required": "Choose the store that it is in.", "invalid_choice": "Choose one of the stores."},
+        label=gettext_lazy("Backup Store"),
+        empty_label=gettext_lazy("Choose a store"),
+        error_messages={
+            "required": gettext_lazy("Choose the store that it is in."),
+            "invalid_choice": gettext_lazy("Choose one of the stores."),
+        },
     )
-    name = NameField(label="Cluster Name", error_messages={"required": "Give the cluster a name."})
-    region = forms.CharField(label="Region of the Node", max_length=80, required=False)
-    upload = forms.FileField(label="pgbackrest.conf", required=False, allow_empty_file=False)
+    name = NameField(
+        label=gettext_lazy("Cluster Name"), error_messages={"required": gettext_lazy("Give the cluster a name.")}
+    )
+    region = forms.CharField(label=gettext_lazy("Region of the Node"), max_length=80, required=False)
+    upload = forms.FileField(label=gettext_lazy("pgbackrest.conf"), required=False, allow_empty_file=False)
     text = forms.CharField(
-        label="Or paste it",
+        label=gettext_lazy("Or paste it"),
         required=False,
         strip=False,
         max_length=config_file.BYTES_AT_MOST,
         widget=SecretArea(attrs=AREA),
     )
-    stanzas = forms.CharField(label="Stanzas", max_length=400, required=False)
-    path = forms.CharField(label="Path", max_length=PATH_AT_MOST + 2, required=False)
-    passphrase = SecretField(label="Passphrase", required=False, max_length=1024)
+    stanzas = forms.CharField(label=gettext_lazy("Stanzas"), max_length=400, required=False)
+    path = forms.CharField(label=gettext_lazy("Path"), max_length=PATH_AT_MOST + 2, required=False)
+    passphrase = SecretField(label=gettext_lazy("Passphrase"), required=False, max_length=1024)
 
     def __init__(self, data: Any = None, files: Any = None, *, membership: Membership, **options: Any) -> None:
         super().__init__(data, files, **options)
@@ -101,14 +109,14 @@ class BringInForm(forms.Form):
         """Return the name, if no other cluster of the organisation has it."""
         name = str(self.cleaned_data["name"])
         if Cluster.objects.filter(organisation=self.membership.organisation).named(name).exists():
-            raise forms.ValidationError("A cluster of this name exists. Choose another name.")
+            raise forms.ValidationError(gettext("A cluster of this name exists. Choose another name."))
         return name
 
     def clean_passphrase(self) -> str:
         """Return the passphrase, if it is one line: it is the rest of one in pgBackRest's file."""
         text = str(self.cleaned_data["passphrase"] or "")
         if not grammar.is_a_line(text):
-            raise forms.ValidationError("A passphrase is one line, without spaces at its ends.")
+            raise forms.ValidationError(gettext("A passphrase is one line, without spaces at its ends."))
         return text
 
     def clean(self) -> dict[str, Any]:
@@ -129,14 +137,19 @@ class BringInForm(forms.Form):
         if upload is None:
             return str(data.get("text") or "").strip("\ufeff") and str(data["text"]).replace("\r\n", "\n")
         if data.get("text"):
-            self.add_error("text", "Upload the file or paste it, not both.")
+            self.add_error("text", gettext("Upload the file or paste it, not both."))
         if upload.size > config_file.BYTES_AT_MOST:
-            self.add_error("upload", f"The file is larger than {config_file.BYTES_AT_MOST // 1024} KiB.")
+            self.add_error(
+                "upload",
+                gettext("The file is larger than {bytes_at_most} KiB.").format(
+                    bytes_at_most=config_file.BYTES_AT_MOST // 1024
+                ),
+            )
             return ""
         try:
             data["text"] = upload.read().decode()
         except UnicodeDecodeError:
-            self.add_error("upload", "This is not a text file in UTF-8.")
+            self.add_error("upload", gettext("This is not a text file in UTF-8."))
             return ""
         return str(data["text"])
 
@@ -149,10 +162,13 @@ class BringInForm(forms.Form):
         if "upload" in self.errors or "text" in self.errors:
             return
         if not (names := _names(data["stanzas"])):
-            raise forms.ValidationError("Name the stanzas, or give the file that has them.")
+            raise forms.ValidationError(gettext("Name the stanzas, or give the file that has them."))
         if len(_fit(names)) > 1:
             raise forms.ValidationError(
-                "Without the file nobody knows the ports and data directories of several. Name one, or give the file."
+                gettext(
+                    "Without the file nobody knows the ports and data directories of several. Name one, or "
+                    "give the file."
+                )
             )
         data["stanzas"] = names
         try:
@@ -160,9 +176,9 @@ class BringInForm(forms.Form):
         except Unfit as error:
             self.add_error("path", str(error))
         if data.get("path") == "" and data["store"].cloud.access.in_containers and self.data.get("path", "").strip():
-            self.add_error("path", "Begin with the container, such as /backups/prod for /prod in backups.")
+            self.add_error("path", gettext("Begin with the container, such as /backups/prod for /prod in backups."))
         if not self.data.get("path", "").strip():
-            self.add_error("path", "Give the path as repo1-path has it; / is the whole bucket.")
+            self.add_error("path", gettext("Give the path as repo1-path has it; / is the whole bucket."))
 
     def _file(self, data: dict[str, Any], text: str) -> None:
         try:
@@ -170,7 +186,7 @@ class BringInForm(forms.Form):
             there = check_file(file)
             names = _fit(_names(data["stanzas"]) or there)
             if missing := [one for one in names if one not in there]:
-                raise forms.ValidationError(f"The file has no stanza {missing[0]}.")
+                raise forms.ValidationError(gettext("The file has no stanza {missing}.").format(missing=missing[0]))
             # Of these stanzas: the section of each may say something else of a repository than [global] does.
             found = kept.former(file, names)
             check_repositories(found)
@@ -181,8 +197,11 @@ class BringInForm(forms.Form):
         _check_stanzas(found)
         if option := kept.differing(file, names):
             raise forms.ValidationError(
-                f"{option} is not the same for these stanzas, and a cluster has one for all. Bring them in one after "
-                "the other: name those that have it alike, and give the rest a cluster of their own."
+                gettext(
+                    "{option} is not the same for these stanzas, and a cluster has one for all. Bring them "
+                    "in one after the other: name those that have it alike, and give the rest a cluster of "
+                    "their own."
+                ).format(option=option)
             )
 
     def entered(self) -> dict[str, Any]:
@@ -201,7 +220,11 @@ def _names(text: str) -> list[str]:
 
 def _fit(names: list[str]) -> list[str]:
     if len(names) > STANZAS_AT_MOST:
-        raise forms.ValidationError(f"At most {STANZAS_AT_MOST} stanzas of one machine; {len(names)} were named.")
+        raise forms.ValidationError(
+            gettext("At most {stanzas_at_most} stanzas of one machine; {names} were named.").format(
+                stanzas_at_most=STANZAS_AT_MOST, names=len(names)
+            )
+        )
     for one in names:
         try:
             grammar.stanza(one)
@@ -213,9 +236,13 @@ def _fit(names: list[str]) -> list[str]:
 def check_file(file: config_file.ConfigFile) -> list[str]:
     """Return the names of the stanzas of a file; raises Unfit where the console cannot go on with it as a whole."""
     if not (names := file.stanzas):
-        raise Unfit("No stanza is in it. Take the file of the machine that runs PostgreSQL, with its stanzas.")
+        raise Unfit(gettext("No stanza is in it. Take the file of the machine that runs PostgreSQL, with its stanzas."))
     if line := kept.unprintable(file):
-        raise Unfit(f"Line {line.numbers[0]}: the value has a character that cannot be seen. Write it anew.")
+        raise Unfit(
+            gettext("Line {numbers}: the value has a character that cannot be seen. Write it anew.").format(
+                numbers=line.numbers[0]
+            )
+        )
     return names
 
 
@@ -223,13 +250,23 @@ def check_repositories(found: kept.Former) -> None:
     """Raise Unfit for a repository that the console cannot go on with, as the stanzas that are brought in see it."""
     for one in found.repositories:
         if one.cipher not in {"none", "aes-256-cbc"}:
-            raise Unfit(f"repo{one.number}-cipher-type is none or aes-256-cbc.")
+            raise Unfit(gettext("repo{number}-cipher-type is none or aes-256-cbc.").format(number=one.number))
         if one.sse_key:
-            raise Unfit(f"repo{one.number} has {CUSTOMER_KEY}: the console could not read the objects.")
+            raise Unfit(
+                gettext("repo{number} has {customer_key}: the console could not read the objects.").format(
+                    number=one.number, customer_key=CUSTOMER_KEY
+                )
+            )
         if one.bucket and one.container == "" and one.type in CONTAINERS:
-            raise Unfit(f"repo{one.number} has no {CONTAINERS[one.type]}.")
+            raise Unfit(
+                gettext("repo{number} has no {containers}.").format(number=one.number, containers=CONTAINERS[one.type])
+            )
         if one.container and not CONTAINER.fullmatch(one.container):
-            raise Unfit(f"repo{one.number} has a {CONTAINERS[one.type]} that Azure does not take.")
+            raise Unfit(
+                gettext("repo{number} has a {containers} that Azure does not take.").format(
+                    number=one.number, containers=CONTAINERS[one.type]
+                )
+            )
         if one.bucket:
             clean_path(one.path)
         _numbers(one)
@@ -238,29 +275,35 @@ def check_repositories(found: kept.Former) -> None:
 def _numbers(one: kept.FormerRepository) -> None:
     for name in ("full", "diff"):
         if name in one.retention and not 1 <= int(one.retention[name]) <= 9_999_999:
-            raise Unfit(f"repo{one.number}-retention-{name} is 1 to 9999999.")
+            raise Unfit(gettext("repo{number}-retention-{name} is 1 to 9999999.").format(number=one.number, name=name))
 
 
 def _check_stanzas(found: kept.Former) -> None:
     """Raise ValidationError where the stanzas are not those of one machine."""
     for one in found.stanzas:
         if not one.data_directory:
-            raise forms.ValidationError(f"{one.name} has no pg1-path. Take the file of the machine that runs it.")
+            raise forms.ValidationError(
+                gettext("{one} has no pg1-path. Take the file of the machine that runs it.").format(one=one.name)
+            )
         try:
             grammar.data_directory(one.data_directory)
         except Unfit as error:
-            raise forms.ValidationError(f"pg1-path of {one.name}: {error}") from error
+            raise forms.ValidationError(
+                gettext("pg1-path of {one}: {error}").format(one=one.name, error=error)
+            ) from error
         if one.port not in PORTS:
-            raise forms.ValidationError(f"pg1-port of {one.name} is 1 to 65535.")
+            raise forms.ValidationError(gettext("pg1-port of {one} is 1 to 65535.").format(one=one.name))
     for values, words in (
         ([one.port for one in found.stanzas], "port"),
         ([one.data_directory for one in found.stanzas], "data directory"),
     ):
         if len({*values}) < len(values):
             raise forms.ValidationError(
-                f"Two of these stanzas have the same {words}, so they are of two machines. Name the stanzas of one "
-                "machine here, and bring the others in after it. A list with a line for each machine and the same "
-                "cluster name makes one cluster of them."
+                gettext(
+                    "Two of these stanzas have the same {words}, so they are of two machines. Name the "
+                    "stanzas of one machine here, and bring the others in after it. A list with a line for "
+                    "each machine and the same cluster name makes one cluster of them."
+                ).format(words=words)
             )
 
 
@@ -268,7 +311,8 @@ class TakeBackForm(forms.Form):
     """That the machine has its former file and schedule again, before its access is taken back."""
 
     done = forms.BooleanField(
-        required=False, label="Its machine archives and makes backups by the former file again, with a key of its own."
+        required=False,
+        label=gettext_lazy("Its machine archives and makes backups by the former file again, with a key of its own."),
     )
 
     def __init__(self, data: Any = None, *, machines: int = 1) -> None:
@@ -283,7 +327,9 @@ class TakeBackForm(forms.Form):
     def clean_done(self) -> bool:
         """Return whether it is so; raises ValidationError where it is not."""
         if not self.cleaned_data["done"]:
-            raise forms.ValidationError("Do that first: without access its WAL stays in pg_wal until that is full.")
+            raise forms.ValidationError(
+                gettext("Do that first: without access its WAL stays in pg_wal until that is full.")
+            )
         return True
 
 
@@ -293,7 +339,7 @@ class HandOverForm(forms.ModelForm):  # type: ignore[type-arg]
     left = forms.BooleanField(required=False)
     access = forms.ChoiceField(choices=[(GIVEN, GIVEN), (OWN, OWN)], required=False)
     own = forms.CharField(
-        label="The former file, or its lines with the key",
+        label=gettext_lazy("The former file, or its lines with the key"),
         required=False,
         strip=False,
         max_length=config_file.BYTES_AT_MOST,
@@ -313,7 +359,7 @@ class HandOverForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_left(self) -> bool:
         """Return whether it was seen that something of the file is left out."""
         if self.leaves and not self.cleaned_data["left"]:
-            raise forms.ValidationError("Say that you have seen which repositories get nothing any more.")
+            raise forms.ValidationError(gettext("Say that you have seen which repositories get nothing any more."))
         return bool(self.cleaned_data["left"])
 
     @property
@@ -329,7 +375,7 @@ class HandOverForm(forms.ModelForm):  # type: ignore[type-arg]
             return True
         self.trial = trial
         why = trial.untried or "What nodes write with it could not be read." if not trial.refused else trial.refused[0]
-        self.add_error("own", f"{why} Nothing was changed.")
+        self.add_error("own", gettext("{why} Nothing was changed.").format(why=why))
         return False
 
     def clean(self) -> dict[str, Any]:
@@ -343,7 +389,7 @@ class HandOverForm(forms.ModelForm):  # type: ignore[type-arg]
             except Unusable as error:
                 self.add_error(field, str(error))
         if self.is_own and not (data.get("own") or "").strip() and "own" not in self.errors:
-            self.add_error("own", "Give the former file once more, or its lines with the key.")
+            self.add_error("own", gettext("Give the former file once more, or its lines with the key."))
         if not data.get("full_schedule") and not self.errors:
-            self.add_error("full_schedule", "Plan full backups: the former schedule is to end.")
+            self.add_error("full_schedule", gettext("Plan full backups: the former schedule is to end."))
         return data

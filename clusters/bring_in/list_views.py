@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
@@ -101,7 +102,7 @@ def bring_in_add(request: MemberRequest, batch: UUID) -> HttpResponse:
     taken, left = taking.agree(_rows(request, batch), request.POST.get("seen", "").split(","))
     for one in left[:5]:
         messages.error(request, f"{one}: {taking.CHANGED}")
-    message = f"{len(taken)} being added: each is read once more, and only watched."
+    message = gettext("{taken} being added: each is read once more, and only watched.").format(taken=len(taken))
     return announced(request, reverse("clusters:bring_in_found", args=[batch]), FOUND, message=message)
 
 
@@ -118,6 +119,6 @@ def bring_in_look(request: MemberRequest, batch: UUID) -> HttpResponse:
 def bring_in_forget(request: MemberRequest, batch: UUID) -> HttpResponse:
     """Forget the list with what was entered; clusters that came of it stay."""
     _rows(request, batch).delete()
-    messages.success(request, "The list is forgotten. Nothing was changed in any store.")
+    messages.success(request, gettext("The list is forgotten. Nothing was changed in any store."))
     url = reverse("clusters:list")
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)

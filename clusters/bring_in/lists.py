@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from clusters.bring_in.forms import AREA, BringInForm, SecretArea
 from clusters.bring_in.opening import STANZAS_AT_MOST, entered, path_of
@@ -207,17 +208,25 @@ class FilesField(forms.FileField):
         found: dict[str, str] = {}
         given: list[Any] = data if isinstance(data, list) else [data] if data else []
         if len(given) > FILES_AT_MOST:
-            raise forms.ValidationError(f"At most {FILES_AT_MOST} files at once.")
+            raise forms.ValidationError(
+                gettext("At most {files_at_most} files at once.").format(files_at_most=FILES_AT_MOST)
+            )
         for one in given:
             name = str(super().clean(one, initial).name)
             if name in found:
-                raise forms.ValidationError(f"Two of the files are called {name}. Rename one, and name that.")
+                raise forms.ValidationError(
+                    gettext("Two of the files are called {name}. Rename one, and name that.").format(name=name)
+                )
             if (one.size or 0) > config_file.BYTES_AT_MOST:
-                raise forms.ValidationError(f"{name} is larger than {config_file.BYTES_AT_MOST // 1024} KiB.")
+                raise forms.ValidationError(
+                    gettext("{name} is larger than {bytes_at_most} KiB.").format(
+                        name=name, bytes_at_most=config_file.BYTES_AT_MOST // 1024
+                    )
+                )
             try:
                 found[name] = one.read().decode()
             except UnicodeDecodeError:
-                raise forms.ValidationError(f"{name} is not a text file in UTF-8.") from None
+                raise forms.ValidationError(gettext("{name} is not a text file in UTF-8.").format(name=name)) from None
         return found
 
 
@@ -226,9 +235,9 @@ class ListForm(CSVForm):
 
     columns = ("name", "store", "path", "stanzas", "passphrase", "file", "region")
 
-    files_given = FilesField(label="Files that the list names", required=False)
+    files_given = FilesField(label=gettext_lazy("Files that the list names"), required=False)
     lines = forms.CharField(
-        label="Repositories",
+        label=gettext_lazy("Repositories"),
         max_length=CSVForm.base_fields["lines"].max_length,  # type: ignore[attr-defined]
         error_messages=CSVForm.base_fields["lines"].error_messages,
         widget=SecretArea(attrs={**AREA, "rows": 8}),
@@ -245,15 +254,15 @@ class ListForm(CSVForm):
         """Take a line; raises ValidationError with all that is wrong, by column."""
         given = {name: row[name] for name in ("name", "path", "stanzas", "passphrase", "region")}
         if (store := self.stores.get(row["store"].lower())) is None and row["store"]:
-            raise forms.ValidationError("store: There is no store of this name.")
+            raise forms.ValidationError(gettext("store: There is no store of this name."))
         if name := row["file"]:
             texts = self.cleaned_data.get("files_given")
             if texts is None:
-                raise forms.ValidationError("file: The files could not be read.")
+                raise forms.ValidationError(gettext("file: The files could not be read."))
             if name not in texts:
-                raise forms.ValidationError("file: No file of this name was uploaded.")
+                raise forms.ValidationError(gettext("file: No file of this name was uploaded."))
             if row["path"]:
-                raise forms.ValidationError("path: The file has the path already. Leave one of the two empty.")
+                raise forms.ValidationError(gettext("path: The file has the path already. Leave one of the two empty."))
             given["text"] = texts[name]
         try:
             self.reader.take(number, {**given, "store": store or ""})

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.utils.translation import gettext
+
 from clusters.models import Bringing, Cluster, Database, Repository
 from clusters.pgbackrest import archive_info, backup_info, config_file, kept
 from clusters.pgbackrest.backup_info import NotOurs, Unreadable, decrypt
@@ -227,7 +229,9 @@ def _read(objects: Objects, key: str, place: Place, stanza: str, parse: Any) -> 
             continue
         try:
             if len(data) > INFO_AT_MOST:
-                raise Unreadable(f"it is larger than {INFO_AT_MOST // 2**20} MB.")
+                raise Unreadable(
+                    gettext("it is larger than {info_at_most} MB.").format(info_at_most=INFO_AT_MOST // 2**20)
+                )
             text = decrypt(data, passphrase)
             if passphrase and text.encode() == data:
                 raise Failed(f"{stanza} in {store} is not encrypted: leave the passphrase out.", field="passphrase")

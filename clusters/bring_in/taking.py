@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from clusters.bring_in.opening import Place, entered, free_places, left_out, path_of
 from clusters.models import (
@@ -68,7 +69,11 @@ def begin(membership: Membership, account: CloudAccount, given: dict[str, Any], 
         )
         if kept.count() >= AT_ONCE:
             minutes = int(Bringing.KEPT.total_seconds() // 60)
-            raise TooMany(f"{AT_ONCE} repositories were tried within {minutes} minutes. Wait until those are over.")
+            raise TooMany(
+                gettext(
+                    "{at_once} repositories were tried within {minutes} minutes. Wait until those are over."
+                ).format(at_once=AT_ONCE, minutes=minutes)
+            )
         row: Bringing = Bringing.objects.create(
             organisation=membership.organisation, cloud_account=account, entered=given, by=by
         )
@@ -86,7 +91,9 @@ def begin_list(
         kept = Bringing.objects.visible_to(membership).filter(batch__isnull=False, cluster=None)
         if kept.count() + len(wishes) > IN_LISTS:
             raise TooMany(
-                f"Lists with {IN_LISTS} repositories are kept at most. Add or forget what is on the others first."
+                gettext(
+                    "Lists with {in_lists} repositories are kept at most. Add or forget what is on the others first."
+                ).format(in_lists=IN_LISTS)
             )
         Bringing.objects.bulk_create(
             Bringing(

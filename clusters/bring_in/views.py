@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.http import urlencode
+from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
@@ -63,7 +64,10 @@ def _bringing(request: MemberRequest) -> Bringing | None:
 
 def _watched(request: MemberRequest, row: Bringing) -> HttpResponse:
     if row.cluster:
-        messages.success(request, f"{row.cluster.name} is watched: nothing is written to its repositories.")
+        messages.success(
+            request,
+            gettext("{cluster} is watched: nothing is written to its repositories.").format(cluster=row.cluster.name),
+        )
         url = row.cluster.get_absolute_url()
         return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
     if row.is_waiting:
@@ -75,7 +79,9 @@ def _watched(request: MemberRequest, row: Bringing) -> HttpResponse:
     form.full_clean()
     form.errors.clear()  # what was kept is no whole form: the file and the passphrase are not given back
     field = row.details.get("field", "")
-    form.add_error(field if field in form.fields else None, row.error or "No worker has told how it ended. Try again.")
+    form.add_error(
+        field if field in form.fields else None, row.error or gettext("No worker has told how it ended. Try again.")
+    )
     return _dialog(request, form)
 
 
@@ -114,7 +120,9 @@ def take_back(request: MemberRequest, pk: UUID) -> HttpResponse:
         except (handing.Refused, NotNow) as error:
             form.add_error(None, str(error))
         else:
-            message = f"{cluster.name} is watched only. Its nodes' access is being taken back."
+            message = gettext("{cluster} is watched only. Its nodes' access is being taken back.").format(
+                cluster=cluster.name
+            )
             return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=message)
     context = {"form": form, "cluster": cluster, "refusal": handing.no_way_back(cluster), "machines": form.machines}
     return dialog_form(request, "clusters/take_back.html", context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from clusters.models import DRILLS_AT_MOST, Cluster, Drill
 from console.accounts import activity
@@ -25,7 +26,11 @@ def save(drill: Drill, *, by: User | None) -> Drill:
             not drill.pk
             and Cluster.objects.select_for_update().get(pk=drill.cluster_id).drills.count() >= DRILLS_AT_MOST
         ):
-            raise TooMany(f"A cluster has at most {DRILLS_AT_MOST} plans. Remove one first.")
+            raise TooMany(
+                gettext("A cluster has at most {drills_at_most} plans. Remove one first.").format(
+                    drills_at_most=DRILLS_AT_MOST
+                )
+            )
         drill.save()
         Cluster.objects.filter(pk=drill.cluster_id).judge_now()
         _note("Changed a restore drill" if before else "Planned a restore drill", drill, by, before, _facts(drill))

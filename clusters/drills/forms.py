@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from clusters.models import Cluster, Database, Drill, Node, NodeDatabase
 from clusters.pgbackrest import drill as pure
@@ -19,18 +20,20 @@ WHERE = ((NODES, "On the nodes themselves, each its own backups"), (MACHINE, "On
 class DrillForm(forms.ModelForm):  # type: ignore[type-arg]
     """What is tried, of what, where and when."""
 
-    where = forms.ChoiceField(label="Where", choices=WHERE, initial=NODES)
+    where = forms.ChoiceField(label=gettext_lazy("Where"), choices=WHERE, initial=NODES)
     database: forms.ModelChoiceField[Database] = forms.ModelChoiceField(
         Database.objects.none(),
         required=False,
-        empty_label="Each database",
-        error_messages={"invalid_choice": "The cluster has no such database."},
+        empty_label=gettext_lazy("Each database"),
+        error_messages={"invalid_choice": gettext_lazy("The cluster has no such database.")},
     )
     node: forms.ModelChoiceField[Node] = forms.ModelChoiceField(
         Node.objects.none(),
         required=False,
-        empty_label="Each node",
-        error_messages={"invalid_choice": "The cluster has no such node, or it shares the backups of another one."},
+        empty_label=gettext_lazy("Each node"),
+        error_messages={
+            "invalid_choice": gettext_lazy("The cluster has no such node, or it shares the backups of another one.")
+        },
     )
 
     class Meta:
@@ -70,17 +73,24 @@ class DrillForm(forms.ModelForm):  # type: ignore[type-arg]
         """Ask for a machine's name where there is to be one; what is left empty is as a new plan has it."""
         data = super().clean() or {}
         if data.get("where") == MACHINE and not data.get("machine") and "machine" not in self.errors:
-            self.add_error("machine", "Give the drill machine's name, such as drills-1.")
+            self.add_error("machine", gettext("Give the drill machine's name, such as drills-1."))
         if data.get("where") == NODES:
             data["machine"] = ""
         database, node = data.get("database"), data.get("node")
         if database and node and database.folder not in {"", node.repository_folder}:
-            self.add_error("database", f"{node} does not have {database}. Choose its node, or every node.")
+            self.add_error(
+                "database",
+                gettext("{node} does not have {database}. Choose its node, or every node.").format(
+                    node=node, database=database
+                ),
+            )
         for name in ("folder", "backup", "check_database", "keep_free", "hours"):
             if data.get(name) in (None, "") and name not in self.errors:
                 data[name] = getattr(Drill(), name)
         if f"{data.get('folder') or ''}/".startswith(tuple(self._data_directories())):
-            self.add_error("folder", "This is in the data directory of a PostgreSQL. Give a folder outside of it.")
+            self.add_error(
+                "folder", gettext("This is in the data directory of a PostgreSQL. Give a folder outside of it.")
+            )
         if data.get("what") != RESTORE:
             data |= {"checks": "", "is_amchecked": False}
         elif data.get("checks"):

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from clusters.drills import believing, checking, proofs
 from clusters.drills.report import DrillReport
@@ -90,9 +91,11 @@ def _plan(
     if found is None and run is None:
         raise Gone("This plan was removed in the console. Run the node's set-up script again.")
     if found and (found.pk != said.plan or found.what != said.what):
-        raise Refused("This is another plan than the console's. Run the set-up script again.")
+        raise Refused(gettext("This is another plan than the console's. Run the set-up script again."))
     if node and said.node != node.repository_folder:
-        raise Refused(f"{node} tries its own backups, and not those of {said.node}.")
+        raise Refused(
+            gettext("{node} tries its own backups, and not those of {node_2}.").format(node=node, node_2=said.node)
+        )
     return found
 
 
@@ -102,12 +105,20 @@ def _begin(cluster: Cluster, plan: Drill | None, said: DrillReport, now: datetim
     since = now - timedelta(hours=1)
     hour = DrillRun.objects.filter(cluster=cluster, created_at__gt=since - OLDEST, received_at__gt=since)
     if hour.count() >= AN_HOUR:
-        raise TooMany(f"{AN_HOUR} runs have begun within an hour. Wait for an hour.")
+        raise TooMany(gettext("{an_hour} runs have begun within an hour. Wait for an hour.").format(an_hour=AN_HOUR))
     repository = Repository.objects.filter(cluster=cluster, number=said.repository).first()
     if repository is None:
-        raise Refused(f"{cluster.name} has no repo{said.repository}. Run the set-up script again.")
+        raise Refused(
+            gettext("{cluster} has no repo{repository}. Run the set-up script again.").format(
+                cluster=cluster.name, repository=said.repository
+            )
+        )
     if said.stanza not in {one.name for one in cluster.databases_in(said.node)}:
-        raise Refused(f"{cluster.name} has no database {said.stanza}. Run the set-up script again.")
+        raise Refused(
+            gettext("{cluster} has no database {stanza}. Run the set-up script again.").format(
+                cluster=cluster.name, stanza=said.stanza
+            )
+        )
     assert plan is not None  # without one there is a run
     begun = _by_our_clock(said.begun, said, now)
     run = DrillRun(

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -75,7 +76,12 @@ def _edit(request: MemberRequest, cluster: Cluster, drill: Drill | None) -> Http
             form.add_error(None, str(error))
         else:
             where = f"run {saved.machine}'s set-up script" if saved.machine else "run the nodes' set-up scripts"
-            return dialog_done(request, saved.get_absolute_url(), *CHANGED, message=f"Saved: now {where} again.")
+            return dialog_done(
+                request,
+                saved.get_absolute_url(),
+                *CHANGED,
+                message=gettext("Saved: now {where} again.").format(where=where),
+            )
     return dialog_form(request, "clusters/drill_edit.html", {"form": form, "cluster": cluster, "drill": drill})
 
 
@@ -90,7 +96,7 @@ def drill_remove(request: MemberRequest, pk: UUID, drill: int) -> HttpResponse:
         undo = f"sudo sh {MachineSetup(cluster, found).layout.undo}" if machine else ""
         actions.remove(found, by=request.user)
         rest = f"On {machine} run: {undo}" if machine else "Run the nodes' set-up scripts again."
-        return dialog_done(request, back, *CHANGED, message=f"The plan is removed. {rest}")
+        return dialog_done(request, back, *CHANGED, message=gettext("The plan is removed. {rest}").format(rest=rest))
     return dialog_form(request, "clusters/drill_remove.html", {"cluster": cluster, "drill": found})
 
 

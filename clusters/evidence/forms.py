@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 
 from clusters.models import Cluster
 from console.accounts.models import Membership
@@ -35,17 +36,19 @@ class EvidenceForm(forms.Form):
     cluster = ClusterField(
         Cluster.objects.none(),
         required=False,
-        empty_label="All clusters",
-        error_messages={"invalid_choice": "Choose one of the clusters, or all of them."},
+        empty_label=gettext_lazy("All clusters"),
+        error_messages={"invalid_choice": gettext_lazy("Choose one of the clusters, or all of them.")},
     )
 
     def __init__(self, given: QueryDict, *, membership: Membership) -> None:
         today = timezone.now().date()
         usual = {"from": str(today - USUAL), "to": str(today), "cluster": ""}
         super().__init__({name: given.get(name) or value for name, value in usual.items()})
-        self.fields["from"] = forms.DateField(label="From (UTC)", widget=DATE, error_messages={"invalid": NO_DATE})
+        self.fields["from"] = forms.DateField(
+            label=gettext("From (UTC)"), widget=DATE, error_messages={"invalid": NO_DATE}
+        )
         self.fields["to"] = forms.DateField(
-            label="To (UTC, included)", widget=DATE, error_messages={"invalid": NO_DATE}
+            label=gettext("To (UTC, included)"), widget=DATE, error_messages={"invalid": NO_DATE}
         )
         self.fields["cluster"].queryset = Cluster.objects.visible_to(membership).order_by(Natural("name"))  # type: ignore[attr-defined]
 
@@ -54,11 +57,15 @@ class EvidenceForm(forms.Form):
         data: dict[str, Any] = super().clean() or {}
         since, until = data.get("from"), data.get("to")
         if since and since > timezone.now().date():
-            self.add_error("from", "This day is still to come. Enter today or an earlier day.")
+            self.add_error("from", gettext("This day is still to come. Enter today or an earlier day."))
         elif since and until and until < since:
-            self.add_error("to", "The period ends before it begins. Enter the day on which it begins, or a later one.")
+            self.add_error(
+                "to", gettext("The period ends before it begins. Enter the day on which it begins, or a later one.")
+            )
         elif since and until and until - since > LONGEST:
-            self.add_error("from", f"Two years at most. Enter {until - LONGEST} or a later day.")
+            self.add_error(
+                "from", gettext("Two years at most. Enter {until} or a later day.").format(until=until - LONGEST)
+            )
         return data
 
     @property

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, gettext_lazy
 
 from clusters.models import Cluster
 
@@ -15,8 +16,8 @@ UNITS = {"minutes": 1, "hours": 60, "days": 24 * 60}
 class AlarmForm(forms.ModelForm):  # type: ignore[type-arg]
     """How old the newest restorable moment may be, and how long ago a restore may have been proved."""
 
-    rpo = forms.IntegerField(label="The newest moment is older than (RPO)", required=False, min_value=1)
-    rpo_unit = forms.ChoiceField(label="Unit", choices=[(one, one) for one in UNITS], required=False)
+    rpo = forms.IntegerField(label=gettext_lazy("The newest moment is older than (RPO)"), required=False, min_value=1)
+    rpo_unit = forms.ChoiceField(label=gettext_lazy("Unit"), choices=[(one, one) for one in UNITS], required=False)
 
     field_order = ("rpo", "rpo_unit", "proof_days")
 
@@ -40,5 +41,7 @@ class AlarmForm(forms.ModelForm):  # type: ignore[type-arg]
         try:
             field.run_validators(data["rpo_minutes"])
         except ValidationError:
-            self.add_error("rpo", "Give at least 5 minutes, since nodes report so often, and at most 366 days.")
+            self.add_error(
+                "rpo", gettext("Give at least 5 minutes, since nodes report so often, and at most 366 days.")
+            )
         return data

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy
 
 
 class Verdict(TextChoices):
     """Whether a database can be restored from a store; the worst first, as lists sort them."""
 
-    NOT_RECOVERABLE = "not_recoverable", "Not recoverable"
-    AT_RISK = "at_risk", "At risk"
-    BEHIND = "behind", "Falling behind"
-    UNKNOWN = "unknown", "Unknown"
-    NOT_SET_UP = "not_set_up", "Not set up yet"
-    RECOVERABLE = "recoverable", "Recoverable"
+    NOT_RECOVERABLE = "not_recoverable", gettext_lazy("Not recoverable")
+    AT_RISK = "at_risk", gettext_lazy("At risk")
+    BEHIND = "behind", gettext_lazy("Falling behind")
+    UNKNOWN = "unknown", gettext_lazy("Unknown")
+    NOT_SET_UP = "not_set_up", gettext_lazy("Not set up yet")
+    RECOVERABLE = "recoverable", gettext_lazy("Recoverable")
 
     @property
     def rank(self) -> int:

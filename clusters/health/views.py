@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from clusters import actions
@@ -25,5 +26,5 @@ def alarm(request: MemberRequest, pk: UUID) -> HttpResponse:
     if form.is_bound and form.is_valid():
         given = {name: form.cleaned_data[name] for name in ("rpo_minutes", "proof_days")}
         actions.alarm_when(cluster, by=request.user, **given)
-        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message="Saved.")
+        return dialog_done(request, cluster.get_absolute_url(), "clusters-changed", message=gettext("Saved."))
     return dialog_form(request, "clusters/alarm.html", {"form": form, "cluster": cluster})

@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Prefetch, Q, Subquery
 from django.db.models.functions import Lower, Now
 from django.forms.models import model_to_dict
+from django.utils.translation import gettext_lazy
 
 from clusters.health.verdicts import Verdict, worst
 from clusters.health.words import of_rank
@@ -46,11 +47,11 @@ RETENTION = [MinValueValidator(1), MaxValueValidator(9_999_999)]  # what pgBackR
 
 
 class State(models.TextChoices):
-    CREATING = "creating", "Creating"
-    AVAILABLE = "available", "Available"
-    UPDATING = "updating", "Updating"
-    DELETING = "deleting", "Deleting"
-    FAILED = "failed", "Failed"
+    CREATING = "creating", gettext_lazy("Creating")
+    AVAILABLE = "available", gettext_lazy("Available")
+    UPDATING = "updating", gettext_lazy("Updating")
+    DELETING = "deleting", gettext_lazy("Deleting")
+    FAILED = "failed", gettext_lazy("Failed")
 
 
 class ClusterQuerySet(ManagedResourceQuerySet):
@@ -131,9 +132,13 @@ class Cluster(ManagedResource):
     key_replaced_at = models.DateTimeField(null=True, editable=False)  # null once every node has reported the new one
 
     # How old the newest restorable moment may be (RPO), in minutes; null: as the schedule has it.
-    rpo_minutes = models.PositiveIntegerField("recovery point objective", null=True, blank=True, validators=RPO)
+    rpo_minutes = models.PositiveIntegerField(
+        gettext_lazy("recovery point objective"), null=True, blank=True, validators=RPO
+    )
     # Within how many days a restore of each database has to have been proved; null: whenever.
-    proof_days = models.PositiveSmallIntegerField("proof of a restore", null=True, blank=True, validators=PROOF)
+    proof_days = models.PositiveSmallIntegerField(
+        gettext_lazy("proof of a restore"), null=True, blank=True, validators=PROOF
+    )
     # What a client of the compatible API has sent and reads again, which the console itself never uses: node_location,
     # networks, firewall_rules, resource_tags, capacity, ssh_key_id, regions, backup_store_ids (their order), and nodes:
     # by the node's name, what was sent of it. Null: no such client has made it.
@@ -354,7 +359,9 @@ class Database(models.Model):
 
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="databases")
     name = models.CharField(max_length=40, validators=[validate_stanza])
-    version = models.CharField("PostgreSQL version", max_length=4, choices=[(one, one) for one in VERSIONS])
+    version = models.CharField(
+        gettext_lazy("PostgreSQL version"), max_length=4, choices=[(one, one) for one in VERSIONS]
+    )
     data_directory = models.CharField(max_length=200, validators=[validate_data_directory])
     port = models.PositiveIntegerField(default=5432, validators=PORT)
     # Of whose hosts it is: machines with stanzas of their own that were brought in as one cluster. "": of all nodes.
@@ -385,25 +392,31 @@ class BackupPolicy(models.Model):
     """How long backups are kept and when they are made: for a cluster, or for one node that differs from it."""
 
     class RetentionType(models.TextChoices):
-        TIME = "time", "days"
-        COUNT = "count", "full backups"
+        TIME = "time", gettext_lazy("days")
+        COUNT = "count", gettext_lazy("full backups")
 
     class BackupFrom(models.TextChoices):
-        PRIMARY = "primary", "on the primary"
-        STANDBY = "standby", "on a standby, while one follows"
+        PRIMARY = "primary", gettext_lazy("on the primary")
+        STANDBY = "standby", gettext_lazy("on a standby, while one follows")
 
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="policies")
     node = models.OneToOneField(Node, models.CASCADE, null=True, related_name="policy")
     retention_type = models.CharField(max_length=10, choices=RetentionType, default=RetentionType.TIME)
-    retention_full = models.PositiveIntegerField("keep", default=14, validators=RETENTION)
-    retention_diff = models.PositiveIntegerField("differential backups", null=True, blank=True, validators=RETENTION)
-    backup_from = models.CharField("backups are made", max_length=10, choices=BackupFrom, default=BackupFrom.PRIMARY)
+    retention_full = models.PositiveIntegerField(gettext_lazy("keep"), default=14, validators=RETENTION)
+    retention_diff = models.PositiveIntegerField(
+        gettext_lazy("differential backups"), null=True, blank=True, validators=RETENTION
+    )
+    backup_from = models.CharField(
+        gettext_lazy("backups are made"), max_length=10, choices=BackupFrom, default=BackupFrom.PRIMARY
+    )
     # GiB of WAL that wait for a store; beyond that pgBackRest drops it. Nothing: PostgreSQL keeps all of it.
-    queue_max = models.PositiveIntegerField("drop WAL beyond", null=True, blank=True, validators=QUEUE)
-    io_timeout = models.PositiveIntegerField("give a store up after", null=True, blank=True, validators=TIMEOUT)  # s
-    full_schedule = models.CharField("full", default="0 1 * * 0", **SCHEDULE)
-    diff_schedule = models.CharField("differential", default="", **SCHEDULE)
-    incr_schedule = models.CharField("incremental", default="0 1 * * 1-6", **SCHEDULE)
+    queue_max = models.PositiveIntegerField(gettext_lazy("drop WAL beyond"), null=True, blank=True, validators=QUEUE)
+    io_timeout = models.PositiveIntegerField(
+        gettext_lazy("give a store up after"), null=True, blank=True, validators=TIMEOUT
+    )  # s
+    full_schedule = models.CharField(gettext_lazy("full"), default="0 1 * * 0", **SCHEDULE)
+    diff_schedule = models.CharField(gettext_lazy("differential"), default="", **SCHEDULE)
+    incr_schedule = models.CharField(gettext_lazy("incremental"), default="0 1 * * 1-6", **SCHEDULE)
     changed_at = models.DateTimeField(null=True, editable=False)  # the schedule; null: never, or before that was kept
 
     class Meta:

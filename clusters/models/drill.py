@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from clusters.models.cluster import SCHEDULE, Cluster, Database
 from clusters.models.node import Node, Reporting
@@ -29,27 +30,29 @@ class Drill(Reporting):
     """A plan: what is tried, of which databases, when, and on which machine; a drill machine has a token of its own."""
 
     class What(models.TextChoices):
-        RESTORE = drill.RESTORE, "Restore drill"
-        VERIFY = drill.VERIFY, "Verification"
+        RESTORE = drill.RESTORE, gettext_lazy("Restore drill")
+        VERIFY = drill.VERIFY, gettext_lazy("Verification")
 
     class Backup(models.TextChoices):
-        NEWEST = drill.NEWEST, "the newest backup, up to the end of the archive"
-        RANDOM = drill.RANDOM, "a random backup, up to a random moment after it"
+        NEWEST = drill.NEWEST, gettext_lazy("the newest backup, up to the end of the archive")
+        RANDOM = drill.RANDOM, gettext_lazy("a random backup, up to a random moment after it")
 
     cluster = models.ForeignKey(Cluster, models.CASCADE, related_name="drills")
     what = models.CharField(max_length=10, choices=What, default=What.RESTORE)
     database = models.ForeignKey(Database, models.CASCADE, null=True, blank=True, related_name="+")  # null: each
     node = models.ForeignKey(Node, models.CASCADE, null=True, blank=True, related_name="+")  # null: of each
-    machine = models.CharField("drill machine", max_length=60, blank=True, validators=[validate_drill_machine])
+    machine = models.CharField(
+        gettext_lazy("drill machine"), max_length=60, blank=True, validators=[validate_drill_machine]
+    )
     schedule = models.CharField(**SCHEDULE | {"blank": False})
-    backup = models.CharField("what is restored", max_length=10, choices=Backup, default=Backup.NEWEST)
+    backup = models.CharField(gettext_lazy("what is restored"), max_length=10, choices=Backup, default=Backup.NEWEST)
     folder = models.CharField(max_length=80, default="/var/lib/postgresql/drill", validators=[validate_drill_folder])
-    keep_free = models.PositiveIntegerField("leave free", default=10, validators=GIB)  # GiB
-    hours = models.PositiveSmallIntegerField("give up after", default=6, validators=HOURS)
-    is_amchecked = models.BooleanField("pg_amcheck", default=True)
+    keep_free = models.PositiveIntegerField(gettext_lazy("leave free"), default=10, validators=GIB)  # GiB
+    hours = models.PositiveSmallIntegerField(gettext_lazy("give up after"), default=6, validators=HOURS)
+    is_amchecked = models.BooleanField(gettext_lazy("pg_amcheck"), default=True)
     checks = models.TextField(max_length=8000, blank=True, validators=[validate_checks])  # a line each: SQL => answer
     check_database = models.CharField(
-        "database of the checks", max_length=63, default="postgres", validators=[validate_check_database]
+        gettext_lazy("database of the checks"), max_length=63, default="postgres", validators=[validate_check_database]
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     reported_at = models.DateTimeField(null=True, editable=False)  # when a machine last said anything of it
@@ -106,12 +109,12 @@ class DrillRun(models.Model):
     """
 
     class State(models.TextChoices):
-        RUNNING = "running", "Running"
-        REPORTED = "reported", "Being compared"  # until the store is read, and its backup is known
-        SUCCEEDED = "succeeded", "Succeeded"
-        FAILED = "failed", "Failed"
-        NOT_BELIEVED = "not_believed", "Not believed"
-        LOST = "lost", "No word"
+        RUNNING = "running", gettext_lazy("Running")
+        REPORTED = "reported", gettext_lazy("Being compared")  # until the store is read, and its backup is known
+        SUCCEEDED = "succeeded", gettext_lazy("Succeeded")
+        FAILED = "failed", gettext_lazy("Failed")
+        NOT_BELIEVED = "not_believed", gettext_lazy("Not believed")
+        LOST = "lost", gettext_lazy("No word")
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="+")
     cluster = models.ForeignKey(Cluster, models.SET_NULL, null=True, related_name="drill_runs")

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext_lazy
 
 from clusters.health.verdicts import Verdict
 from clusters.health.words import of_rank
@@ -49,32 +50,34 @@ class Node(Reporting):
     """A machine that runs PostgreSQL and pgBackRest, in one region."""
 
     class WritesTo(models.TextChoices):
-        NEAREST = "nearest", "the nearest store"
-        ALL = "all", "all stores of the cluster"
-        CHOSEN = "chosen", "chosen stores"
+        NEAREST = "nearest", gettext_lazy("the nearest store")
+        ALL = "all", gettext_lazy("all stores of the cluster")
+        CHOSEN = "chosen", gettext_lazy("chosen stores")
 
     class System(models.TextChoices):
-        DEBIAN = "debian", "Debian or Ubuntu"
-        RPM = "rpm", "Red Hat, Rocky, SUSE (PGDG's RPMs)"
-        OTHER = "other", "another: no packages of these"
+        DEBIAN = "debian", gettext_lazy("Debian or Ubuntu")
+        RPM = "rpm", gettext_lazy("Red Hat, Rocky, SUSE (PGDG's RPMs)")
+        OTHER = "other", gettext_lazy("another: no packages of these")
 
     cluster = models.ForeignKey("clusters.Cluster", models.CASCADE, related_name="nodes")
     name = models.CharField(max_length=10)
     region = models.CharField(max_length=40)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     pgbackrest_version = models.CharField(
-        "pgBackRest version",
+        gettext_lazy("pgBackRest version"),
         max_length=10,
         blank=True,
         default="",
         choices=[(version.number, version.label) for version in VERSIONS if version.number],
     )
-    system = models.CharField("packages", max_length=10, choices=System, default=System.DEBIAN)
-    os_user = models.CharField("system user", max_length=32, default="postgres", validators=[validate_os_user])
+    system = models.CharField(gettext_lazy("packages"), max_length=10, choices=System, default=System.DEBIAN)
+    os_user = models.CharField(
+        gettext_lazy("system user"), max_length=32, default="postgres", validators=[validate_os_user]
+    )
     # Whose folder in a store it shares: of the hosts of one streaming replication, all write to that of the first.
     folder = models.CharField(max_length=10, blank=True, editable=False)  # "": its own
     address = models.CharField(max_length=253, blank=True, validators=[validate_host])  # at which the others reach it
-    ssh_port = models.PositiveIntegerField("SSH port", default=SSH_PORT, validators=PORT)
+    ssh_port = models.PositiveIntegerField(gettext_lazy("SSH port"), default=SSH_PORT, validators=PORT)
     writes_to = models.CharField(max_length=10, choices=WritesTo, default=WritesTo.NEAREST)
     chosen: Any = models.ManyToManyField("Attachment", related_name="chosen_by")  # where writes_to is CHOSEN
     follows_since = models.DateTimeField(null=True, editable=False)  # when it gave up a backup policy of its own
@@ -218,7 +221,7 @@ class Stanza(models.Model):
     cluster = models.ForeignKey("clusters.Cluster", models.CASCADE, related_name="stanzas")
     node = models.ForeignKey(Node, models.CASCADE, related_name="stanzas")
     database = models.ForeignKey("clusters.Database", models.CASCADE, related_name="stanzas")
-    system_id = models.CharField("system identifier", max_length=20)
+    system_id = models.CharField(gettext_lazy("system identifier"), max_length=20)
     timeline = models.PositiveIntegerField(null=True)  # the one that the server is on
     reported_at = models.DateTimeField(default=timezone.now)
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Membership, Organisation
@@ -238,9 +239,9 @@ class Attachment(models.Model):
     """A store in use by a cluster; the database refuses one of another account, or of a store that is not available."""
 
     class State(models.TextChoices):
-        ATTACHING = "attaching", "Attaching"
-        ATTACHED = "attached", "Attached"
-        DETACHING = "detaching", "Detaching"
+        ATTACHING = "attaching", gettext_lazy("Attaching")
+        ATTACHED = "attached", gettext_lazy("Attached")
+        DETACHING = "detaching", gettext_lazy("Detaching")
 
     cluster = models.ForeignKey("clusters.Cluster", models.CASCADE, related_name="attachments")
     store = models.ForeignKey(Store, models.PROTECT, related_name="attachments")

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from clusters.models import RecoveryIdentity, Repository
 from console.accounts import activity
@@ -61,7 +62,7 @@ def begin(
             _note("Asked for a recovery identity", identity, by)
             ask(RecoveryIdentity.objects.filter(pk=identity.pk))
     except IntegrityError as error:
-        raise Refused("There is one already, or one that is being removed. Wait until it is gone.") from error
+        raise Refused(gettext("There is one already, or one that is being removed. Wait until it is gone.")) from error
     return identity
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 
 from clusters.models import Repository
 from clusters.pgbackrest.grammar import Unfit, key_part
@@ -20,14 +21,19 @@ HOURS = ((1, "1 hour"), (4, "4 hours"), (24, "1 day"), (72, "3 days"), (168, "7 
 class RescueForm(forms.Form):
     """Of what, and the time before the loss."""
 
-    stanza = forms.ChoiceField(label="Database", error_messages={"invalid_choice": "This is not in the repository."})
+    stanza = forms.ChoiceField(
+        label=gettext_lazy("Database"),
+        error_messages={"invalid_choice": gettext_lazy("This is not in the repository.")},
+    )
     at = forms.CharField(
-        label="The time before the loss",
+        label=gettext_lazy("The time before the loss"),
         max_length=40,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}),
     )
-    zone = forms.CharField(label="Its time zone, such as UTC", max_length=60)
-    offset = forms.CharField(label="Which of the two", max_length=10, required=False, widget=forms.RadioSelect)
+    zone = forms.CharField(label=gettext_lazy("Its time zone, such as UTC"), max_length=60)
+    offset = forms.CharField(
+        label=gettext_lazy("Which of the two"), max_length=10, required=False, widget=forms.RadioSelect
+    )
 
     def __init__(self, data: Any, *, repository: Repository, store: Store) -> None:
         self.places = {one.key: one for one in places(repository)}
@@ -59,8 +65,10 @@ class RescueForm(forms.Form):
             first, last = (moments.shown(one, data["zone"]) for one in (since, now))
             self.add_error(
                 "at",
-                f"The store keeps what was deleted for {self.store.versions_days} days: choose a time between {first} "
-                f"and {last} ({data['zone']}).",
+                gettext(
+                    "The store keeps what was deleted for {versions_days} days: choose a time between "
+                    "{first} and {last} ({data})."
+                ).format(versions_days=self.store.versions_days, first=first, last=last, data=data["zone"]),
             )
         return data
 
@@ -68,9 +76,9 @@ class RescueForm(forms.Form):
 class IdentityForm(forms.Form):
     """For how long an identity reads; and its key, where the server makes none."""
 
-    hours = forms.TypedChoiceField(label="Ends after", choices=HOURS, coerce=int, initial=24)
-    access_key_id = forms.CharField(label="Access Key ID", max_length=128)
-    secret_access_key = SecretField(label="Secret Access Key")
+    hours = forms.TypedChoiceField(label=gettext_lazy("Ends after"), choices=HOURS, coerce=int, initial=24)
+    access_key_id = forms.CharField(label=gettext_lazy("Access Key ID"), max_length=128)
+    secret_access_key = SecretField(label=gettext_lazy("Secret Access Key"))
 
     def __init__(self, data: Any, *, takes_key: bool) -> None:
         super().__init__(data)

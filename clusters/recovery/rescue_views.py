@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -77,7 +78,7 @@ def identity_create(request: MemberRequest, pk: int) -> HttpResponse:
         except identities.Refused as error:
             form.add_error(None, str(error))
         else:
-            message = "A worker makes the recovery identity."
+            message = gettext("A worker makes the recovery identity.")
             return dialog_done(request, _back(repository), "clusters-changed", message=message)
     policy = store.cloud.access.policy(planned(repository, store)) if takes_key else None
     context = {
@@ -97,7 +98,7 @@ def identity_end(request: MemberRequest, pk: int) -> HttpResponse:
     repository, _, identity = _found(request, pk)
     if identity:
         identities.end(identity, by=request.user)
-    return announced(request, _back(repository), "clusters-changed", message="A worker removes the identity.")
+    return announced(request, _back(repository), "clusters-changed", message=gettext("A worker removes the identity."))
 
 
 @require_GET
@@ -109,7 +110,9 @@ def rescue_setup(request: MemberRequest, pk: int) -> HttpResponse:
     repository, store, identity = _found(request, pk)
     _, recovering = _asked(request, repository, store, identity)
     if recovering is None or not recovering.is_ready:
-        messages.error(request, "Choose the time first, and make a recovery identity: the script holds its key.")
+        messages.error(
+            request, gettext("Choose the time first, and make a recovery identity: the script holds its key.")
+        )
         return redirect(_back(repository))
     return text_file(hand_out(recovering, by=request.user), recovering.setup_name)
 
@@ -122,6 +125,6 @@ def rescue_undelete(request: MemberRequest, pk: int) -> HttpResponse:
     repository, store, identity = _found(request, pk)
     _, recovering = _asked(request, repository, store, identity)
     if recovering is None:
-        messages.error(request, "Choose the time first.")
+        messages.error(request, gettext("Choose the time first."))
         return redirect(_back(repository))
     return text_file(recovering.undelete.text, recovering.undelete.filename)

@@ -8,6 +8,7 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from clusters.pgbackrest.grammar import Unfit, data_directory, lsn, restore_point, transaction
 from clusters.pgbackrest.repository import Backup
@@ -42,10 +43,10 @@ TARGETS = (
 TAKES = {TIME: "time", NAME: "point", LSN: "lsn", XID: "xid"}  # the field that says up to where
 GRAMMARS: Mapping[str, Callable[[str], str]] = {NAME: restore_point, LSN: lsn, XID: transaction}
 BLANK = {
-    TIME: "Give the time.",
-    NAME: "Give the name that pg_create_restore_point() was called with.",
-    LSN: "Give the position, such as 0/3000148.",
-    XID: "Give the transaction's ID.",
+    TIME: gettext_lazy("Give the time."),
+    NAME: gettext_lazy("Give the name that pg_create_restore_point() was called with."),
+    LSN: gettext_lazy("Give the position, such as 0/3000148."),
+    XID: gettext_lazy("Give the transaction's ID."),
 }
 DEFAULT_FOLDER = "/var/lib/postgresql/restored"
 
@@ -53,38 +54,42 @@ DEFAULT_FOLDER = "/var/lib/postgresql/restored"
 class Choice(forms.ChoiceField):
     """One of what is offered; anything else is said to be not there."""
 
-    def __init__(self, gone: str, **options: Any) -> None:
+    def __init__(self, gone: Any, **options: Any) -> None:
         super().__init__(error_messages={"invalid_choice": gone, "required": gone}, **options)
 
 
 class RestoreForm(forms.Form):
     """One restore; once it is valid, `restore` says all of it."""
 
-    node = Choice("There is no node %(value)s here.")
-    stanza = Choice("There is no database %(value)s on this node.", label="Database")
-    repository = Choice("This store holds nothing of it.", label="From")
-    backup = Choice("There is no backup %(value)s here. It may have expired; choose another.", required=False)
-    target = forms.ChoiceField(label="Up to", choices=TARGETS, widget=forms.RadioSelect)
+    node = Choice(gettext_lazy("There is no node %(value)s here."))
+    stanza = Choice(gettext_lazy("There is no database %(value)s on this node."), label=gettext_lazy("Database"))
+    repository = Choice(gettext_lazy("This store holds nothing of it."), label=gettext_lazy("From"))
+    backup = Choice(
+        gettext_lazy("There is no backup %(value)s here. It may have expired; choose another."), required=False
+    )
+    target = forms.ChoiceField(label=gettext_lazy("Up to"), choices=TARGETS, widget=forms.RadioSelect)
     time = forms.CharField(
         required=False,
         max_length=40,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}),
     )
-    zone = forms.CharField(label="Time zone", required=False, max_length=60)
+    zone = forms.CharField(label=gettext_lazy("Time zone"), required=False, max_length=60)
     offset = forms.CharField(required=False, max_length=10)
-    point = forms.CharField(label="Restore point", required=False, max_length=200)
-    lsn = forms.CharField(label="WAL position", required=False, max_length=40)
-    xid = forms.CharField(label="Transaction ID", required=False, max_length=40)
-    exclusive = forms.BooleanField(label="Stop just before it", required=False)
-    timeline = Choice("There is no such timeline in the archive.", required=False)
+    point = forms.CharField(label=gettext_lazy("Restore point"), required=False, max_length=200)
+    lsn = forms.CharField(label=gettext_lazy("WAL position"), required=False, max_length=40)
+    xid = forms.CharField(label=gettext_lazy("Transaction ID"), required=False, max_length=40)
+    exclusive = forms.BooleanField(label=gettext_lazy("Stop just before it"), required=False)
+    timeline = Choice(gettext_lazy("There is no such timeline in the archive."), required=False)
     where = Choice(
-        "The backups' node is not in the cluster, so they can go to a new machine only.",
-        label="To",
+        gettext_lazy("The backups' node is not in the cluster, so they can go to a new machine only."),
+        label=gettext_lazy("To"),
         widget=forms.RadioSelect,
     )
-    folder = forms.CharField(label="Folder", required=False, max_length=200)
-    port = forms.CharField(label="Port of the copy", required=False, max_length=10)
-    key = forms.BooleanField(label="The machine has no role of the cluster: the script asks for a key", required=False)
+    folder = forms.CharField(label=gettext_lazy("Folder"), required=False, max_length=200)
+    port = forms.CharField(label=gettext_lazy("Port of the copy"), required=False, max_length=10)
+    key = forms.BooleanField(
+        label=gettext_lazy("The machine has no role of the cluster: the script asks for a key"), required=False
+    )
 
     def __init__(self, data: Mapping[str, str], *, sources: Sequence[Source], lenient: bool) -> None:
         """Take what was given; `lenient` makes something else of what does not fit a changed choice above it."""
@@ -220,7 +225,7 @@ class RestoreForm(forms.Form):
         """Return the zone, if there is such a one."""
         zone = self.cleaned_data["zone"]
         if zone not in zones():
-            raise forms.ValidationError("There is no such time zone. Give one such as Europe/Berlin, or UTC.")
+            raise forms.ValidationError(gettext("There is no such time zone. Give one such as Europe/Berlin, or UTC."))
         return str(zone)
 
     def clean_folder(self) -> str:
@@ -232,7 +237,11 @@ class RestoreForm(forms.Form):
         except Unfit as error:
             raise forms.ValidationError(str(error)) from error
         if len(folder) > FOLDER_AT_MOST:
-            raise forms.ValidationError(f"At most {FOLDER_AT_MOST} characters: the copy's socket is in it.")
+            raise forms.ValidationError(
+                gettext("At most {folder_at_most} characters: the copy's socket is in it.").format(
+                    folder_at_most=FOLDER_AT_MOST
+                )
+            )
         if self.place == FOLDER:
             self._keep_away_from_databases(folder)
         return folder
@@ -242,7 +251,9 @@ class RestoreForm(forms.Form):
             live = one.data_directory
             if f"{folder}/".startswith(f"{live}/") or live.startswith(f"{folder}/"):
                 raise forms.ValidationError(
-                    f"This is the data directory of {one.name}, or inside it, or around it. Choose a folder beside it."
+                    gettext(
+                        "This is the data directory of {one}, or inside it, or around it. Choose a folder beside it."
+                    ).format(one=one.name)
                 )
 
     def clean_port(self) -> int:
@@ -251,9 +262,11 @@ class RestoreForm(forms.Form):
             return self.source.port
         text = self.cleaned_data["port"]
         if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65535):
-            raise forms.ValidationError("Give a port from 1 to 65535.")
+            raise forms.ValidationError(gettext("Give a port from 1 to 65535."))
         if self.place == FOLDER and (name := self.taken.get(int(text))):
-            raise forms.ValidationError(f"{name} listens on this port of the node. Choose another.")
+            raise forms.ValidationError(
+                gettext("{name} listens on this port of the node. Choose another.").format(name=name)
+            )
         return int(text)
 
     def clean(self) -> dict[str, Any]:
@@ -290,38 +303,46 @@ class RestoreForm(forms.Form):
         source, backup = self.source, self.labelled
         if not source.postgresql_of(backup):
             self.add_error(
-                "repository", "Which PostgreSQL this is of is not known yet. Have the store looked into first."
+                "repository", gettext("Which PostgreSQL this is of is not known yet. Have the store looked into first.")
             )
         if source.state.status == "read" and not source.backups:
-            self.add_error("repository", "There is no backup in it. Choose another store.")
+            self.add_error("repository", gettext("There is no backup in it. Choose another store."))
         if backup and source.is_foreign(backup):
             self.add_error(
                 "backup",
-                f"It was written by another database (system identifier {backup.system_id}), not by "
-                f"{source.state.stanza} on {source.state.node}. It is not restored from here.",
+                gettext(
+                    "It was written by another database (system identifier {system_id}), not by {stanza} on "
+                    "{node}. It is not restored from here."
+                ).format(system_id=backup.system_id, stanza=source.state.stanza, node=source.state.node),
             )
         elif not backup and source.view.is_foreign:
             self.add_error(
                 "backup",
-                f"Another database (system identifier {source.state.system_id}) writes here now, so the newest backup "
-                "is not yours. Choose one of yours by its label.",
+                gettext(
+                    "Another database (system identifier {system_id}) writes here now, so the newest backup "
+                    "is not yours. Choose one of yours by its label."
+                ).format(system_id=source.state.system_id),
             )
         elif not backup and source.backups and best(source.state) is None:
             self.add_error(
-                "backup", "All of these are of the database before its last upgrade: choose one by its label."
+                "backup", gettext("All of these are of the database before its last upgrade: choose one by its label.")
             )
         if backup and source.is_prior(backup) and self.place == IN_PLACE:
             self.add_error(
                 "where",
-                f"This backup is of the database before its last upgrade (PostgreSQL {source.postgresql_of(backup)}). "
-                "Restore it to another folder or to a new machine.",
+                gettext(
+                    "This backup is of the database before its last upgrade (PostgreSQL {postgresql_of}). "
+                    "Restore it to another folder or to a new machine."
+                ).format(postgresql_of=source.postgresql_of(backup)),
             )
         have, least = source.node.applied_version if source.node else "", source.least(backup)
         if self.place in {FOLDER, IN_PLACE} and too_old(have, least):
             self.add_error(
                 "where",
-                f"{source.node} reports pgBackRest {have}, and these backups need {least} or newer. Install that, or "
-                "restore to a new machine that has it.",
+                gettext(
+                    "{node} reports pgBackRest {have}, and these backups need {least} or newer. Install "
+                    "that, or restore to a new machine that has it."
+                ).format(node=source.node, have=have, least=least),
             )
 
     def _value(self, data: dict[str, Any]) -> str:
@@ -351,10 +372,13 @@ class RestoreForm(forms.Form):
         reach = self.reach
         if reach and not reach.holds(self.moment):
             there = ZoneInfo(zone)
-            raise Unfit(
-                f"{self.source.name} goes from {_shown(reach.oldest, there)} to {_shown(reach.newest, there)} "
-                f"({zone}){' with this backup' if self.labelled else ''}. Choose a time between."
-            )
+            text = gettext("{store} goes from {oldest} to {newest} ({zone}). Choose a time between.")
+            if self.labelled:
+                text = gettext(
+                    "{store} goes from {oldest} to {newest} ({zone}) with this backup. Choose a time between."
+                )
+            oldest, newest = _shown(reach.oldest, there), _shown(reach.newest, there)
+            raise Unfit(text.format(store=self.source.name, oldest=oldest, newest=newest, zone=zone))
         return f"{self.moment:%Y-%m-%d %H:%M:%S}+00"
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from clusters import actions
@@ -46,7 +47,7 @@ def lost_forget(request: MemberRequest, pk: int) -> HttpResponse:
     page = found.cluster or found.store
     url = page.get_absolute_url() if page else reverse("clusters:list")
     return dialog_done(
-        request, url, "clusters-changed", "stores-changed", message="Noted: you deleted them yourselves."
+        request, url, "clusters-changed", "stores-changed", message=gettext("Noted: you deleted them yourselves.")
     )
 
 

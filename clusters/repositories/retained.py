@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext
 
 from clusters.models import Cluster, Repository
 from clusters.pgbackrest.repository import StanzaState
@@ -118,26 +119,27 @@ def folders_of(repository: Repository) -> list[str]:
 def kept_by(repository: Repository) -> str:
     """Return what keeps a repository from being let go, and what to do; "" when nothing does."""
     if hasattr(repository, "attachment"):
-        return f"{repository.cluster_name} uses it. Detach {repository.store_name} there first."
+        return gettext("{cluster_name} uses it. Detach {store_name} there first.").format(
+            cluster_name=repository.cluster_name, store_name=repository.store_name
+        )
     if repository.store is None:
         return ""
     if other := repository.brought_again:
-        return (
-            f"{other.cluster_name} has brought the same repository in again and goes on with it. Empty nothing there."
-        )
+        return gettext(
+            "{cluster_name} has brought the same repository in again and goes on with it. Empty nothing there."
+        ).format(cluster_name=other.cluster_name)
     found = holding(repository)
     if found.stanza_states:
-        return (
-            f"{repository.store_name} holds {_plain(found.words)}. Empty its folder first; a worker looks again every "
-            "10 minutes."
-        )
+        return gettext(
+            "{store_name} holds {plain}. Empty its folder first; a worker looks again every 10 minutes."
+        ).format(store_name=repository.store_name, plain=_plain(found.words))
     since, empty = repository.detached_at, repository.empty_at
     if empty is None or since is None or empty < since:
-        return (
-            f"No worker has seen the folder {repository.folder} empty since it was detached: older versions and what "
-            "can be undeleted count, because the passphrase opens them too. Empty it first; a worker looks again every "
-            "10 minutes."
-        )
+        return gettext(
+            "No worker has seen the folder {folder} empty since it was detached: older versions and "
+            "what can be undeleted count, because the passphrase opens them too. Empty it first; a "
+            "worker looks again every 10 minutes."
+        ).format(folder=repository.folder)
     return ""
 
 

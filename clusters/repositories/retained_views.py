@@ -6,6 +6,7 @@ from django.db.models import F, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from clusters import actions
@@ -48,9 +49,9 @@ def let_go(request: MemberRequest, pk: int) -> HttpResponse:
         try:
             actions.let_go(found, by=request.user)
         except actions.Kept as error:
-            form.add_error(None, f"It stays. {error}")
+            form.add_error(None, gettext("It stays. {error}").format(error=error))
         else:
-            message = f"The passphrase of {found.title} is deleted."
+            message = gettext("The passphrase of {title} is deleted.").format(title=found.title)
             return dialog_done(request, reverse("clusters:retained"), "clusters-changed", message=message)
     context = {"form": form, "repository": found, "holding": holding(found), "kept_by": kept_by(found)}
     if context["kept_by"] and found.store:

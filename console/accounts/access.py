@@ -21,6 +21,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
@@ -139,7 +140,9 @@ def require_permission(permission: Permission, *, second_factor: bool = True) ->
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             membership = cast(MemberRequest, request).membership
             if not membership:
-                raise PermissionDenied("You are not a member of an organisation. Ask one of its owners to add you.")
+                raise PermissionDenied(
+                    gettext("You are not a member of an organisation. Ask one of its owners to add you.")
+                )
             user, organisation = cast(User, request.user), membership.organisation
             here = replace(origin.get(), user_id=str(user.pk), organisation_id=str(organisation.pk))
             origin.set(here)  # the middleware puts it back
@@ -150,7 +153,9 @@ def require_permission(permission: Permission, *, second_factor: bool = True) ->
             if permission not in ROLES[membership.role]:
                 activity.refused(request.path, organisation=organisation, by=user, why=permission.value)
                 raise PermissionDenied(
-                    f"Your role here is {membership.role}. Ask {_who(permission)} of the organisation to do this."
+                    gettext("Your role here is {role}. Ask {who} of the organisation to do this.").format(
+                        role=membership.role, who=_who(permission)
+                    )
                 )
             return asked_again(view)(request, *args, **kwargs)
 
@@ -174,7 +179,12 @@ def asked_again(view: View) -> View:
 
 
 def _to_second_factor(request: MemberRequest) -> HttpResponse:
-    messages.warning(request, f"{request.membership.organisation} asks its members for a second factor. Set one up.")
+    messages.warning(
+        request,
+        gettext("{organisation} asks its members for a second factor. Set one up.").format(
+            organisation=request.membership.organisation
+        ),
+    )
     url = reverse("mfa_index")
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
 

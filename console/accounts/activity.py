@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import Model, TextChoices
 from django.dispatch import Signal
+from django.utils.translation import gettext_lazy
 
 from console.accounts.models import Organisation, User
 from console.web.logs import origin
@@ -21,10 +22,10 @@ happened = Signal()  # with `event`
 
 
 class Outcome(TextChoices):
-    BEGUN = "begun", "Begun"  # a task, whose end is another event
-    DONE = "done", "Done"
-    REFUSED = "refused", "Refused"  # by a rule, or for want of a permission
-    FAILED = "failed", "Failed"
+    BEGUN = "begun", gettext_lazy("Begun")  # a task, whose end is another event
+    DONE = "done", gettext_lazy("Done")
+    REFUSED = "refused", gettext_lazy("Refused")  # by a rule, or for want of a permission
+    FAILED = "failed", gettext_lazy("Failed")
 
 
 @dataclass(frozen=True, kw_only=True)

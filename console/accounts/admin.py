@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from console.accounts import activity, impersonation
 from console.accounts.models import Membership, Organisation, User
@@ -79,7 +79,7 @@ class MembershipFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
         kept = [form.instance for form in self.forms if not form.cleaned_data.get("DELETE")] if self.is_valid() else []
         owners = [one for one in kept if one.role == Membership.Role.OWNER]
         if not owners and self.get_queryset().filter(role=Membership.Role.OWNER).exists():
-            raise ValidationError("An organisation always has an owner. Make somebody else one first.")
+            raise ValidationError(gettext("An organisation always has an owner. Make somebody else one first."))
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -94,8 +94,8 @@ class ReasonForm(forms.Form):
 
     reason = forms.CharField(
         max_length=200,
-        help_text="Such as the number of the ticket. The organisation's owners see it.",
-        error_messages={"required": "Say why: the organisation's owners see it."},
+        help_text=gettext_lazy("Such as the number of the ticket. The organisation's owners see it."),
+        error_messages={"required": gettext_lazy("Say why: the organisation's owners see it.")},
     )
 
 

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 
 from console.accounts.sign_in import has_second_factor
@@ -37,6 +38,6 @@ class SupportSite(AdminSite):
         if self.has_permission(request):
             return redirect("admin:index")
         if not request.user.is_staff:
-            raise PermissionDenied("The admin is for support staff.")
-        messages.warning(request, "Set up a second factor first: the admin asks for one.")
+            raise PermissionDenied(gettext("The admin is for support staff."))
+        messages.warning(request, gettext("Set up a second factor first: the admin asks for one."))
         return redirect("mfa_index")

@@ -13,6 +13,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
@@ -81,7 +82,9 @@ def read_only(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[
     def respond(request: HttpRequest) -> HttpResponse:
         request.impersonation = _seen(request)  # type: ignore[attr-defined]
         if request.impersonation and request.method not in _SAFE and request.path not in map(reverse, _WAYS_OUT):  # type: ignore[attr-defined]
-            raise PermissionDenied("You are looking as support, so nothing can be changed. Stop looking first.")
+            raise PermissionDenied(
+                gettext("You are looking as support, so nothing can be changed. Stop looking first.")
+            )
         return get_response(request)
 
     return respond

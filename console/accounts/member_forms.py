@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django import forms
 from django.contrib.auth.password_validation import validate_password
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy
 
 from console.accounts import members
 from console.accounts.addresses import normalised
@@ -15,8 +17,8 @@ class RoleForm(forms.Form):
     """What somebody may do."""
 
     role = forms.ChoiceField(
-        choices=[(role.value, f"{role.label}: {ROLE_WORDS[role.value]}") for role in Membership.Role],
-        error_messages={"required": "Choose a role."},
+        choices=[(role.value, format_lazy("{}: {}", role.label, ROLE_WORDS[role.value])) for role in Membership.Role],
+        error_messages={"required": gettext_lazy("Choose a role.")},
     )
 
 
@@ -24,10 +26,10 @@ class InviteForm(RoleForm):
     """Whom to invite, and as what."""
 
     email = forms.EmailField(
-        label="E-mail address",
+        label=gettext_lazy("E-mail address"),
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "off", "autofocus": True}),
-        error_messages={"required": "Enter an e-mail address."},
+        error_messages={"required": gettext_lazy("Enter an e-mail address.")},
     )
     field_order = ("email", "role")
 
@@ -46,7 +48,7 @@ class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]
         max_length=200,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        error_messages={"required": "Choose a password."},
+        error_messages={"required": gettext_lazy("Choose a password.")},
     )
 
     class Meta:

@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -71,7 +72,7 @@ def invitation_revoke(request: MemberRequest, pk: UUID) -> HttpResponse:
     invitation = get_object_or_404(Invitation.objects.visible_to(request.membership), pk=pk)
     if request.method == "POST":
         members.revoke(invitation, by=request.user)
-        message = f"The invitation of {invitation.email} is revoked."
+        message = gettext("The invitation of {email} is revoked.").format(email=invitation.email)
         return dialog_done(request, reverse("organisation:members"), CHANGED, message=message)
     return dialog_form(request, "accounts/invitation_revoke.html", {"invitation": invitation})
 
@@ -88,7 +89,9 @@ def member_role(request: MemberRequest, pk: int) -> HttpResponse:
         except members.MembershipRefused as refusal:
             form.add_error(None, str(refusal))
         else:
-            message = f"{membership.user} is now {form.cleaned_data['role']}."
+            message = gettext("{user} is now {cleaned_data}.").format(
+                user=membership.user, cleaned_data=form.cleaned_data["role"]
+            )
             return dialog_done(request, reverse("organisation:members"), CHANGED, message=message)
     return dialog_form(request, "accounts/member_role.html", {"form": form, "member": membership})
 
@@ -123,10 +126,15 @@ def _remove(request: MemberRequest, membership: Membership) -> HttpResponse:
             refusal = str(refused)
         else:
             if leaves:
-                messages.success(request, f"You are a member of {membership.organisation} no longer.")
+                messages.success(
+                    request,
+                    gettext("You are a member of {organisation} no longer.").format(
+                        organisation=membership.organisation
+                    ),
+                )
                 home = reverse("home")
                 return HttpResponseClientRedirect(home) if request.htmx else redirect(home)
-            message = f"{membership.user} is a member no longer."
+            message = gettext("{user} is a member no longer.").format(user=membership.user)
             return dialog_done(request, reverse("organisation:members"), CHANGED, message=message)
     context = {"member": membership, "leaves": leaves, "refusal": refusal}
     return fragment_or_page(request, "accounts/member_remove.html", "dialog", context, status=422 if refusal else 200)
@@ -182,7 +190,10 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
 def _welcomed(request: HttpRequest, membership: Membership) -> HttpResponse:
     open_organisation(request, membership)
     role = membership.get_role_display().lower()
-    messages.success(request, f"You are now {role} of {membership.organisation}.")
+    messages.success(
+        request,
+        gettext("You are now {role} of {organisation}.").format(role=role, organisation=membership.organisation),
+    )
     return redirect("home")
 
 

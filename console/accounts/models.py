@@ -11,6 +11,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from console.accounts.addresses import normalised
 from console.accounts.encryption import EncryptedJSONField
@@ -45,8 +46,8 @@ class Organisation(models.Model):
     """The tenant: owns everything else."""
 
     class Edition(models.TextChoices):
-        DEVELOPER = "developer", "Developer"
-        ENTERPRISE = "enterprise", "Enterprise"
+        DEVELOPER = "developer", gettext_lazy("Developer")
+        ENTERPRISE = "enterprise", gettext_lazy("Enterprise")
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     name = NameField(max_length=100)
@@ -101,17 +102,17 @@ class Membership(models.Model):
     """A user in an organisation, with what they may do there."""
 
     class Role(models.TextChoices):
-        OWNER = "owner", "Owner"
-        ADMIN = "admin", "Admin"
-        AUDITOR = "auditor", "Auditor"
-        VIEWER = "viewer", "Viewer"
+        OWNER = "owner", gettext_lazy("Owner")
+        ADMIN = "admin", gettext_lazy("Admin")
+        AUDITOR = "auditor", gettext_lazy("Auditor")
+        VIEWER = "viewer", gettext_lazy("Viewer")
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)
     # Of the account that they link next: made by us, never chosen, and never used twice (the confused deputy).
     external_id = models.CharField(max_length=36, blank=True, editable=False)
-    created_at = models.DateTimeField("since", default=timezone.now, editable=False)
+    created_at = models.DateTimeField(gettext_lazy("since"), default=timezone.now, editable=False)
 
     # Of what stands for a service account's, which is in no database: that one's ID.
     service: UUID | None = None
@@ -148,7 +149,7 @@ class Invitation(models.Model):
     by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     # Whoever joins may also do everything in /admin/: of `manage.py bootstrap` alone.
     operator = models.BooleanField(default=False, db_default=False, editable=False)
-    created_at = models.DateTimeField("invited", default=timezone.now, editable=False)
+    created_at = models.DateTimeField(gettext_lazy("invited"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
 
     objects = OwnedQuerySet.as_manager()

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from console.accounts import members
 from console.accounts.addresses import normalised
@@ -54,7 +55,12 @@ def _is_id(sub: object) -> bool:
 
 def _no_sign_in(why: str) -> ImmediateHttpResponse:
     log.warning("The provider of sign-in cannot be used: %s", why)
-    messages.error(context.request, f"{settings.OIDC_NAME} does not answer as it should. Try again in a minute.")
+    messages.error(
+        context.request,
+        gettext("{oidc_name} does not answer as it should. Try again in a minute.").format(
+            oidc_name=settings.OIDC_NAME
+        ),
+    )
     return ImmediateHttpResponse(redirect("login"))
 
 

@@ -12,6 +12,7 @@ from allauth.mfa.webauthn.forms import (
 )
 from django import forms
 from django.db import Error as DatabaseError
+from django.utils.translation import gettext
 
 from console.web.forms import JSONObjectField
 
@@ -35,7 +36,7 @@ class _Form(forms.Form):
             raise
         except Exception as error:
             log.info("A passkey could not be read: %s", type(error).__name__)
-            self.add_error("credential", "This passkey could not be read. Try again.")
+            self.add_error("credential", gettext("This passkey could not be read. Try again."))
 
 
 class AddForm(_Form, AddWebAuthnForm):  # type: ignore[misc]

@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, gettext_lazy
 
 from console.accounts.models import User
 
-TOLD_BEFORE = "At least twelve characters, none that many people use or guess soon, and nothing like your name."
-LEVELS = ("Very weak", "Weak", "Fair", "Strong", "Very strong")
+TOLD_BEFORE = gettext_lazy(
+    "At least twelve characters, none that many people use or guess soon, and nothing like your name."
+)
+LEVELS = (
+    gettext_lazy("Very weak"),
+    gettext_lazy("Weak"),
+    gettext_lazy("Fair"),
+    gettext_lazy("Strong"),
+    gettext_lazy("Very strong"),
+)
 ENOUGH = 3  # of 0 to 4: more than 10^8 guesses, which is beyond what is tried at a sign-in (zxcvbn, "Usage")
 # zxcvbn tries each letter that a sign may stand for: 72 characters of twenty different signs take it 15 seconds, of ten
 # a tenth of one. So less is looked at of what has more of them: no list of words has that.
@@ -28,7 +37,7 @@ class Strength:
     @property
     def level(self) -> str:
         """Return the score in words."""
-        return LEVELS[self.score]
+        return str(LEVELS[self.score])
 
 
 def strength(password: str, user: User | None = None) -> Strength:
@@ -52,8 +61,11 @@ class StrengthValidator:
         """Raise ValidationError for a password that is too weak."""
         found = strength(password, user if isinstance(user, User) else None)
         if found.score < ENOUGH:
-            raise ValidationError(f"This password is guessed too soon. {found.advice}".strip(), "password_too_weak")
+            raise ValidationError(
+                gettext("This password is guessed too soon. {advice}").format(advice=found.advice).strip(),
+                "password_too_weak",
+            )
 
     def get_help_text(self) -> str:
         """Return the rule, as the forms tell it."""
-        return "Your password must not be one that is guessed soon."
+        return gettext("Your password must not be one that is guessed soon.")

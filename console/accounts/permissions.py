@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from django.utils.translation import gettext_lazy
+
 
 class Permission(StrEnum):
     """Something that a role allows; a view names one, and a template asks for `membership.may.<name>`."""
@@ -61,10 +63,10 @@ ENTERPRISE = frozenset(
 
 # What each role may do, in the words that people read where they choose one.
 ROLE_WORDS = {
-    "owner": "members, letting passphrases go, and all that admins may",
-    "admin": "backup stores, clusters, cloud accounts, alerts and secrets",
-    "auditor": "what viewers see, and the audit log with its evidence; changes nothing",
-    "viewer": "sees everything but secrets and the audit log, and changes nothing",
+    "owner": gettext_lazy("members, letting passphrases go, and all that admins may"),
+    "admin": gettext_lazy("backup stores, clusters, cloud accounts, alerts and secrets"),
+    "auditor": gettext_lazy("what viewers see, and the audit log with its evidence; changes nothing"),
+    "viewer": gettext_lazy("sees everything but secrets and the audit log, and changes nothing"),
 }
 
 # What asks again for the password, or for what somebody has instead, by the view's name: within how many seconds it

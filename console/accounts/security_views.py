@@ -13,6 +13,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -30,7 +31,7 @@ from console.web.pages import dialog_done, file_download, fragment_or_page
 def password_change(request: HttpRequest) -> HttpResponseBase:
     """Change one's password; who comes by the company's identity provider has none, and gets none: it lets them in."""
     if not cast(User, request.user).has_usable_password():
-        messages.info(request, "You sign in by your company's identity provider: you have no password here.")
+        messages.info(request, gettext("You sign in by your company's identity provider: you have no password here."))
         return redirect("mfa_index")
     answer: HttpResponseBase = allauth_views.password_change(request)
     return answer
@@ -78,7 +79,7 @@ def session_end(request: HttpRequest, pk: int) -> HttpResponse:
     """Sign somebody's own browser out, wherever it is."""
     session = get_object_or_404(UserSession.objects.filter(user=request.user), pk=pk)
     get_adapter().end_sessions([session])
-    messages.success(request, "That browser is signed out.")
+    messages.success(request, gettext("That browser is signed out."))
     return redirect("usersessions_list")
 
 
@@ -108,7 +109,11 @@ def second_factor(request: MemberRequest) -> HttpResponse:
         except members.MembershipRefused as refused:
             refusal = str(refused)
         else:
-            message = "Members need a second factor now." if wanted else "Members need no second factor any more."
+            message = (
+                gettext("Members need a second factor now.")
+                if wanted
+                else gettext("Members need no second factor any more.")
+            )
             return dialog_done(request, reverse("organisation:members"), "members-changed", message=message)
     context = {"organisation": organisation, "wanted": wanted, "refusal": refusal}
     return fragment_or_page(request, "accounts/second_factor.html", "dialog", context, status=422 if refusal else 200)

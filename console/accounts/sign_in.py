@@ -142,9 +142,9 @@ class NewPasswordForm(ChangePasswordForm):  # type: ignore[misc]
         super().__init__(*args, **options)
         self.fields["password1"].help_text = TOLD_BEFORE
         for name, label in (
-            ("oldpassword", "Present password"),
-            ("password1", "New password"),
-            ("password2", "Once more"),
+            ("oldpassword", gettext("Present password")),
+            ("password1", gettext("New password")),
+            ("password2", gettext("Once more")),
         ):
             self.fields[name].label = label
             self.fields[name].widget.attrs.pop("placeholder", None)
@@ -155,7 +155,7 @@ class SignInForm(LoginForm):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fields["password"].label = "Password"
+        self.fields["password"].label = gettext("Password")
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)
 

@@ -14,6 +14,7 @@ from celery import current_app
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from console.accounts import activity
 from console.accounts.models import Organisation, User
@@ -68,7 +69,7 @@ def acknowledge(alert: Alert, *, why: str, by: User | None) -> None:
     rows = Alert.objects.filter(pk=alert.pk, closed_at=None)
     said = {"acknowledged_by": by, "acknowledged_by_name": activity.name_of(by), "acknowledged_why": why}
     if not rows.update(acknowledged_at=now, **said):
-        raise Refused("It is closed already: there is nothing to acknowledge.")
+        raise Refused(gettext("It is closed already: there is nothing to acknowledge."))
     _note(alert, Kind.ACKNOWLEDGED, why, by)
     activity.record("Acknowledged an alert", alert, organisation=alert.organisation, by=by, after={"why": why})
     alert.refresh_from_db()
@@ -81,7 +82,7 @@ def unacknowledge(alert: Alert, *, by: User | None) -> None:
     AlertSettings.lock(alert.organisation_id)
     rows = Alert.objects.filter(pk=alert.pk, closed_at=None).exclude(acknowledged_at=None)
     if not rows.update(acknowledged_at=None, acknowledged_by=None, acknowledged_by_name="", acknowledged_why=""):
-        raise Refused("It is not acknowledged any more.")
+        raise Refused(gettext("It is not acknowledged any more."))
     _note(alert, Kind.UNACKNOWLEDGED, "", by)
     activity.record("Took an acknowledgement back", alert, organisation=alert.organisation, by=by)
 
@@ -92,7 +93,7 @@ def silence(alert: Alert, *, until: datetime, why: str, by: User | None) -> None
     AlertSettings.lock(alert.organisation_id)
     said = {"silenced_by": by, "silenced_by_name": activity.name_of(by), "silenced_why": why}
     if not Alert.objects.filter(pk=alert.pk, closed_at=None).update(silenced_until=until, **said):
-        raise Refused("It is closed already: nobody is told of it any more.")
+        raise Refused(gettext("It is closed already: nobody is told of it any more."))
     _note(alert, Kind.SILENCED, f"until {until:%Y-%m-%d %H:%M} UTC: {why}", by)
     after = {"until": until.isoformat(), "why": why}
     activity.record("Silenced an alert", alert, organisation=alert.organisation, by=by, after=after)
@@ -104,7 +105,7 @@ def unsilence(alert: Alert, *, by: User | None) -> None:
     AlertSettings.lock(alert.organisation_id)
     rows = Alert.objects.filter(pk=alert.pk).exclude(silenced_until=None)
     if not rows.update(silenced_until=None, silenced_by=None, silenced_by_name="", silenced_why=""):
-        raise Refused("It is not silenced any more.")
+        raise Refused(gettext("It is not silenced any more."))
     _note(alert, Kind.UNSILENCED, "", by)
     activity.record("Ended the silence of an alert", alert, organisation=alert.organisation, by=by)
     nudge(alert.organisation_id)
@@ -143,7 +144,7 @@ def add_channel(
 ) -> Channel:
     """Add a channel. A webhook gets a secret; an e-mail address is told nothing before confirm(). Raises Refused."""
     if kind == Channel.Kind.EMAIL and not settings.EMAIL_HOST:
-        raise Refused("This console sends no e-mail: whoever runs it has not set EMAIL_HOST.", "address")
+        raise Refused(gettext("This console sends no e-mail: whoever runs it has not set EMAIL_HOST."), "address")
     held = {key: value for key, value in values.items() if value}
     if kind == Channel.Kind.WEBHOOK:
         held["secret"] = new_secret()
@@ -163,12 +164,16 @@ def add_channel(
         with transaction.atomic():
             Organisation.locked(organisation.pk)
             if Channel.objects.filter(organisation=organisation).count() >= Channel.AT_MOST:
-                raise Refused(f"There are {Channel.AT_MOST} channels, and no more may be. Delete one first.")
+                raise Refused(
+                    gettext("There are {at_most} channels, and no more may be. Delete one first.").format(
+                        at_most=Channel.AT_MOST
+                    )
+                )
             channel.save(force_insert=True)
             after = {"kind": kind, "to": channel.shown, **({"events": channel.news} if channel.news else {})}
             activity.record("Added an alert channel", channel, organisation=organisation, by=by, after=after)
     except IntegrityError as error:
-        raise Refused("A channel has this name already. Choose another one.", "name") from error
+        raise Refused(gettext("A channel has this name already. Choose another one."), "name") from error
     nudge(organisation.pk)
     return channel
 
@@ -199,7 +204,7 @@ def change_channel(
         with transaction.atomic():
             Channel.objects.filter(pk=channel.pk).update(**{**after, "events": after["events"] or None})
     except IntegrityError as error:
-        raise Refused("A channel has this name already. Choose another one.", "name") from error
+        raise Refused(gettext("A channel has this name already. Choose another one."), "name") from error
     activity.record(
         "Changed an alert channel", channel, organisation=channel.organisation, by=by, before=before, after=after
     )
@@ -244,9 +249,17 @@ def test_channel(channel: Channel, *, by: User | None) -> Delivery:
     """
     Channel.objects.select_for_update().get(pk=channel.pk)  # of two requests one sees the other's test
     if Delivery.objects.filter(channel=channel, kind="test", state=Delivery.State.WAITING).exists():
-        raise Refused(f"A test is on its way to {channel.name} already. Wait for what comes of it.")
+        raise Refused(
+            gettext("A test is on its way to {channel} already. Wait for what comes of it.").format(
+                channel=channel.name
+            )
+        )
     if not channel.is_active:
-        raise Refused(f"{channel.name} is off, or its address is not confirmed yet: nothing is sent to it.")
+        raise Refused(
+            gettext("{channel} is off, or its address is not confirmed yet: nothing is sent to it.").format(
+                channel=channel.name
+            )
+        )
     item = Item(
         id=str(uuid4()),
         event="test",
@@ -279,11 +292,19 @@ def ask_to_confirm(channel: Channel) -> str:
     last = Channel.objects.get(pk=channel.pk).asked_at
     if last and last <= now < last + ASK_AGAIN:
         minutes = int(ASK_AGAIN.total_seconds() // 60)
-        raise Refused(f"A link was sent to {channel.shown} less than {minutes} minutes ago. Wait, then send another.")
+        raise Refused(
+            gettext("A link was sent to {shown} less than {minutes} minutes ago. Wait, then send another.").format(
+                shown=channel.shown, minutes=minutes
+            )
+        )
     is_same_day = bool(mine.links_since and mine.links_since <= now < mine.links_since + A_DAY)
     sent = (mine.links or 0) if is_same_day else 0
     if sent >= LINKS_A_DAY:
-        raise Refused(f"{LINKS_A_DAY} links were sent within a day, and no more may be. Send it tomorrow.")
+        raise Refused(
+            gettext("{links_a_day} links were sent within a day, and no more may be. Send it tomorrow.").format(
+                links_a_day=LINKS_A_DAY
+            )
+        )
     since = mine.links_since if is_same_day else now
     AlertSettings.objects.filter(pk=mine.pk).update(links=sent + 1, links_since=since)
     token = token_urlsafe(32)
@@ -353,7 +374,7 @@ def add_window(
     """Have nobody told of alerts of the cluster (None: of any) in that time. Raises Refused."""
     known = clusters_of(organisation.pk)
     if cluster is not None and cluster not in known:
-        raise Refused("This cluster is gone. Choose another one.", "cluster")
+        raise Refused(gettext("This cluster is gone. Choose another one."), "cluster")
     window: MaintenanceWindow = MaintenanceWindow.objects.create(
         organisation=organisation,
         cluster=cluster,
@@ -374,7 +395,7 @@ def end_window(window: MaintenanceWindow, *, by: User | None) -> None:
     """End it now, or drop it before it has begun. Raises Refused when it is over."""
     now = timezone.now()
     if window.ends_at <= now:
-        raise Refused("It is over already.")
+        raise Refused(gettext("It is over already."))
     MaintenanceWindow.objects.filter(pk=window.pk).update(ends_at=now, starts_at=min(window.starts_at, now))
     activity.record("Ended a maintenance window", window, organisation=window.organisation, by=by)
     nudge(window.organisation_id)

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -41,7 +42,8 @@ def settings_page(request: MemberRequest) -> HttpResponse:
     mine = AlertSettings.objects.visible_to(request.membership).first()
     context = {
         "channels": [
-            (one, known.get(one.tested), ", ".join(labels.get(rule, rule) for rule in one.rules)) for one in channels
+            (one, known.get(one.tested), ", ".join(str(labels.get(rule, rule)) for rule in one.rules))
+            for one in channels
         ],
         "windows": windows.order_by("starts_at", "pk")[:SHOWN],
         "mine": mine or AlertSettings(),
@@ -79,7 +81,7 @@ def _added(request: MemberRequest, channel: Channel) -> HttpResponse:
     """Show what is shown once of a new channel, or close the dialog."""
     if channel.kind == Channel.Kind.WEBHOOK:
         return _secret(request, channel, str(channel.secrets["secret"]))
-    message = f"{channel.name} is added. Send a test to see that it arrives."
+    message = gettext("{channel} is added. Send a test to see that it arrives.").format(channel=channel.name)
     if channel.kind == Channel.Kind.EMAIL:
         message = _sent(request, channel)
     return dialog_done(request, reverse("alerts:settings"), CHANGED, message=message)
@@ -117,7 +119,7 @@ def channel_edit(request: MemberRequest, pk: UUID) -> HttpResponse:
         except actions.Refused as refusal:
             form.add_error(refusal.field or None, str(refusal))
         else:
-            return dialog_done(request, reverse("alerts:settings"), CHANGED, message="The channel is changed.")
+            return dialog_done(request, reverse("alerts:settings"), CHANGED, message=gettext("The channel is changed."))
     return dialog_form(request, "alerts/channel_edit.html", {"form": form, "channel": channel})
 
 
@@ -128,7 +130,12 @@ def channel_delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     channel = _channel(request, pk)
     if request.method == "POST":
         actions.delete_channel(channel, by=request.user)
-        return dialog_done(request, reverse("alerts:settings"), CHANGED, message=f"{channel.name} is deleted.")
+        return dialog_done(
+            request,
+            reverse("alerts:settings"),
+            CHANGED,
+            message=gettext("{channel} is deleted.").format(channel=channel.name),
+        )
     return dialog_form(request, "alerts/channel_delete.html", {"channel": channel})
 
 
@@ -150,7 +157,7 @@ def channel_switch(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Turn a channel on or off."""
     channel, on = _channel(request, pk), request.POST.get("on") == "1"
     actions.switch_channel(channel, on=on, by=request.user)
-    message = f"{channel.name} is {'on' if on else 'off'}."
+    message = (gettext("{channel} is on.") if on else gettext("{channel} is off.")).format(channel=channel.name)
     return announced(request, reverse("alerts:settings"), CHANGED, message=message)
 
 
@@ -161,7 +168,7 @@ def channel_test(request: MemberRequest, pk: UUID) -> HttpResponse:
     channel = _channel(request, pk)
     try:
         actions.test_channel(channel, by=request.user)
-        message = f"A test is on its way to {channel.name}."
+        message = gettext("A test is on its way to {channel}.").format(channel=channel.name)
     except actions.Refused as refusal:
         message = str(refusal)
     return announced(request, reverse("alerts:settings"), CHANGED, message=message)
@@ -221,7 +228,7 @@ def window_create(request: MemberRequest) -> HttpResponse:
         except actions.Refused as refusal:
             form.add_error(refusal.field or None, str(refusal))
         else:
-            message = "The maintenance window is planned."
+            message = gettext("The maintenance window is planned.")
             return dialog_done(request, reverse("alerts:settings"), CHANGED, message=message)
     return dialog_form(request, "alerts/window_create.html", {"form": form})
 
@@ -233,7 +240,7 @@ def window_end(request: MemberRequest, pk: UUID) -> HttpResponse:
     rows = MaintenanceWindow.objects.visible_to(request.membership).select_related("organisation")
     try:
         actions.end_window(get_object_or_404(rows, pk=pk), by=request.user)
-        message = "The maintenance window is over. What is still open is told now."
+        message = gettext("The maintenance window is over. What is still open is told now.")
     except actions.Refused as refusal:
         message = str(refusal)
     return announced(request, reverse("alerts:settings"), CHANGED, message=message)
@@ -247,7 +254,7 @@ def repeat(request: MemberRequest) -> HttpResponse:
     form = RepeatForm(posted(request), initial={"hours": AlertSettings.of(organisation).repeat_hours})
     if form.is_bound and form.is_valid():
         actions.change_repeat(organisation, hours=form.cleaned_data["hours"], by=request.user)
-        return dialog_done(request, reverse("alerts:settings"), CHANGED, message="It is changed.")
+        return dialog_done(request, reverse("alerts:settings"), CHANGED, message=gettext("It is changed."))
     return dialog_form(request, "alerts/repeat.html", {"form": form})
 
 
@@ -261,6 +268,10 @@ def deadman(request: MemberRequest) -> HttpResponse:
     form = DeadmanForm(posted(request), initial={"minutes": mine.deadman_minutes})
     if form.is_bound and form.is_valid():
         actions.set_deadman(organisation, **form.cleaned_data, by=request.user)
-        message = "It is asked within a minute." if form.cleaned_data["url"] else "The dead man's switch is gone."
+        message = (
+            gettext("It is asked within a minute.")
+            if form.cleaned_data["url"]
+            else gettext("The dead man's switch is gone.")
+        )
         return dialog_done(request, reverse("alerts:settings"), CHANGED, message=message)
     return dialog_form(request, "alerts/deadman.html", {"form": form, "mine": mine})

@@ -9,6 +9,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +21,8 @@ Organisations = Collection[UUID] | None  # None: all
 class Severity(TextChoices):
     """How soon somebody must look; the worst first."""
 
-    CRITICAL = "critical", "Critical"
-    WARNING = "warning", "Warning"
+    CRITICAL = "critical", gettext_lazy("Critical")
+    WARNING = "warning", gettext_lazy("Warning")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 
 from console.accounts.addresses import normalised
 from console.alerts import sending
@@ -37,11 +38,11 @@ class LineField(forms.CharField):
 
 def _why(*, required: bool) -> forms.CharField:
     return LineField(
-        label="Why",
+        label=gettext("Why"),
         max_length=300,
         required=required,
         widget=forms.TextInput(attrs=OFF),
-        error_messages={"required": "Say why, for whoever looks at it next."},
+        error_messages={"required": gettext("Say why, for whoever looks at it next.")},
     )
 
 
@@ -49,17 +50,21 @@ class AlertFilter(forms.Form):
     """Which alerts the page shows; nothing given means all."""
 
     state = forms.ChoiceField(
-        label="State", choices=[("", "Any"), ("open", "Open"), ("closed", "Closed")], required=False
+        label=gettext_lazy("State"),
+        choices=[("", gettext_lazy("Any")), ("open", gettext_lazy("Open")), ("closed", gettext_lazy("Closed"))],
+        required=False,
     )
-    severity = forms.ChoiceField(choices=[("", "Any"), *Severity.choices], required=False)
-    rule = forms.ChoiceField(label="Kind", required=False)
-    cluster = forms.ChoiceField(required=False)
+    severity = forms.ChoiceField(
+        label=gettext_lazy("Severity"), choices=[("", gettext_lazy("Any")), *Severity.choices], required=False
+    )
+    rule = forms.ChoiceField(label=gettext_lazy("Kind"), required=False)
+    cluster = forms.ChoiceField(label=gettext_lazy("Cluster"), required=False)
 
     def __init__(self, data: Any, *, organisation: UUID) -> None:
         super().__init__(data)
-        self.fields["rule"].choices = [("", "Any"), *rule_choices()]  # type: ignore[attr-defined]
+        self.fields["rule"].choices = [("", gettext("Any")), *rule_choices()]  # type: ignore[attr-defined]
         known = clusters_of(organisation)
-        self.fields["cluster"].choices = [("", "Any"), *((str(pk), name) for pk, name in known.items())]  # type: ignore[attr-defined]
+        self.fields["cluster"].choices = [("", gettext("Any")), *((str(pk), name) for pk, name in known.items())]  # type: ignore[attr-defined]
 
 
 class WhyForm(forms.Form):
@@ -71,7 +76,7 @@ class WhyForm(forms.Form):
 class SilenceForm(forms.Form):
     """Until when nobody is told, and why."""
 
-    until = forms.DateTimeField(label="Until (UTC)", widget=TIME, input_formats=TIMES)
+    until = forms.DateTimeField(label=gettext_lazy("Until (UTC)"), widget=TIME, input_formats=TIMES)
     why = _why(required=True)
 
     def clean_until(self) -> datetime:
@@ -79,18 +84,22 @@ class SilenceForm(forms.Form):
         until: datetime = self.cleaned_data["until"]
         now = timezone.now()
         if until <= now:
-            raise forms.ValidationError("This time is over. Choose one to come.")
+            raise forms.ValidationError(gettext("This time is over. Choose one to come."))
         if until > now + LONGEST_SILENCE:
-            raise forms.ValidationError(f"At most {LONGEST_SILENCE.days} days: what is silent for longer is forgotten.")
+            raise forms.ValidationError(
+                gettext("At most {days} days: what is silent for longer is forgotten.").format(
+                    days=LONGEST_SILENCE.days
+                )
+            )
         return until
 
 
 class WindowForm(forms.Form):
     """When nobody is told of alerts, of what, and why."""
 
-    cluster = forms.ChoiceField(required=False)
-    starts_at = forms.DateTimeField(label="From (UTC)", widget=TIME, input_formats=TIMES)
-    ends_at = forms.DateTimeField(label="To (UTC)", widget=TIME, input_formats=TIMES)
+    cluster = forms.ChoiceField(label=gettext_lazy("Cluster"), required=False)
+    starts_at = forms.DateTimeField(label=gettext_lazy("From (UTC)"), widget=TIME, input_formats=TIMES)
+    ends_at = forms.DateTimeField(label=gettext_lazy("To (UTC)"), widget=TIME, input_formats=TIMES)
     why = _why(required=True)
 
     def __init__(self, data: Any = None, *, organisation: UUID, **options: Any) -> None:
@@ -109,24 +118,27 @@ class WindowForm(forms.Form):
         starts, ends = given.get("starts_at"), given.get("ends_at")
         if starts and ends:
             if ends <= starts:
-                self.add_error("ends_at", "It has to end after its start.")
+                self.add_error("ends_at", gettext("It has to end after its start."))
             elif ends <= timezone.now():
-                self.add_error("ends_at", "This time is over. Choose one to come.")
+                self.add_error("ends_at", gettext("This time is over. Choose one to come."))
             elif ends - starts > LONGEST_SILENCE:
-                self.add_error("ends_at", f"At most {LONGEST_SILENCE.days} days.")
+                self.add_error("ends_at", gettext("At most {days} days.").format(days=LONGEST_SILENCE.days))
         return given
 
 
 class TellsOf(forms.Form):
     """Which alerts a channel tells of."""
 
-    name = NameField(widget=forms.TextInput(attrs=OFF), error_messages={"required": "Give it a name."})
+    name = NameField(widget=forms.TextInput(attrs=OFF), error_messages={"required": gettext_lazy("Give it a name.")})
     at_least = forms.ChoiceField(
-        label="Tells of",
-        choices=[("warning", "Warnings and what is critical"), ("critical", "What is critical only")],
+        label=gettext_lazy("Tells of"),
+        choices=[
+            ("warning", gettext_lazy("Warnings and what is critical")),
+            ("critical", gettext_lazy("What is critical only")),
+        ],
         initial="warning",
     )
-    rules = forms.MultipleChoiceField(label="Kinds", required=False, widget=forms.CheckboxSelectMultiple)
+    rules = forms.MultipleChoiceField(label=gettext_lazy("Kinds"), required=False, widget=forms.CheckboxSelectMultiple)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -137,10 +149,10 @@ class Told(TellsOf):
     """Which alerts a webhook tells of, and what it is sent beside them."""
 
     events = forms.MultipleChoiceField(
-        label="Beside alerts",
+        label=gettext_lazy("Beside alerts"),
         choices=[
-            ("tasks", "Tasks: that one has begun, is done or has failed"),
-            ("changes", "Changes: each event of the audit log, with who did it"),
+            ("tasks", gettext_lazy("Tasks: that one has begun, is done or has failed")),
+            ("changes", gettext_lazy("Changes: each event of the audit log, with who did it")),
         ],
         required=False,
         widget=forms.CheckboxSelectMultiple,
@@ -157,7 +169,7 @@ def _url(label: str) -> forms.CharField:
         label=label,
         max_length=LONGEST_URL,
         widget=URL_WIDGET,
-        error_messages={"required": "Enter the address, beginning with https://."},
+        error_messages={"required": gettext("Enter the address, beginning with https://.")},
     )
 
 
@@ -183,10 +195,10 @@ class ChannelForm(TellsOf):
 class EmailForm(ChannelForm):
     kind, FIELDS = Channel.Kind.EMAIL, ("address",)
     address = forms.EmailField(
-        label="E-mail address",
+        label=gettext_lazy("E-mail address"),
         max_length=254,
         widget=forms.EmailInput(attrs=OFF),
-        error_messages={"required": "Enter an e-mail address."},
+        error_messages={"required": gettext_lazy("Enter an e-mail address.")},
     )
     field_order: Sequence[str] = ("name", "address")
 
@@ -220,7 +232,7 @@ class NtfyForm(URLForm):
     kind, FIELDS = Channel.Kind.NTFY, ("url", "token")
     url = _url("Address of the topic")
     token = forms.CharField(
-        label="Access token, if it asks for one",
+        label=gettext_lazy("Access token, if it asks for one"),
         max_length=200,
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
@@ -233,7 +245,7 @@ class NtfyForm(URLForm):
         try:
             split_topic(url)
         except ValueError as error:
-            raise forms.ValidationError("Add the topic, as in https://ntfy.example.org/backups.") from error
+            raise forms.ValidationError(gettext("Add the topic, as in https://ntfy.example.org/backups.")) from error
         return url
 
     def clean_token(self) -> str:
@@ -244,12 +256,15 @@ class NtfyForm(URLForm):
 class KeyForm(ChannelForm):
     FIELDS = ("key", "region")
     key = forms.CharField(
-        label="Key",
+        label=gettext_lazy("Key"),
         max_length=200,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        error_messages={"required": "Enter the key."},
+        error_messages={"required": gettext_lazy("Enter the key.")},
     )
-    region = forms.ChoiceField(label="Service region", choices=[("us", "United States"), ("eu", "European Union")])
+    region = forms.ChoiceField(
+        label=gettext_lazy("Service region"),
+        choices=[("us", gettext_lazy("United States")), ("eu", gettext_lazy("European Union"))],
+    )
     field_order: Sequence[str] = ("name", "key", "region")
 
     def clean_key(self) -> str:
@@ -267,7 +282,7 @@ class OpsgenieForm(KeyForm):
 
 def _key(text: str) -> str:
     if not re.fullmatch(r"[!-~]+", text):
-        raise forms.ValidationError("A key has letters, digits and signs of ASCII only, and no spaces.")
+        raise forms.ValidationError(gettext("A key has letters, digits and signs of ASCII only, and no spaces."))
     return text
 
 
@@ -280,16 +295,21 @@ FORMS: dict[str, type[ChannelForm]] = {
 class RepeatForm(forms.Form):
     """After how many hours an open alert is told again."""
 
-    hours = forms.IntegerField(label="Hours", min_value=0, max_value=24 * 31)
+    hours = forms.IntegerField(label=gettext_lazy("Hours"), min_value=0, max_value=24 * 31)
 
 
 class DeadmanForm(forms.Form):
     """Which address is asked while the console works, and how often; none: the switch is taken away."""
 
-    url = forms.CharField(label="Address", max_length=LONGEST_URL, required=False, widget=URL_WIDGET)
+    url = forms.CharField(label=gettext_lazy("Address"), max_length=LONGEST_URL, required=False, widget=URL_WIDGET)
     minutes = forms.TypedChoiceField(
-        label="Every",
-        choices=[(1, "minute"), (5, "5 minutes"), (15, "15 minutes"), (60, "hour")],
+        label=gettext_lazy("Every"),
+        choices=[
+            (1, gettext_lazy("minute")),
+            (5, gettext_lazy("5 minutes")),
+            (15, gettext_lazy("15 minutes")),
+            (60, gettext_lazy("hour")),
+        ],
         coerce=int,
     )
 

@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Organisation, OwnedQuerySet, User
@@ -65,7 +66,7 @@ class Alert(models.Model):
     subject_id = models.CharField(max_length=64, blank=True)
     cluster = models.UUIDField(null=True)
     cluster_name = models.CharField(max_length=60, blank=True)
-    created_at = models.DateTimeField("opened", default=timezone.now, editable=False)
+    created_at = models.DateTimeField(gettext_lazy("opened"), default=timezone.now, editable=False)
     changed_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True)
     closed_why = models.CharField(max_length=200, blank=True)
@@ -140,16 +141,16 @@ class AlertEvent(models.Model):
     """One line of an alert's story."""
 
     class Kind(models.TextChoices):
-        OPENED = "opened", "Opened"
-        WORSE = "worse", "Got worse"
-        BETTER = "better", "Got better"
-        TOLD = "told", "Told"
-        REPEATED = "repeated", "Told again"
-        ACKNOWLEDGED = "acknowledged", "Acknowledged"
-        UNACKNOWLEDGED = "unacknowledged", "Acknowledgement taken back"
-        SILENCED = "silenced", "Silenced"
-        UNSILENCED = "unsilenced", "No longer silenced"
-        CLOSED = "closed", "Closed"
+        OPENED = "opened", gettext_lazy("Opened")
+        WORSE = "worse", gettext_lazy("Got worse")
+        BETTER = "better", gettext_lazy("Got better")
+        TOLD = "told", gettext_lazy("Told")
+        REPEATED = "repeated", gettext_lazy("Told again")
+        ACKNOWLEDGED = "acknowledged", gettext_lazy("Acknowledged")
+        UNACKNOWLEDGED = "unacknowledged", gettext_lazy("Acknowledgement taken back")
+        SILENCED = "silenced", gettext_lazy("Silenced")
+        UNSILENCED = "unsilenced", gettext_lazy("No longer silenced")
+        CLOSED = "closed", gettext_lazy("Closed")
 
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="events")
     kind = models.CharField(max_length=20, choices=Kind)
@@ -175,13 +176,13 @@ class Channel(models.Model):
     """A way to tell somebody: an address, or a service with its key. What is secret of it is never shown again."""
 
     class Kind(models.TextChoices):
-        EMAIL = "email", "E-mail"
-        WEBHOOK = "webhook", "Webhook"
-        SLACK = "slack", "Slack"
-        TEAMS = "teams", "Microsoft Teams"
-        PAGERDUTY = "pagerduty", "PagerDuty"
-        OPSGENIE = "opsgenie", "Opsgenie"
-        NTFY = "ntfy", "ntfy"
+        EMAIL = "email", gettext_lazy("E-mail")
+        WEBHOOK = "webhook", gettext_lazy("Webhook")
+        SLACK = "slack", gettext_lazy("Slack")
+        TEAMS = "teams", gettext_lazy("Microsoft Teams")
+        PAGERDUTY = "pagerduty", gettext_lazy("PagerDuty")
+        OPSGENIE = "opsgenie", gettext_lazy("Opsgenie")
+        NTFY = "ntfy", gettext_lazy("ntfy")
 
     AT_MOST: ClassVar = 20  # of an organisation
 
@@ -192,7 +193,7 @@ class Channel(models.Model):
     shown = models.CharField(max_length=254)  # where it leads, as far as everybody may know
     # By kind: address; url, secret, former_secret, former_until; key, region; url, token
     secrets = EncryptedJSONField(default=dict)
-    at_least = models.CharField("tells of", max_length=10, choices=Severity, default=Severity.WARNING)
+    at_least = models.CharField(gettext_lazy("tells of"), max_length=10, choices=Severity, default=Severity.WARNING)
     rules: Any = models.JSONField(default=list)  # keys of those that it tells of; none: all
     events: Any = models.JSONField(null=True)  # of a webhook: NEWS that it is sent beside alerts; null: none
     by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
@@ -265,9 +266,9 @@ class Delivery(models.Model):
     """One message to one channel, with what became of it. Its ID goes along: whoever gets it twice can tell."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", "Waiting"
-        SENT = "sent", "Sent"
-        FAILED = "failed", "Given up"
+        WAITING = "waiting", gettext_lazy("Waiting")
+        SENT = "sent", gettext_lazy("Sent")
+        FAILED = "failed", gettext_lazy("Given up")
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="+")

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 
 from console.accounts.member_forms import RoleForm
 from console.accounts.models import Membership
@@ -33,7 +34,7 @@ WORDS = {
 class ServiceAccountForm(RoleForm):
     """What a service account is called, and what it may."""
 
-    name = NameField(error_messages={"required": "Give it a name that says what it is for."})
+    name = NameField(error_messages={"required": gettext_lazy("Give it a name that says what it is for.")})
     field_order = ("name", "role")
 
     def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
@@ -46,26 +47,31 @@ class ServiceAccountForm(RoleForm):
 class TokenForm(forms.Form):
     """What a token is called, what kind it is, what it may, and how long it is good."""
 
-    name = NameField(error_messages={"required": "Give it a name that says what uses it."})
+    name = NameField(error_messages={"required": gettext_lazy("Give it a name that says what uses it.")})
     kind = forms.ChoiceField(
         choices=[
-            ("token", "API token: one text, sent with each call"),
-            ("client", "Client credentials: a client ID and a secret, changed for access tokens of a day"),
+            ("token", gettext_lazy("API token: one text, sent with each call")),
+            (
+                "client",
+                gettext_lazy("Client credentials: a client ID and a secret, changed for access tokens of a day"),
+            ),
         ],
         widget=forms.RadioSelect,
         initial="token",
     )
     scopes = forms.MultipleChoiceField(
-        label="May",
+        label=gettext_lazy("May"),
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose at least one."},
+        error_messages={"required": gettext_lazy("Choose at least one.")},
     )
-    days = forms.ChoiceField(label="Good for", choices=list(PRESETS.items()), initial="90", required=False)
+    days = forms.ChoiceField(
+        label=gettext_lazy("Good for"), choices=list(PRESETS.items()), initial="90", required=False
+    )
     until = forms.DateField(
-        label="Until (UTC)",
+        label=gettext_lazy("Until (UTC)"),
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}),
-        help_text="With “another day”. At most a year.",
+        help_text=gettext_lazy("With “another day”. At most a year."),
     )
 
     def __init__(self, data: Any = None, *, membership: Membership, **options: Any) -> None:
@@ -80,14 +86,14 @@ class TokenForm(forms.Form):
         if "days" in self.errors or "until" in self.errors:
             return given
         if not days and not until:
-            self.add_error("until", "Say until when it is good.")
+            self.add_error("until", gettext("Say until when it is good."))
             return given
         ends = self._ends(days, until)
         now = timezone.now()
         if ends <= now:
-            self.add_error("until", "This day is over. Choose one to come.")
+            self.add_error("until", gettext("This day is over. Choose one to come."))
         elif ends > now + Token.LONGEST:
-            self.add_error("until", "At most a year from now.")
+            self.add_error("until", gettext("At most a year from now."))
         given["expires_at"] = ends
         return given
 

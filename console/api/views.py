@@ -10,6 +10,7 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -81,7 +82,9 @@ def token_revoke(request: MemberRequest, pk: UUID) -> HttpResponse:
     token = get_object_or_404(Token.objects.shown_to(request.membership).with_member(), pk=pk)
     if request.method == "POST":
         tokens.revoke(token, by=request.user)
-        return dialog_done(request, reverse("tokens:list"), CHANGED, message=f"{token.name} is revoked.")
+        return dialog_done(
+            request, reverse("tokens:list"), CHANGED, message=gettext("{token} is revoked.").format(token=token.name)
+        )
     return dialog_form(request, "api/token_revoke.html", {"token": token})
 
 
@@ -99,7 +102,7 @@ def service_create(request: MemberRequest) -> HttpResponse:
         except tokens.TooMany as error:
             form.add_error(None, str(error))
         else:
-            message = f"{made.name} is there. It has no token yet."
+            message = gettext("{made} is there. It has no token yet.").format(made=made.name)
             return dialog_done(request, reverse("tokens:list"), CHANGED, message=message)
     return dialog_form(request, "api/service_create.html", {"form": form})
 
@@ -111,7 +114,12 @@ def service_remove(request: MemberRequest, pk: UUID) -> HttpResponse:
     account = _service_account(request, pk)
     if request.method == "POST":
         tokens.remove_service_account(account, by=request.user)
-        return dialog_done(request, reverse("tokens:list"), CHANGED, message=f"{account.name} is removed.")
+        return dialog_done(
+            request,
+            reverse("tokens:list"),
+            CHANGED,
+            message=gettext("{account} is removed.").format(account=account.name),
+        )
     return dialog_form(request, "api/service_remove.html", {"service_account": account})
 
 

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from console.accounts.activity import Outcome
 from console.accounts.models import Organisation, OwnedQuerySet, User
@@ -37,18 +38,20 @@ class AuditEvent(models.Model):
         Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
     )
     actor = models.ForeignKey(User, models.DO_NOTHING, null=True, related_name="+", db_constraint=False)
-    actor_name = models.CharField("who", max_length=150)
-    action = models.CharField("what", max_length=100)
-    subject = models.CharField("of what", max_length=200)
-    subject_kind = models.CharField("kind", max_length=50, blank=True)
-    subject_id = models.CharField("ID", max_length=64, blank=True)
+    actor_name = models.CharField(gettext_lazy("who"), max_length=150)
+    action = models.CharField(gettext_lazy("what"), max_length=100)
+    subject = models.CharField(gettext_lazy("of what"), max_length=200)
+    subject_kind = models.CharField(gettext_lazy("kind"), max_length=50, blank=True)
+    subject_id = models.CharField(gettext_lazy("ID"), max_length=64, blank=True)
     outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.DONE)
     before = models.JSONField(default=dict)
     after = models.JSONField(default=dict)
-    address = models.CharField("from where", max_length=45, blank=True)
+    address = models.CharField(gettext_lazy("from where"), max_length=45, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
-    token = models.CharField("API token", max_length=100, null=True)  # null: none, or before that was kept
-    created_at = models.DateTimeField("when", default=timezone.now, editable=False)
+    token = models.CharField(
+        gettext_lazy("API token"), max_length=100, null=True
+    )  # null: none, or before that was kept
+    created_at = models.DateTimeField(gettext_lazy("when"), default=timezone.now, editable=False)
 
     objects = AuditEventQuerySet.as_manager()
 

@@ -13,6 +13,7 @@ from django import forms
 from django.apps import apps
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from console.accounts import activity
@@ -33,26 +34,28 @@ class FilterForm(forms.Form):
     """What the page shows; nothing given means everything."""
 
     who = forms.CharField(
-        label="User",
+        label=gettext_lazy("User"),
         max_length=150,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "list": "audit-people"}),
     )
     action = forms.CharField(
-        label="Action",
+        label=gettext_lazy("Action"),
         max_length=100,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "list": "audit-actions"}),
     )
     subject = forms.CharField(
-        label="Object",
+        label=gettext_lazy("Object"),
         max_length=200,
         required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "ID or name"}),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": gettext_lazy("ID or name")}),
     )
-    outcome = forms.ChoiceField(choices=[("", "Any"), *AuditEvent.Outcome.choices], required=False)
-    since = forms.DateField(label="From (UTC)", required=False, widget=DATE)
-    until = forms.DateField(label="To (UTC)", required=False, widget=DATE)
+    outcome = forms.ChoiceField(
+        label=gettext_lazy("Outcome"), choices=[("", gettext_lazy("Any")), *AuditEvent.Outcome.choices], required=False
+    )
+    since = forms.DateField(label=gettext_lazy("From (UTC)"), required=False, widget=DATE)
+    until = forms.DateField(label=gettext_lazy("To (UTC)"), required=False, widget=DATE)
 
     def found(self, events: AuditEventQuerySet) -> AuditEventQuerySet:
         """Return those of the events that were asked for."""

@@ -17,6 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model, ProtectedError, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext
 
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
@@ -126,7 +127,9 @@ def _identify(account: CloudAccount, tried: AccountRef, seconds: float | None = 
     except Exception as error:  # of an answer of no known shape, say
         log.exception("%s %s: unexpected error", account.provider_key, account.pk)
         name = type(error).__name__
-        raise LinkError(f"Unexpected error ({name}); the console's log has the details.", passing=True) from error
+        raise LinkError(
+            gettext("Unexpected error ({name}); the console's log has the details.").format(name=name), passing=True
+        ) from error
     known = {name: foreign.text(value) for name, value in found.found.items()}
     proofs = tuple(foreign.text(one) for one in found.proofs)
     return replace(
@@ -143,7 +146,9 @@ def _use_up(external_id: str, by: User | None, organisation: Organisation) -> No
     else:
         is_free = not _is_used(external_id, Organisation.locked(organisation.pk).pk)
     if not is_free:
-        raise LinkError("Another account was just linked with this external ID. Reload the page: it shows a new one.")
+        raise LinkError(
+            gettext("Another account was just linked with this external ID. Reload the page: it shows a new one.")
+        )
 
 
 def verify(account: CloudAccount, *, by: User | None = None, ending: Ending = _unawaited) -> bool:
@@ -157,7 +162,11 @@ def verify(account: CloudAccount, *, by: User | None = None, ending: Ending = _u
     try:
         identity = _identify(account, tried, IDENTIFY_SECONDS if by else VERIFY_SECONDS)
         if identity.number != account.number:
-            raise LinkError(f"These credentials now belong to {words.account} {identity.number}, not {account.number}.")
+            raise LinkError(
+                gettext("These credentials now belong to {account} {number}, not {number_2}.").format(
+                    account=words.account, number=identity.number, number_2=account.number
+                )
+            )
     except LinkError as error:
         if error.passing:
             raise
@@ -281,13 +290,21 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
     moved = tried.settings.get("endpoint") != account.settings.get("endpoint")
     if identity.number != account.number and not moved:
         raise LinkError(
-            f"This belongs to {cloud.vocabulary.account} {identity.number}. Enter one of {account.number}.", field
+            gettext("This belongs to {account} {number}. Enter one of {number_2}.").format(
+                account=cloud.vocabulary.account, number=identity.number, number_2=account.number
+            ),
+            field,
         )
     tried = replace(tried, number=identity.number, settings={**tried.settings, **identity.found})
     try:
         if moved and (left := _left_behind(account, {one.name for one in cloud.storage.list_unmanaged(tried, ())})):
             words = cloud.vocabulary
-            raise LinkError(f"The {words.bucket}s of {left}, which use this account, are not there.", "endpoint")
+            raise LinkError(
+                gettext("The {bucket}s of {left}, which use this account, are not there.").format(
+                    bucket=words.bucket, left=left
+                ),
+                "endpoint",
+            )
         for name in _brought(account) if moved else ():
             cloud.existing.find(tried, name)
         regions = list(account.stores.order_by("region").values_list("region", flat=True).distinct())
@@ -301,8 +318,11 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
     if lacking := sorted({label for label, _ in needed - granted}):
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         raise LinkError(
-            f"This may not do what the present one may: {', '.join(lacking[:5])}{more}. Give it the permissions of the "
-            "file on the account's page, wait a minute, then try again. The present one stays in use.",
+            gettext(
+                "This may not do what the present one may: {lacking}{more}. Give it the permissions of "
+                "the file on the account's page, wait a minute, then try again. The present one stays in "
+                "use."
+            ).format(lacking=", ".join(lacking[:5]), more=more),
             field,
         )
     return identity
@@ -315,7 +335,9 @@ def _take_along(account: CloudAccount) -> None:
             account.stores.exclude(namespace=account.namespace).update(namespace=account.namespace)
     except IntegrityError as error:
         noun = account.cloud.vocabulary.bucket
-        raise LinkError(f"A {noun} of its stores is another store's there.", "endpoint") from error
+        raise LinkError(
+            gettext("A {noun} of its stores is another store's there.").format(noun=noun), "endpoint"
+        ) from error
 
 
 def _identities(account: CloudAccount) -> list[str]:
@@ -354,7 +376,7 @@ def _unchanged(account: CloudAccount, tried: AccountRef) -> CloudAccount:
     """Return the account, held until the transaction ends; raises LinkError when it was changed since it was read."""
     known: CloudAccount | None = CloudAccount.objects.select_for_update().filter(pk=account.pk).first()
     if known is None or (known.settings, known.secrets, known.number) != (tried.settings, tried.secrets, tried.number):
-        raise LinkError("The account was changed meanwhile by somebody else. Reload the page.", passing=True)
+        raise LinkError(gettext("The account was changed meanwhile by somebody else. Reload the page."), passing=True)
     return known
 
 
@@ -371,7 +393,7 @@ def _own_name() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise LinkError("A linked account of this name exists. Choose another name.", "name") from error
+        raise LinkError(gettext("A linked account of this name exists. Choose another name."), "name") from error
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from console.accounts.models import Membership, Organisation
 from console.cloud_accounts import actions
@@ -52,8 +53,10 @@ def begin(
             return same
         if waiting.count() >= AT_ONCE:
             raise LinkError(
-                f"{AT_ONCE} cloud accounts of your organisation are being asked at this moment. Try again when one of "
-                "them has answered.",
+                gettext(
+                    "{at_once} cloud accounts of your organisation are being asked at this moment. Try again "
+                    "when one of them has answered."
+                ).format(at_once=AT_ONCE),
                 passing=True,
             )
         attempt: Attempt = Attempt.objects.create(

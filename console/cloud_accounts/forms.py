@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django import forms
 from django.utils.text import slugify
+from django.utils.translation import gettext, gettext_lazy
 
 from console.accounts.models import Membership, Organisation
 from console.cloud_accounts.models import CloudAccount, CloudAccountQuerySet, LookBudget, deployment_settings
@@ -101,12 +102,22 @@ def named_region(text: str, account: CloudAccount | None, offered: Sequence[Regi
         return found[0].code
     if found:
         codes = ", ".join(f"{region.code} ({region.city})" for region in found)
-        there = "regions in" if matching(text, offered) else "regions that begin with"
-        raise forms.ValidationError(f"There are {len(found)} {there} {text}: {codes}. Enter one of these codes.")
+        if matching(text, offered):
+            said = gettext("There are {found} regions in {text}: {codes}. Enter one of these codes.")
+        else:
+            said = gettext("There are {found} regions that begin with {text}: {codes}. Enter one of these codes.")
+        raise forms.ValidationError(said.format(found=len(found), text=text, codes=codes))
     if account and account.partition and matching(text, regions(account.provider_key)):
-        raise forms.ValidationError(f"{account.name} is an account of {account.partition}: {text} is not in it.")
-    example = f", such as {offered[0].code}" if offered else ""
-    raise forms.ValidationError(f"There is no region {text} here. Choose one of the list{example}.")
+        raise forms.ValidationError(
+            gettext("{account} is an account of {partition}: {text} is not in it.").format(
+                account=account.name, partition=account.partition, text=text
+            )
+        )
+    if offered:
+        said = gettext("There is no region {text} here. Choose one of the list, such as {example}.")
+    else:
+        said = gettext("There is no region {text} here. Choose one of the list.")
+    raise forms.ValidationError(said.format(text=text, example=offered[0].code if offered else ""))
 
 
 class SecretField(forms.CharField):
@@ -148,7 +159,7 @@ class LinkForm(forms.Form):
 
     provider = forms.ChoiceField(
         choices=[(p.key, p.label) for p in CLOUDS.values()],
-        error_messages={"invalid_choice": "Choose a provider that is available."},
+        error_messages={"invalid_choice": gettext_lazy("Choose a provider that is available.")},
     )
     name = NameField()
 
@@ -199,7 +210,7 @@ class LinkForm(forms.Form):
         """Return the name, if no other account of the organisation has it."""
         name = str(self.cleaned_data["name"])
         if CloudAccount.objects.filter(organisation=self.organisation).exclude(pk=self.pk).named(name).exists():
-            raise forms.ValidationError("A linked account of this name exists. Choose another name.")
+            raise forms.ValidationError(gettext("A linked account of this name exists. Choose another name."))
         return name
 
     def clean(self) -> dict[str, Any]:
@@ -241,7 +252,9 @@ class LinkForm(forms.Form):
             if known and moved:
                 self.add_error(
                     asked.name,
-                    f"Another {lower_first(moved[0].label)} needs this again: the one that is kept stays here.",
+                    gettext("Another {lower_first} needs this again: the one that is kept stays here.").format(
+                        lower_first=lower_first(moved[0].label)
+                    ),
                 )
             data[asked.name] = known
 
@@ -378,8 +391,8 @@ class ChangeForm(LinkForm):
 class LookingForm(forms.ModelForm):  # type: ignore[type-arg]
     """How often the account's backups are looked for at least, and how many calls a day that may take."""
 
-    hours = forms.IntegerField(label="At least every … hours", min_value=1, max_value=24)
-    calls_a_day = forms.IntegerField(label="Calls a day, at most", min_value=100, max_value=100_000_000)
+    hours = forms.IntegerField(label=gettext_lazy("At least every … hours"), min_value=1, max_value=24)
+    calls_a_day = forms.IntegerField(label=gettext_lazy("Calls a day, at most"), min_value=100, max_value=100_000_000)
 
     class Meta:
         model = LookBudget

@@ -16,6 +16,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from console.accounts.encryption import EncryptedJSONField
 from console.accounts.models import Membership, Organisation, OwnedQuerySet, User
@@ -55,16 +56,16 @@ class CloudAccount(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="cloud_accounts")
-    provider_key = models.CharField("provider", max_length=20)
+    provider_key = models.CharField(gettext_lazy("provider"), max_length=20)
     name = NameField(max_length=60)
-    number = models.CharField("account ID", max_length=64)
+    number = models.CharField(gettext_lazy("account ID"), max_length=64)
     partition = models.CharField(max_length=20, blank=True)
     # Nothing secret: role ARN and external ID, or access key ID; the external ID that was found, where we look for it.
     settings = models.JSONField(default=dict)
     secrets = EncryptedJSONField(default=dict)
     # What whoever linked it over the compatible API has said of it; no page asks for it. Null: nothing.
     description: Any = NameField(max_length=300, null=True, editable=False)  # type: ignore[misc]
-    created_at = models.DateTimeField("linked", default=timezone.now, editable=False)
+    created_at = models.DateTimeField(gettext_lazy("linked"), default=timezone.now, editable=False)
     key_since = models.DateTimeField(null=True, editable=False)  # of key or role; null: since it was linked
     verified_at = models.DateTimeField(null=True, editable=False)
     proofs = models.JSONField(default=list, editable=False)  # what was verified then, in sentences
@@ -328,9 +329,9 @@ class Attempt(Snapshot):
     """
 
     class Verb(models.TextChoices):
-        LINK = "link", "Link Cloud Account"
-        CHANGE = "change", "Change Account"
-        VERIFY = "verify", "Verify Account"
+        LINK = "link", gettext_lazy("Link Cloud Account")
+        CHANGE = "change", gettext_lazy("Change Account")
+        VERIFY = "verify", gettext_lazy("Verify Account")
 
     LABEL: ClassVar = "attempt"
     # Less than HELD: no worker takes up what another has begun. What was refused can be corrected for a while.

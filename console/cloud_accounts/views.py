@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -137,7 +138,12 @@ def _link_form(
 
 def _link_ended(request: MemberRequest, attempt: Attempt) -> HttpResponse:
     if account := attempt.done_at and attempt.cloud_account:
-        messages.success(request, f"{account.name} is linked: {account.cloud.linking.linked(account.credentials())}")
+        messages.success(
+            request,
+            gettext("{account} is linked: {linked}").format(
+                account=account.name, linked=account.cloud.linking.linked(account.credentials())
+            ),
+        )
         # To its page, where it shows what the console may do there.
         url = account.get_absolute_url()
         return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
@@ -243,14 +249,21 @@ def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
         try:
             return _shown(request, attempts.begin(request.membership, Attempt.Verb.VERIFY, account=account, entered={}))
         except LinkError as error:
-            messages.error(request, f"{account.name} could not be verified just now: {error}")
+            messages.error(
+                request,
+                gettext("{account} could not be verified just now: {error}").format(account=account.name, error=error),
+            )
     elif attempt and (waiting := _waiting(request, attempt)):
         return waiting
     elif attempt and not attempt.done_at:
         why = attempts.how_it_ended(attempt)
-        messages.error(request, f"{account.name} could not be verified just now: {why}")
+        messages.error(
+            request, gettext("{account} could not be verified just now: {why}").format(account=account.name, why=why)
+        )
     elif attempt and account.verify_error:
-        messages.error(request, f"{account.name} does not verify any more; its pane says why.")
+        messages.error(
+            request, gettext("{account} does not verify any more; its pane says why.").format(account=account.name)
+        )
     elif attempt:
         _say_verified(request, account)
     return dialog_done(request, account.get_absolute_url(), "accounts-changed")
@@ -260,10 +273,12 @@ def _say_verified(request: MemberRequest, account: CloudAccount) -> None:
     """Say that the account answers as itself, and whether it lacks what the console needs there."""
     found = preflight.found_where_used(account)
     if missing := len(found.failing):
-        text = f"{account.name} is verified, but {missing} of {len(found.checks)} permissions are missing."
+        text = gettext("{account} is verified, but {missing} of {checks} permissions are missing.").format(
+            account=account.name, missing=missing, checks=len(found.checks)
+        )
         messages.warning(request, text)
     else:
-        messages.success(request, f"{account.name} is verified.")
+        messages.success(request, gettext("{account} is verified.").format(account=account.name))
 
 
 @require_http_methods(["GET", "POST"])
@@ -284,7 +299,7 @@ def account_change(request: MemberRequest, pk: UUID) -> HttpResponse:
         form = ChangeForm(posted(request), account=account, kept=kept)
         if form.is_bound and form.is_valid() and (ended := _change(request, form, account)):
             return ended
-    submit = "Try again" if attempt else "Try and keep"
+    submit = gettext("Try again") if attempt else gettext("Try and keep")
     context = {"form": form, "account": account, "attempt": attempt, "submit": submit}
     return dialog_form(request, "cloud_accounts/change.html", context)
 
@@ -299,7 +314,7 @@ def _change(request: MemberRequest, form: ChangeForm, account: CloudAccount) -> 
 
 
 def _changed(request: MemberRequest, account: CloudAccount) -> HttpResponse:
-    message = f"{account.name} is changed."
+    message = gettext("{account} is changed.").format(account=account.name)
     return dialog_done(request, account.get_absolute_url(), "accounts-changed", message=message)
 
 
@@ -311,7 +326,9 @@ def account_looking(request: MemberRequest, pk: UUID) -> HttpResponse:
     form = LookingForm(posted(request), instance=budget.of(account.pk))
     if form.is_bound and form.is_valid():
         budget.change(account, **form.cleaned_data, by=request.user)
-        message = f"The backups in {account.name} are looked for at least every {form.cleaned_data['hours']} hours."
+        message = gettext("The backups in {account} are looked for at least every {cleaned_data} hours.").format(
+            account=account.name, cleaned_data=form.cleaned_data["hours"]
+        )
         return dialog_done(request, account.get_absolute_url(), "accounts-changed", message=message)
     context = {"form": form, "account": account, "usage": budget.usage(account)}
     return dialog_form(request, "cloud_accounts/looking.html", context)
@@ -329,9 +346,11 @@ def account_unlink(request: MemberRequest, pk: UUID) -> HttpResponse:
             actions.unlink(account, by=request.user)
         except actions.InUse as error:
             users = error.users
-            form.add_error(None, "The account is in use and stays linked. Delete what uses it first.")
+            form.add_error(None, gettext("The account is in use and stays linked. Delete what uses it first."))
         else:
-            message = f"{form.expected} is unlinked. Nothing was changed in the cloud."
+            message = gettext("{expected} is unlinked. Nothing was changed in the cloud.").format(
+                expected=form.expected
+            )
             return dialog_done(request, reverse("cloud_accounts:list"), "accounts-changed", message=message)
     context = {"form": form, "account": account, "users": users}
     return dialog_form(request, "cloud_accounts/unlink.html", context)

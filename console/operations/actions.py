@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils.translation import gettext
 
 from console.accounts import activity
 from console.accounts.models import User
@@ -54,7 +55,11 @@ def begin(subject: ManagedResource, verb: str, *, by: User | None, is_whole: boo
                 .update(state=transition.running, operation=operation)
             )
             if not moved:
-                raise NotNow(f"{subject.name} cannot do this now: its state has changed. Reload the page.")
+                raise NotNow(
+                    gettext("{subject} cannot do this now: its state has changed. Reload the page.").format(
+                        subject=subject.name
+                    )
+                )
 
             activity.record(
                 work.title,
@@ -71,7 +76,9 @@ def begin(subject: ManagedResource, verb: str, *, by: User | None, is_whole: boo
             # As delay_on_commit, but a broker that is down must not fail the request: the sweep will find the row.
             transaction.on_commit(send, robust=True)
     except IntegrityError as error:  # one_unfinished_operation_per_subject
-        raise NotNow(f"Another task is working on {subject.name}. Wait until it ends.") from error
+        raise NotNow(
+            gettext("Another task is working on {subject}. Wait until it ends.").format(subject=subject.name)
+        ) from error
     subject.state, subject.operation = transition.running, operation
     return operation
 
@@ -83,7 +90,7 @@ def retry(subject: ManagedResource, *, by: User | None) -> Operation:
     """
     last = subject.operation
     if not subject.can_retry or last is None:
-        raise NotNow(f"{subject.name} has no failed task to try again.")
+        raise NotNow(gettext("{subject} has no failed task to try again.").format(subject=subject.name))
     with transaction.atomic():
         operation = begin(subject, last.verb, by=by)
         if last.cancel == Operation.Cancel.WANTED:
@@ -98,9 +105,9 @@ def cancel(subject: ManagedResource, *, by: User | None) -> None:
     if subject.too_late_to_cancel:
         raise NotNow(subject.too_late_to_cancel)
     if operation is None or registry.find(subject.kind(), operation.verb).undo is None:
-        raise NotNow(f"Nothing is working on {subject.name} that could be cancelled.")
+        raise NotNow(gettext("Nothing is working on {subject} that could be cancelled.").format(subject=subject.name))
     if not Operation.objects.cancel(operation.pk, by=by):
-        raise NotNow(f"{operation.title} has ended, or is being cancelled already.")
+        raise NotNow(gettext("{title} has ended, or is being cancelled already.").format(title=operation.title))
     activity.record(
         "Asked to cancel a task",
         subject,
@@ -121,7 +128,11 @@ def release(operation: Operation) -> None:
     Raises NotNow when nobody holds it, or another worker than the one that was seen.
     """
     if not Operation.objects.release(operation.pk, fence=operation.fence):
-        raise NotNow(f"{operation.title} is not held any more by the worker that was shown. Look who has it now.")
+        raise NotNow(
+            gettext("{title} is not held any more by the worker that was shown. Look who has it now.").format(
+                title=operation.title
+            )
+        )
 
 
 def ask(snapshots: SnapshotQuerySet, *, waits: bool = True) -> None:

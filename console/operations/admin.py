@@ -18,6 +18,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from console.accounts import activity
 from console.accounts.models import User
@@ -44,9 +45,13 @@ def subject_of(operation: Operation) -> ManagedResource | None:
 def _last_of(operation: Operation) -> ManagedResource:
     subject = subject_of(operation)
     if subject is None:
-        raise NotNow(f"{operation.subject_name} is gone.")
+        raise NotNow(gettext("{subject_name} is gone.").format(subject_name=operation.subject_name))
     if subject.operation_id != operation.pk:
-        raise NotNow(f"{operation.subject_name} has a newer task: {subject.operation}.")
+        raise NotNow(
+            gettext("{subject_name} has a newer task: {operation}.").format(
+                subject_name=operation.subject_name, operation=subject.operation
+            )
+        )
     return subject
 
 
@@ -231,7 +236,7 @@ class ManagedResourceAdmin(ReadOnlyAdmin):
         for subject in subjects.select_related("operation__organisation"):
             try:
                 if subject.operation is None:
-                    raise NotNow(f"{subject.name} has no failed task to try again.")
+                    raise NotNow(gettext("{subject} has no failed task to try again.").format(subject=subject.name))
                 TRY_AGAIN.carry_out(subject.operation, by=request.user)  # type: ignore[arg-type]
             except NotNow as error:
                 self.message_user(request, str(error), messages.WARNING)

@@ -23,6 +23,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from console.accounts import activity
 from console.clouds import streams
@@ -311,7 +312,7 @@ def _unexpected(error: Exception) -> NotReady:
     """Return what people read of an error that nobody has foreseen; must be called while it is handled."""
     log.exception("operation %s: unexpected error", origin.get().operation_id)
     name = type(error).__name__
-    message = f"The console met an unexpected error ({name}); its log has the details."
+    message = gettext("The console met an unexpected error ({name}); its log has the details.").format(name=name)
     return NotReady(message, patience=600, code=name)
 
 
@@ -351,10 +352,9 @@ def _again(operation: Operation, subject: ManagedResource, error: NotReady) -> f
     """Put the operation off, growing from 1 s to 30 s; give up when its patience has run out."""
     since = operation.retrying_since or operation.claimed_at
     if (operation.claimed_at - since).total_seconds() > error.patience:
-        message = (
-            f"{error.message} It stayed so for {error.patience:g} seconds, so this was given up. Try again when that "
-            "has changed."
-        )
+        message = gettext(
+            "{message} It stayed so for {patience} seconds, so this was given up. Try again when that has changed."
+        ).format(message=error.message, patience=f"{error.patience:g}")
         _finish(operation, subject, Operation.State.FAILED, Failed(message, **error.details))
         return None
     for step in operation.steps:

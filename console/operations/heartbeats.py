@@ -16,6 +16,7 @@ from django.db import connections, models
 from django.db.models import Max
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from console.release import VERSION
 from console.web import database
@@ -77,8 +78,8 @@ class Heartbeat(models.Model):
     """A process that works on what waits, or beat, which sends what is due: what it is, and when it last said so."""
 
     class Kind(models.TextChoices):
-        WORKER = "worker", "Worker"
-        BEAT = "beat", "Beat"
+        WORKER = "worker", gettext_lazy("Worker")
+        BEAT = "beat", gettext_lazy("Beat")
 
     kind = models.CharField(max_length=10, choices=Kind)
     host = models.CharField(max_length=100)

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from console.accounts import activity
 from console.accounts.models import User
@@ -42,7 +43,7 @@ def go_on(operation: Operation, *, by: User | None) -> None:
     """Let the operation go on from where it was; raises NotNow when it is not held back any more."""
     with transaction.atomic():
         if not _free(held_back(Operation.objects.filter(pk=operation.pk))):
-            raise NotNow(f"{operation.title} is not held back any more. Reload the page.")
+            raise NotNow(gettext("{title} is not held back any more. Reload the page.").format(title=operation.title))
         _note("Let a task go on", operation, by)
 
         def send() -> None:
@@ -65,7 +66,7 @@ def give_up(operation: Operation, *, by: User | None) -> None:
     with transaction.atomic():
         mine = held_back(Operation.objects.filter(pk=operation.pk))
         if not mine.update(**values, due_at=Now(), finished_at=Now(), retry_note="", updated_at=Now()):
-            raise NotNow(f"{operation.title} is not held back any more. Reload the page.")
+            raise NotNow(gettext("{title} is not held back any more. Reload the page.").format(title=operation.title))
         work.model.objects.filter(pk=operation.subject_id).update(state=state)
         _note("Gave a task up", operation, by)
 

@@ -19,6 +19,7 @@ from django.db.models import Case, F, Q, Value, When, Window
 from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext, gettext_lazy
 
 from console.accounts.models import Organisation, OwnedQuerySet, User
 from console.operations import compiled
@@ -156,16 +157,16 @@ class Operation(models.Model):
     """One verb on one subject, with the record of its steps. The pages call it a task."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", "Waiting"
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
-        REFUSED = "refused", "Refused"
-        CANCELLED = "cancelled", "Cancelled"
+        WAITING = "waiting", gettext_lazy("Waiting")
+        RUNNING = "running", gettext_lazy("Running")
+        DONE = "done", gettext_lazy("Done")
+        FAILED = "failed", gettext_lazy("Failed")
+        REFUSED = "refused", gettext_lazy("Refused")
+        CANCELLED = "cancelled", gettext_lazy("Cancelled")
 
     class Cancel(models.TextChoices):
-        WANTED = "wanted", "Wanted"
-        TOO_LATE = "too late", "Too late"
+        WANTED = "wanted", gettext_lazy("Wanted")
+        TOO_LATE = "too late", gettext_lazy("Too late")
 
     UNFINISHED: ClassVar = (State.WAITING, State.RUNNING)
 
@@ -176,7 +177,7 @@ class Operation(models.Model):
     subject_name = models.CharField(max_length=100)
     subject_state_before = models.CharField(max_length=20, blank=True)  # where a refused operation returns to
     verb = models.CharField(max_length=20)
-    title = models.CharField("name", max_length=100)
+    title = models.CharField(gettext_lazy("name"), max_length=100)
     state = models.CharField(max_length=20, choices=State, default=State.WAITING)
     steps = models.JSONField(default=list)
     error = models.TextField(blank=True)
@@ -251,13 +252,13 @@ class Operation(models.Model):
     def cancel_note(self) -> str:
         """Return what became of the wish to cancel it, where its state alone does not say that."""
         if self.is_being_cancelled:
-            return "Being cancelled: what was done is put back."
+            return gettext("Being cancelled: what was done is put back.")
         if self.cancel == self.Cancel.WANTED and self.state == self.State.FAILED:
-            return "This happened while it was being cancelled."
+            return gettext("This happened while it was being cancelled.")
         if self.cancel and self.is_unfinished:
-            return "It is too late to cancel this: it goes on to its end."
+            return gettext("It is too late to cancel this: it goes on to its end.")
         if self.cancel and self.state == self.State.DONE:
-            return "It was too late to cancel this."
+            return gettext("It was too late to cancel this.")
         return ""
 
     @property
@@ -267,13 +268,15 @@ class Operation(models.Model):
         if not self.is_unfinished or (self.state == self.State.RUNNING and self.due_at > now):
             return ""
         if self.state == self.State.RUNNING:
-            return self.nobody_works or "Its worker is gone. Another one goes on within seconds."
+            return self.nobody_works or gettext("Its worker is gone. Another one goes on within seconds.")
         if self.due_at > now:
-            return "Held back." if self.due_at == HELD_BACK else "Waits to try again by itself."
+            return gettext("Held back.") if self.due_at == HELD_BACK else gettext("Waits to try again by itself.")
         at_work = Operation.objects.at_work().filter(organisation=self.organisation_id).count()
         if at_work >= self.organisation.operations_at_once:
-            return f"Waits for its turn: {at_work} other tasks are at work, as many as may be at once."
-        return self.nobody_works or "Waits for a free worker."
+            return gettext("Waits for its turn: {at_work} other tasks are at work, as many as may be at once.").format(
+                at_work=at_work
+            )
+        return self.nobody_works or gettext("Waits for a free worker.")
 
     @property
     def nobody_works(self) -> str:
@@ -397,7 +400,7 @@ class ManagedResourceQuerySet(OwnedQuerySet):
         return found
 
 
-LOST = "Backups gone"
+LOST = gettext_lazy("Backups gone")
 
 
 class ManagedResource(models.Model):
@@ -410,7 +413,7 @@ class ManagedResource(models.Model):
     name = NameField(max_length=60)
     state = models.CharField(max_length=20)
     operation = models.ForeignKey(Operation, models.PROTECT, null=True, editable=False, related_name="+")
-    created_at = models.DateTimeField("created", default=timezone.now, editable=False)
+    created_at = models.DateTimeField(gettext_lazy("created"), default=timezone.now, editable=False)
 
     class Meta:
         abstract = True
@@ -441,7 +444,7 @@ class ManagedResource(models.Model):
     @property
     def shown_words(self) -> str:
         """Return the state in words."""
-        return LOST if self.shown_state != self.state else self.get_state_display()  # type: ignore[attr-defined,no-any-return]
+        return str(LOST) if self.shown_state != self.state else self.get_state_display()  # type: ignore[attr-defined,no-any-return]
 
     def may(self, verb: str) -> bool:
         """Return whether the verb is allowed in the present state."""

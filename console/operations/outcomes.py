@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from console.accounts.models import Membership
 from console.accounts.permissions import ROLES
@@ -26,15 +27,15 @@ def text(operation: Operation) -> str:
     if operation.state == State.DONE:
         known = registry.knows(operation.subject_kind, operation.verb)  # an older release may have had other verbs
         ended = registry.find(operation.subject_kind, operation.verb).ended if known else ""
-        return f"{name} {ended}." if ended else f"{what}: {name} is done."
+        return f"{name} {ended}." if ended else gettext("{what}: {name} is done.").format(what=what, name=name)
     if operation.state == State.CANCELLED:
-        return f"{what}: {name} was cancelled."
+        return gettext("{what}: {name} was cancelled.").format(what=what, name=name)
     return f"{what}: {name} {'failed' if operation.state == State.FAILED else 'was refused'}. {operation.error}"
 
 
 def links(operation: Operation, membership: Membership) -> list[tuple[str, str]]:
     """Return where the member goes from here, words and addresses: to what comes next, and to the task."""
-    to_task = ("View task", operation.get_absolute_url())
+    to_task = (gettext("View task"), operation.get_absolute_url())
     if operation.state != State.DONE or not registry.knows(operation.subject_kind, operation.verb):
         return [to_task]
     work = registry.find(operation.subject_kind, operation.verb)

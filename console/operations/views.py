@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET
 
 from console.accounts.access import MemberRequest, require_permission
@@ -43,8 +44,8 @@ def task_list(request: MemberRequest) -> HttpResponse:
         "page": page,
         "filters": plain_filters(
             query,
-            ("state", "State", state if state in Operation.State.values else "", Operation.State.choices),
-            ("kind", "Kind", request.GET.get("kind", "") if kind in works else "", _kinds(works)),
+            ("state", gettext("State"), state if state in Operation.State.values else "", Operation.State.choices),
+            ("kind", gettext("Kind"), request.GET.get("kind", "") if kind in works else "", _kinds(works)),
         ),
         "rows": list(zip(page.items, _subjects(request, page.items), strict=True)),
         "busy": any(task.is_unfinished for task in page.items),
@@ -102,4 +103,10 @@ def try_again(request: MemberRequest, resource: ManagedResource, url: str, event
     except NotNow as error:
         messages.error(request, str(error))
         return announced(request, url, event)
-    return announced(request, url, event, message=f"Trying again: {resource.name}.", follow=outcomes.address(task))
+    return announced(
+        request,
+        url,
+        event,
+        message=gettext("Trying again: {resource}.").format(resource=resource.name),
+        follow=outcomes.address(task),
+    )

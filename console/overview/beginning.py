@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Subquery
+from django.utils.translation import gettext
 
 from clusters.models import Cluster, Database, KnownStanza, Node, Repository
 from console.accounts.models import Membership, Organisation
@@ -93,38 +94,48 @@ def _steps(found: dict[str, Any]) -> list[Step]:
     at = found["newest"]
     return [
         Step(
-            "account", "Link a cloud account",
-            "In which the console makes your backup stores.",
-            found["account"], "cloud_accounts:link", None, "Link Cloud Account", True, Permission.MANAGE_ACCOUNTS,
+            "account", gettext("Link a cloud account"),
+            gettext("In which the console makes your backup stores."),
+            found["account"], "cloud_accounts:link", None, gettext("Link Cloud Account"), True,
+            Permission.MANAGE_ACCOUNTS,
         ),
         Step(
-            "store", "Create a backup store",
-            "Where the backups are kept: in the region of your nodes, far from them, or both.",
-            found["store"], "stores:create", None, "Create Backup Store", True, Permission.MANAGE_STORES,
+            "store", gettext("Create a backup store"),
+            gettext("Where the backups are kept: in the region of your nodes, far from them, or both."),
+            found["store"], "stores:create", None, gettext("Create Backup Store"), True, Permission.MANAGE_STORES,
         ),
         Step(
-            "cluster", "Add a cluster",
-            "Where your PostgreSQL nodes are, and which store they write to.",
-            found["cluster"], "clusters:create", None, "New Cluster",
+            "cluster", gettext("Add a cluster"),
+            gettext("Where your PostgreSQL nodes are, and which store they write to."),
+            found["cluster"], "clusters:create", None, gettext("New Cluster"),
         ),
         Step(
-            "database", "Add a database",
-            "Its name, version, port and data directory: a pgBackRest stanza on each node.",
-            found["database"], "clusters:database_add" if at else "", found["without"] or at, "Add Database", True,
+            "database", gettext("Add a database"),
+            gettext("Its name, version, port and data directory: a pgBackRest stanza on each node."),
+            found["database"], "clusters:database_add" if at else "", found["without"] or at, gettext("Add Database"),
+            True,
         ),
         Step(
-            "report", "Run the set-up script on a node",
-            "The node's page hands it out, and shows the commands to run after it. The node reports when it has it.",
-            found["report"], "clusters:detail" if at else "", found["silent"] or at, "Open the cluster",
+            "report", gettext("Run the set-up script on a node"),
+            gettext(
+                "The node's page hands it out, and shows the commands to run after it. The node reports when it has it."
+            ),
+            found["report"], "clusters:detail" if at else "", found["silent"] or at, gettext("Open the cluster"),
         ),
         Step(
-            "backup", "First backup seen",
-            "Run the first full backup on the node, then press Look now; the schedule makes the ones after it.",
-            found["backup"], "clusters:detail" if at else "", at, "Open the cluster",
+            "backup", gettext("First backup seen"),
+            gettext(
+                "Run the first full backup on the node, then press Look now; the schedule makes the ones "
+                "after it."
+            ),
+            found["backup"], "clusters:detail" if at else "", at, gettext("Open the cluster"),
         ),
         Step(
-            "kit", "Save the recovery kit",
-            "What restores the backups without this console. Keep it where you find it when the console is gone.",
-            found["kit"], "clusters:kit" if at else "", at, "Recovery Kit", False, Permission.SEE_SECRETS,
+            "kit", gettext("Save the recovery kit"),
+            gettext(
+                "What restores the backups without this console. Keep it where you find it when the "
+                "console is gone."
+            ),
+            found["kit"], "clusters:kit" if at else "", at, gettext("Recovery Kit"), False, Permission.SEE_SECRETS,
         ),
     ]  # fmt: skip

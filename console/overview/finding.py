@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 from django.urls import resolve, reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from clusters import listing as cluster_listing
 from clusters.models import Cluster, Database, Node
@@ -27,23 +28,23 @@ SHORTEST = 2  # characters: of one, everything would be found
 
 # Pages by their titles, with other words that people look for them by.
 PAGES = (
-    ("Overview", "home", "recoverable verdict health start"),
-    ("All databases", "overview:databases", "recoverable verdict worst"),
-    ("Fleet map", "overview:fleet", "regions nodes places"),
-    ("Clusters", "clusters:list", "nodes databases postgresql"),
-    ("New Cluster", "clusters:create", "add create register nodes"),
-    ("Backup Stores", "stores:list", "buckets repositories storage"),
-    ("Create Backup Store", "stores:create", "add new bucket"),
-    ("Add Existing Store", "stores:existing_list", "bucket import csv"),
-    ("Bring in a Repository", "clusters:bring_in", "pgbackrest.conf import existing"),
-    ("Cloud Accounts", "cloud_accounts:list", " ".join(["link", *CLOUDS])),
-    ("Alerts", "alerts:list", "channels email webhook silence maintenance"),
-    ("Tasks", "tasks:list", "operations running failed"),
-    ("Members", "organisation:members", "people users invite roles"),
-    ("Audit", "audit:list", "log events evidence who"),
-    ("Your account", "mfa_index", "password second factor sessions"),
-    ("API tokens", "tokens:list", "keys client credentials"),
-    ("Help", "help:index", "manual documentation how to glossary"),
+    (gettext_lazy("Overview"), "home", "recoverable verdict health start"),
+    (gettext_lazy("All databases"), "overview:databases", "recoverable verdict worst"),
+    (gettext_lazy("Fleet map"), "overview:fleet", "regions nodes places"),
+    (gettext_lazy("Clusters"), "clusters:list", "nodes databases postgresql"),
+    (gettext_lazy("New Cluster"), "clusters:create", "add create register nodes"),
+    (gettext_lazy("Backup Stores"), "stores:list", "buckets repositories storage"),
+    (gettext_lazy("Create Backup Store"), "stores:create", "add new bucket"),
+    (gettext_lazy("Add Existing Store"), "stores:existing_list", "bucket import csv"),
+    (gettext_lazy("Bring in a Repository"), "clusters:bring_in", "pgbackrest.conf import existing"),
+    (gettext_lazy("Cloud Accounts"), "cloud_accounts:list", " ".join(["link", *CLOUDS])),
+    (gettext_lazy("Alerts"), "alerts:list", "channels email webhook silence maintenance"),
+    (gettext_lazy("Tasks"), "tasks:list", "operations running failed"),
+    (gettext_lazy("Members"), "organisation:members", "people users invite roles"),
+    (gettext_lazy("Audit"), "audit:list", "log events evidence who"),
+    (gettext_lazy("Your account"), "mfa_index", "password second factor sessions"),
+    (gettext_lazy("API tokens"), "tokens:list", "keys client credentials"),
+    (gettext_lazy("Help"), "help:index", "manual documentation how to glossary"),
 )
 
 
@@ -67,12 +68,14 @@ class Group:
 
 def find(membership: Membership, text: str) -> list[Group]:
     """Return what the member may see and the text is in, kind by kind; all pages when there is no text."""
-    groups = [Group("Pages", [*_pages(membership, text)])]
+    groups = [Group(gettext("Pages"), [*_pages(membership, text)])]
     if len(text) >= SHORTEST:
         if _may(membership, Permission.SEE_STORES):
             groups += _things(membership, text)
         accounts = CloudAccount.objects.visible_to(membership).search(text)
-        groups.append(_group("Cloud accounts", accounts.only("name", "number"), "number", "cloud_accounts:list", text))
+        groups.append(
+            _group(gettext("Cloud accounts"), accounts.only("name", "number"), "number", "cloud_accounts:list", text)
+        )
         groups.append(_help(text))
     return [group for group in groups if group.hits]
 
@@ -90,7 +93,7 @@ def _pages(membership: Membership, text: str) -> Iterator[Hit]:
         url = reverse(name)
         needed = getattr(resolve(url).func, "permission", None)  # require_permission's
         if all(word in f"{title} {other}".lower() for word in words) and _may(membership, needed):
-            yield Hit(title, "", url)
+            yield Hit(str(title), "", url)
 
 
 def _things(membership: Membership, text: str) -> Iterator[Group]:
@@ -102,14 +105,20 @@ def _things(membership: Membership, text: str) -> Iterator[Group]:
         return f"{region.place} · {store.bucket}" if region else store.bucket
 
     stores = store_listing.search(membership, Store.objects.visible_to(membership), text, accounts.values())
-    yield _group("Backup stores", stores.only("name", "bucket", "region", "cloud_account"), where, "stores:list", text)
+    yield _group(
+        gettext("Backup stores"), stores.only("name", "bucket", "region", "cloud_account"), where, "stores:list", text
+    )
     clusters = cluster_listing.search(membership, Cluster.objects.visible_to(membership), text, accounts.values())
-    yield _group("Clusters", clusters.only("name", "state"), "", "clusters:list", text)
+    yield _group(gettext("Clusters"), clusters.only("name", "state"), "", "clusters:list", text)
     nodes = Node.objects.filter(cluster__organisation=membership.organisation_id, name__icontains=text)
-    yield _group("Nodes", nodes.select_related("cluster").defer("cluster__keys", "cluster__former_keys"), "cluster")
+    yield _group(
+        gettext("Nodes"), nodes.select_related("cluster").defer("cluster__keys", "cluster__former_keys"), "cluster"
+    )
     databases = Database.objects.filter(cluster__organisation=membership.organisation_id, name__icontains=text)
     yield _group(
-        "Databases", databases.select_related("cluster").defer("cluster__keys", "cluster__former_keys"), "cluster"
+        gettext("Databases"),
+        databases.select_related("cluster").defer("cluster__keys", "cluster__former_keys"),
+        "cluster",
     )
     tasks = Operation.objects.visible_to(membership).filter(Q(subject_name__icontains=text) | Q(title__icontains=text))
     rows = tasks.only("title", "subject_name", "state").order_by("-created_at", "-pk")[: EACH + 1]
@@ -117,13 +126,13 @@ def _things(membership: Membership, text: str) -> Iterator[Group]:
         Hit(f"{one.title}: {one.subject_name}", one.get_state_display(), reverse("tasks:detail", args=[one.pk]))
         for one in rows
     ]
-    yield Group("Tasks", hits[:EACH], _all("tasks:list", text) if len(hits) > EACH else "")
+    yield Group(gettext("Tasks"), hits[:EACH], _all("tasks:list", text) if len(hits) > EACH else "")
 
 
 def _help(text: str) -> Group:
     found = searching.search(text, most=EACH + 1)
     hits = [Hit(one.title, one.chapter if one.chapter != one.title else "", one.url) for one in found[:EACH]]
-    return Group("Help", hits, _all("help:index", text) if len(found) > EACH else "")
+    return Group(gettext("Help"), hits, _all("help:index", text) if len(found) > EACH else "")
 
 
 def _group(

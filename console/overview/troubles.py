@@ -11,6 +11,7 @@ from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QueryS
 from django.db.models.functions import Coalesce, NullIf
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 
 from clusters.models import Attachment, Cluster, Database, Node, Repository
 from clusters.models import State as ClusterState
@@ -110,42 +111,59 @@ def _subjects(there: Sequence[Row], view: str) -> list[Subject]:
     return [Subject(one.name, reverse(view, args=[one.id])) for one in there[:SHOWN]]
 
 
-def _s(there: Sequence[Any], one: str, many: str) -> str:
-    return f"1 {one}" if len(there) == 1 else f"{len(there):,} {many}"
+def _s(there: Sequence[Any], text: str, **values: object) -> str:
+    return text.format(number=f"{len(there):,}", **values)
 
 
 def _drifted(there: Sequence[Row]) -> Notice:
-    title = f"{_s(there, 'store has', 'stores have')} drifted"
+    title = _s(there, ngettext("1 store has drifted", "{number} stores have drifted", len(there)))
     words = "They are not set up as they should be. Each store's page says what differs, repairs it or accepts it."
     return Notice("drift", "warn", title, words, subjects=_subjects(there, "stores:detail"), total=len(there))
 
 
 def _failed(there: Sequence[Row]) -> Notice:
-    title, words = f"{_s(there, 'task', 'tasks')} failed", "Each task says what failed and what to do."
+    title, words = (
+        _s(there, ngettext("1 task failed", "{number} tasks failed", len(there))),
+        gettext("Each task says what failed and what to do."),
+    )
     url, tasks = f"{reverse('tasks:list')}?state=failed", _subjects(there, "tasks:detail")
-    return Notice("task", "bad", title, words, url, "All that failed", tasks, len(there))
+    return Notice("task", "bad", title, words, url, gettext("All that failed"), tasks, len(there))
 
 
 def _storeless(there: Sequence[Row]) -> Notice:
-    title = f"{_s(there, 'cluster has', 'clusters have')} no backup store"
+    title = _s(there, ngettext("1 cluster has no backup store", "{number} clusters have no backup store", len(there)))
     words = "Their databases are backed up nowhere. Attach a store with Update Backup Stores."
     return Notice("no store", "bad", title, words, subjects=_subjects(there, "clusters:detail"), total=len(there))
 
 
 def _without_database(there: Sequence[Row]) -> Notice:
-    title = f"{_s(there, 'cluster has', 'clusters have')} no database"
+    title = _s(there, ngettext("1 cluster has no database", "{number} clusters have no database", len(there)))
     words = "Nothing of them is backed up until a database is added."
     return Notice("no database", "warn", title, words, subjects=_subjects(there, "clusters:detail"), total=len(there))
 
 
 def _replaced(there: Sequence[Row]) -> Notice:
-    title = f"The nodes' key of {_s(there, 'cluster', 'clusters')} has been waiting to be replaced for more than a week"
+    title = _s(
+        there,
+        ngettext(
+            "The nodes' key of 1 cluster has been waiting to be replaced for more than a week",
+            "The nodes' key of {number} clusters has been waiting to be replaced for more than a week",
+            len(there),
+        ),
+    )
     words = "Some nodes have not reported the new one. Run their set-up script again, or end the former key."
     return Notice("old key", "warn", title, words, subjects=_subjects(there, "clusters:detail"), total=len(there))
 
 
 def _unsaved(there: Sequence[Row]) -> Notice:
-    title = f"The recovery kit of {_s(there, 'cluster', 'clusters')} is not saved"
+    title = _s(
+        there,
+        ngettext(
+            "The recovery kit of 1 cluster is not saved",
+            "The recovery kit of {number} clusters is not saved",
+            len(there),
+        ),
+    )
     words = "Without the kit, backups cannot be opened when this console is gone: it holds their passphrases."
     return Notice("no kit", "info", title, words, subjects=_subjects(there, "clusters:detail"), total=len(there))
 
@@ -165,12 +183,20 @@ def of_accounts(membership: Membership) -> list[Notice]:
     accounts = list(CloudAccount.objects.visible_to(membership).order_by(Natural("name"))[:ACCOUNTS])
     found = []
     if there := [one for one in accounts if one.unproven or one.verify_error]:
-        title = f"{_s(there, 'account does', 'accounts do')} not verify"
+        title = _s(there, ngettext("1 account does not verify", "{number} accounts do not verify", len(there)))
         words = "The console cannot look into their stores or change them. Each account's page says why."
         found.append(Notice("account", "bad", title, words, subjects=_pages(there), total=len(there)))
     if there := [one for one in accounts if one.key_is_old]:
         days = CloudAccount.KEY_IS_OLD.days
-        title = f"The console's key to {_s(there, 'account', 'accounts')} is older than {days} days"
+        title = _s(
+            there,
+            ngettext(
+                "The console's key to 1 account is older than {days} days",
+                "The console's key to {number} accounts is older than {days} days",
+                len(there),
+            ),
+            days=days,
+        )
         words = "Make a new one, and give it to the console with Change."
         found.append(Notice("account key", "info", title, words, subjects=_pages(there), total=len(there)))
     return found
@@ -191,7 +217,14 @@ def _signatures(membership: Membership) -> list[Notice]:
             there.append(cluster)
     if not there:
         return []
-    title = f"The nodes' signatures of {_s(there, 'cluster', 'clusters')} end soon"
+    title = _s(
+        there,
+        ngettext(
+            "The nodes' signatures of 1 cluster end soon",
+            "The nodes' signatures of {number} clusters end soon",
+            len(there),
+        ),
+    )
     words = "They should have been renewed. Repair the cluster, and run the set-up script of its nodes again."
     return [Notice("signature", "bad", title, words, subjects=_pages(there), total=len(there))]
 

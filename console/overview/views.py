@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET
 from django_htmx.http import trigger_client_event
 
@@ -90,7 +91,7 @@ def databases(request: MemberRequest) -> HttpResponse:
     context = {
         "rows": found[:ROWS],
         "filters": plain_filters(
-            query, ("verdict", "Verdict", verdict if verdict in Verdict.values else "", Verdict.choices)
+            query, ("verdict", gettext("Verdict"), verdict if verdict in Verdict.values else "", Verdict.choices)
         ),
         "pages": _neighbours(request, page, len(found) > ROWS),
     }

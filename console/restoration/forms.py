@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy
 
 from console.accounts.models import Membership
 from console.cloud_accounts.models import CloudAccount
@@ -18,17 +19,20 @@ class NodeFileForm(forms.Form):
 
     cloud_account = forms.ModelChoiceField(
         CloudAccount.objects.none(),
-        label="Cloud account",
-        error_messages={"required": "Choose the account.", "invalid_choice": "Choose an account from the list."},
+        label=gettext_lazy("Cloud account"),
+        error_messages={
+            "required": gettext_lazy("Choose the account."),
+            "invalid_choice": gettext_lazy("Choose an account from the list."),
+        },
     )
     text = forms.CharField(
-        label="What the command printed",
+        label=gettext_lazy("What the command printed"),
         max_length=node_file.TEXT_AT_MOST,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false", "autocomplete": "off"}),
-        error_messages={"required": "Paste the files."},
+        error_messages={"required": gettext_lazy("Paste the files.")},
     )
-    name = NameField(required=False, label="Name of the cluster")
+    name = NameField(required=False, label=gettext_lazy("Name of the cluster"))
 
     def __init__(self, data: Any = None, *, member: Membership, **options: Any) -> None:
         super().__init__(data, **options)

@@ -10,6 +10,8 @@ from base64 import b32decode
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+from django.utils.translation import gettext
+
 TEXT_AT_MOST = 64 * 1024  # characters
 FIRST = re.compile(
     r"# (?P<cluster>[^\n]{1,60}), node (?P<node>n\d{1,8}): made by Storekeeper for pgBackRest (?P<release>[\d.]+)"
@@ -69,12 +71,14 @@ def read(text: str) -> Given:
     """Return what the text says; raises NotOurs."""
     text = text.replace("\r\n", "\n")
     if len(text) > TEXT_AT_MOST:
-        raise NotOurs("That is too long for a pgbackrest.conf.")
+        raise NotOurs(gettext("That is too long for a pgbackrest.conf."))
     first = FIRST.search(text)
     if not first:
         raise NotOurs(
-            "That does not begin as a pgbackrest.conf of this console does, with the names of cluster and node. Paste "
-            "the whole file, as the command prints it."
+            gettext(
+                "That does not begin as a pgbackrest.conf of this console does, with the names of cluster and node. "
+                "Paste the whole file, as the command prints it."
+            )
         )
     configuration = text[first.start() :]
     script = configuration.find("#!/bin/sh")
@@ -116,23 +120,29 @@ def _sections(given: Given, configuration: str) -> None:
             given.settings[key] = value
     given.repositories = [parts[number] for number in sorted(parts)]
     if not given.repositories:
-        raise NotOurs("No repository is in it. Is it the whole file?")
+        raise NotOurs(gettext("No repository is in it. Is it the whole file?"))
     for part in given.repositories:
         path = part.options.get("path", "")
         where = PATH.fullmatch(path)
         if path and not where:
             raise NotOurs(
-                f"repo{part.number} is in {path[:100]}, which is no folder of the console's: that repository was "
-                "brought in. Bring it in once more with this file (Clusters, Bring in a Repository), and hand its node "
-                "over."
+                gettext(
+                    "repo{number} is in {path}, which is no folder of the console's: that repository was "
+                    "brought in. Bring it in once more with this file (Clusters, Bring in a Repository), and "
+                    "hand its node over."
+                ).format(number=part.number, path=path[:100])
             )
         if not where or not part.passphrase:
             raise NotOurs(
-                f"repo{part.number} lacks its path or its passphrase: the file was cut, or its secrets hidden."
+                gettext(
+                    "repo{number} lacks its path or its passphrase: the file was cut, or its secrets hidden."
+                ).format(number=part.number)
             )
         part.prefix, part.folder = where["prefix"], where["folder"]
     if len({part.prefix.partition("/")[0] for part in given.repositories}) > 1:
-        raise NotOurs("Its repositories are in the folders of several clusters, which the console never makes.")
+        raise NotOurs(
+            gettext("Its repositories are in the folders of several clusters, which the console never makes.")
+        )
 
 
 def _reporting(given: Given, report: str) -> None:
@@ -140,11 +150,15 @@ def _reporting(given: Given, report: str) -> None:
     if not address or not token:
         return
     if address[2] != given.node:
-        raise NotOurs(f"The report.sh is of {address[2]}, and the pgbackrest.conf of {given.node}.")
+        raise NotOurs(
+            gettext("The report.sh is of {address}, and the pgbackrest.conf of {node}.").format(
+                address=address[2], node=given.node
+            )
+        )
     try:
         given.cluster_id, given.token = UUID(address[1]), token[1]
     except ValueError as error:
-        raise NotOurs("The report.sh names no cluster.") from error
+        raise NotOurs(gettext("The report.sh names no cluster.")) from error
 
 
 def id_of(prefix: str) -> UUID:

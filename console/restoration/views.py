@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -56,7 +57,7 @@ def settle(request: MemberRequest) -> HttpResponse:
     except actions.NotTheirs as error:
         raise PermissionDenied(str(error)) from error
     if title is None:
-        messages.error(request, "That has changed meanwhile. Look at the page again.")
+        messages.error(request, gettext("That has changed meanwhile. Look at the page again."))
         return _changed(request)
     return _changed(request, f"Settled: {title}.")
 
@@ -103,7 +104,9 @@ def node_file(request: MemberRequest) -> HttpResponse:
             name=data["name"],
             by=request.user,
         )
-        message = f"The file of {form.given.node} of {form.given.cluster} is being looked at."
+        message = gettext("The file of {node} of {cluster} is being looked at.").format(
+            node=form.given.node, cluster=form.given.cluster
+        )
         return dialog_done(request, reverse("restoration:detail"), CHANGED, message=message)
     return dialog_form(request, "restoration/node_file.html", {"form": form})
 
@@ -117,7 +120,9 @@ def end(request: MemberRequest) -> HttpResponse:
     except actions.NotSettled as error:
         messages.error(request, str(error))
         return _changed(request)
-    return announced(request, reverse("stores:list"), CHANGED, message="The comparison has ended. Everything goes on.")
+    return announced(
+        request, reverse("stores:list"), CHANGED, message=gettext("The comparison has ended. Everything goes on.")
+    )
 
 
 def _open(request: MemberRequest) -> Restoration:

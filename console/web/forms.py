@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.forms.fields import InvalidJSONInput
+from django.utils.translation import gettext
 
 from console.web.validators import readable
 
@@ -65,10 +66,14 @@ class TypedNameForm(forms.Form):
     def __init__(self, data: Any = None, *, expected: str) -> None:
         super().__init__(data)
         self.expected = expected
-        self.fields["name"].label = f"If you are sure, type {expected} to confirm."
+        self.fields["name"].label = gettext("If you are sure, type {expected} to confirm.").format(expected=expected)
 
     def clean_name(self) -> str:
         """Return the name; anything but the exact one is refused."""
         if self.cleaned_data["name"] != self.expected:
-            raise forms.ValidationError(f"This is not the name. Type {self.expected} exactly, capitals included.")
+            raise forms.ValidationError(
+                gettext("This is not the name. Type {expected} exactly, capitals included.").format(
+                    expected=self.expected
+                )
+            )
         return str(self.cleaned_data["name"])

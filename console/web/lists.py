@@ -15,6 +15,8 @@ from django.contrib.auth import get_user_model
 from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.functional import Promise
+from django.utils.translation import gettext
 
 from console.web.natural import natural_key
 from console.web.pages import SEARCHED_AT_MOST, fragment_or_page
@@ -30,7 +32,7 @@ class Facet:
     """One filter. `columns` are columns of the rows: the first `compared` are compared, all of them make the words."""
 
     key: str  # in the address
-    label: str
+    label: str | Promise
     columns: tuple[str, ...]
     text: Callable[..., str]  # the compared columns' values as the address has them
     words: Callable[..., str]  # the columns' values as people read them
@@ -39,16 +41,16 @@ class Facet:
     compared: int = 1
 
 
-def yes_or_no(key: str, label: str, column: str, yes: str, no: str) -> Facet:
+def yes_or_no(key: str, label: str | Promise, column: str, yes: str | Promise, no: str | Promise) -> Facet:
     """Return a filter by a column that is true or false."""
     return Facet(
         key,
         label,
         (column,),
         lambda value: "yes" if value else "no",
-        lambda value: yes if value else no,
+        lambda value: str(yes if value else no),
         {"yes": Q(**{column: True}), "no": Q(**{column: False})}.get,
-        lambda text: yes if text == "yes" else no,
+        lambda text: str(yes if text == "yes" else no),
     )
 
 
@@ -57,8 +59,8 @@ class Order:
     """One way to sort; `by` is a column, and what has none in it comes last either way."""
 
     key: str
-    label: str  # in its usual direction
-    turned: str  # in the other one
+    label: str | Promise  # in its usual direction
+    turned: str | Promise  # in the other one
     by: Any
     falls: bool = False  # largest, newest or last first when it is chosen anew
 
@@ -205,7 +207,7 @@ class PlainFilters:
     filters: list[Filter]
 
 
-def plain_filters(query: str, *offered: tuple[str, str, str, Iterable[tuple[str, str]]]) -> PlainFilters:
+def plain_filters(query: str, *offered: tuple[str, str, str, Iterable[tuple[str, Any]]]) -> PlainFilters:
     """Return filters of which each has a key, a label, what is chosen ("" for nothing) and its values with words."""
     chosen = {key: value for key, _, value, _ in offered if value}
     filters = [
@@ -250,7 +252,7 @@ class Tally:
         """Return each filter with its choices: of each, how many rows it leaves beside the other filters."""
         found, at = [], 0
         for facet in self.listing.facets:
-            found.append(Filter(facet.key, facet.label, self._choices(facet, at)))
+            found.append(Filter(facet.key, str(facet.label), self._choices(facet, at)))
             at += len(facet.columns)
         return found
 
@@ -332,13 +334,21 @@ class ListPage:
         """Return which rows these are, and of how many, such as "13-24 of 228", with an en dash."""
         first = (self.asked.number - 1) * self.size + 1
         last = first + len(self.items) - 1
-        of = f"{self.total:,}" if self.is_counted else f"more than {COUNTED_AT_MOST:,}"
+        of = (
+            f"{self.total:,}"
+            if self.is_counted
+            else gettext("more than {counted_at_most}").format(counted_at_most=f"{COUNTED_AT_MOST:,}")
+        )
         if self.asked.chosen and not self.is_counted:
             of = "" if self.is_more else f"{last:,}"
         which = f"{first:,}" if first == last else f"{first:,}\N{EN DASH}{last:,}"
         if self.is_counted and self.total == len(self.items):
             return of
-        return f"{which} of {of}" if of else f"{which} of more"
+        return (
+            gettext("{which} of {of}").format(which=which, of=of)
+            if of
+            else gettext("{which} of more").format(which=which)
+        )
 
     @property
     def first(self) -> str:
@@ -379,7 +389,7 @@ class ListPage:
     @property
     def narrowed(self) -> list[tuple[str, str, str]]:
         """Return what narrows the list: a filter's label, what is chosen, and the address without it."""
-        found = [("Search", f"“{self.asked.query}”", self.asked.without("q"))] if self.asked.query else []
+        found = [(gettext("Search"), f"“{self.asked.query}”", self.asked.without("q"))] if self.asked.query else []
         chosen = [one for one in self.filters if one.key in self.asked.chosen]
         return [*found, *((one.label, one.chosen, self.asked.without(one.key)) for one in chosen)]
 
@@ -399,7 +409,7 @@ class ListPage:
             said = ("descending" if now.startswith("-") else "ascending") if is_now else "none"
             sort = _sort(order, falls=falls)
             url = self.asked.address(sort="" if sort == self.tally.listing.usual else sort)
-            found[order.key] = Heading(order.key, order.label, url, said)
+            found[order.key] = Heading(order.key, str(order.label), url, said)
         return found
 
     @property
@@ -411,7 +421,7 @@ class ListPage:
             usual = _sort(order, falls=order.falls)
             is_now = now.removeprefix("-") == order.key
             label = order.label if not is_now or now == usual else order.turned
-            found.append(Choice(now if is_now else usual, label, None, is_now))
+            found.append(Choice(now if is_now else usual, str(label), None, is_now))
         return found
 
 

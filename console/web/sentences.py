@@ -97,7 +97,7 @@ def t(parser: Parser, token: Token) -> Sentence:
     """Mark a sentence; with count=… it has a second form, after {% plural %}."""
     given = token.split_contents()[1:]
     if len(given) > 1 or (given and not given[0].startswith("count=")):
-        raise TemplateSyntaxError("The tag t takes count=… alone.")
+        raise TemplateSyntaxError("{% t %} takes count=… alone.")
     nodelist = parser.parse(("plural", "endt") if given else ("endt",))
     several = None
     if parser.next_token().contents == "plural":

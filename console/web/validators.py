@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext
 
 JOINERS = {"\u200c", "\u200d"}  # without which some languages, and some emoji, cannot be written
 BLANK = {"\u115f", "\u1160", "\u2800", "\u3164", "\uffa0"}  # letters and signs, by their category, that show nothing
@@ -27,7 +28,10 @@ def readable(name: str) -> None:
             or (category == "Zs" and character != " ")
         ):
             raise ValidationError(
-                "The name holds control characters, or some that cannot be seen. Use letters, digits, spaces and signs."
+                gettext(
+                    "The name holds control characters, or some that cannot be seen. Use letters, digits, "
+                    "spaces and signs."
+                )
             )
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation
@@ -63,7 +64,11 @@ def look_at(wishes: Sequence[Wish], *, by: Membership) -> list[BucketLook]:
         looks = BucketLook.objects.filter(cloud_account__organisation=by.organisation_id)
         looks.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
         if looks.count() + len(wishes) > LOOKS_AT_MOST:
-            raise TooMany(f"{by.organisation} looks at {LOOKS_AT_MOST} at most. Forget some of those that are listed.")
+            raise TooMany(
+                gettext(
+                    "{organisation} looks at {looks_at_most} at most. Forget some of those that are listed."
+                ).format(organisation=by.organisation, looks_at_most=LOOKS_AT_MOST)
+            )
         found = [_look(wish) for wish in wishes]
         ask(BucketLook.objects.filter(pk__in=[one.pk for one in found]))
     return found
@@ -110,18 +115,22 @@ def obstacle(look: BucketLook, *, by: Membership, known: Collection[tuple[str, s
     has is told by the bucket's tag, or to an account that has read the bucket: nobody learns of it by a name alone.
     """
     if not look.content:
-        return "It has not been looked at yet."
+        return gettext("It has not been looked at yet.")
     account, words = look.cloud_account, look.cloud_account.cloud.vocabulary
     is_known = known is None or (account.namespace, look.bucket) in known
     here = taken_here(look.bucket, account) if is_known else None
     if here and here.organisation_id == by.organisation_id:
-        return f"This console has a store with this {words.bucket} already, {here}."
+        return gettext("This console has a store with this {bucket} already, {here}.").format(
+            bucket=words.bucket, here=here
+        )
     if look.content["owner"] == "other":
-        return f"It carries the {account.bucket_proof.one} of another store, {look.content['tag']}. It is left alone."
+        return gettext("It carries the {one} of another store, {content}. It is left alone.").format(
+            one=account.bucket_proof.one, content=look.content["tag"]
+        )
     if here:
-        return "It is another store's. It is left alone."
+        return gettext("It is another store's. It is left alone.")
     if fixed := [one for one in lines_of(look) if one.state == "off" and one.fixed]:
-        return f"It cannot be used: {fixed[0].sentence}"
+        return gettext("It cannot be used: {sentence}").format(sentence=fixed[0].sentence)
     return ""
 
 
@@ -163,7 +172,11 @@ def bring(look: BucketLook, decision: Decision, *, name: str, by: Membership) ->
                 raise NotNow(why)
             if not look.content["owner"] and not decision.tag:
                 shows = look.cloud_account.bucket_proof.one
-                raise NotNow(f"Nothing shows yet that you may add it. Set its {shows} and check, or let the console.")
+                raise NotNow(
+                    gettext(
+                        "Nothing shows yet that you may add it. Set its {shows} and check, or let the console."
+                    ).format(shows=shows)
+                )
             no_more_stores(Organisation.locked(by.organisation_id))
             store = _write_down(look, decision, by)
             user = by.user if by.user_id else None  # a service account is no person
@@ -175,9 +188,9 @@ def bring(look: BucketLook, decision: Decision, *, name: str, by: Membership) ->
     except IntegrityError as error:
         if Store.objects.filter(organisation_id=by.organisation_id).named(name).exists():
             raise NameTaken from error
-        raise NotNow("Somebody has just added it. Reload the page.") from error
+        raise NotNow(gettext("Somebody has just added it. Reload the page.")) from error
     except BucketLook.DoesNotExist:
-        raise NotNow("Somebody has just added it, or forgotten it. Reload the page.") from None
+        raise NotNow(gettext("Somebody has just added it, or forgotten it. Reload the page.")) from None
     return store
 
 
@@ -190,12 +203,18 @@ def _cannot_log(look: BucketLook, decision: Decision) -> str:
         return ""
     existing, words = look.cloud_account.cloud.existing, look.cloud_account.cloud.vocabulary
     if not re.fullmatch(existing.legal, decision.logs_into):
-        return f"Its access logs go into a {words.bucket} without a usable name. {existing.legal_words}"
+        return gettext("Its access logs go into a {bucket} without a usable name. {legal_words}").format(
+            bucket=words.bucket, legal_words=existing.legal_words
+        )
     if decision.logs_into == look.bucket:
-        return f"It logs into itself and never stops growing. Name another {words.bucket} for its logs."
+        return gettext("It logs into itself and never stops growing. Name another {bucket} for its logs.").format(
+            bucket=words.bucket
+        )
     here = held_here(decision.logs_into, look.cloud_account)
     if here and here.organisation_id == look.cloud_account.organisation_id:  # whose another is, its tag says
-        return f"A store of this console uses the {words.bucket} that its logs go into. Name another."
+        return gettext("A store of this console uses the {bucket} that its logs go into. Name another.").format(
+            bucket=words.bucket
+        )
     return ""
 
 

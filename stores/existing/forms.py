@@ -10,6 +10,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, gettext_lazy
 
 from console.accounts.models import Membership
 from console.cloud_accounts.forms import AccountForm, named_region
@@ -49,10 +50,10 @@ def other_bucket(account: CloudAccount, text: str, bucket: str) -> str:
     """
     name = bucket_name(account, text)
     if name == bucket:
-        raise ValidationError("A bucket that logs into itself never stops growing. Name another.")
+        raise ValidationError(gettext("A bucket that logs into itself never stops growing. Name another."))
     here = taken_here(name, account)
     if here and here.organisation_id == account.organisation_id:
-        raise ValidationError("A store of this console uses this bucket. Name another.")
+        raise ValidationError(gettext("A store of this console uses this bucket. Name another."))
     return name
 
 
@@ -61,16 +62,18 @@ class ExistingForm(AccountForm):
 
     cloud_account = forms.ModelChoiceField(
         CloudAccount.objects.none(),
-        label="Cloud Account",
-        empty_label="Choose a linked account",
+        label=gettext_lazy("Cloud Account"),
+        empty_label=gettext_lazy("Choose a linked account"),
         error_messages={
-            "required": "Choose the account that the bucket is in.",
-            "invalid_choice": "Choose one of the linked accounts.",
+            "required": gettext_lazy("Choose the account that the bucket is in."),
+            "invalid_choice": gettext_lazy("Choose one of the linked accounts."),
         },
     )
-    bucket = forms.CharField(max_length=63, label="Bucket", error_messages={"required": "Name the bucket."})
-    name = NameField(label="Name", error_messages={"required": "Give the store a name."})
-    region = forms.CharField(max_length=40, required=False, label="Region")
+    bucket = forms.CharField(
+        max_length=63, label=gettext_lazy("Bucket"), error_messages={"required": gettext_lazy("Name the bucket.")}
+    )
+    name = NameField(label=gettext_lazy("Name"), error_messages={"required": gettext_lazy("Give the store a name.")})
+    region = forms.CharField(max_length=40, required=False, label=gettext_lazy("Region"))
 
     def clean_name(self) -> str:
         """Return the name, if no store of the organisation has it."""
@@ -107,13 +110,16 @@ class DecisionForm(forms.Form):
     """What is to be done with a bucket that was looked at: a choice for each control that differs."""
 
     seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
-    name = NameField(label="Name", error_messages={"required": "Give the store a name."})
+    name = NameField(label=gettext_lazy("Name"), error_messages={"required": gettext_lazy("Give the store a name.")})
     logs = forms.ChoiceField(
         choices=Logs.choices,
         widget=forms.RadioSelect,
-        error_messages={"required": "Say where the access logs go.", "invalid_choice": "Choose one of these."},
+        error_messages={
+            "required": gettext_lazy("Say where the access logs go."),
+            "invalid_choice": gettext_lazy("Choose one of these."),
+        },
     )
-    logs_into = forms.CharField(max_length=63, required=False, label="Its name")
+    logs_into = forms.CharField(max_length=63, required=False, label=gettext_lazy("Its name"))
     tag = forms.BooleanField(required=False)
 
     def __init__(self, data: Any = None, *, look: BucketLook, membership: Membership) -> None:
@@ -136,10 +142,10 @@ class DecisionForm(forms.Form):
         self.choices = choices_of(lines)
         for line in self.choices:
             self.fields[f"control_{line.key}"] = forms.ChoiceField(
-                choices=[(ACCEPT, "Accept as it is"), (SET, "Set")],
+                choices=[(ACCEPT, gettext("Accept as it is")), (SET, gettext("Set"))],
                 initial=ACCEPT,
                 widget=forms.RadioSelect,
-                error_messages={"required": "Choose one.", "invalid_choice": "Choose one of these."},
+                error_messages={"required": gettext("Choose one."), "invalid_choice": gettext("Choose one of these.")},
             )
 
     @property
@@ -189,7 +195,7 @@ class Wishes:
         with _about("bucket"):
             bucket = bucket_name(account, bucket)
         if len(region) > 40:
-            raise ValidationError({"region": "The region is too long."})
+            raise ValidationError({"region": gettext("The region is too long.")})
         if region:
             with _about("region"):
                 region = region_of(account, region)
@@ -200,9 +206,9 @@ class Wishes:
         with _about("log_bucket"):
             log_bucket = other_bucket(account, log_bucket, bucket) if log_bucket else ""
         if any((one.account.pk, one.bucket) == (account.pk, bucket) for one in self.found):
-            raise ValidationError({"bucket": "the bucket is named twice"})
+            raise ValidationError({"bucket": gettext("the bucket is named twice")})
         if any(one.name.lower() == name.lower() for one in self.found):
-            raise ValidationError({"name": "the name is given twice"})
+            raise ValidationError({"name": gettext("the name is given twice")})
         self.found.append(Wish(account, bucket, name, region, log_bucket))
 
 
@@ -221,7 +227,7 @@ class ImportForm(CSVForm):
 
     def __init__(self, data: Any = None, *, membership: Membership) -> None:
         super().__init__(data)
-        self.fields["lines"].label = "Buckets"
+        self.fields["lines"].label = gettext("Buckets")
         self.membership = membership
 
     @cached_property
@@ -249,7 +255,7 @@ class ImportForm(CSVForm):
         found = self.accounts.get(given.pop("account").lower(), [])
         if len(found) != 1:
             said = "no linked account" if not found else "several linked accounts"
-            raise forms.ValidationError(f"{said} of this name or number.")
+            raise forms.ValidationError(gettext("{said} of this name or number.").format(said=said))
         self.asked.add(found[0], **given)
 
 

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -106,7 +107,7 @@ def existing(request: MemberRequest, key: UUID) -> HttpResponse:
         except (LimitReached, NotNow) as error:
             form.add_error(None, str(error))
         else:
-            message = f"{store.name} is being added; nothing that it holds is changed."
+            message = gettext("{store} is being added; nothing that it holds is changed.").format(store=store.name)
             began(request, message, follow=outcomes.address(store.operation))
             url = store.get_absolute_url()
             return HttpResponseClientRedirect(url) if request.htmx else dialog_done(request, url)
@@ -146,7 +147,7 @@ def existing_drop(request: MemberRequest, key: UUID) -> HttpResponse:
     """Think better of it."""
     look = _look(request, key)
     actions.drop(look)
-    message = f"{look.bucket} is no longer listed. Nothing was changed in it."
+    message = gettext("{bucket} is no longer listed. Nothing was changed in it.").format(bucket=look.bucket)
     if request.htmx and request.POST.get("from") == "page":
         messages.success(request, message)
         return HttpResponseClientRedirect(reverse("stores:existing_list"))
