@@ -42,6 +42,9 @@ class Sentence(Node):
 
     def __init__(self, nodelist: NodeList, several: NodeList | None = None, count: FilterExpression | None = None):
         self.nodelist, self.several, self.count = nodelist, several or NodeList(), count
+        for one in (*nodelist, *self.several):
+            if isinstance(one, TextNode):
+                one.s = re.sub(r"\s*\n\s*", " ", one.s)  # lines end where the source has no more room
         self.message, parts = read(nodelist)
         self.plural, more = read(several) if several is not None else ("", {})
         self.parts = {**parts, **more}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext as catalogs
 import io
+import re
 
 import pytest
 from babel.messages.catalog import Catalog
@@ -58,6 +59,7 @@ def test_english_is_what_stands_there(text):
     values = {"a": {"name": "<A>"}, "b": {"name": "b"}, "n": 2}
     plain = text.replace("{% t %}", "").replace("{% endt %}", "")
     plain = plain.replace("{% t count=n %}A store{% plural %}", "")
+    plain = re.sub(r"\s*\n\s*", " ", plain)  # a sentence is on one line, however long its source's are
     assert template(text).render(Context(values)) == template(plain).render(Context(values))
 
 
