@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 from zlib import crc32
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from clusters.models import Cluster
 from clusters.proximity import Site, Verdict, judge, nearest
@@ -153,9 +153,15 @@ def consequences(cluster: Cluster, removed: Collection[UUID], left: Collection[S
     )
     if writing := [node.name for node in cluster.nodes.all() if numbers & set(node.applied_targets)]:
         said.append(
-            f"{' and '.join(writing)} still {'has' if len(writing) == 1 else 'have'} it in the configuration that "
-            f"{'it' if len(writing) == 1 else 'they'} reported last. Archiving there stops as soon as the access goes. "
-            "Choose other stores for the node first, apply its file, and wait until its page says applied."
+            ngettext(
+                "{nodes} still has it in the configuration that it reported last. Archiving there stops as soon as "
+                "the access goes. Choose other stores for the node first, apply its file, and wait until its page "
+                "says applied.",
+                "{nodes} still have it in the configuration that they reported last. Archiving there stops as soon as "
+                "the access goes. Choose other stores for the node first, apply its file, and wait until its page "
+                "says applied.",
+                len(writing),
+            ).format(nodes=gettext(" and ").join(writing))
         )
     said.append(
         gettext(

@@ -15,8 +15,13 @@ from console.accounts.models import Membership
 from console.web.natural import Natural
 
 NODES_AT_MOST = 3000
-HOURS = [("1", "an hour"), ("4", "four hours"), ("8", "eight hours"), ("24", "a day")]
-WHOSE = [("new", "those that have never reported"), ("all", "all of them")]
+HOURS = [
+    ("1", gettext_lazy("an hour")),
+    ("4", gettext_lazy("four hours")),
+    ("8", gettext_lazy("eight hours")),
+    ("24", gettext_lazy("a day")),
+]
+WHOSE = [("new", gettext_lazy("those that have never reported")), ("all", gettext_lazy("all of them"))]
 
 
 class EnrolmentForm(forms.Form):

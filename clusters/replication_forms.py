@@ -27,7 +27,10 @@ class ReplicationForm(forms.ModelForm):  # type: ignore[type-arg]
         first = hosts(cluster, node)[0]
         super().__init__(data, instance=node, initial={"follows": OWN if first.pk == node.pk else first.name})
         self.firsts = {there[0].name: there[0] for there in groups(cluster).values() if there[0].pk != node.pk}
-        choices = [(OWN, "a primary, or a server of its own"), *((one, f"a standby of {one}") for one in self.firsts)]
+        choices = [
+            (OWN, gettext("a primary, or a server of its own")),
+            *((one, gettext("a standby of {one}").format(one=one)) for one in self.firsts),
+        ]
         cast("forms.ChoiceField", self.fields["follows"]).choices = choices
         self.fields["follows"].error_messages["invalid_choice"] = "There is no node %(value)s to follow."
         # Its own folder was left long ago, or it has none: the question is for the one that moves.

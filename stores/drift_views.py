@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts.access import MemberRequest, require_permission
@@ -22,7 +22,7 @@ from stores.control_status import agreed
 from stores.forms import RepairForm
 from stores.models import Store
 
-CHANGED = "What was found has changed since this was shown. Look at it again, then decide."
+CHANGED = gettext_lazy("What was found has changed since this was shown. Look at it again, then decide.")
 
 
 def _store(request: MemberRequest, pk: UUID) -> Store:
@@ -40,7 +40,10 @@ def store_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
     except NotNow as error:
         messages.error(request, str(error))
         return dialog_done(request, store.get_absolute_url(), "stores-changed")
-    follow, message = reverse("stores:verified", args=[store.pk]), f"{store.name} is being checked."
+    follow, message = (
+        reverse("stores:verified", args=[store.pk]),
+        gettext("{store} is being checked.").format(store=store.name),
+    )
     return dialog_done(request, store.get_absolute_url(), "stores-changed", message=message, follow=follow)
 
 
@@ -83,7 +86,10 @@ def store_repair(request: MemberRequest, pk: UUID) -> HttpResponse:
         except drift.Changed:
             form.add_error(None, CHANGED)
         else:
-            follow, message = outcomes.address(store.operation), f"{store.name} is being repaired."
+            follow, message = (
+                outcomes.address(store.operation),
+                gettext("{store} is being repaired.").format(store=store.name),
+            )
             return dialog_done(request, store.get_absolute_url(), "stores-changed", message=message, follow=follow)
     found = store.drift_report.drift if hasattr(store, "drift_report") else []
     context = {"store": store, "form": form, "drift": found, "seen": agreed(found)}

@@ -114,8 +114,8 @@ class StoreForm(AccountForm):
     )
     region = forms.CharField(max_length=40, required=False)  # not asked where an account has only one
     protected = forms.BooleanField(required=False)
-    versions_days = Days(initial=USUAL_VERSIONS, label="Keep deleted and overwritten files for")
-    lock_days = Days(label="Lock what is written for")
+    versions_days = Days(initial=USUAL_VERSIONS, label=gettext_lazy("Keep deleted and overwritten files for"))
+    lock_days = Days(label=gettext_lazy("Lock what is written for"))
 
     def offered(self, accounts: CloudAccountQuerySet) -> CloudAccountQuerySet:
         """Return the accounts of the chosen cloud."""

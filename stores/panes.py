@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.template.defaultfilters import date, filesizeformat
+from django.utils.translation import gettext
 
 from console.accounts.models import Membership
 from console.accounts.permissions import Permission
@@ -69,7 +70,7 @@ def _actions(store: Store) -> dict[str, str]:
         "retry_url": address("stores:retry", pk) if store.can_retry else "",
         "verify_url": address("stores:verify", pk) if store.may_verify else "",
         "repair_url": address("stores:repair", pk) if repairs else "",
-        "repair": "Keep the store …" if store.may_be_kept else "Repair …",
+        "repair": gettext("Keep the store …") if store.may_be_kept else gettext("Repair …"),
         "delete_url": address("stores:delete", pk) if store.can_delete else "",
-        "delete": "Remove from the Console" if store.is_brought else "Delete Store",
+        "delete": gettext("Remove from the Console") if store.is_brought else gettext("Delete Store"),
     }

@@ -6,6 +6,7 @@ needs neither.
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import sys
@@ -28,6 +29,39 @@ KEYWORDS = {
     "_": None,
     "ngettext": (1, 2),
     "ngettext_lazy": (1, 2),
+}
+# Modules whose texts are shown in the reader's language where a page has them (console.web.retold), and which of them.
+RETOLD = {
+    "clusters/health/alerts.py": ".* .*",
+    "clusters/health/judgement.py": ".* .*",
+    "clusters/health/judging.py": "[A-Z].* .*",
+    "clusters/health/reading.py": r".* .*\.",
+    "clusters/handover/steps.py": r"(?!sudo|ALTER|SELECT|\{\w+\} -)[A-Z{].* .*",
+    "clusters/pgbackrest/restore.py": r"(?!sudo|[#-]|SELECT|\{\w+\}[{/; ]).* .*",
+    "clusters/pictures/recovery_window.py": ".* .*",
+    "clusters/pictures/week.py": ".* .*",
+    "clusters/plans.py": "[A-Z].* .*",
+    "clusters/proximity.py": ".* .*",
+    "clusters/replication.py": "[A-Z{].* .*",
+    "clusters/reports/shown.py": ".* .*",
+    "console/alerts/evaluation.py": "[A-Z].*",
+    "console/alerts/upkeep.py": "[A-Z{].* .*",
+    "console/cloud_accounts/alerts.py": "[A-Z{].* .*",
+    "console/overview/troubles.py": r"[A-Z].* .*\.",
+    "stores/alerts.py": "[A-Z{].* .*",
+    "stores/control_status.py": "[A-Z{].* .*",
+    "stores/models.py": "[A-Za-z{].* .*",
+    "console/clouds/aws/__init__.py": r"[A-Z{].* .*\.",
+    "console/clouds/azure/__init__.py": r"storage account|subscription( ID)?|in \w.*|(?!FILL)[A-Z{].* .*\.",
+    "console/clouds/google/__init__.py": r"project( ID)?|label|in \w.*|(?!FILL)[A-Z{].* .*\.",
+    "console/clouds/s3/__init__.py": r"server|on \w.*|The server|(?!FILL)[A-Z{].* .*\.",
+    "console/clouds/vocabulary.py": "bucket|account|in|account ID|in this account|in AWS|tag",
+    **{f"console/clouds/{one}/linking.py": "[A-Za-z{].* .*" for one in ("aws", "azure", "google", "s3")},
+    "console/clouds/google/session.py": r"(as|with) .* .*|Nodes Sign In|Project Number|Service Account",
+    "console/clouds/s3/features.py": "[A-Z{].* .*",
+    "stores/plans.py": "[A-Z{].* .*",
+    "stores/protection.py": "[A-Z{].* .*",
+    "stores/unmanaged.py": "[A-Z{].* .*",
 }
 # A text that a tag of a template is given.
 GIVEN = re.compile(r"""_\((?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')\)""")
@@ -80,6 +114,98 @@ def of_python(text: str):
             yield tuple(messages[:2]) if KEYWORDS[name] else messages[0]
 
 
+def of_texts(text: str, wanted: str):
+    """Yield the texts of a module that are such ones, with the places of what its f-strings have."""
+    tree = ast.parse(text)
+    said = {one for node in ast.walk(tree) for one in _not_shown(node)}
+    for node in ast.walk(tree):
+        if node in said:
+            continue
+        found: list[str] = []
+        if isinstance(node, ast.JoinedStr):
+            said |= {one for part in node.values for one in ast.walk(part) if isinstance(one, ast.Constant)} - {
+                one for part in node.values if isinstance(part, ast.FormattedValue) for one in ast.walk(part.value)
+            }
+            found = [_with_places(one) for one in _ways(node.values)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found = [node.value]
+        for one in found:
+            if re.fullmatch(wanted, one) and re.search(r"[^\W\d_]{2}", re.sub(r"\{\w+\}", "", one)):
+                yield one.strip()
+
+
+def _not_shown(node):
+    """Return what is no text for people: docstrings, keys, lines of logs, what is marked by itself."""
+    body = getattr(node, "body", None)
+    if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+        return [body[0].value]
+    if isinstance(node, ast.Call):
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        of_a_log = name in {"debug", "info", "warning", "error", "exception"}
+        if name in KEYWORDS or of_a_log or name in {"ValueError", "record", "compile"}:
+            return [one for one in ast.walk(node) if isinstance(one, ast.Constant | ast.JoinedStr)]
+    if isinstance(node, ast.Subscript | ast.Compare):
+        return [one for one in ast.walk(node) if isinstance(one, ast.Constant)]
+    return []
+
+
+def _ways(parts):
+    """Return the parts of an f-string, once for each way that the choices in it go."""
+    found = [[]]
+    for part in parts:
+        one = part.value if isinstance(part, ast.FormattedValue) else None
+        if isinstance(one, ast.IfExp):
+            ways = [
+                way.values if isinstance(way, ast.JoinedStr) else [way if isinstance(way, ast.Constant) else _part(way)]
+                for way in (one.body, one.orelse)
+            ]
+            found = [[*begin, *way] for begin in found for way in ways]
+        else:
+            found = [[*begin, part] for begin in found]
+    return found
+
+
+def _part(value):
+    return ast.FormattedValue(value=value, conversion=-1)
+
+
+def _with_places(parts):
+    text, names = "", {}
+    for part in parts:
+        if isinstance(part, ast.Constant):
+            text += str(part.value)
+            continue
+        source = ast.unparse(part.value)
+        words = re.findall(r"[a-z_]{2,}", re.sub(r"['\"].*?['\"]|\bone\b|\bself\b", "", source).lower()) or ["value"]
+        name = next((one for one in reversed(words) if one not in {"name", "label", "words", "id"}), words[-1]).strip(
+            "_"
+        )
+        label, number = name, 1
+        while names.get(label, source) != source:
+            number += 1
+            label = f"{name}_{number}"
+        names[label] = source
+        text += f"{{{label}}}"
+    return text
+
+
+def of_forms():
+    """Yield the label of each field that has none of its own, by Django's rule, and its help; with its module."""
+    import importlib
+
+    from django import forms
+    from django.forms.utils import pretty_name
+
+    for path in sorted(one for top in ("console", "stores", "clusters") for one in (ROOT / top).rglob("*form*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        for one in vars(importlib.import_module(name.removesuffix(".py").replace("/", "."))).values():
+            if isinstance(one, type) and issubclass(one, forms.BaseForm):
+                for field_name, field in one.base_fields.items():
+                    for text in (pretty_name(field_name) if field.label is None else field.label, field.help_text):
+                        if type(text) is str and re.search(r"[^\W\d_]{2}", text):
+                            yield name, text
+
+
 def extracted() -> Catalog:
     """Return all marked sentences of the product, each with the files that have it."""
     found = Catalog(project="Storekeeper", version="", charset="utf-8", creation_date=NEVER, fuzzy=False)
@@ -94,6 +220,11 @@ def extracted() -> Catalog:
             if "gettext" in text:
                 for message in of_python(text):
                     found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
+    for name, wanted in RETOLD.items():
+        for message in of_texts((ROOT / name).read_text(), wanted):
+            found.add(message, locations=[(name, 0)])
+    for name, message in of_forms():
+        found.add(message, locations=[(name, 0)])
     return found
 
 

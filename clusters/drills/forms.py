@@ -14,7 +14,10 @@ from clusters.pgbackrest.grammar import Unfit
 from clusters.replication import groups
 
 NODES, MACHINE = "nodes", "machine"
-WHERE = ((NODES, "On the nodes themselves, each its own backups"), (MACHINE, "On a drill machine, which I set up"))
+WHERE = (
+    (NODES, gettext_lazy("On the nodes themselves, each its own backups")),
+    (MACHINE, gettext_lazy("On a drill machine, which I set up")),
+)
 
 
 class DrillForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -52,9 +55,11 @@ class DrillForm(forms.ModelForm):  # type: ignore[type-arg]
             "checks",
             "check_database",
         )
-        labels = {"is_amchecked": "Check tables and indexes with pg_amcheck"}
+        labels = {"is_amchecked": gettext_lazy("Check tables and indexes with pg_amcheck")}
         widgets = {"checks": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"})}
-        error_messages = {"schedule": {"required": "Give a cron expression, such as 0 3 * * 0 for Sundays at 03:00."}}
+        error_messages = {
+            "schedule": {"required": gettext_lazy("Give a cron expression, such as 0 3 * * 0 for Sundays at 03:00.")}
+        }
 
     def __init__(self, data: Any = None, *, cluster: Cluster, **options: Any) -> None:
         super().__init__(data, **options)

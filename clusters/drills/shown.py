@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from clusters.drills.machines import MachineSetup
 from clusters.drills.proofs import Tries, proofs
@@ -41,9 +42,9 @@ class ProofRow:
         if self.proof.failed_words:
             return "Failed"
         if self.proof.lost_at:
-            return "No word"
+            return gettext("No word")
         if not self.proof.last_success:
-            return "Never tried"
+            return gettext("Never tried")
         return "Overdue" if self.is_overdue else "Proved"
 
 

@@ -24,7 +24,7 @@ class AlarmForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Cluster
         fields = ["proof_days"]
-        labels = {"proof_days": "No restore was proved for so many days"}
+        labels = {"proof_days": gettext_lazy("No restore was proved for so many days")}
 
     def __init__(self, data: Any = None, *, instance: Cluster) -> None:
         minutes = instance.rpo_minutes

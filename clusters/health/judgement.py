@@ -183,8 +183,10 @@ def _of_backups(facts: Facts, seen: Window) -> Iterator[Problem]:
         yield Problem("damaged_pages", BEHIND, words, advice)
     if reach.usable and (hole := reach.ends_in):
         lacking = _number(hole.gap.segments, "WAL segment")
-        are = "is" if hole.gap.segments == 1 else "are"
-        words = f"{lacking} {are} missing after {hole.gap.after}: nothing after {_at(hole.begin)} can be restored."
+        words = (
+            f"{lacking} {'is' if hole.gap.segments == 1 else 'are'} missing after {hole.gap.after}: nothing after "
+            f"{_at(hole.begin)} can be restored."
+        )
         yield Problem("gap", AT_RISK, words, "Make a backup now: what comes after it can be restored again.")
     elif reach.usable and (segment := not_arrived(facts)):
         words = f"{segment} was archived, as {facts.host.node} says, and is not in {facts.store}."

@@ -284,7 +284,8 @@ class Restore:
     def needs(self) -> list[str]:
         """Return what the machine must have first, in this order."""
         user = self.layout.user
-        found = [f"PostgreSQL {self.postgresql}, and the user {user}{' that its package makes' * (user == 'postgres')}"]
+        made = " that its package makes" if user == "postgres" else ""
+        found = [f"PostgreSQL {self.postgresql}, and the user {user}{made}"]
         found.append(f"pgBackRest {self.least} or newer")
         found.append("The extensions and the locales that the database uses")
         if self.keys:

@@ -33,12 +33,12 @@ from clusters.recovery.moments import Unclear, moment, zones
 from clusters.recovery.restores import Source
 
 TARGETS = (
-    (LATEST, "The end of the archive"),
-    (TIME, "A time"),
-    (IMMEDIATE, "The backup itself, as soon as it is consistent"),
-    (NAME, "A named restore point"),
-    (LSN, "A WAL position (LSN)"),
-    (XID, "A transaction"),
+    (LATEST, gettext_lazy("The end of the archive")),
+    (TIME, gettext_lazy("A time")),
+    (IMMEDIATE, gettext_lazy("The backup itself, as soon as it is consistent")),
+    (NAME, gettext_lazy("A named restore point")),
+    (LSN, gettext_lazy("A WAL position (LSN)")),
+    (XID, gettext_lazy("A transaction")),
 )
 TAKES = {TIME: "time", NAME: "point", LSN: "lsn", XID: "xid"}  # the field that says up to where
 GRAMMARS: Mapping[str, Callable[[str], str]] = {NAME: restore_point, LSN: lsn, XID: transaction}
@@ -117,9 +117,10 @@ class RestoreForm(forms.Form):
         self._offer("stanza", [(one, one) for one in stanzas])
         self._offer("repository", [(str(one.repository.pk), one.name) for one in of_stanza])
         self._offer(
-            "backup", [("", "The newest that fits"), *((one.label, self._words(one)) for one in self.source.backups)]
+            "backup",
+            [("", gettext("The newest that fits")), *((one.label, self._words(one)) for one in self.source.backups)],
         )
-        self._offer("timeline", [("", "The newest"), *((str(one), f"{one}") for one in self.timelines)])
+        self._offer("timeline", [("", gettext("The newest")), *((str(one), f"{one}") for one in self.timelines)])
         self._offer("where", self.wheres)
         self.restore: Restore | None = None
         self.estimate: Estimate | None = None
@@ -145,20 +146,24 @@ class RestoreForm(forms.Form):
         """Return a backup as the list of them has it."""
         said = f"{backup.label} · {ended(backup):%Y-%m-%d %H:%M:%S} UTC"
         if self.source.is_foreign(backup):
-            return f"{said} · another database's"
+            return gettext("{said} · another database's").format(said=said)
         return (
-            f"{said} · prior, PostgreSQL {self.source.postgresql_of(backup)}" if self.source.is_prior(backup) else said
+            gettext("{said} · prior, PostgreSQL {postgresql_of}").format(
+                said=said, postgresql_of=self.source.postgresql_of(backup)
+            )
+            if self.source.is_prior(backup)
+            else said
         )
 
     def _wheres(self) -> list[tuple[str, str]]:
         source = self.source
-        machine = (MACHINE, "A new machine")
+        machine = (MACHINE, gettext("A new machine"))
         if not (source.node and source.database):
             return [machine]
         return [
-            (FOLDER, f"Another folder of {source.node}: a copy beside it"),
+            (FOLDER, gettext("Another folder of {node}: a copy beside it").format(node=source.node)),
             machine,
-            (IN_PLACE, f"{source.node} itself: its database goes back"),
+            (IN_PLACE, gettext("{node} itself: its database goes back").format(node=source.node)),
         ]
 
     @property

@@ -11,6 +11,7 @@ from django.db.models import Case, When
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts.access import MemberRequest, require_permission
@@ -96,7 +97,7 @@ def alert_acknowledge(request: MemberRequest, pk: UUID) -> HttpResponse:
         "alerts/acknowledge.html",
         {"form": form, "alert": alert},
         lambda given: actions.acknowledge(alert, **given, by=request.user),
-        "It is acknowledged: it is not told again, unless it gets worse.",
+        gettext("It is acknowledged: it is not told again, unless it gets worse."),
     )
 
 
@@ -111,7 +112,7 @@ def alert_silence(request: MemberRequest, pk: UUID) -> HttpResponse:
         "alerts/silence.html",
         {"form": form, "alert": alert},
         lambda given: actions.silence(alert, **given, by=request.user),
-        "It is silenced.",
+        gettext("It is silenced."),
     )
 
 
@@ -134,14 +135,14 @@ def _done(
 @require_permission(Permission.MANAGE_ALERTS)
 def alert_unacknowledge(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Take the acknowledgement back."""
-    return _post(request, pk, actions.unacknowledge, "It is not acknowledged any more.")
+    return _post(request, pk, actions.unacknowledge, gettext("It is not acknowledged any more."))
 
 
 @require_POST
 @require_permission(Permission.MANAGE_ALERTS)
 def alert_unsilence(request: MemberRequest, pk: UUID) -> HttpResponse:
     """End the silence."""
-    return _post(request, pk, actions.unsilence, "It is told again.")
+    return _post(request, pk, actions.unsilence, gettext("It is told again."))
 
 
 def _post(request: MemberRequest, pk: UUID, do: Callable[..., None], message: str) -> HttpResponse:

@@ -15,19 +15,24 @@ from console.accounts.permissions import ROLES, Permission
 from console.api.models import SCOPES, Token
 from console.web.forms import NameField
 
-PRESETS = {"30": "30 days", "90": "90 days", "365": "a year", "": "another day"}
+PRESETS = {
+    "30": gettext_lazy("30 days"),
+    "90": gettext_lazy("90 days"),
+    "365": gettext_lazy("a year"),
+    "": gettext_lazy("another day"),
+}
 WORDS = {
-    Permission.SEE_ACCOUNTS: "see cloud accounts",
-    Permission.MANAGE_ACCOUNTS: "link, change and unlink cloud accounts",
-    Permission.SEE_STORES: "see stores, clusters, backups, alerts and tasks",
-    Permission.MANAGE_STORES: "create, repair and delete stores",
-    Permission.MANAGE_CLUSTERS: "create, change and delete clusters",
-    Permission.SEE_SECRETS: "read secrets: files with keys and passphrases in them",
-    Permission.LET_GO: "let passphrases go that nothing needs any more",
-    Permission.SEE_MEMBERS: "see members",
-    Permission.MANAGE_MEMBERS: "invite and remove members, change their roles",
-    Permission.SEE_AUDIT: "see the audit log",
-    Permission.MANAGE_ALERTS: "acknowledge and silence alerts, and say whom they are told",
+    Permission.SEE_ACCOUNTS: gettext_lazy("see cloud accounts"),
+    Permission.MANAGE_ACCOUNTS: gettext_lazy("link, change and unlink cloud accounts"),
+    Permission.SEE_STORES: gettext_lazy("see stores, clusters, backups, alerts and tasks"),
+    Permission.MANAGE_STORES: gettext_lazy("create, repair and delete stores"),
+    Permission.MANAGE_CLUSTERS: gettext_lazy("create, change and delete clusters"),
+    Permission.SEE_SECRETS: gettext_lazy("read secrets: files with keys and passphrases in them"),
+    Permission.LET_GO: gettext_lazy("let passphrases go that nothing needs any more"),
+    Permission.SEE_MEMBERS: gettext_lazy("see members"),
+    Permission.MANAGE_MEMBERS: gettext_lazy("invite and remove members, change their roles"),
+    Permission.SEE_AUDIT: gettext_lazy("see the audit log"),
+    Permission.MANAGE_ALERTS: gettext_lazy("acknowledge and silence alerts, and say whom they are told"),
 }
 
 

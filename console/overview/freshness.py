@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import Min
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from clusters.health.verdicts import Verdict
 from clusters.health.words import BY_RANK, age_words
@@ -115,7 +116,7 @@ def _cell(there: Sequence[Pair]) -> Cell | None:
     ages = [None if one.newest is None else max(timedelta(), now - one.newest) for one in there]
     # One that cannot be restored to any moment is older than all that can.
     oldest = None if None in ages else max(age for age in ages if age is not None)
-    text = age_words(oldest) if verdict is not Verdict.NOT_SET_UP or oldest is not None else "not yet"
+    text = age_words(oldest) if verdict is not Verdict.NOT_SET_UP or oldest is not None else gettext("not yet")
     said = [str(verdict.label)]
     if len(there) > 1 and verdict is not Verdict.RECOVERABLE:
         said[0] += f": {worst.database}"

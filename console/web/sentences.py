@@ -27,6 +27,8 @@ from django.template.loader_tags import IncludeNode
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, ngettext
 
+from console.web.retold import retold, told
+
 register = Library()
 
 PLACE = re.compile(r"\{(\w+)\}|<(/?)(\w+)>")
@@ -118,6 +120,10 @@ def t(parser: Parser, token: Token) -> Sentence:
 def fill(text: object, value: object) -> str:
     """Put a value in the place of the next {} of a text that a tag is given, such as _("Forget {}")|fill:name."""
     return str(text).replace("{}", str(value), 1)
+
+
+register.filter("retold", retold)
+register.filter("told", told)
 
 
 @lru_cache(maxsize=8192)
