@@ -77,8 +77,8 @@ def translated(text: str, language: str, depth: int = 0) -> str | None:
 @lru_cache(maxsize=64)
 def _patterns(language: str) -> tuple[tuple[tuple[str, ...], str], ...]:
     """Return the sentences of a catalog that have places, cut at these; those that say most come first."""
-    catalog = trans_real.translation(language)._catalog
-    found = [one for one in catalog if isinstance(one, str) and PLACE.search(one) and "<" not in one]
+    catalog = vars(trans_real.translation(language))["_catalog"]  # which names its sentences nowhere else
+    found = [one for one, _ in catalog.items() if isinstance(one, str) and PLACE.search(one) and "<" not in one]
     cut = [(tuple(re.split(r"\{\w+\}", one)), one) for one in found]
     spoken = [
         one for one in cut if (one[1] not in NOT_ALONE and len(WORD.findall(" ".join(one[0]))) > 1) or one[1] in PHRASES
