@@ -50,6 +50,7 @@ RETOLD = {
     "console/overview/troubles.py": r"[A-Z].* .*\.",
     "stores/alerts.py": "[A-Z{].* .*",
     "stores/control_status.py": "[A-Z{].* .*",
+    "stores/losses.py": "[a-z]+ backup",
     "stores/models.py": "[A-Za-z{].* .*",
     "console/clouds/aws/__init__.py": r"[A-Z{].* .*\.",
     "console/clouds/azure/__init__.py": r"storage account|subscription( ID)?|in \w.*|(?!FILL)[A-Z{].* .*\.",
@@ -58,6 +59,22 @@ RETOLD = {
     "console/clouds/vocabulary.py": "bucket|account|in|account ID|in this account|in AWS|tag",
     **{f"console/clouds/{one}/linking.py": "[A-Za-z{].* .*" for one in ("aws", "azure", "google", "s3")},
     "console/clouds/google/session.py": r"(as|with) .* .*|Nodes Sign In|Project Number|Service Account",
+    **{
+        f"console/clouds/{one}.py": r"(?:Creating|Checking|Deleting|Leaving|Giving|Turning on|Setting|Putting) .* .*"
+        for one in ("lifecycle", "bringing")
+    },
+    **{
+        f"console/clouds/{one}/access.py": "(?:Give the|See on|Attach|The nodes sign|Start the|[A-Z][a-z]+ing) .* .*"
+        for one in ("aws", "azure", "google", "s3")
+    },
+    **{
+        f"console/clouds/{one}/documents.py": r"[A-Z].* .*\\.|Nodes' boundary|Trust policy|Custom role"
+        for one in ("aws", "google")
+    },
+    **{
+        f"console/clouds/{one}/storage.py": "(?:Log )?(?:Bucket|Storage|Resource) [A-Za-z]+"
+        for one in ("aws", "azure", "google", "s3")
+    },
     "console/clouds/s3/features.py": "[A-Z{].* .*",
     "stores/plans.py": "[A-Z{].* .*",
     "stores/protection.py": "[A-Z{].* .*",
@@ -124,7 +141,10 @@ def of_texts(text: str, wanted: str):
         found: list[str] = []
         if isinstance(node, ast.JoinedStr):
             said |= {one for part in node.values for one in ast.walk(part) if isinstance(one, ast.Constant)} - {
-                one for part in node.values if isinstance(part, ast.FormattedValue) for one in ast.walk(part.value)
+                one
+                for part in node.values
+                if isinstance(part, ast.FormattedValue) and not isinstance(part.value, ast.IfExp)
+                for one in ast.walk(part.value)
             }
             found = [_with_places(one) for one in _ways(node.values)]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):

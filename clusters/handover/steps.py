@@ -91,10 +91,8 @@ def commands(configuration: Configuration, there: Collection[str] = ()) -> list[
     for stanza in [] if configuration.is_standby else configuration.stanzas:
         name = stanza.name
         found.append(Command(f"Check that WAL of {name} reaches the stores", _pgbackrest(configuration, name, "check")))
-        what = "Make a full backup by the new file of" if name in there else "Make a first backup of"
-        found.extend(
-            Command(f"{what} {name}", layout.as_user(line)) for line in backup_commands(configuration, name, "full")
-        )
+        title = f"{'Make a full backup by the new file' if name in there else 'Make a first backup'} of {name}"
+        found.extend(Command(title, layout.as_user(line)) for line in backup_commands(configuration, name, "full"))
     found.append(Command("Tell the console", layout.as_user(layout.report)))
     return found
 

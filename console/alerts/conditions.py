@@ -11,6 +11,8 @@ from uuid import UUID
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy
 
+from console.web.retold import retold
+
 log = logging.getLogger(__name__)
 
 KEY = 200  # characters
@@ -97,8 +99,8 @@ def rules() -> dict[str, Rule]:
 
 
 def rule_choices() -> list[tuple[str, str]]:
-    """Return the rules for forms: key and label, by label."""
-    return sorted(((rule.key, rule.label) for rule in _rules.values()), key=lambda one: one[1])
+    """Return the rules for forms: key and label in the reader's language, by label."""
+    return sorted(((rule.key, retold(rule.label)) for rule in _rules.values()), key=lambda one: one[1])
 
 
 @dataclass

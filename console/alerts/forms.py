@@ -105,7 +105,7 @@ class WindowForm(forms.Form):
     def __init__(self, data: Any = None, *, organisation: UUID, **options: Any) -> None:
         super().__init__(data, **options)
         known = clusters_of(organisation)
-        choices = [("", "All clusters, and all else"), *((str(pk), name) for pk, name in known.items())]
+        choices = [("", gettext("All clusters, and all else")), *((str(pk), name) for pk, name in known.items())]
         self.fields["cluster"].choices = choices  # type: ignore[attr-defined]
 
     def clean_cluster(self) -> UUID | None:

@@ -19,6 +19,7 @@ from console.operations.actions import NotNow, retry
 from console.operations.models import ManagedResource, Operation
 from console.web.lists import part_of, plain_filters
 from console.web.pages import announced, fragment_or_page, outcome, paginate, searched
+from console.web.retold import retold
 
 
 @require_GET
@@ -55,8 +56,8 @@ def task_list(request: MemberRequest) -> HttpResponse:
 
 def _kinds(works: Mapping[str, Sequence[registry.Workflow]]) -> Iterator[tuple[str, str]]:
     for kind, some in works.items():
-        yield kind, f"All {kind}s"
-        yield from ((f"{kind}.{work.verb}", work.title) for work in some)
+        yield kind, retold(f"All {kind}s")
+        yield from ((f"{kind}.{work.verb}", retold(work.title)) for work in some)
 
 
 def _subjects(request: MemberRequest, tasks: Sequence[Operation]) -> list[str]:

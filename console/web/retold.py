@@ -34,6 +34,7 @@ PHRASES = (
     *(gettext_noop("{first} and {last}"), gettext_noop("{first} through {last}")),
     *(gettext_noop("At {time} every day"), gettext_noop("At {time} on {days}")),
     *(gettext_noop("At {time} on the first day of every month"), gettext_noop("At the start of every hour")),
+    *(gettext_noop("All clusters"), gettext_noop("All stores")),
     *(gettext_noop("At minute {minute} of every hour"), gettext_noop("Every {number} minute of every hour")),
 )
 NOT_ALONE = {"{first} and {last}", "{first} through {last}"}  # which most sentences would be

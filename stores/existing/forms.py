@@ -18,6 +18,7 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds.regions import Region
 from console.web.csv_lines import CSVForm
 from console.web.forms import NameField
+from console.web.retold import retold
 from stores.control_status import ControlStatus, agreed
 from stores.existing.actions import Decision, Wish, choices_of, lines_of, target_of
 from stores.existing.reading import taken_here
@@ -132,12 +133,11 @@ class DecisionForm(forms.Form):
         super().__init__(
             data, initial={"seen": agreed(lines), "name": look.name, "logs": logs, "logs_into": into, "tag": False}
         )
-        word = look.cloud_account.cloud.vocabulary.bucket
-        offered = [
-            *([(Logs.MADE.value, f"Into a new {word}, which the console makes and looks after")] if has_logs else []),
-            (Logs.NAMED.value, f"Into a {word} that is there"),
-            (Logs.NONE.value, Logs.NONE.label),
-        ]
+        word = retold(look.cloud_account.cloud.vocabulary.bucket)
+        made = gettext("Into a new {word}, which the console makes and looks after").format(word=word)
+        named = gettext("Into a {word} that is there").format(word=word)
+        offered = [*([(Logs.MADE.value, made)] if has_logs else []), (Logs.NAMED.value, named)]
+        offered.append((Logs.NONE.value, str(Logs.NONE.label)))
         self.fields["logs"].choices = offered  # type: ignore[attr-defined]
         self.choices = choices_of(lines)
         for line in self.choices:
@@ -254,7 +254,7 @@ class ImportForm(CSVForm):
         given = dict(row)
         found = self.accounts.get(given.pop("account").lower(), [])
         if len(found) != 1:
-            said = "no linked account" if not found else "several linked accounts"
+            said = gettext("no linked account") if not found else gettext("several linked accounts")
             raise forms.ValidationError(gettext("{said} of this name or number.").format(said=said))
         self.asked.add(found[0], **given)
 
