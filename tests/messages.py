@@ -287,6 +287,20 @@ def as_mo(one: Catalog) -> bytes:
     return file.getvalue()
 
 
+def speak(one: Catalog, monkeypatch, settings) -> None:
+    """Offer German, and have it say what a catalog has."""
+    import gettext
+
+    from django.utils.translation import trans_real
+
+    settings.LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
+    monkeypatch.setattr(trans_real, "_translations", {})
+    found = trans_real.translation("de")
+    read = gettext.GNUTranslations(io.BytesIO(as_mo(one)))
+    found._catalog._catalogs.insert(0, read._catalog)
+    found.plural = found._catalog._plurals[0]
+
+
 def write(language: str, one: Catalog) -> None:
     """Keep a catalog in both forms."""
     folder = LOCALE / language / "LC_MESSAGES"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gettext
-import io
 import re
 from html.parser import HTMLParser
 
 import pytest
 from babel.messages.catalog import Catalog
-from django.utils.translation import trans_real
 
 from tests import messages
 from tests.accounts.signing_in import sign_in
@@ -47,16 +44,11 @@ def accented(text):
 @pytest.fixture
 def pseudo(monkeypatch, settings):
     """Offer the language as German."""
-    settings.LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
     catalog = Catalog(locale="de")
     for one in messages.extracted():
         if one.id:
             catalog.add(one.id, tuple(map(accented, one.id)) if isinstance(one.id, tuple) else accented(one.id))
-    monkeypatch.setattr(trans_real, "_translations", {})
-    found = trans_real.translation("de")
-    made = gettext.GNUTranslations(io.BytesIO(messages.as_mo(catalog)))
-    found._catalog._catalogs.insert(0, made._catalog)
-    found.plural = found._catalog._plurals[0]
+    messages.speak(catalog, monkeypatch, settings)
 
 
 class Texts(HTMLParser):

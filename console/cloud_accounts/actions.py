@@ -29,6 +29,7 @@ from console.clouds.proof import FOUND
 from console.clouds.specs import AccountRef
 from console.clouds.steps import NotReady, StepError
 from console.operations.actions import ask
+from console.web.retold import retold
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ def verify(account: CloudAccount, *, by: User | None = None, ending: Ending = _u
         if identity.number != account.number:
             raise LinkError(
                 gettext("These credentials now belong to {account} {number}, not {number_2}.").format(
-                    account=words.account, number=identity.number, number_2=account.number
+                    account=retold(words.account), number=identity.number, number_2=account.number
                 )
             )
     except LinkError as error:
@@ -291,7 +292,7 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
     if identity.number != account.number and not moved:
         raise LinkError(
             gettext("This belongs to {account} {number}. Enter one of {number_2}.").format(
-                account=cloud.vocabulary.account, number=identity.number, number_2=account.number
+                account=retold(cloud.vocabulary.account), number=identity.number, number_2=account.number
             ),
             field,
         )
@@ -301,7 +302,7 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
             words = cloud.vocabulary
             raise LinkError(
                 gettext("The {bucket}s of {left}, which use this account, are not there.").format(
-                    bucket=words.bucket, left=left
+                    bucket=retold(words.bucket), left=left
                 ),
                 "endpoint",
             )
@@ -336,7 +337,7 @@ def _take_along(account: CloudAccount) -> None:
     except IntegrityError as error:
         noun = account.cloud.vocabulary.bucket
         raise LinkError(
-            gettext("A {noun} of its stores is another store's there.").format(noun=noun), "endpoint"
+            gettext("A {noun} of its stores is another store's there.").format(noun=retold(noun)), "endpoint"
         ) from error
 
 

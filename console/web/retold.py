@@ -14,8 +14,8 @@ from functools import lru_cache
 from django.conf import settings
 from django.utils.dates import MONTHS_3, WEEKDAYS
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, gettext_noop, trans_real
+from django.utils.translation.trans_real import DjangoTranslation
 
 PLACE = re.compile(r"\{(\w+)\}")
 WORD = re.compile(r"[^\W\d_]{2,}")
@@ -41,11 +41,11 @@ NOT_ALONE = {"{first} and {last}", "{first} through {last}"}  # which most sente
 
 
 def retold(text: object) -> str:
-    """Return an English text of ours in the active language; as it is where no catalog has its sentence."""
+    """Return an English text of ours in the active language; as it is where the catalog has no such sentence."""
     language = get_language()
     if language is None or language == settings.LANGUAGE_CODE:
-        return text if isinstance(text, SafeString) else str(text)
-    found = translated(str(text), language)
+        return text if isinstance(text, str) else str(text)
+    found = _translated(str(text), trans_real.translation(language), 0)
     return str(text) if found is None else found
 
 
@@ -53,36 +53,38 @@ def told(text: object) -> str:
     """Return an English text of ours for a page: in the active language, or marked as English."""
     language = get_language()
     if language is None or language == settings.LANGUAGE_CODE:
-        return text if isinstance(text, SafeString) else str(text)
-    found = translated(str(text), language)
+        return text if isinstance(text, str) else str(text)
+    found = _translated(str(text), trans_real.translation(language), 0)
     return format_html('<span lang="en">{}</span>', text) if found is None else found
 
 
 @lru_cache(maxsize=8192)
-def translated(text: str, language: str, depth: int = 0) -> str | None:
-    """Return an English text in a language that is active; None where the catalog has no such sentence."""
+def _translated(text: str, catalog: DjangoTranslation, depth: int) -> str | None:
+    """Return an English text in a language that is active; None where its catalog has no such sentence."""
     if not text or len(text) > LONGEST or not WORD.search(text):
         return text if len(text) <= LONGEST else None
     found = gettext(text)
     if found != text:
         return found
-    for pieces, source in _patterns(language):
+    for pieces, source in _patterns(catalog):
         values = _values(text, pieces)
         if values is not None:
             names = PLACE.findall(source)
-            kept = {name: _in_place(value, language, depth) for name, value in zip(names, values, strict=True)}
+            kept = {name: _in_place(value, catalog, depth) for name, value in zip(names, values, strict=True)}
             return PLACE.sub(lambda place, kept=kept: kept.get(place[1], place[0]), gettext(source))  # type: ignore[misc]
     return None
 
 
 @lru_cache(maxsize=64)
-def _patterns(language: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+def _patterns(catalog: DjangoTranslation) -> tuple[tuple[tuple[str, ...], str], ...]:
     """Return the sentences of a catalog that have places, cut at these; those that say most come first."""
-    catalog = vars(trans_real.translation(language))["_catalog"]  # which names its sentences nowhere else
-    found = [one for one, _ in catalog.items() if isinstance(one, str) and PLACE.search(one) and "<" not in one]
+    sentences = vars(catalog)["_catalog"]  # which names them nowhere else
+    found = [one for one, _ in sentences.items() if isinstance(one, str) and PLACE.search(one) and "<" not in one]
     cut = [(tuple(re.split(r"\{\w+\}", one)), one) for one in found]
     spoken = [
-        one for one in cut if (one[1] not in NOT_ALONE and len(WORD.findall(" ".join(one[0]))) > 1) or one[1] in PHRASES
+        (pieces, one)
+        for pieces, one in cut
+        if one not in NOT_ALONE and (one in PHRASES or len(WORD.findall(" ".join(pieces))) > 1)
     ]
     return tuple(sorted(spoken, key=lambda one: -sum(map(len, one[0]))))
 
@@ -103,7 +105,7 @@ def _values(text: str, pieces: tuple[str, ...]) -> list[str] | None:
     return values
 
 
-def _in_place(value: str, language: str, depth: int) -> str:
+def _in_place(value: str, catalog: DjangoTranslation, depth: int) -> str:
     """Return what stands in a place: the name of something as it is, a time or a sentence in the language."""
     if time := TIME.fullmatch(value):
         return f"{time[1]} {MONTHS_3[MONTHS.index(time[2]) + 1]} {time[3]}"
@@ -113,13 +115,13 @@ def _in_place(value: str, language: str, depth: int) -> str:
     if " " not in words or depth >= NESTED:
         return value
     if several := SEVERAL.fullmatch(words):
-        first = ", ".join(_in_place(one, language, depth) for one in several[1].split(", "))
+        first = ", ".join(_in_place(one, catalog, depth) for one in several[1].split(", "))
         found: str | None = gettext("{first} and {last}").format(
-            first=first, last=_in_place(several[2], language, depth)
+            first=first, last=_in_place(several[2], catalog, depth)
         )
     elif len(ends := words.split(" through ")) == 2 and {*ends} <= {*DAYS}:
-        first, last = (_in_place(one, language, depth) for one in ends)
+        first, last = (_in_place(one, catalog, depth) for one in ends)
         found = gettext("{first} through {last}").format(first=first, last=last)
     else:
-        found = translated(words, language, depth + 1)
+        found = _translated(words, catalog, depth + 1)
     return value if found is None else value.replace(words, found)

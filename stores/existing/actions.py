@@ -20,6 +20,7 @@ from console.cloud_accounts.models import CloudAccount
 from console.clouds.inspection import PRESENCE
 from console.operations.actions import NotNow, ask, begin
 from console.web.logs import origin
+from console.web.retold import retold
 from stores.actions import NameTaken, no_more_stores
 from stores.control_status import ControlStatus, agreed, digest
 from stores.drift import Changed
@@ -121,7 +122,7 @@ def obstacle(look: BucketLook, *, by: Membership, known: Collection[tuple[str, s
     here = taken_here(look.bucket, account) if is_known else None
     if here and here.organisation_id == by.organisation_id:
         return gettext("This console has a store with this {bucket} already, {here}.").format(
-            bucket=words.bucket, here=here
+            bucket=retold(words.bucket), here=here
         )
     if look.content["owner"] == "other":
         return gettext("It carries the {one} of another store, {content}. It is left alone.").format(
@@ -204,16 +205,16 @@ def _cannot_log(look: BucketLook, decision: Decision) -> str:
     existing, words = look.cloud_account.cloud.existing, look.cloud_account.cloud.vocabulary
     if not re.fullmatch(existing.legal, decision.logs_into):
         return gettext("Its access logs go into a {bucket} without a usable name. {legal_words}").format(
-            bucket=words.bucket, legal_words=existing.legal_words
+            bucket=retold(words.bucket), legal_words=existing.legal_words
         )
     if decision.logs_into == look.bucket:
         return gettext("It logs into itself and never stops growing. Name another {bucket} for its logs.").format(
-            bucket=words.bucket
+            bucket=retold(words.bucket)
         )
     here = held_here(decision.logs_into, look.cloud_account)
     if here and here.organisation_id == look.cloud_account.organisation_id:  # whose another is, its tag says
         return gettext("A store of this console uses the {bucket} that its logs go into. Name another.").format(
-            bucket=words.bucket
+            bucket=retold(words.bucket)
         )
     return ""
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gettext as catalogs
-import io
 import re
 
 import pytest
 from babel.messages.catalog import Catalog
 from django.template import Context, TemplateSyntaxError, engines
 from django.utils import translation
-from django.utils.translation import trans_real
 
-from tests.messages import as_mo, of_template
+from tests.messages import of_template, speak
 
 
 def template(text):
@@ -22,16 +19,11 @@ def template(text):
 @pytest.fixture
 def german(monkeypatch, settings):
     """Return a function that says how a sentence is in German."""
-    settings.LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
     catalog = Catalog(locale="de")
-    monkeypatch.setattr(trans_real, "_translations", {})
 
     def tell(source, told):
         catalog.add(source, told)
-        found = trans_real.translation("de")
-        read = catalogs.GNUTranslations(io.BytesIO(as_mo(catalog)))
-        found._catalog._catalogs.insert(0, read._catalog)
-        found.plural = found._catalog._plurals[0]
+        speak(catalog, monkeypatch, settings)
 
     return tell
 
