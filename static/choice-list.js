@@ -1,5 +1,6 @@
 // The list of a field: the chips of what is chosen, each with a button that takes it out, and the search.
 import { codeOf, nameOf, optionsOf, searchOf } from "./choice-field.js";
+import { inWords } from "./prepare.js";
 
 export function showChips(field) {
   const place = field.querySelector("[data-chips]");
@@ -14,7 +15,7 @@ function chip(option) {
   const name = nameOf(option);
   const code = codeOf(option);
   const item = element("li", "", { class: "chip" });
-  const out = { type: "button", class: "chip-out", "data-out": option.value, "aria-label": `Take out ${name}` };
+  const out = { type: "button", class: "chip-out", "data-out": option.value, "aria-label": inWords("Take out {name}", { name }) };
   item.append(element("strong", name), ` ${code} `, element("button", "×", out));
   return item;
 }
@@ -34,6 +35,7 @@ export function search(field) {
     if (!row.hidden) count += 1;
   }
   const told = field.querySelector("[data-found]");
-  told.textContent = count || !words.length ? (words.length ? `${count} found` : "") : "Nothing matches. Try another word.";
+  told.textContent = count || !words.length ? (words.length ? inWords("{count} found", { count }) : "")
+    : inWords("Nothing matches. Try another word.");
   told.classList.toggle("unseen", Boolean(count) || !words.length);
 }

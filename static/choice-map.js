@@ -1,5 +1,6 @@
 // The map beside the list of a field: made when its switch is turned, made anew when its address has changed.
 import { mapApi } from "./choice-field.js";
+import { inWords } from "./prepare.js";
 
 const maps = new WeakMap(); // by host: {address, controller}
 const live = new Map(); // host -> controller: to end those whose place has left the page
@@ -36,7 +37,7 @@ async function mountMap(field, host) {
     drawLines(field);
   } catch (error) {
     maps.delete(host);
-    host.textContent = "The map could not be loaded. The list beside it does the same; turn the switch to try again.";
+    host.textContent = inWords("The map could not be loaded. The list beside it does the same; turn the switch to try again.");
     console.warn(error.message);
   } finally { host.removeAttribute("aria-busy"); }
 }

@@ -1,6 +1,6 @@
 // The console's own behaviour, on top of htmx; without it everything works as full pages. start(), at the end, lists
 // the concerns: each has one function that registers its listeners, and below that stand those that do the work.
-import { checkConfirmation, prepare, showPlace, updateTimes } from "./prepare.js";
+import { checkConfirmation, inWords, prepare, showPlace, updateTimes } from "./prepare.js";
 
 const dialog = document.getElementById("dialog");
 const voice = document.getElementById("said");
@@ -152,9 +152,9 @@ async function copy(button) {
   try {
     await navigator.clipboard.writeText(button.dataset.copy);
     button.dataset.done = "";
-    say("Copied");
+    say(inWords("Copied"));
   } catch {
-    say("Copying is not allowed here; select the text instead.");
+    say(inWords("Copying is not allowed here; select the text instead."));
   }
   setTimeout(() => delete button.dataset.done, 1500);
 }
@@ -222,12 +222,12 @@ function* observed() {
 
 // Trouble stands where the reader looks until the same request succeeds ("*": until any is answered), and is said once.
 const TROUBLES = {
-  403: "You may not do this. If that is a surprise, reload the page.",
-  404: "This is not here any more. Reload the page.",
-  503: "The console is busy, or its database does not answer. Try again in a moment.",
+  403: inWords("You may not do this. If that is a surprise, reload the page."),
+  404: inWords("This is not here any more. Reload the page."),
+  503: inWords("The console is busy, or its database does not answer. Try again in a moment."),
 };
-const UNEXPECTED = "The console did not answer as expected. Try again, or reload the page.";
-const UNREACHABLE = "The console cannot be reached. Try again in a moment.";
+const UNEXPECTED = inWords("The console did not answer as expected. Try again, or reload the page.");
+const UNREACHABLE = inWords("The console cannot be reached. Try again in a moment.");
 
 function startTroubles() {
   document.addEventListener("htmx:responseError", ({ detail: { xhr, pathInfo } }) => {

@@ -1,28 +1,31 @@
 // How pins, clusters and nodes look. A state shows in the pin's glyph and outline, not in its colour alone.
 // Text comes in as textContent and attributes only.
+import { inWords } from "./prepare.js";
+
 const PIN = "M14 34.5C10.2 27.5 3 21.5 3 13.5a11 11 0 0 1 22 0C25 21.5 17.8 27.5 14 34.500Z";
 const DIAMOND = "M9 1.5 16.5 9 9 16.5 1.5 9Z";
 const RADIO = "M14 13.5h.01"; // the one that is chosen has a dot, as a radio button has
 
 export const STATES = {
-  attached: { chosen: true, says: "attached", legend: "Attached", glyph: "m9 13.8 3.5 3.5 6.5-7.3" },
-  chosen: { chosen: true, says: "newly chosen", legend: "Newly chosen", glyph: "M14 8.5v10M9 13.5h10" },
-  leaving: { chosen: false, says: "will be taken out", legend: "Will be taken out", glyph: "M9 13.5h10" },
-  available: { chosen: false, says: "available", legend: "Available", glyph: "M14 13.5h.01" },
-  unusable: { chosen: false, says: "cannot be chosen", legend: "Cannot be chosen", glyph: "m10 9.5 8 8m0-8-8 8" },
+  attached: { chosen: true, says: inWords("attached"), legend: inWords("Attached"), glyph: "m9 13.8 3.5 3.5 6.5-7.3" },
+  chosen: { chosen: true, says: inWords("newly chosen"), legend: inWords("Newly chosen"), glyph: "M14 8.5v10M9 13.5h10" },
+  leaving: { chosen: false, says: inWords("will be taken out"), legend: inWords("Will be taken out"), glyph: "M9 13.5h10" },
+  available: { chosen: false, says: inWords("available"), legend: inWords("Available"), glyph: "M14 13.5h.01" },
+  unusable: { chosen: false, says: inWords("cannot be chosen"), legend: inWords("Cannot be chosen"), glyph: "m10 9.5 8 8m0-8-8 8" },
 };
 
 // What is judged of what is kept in a store, the worst first: on a map to look at, in place of the states.
 export const VERDICTS = {
-  "not-recoverable": { says: "not recoverable", legend: "Not recoverable", glyph: "m10 9.5 8 8m0-8-8 8" },
-  "at-risk": { says: "at risk", legend: "At risk", glyph: "M14 8v7M14 18.800h.01" },
-  behind: { says: "falling behind", legend: "Falling behind", glyph: "M14 8.500v5l3.500 2.500" },
-  unknown: { says: "unknown", legend: "Unknown", glyph: "M11 11a3 3 0 1 1 3 3v1M14 18.800h.01" },
-  "not-set-up": { says: "not set up yet", legend: "Not set up yet", glyph: "M9 13.5h10" },
-  recoverable: { says: "recoverable", legend: "Recoverable", glyph: "m9 13.8 3.5 3.5 6.5-7.3" },
-  empty: { says: "nothing is judged in it", legend: "Nothing is judged", glyph: "M14 13.5h.01" },
+  "not-recoverable": { says: inWords("not recoverable"), legend: inWords("Not recoverable"), glyph: "m10 9.5 8 8m0-8-8 8" },
+  "at-risk": { says: inWords("at risk"), legend: inWords("At risk"), glyph: "M14 8v7M14 18.800h.01" },
+  behind: { says: inWords("falling behind"), legend: inWords("Falling behind"), glyph: "M14 8.500v5l3.500 2.500" },
+  unknown: { says: inWords("unknown"), legend: inWords("Unknown"), glyph: "M11 11a3 3 0 1 1 3 3v1M14 18.800h.01" },
+  "not-set-up": { says: inWords("not set up yet"), legend: inWords("Not set up yet"), glyph: "M9 13.5h10" },
+  recoverable: { says: inWords("recoverable"), legend: inWords("Recoverable"), glyph: "m9 13.8 3.5 3.5 6.5-7.3" },
+  empty: { says: inWords("nothing is judged in it"), legend: inWords("Nothing is judged"), glyph: "M14 13.5h.01" },
 };
 
+export const nounsOf = (api) => inWords(`${api.noun}s`);
 const kindsOf = (api) => (api.judged ? VERDICTS : STATES);
 
 export function stateOf(api, id) {
@@ -75,7 +78,7 @@ export function paintPin(element, id, api) {
   const { chosen, says } = STATES[state] ?? VERDICTS[state];
   dress(element, state, api.single);
   if (!api.fixed) element.setAttribute("aria-checked", String(chosen));
-  element.setAttribute("aria-label", `${api.label(id)}, ${api.single && chosen ? "chosen" : says}`);
+  element.setAttribute("aria-label", `${api.label(id)}, ${api.single && chosen ? inWords("chosen") : says}`);
   if (state === "unusable") element.setAttribute("aria-disabled", "true");
   else element.removeAttribute("aria-disabled");
 }
@@ -92,8 +95,10 @@ export function paintCluster(element, cluster, api) {
   element.dataset.fill = chosen === 0 ? "none" : chosen === all.length ? "all" : "some";
   element.dataset.size = text.length > 5 ? "large" : text.length > 3 ? "medium" : "small";
   element.style.setProperty("--share", `${Math.round(chosen / all.length * 100)}%`);
-  const told = api.single ? `${all.length} ${api.noun}s here${chosen ? ", one of them chosen" : ""}` : `${chosen} of ${all.length} ${api.noun}s chosen here`;
-  element.setAttribute("aria-label", `${told}; press Enter to spread them`);
+  const given = { count: all.length, chosen, nouns: nounsOf(api) };
+  const one = chosen ? inWords("{count} {nouns} here, one of them chosen", given) : inWords("{count} {nouns} here", given);
+  const told = api.single ? one : inWords("{chosen} of {count} {nouns} chosen here", given);
+  element.setAttribute("aria-label", inWords("{told}; press Enter to spread them", { told }));
 }
 
 // Several that are judged: their number, in the colour of the worst.
@@ -105,5 +110,6 @@ function paintJudged(element, states, api) {
   element.dataset.verdict = told[0];
   element.dataset.size = states.length > 999 ? "medium" : "small";
   element.style.setProperty("--share", "100%");
-  element.setAttribute("aria-label", `${states.length} ${api.noun}s here: ${counts.join(", ")}; press Enter to spread them`);
+  const here = inWords("{count} {nouns} here", { count: states.length, nouns: nounsOf(api) });
+  element.setAttribute("aria-label", inWords("{told}; press Enter to spread them", { told: `${here}: ${counts.join(", ")}` }));
 }

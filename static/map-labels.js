@@ -1,6 +1,7 @@
 // The nodes' labels: none stands on another, on a pin or on a mark. The worst verdict keeps its label; a mark without one says the
 // same in its tooltip, and shows it under the mouse.
 import { VERDICTS } from "./map-icons.js";
+import { inDigits, inWords } from "./prepare.js";
 
 const ORDER = Object.keys(VERDICTS); // the worst first
 
@@ -30,7 +31,7 @@ function nameHeaps(marks) {
   return new Set(heaps.map((heap) => {
     const { mark } = heap.reduce((lowest, one) => (one.area.bottom > lowest.area.bottom ? one : lowest));
     const nodes = heap.reduce((sum, one) => sum + Number(one.mark.dataset.nodes), 0);
-    if (heap.length > 1 && nodes) mark.querySelector(".name").textContent = `${nodes.toLocaleString("en")} nodes`;
+    if (heap.length > 1 && nodes) mark.querySelector(".name").textContent = inWords("{count} nodes", { count: inDigits(nodes) });
     return mark;
   }));
 }

@@ -1,7 +1,8 @@
 // The legend: only what is on the map at the moment.
-import { STATES, VERDICTS, diamond, dress, make, pinShape, stateOf } from "./map-icons.js";
+import { STATES, VERDICTS, diamond, dress, make, nounsOf, pinShape, stateOf } from "./map-icons.js";
+import { inWords } from "./prepare.js";
 
-const STROKES = [[true, "Nearest to the node"], [false, "Further away"]];
+const STROKES = [[true, inWords("Nearest to the node")], [false, inWords("Further away")]];
 
 export class Legend {
   element = make("ul", "map-legend");
@@ -17,7 +18,7 @@ export class Legend {
     map.eachLayer((layer) => { this.#clustered ||= layer instanceof L.MarkerCluster; });
     const entries = this.#pinEntries(pins);
     if (this.#clustered) entries.push(this.#clusterEntry());
-    if (nodes.size) entries.push([this.#diamond(worst), this.#api.judged ? "Nodes, as the worst of them" : "Node"]);
+    if (nodes.size) entries.push([this.#diamond(worst), this.#api.judged ? inWords("Nodes, as the worst of them") : inWords("Node")]);
     for (const [near, words] of STROKES) {
       if (lines.getLayers().some((line) => line.options.near === near)) entries.push([stroke(near), words]);
     }
@@ -32,7 +33,7 @@ export class Legend {
       const symbol = make("span", "map-pin");
       symbol.append(pinShape());
       dress(symbol, state, single);
-      return [symbol, single && state === "chosen" ? "Chosen" : kinds[state].legend];
+      return [symbol, single && state === "chosen" ? inWords("Chosen") : kinds[state].legend];
     });
   }
 
@@ -45,11 +46,13 @@ export class Legend {
 
   #clusterEntry() {
     const symbol = make("span", "map-cluster");
-    const { judged, single, noun } = this.#api;
+    const { judged, single } = this.#api;
+    const nouns = nounsOf(this.#api);
     symbol.append(make("span", "map-count", judged || single ? "3" : "2/3"));
     symbol.dataset.fill = single ? "none" : "some";
     symbol.style.setProperty("--share", single ? "0%" : "66%");
-    return [symbol, `Several ${noun}s${judged ? ", as the worst of them" : single ? "" : ", 2 of 3 chosen"}`];
+    if (judged) return [symbol, inWords("Several {nouns}, as the worst of them", { nouns })];
+    return [symbol, single ? inWords("Several {nouns}", { nouns }) : inWords("Several {nouns}, 2 of 3 chosen", { nouns })];
   }
 
   // The same entries stay as they are: a legend that is rewritten with every click makes the page jump.

@@ -1,12 +1,13 @@
 // The map's browser half. Folium's script (console/worldmap.py) asks for its parts: outline, pins, clusters, nodes; the
 // page's script gives the labels and states and keeps the choice (`api`).
 import { Clusters } from "./map-clusters.js";
-import { STATES, VERDICTS, diamond, icon, make, paintCluster, paintPin, pinShape, stateOf } from "./map-icons.js";
+import { STATES, VERDICTS, diamond, icon, make, nounsOf, paintCluster, paintPin, pinShape, stateOf } from "./map-icons.js";
 import { MapInput } from "./map-input.js";
 import { declutter } from "./map-labels.js";
 import { Legend } from "./map-legend.js";
 import { lineBetween, outlineLayer } from "./map-lines.js";
 import { Tooltip } from "./map-tooltip.js";
+import { inWords } from "./prepare.js";
 
 // MapInput does what Leaflet would do here: a map that moves under a mouse button loses the click.
 const WITHOUT_LEAFLETS_FOCUS = { keyboard: false, autoPanOnFocus: false };
@@ -37,7 +38,7 @@ export class WorldMap {
     const box = make("div", "map");
     box.id = id;
     box.setAttribute("role", "group");
-    box.setAttribute("aria-label", `Map of ${this.#api.noun}s; the arrow keys move it, plus and minus zoom`);
+    box.setAttribute("aria-label", inWords("Map of {nouns}; the arrow keys move it, plus and minus zoom", { nouns: nounsOf(this.#api) }));
     // Leaflet focuses its box as the button goes down; a dialog that scrolled then would take the click away.
     box.focus = () => HTMLElement.prototype.focus.call(box, { preventScroll: true });
     this.#host.replaceChildren(box, this.#legend.element);
@@ -70,7 +71,7 @@ export class WorldMap {
     for (const name of names) this.#nodes.set(name, spot);
     const judged = this.#api.place?.(spot);
     if (judged) this.#verdicts.add(judged.verdict);
-    const words = judged?.label ?? `${names.join(", ")} in ${place}`;
+    const words = judged?.label ?? inWords("{nodes} in {place}", { nodes: names.join(", "), place });
     const fill = (element) => this.#fillNodes(element, marker, names, words, judged);
     // Small, and without clicks of its own: over pins, under what is fanned out.
     const options = { ...WITHOUT_LEAFLETS_FOCUS, below: true, zIndexOffset: 500 };
@@ -140,13 +141,13 @@ export class WorldMap {
 
   #setUpPanes() {
     const map = this.#map;
-    const { noun } = this.#api;
+    const nouns = nounsOf(this.#api);
     map.attributionControl?.setPrefix(false);
     map.createPane("lines").style.zIndex = 350;
     for (const pane of ["lines", "outline", "overlayPane"]) map.getPane(pane)?.setAttribute("aria-hidden", "true");
     const markers = map.getPane("markerPane");
     markers.setAttribute("role", "group");
-    markers.setAttribute("aria-label", `${noun[0].toUpperCase()}${noun.slice(1)}s on the map`);
+    markers.setAttribute("aria-label", inWords("{nouns} on the map", { nouns: nouns[0].toUpperCase() + nouns.slice(1) }));
   }
 
   #listen(group) {

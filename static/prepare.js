@@ -1,5 +1,16 @@
 // What each new piece of a page needs before anybody reads it: the reader's own times, confirmations, the focus.
 
+// The sentences of scripts stand in them in English; a page in another language brings what those are in it.
+const { lang: LANGUAGE, dataset: { words: WORDS_OF_PAGE } } = document.documentElement;
+const TRANSLATED = JSON.parse(WORDS_OF_PAGE ?? "{}");
+
+// A sentence in the page's language, with {name} for what is given by that name.
+export function inWords(text, given = {}) {
+  return (TRANSLATED[text] ?? text).replace(/\{(\w+)\}/g, (place, name) => given[name] ?? place);
+}
+
+export const inDigits = (number) => number.toLocaleString(LANGUAGE);
+
 export function prepare(root) {
   root.querySelectorAll("time[data-time]").forEach(showTime);
   root.querySelectorAll("form[data-confirm]").forEach(checkConfirmation);
@@ -15,7 +26,7 @@ export function prepare(root) {
 const UNITS = [
   [60, "second"], [60, "minute"], [24, "hour"], [7, "day"], [4.35, "week"], [12, "month"], [Infinity, "year"],
 ];
-const WORDS = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const WORDS = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: "auto" });
 
 const SHOWN = { exact, clock };
 
@@ -64,7 +75,7 @@ export function showPlace(field) {
   const code = options.find((option) => option.value === text);
   const names = (place) => [place, ...place.split(", ")];
   const places = code ? [] : options.filter((option) => names(option.textContent.toLowerCase()).includes(text));
-  output.textContent = code?.textContent ?? places.map((option) => `${option.value}, ${option.textContent}`).join(" or ");
+  output.textContent = code?.textContent ?? places.map((option) => `${option.value}, ${option.textContent}`).join(` ${inWords("or")} `);
 }
 
 // Who gives a time means one in their own zone; a time that came without one is in UTC, and stays so.

@@ -6,12 +6,15 @@ import re
 
 import pytest
 
+from console.web.script_words import SENTENCES
 from tests.messages import ROOT, of_template
 from tests.sentences import sentences_of_template, without_sentences
 
 TEMPLATES = {path.relative_to(ROOT / "templates").as_posix(): path for path in sorted(ROOT.glob("templates/**/*.html"))}
 # What is the same in each language: names, and the signs of units.
 NAMES = re.compile(r"\b(?:Storekeeper|PostgreSQL|UTC|ID|s|h|marked)\b|&[a-z#0-9]+;")
+NOUN = re.compile(r'data-choice data-noun="(\w+)"')
+LEFT = re.compile(r"""["'`][A-Z][a-z]+ [a-z${][^"'`]*|"aria-label", [`"](?!\$)[^`"]*[a-z]{3}[^`"]*""")
 UNMARKED = {
     "500.html": "is shown when nothing else can be relied on, and so is the language",
 }
@@ -66,3 +69,13 @@ def test_sentences_are_no_fragments_of_tags():
         for message, _ in of_template(name, path.read_text()):
             for one in message if isinstance(message, tuple) else (message,):
                 assert not re.search(r"{%|%}|{{|}}|=\"", one), f"{name}: {one}"
+
+
+def test_scripts_say_what_is_translated_for_them():
+    texts = [path.read_text() for path in sorted((ROOT / "static").glob("*.js"))]
+    said = {one for text in texts for one in re.findall(r'inWords\("([^"]*)"', text)}
+    nouns = {f"{one}s" for path in (ROOT / "templates").rglob("*.html") for one in NOUN.findall(path.read_text())}
+    assert said | nouns == {*SENTENCES}
+    # What somebody adds without it: two words in a row that begin like a sentence, or a text for who cannot see.
+    left = [one for text in texts for one in LEFT.findall(re.sub(r"inWords\(.*?\)|//.*|console\.warn.*", "", text))]
+    assert not left

@@ -24,6 +24,7 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from console.release import VERSION
 from console.web import language
+from console.web.script_words import script_words
 
 PAGE_SIZE = 20
 SEARCHED_AT_MOST = 200  # characters
@@ -38,6 +39,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
         "icons": static("icons.svg"),
         "language": language.spoken(),
         "languages": settings.LANGUAGES,
+        "script_words": script_words(),
         "membership": getattr(request, "membership", None),
         "memberships": getattr(request, "memberships", ()),
         "theme": theme if theme in {"light", "dark"} else "",
