@@ -17,6 +17,7 @@ from console.clouds.naming import lower_first
 from console.operations import outcomes
 from console.operations.actions import NotNow
 from console.web.pages import dialog_done, dialog_form, outcome, posted
+from console.web.retold import retold
 from stores import actions, drift
 from stores.control_status import agreed
 from stores.forms import RepairForm
@@ -38,7 +39,7 @@ def store_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
     try:
         actions.verify(store)
     except NotNow as error:
-        messages.error(request, str(error))
+        messages.error(request, retold(error))
         return dialog_done(request, store.get_absolute_url(), "stores-changed")
     follow, message = (
         reverse("stores:verified", args=[store.pk]),
@@ -82,7 +83,7 @@ def store_repair(request: MemberRequest, pk: UUID) -> HttpResponse:
         try:
             actions.repair(store, by=request.user, seen=form.cleaned_data["seen"])
         except NotNow as refused:
-            form.add_error(None, str(refused))
+            form.add_error(None, retold(refused))
         except drift.Changed:
             form.add_error(None, CHANGED)
         else:

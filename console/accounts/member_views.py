@@ -27,6 +27,7 @@ from console.accounts.models import Invitation, Membership, Organisation, OwnedQ
 from console.accounts.passwords import TOLD_BEFORE, strength
 from console.accounts.permissions import ROLE_WORDS, Permission
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, posted
+from console.web.retold import retold
 
 CHANGED = "members-changed"
 
@@ -55,7 +56,7 @@ def member_invite(request: MemberRequest) -> HttpResponse:
         try:
             invitation, token = members.invite(organisation, **form.cleaned_data, by=request.user)
         except members.MembershipRefused as refusal:
-            form.add_error(refusal.field, str(refusal))
+            form.add_error(refusal.field, retold(refusal))
         else:
             link = request.build_absolute_uri(reverse("join", args=[token]))
             context = {"invitation": invitation, "link": link, "sent": members.send(invitation, link)}
@@ -87,7 +88,7 @@ def member_role(request: MemberRequest, pk: int) -> HttpResponse:
         try:
             members.change_role(membership, form.cleaned_data["role"], by=request.user)
         except members.MembershipRefused as refusal:
-            form.add_error(None, str(refusal))
+            form.add_error(None, retold(refusal))
         else:
             message = gettext("{user} is now {cleaned_data}.").format(
                 user=membership.user, cleaned_data=form.cleaned_data["role"]
@@ -123,7 +124,7 @@ def _remove(request: MemberRequest, membership: Membership) -> HttpResponse:
         try:
             members.remove(membership, by=request.user)
         except members.MembershipRefused as refused:
-            refusal = str(refused)
+            refusal = retold(refused)
         else:
             if leaves:
                 messages.success(
@@ -170,7 +171,7 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
         try:
             membership = members.join(invitation, request.user) if known else _signed_up(request, invitation, form)  # type: ignore[arg-type]
         except members.MembershipRefused as refused:
-            refusal = str(refused)
+            refusal = retold(refused)
             if refused.field:
                 form.add_error(refused.field, refusal)
         else:

@@ -12,7 +12,7 @@ from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext_noop
 
 from console.accounts import activity
 from console.accounts.addresses import normalised
@@ -49,12 +49,12 @@ def invite(
     with transaction.atomic():
         organisation = Organisation.locked(organisation.pk)
         if organisation.memberships.filter(user__email__lower=email.lower()).exists():
-            raise MembershipRefused(gettext("{email} is a member already.").format(email=email), "email")
+            raise MembershipRefused(gettext_noop("{email} is a member already.").format(email=email), "email")
         organisation.invitations.filter(email__lower=email.lower()).delete()
         limit = organisation.invitations_at_most
         if organisation.invitations.filter(expires_at__gt=timezone.now()).count() >= limit:
             raise MembershipRefused(
-                gettext(
+                gettext_noop(
                     "{limit} invitations are open, and no more may be. Revoke one, or ask support to raise the limit."
                 ).format(limit=limit),
                 "email",
@@ -107,16 +107,16 @@ def join(invitation: Invitation, user: User) -> Membership:
         Organisation.locked(invitation.organisation_id)
         if user.email and user.email.lower() != invitation.email.lower():
             raise MembershipRefused(
-                gettext(
+                gettext_noop(
                     "This invitation is for {email}, and you are signed in as {username} ({email_2}). Sign "
                     "out, then open the link again."
                 ).format(email=invitation.email, username=user.username, email_2=user.email)
             )
         if not Invitation.objects.filter(pk=invitation.pk).delete()[0]:
-            raise MembershipRefused(gettext("The invitation was just used, or revoked. Ask for another one."))
+            raise MembershipRefused(gettext_noop("The invitation was just used, or revoked. Ask for another one."))
         if Membership.objects.filter(organisation=invitation.organisation_id, user=user).exists():
             raise MembershipRefused(
-                gettext("You are a member of {organisation} already.").format(organisation=invitation.organisation)
+                gettext_noop("You are a member of {organisation} already.").format(organisation=invitation.organisation)
             )
         if not user.email:
             user.email = invitation.email
@@ -185,7 +185,7 @@ def require_second_factor(organisation: Organisation, required: bool, *, by: Use
     Raises Refused for a person who has none: they would lock themselves out.
     """
     if required and by and not has_second_factor(by):
-        raise MembershipRefused(gettext("Set up a second factor of your own first: you would lock yourself out."))
+        raise MembershipRefused(gettext_noop("Set up a second factor of your own first: you would lock yourself out."))
     with transaction.atomic():
         Organisation.objects.filter(pk=organisation.pk).update(second_factor_required=required)
         activity.record(
@@ -206,7 +206,7 @@ def _held(membership: Membership) -> Membership:
     Organisation.locked(membership.organisation_id)
     known: Membership | None = Membership.objects.filter(pk=membership.pk).first()
     if known is None:
-        raise MembershipRefused(gettext("{user} is a member no longer.").format(user=membership.user))
+        raise MembershipRefused(gettext_noop("{user} is a member no longer.").format(user=membership.user))
     return known
 
 
@@ -214,7 +214,7 @@ def _keep_an_owner(membership: Membership) -> None:
     owners = Membership.objects.filter(organisation=membership.organisation_id, role=Membership.Role.OWNER)
     if membership.role == Membership.Role.OWNER and not owners.exclude(pk=membership.pk).exists():
         raise MembershipRefused(
-            gettext("An organisation always has an owner, and this is its last one. Make somebody else one first.")
+            gettext_noop("An organisation always has an owner, and this is its last one. Make somebody else one first.")
         )
 
 

@@ -25,6 +25,7 @@ from console.accounts.models import Invitation, User
 from console.accounts.sign_in import ASKED_THERE, AUTHENTICATED_AT
 from console.clouds import foreign, streams
 from console.clouds.sessions import limited
+from console.web.retold import retold
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class Company(DefaultSocialAccountAdapter):  # type: ignore[misc]
                 for invitation in invitations:
                     members.join(invitation, user)
         except members.MembershipRefused as refused:  # an invitation was used or revoked at this moment
-            messages.warning(request, str(refused))
+            messages.warning(request, retold(refused))
             raise ImmediateHttpResponse(redirect("login")) from refused
         return user
 

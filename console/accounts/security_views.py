@@ -25,6 +25,7 @@ from console.accounts.passwords import strength
 from console.accounts.permissions import Permission
 from console.accounts.personal_data import personal_data
 from console.web.pages import dialog_done, file_download, fragment_or_page
+from console.web.retold import retold
 
 
 @login_required
@@ -107,7 +108,7 @@ def second_factor(request: MemberRequest) -> HttpResponse:
         try:
             members.require_second_factor(organisation, wanted, by=request.user)
         except members.MembershipRefused as refused:
-            refusal = str(refused)
+            refusal = retold(refused)
         else:
             message = (
                 gettext("Members need a second factor now.")

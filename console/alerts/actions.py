@@ -37,6 +37,7 @@ from console.alerts.models import (
     MaintenanceWindow,
     new_secret,
 )
+from console.web import language
 
 Kind = AlertEvent.Kind
 
@@ -184,7 +185,8 @@ def shown(kind: str, held: dict[str, str]) -> str:
         return held["address"]
     if "url" in held:
         return urlsplit(held["url"]).netloc[:254]
-    return f"{Channel.Kind(kind).label}, {held.get('region') or 'us'}"
+    with language.in_english():  # it is kept
+        return f"{Channel.Kind(kind).label}, {held.get('region') or 'us'}"
 
 
 @transaction.atomic

@@ -21,6 +21,7 @@ from console.api import tokens
 from console.api.forms import WORDS, ServiceAccountForm, TokenForm
 from console.api.models import SCOPES, ServiceAccount, Token
 from console.web.pages import dialog_done, dialog_form, fragment_or_page, paginate, posted
+from console.web.retold import retold
 
 CHANGED = "tokens-changed"
 NAME_TAKEN = "A service account of this name exists. Choose another name."
@@ -66,7 +67,7 @@ def _create(request: MemberRequest, of: Membership | ServiceAccount, member: Mem
         try:
             token, text = tokens.issue(of, **wanted, by=request.user)
         except tokens.TooMany as error:
-            form.add_error(None, str(error))
+            form.add_error(None, retold(error))
         else:
             context = {"token": token, "text": text, "origin": request.build_absolute_uri("/").rstrip("/")}
             response = fragment_or_page(request, "api/token_made.html", "dialog", context)
@@ -100,7 +101,7 @@ def service_create(request: MemberRequest) -> HttpResponse:
         except tokens.NameTaken:
             form.add_error("name", NAME_TAKEN)
         except tokens.TooMany as error:
-            form.add_error(None, str(error))
+            form.add_error(None, retold(error))
         else:
             message = gettext("{made} is there. It has no token yet.").format(made=made.name)
             return dialog_done(request, reverse("tokens:list"), CHANGED, message=message)

@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model, ProtectedError, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
-from django.utils.translation import gettext
+from django.utils.translation import gettext_noop
 
 from console.accounts import activity
 from console.accounts.models import Membership, Organisation, User
@@ -29,7 +29,6 @@ from console.clouds.proof import FOUND
 from console.clouds.specs import AccountRef
 from console.clouds.steps import NotReady, StepError
 from console.operations.actions import ask
-from console.web.retold import retold
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +128,8 @@ def _identify(account: CloudAccount, tried: AccountRef, seconds: float | None = 
         log.exception("%s %s: unexpected error", account.provider_key, account.pk)
         name = type(error).__name__
         raise LinkError(
-            gettext("Unexpected error ({name}); the console's log has the details.").format(name=name), passing=True
+            gettext_noop("Unexpected error ({name}); the console's log has the details.").format(name=name),
+            passing=True,
         ) from error
     known = {name: foreign.text(value) for name, value in found.found.items()}
     proofs = tuple(foreign.text(one) for one in found.proofs)
@@ -148,7 +148,7 @@ def _use_up(external_id: str, by: User | None, organisation: Organisation) -> No
         is_free = not _is_used(external_id, Organisation.locked(organisation.pk).pk)
     if not is_free:
         raise LinkError(
-            gettext("Another account was just linked with this external ID. Reload the page: it shows a new one.")
+            gettext_noop("Another account was just linked with this external ID. Reload the page: it shows a new one.")
         )
 
 
@@ -164,8 +164,8 @@ def verify(account: CloudAccount, *, by: User | None = None, ending: Ending = _u
         identity = _identify(account, tried, IDENTIFY_SECONDS if by else VERIFY_SECONDS)
         if identity.number != account.number:
             raise LinkError(
-                gettext("These credentials now belong to {account} {number}, not {number_2}.").format(
-                    account=retold(words.account), number=identity.number, number_2=account.number
+                gettext_noop("These credentials now belong to {account} {number}, not {number_2}.").format(
+                    account=words.account, number=identity.number, number_2=account.number
                 )
             )
     except LinkError as error:
@@ -291,8 +291,8 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
     moved = tried.settings.get("endpoint") != account.settings.get("endpoint")
     if identity.number != account.number and not moved:
         raise LinkError(
-            gettext("This belongs to {account} {number}. Enter one of {number_2}.").format(
-                account=retold(cloud.vocabulary.account), number=identity.number, number_2=account.number
+            gettext_noop("This belongs to {account} {number}. Enter one of {number_2}.").format(
+                account=cloud.vocabulary.account, number=identity.number, number_2=account.number
             ),
             field,
         )
@@ -301,8 +301,8 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
         if moved and (left := _left_behind(account, {one.name for one in cloud.storage.list_unmanaged(tried, ())})):
             words = cloud.vocabulary
             raise LinkError(
-                gettext("The {bucket}s of {left}, which use this account, are not there.").format(
-                    bucket=retold(words.bucket), left=left
+                gettext_noop("The {bucket}s of {left}, which use this account, are not there.").format(
+                    bucket=words.bucket, left=left
                 ),
                 "endpoint",
             )
@@ -319,7 +319,7 @@ def _proven(account: CloudAccount, tried: AccountRef) -> Identity:
     if lacking := sorted({label for label, _ in needed - granted}):
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         raise LinkError(
-            gettext(
+            gettext_noop(
                 "This may not do what the present one may: {lacking}{more}. Give it the permissions of "
                 "the file on the account's page, wait a minute, then try again. The present one stays in "
                 "use."
@@ -337,7 +337,7 @@ def _take_along(account: CloudAccount) -> None:
     except IntegrityError as error:
         noun = account.cloud.vocabulary.bucket
         raise LinkError(
-            gettext("A {noun} of its stores is another store's there.").format(noun=retold(noun)), "endpoint"
+            gettext_noop("A {noun} of its stores is another store's there.").format(noun=noun), "endpoint"
         ) from error
 
 
@@ -377,7 +377,9 @@ def _unchanged(account: CloudAccount, tried: AccountRef) -> CloudAccount:
     """Return the account, held until the transaction ends; raises LinkError when it was changed since it was read."""
     known: CloudAccount | None = CloudAccount.objects.select_for_update().filter(pk=account.pk).first()
     if known is None or (known.settings, known.secrets, known.number) != (tried.settings, tried.secrets, tried.number):
-        raise LinkError(gettext("The account was changed meanwhile by somebody else. Reload the page."), passing=True)
+        raise LinkError(
+            gettext_noop("The account was changed meanwhile by somebody else. Reload the page."), passing=True
+        )
     return known
 
 
@@ -394,7 +396,7 @@ def _own_name() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise LinkError(gettext("A linked account of this name exists. Choose another name."), "name") from error
+        raise LinkError(gettext_noop("A linked account of this name exists. Choose another name."), "name") from error
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from console.clouds.regions import Region, matching, meant, regions
 from console.clouds.specs import AccountRef
 from console.web.forms import NameField, suggested
 from console.web.natural import Natural
+from console.web.retold import retold
 
 
 class AccountForm(forms.Form):
@@ -228,14 +229,14 @@ class LinkForm(forms.Form):
                 try:
                     data[asked.name] = asked.clean(data[asked.name])
                 except LinkError as error:
-                    self.add_error(asked.name, str(error))
+                    self.add_error(asked.name, retold(error))
             elif message := self.missing(asked):
                 self.add_error(asked.name, message)
         if self.chosen and not self.errors:
             try:
                 self.answers = self.chosen.linking.clean(self._given(data))
             except LinkError as error:
-                self.add_error(error.field or None, str(error))
+                self.add_error(error.field or None, retold(error))
         self._keep_secrets(data)
         return data
 

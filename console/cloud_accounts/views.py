@@ -36,6 +36,7 @@ from console.web.pages import (
     posted,
     searched,
 )
+from console.web.retold import retold
 
 
 def provider_tiles(chosen: str) -> list[dict[str, object]]:
@@ -184,7 +185,7 @@ def _begin(
     try:
         attempt = attempts.begin(request.membership, verb, account=account, entered=entered)
     except LinkError as error:
-        _say_beside(form, error.field, str(error))
+        _say_beside(form, error.field, retold(error))
         return None
     return _shown(request, attempt)
 
@@ -251,7 +252,9 @@ def account_verify(request: MemberRequest, pk: UUID) -> HttpResponse:
         except LinkError as error:
             messages.error(
                 request,
-                gettext("{account} could not be verified just now: {error}").format(account=account.name, error=error),
+                gettext("{account} could not be verified just now: {error}").format(
+                    account=account.name, error=retold(error)
+                ),
             )
     elif attempt and (waiting := _waiting(request, attempt)):
         return waiting
@@ -308,7 +311,7 @@ def _change(request: MemberRequest, form: ChangeForm, account: CloudAccount) -> 
     try:
         attempt = attempts.change(request.membership, account, form.entered())
     except LinkError as error:
-        _say_beside(form, error.field, str(error))
+        _say_beside(form, error.field, retold(error))
         return None
     return _shown(request, attempt) if attempt else _changed(request, account)
 

@@ -18,6 +18,7 @@ from clusters.health.verdicts import Verdict
 from clusters.health.words import BY_RANK, age_words
 from clusters.models import Health
 from console.accounts.models import Membership
+from console.web.retold import retold
 
 CLUSTERS = 12  # on a page; as many are all shown, of more only those with trouble until somebody asks for all
 
@@ -120,5 +121,5 @@ def _cell(there: Sequence[Pair]) -> Cell | None:
     said = [str(verdict.label)]
     if len(there) > 1 and verdict is not Verdict.RECOVERABLE:
         said[0] += f": {worst.database}"
-    said += [one["words"].rstrip(".") for one in worst.problems[:1]]
+    said += [retold(one["words"]).rstrip(".") for one in worst.problems[:1]]
     return Cell(verdict, text, ". ".join(said) + ".")

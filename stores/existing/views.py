@@ -20,6 +20,7 @@ from console.clouds.contents import Contents
 from console.operations import outcomes
 from console.operations.actions import NotNow
 from console.web.pages import began, dialog_done, dialog_form, fragment_or_page, posted
+from console.web.retold import retold
 from stores.actions import LimitReached, NameTaken
 from stores.drift import Changed
 from stores.existing import actions
@@ -68,7 +69,7 @@ def existing_add(request: MemberRequest) -> HttpResponse:
         try:
             [look] = actions.look_at([form.wish()], by=request.membership)
         except actions.TooMany as error:
-            form.add_error(None, str(error))
+            form.add_error(None, retold(error))
         else:
             url = look.get_absolute_url()
             return HttpResponseClientRedirect(url) if request.htmx else dialog_done(request, url)
@@ -84,7 +85,7 @@ def existing_import(request: MemberRequest) -> HttpResponse:
         try:
             looks = actions.look_at(form.wishes, by=request.membership)
         except actions.TooMany as error:
-            form.add_error(None, str(error))
+            form.add_error(None, retold(error))
         else:
             url, said = reverse("stores:existing_list"), f"{len(looks)} buckets are being looked at."
             return dialog_done(request, url, LOOKED, message=said)
@@ -105,7 +106,7 @@ def existing(request: MemberRequest, key: UUID) -> HttpResponse:
         except NameTaken:
             form.add_error("name", NAME_TAKEN)
         except (LimitReached, NotNow) as error:
-            form.add_error(None, str(error))
+            form.add_error(None, retold(error))
         else:
             message = gettext("{store} is being added; nothing that it holds is changed.").format(store=store.name)
             began(request, message, follow=outcomes.address(store.operation))
