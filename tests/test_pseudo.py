@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from html.parser import HTMLParser
 
 import pytest
-from babel.messages.catalog import Catalog
 
-from tests import messages
+from tests import accents
 
-ACCENTS = str.maketrans("aeiouyAEIOUY", "äëïöüÿÄËÏÖÜŸ")
-PLACE = re.compile(r"(\{\w*\}|</?\w+>|%\(\w+\)[sd]|&\w+;)")
 # Of an organisation without anything; so all text is the console's.
 PAGES = [
     "/", "/stores/", "/stores/create/", "/stores/map/", "/clusters/", "/clusters/create/", "/clusters/retained/",
@@ -30,25 +26,10 @@ DJANGO_S = re.compile(
 )  # which is German, and has its own
 
 
-def accented(text):
-    """Return a text with accents on its vowels, and its places as they are."""
-    return "".join(part if at % 2 else part.translate(ACCENTS) for at, part in enumerate(PLACE.split(text)))
-
-
-@cache
-def catalog():
-    """Return all sentences with accents; finding them takes seconds."""
-    made = Catalog(locale="de")
-    for one in messages.extracted():
-        if one.id:
-            made.add(one.id, tuple(map(accented, one.id)) if isinstance(one.id, tuple) else accented(one.id))
-    return made
-
-
 @pytest.fixture
 def pseudo(monkeypatch, settings):
     """Offer the language as German."""
-    messages.speak(catalog(), monkeypatch, settings)
+    accents.speak(monkeypatch, settings)
 
 
 class Texts(HTMLParser):

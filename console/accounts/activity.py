@@ -14,6 +14,7 @@ from django.dispatch import Signal
 from django.utils.translation import gettext_lazy
 
 from console.accounts.models import Organisation, User
+from console.web import language
 from console.web.logs import origin
 
 REFUSALS_AN_HOUR = 60  # of one person that are written down: a script that runs into a wall must not fill the table
@@ -82,7 +83,9 @@ def record(
         after=after or {},
         hourly_limit=hourly_limit,
     )
-    if not happened.send(sender=None, event=event):
+    with language.in_english():  # whoever does it: what the subject is called, say
+        is_noted = happened.send(sender=None, event=event)
+    if not is_noted:
         raise RuntimeError("Nothing records what is done: add console.audit to INSTALLED_APPS.")
 
 
