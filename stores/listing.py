@@ -199,7 +199,7 @@ def of_states(kind: type[TextChoices]) -> Facet:
     """Return the filter by state."""
     return Facet(
         "state",
-        gettext("State"),
+        gettext_lazy("State"),
         ("state",),
         str,
         lambda state: str(kind(state).label),

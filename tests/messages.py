@@ -45,6 +45,7 @@ RETOLD = {
     "clusters/replication.py": "[A-Z{].* .*",
     "clusters/reports/shown.py": ".* .*",
     "console/alerts/evaluation.py": "[A-Z].*",
+    "console/alerts/models.py": "Open|Closed|Silenced|Acknowledged",
     "console/alerts/upkeep.py": "[A-Z{].* .*",
     "console/cloud_accounts/alerts.py": "[A-Z{].* .*",
     "console/overview/troubles.py": r"[A-Z].* .*\.",

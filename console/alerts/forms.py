@@ -38,11 +38,11 @@ class LineField(forms.CharField):
 
 def _why(*, required: bool) -> forms.CharField:
     return LineField(
-        label=gettext("Why"),
+        label=gettext_lazy("Why"),
         max_length=300,
         required=required,
         widget=forms.TextInput(attrs=OFF),
-        error_messages={"required": gettext("Say why, for whoever looks at it next.")},
+        error_messages={"required": gettext_lazy("Say why, for whoever looks at it next.")},
     )
 
 
@@ -169,7 +169,7 @@ def _url(label: str) -> forms.CharField:
         label=label,
         max_length=LONGEST_URL,
         widget=URL_WIDGET,
-        error_messages={"required": gettext("Enter the address, beginning with https://.")},
+        error_messages={"required": gettext_lazy("Enter the address, beginning with https://.")},
     )
 
 
