@@ -289,10 +289,8 @@ def write_to(node: Node, *, choice: str, stores: Collection[Store] = (), by: Use
     with transaction.atomic():
         Cluster.objects.filter(pk=node.cluster_id).judge_now()  # its row is held before those of its attachments
         there = {one.store_id: one for one in Attachment.objects.select_for_update().filter(cluster=node.cluster_id)}
-        if missing := [store.name for store in stores if store.pk not in there]:
-            raise NotAttachable(
-                gettext("{missing} is not attached to the cluster any more.").format(missing=" and ".join(missing))
-            )
+        if missing := " and ".join(store.name for store in stores if store.pk not in there):
+            raise NotAttachable(gettext("{missing} is not attached to the cluster any more.").format(missing=missing))
         memory.note_setup(node.cluster)
         before, node.writes_to = node.writes_to, choice
         node.save(update_fields=["writes_to"])

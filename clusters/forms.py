@@ -246,10 +246,8 @@ class AddNodesForm(forms.Form):
         self.cluster = cluster
         self.firsts = {there[0].name: there[0] for there in groups(cluster).values()}
         field = cast("forms.ChoiceField", self.fields["follows"])
-        field.choices = [
-            ("", gettext("primaries, each with a folder of its own")),
-            *((n, gettext("standbys of {n}").format(n=n)) for n in self.firsts),
-        ]
+        field.choices = [("", gettext("primaries, each with a folder of its own"))]
+        field.choices += [(name, gettext("standbys of {n}").format(n=name)) for name in self.firsts]
         field.error_messages["invalid_choice"] = "There is no node %(value)s to follow."
 
     @property
