@@ -373,7 +373,7 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 10
 # Words, times, files
 LANGUAGE_CODE = "en-gb"  # the source's, in which everything is recorded
 # What people may choose, each by its own name. A language stands here once its catalog is complete.
-LANGUAGES = [(LANGUAGE_CODE, "English")]
+LANGUAGES = [(LANGUAGE_CODE, "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "console" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True

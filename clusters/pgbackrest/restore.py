@@ -284,8 +284,10 @@ class Restore:
     def needs(self) -> list[str]:
         """Return what the machine must have first, in this order."""
         user = self.layout.user
-        made = " that its package makes" if user == "postgres" else ""
-        found = [f"PostgreSQL {self.postgresql}, and the user {user}{made}"]
+        found = [
+            f"PostgreSQL {self.postgresql}, and the user {user}"
+            f"{' that its package makes' if user == 'postgres' else ''}"
+        ]
         found.append(f"pgBackRest {self.least} or newer")
         found.append("The extensions and the locales that the database uses")
         if self.keys:
