@@ -69,7 +69,7 @@ RETOLD = {
         for one in ("aws", "azure", "google", "s3")
     },
     **{
-        f"console/clouds/{one}/documents.py": r"[A-Z].* .*\\.|Nodes' boundary|Trust policy|Custom role"
+        f"console/clouds/{one}/documents.py": r"[A-Z].* .*\.|Nodes' boundary|Trust policy|Custom role"
         for one in ("aws", "google")
     },
     **{

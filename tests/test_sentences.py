@@ -22,7 +22,6 @@ NO_SENTENCE = {
     '{"ids": {"authenticate": "mfa_webauthn_authenticate", "credential": "…", "data": "js_data"}}',  # a script's
     '{"ids": {"add": "mfa_webauthn_add", "passwordless": "…", "credential": "…", "data": "js_data"}}',
     "search",  # the name of an address
-    "|add:line.bucket_words again=",  # between two quotes of one tag
 }
 
 

@@ -34,6 +34,9 @@ PHRASES = (
     *(gettext_noop("{first} and {last}"), gettext_noop("{first} through {last}")),
     *(gettext_noop("At {time} every day"), gettext_noop("At {time} on {days}")),
     *(gettext_noop("At {time} on the first day of every month"), gettext_noop("At the start of every hour")),
+    *(gettext_noop("backup bucket"), gettext_noop("log bucket")),
+    *(gettext_noop("backup storage account"), gettext_noop("log storage account")),
+    *(gettext_noop("waiting"), gettext_noop("running"), gettext_noop("done"), gettext_noop("failed")),
     *(gettext_noop("All clusters"), gettext_noop("All stores")),
     *(gettext_noop("At minute {minute} of every hour"), gettext_noop("Every {number} minute of every hour")),
 )
