@@ -159,6 +159,7 @@ TEMPLATES = [
                 "template_partials.templatetags.partials",
                 "django.templatetags.static",
                 "django.contrib.humanize.templatetags.humanize",
+                "django.templatetags.l10n",
                 "django_htmx.templatetags.django_htmx",
                 "console.web.template_tags",
                 "console.web.sentences",

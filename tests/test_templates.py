@@ -159,3 +159,10 @@ def test_dialog_form_posts_to_the_dialog_and_confirms_what_was_typed():
 def test_a_verdict_has_the_colour_of_verdicts(name):
     """A badge without "verdict-" is a task's, or says how something stands in its cloud."""
     assert not re.search(r'class="badge [^"]*(?<!verdict-)\{\{ [a-z_.]*(?:word|verdict)\.css', TEMPLATES[name])
+
+
+def test_a_number_in_a_drawing_has_a_point_in_every_language():
+    numbers = re.compile(r' (?:x|x1|x2|y1|y2|cx|cy|r|width|height)="{{ ([^}]*) }}%?"')
+    found = [one for text in TEMPLATES.values() for one in numbers.findall(text)]
+    assert len(found) > 8
+    assert not [one for one in found if "unlocalize" not in one and "stringformat" not in one]

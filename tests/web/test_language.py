@@ -41,7 +41,8 @@ def test_the_browser_decides_for_who_is_not_signed_in(client, db, two, asked, sp
     assert get_language() == "en-gb"  # the thread's, of whatever comes next
 
 
-def test_with_one_language_nothing_is_told_of_it(client, db):
+def test_with_one_language_nothing_is_told_of_it(client, db, settings):
+    settings.LANGUAGES = settings.LANGUAGES[:1]
     answer = client.get("/login/", **GERMAN)
     assert '<html lang="en"' in answer.content.decode()
     assert "Content-Language" not in answer
@@ -79,7 +80,8 @@ def test_a_language_that_is_gone_is_that_of_the_browser(client, alice, two):
     assert '<html lang="de"' in client.get("/account/language/", **GERMAN).content.decode()
 
 
-def test_the_page_is_not_offered_while_there_is_one_language(client, alice):
+def test_the_page_is_not_offered_while_there_is_one_language(client, alice, settings):
+    settings.LANGUAGES = settings.LANGUAGES[:1]
     sign_in(client)
     assert "/account/language/" not in client.get("/account/password/change/").content.decode()
 
