@@ -330,7 +330,8 @@ def _as_form_field(asked: Field) -> forms.Field:
         return Flag(widget=forms.CheckboxInput(attrs={"role": "switch"}), **common)
     if asked.kind == "choice":
         widget = forms.RadioSelect if asked.name == "method" else forms.Select
-        return _Choice(choices=asked.choices, widget=widget, initial=asked.choices[0][0], **common)
+        choices = [(key, retold(label)) for key, label in asked.choices]
+        return _Choice(choices=choices, widget=widget, initial=asked.choices[0][0], **common)
     if asked.kind == "area":
         # A secret that is typed into an area is not given back either.
         area = _SecretArea if asked.secret else forms.Textarea

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, NullIf
+from django.utils.translation import gettext, ngettext
 
 from clusters.health.verdicts import Verdict, worst
 from clusters.health.words import of_rank
@@ -64,7 +65,7 @@ class Place:
     @property
     def name(self) -> str:
         """Return how many nodes are there, in words."""
-        return f"{self.nodes} node{'' if self.nodes == 1 else 's'}"
+        return ngettext("{number} node", "{number} nodes", self.nodes).format(number=self.nodes)
 
     @property
     def short(self) -> str:
@@ -87,7 +88,7 @@ class Place:
     def label(self) -> str:
         """Return what the mark's tooltip says."""
         told = ", ".join(f"{count:,} {verdict.label.lower()}" for verdict, count in self.tally)
-        return f"{self.name} in {self.region.place}: {told}"
+        return gettext("{nodes} in {place}: {told}").format(nodes=self.name, place=self.region.place, told=told)
 
 
 def places(membership: Membership, stores: QuerySet[Store] | None = None) -> list[Place]:
