@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.db.backends.signals import connection_created
 from django.db.models import Func, TextField
 
 DIGITS = 20  # to which each number in a name is filled up; of a longer one the last count
@@ -26,12 +27,6 @@ class Natural(Func):
     output_field = TextField()
     postgresql = 'LOWER(%(expressions)s) COLLATE "natural_order"'  # accounts/migrations/0005
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return the call of the function, which the connection has from now on."""
-        connection.ensure_connection()
-        connection.connection.create_function(self.function, 1, _of_value, deterministic=True)
-        return super().as_sql(compiler, connection, **context)
-
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         """Return the names in small letters, in the order that the migration has made."""
         return super().as_sql(compiler, connection, template=self.postgresql, **context)
@@ -39,3 +34,12 @@ class Natural(Func):
 
 def _of_value(text: str | None) -> str | None:
     return None if text is None else natural_key(text)
+
+
+def _teach(connection: Any, **_: object) -> None:
+    """Give each new connection to SQLite the function: a statement that was compiled on another one calls it, too."""
+    if connection.vendor == "sqlite":
+        connection.connection.create_function(Natural.function, 1, _of_value, deterministic=True)
+
+
+connection_created.connect(_teach)

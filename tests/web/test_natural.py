@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import connection
 
 from console.accounts.models import Organisation
 from console.web.natural import Natural, natural_key
@@ -39,3 +41,20 @@ def test_lists_sort_by_it(as_alice, account, path):
     for sort in ("name", "-name"):
         found = [one.name for one in as_alice.get(path, {"sort": sort}).context["page"].items]
         assert found == sorted(names, key=natural_key, reverse=sort[0] == "-")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_one_connection_has_compiled_sorts_on_another():
+    factories.organisation("Acme")
+    statement, values = Organisation.objects.order_by(Natural("name")).values_list("name").query.sql_with_params()
+
+    def ask() -> list[tuple[str]]:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(ask).result() == [("Acme",)]
