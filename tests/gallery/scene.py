@@ -88,15 +88,19 @@ def make() -> Scene:
 
 def _stores(accounts: dict[str, CloudAccount]) -> Iterator[tuple[str, Store]]:
     now = timezone.now()
-    for name, key, region in (
-        ("orders-ireland", "aws", "eu-west-1"),
-        ("orders-oregon", "aws", "us-west-2"),
-        ("orders-frankfurt", "aws", "eu-central-1"),
-        ("events-belgium", "google", "europe-west1"),
-        ("invoices-amsterdam", "azure", "westeurope"),
-        ("ledger-frankfurt", "s3", "us-east-1"),
+    for number, (name, key, region) in enumerate(
+        (
+            ("orders-ireland", "aws", "eu-west-1"),
+            ("orders-oregon", "aws", "us-west-2"),
+            ("orders-frankfurt", "aws", "eu-central-1"),
+            ("events-belgium", "google", "europe-west1"),
+            ("invoices-amsterdam", "azure", "westeurope"),
+            ("ledger-frankfurt", "s3", "us-east-1"),
+        )
     ):
-        made = factories.store(accounts[key], name=name, region=region, created_at=now - 21 * DAY)
+        # Of one age, they would stand in another order each time.
+        at = now - 21 * DAY - timedelta(minutes=number)
+        made = factories.store(accounts[key], name=name, region=region, created_at=at)
         made.operation = Operation.objects.create(
             organisation=made.organisation, subject_kind="store", subject_id=made.pk, subject_name=name, verb="create",
             title="Create Backup Store", state="done", created_at=now - 21 * DAY, finished_at=now - 21 * DAY,
@@ -182,7 +186,8 @@ def _report(cluster: Cluster) -> None:
 
 def _settle() -> None:
     """Have all clusters be three weeks old, and nothing of them be to repair."""
-    Cluster.objects.update(created_at=timezone.now() - 20 * DAY)
+    for number, cluster in enumerate(Cluster.objects.order_by("name")):
+        Cluster.objects.filter(pk=cluster.pk).update(created_at=timezone.now() - 20 * DAY - timedelta(minutes=number))
     for cluster in Cluster.objects.filter(cloud_account__provider_key="aws"):
         cluster.keys = {**cluster.keys, BOUND: boundary_of(cluster.cloud_account.credentials())}
         cluster.save(update_fields=["keys"])
