@@ -108,3 +108,9 @@ def test_a_catalog_keeps_what_is_translated_and_guesses_nothing():
     }
     assert not any(one.fuzzy for one in made if one.id)
     assert messages.as_po(made) == messages.as_po(messages.brought_up_to_date(made, SENTENCES))
+
+
+def test_the_english_catalog_has_each_sentence_as_it_is():
+    made, wanted = messages.catalog(messages.ENGLISH), messages.extracted()
+    assert [one.id for one in made if one.id and one.string != one.id] == []
+    assert {one.id for one in made} == {one.id for one in wanted}, "run make messages"
