@@ -72,10 +72,23 @@ def _translated(text: str, catalog: DjangoTranslation, depth: int) -> str | None
     for pieces, source in _patterns(catalog):
         values = _values(text, pieces)
         if values is not None:
-            names = PLACE.findall(source)
-            kept = {name: _in_place(value, catalog, depth) for name, value in zip(names, values, strict=True)}
-            return PLACE.sub(lambda place, kept=kept: kept.get(place[1], place[0]), gettext(source))  # type: ignore[misc]
+            kept: dict[str, list[str]] = {}
+            for name, value in zip(PLACE.findall(source), values, strict=True):
+                kept.setdefault(name, []).append(_in_place(value, catalog, depth))
+            return _filled(gettext(source), kept)
     return None
+
+
+def _filled(sentence: str, values: dict[str, list[str]]) -> str:
+    """Return a sentence with its values; of a name that stands there several times, each value in its turn."""
+
+    def next_value(place: re.Match[str]) -> str:
+        left = values.get(place[1])
+        if not left:
+            return place[0]
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return PLACE.sub(next_value, sentence)
 
 
 @lru_cache(maxsize=64)

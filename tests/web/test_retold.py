@@ -24,6 +24,7 @@ GERMAN = {
     "The servers of {one}": "Die Server von {one}",
     "<b>{a}</b> is here": "Hier ist <b>{a}</b>",
     "A node is silent": "Ein Knoten schweigt",
+    "The backup of {shown} meets the one of {shown}.": "Das Backup von {shown} trifft auf das von {shown}.",
 }
 RETOLD = {
     "A node is silent": "Ein Knoten schweigt",
@@ -37,6 +38,7 @@ RETOLD = {
     "PostgreSQL 17, and the user bob": "PostgreSQL 17 und der Benutzer bob",
     "The servers of a and b": "Die Server von a und b",
     "The servers of <script>": "Die Server von <script>",
+    "The backup of 01:00 meets the one of 03:00.": "Das Backup von 01:00 trifft auf das von 03:00.",
 }
 # What is no sentence of the catalog, or only looks like one.
 LEFT = ["n1 has been silent", " has been silent since .", "orders and billing", "<b>x</b> is here", "x" * 5000]
